@@ -1,0 +1,24 @@
+//! Vocabulary that every crate shares: identities, PostgreSQL types and values, errors, hash ranges.
+//!
+//! Nothing here does I/O, knows about async, or depends on DataFusion. Everything is a value or a
+//! pure function, so that the storage engine, the planner and the wire protocols agree by
+//! construction on what a row, a key, a hash or an error is.
+
+pub mod arrow_types;
+pub mod datum;
+pub mod error;
+pub mod hash_range;
+pub mod ids;
+pub mod inet;
+pub mod numeric;
+pub mod table;
+pub mod types;
+
+pub use datum::{Array, Datum};
+pub use error::{SqlError, SqlResult, SqlState};
+pub use hash_range::HashRange;
+pub use ids::{
+    ColocationId, ColumnId, Epoch, Generation, GroupId, Lsn, MoveId, NodeId, Oid, PlacementId,
+    SequenceId, ShardId, TableId, Timestamp, TxnId,
+};
+pub use types::{NumericMod, PgType};

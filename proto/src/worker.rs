@@ -1,0 +1,314 @@
+//! What a coordinator asks of a worker.
+//!
+//! [`Worker`] has two implementations: the worker itself, called in process by `satsuma up`, and
+//! the gRPC client. Errors arrive as the [`SqlError`] that the user will see, except for
+//! [`STALE_PLACEMENT`] and [`CHANGED_SINCE_SNAPSHOT`], which the session answers by trying again.
+
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use satsuma_common::table::TableShape;
+use satsuma_common::{
+    Epoch, Generation, GroupId, Lsn, NodeId, ShardId, SqlResult, SqlState, TableId, Timestamp,
+    TxnId,
+};
+
+/// The request names a group that this worker does not hold, or an old generation or table
+/// version: plan again on a fresh catalog snapshot.
+pub const STALE_PLACEMENT: SqlState = SqlState(*b"SA001");
+/// A row was changed by a transaction that committed after the statement's snapshot. The row's
+/// lock is now held: under READ COMMITTED run the statement again with a new snapshot.
+pub const CHANGED_SINCE_SNAPSHOT: SqlState = SqlState(*b"SA002");
+
+/// Rows in the order they were produced. Ends after the first error.
+pub type BatchStream = BoxStream<'static, SqlResult<RecordBatch>>;
+
+/// One statement's view and bounds, sent with every request that reads or writes rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementContext {
+    pub txn: TxnId,
+    /// Rows committed at or before this moment are visible, and the transaction's own writes.
+    pub snapshot: Timestamp,
+    /// Counts the transaction's statements from 1; a repeated attempt has a new number. Writes
+    /// of a failed statement are undone with [`TxnAction::UndoStatement`].
+    pub statement: u32,
+    /// How long to wait for one row lock; `None` waits until the statement ends.
+    pub lock_timeout: Option<Duration>,
+    /// What is left of `statement_timeout`.
+    pub timeout: Option<Duration>,
+    /// Bytes that the fragment may hold in memory before it spills or fails.
+    pub memory_limit: u64,
+    /// IANA name of the session's TimeZone, for casts that depend on it.
+    pub time_zone: String,
+    /// `now()`: the start of the transaction, microseconds since 1970-01-01 UTC.
+    pub now_micros: i64,
+}
+
+/// A shard group as the coordinator believes it to be placed, with the group's shards that the
+/// request touches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRef {
+    pub group: GroupId,
+    pub generation: Generation,
+    pub shards: Vec<TableShard>,
+}
+
+/// A table's shard in a group, and the version of the table's shape that was planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableShard {
+    pub table: TableId,
+    pub shard: ShardId,
+    pub version: u64,
+}
+
+/// A logical plan over table scans, as `satsuma_sql::codec` writes it. Each scan names a table;
+/// the worker binds it to the table's shard in the group at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    pub plan: Bytes,
+}
+
+/// Run one fragment on each of several groups. The results follow each other in any order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryRequest {
+    pub context: StatementContext,
+    pub groups: Vec<GroupRef>,
+    pub fragment: Fragment,
+    /// Schema of the result, as the coordinator expects it.
+    pub schema: SchemaRef,
+}
+
+/// Change rows of one table in one group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModifyRequest {
+    pub context: StatementContext,
+    /// Holds the target's shard, and the shards of every table that a fragment reads.
+    pub group: GroupRef,
+    pub table: TableId,
+    pub change: Change,
+    /// Send back the changed rows: the new row (the old one for DELETE) and then the extra
+    /// columns of the source.
+    pub returning: bool,
+    /// The statement is the whole transaction and touches this group alone: commit it too.
+    pub commit: bool,
+}
+
+/// What to do. Row batches hold the table's columns in the order of its shape.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Insert {
+        rows: RowSource,
+        on_conflict: OnConflict,
+    },
+    /// Rows are the key of the row to replace (column [`KEY_COLUMN`]), the table's columns as
+    /// they shall be, then any extra columns for RETURNING. A key that occurs twice is updated
+    /// once, as in PostgreSQL.
+    Update {
+        rows: RowSource,
+    },
+    /// Rows are [`KEY_COLUMN`], then any extra columns for RETURNING.
+    Delete {
+        rows: RowSource,
+    },
+    Truncate,
+}
+
+/// Name of the hidden scan column that identifies a row within its shard: the encoded primary
+/// key, or a hidden row id. Arrow type Binary. Always the last column of a scan's full schema.
+pub const KEY_COLUMN: &str = "__key";
+
+/// Where the rows of a change come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RowSource {
+    Batches(Vec<RecordBatch>),
+    /// Evaluated at the worker, on the group of the change.
+    Fragment(Fragment),
+}
+
+/// INSERT .. ON CONFLICT.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OnConflict {
+    /// 23505.
+    Fail,
+    DoNothing,
+    /// The fragment maps an input of the existing row's columns followed by the proposed row's
+    /// columns to the table's columns as they shall be; a row that its WHERE drops stays as is.
+    DoUpdate(Fragment),
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ModifyReply {
+    /// Rows changed.
+    pub count: u64,
+    pub returned: Vec<RecordBatch>,
+    /// When `commit` was asked for.
+    pub commit_ts: Option<Timestamp>,
+}
+
+/// Bulk insertion into one or more shards of one table: batches of the table's columns, each
+/// tagged with its group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadRequest {
+    pub context: StatementContext,
+    pub table: TableId,
+    pub groups: Vec<GroupRef>,
+}
+
+/// Steps of a transaction at one worker. The worker is one participant, however many groups of
+/// it the transaction touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxnAction {
+    /// Make the writes durable, undecided; answers with the lowest allowed commit timestamp.
+    Prepare,
+    /// Commit a prepared transaction at the given moment. Unknown transactions are ignored: a
+    /// repeated message.
+    Commit(Timestamp),
+    /// Prepare and commit at once, at the given moment or later.
+    CommitOnePhase(Timestamp),
+    Abort,
+    /// Forget the writes of the statement with this number; locks stay.
+    UndoStatement(u32),
+    /// Forget the writes of every statement with a number above this one (ROLLBACK TO).
+    RollbackTo(u32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TxnReply {
+    /// For Prepare the lowest allowed commit timestamp; for a commit the moment of the commit.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Lock rows or whole shards for the transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LockRequest {
+    pub context: StatementContext,
+    pub group: GroupRef,
+    pub table: TableId,
+    pub target: LockTarget,
+    pub wait: LockWait,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum LockTarget {
+    /// Encoded row keys, and how strongly.
+    Rows(Vec<Vec<u8>>, RowLockMode),
+    /// The table's shard as a whole; writers hold `Shared`.
+    Shard(ShardLockMode),
+}
+
+/// PostgreSQL's four row lock strengths, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowLockMode {
+    KeyShare,
+    Share,
+    NoKeyUpdate,
+    Update,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardLockMode {
+    /// Compatible with itself: writers, and readers that must not see the shard go.
+    Shared,
+    /// Schema changes, TRUNCATE, DROP.
+    Exclusive,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockWait {
+    Wait,
+    /// 55P03 at once.
+    NoWait,
+    /// Leave out what is locked.
+    SkipLocked,
+}
+
+/// Life of shards on one worker. Every action is idempotent and durable when answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ShardAction {
+    Create {
+        shape: TableShape,
+        shards: Vec<(ShardId, GroupId, Generation)>,
+    },
+    /// A new shape of a table whose shards are here.
+    Alter {
+        shape: TableShape,
+    },
+    Drop {
+        shards: Vec<ShardId>,
+    },
+    /// The worker learns a group's present generation and epoch; older requests become stale.
+    SetGeneration {
+        group: GroupId,
+        generation: Generation,
+        epoch: Epoch,
+    },
+    List,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ShardReply {
+    /// For `List`: every shard of this worker.
+    pub shards: Vec<ShardStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShardStatus {
+    pub shard: ShardId,
+    pub table: TableId,
+    pub group: GroupId,
+    /// Live rows, estimated.
+    pub rows: u64,
+    /// Bytes on disk and in the delta.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerStatus {
+    /// `None` until a coordinator has accepted this worker.
+    pub node: Option<NodeId>,
+    /// Identity of the data directory, made at its first start.
+    pub directory: String,
+    pub lsn: Lsn,
+    /// Transactions that are prepared and without an outcome.
+    pub prepared: Vec<TxnId>,
+}
+
+#[async_trait]
+pub trait Worker: Send + Sync + 'static {
+    async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream>;
+
+    /// The physical plan of the fragment on the first group, one operator a line, indented by
+    /// two spaces a level, in PostgreSQL's words. With `analyze`, the plan is run and each
+    /// line tells rows and milliseconds.
+    async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>>;
+
+    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply>;
+
+    /// Answers with the number of rows. `rows` pairs each batch with the group it belongs to.
+    async fn load(
+        &self,
+        request: LoadRequest,
+        rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
+    ) -> SqlResult<u64>;
+
+    /// Answers with the keys that were locked (all, unless `SkipLocked`).
+    async fn lock(&self, request: LockRequest) -> SqlResult<Vec<Vec<u8>>>;
+
+    async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply>;
+
+    async fn shards(&self, action: ShardAction) -> SqlResult<ShardReply>;
+
+    async fn status(&self) -> SqlResult<WorkerStatus>;
+}
+
+/// What a worker asks of the coordinators.
+#[async_trait]
+pub trait Outcomes: Send + Sync + 'static {
+    /// The fate of a prepared transaction: `Some(ts)` committed then, `None` aborted. Asking
+    /// decides: a transaction without a decision is aborted by the question.
+    async fn outcome(&self, txn: TxnId) -> SqlResult<Option<Timestamp>>;
+}
