@@ -1,0 +1,218 @@
+//! Fragments on the wire: logical plans over named scans, as `datafusion-proto` writes them.
+//!
+//! A scan travels as a [`ScanName`]; the receiver supplies the provider that reads it. Functions
+//! travel by name and are found in the receiver's [`FunctionLookup`], so both sides must run the
+//! same version. Bytes may come from anyone: decoding gives an error, never a panic.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::default_table_source::{DefaultTableSource, provider_as_source};
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::Transformed;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{
+    AggregateUDF, Extension, LogicalPlan, ScalarUDF, TableScan, WindowUDF,
+};
+use datafusion_proto::bytes::{
+    logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
+};
+use datafusion_proto::logical_plan::LogicalExtensionCodec;
+use satsuma_common::{SqlError, SqlResult, TableId};
+
+use crate::engine_error;
+use crate::table::{Scan, ScanSource};
+
+/// What a scan of a fragment reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScanName {
+    /// The table's shard in the group at hand.
+    Table(TableId),
+    /// Rows handed in with the fragment ([`crate::table::INPUT`]).
+    Input,
+}
+
+/// Gives the provider that reads a scan of the given full schema.
+pub type ScanResolver =
+    Arc<dyn Fn(ScanName, SchemaRef) -> SqlResult<Arc<dyn TableProvider>> + Send + Sync>;
+
+/// Functions by their unique name.
+pub trait FunctionLookup: fmt::Debug + Send + Sync + 'static {
+    fn scalar(&self, name: &str) -> Option<Arc<ScalarUDF>>;
+    fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>>;
+    fn window(&self, name: &str) -> Option<Arc<WindowUDF>>;
+}
+
+/// Writes a plan whose scans are all [`ScanSource`]s of tables or input.
+pub fn encode(plan: &LogicalPlan) -> SqlResult<Bytes> {
+    let named = name_scans(plan.clone()).map_err(engine_error::to_sql)?;
+    let codec = FragmentCodec { functions: None, resolver: None };
+    logical_plan_to_bytes_with_extension_codec(&named, &codec).map_err(engine_error::to_sql)
+}
+
+/// Reads a plan that [`encode`] wrote, with every scan bound to the resolver's provider.
+pub fn decode(
+    bytes: &[u8],
+    functions: Arc<dyn FunctionLookup>,
+    resolver: ScanResolver,
+) -> SqlResult<LogicalPlan> {
+    let codec = FragmentCodec { functions: Some(functions), resolver: Some(resolver) };
+    let context = TaskContext::default();
+    logical_plan_from_bytes_with_extension_codec(bytes, &context, &codec)
+        .map_err(engine_error::to_sql)
+}
+
+/// `datafusion-proto` writes only scans of providers: put one in that carries the name.
+fn name_scans(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+        let Some(source) = scan.source.downcast_ref::<ScanSource>() else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        };
+        let name = match &source.scan {
+            Scan::Table(info) => ScanName::Table(info.shape.table),
+            Scan::Input => ScanName::Input,
+            Scan::System(relation) => {
+                return Err(engine_error::from_sql(SqlError::internal(format!(
+                    "system relation {relation:?} cannot be read on a worker"
+                ))));
+            }
+        };
+        let provider = Arc::new(NamedScan { name, empty: EmptyTable::new(scan.source.schema()) });
+        let source = provider_as_source(provider);
+        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+    })
+    .map(|transformed| transformed.data)
+}
+
+/// Carries a [`ScanName`] through the encoder; never executed.
+#[derive(Debug)]
+struct NamedScan {
+    name: ScanName,
+    empty: EmptyTable,
+}
+
+#[async_trait::async_trait]
+impl TableProvider for NamedScan {
+    fn schema(&self) -> SchemaRef {
+        self.empty.schema()
+    }
+
+    fn table_type(&self) -> datafusion::logical_expr::TableType {
+        datafusion::logical_expr::TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn datafusion::catalog::Session,
+        _projection: Option<&Vec<usize>>,
+        _filters: &[datafusion::logical_expr::Expr],
+        _limit: Option<usize>,
+    ) -> EngineResult<Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+        Err(DataFusionError::Internal("a fragment's scan was not bound to a shard".into()))
+    }
+}
+
+struct FragmentCodec {
+    functions: Option<Arc<dyn FunctionLookup>>,
+    resolver: Option<ScanResolver>,
+}
+
+impl fmt::Debug for FragmentCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FragmentCodec")
+    }
+}
+
+impl FragmentCodec {
+    fn functions(&self) -> EngineResult<&dyn FunctionLookup> {
+        self.functions.as_deref().ok_or_else(|| malformed("no functions to decode with"))
+    }
+}
+
+fn malformed(message: impl Into<String>) -> DataFusionError {
+    engine_error::from_sql(SqlError::internal(format!("malformed fragment: {}", message.into())))
+}
+
+fn no_function(name: &str) -> DataFusionError {
+    malformed(format!("function {name} is not known here"))
+}
+
+const TAG_TABLE: u8 = 1;
+const TAG_INPUT: u8 = 2;
+
+impl LogicalExtensionCodec for FragmentCodec {
+    fn try_decode(
+        &self,
+        _buf: &[u8],
+        _inputs: &[LogicalPlan],
+        _ctx: &TaskContext,
+    ) -> EngineResult<Extension> {
+        Err(malformed("unknown plan node"))
+    }
+
+    fn try_encode(&self, node: &Extension, _buf: &mut Vec<u8>) -> EngineResult<()> {
+        Err(malformed(format!("plan node {} cannot travel", node.node.name())))
+    }
+
+    fn try_decode_table_provider(
+        &self,
+        buf: &[u8],
+        _table_ref: &TableReference,
+        schema: SchemaRef,
+        _ctx: &TaskContext,
+    ) -> EngineResult<Arc<dyn TableProvider>> {
+        let name = match buf {
+            [TAG_TABLE, id @ ..] => {
+                let id = <[u8; 4]>::try_from(id).map_err(|_| malformed("scan name"))?;
+                ScanName::Table(TableId(u32::from_le_bytes(id)))
+            }
+            [TAG_INPUT] => ScanName::Input,
+            _ => return Err(malformed("scan name")),
+        };
+        let resolver = self.resolver.as_ref().ok_or_else(|| malformed("no scans to bind"))?;
+        resolver(name, schema).map_err(engine_error::from_sql)
+    }
+
+    fn try_encode_table_provider(
+        &self,
+        table_ref: &TableReference,
+        node: Arc<dyn TableProvider>,
+        buf: &mut Vec<u8>,
+    ) -> EngineResult<()> {
+        match node.downcast_ref::<NamedScan>().map(|scan| scan.name) {
+            Some(ScanName::Table(id)) => {
+                buf.push(TAG_TABLE);
+                buf.extend_from_slice(&id.0.to_le_bytes());
+                Ok(())
+            }
+            Some(ScanName::Input) => {
+                buf.push(TAG_INPUT);
+                Ok(())
+            }
+            None => Err(malformed(format!("scan of {table_ref} cannot travel"))),
+        }
+    }
+
+    fn try_decode_udf(&self, name: &str, _buf: &[u8]) -> EngineResult<Arc<ScalarUDF>> {
+        self.functions()?.scalar(name).ok_or_else(|| no_function(name))
+    }
+
+    fn try_decode_udaf(&self, name: &str, _buf: &[u8]) -> EngineResult<Arc<AggregateUDF>> {
+        self.functions()?.aggregate(name).ok_or_else(|| no_function(name))
+    }
+
+    fn try_decode_udwf(&self, name: &str, _buf: &[u8]) -> EngineResult<Arc<WindowUDF>> {
+        self.functions()?.window(name).ok_or_else(|| no_function(name))
+    }
+}
+
+/// Whether a scan of a decoded plan is bound to a provider, and to which.
+pub fn provider(scan: &TableScan) -> Option<Arc<dyn TableProvider>> {
+    scan.source.downcast_ref::<DefaultTableSource>().map(|source| source.table_provider.clone())
+}
