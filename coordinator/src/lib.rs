@@ -1,1 +1,1 @@
-
+pub mod session_api;
