@@ -70,6 +70,17 @@ pub struct TableShard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment {
     pub plan: Bytes,
+    pub mode: FragmentMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FragmentMode {
+    /// The plan's rows.
+    #[default]
+    Rows,
+    /// The plan's root is an aggregate: run it in partial mode and give its accumulator states,
+    /// as `satsuma_sql::split_aggregate` lays them out.
+    PartialAggregate,
 }
 
 /// Run one fragment on each of several groups. The results follow each other in any order.

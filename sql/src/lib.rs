@@ -9,4 +9,5 @@ pub mod bound;
 pub mod catalog_view;
 pub mod codec;
 pub mod engine_error;
+pub mod split_aggregate;
 pub mod table;
