@@ -85,6 +85,13 @@ id!(
     Timestamp, u64, "ts"
 );
 
+/// Before everything.
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
 /// A transaction, unique over the life of the cluster.
 ///
 /// `coordinator` is the node that runs it, `start` the oracle timestamp it drew at its start,

@@ -1,0 +1,189 @@
+//! Bootstrap, coordinators and workers.
+
+use satsuma_common::{GroupId, HashRange, NodeId};
+
+use super::placement;
+use crate::catalog::colocation::{Colocation, ColocationKind, Group, LOCAL_COLOCATION};
+use crate::catalog::command::CoordinatorAddress;
+use crate::catalog::node::{Node, NodeChange, NodeRole};
+use crate::catalog::objects::{
+    INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PUBLIC_SCHEMA_OID, Role, SUPERUSER_OID,
+};
+use crate::catalog::rejection::Rejection;
+use crate::catalog::shared::Shared;
+use crate::catalog::state::{Schema, State};
+
+pub(super) fn bootstrap(
+    state: &mut State,
+    cluster: String,
+    database: String,
+    superuser: String,
+    verifier: Option<String>,
+    coordinators: Vec<CoordinatorAddress>,
+) -> Result<(), Rejection> {
+    if state.is_bootstrapped() {
+        return Ok(());
+    }
+    if cluster.is_empty() {
+        return Err(Rejection::Malformed("a cluster without identity"));
+    }
+    state.cluster.id = cluster;
+    state.cluster.database = database;
+    let role = Role::superuser(SUPERUSER_OID, superuser, verifier);
+    state.roles.make_mut().insert(SUPERUSER_OID, Shared::new(role));
+    for (oid, name) in [
+        (PG_CATALOG_OID, "pg_catalog"),
+        (PUBLIC_SCHEMA_OID, "public"),
+        (INFORMATION_SCHEMA_OID, "information_schema"),
+    ] {
+        let schema = Schema::new(oid, name, SUPERUSER_OID);
+        state.schemas.make_mut().insert(oid, Shared::new(schema));
+        state.schema_names.make_mut().insert(name.into(), oid);
+    }
+    coordinators.into_iter().try_for_each(|address| put_coordinator(state, address))
+}
+
+pub(super) fn put_coordinator(
+    state: &mut State,
+    address: CoordinatorAddress,
+) -> Result<(), Rejection> {
+    let id = address.node;
+    if state.node(id).is_some_and(Node::is_worker) {
+        return Err(Rejection::Malformed("a worker's id for a coordinator"));
+    }
+    let port = match state.node(id) {
+        Some(known) if address.port == 0 => known.port,
+        _ => address.port,
+    };
+    state.counters.node = state.counters.node.max(id.0.saturating_add(1));
+    let node = Node {
+        id,
+        group: 0,
+        role: NodeRole::Coordinator,
+        host: address.host,
+        port,
+        grpc_address: Some(address.grpc),
+        directory: None,
+        is_active: true,
+        should_have_shards: false,
+    };
+    state.nodes.make_mut().insert(id, Shared::new(node));
+    Ok(())
+}
+
+pub(super) fn add(
+    state: &mut State,
+    host: String,
+    port: u16,
+    directory: Option<String>,
+    should_have_shards: bool,
+) -> Result<NodeId, Rejection> {
+    let by_directory = directory
+        .as_ref()
+        .and_then(|wanted| state.workers().find(|node| node.directory.as_ref() == Some(wanted)))
+        .map(|node| node.id);
+    let by_address =
+        state.workers().find(|node| node.host == host && node.port == port).map(|node| node.id);
+    if let Some(id) = by_directory {
+        if by_address.is_some_and(|other| other != id) {
+            return Err(Rejection::NodeExists(host, port));
+        }
+        let node = node_mut(state, id)?;
+        (node.host, node.port, node.is_active) = (host, port, true);
+        return Ok(id);
+    }
+    if let Some(id) = by_address {
+        let node = node_mut(state, id)?;
+        if node.directory.is_some() && directory.is_some() {
+            return Err(Rejection::NodeExists(host, port));
+        }
+        node.directory = node.directory.take().or(directory);
+        node.is_active = true;
+        return Ok(id);
+    }
+    let id = NodeId(state.counters.node);
+    let group = state.counters.node_group;
+    state.counters.node += 1;
+    state.counters.node_group += 1;
+    let node = Node {
+        id,
+        group,
+        role: NodeRole::Worker,
+        host,
+        port,
+        grpc_address: None,
+        directory,
+        is_active: true,
+        should_have_shards,
+    };
+    state.nodes.make_mut().insert(id, Shared::new(node));
+    if should_have_shards {
+        house_local_tables(state, id)?;
+    }
+    Ok(id)
+}
+
+/// Local tables live together in one hidden shard group, on the first worker that takes shards.
+fn house_local_tables(state: &mut State, node: NodeId) -> Result<(), Rejection> {
+    if state.colocation(LOCAL_COLOCATION).is_some() {
+        return Ok(());
+    }
+    let group = GroupId(state.counters.group);
+    state.counters.group += 1;
+    let colocation = Colocation {
+        id: LOCAL_COLOCATION,
+        kind: ColocationKind::Local,
+        replication_factor: 1,
+        distribution_type: None,
+        is_default: true,
+        groups: vec![(HashRange::FULL, group)],
+    };
+    let group = Group::new(group, LOCAL_COLOCATION, HashRange::FULL, node, []);
+    placement::create_colocation(state, colocation, vec![group])
+}
+
+pub(super) fn change(state: &mut State, id: NodeId, change: NodeChange) -> Result<(), Rejection> {
+    if let NodeChange::Address { host, port } = &change
+        && state.node_at(host, *port).is_some_and(|node| node.id != id)
+    {
+        return Err(Rejection::NodeExists(host.clone(), *port));
+    }
+    let node = node_mut(state, id)?;
+    match change {
+        NodeChange::Address { host, port } => (node.host, node.port) = (host, port),
+        NodeChange::Directory(directory) => {
+            if node.directory.as_ref().is_some_and(|known| *known != directory) {
+                return Err(Rejection::NodeExists(node.host.clone(), node.port));
+            }
+            node.directory = Some(directory);
+        }
+        NodeChange::Active(active) => node.is_active = active,
+        NodeChange::ShouldHaveShards(should) => {
+            node.should_have_shards = should;
+            if should && node.is_worker() {
+                house_local_tables(state, id)?;
+            }
+        }
+        NodeChange::Grpc(address) => node.grpc_address = Some(address),
+    }
+    Ok(())
+}
+
+pub(super) fn remove(state: &mut State, id: NodeId) -> Result<(), Rejection> {
+    let node = state.node(id).ok_or(Rejection::NoNodeId(id.0))?.clone();
+    let held: Vec<GroupId> = state
+        .groups()
+        .filter(|group| group.placement(id).is_some())
+        .map(|group| group.id)
+        .collect();
+    for group in held {
+        placement::leave_node(state, group, &node)?;
+    }
+    state.nodes.make_mut().remove(&id);
+    Ok(())
+}
+
+fn node_mut(state: &mut State, id: NodeId) -> Result<&mut Node, Rejection> {
+    let node = state.nodes.make_mut().get_mut(&id).ok_or(Rejection::NoNodeId(id.0))?;
+    Ok(node.make_mut())
+}

@@ -1,0 +1,257 @@
+//! Roles, views, enums, comments, grants and settings.
+
+use satsuma_common::{Oid, PgType};
+
+use super::schema;
+use crate::catalog::objects::{
+    EnumType, Grant, ObjectAddress, ObjectClass, RelationRef, Role, SUPERUSER_OID, SettingScope,
+    View,
+};
+use crate::catalog::rejection::Rejection;
+use crate::catalog::shared::Shared;
+use crate::catalog::state::State;
+
+pub(super) fn create_role(state: &mut State, role: Role) -> Result<(), Rejection> {
+    if state.role_by_name(&role.name).is_some() {
+        return Err(Rejection::RoleExists(role.name));
+    }
+    if schema::oid_is_used(state, role.oid) {
+        return Err(Rejection::Malformed("a role's oid is taken"));
+    }
+    check_membership(state, &role)?;
+    state.roles.make_mut().insert(role.oid, Shared::new(role));
+    Ok(())
+}
+
+pub(super) fn alter_role(state: &mut State, role: Role) -> Result<(), Rejection> {
+    if state.role(role.oid).is_none() {
+        return Err(Rejection::NoRole(role.name));
+    }
+    if state.role_by_name(&role.name).is_some_and(|other| other.oid != role.oid) {
+        return Err(Rejection::RoleExists(role.name));
+    }
+    check_membership(state, &role)?;
+    state.roles.make_mut().insert(role.oid, Shared::new(role));
+    Ok(())
+}
+
+fn check_membership(state: &State, role: &Role) -> Result<(), Rejection> {
+    role.member_of.iter().try_for_each(|(oid, _)| schema::role_exists(state, *oid))
+}
+
+pub(super) fn drop_role(state: &mut State, oid: Oid) -> Result<(), Rejection> {
+    let Some(role) = state.role(oid) else { return Err(Rejection::NoRole(oid.0.to_string())) };
+    if oid == SUPERUSER_OID {
+        return Err(Rejection::SystemObject(role.name.clone()));
+    }
+    let name = role.name.clone();
+    let owned = owned_by(state, oid);
+    if !owned.is_empty() {
+        return Err(Rejection::Dependents {
+            message: format!("role \"{name}\" cannot be dropped because some objects depend on it"),
+            detail: owned.join("\n"),
+        });
+    }
+    let roles = state.roles.make_mut();
+    roles.remove(&oid);
+    for role in roles.values_mut() {
+        if role.member_of.iter().any(|(group, _)| *group == oid) {
+            role.make_mut().member_of.retain(|(group, _)| *group != oid);
+        }
+    }
+    state.settings.make_mut().retain(|(scope, _), _| {
+        *scope != SettingScope::Role(oid) && *scope != SettingScope::RoleInDatabase(oid)
+    });
+    schema::forget_annotations(state, ObjectClass::Role, oid);
+    Ok(())
+}
+
+/// What a role owns or may use, as DROP ROLE lists it.
+fn owned_by(state: &State, oid: Oid) -> Vec<String> {
+    let mut lines = Vec::new();
+    for schema in state.schemas().filter(|schema| schema.owner == oid) {
+        lines.push(format!("owner of schema {}", schema.name));
+    }
+    for table in state.tables().filter(|table| table.owner == oid) {
+        lines.push(format!("owner of table {}", table.shape.name));
+    }
+    for view in state.views().filter(|view| view.owner == oid) {
+        lines.push(format!("owner of view {}", view.name));
+    }
+    for sequence in state.sequences().filter(|sequence| sequence.owner == oid) {
+        lines.push(format!("owner of sequence {}", sequence.name));
+    }
+    for ty in state.enums().filter(|ty| ty.owner == oid) {
+        lines.push(format!("owner of type {}", ty.name));
+    }
+    for (object, grants) in state.grants.iter() {
+        if grants.iter().any(|grant| grant.grantee == oid) {
+            let name = state
+                .relation(object.oid)
+                .and_then(|relation| state.relation_name(relation))
+                .map_or_else(|| object.oid.0.to_string(), |(_, name)| format!("table {name}"));
+            lines.push(format!("privileges for {name}"));
+        }
+    }
+    lines
+}
+
+pub(super) fn create_view(state: &mut State, view: View) -> Result<(), Rejection> {
+    check_view(state, &view)?;
+    if schema::oid_is_used(state, view.oid) {
+        return Err(Rejection::Malformed("a view's oid is taken"));
+    }
+    schema::add_relation(state, view.schema, &view.name, RelationRef::View(view.oid))?;
+    state.views.make_mut().insert(view.oid, Shared::new(view));
+    Ok(())
+}
+
+pub(super) fn alter_view(state: &mut State, view: View) -> Result<(), Rejection> {
+    check_view(state, &view)?;
+    let before =
+        state.view(view.oid).cloned().ok_or_else(|| Rejection::NoRelation(view.name.clone()))?;
+    schema::move_relation(
+        state,
+        (before.schema, &before.name),
+        (view.schema, &view.name),
+        RelationRef::View(view.oid),
+    )?;
+    state.views.make_mut().insert(view.oid, Shared::new(view));
+    Ok(())
+}
+
+fn check_view(state: &State, view: &View) -> Result<(), Rejection> {
+    schema::role_exists(state, view.owner)?;
+    if view.depends_on.iter().any(|oid| !schema::oid_is_used(state, *oid)) {
+        return Err(Rejection::NoRelation(view.name.clone()));
+    }
+    Ok(())
+}
+
+pub(super) fn drop_view(state: &mut State, oid: Oid) -> Result<(), Rejection> {
+    let view = state.view(oid).cloned().ok_or_else(|| Rejection::NoRelation(oid.0.to_string()))?;
+    refuse_dependent_views(state, oid, "view", &view.name)?;
+    schema::remove_relation(state, view.schema, &view.name);
+    state.views.make_mut().remove(&oid);
+    schema::forget_annotations(state, ObjectClass::Relation, oid);
+    Ok(())
+}
+
+/// Refuses to drop what a view reads.
+pub(super) fn refuse_dependent_views(
+    state: &State,
+    oid: Oid,
+    what: &str,
+    name: &str,
+) -> Result<(), Rejection> {
+    let lines: Vec<_> = state
+        .views()
+        .filter(|view| view.depends_on.contains(&oid))
+        .map(|view| format!("view {} depends on {what} {name}", view.name))
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    Err(Rejection::Dependents {
+        message: format!("cannot drop {what} {name} because other objects depend on it"),
+        detail: lines.join("\n"),
+    })
+}
+
+pub(super) fn create_enum(state: &mut State, ty: EnumType) -> Result<(), Rejection> {
+    schema::role_exists(state, ty.owner)?;
+    check_labels(&ty)?;
+    let array = Oid(ty.oid.0.wrapping_add(1));
+    if schema::oid_is_used(state, ty.oid) || schema::oid_is_used(state, array) {
+        return Err(Rejection::Malformed("a type's oid is taken"));
+    }
+    schema::add_type(state, ty.schema, &ty.name, ty.oid)?;
+    state.enums.make_mut().insert(ty.oid, Shared::new(ty));
+    Ok(())
+}
+
+pub(super) fn alter_enum(state: &mut State, ty: EnumType) -> Result<(), Rejection> {
+    schema::role_exists(state, ty.owner)?;
+    check_labels(&ty)?;
+    let before =
+        state.enum_type(ty.oid).cloned().ok_or_else(|| Rejection::NoType(ty.name.clone()))?;
+    if (before.schema, &before.name) != (ty.schema, &ty.name) {
+        schema::remove_type(state, before.schema, &before.name);
+        schema::add_type(state, ty.schema, &ty.name, ty.oid)?;
+    }
+    state.enums.make_mut().insert(ty.oid, Shared::new(ty));
+    Ok(())
+}
+
+fn check_labels(ty: &EnumType) -> Result<(), Rejection> {
+    let mut labels: Vec<_> = ty.labels.iter().collect();
+    labels.sort();
+    if labels.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Rejection::Malformed("an enum label occurs twice"));
+    }
+    Ok(())
+}
+
+pub(super) fn drop_enum(state: &mut State, oid: Oid) -> Result<(), Rejection> {
+    let ty = state.enum_type(oid).cloned().ok_or_else(|| Rejection::NoType(oid.0.to_string()))?;
+    let mut lines = Vec::new();
+    for table in state.tables() {
+        for column in &table.shape.columns {
+            if uses_type(&column.ty, oid) {
+                lines.push(format!(
+                    "column {} of table {} depends on type {}",
+                    column.name, table.shape.name, ty.name
+                ));
+            }
+        }
+    }
+    if !lines.is_empty() {
+        return Err(Rejection::Dependents {
+            message: format!("cannot drop type {} because other objects depend on it", ty.name),
+            detail: lines.join("\n"),
+        });
+    }
+    refuse_dependent_views(state, oid, "type", &ty.name)?;
+    schema::remove_type(state, ty.schema, &ty.name);
+    state.enums.make_mut().remove(&oid);
+    schema::forget_annotations(state, ObjectClass::Type, oid);
+    Ok(())
+}
+
+pub(super) fn uses_type(ty: &PgType, oid: Oid) -> bool {
+    match ty {
+        PgType::Enum(used) => *used == oid,
+        PgType::Array(element) => uses_type(element, oid),
+        _ => false,
+    }
+}
+
+pub(super) fn set_comment(state: &mut State, object: ObjectAddress, text: Option<String>) {
+    let comments = state.comments.make_mut();
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) => comments.insert(object, text),
+        None => comments.remove(&object),
+    };
+}
+
+pub(super) fn set_grants(state: &mut State, object: ObjectAddress, grants: Vec<Grant>) {
+    let all = state.grants.make_mut();
+    if grants.is_empty() {
+        all.remove(&object);
+    } else {
+        all.insert(object, grants);
+    }
+}
+
+pub(super) fn set_setting(
+    state: &mut State,
+    scope: SettingScope,
+    name: String,
+    value: Option<String>,
+) {
+    let settings = state.settings.make_mut();
+    match value {
+        Some(value) => settings.insert((scope, name), value),
+        None => settings.remove(&(scope, name)),
+    };
+}

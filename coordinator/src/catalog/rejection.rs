@@ -1,0 +1,117 @@
+//! Why a command was refused. Data, not an accident: every member of the Raft group comes to the
+//! same refusal.
+
+use satsuma_common::{SqlError, SqlState};
+use thiserror::Error;
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Rejection {
+    #[error("the cluster has no catalog yet")]
+    NotBootstrapped,
+    #[error("schema \"{0}\" already exists")]
+    SchemaExists(String),
+    #[error("schema \"{0}\" does not exist")]
+    NoSchema(String),
+    #[error("relation \"{0}\" already exists")]
+    RelationExists(String),
+    #[error("relation \"{0}\" does not exist")]
+    NoRelation(String),
+    #[error("type \"{0}\" already exists")]
+    TypeExists(String),
+    #[error("type \"{0}\" does not exist")]
+    NoType(String),
+    #[error("role \"{0}\" already exists")]
+    RoleExists(String),
+    #[error("role \"{0}\" does not exist")]
+    NoRole(String),
+    #[error("constraint \"{constraint}\" for relation \"{table}\" already exists")]
+    ConstraintExists { constraint: String, table: String },
+    #[error("node at \"{0}:{1}\" already exists")]
+    NodeExists(String, u16),
+    #[error("node at \"{0}:{1}\" does not exist")]
+    NoNode(String, u16),
+    #[error("node {0} does not exist")]
+    NoNodeId(u32),
+    /// Citus's words, its doubled word included.
+    #[error(
+        "cannot remove or disable the node {host}:{port} because because it contains the only \
+         shard placement for shard {shard}"
+    )]
+    OnlyPlacement { host: String, port: u16, shard: u64, table: String },
+    #[error("no worker nodes are available for placing shards")]
+    NoWorkers,
+    #[error("{message}")]
+    Dependents { message: String, detail: String },
+    #[error("could not serialize access due to a concurrent change of {0}")]
+    ConcurrentChange(String),
+    #[error("nextval: reached {} value of sequence \"{name}\" ({limit})", if *.maximum { "maximum" } else { "minimum" })]
+    SequenceLimit { name: String, limit: i64, maximum: bool },
+    #[error("setval: value {value} is out of bounds for sequence \"{name}\" ({min}..{max})")]
+    SequenceBounds { name: String, value: i64, min: i64, max: i64 },
+    #[error("there is already a move of shard group {0}")]
+    GroupMoving(u64),
+    #[error("shard group {group} has no placement on node {node}")]
+    NoPlacement { group: u64, node: u32 },
+    #[error("cannot colocate tables {0} and {1}")]
+    CannotColocate(String, String, String),
+    #[error("ran out of reserved {0} ids")]
+    IdsExhausted(&'static str),
+    #[error("\"{0}\" cannot be changed: it belongs to the system")]
+    SystemObject(String),
+    /// The command contradicts itself or the catalog in a way that no user can cause.
+    #[error("malformed catalog command: {0}")]
+    Malformed(&'static str),
+}
+
+impl Rejection {
+    pub fn state(&self) -> SqlState {
+        match self {
+            Self::NotBootstrapped => SqlState::CANNOT_CONNECT_NOW,
+            Self::SchemaExists(_) => SqlState::DUPLICATE_SCHEMA,
+            Self::NoSchema(_) => SqlState::INVALID_SCHEMA_NAME,
+            Self::RelationExists(_) => SqlState::DUPLICATE_TABLE,
+            Self::NoRelation(_) => SqlState::UNDEFINED_TABLE,
+            Self::TypeExists(_) | Self::RoleExists(_) | Self::ConstraintExists { .. } => {
+                SqlState::DUPLICATE_OBJECT
+            }
+            Self::NoType(_) | Self::NoRole(_) => SqlState::UNDEFINED_OBJECT,
+            Self::NodeExists(..) | Self::NoNode(..) | Self::NoNodeId(_) => SqlState::INTERNAL_ERROR,
+            Self::OnlyPlacement { .. } | Self::CannotColocate(..) => SqlState::INTERNAL_ERROR,
+            Self::NoWorkers => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Dependents { .. } => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::ConcurrentChange(_) => SqlState::SERIALIZATION_FAILURE,
+            Self::SequenceLimit { .. } => SqlState(*b"2200H"),
+            Self::SequenceBounds { .. } => SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            Self::GroupMoving(_) => SqlState::OBJECT_IN_USE,
+            Self::NoPlacement { .. } => SqlState::UNDEFINED_OBJECT,
+            Self::SystemObject(_) => SqlState::INSUFFICIENT_PRIVILEGE,
+            Self::IdsExhausted(_) | Self::Malformed(_) => SqlState::INTERNAL_ERROR,
+        }
+    }
+}
+
+impl From<Rejection> for SqlError {
+    fn from(rejection: Rejection) -> Self {
+        let error = Self::new(rejection.state(), rejection.to_string());
+        match rejection {
+            Rejection::Dependents { detail, .. } => {
+                error.detail(detail).hint("Use DROP ... CASCADE to drop the dependent objects too.")
+            }
+            Rejection::NoWorkers => error.hint("Add more worker nodes."),
+            Rejection::OnlyPlacement { table, .. } => error
+                .detail(format!(
+                    "One of the table(s) that prevents the operation complete successfully is \
+                     {table}"
+                ))
+                .hint(
+                    "To proceed, either drop the tables or use undistribute_table() function to \
+                     convert them to local tables",
+                ),
+            Rejection::CannotColocate(_, _, detail) => error.detail(detail),
+            Rejection::ConcurrentChange(_) => {
+                error.hint("The transaction might succeed if retried.")
+            }
+            _ => error,
+        }
+    }
+}

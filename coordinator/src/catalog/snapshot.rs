@@ -1,0 +1,412 @@
+//! The catalog as one session's binder sees it.
+
+use std::sync::Arc;
+
+use satsuma_common::{Oid, PgType, SequenceId, TableId};
+use satsuma_sql::catalog_view::{CatalogView, Relation, SystemRelation, TableInfo, ViewInfo};
+
+use super::objects::RelationRef;
+use super::state::State;
+
+/// Computes system relations; the session brings what the catalog does not know (itself, its
+/// neighbours, sizes).
+pub trait SystemRelations: Send + Sync {
+    /// Names are lower case; `schema` is `pg_catalog` or `information_schema`.
+    fn relation(&self, state: &Arc<State>, schema: &str, name: &str)
+    -> Option<Arc<SystemRelation>>;
+
+    /// Oid of a system relation.
+    fn oid(&self, schema: &str, name: &str) -> Option<Oid>;
+
+    /// Schema and name of the system relation with this oid.
+    fn name(&self, oid: Oid) -> Option<(&'static str, &'static str)>;
+}
+
+/// A state, and where a session looks for names.
+#[derive(Clone)]
+pub struct CatalogSnapshot {
+    pub state: Arc<State>,
+    /// Schemas in the order of the search path, without those that do not exist; `pg_catalog` is
+    /// in it only where the user put it.
+    pub search_path: Vec<String>,
+    pub user: Oid,
+    pub system: Arc<dyn SystemRelations>,
+}
+
+impl CatalogSnapshot {
+    /// The search path with `pg_catalog` where it is looked up.
+    fn path(&self) -> impl Iterator<Item = &str> {
+        let implied = !self.search_path.iter().any(|schema| schema == "pg_catalog");
+        implied
+            .then_some("pg_catalog")
+            .into_iter()
+            .chain(self.search_path.iter().map(String::as_str))
+    }
+
+    fn relation_in(&self, schema: &str, name: &str) -> Option<Relation> {
+        if let Some(system) = self.system.relation(&self.state, schema, name) {
+            return Some(Relation::System(system));
+        }
+        match self.state.schema_by_name(schema)?.relation(name)? {
+            RelationRef::Table(id) => Some(Relation::Table(self.state.table(id)?.info().clone())),
+            RelationRef::View(oid) => self.view(oid).map(Relation::View),
+            RelationRef::Sequence(id) => Some(Relation::Sequence(id)),
+            RelationRef::Index(_) => None,
+        }
+    }
+
+    fn view(&self, oid: Oid) -> Option<Arc<ViewInfo>> {
+        let view = self.state.view(oid)?;
+        Some(Arc::new(ViewInfo {
+            oid,
+            schema_name: self.state.schema(view.schema)?.name.clone(),
+            name: view.name.clone(),
+            columns: view.columns.iter().map(|(name, _)| name.clone()).collect(),
+            definition: view.definition.clone(),
+            search_path: view.search_path.clone(),
+        }))
+    }
+
+    /// Oid of the relation that a name stands for, system relations included.
+    pub fn relation_oid(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
+        let find = |schema: &str| {
+            self.system
+                .oid(schema, name)
+                .or_else(|| self.state.schema_by_name(schema)?.relation(name).map(RelationRef::oid))
+        };
+        match schema {
+            Some(schema) => find(schema),
+            None => self.path().find_map(find),
+        }
+    }
+
+    /// Schema and name of a relation, system relations included.
+    pub fn relation_name(&self, oid: Oid) -> Option<(String, String)> {
+        if let Some((schema, name)) = self.system.name(oid) {
+            return Some((schema.into(), name.into()));
+        }
+        let (schema, name) = self.state.relation_name(self.state.relation(oid)?)?;
+        Some((schema.name.clone(), name.to_owned()))
+    }
+
+    /// Whether the bare name finds this relation.
+    pub fn is_visible(&self, oid: Oid) -> bool {
+        self.relation_name(oid).is_some_and(|(_, name)| self.relation_oid(None, &name) == Some(oid))
+    }
+
+    /// A type's name as `format_type` prints it.
+    pub fn type_name(&self, ty: &PgType) -> String {
+        match ty {
+            PgType::Array(element) => format!("{}[]", self.type_name(element)),
+            PgType::Enum(oid) => self.enum_name(*oid).unwrap_or_else(|| "???".into()),
+            other => other.to_string(),
+        }
+    }
+
+    fn enum_name(&self, oid: Oid) -> Option<String> {
+        let ty = self.state.enum_type(oid)?;
+        let schema = &self.state.schema(ty.schema)?.name;
+        let found =
+            self.path().find_map(|schema| self.state.schema_by_name(schema)?.user_type(&ty.name));
+        Some(if found == Some(oid) {
+            quote_identifier(&ty.name)
+        } else {
+            format!("{}.{}", quote_identifier(schema), quote_identifier(&ty.name))
+        })
+    }
+}
+
+impl CatalogView for CatalogSnapshot {
+    fn relation(&self, schema: Option<&str>, name: &str) -> Option<Relation> {
+        match schema {
+            Some(schema) => self.relation_in(schema, name),
+            None => self.path().find_map(|schema| self.relation_in(schema, name)),
+        }
+    }
+
+    fn table(&self, id: TableId) -> Option<Arc<TableInfo>> {
+        Some(self.state.table(id)?.info().clone())
+    }
+
+    fn sequence(&self, schema: Option<&str>, name: &str) -> Option<SequenceId> {
+        match self.state.relation_by_name(&self.search_path, schema, name)? {
+            RelationRef::Sequence(id) => Some(id),
+            RelationRef::Table(_) | RelationRef::Index(_) | RelationRef::View(_) => None,
+        }
+    }
+
+    fn schema_exists(&self, name: &str) -> bool {
+        self.state.schema_by_name(name).is_some()
+    }
+
+    fn user_type(&self, schema: Option<&str>, name: &str) -> Option<PgType> {
+        let ty = self.state.enum_by_name(&self.search_path, schema, name)?;
+        Some(PgType::Enum(ty.oid))
+    }
+
+    fn enum_labels(&self, oid: Oid) -> Option<Arc<Vec<String>>> {
+        Some(Arc::new(self.state.enum_type(oid)?.labels.clone()))
+    }
+
+    fn oid_name(&self, ty: &PgType, oid: u32) -> Option<String> {
+        match ty {
+            PgType::Regclass => {
+                let (schema, name) = self.relation_name(Oid(oid))?;
+                Some(if self.is_visible(Oid(oid)) {
+                    quote_identifier(&name)
+                } else {
+                    format!("{}.{}", quote_identifier(&schema), quote_identifier(&name))
+                })
+            }
+            PgType::Regtype => match PgType::from_oid(oid) {
+                Some(ty) => Some(ty.to_string()),
+                None if self.state.enum_type(Oid(oid)).is_some() => self.enum_name(Oid(oid)),
+                None => Some(format!("{}[]", self.enum_name(Oid(oid.checked_sub(1)?))?)),
+            },
+            PgType::Regnamespace => Some(quote_identifier(&self.state.schema(Oid(oid))?.name)),
+            PgType::Regrole => Some(quote_identifier(&self.state.role(Oid(oid))?.name)),
+            _ => None,
+        }
+    }
+
+    fn oid_of(&self, ty: &PgType, name: &str) -> Option<u32> {
+        let (schema, bare) = split_name(name)?;
+        match ty {
+            PgType::Regclass => self.relation_oid(schema.as_deref(), &bare).map(|oid| oid.0),
+            PgType::Regtype => {
+                let built_in = match schema.as_deref() {
+                    None | Some("pg_catalog") => PgType::parse_name(name.trim()),
+                    Some(_) => None,
+                };
+                built_in
+                    .or_else(|| self.user_type(schema.as_deref(), &bare))
+                    .map(|ty| ty.without_modifier().oid())
+            }
+            PgType::Regnamespace if schema.is_none() => {
+                self.state.schema_by_name(&bare).map(|schema| schema.oid.0)
+            }
+            PgType::Regrole if schema.is_none() => {
+                self.state.role_by_name(&bare).map(|role| role.oid.0)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `quote_ident`: in double quotes where the name is not a plain lower-case identifier.
+pub fn quote_identifier(name: &str) -> String {
+    let mut chars = name.chars();
+    let plain = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+        && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !is_reserved(name);
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// Keywords that PostgreSQL quotes as identifiers: all that are not unreserved.
+fn is_reserved(name: &str) -> bool {
+    RESERVED.binary_search(&name).is_ok()
+}
+
+const RESERVED: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "between",
+    "bigint",
+    "binary",
+    "bit",
+    "boolean",
+    "both",
+    "case",
+    "cast",
+    "char",
+    "character",
+    "check",
+    "coalesce",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "dec",
+    "decimal",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "extract",
+    "false",
+    "fetch",
+    "float",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "greatest",
+    "group",
+    "grouping",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "inout",
+    "int",
+    "integer",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "least",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "national",
+    "natural",
+    "nchar",
+    "none",
+    "normalize",
+    "not",
+    "notnull",
+    "null",
+    "nullif",
+    "numeric",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "out",
+    "outer",
+    "overlaps",
+    "overlay",
+    "placing",
+    "position",
+    "precision",
+    "primary",
+    "real",
+    "references",
+    "returning",
+    "right",
+    "row",
+    "select",
+    "session_user",
+    "setof",
+    "similar",
+    "smallint",
+    "some",
+    "substring",
+    "symmetric",
+    "table",
+    "tablesample",
+    "then",
+    "time",
+    "timestamp",
+    "to",
+    "trailing",
+    "treat",
+    "trim",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "values",
+    "varchar",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+    "xmlattributes",
+    "xmlconcat",
+    "xmlelement",
+    "xmlexists",
+    "xmlforest",
+    "xmlnamespaces",
+    "xmlparse",
+    "xmlpi",
+    "xmlroot",
+    "xmlserialize",
+    "xmltable",
+];
+
+/// Splits `schema.name` as SQL reads it: quoted parts as they are, others in lower case. `None`
+/// for more than two parts or a malformed one.
+pub fn split_name(text: &str) -> Option<(Option<String>, String)> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let (part, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_part(quoted)?,
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                (rest[..end].trim().to_lowercase(), &rest[end..])
+            }
+        };
+        if part.is_empty() {
+            return None;
+        }
+        parts.push(part);
+        match after.trim_start().strip_prefix('.') {
+            Some(next) => rest = next.trim_start(),
+            None if after.trim().is_empty() => break,
+            None => return None,
+        }
+    }
+    match parts.len() {
+        1 => Some((None, parts.remove(0))),
+        2 => {
+            let name = parts.remove(1);
+            Some((Some(parts.remove(0)), name))
+        }
+        _ => None,
+    }
+}
+
+/// The text up to the closing quote, doubled quotes undone, and what follows.
+fn quoted_part(text: &str) -> Option<(String, &str)> {
+    let mut part = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        if c != '"' {
+            part.push(c);
+        } else if text[at + 1..].starts_with('"') {
+            part.push('"');
+            chars.next();
+        } else {
+            return Some((part, &text[at + 1..]));
+        }
+    }
+    None
+}

@@ -1,0 +1,8 @@
+//! Behaviour of the catalog, and a fixture that other tests build on.
+
+mod fixture;
+mod placement;
+mod properties;
+mod transactions;
+
+pub use fixture::*;

@@ -1,0 +1,155 @@
+//! Placement as Citus does it: the numbers are those of the reference run.
+
+use satsuma_common::{ColocationId, Generation, NodeId, PlacementId, ShardId};
+
+use super::*;
+use crate::catalog::*;
+
+#[test]
+fn shards_have_citus_numbers_and_places() {
+    let mut state = cluster(2);
+    let companies = create_distributed(&mut state, "companies");
+    let campaigns = create_distributed(&mut state, "campaigns");
+
+    let table = state.table(companies).expect("companies");
+    assert_eq!(table.colocation(), ColocationId(1));
+    assert_eq!(state.table(campaigns).map(Table::colocation), Some(ColocationId(1)));
+    let shards: Vec<_> = state.shards_of(table).collect();
+    assert_eq!(shards.len(), 32);
+    assert_eq!(shards[0].0.id, ShardId(102008));
+    assert_eq!((shards[0].1.range.low(), shards[0].1.range.high()), (i32::MIN, -2013265921));
+    assert_eq!(shards[0].1.primary, NodeId(2));
+    assert_eq!(shards[1].1.primary, NodeId(3));
+    assert_eq!(shards[2].1.primary, NodeId(2));
+    // worker_hash(5::bigint) = -1330264708 is shard 102014 of the first table.
+    let (group, shard) = state.shard_for_hash(table, -1330264708).expect("shard");
+    assert_eq!(shard, ShardId(102014));
+    assert_eq!(Some(group), state.group_for_hash(ColocationId(1), -1330264708));
+    let second = state.table(campaigns).expect("campaigns");
+    assert_eq!(second.shards()[0].id, ShardId(102040));
+    assert_eq!(second.shards()[0].group, table.shards()[0].group);
+}
+
+#[test]
+fn local_tables_take_no_shard_number_that_users_see() {
+    let mut state = cluster(2);
+    let local = create_local(&mut state, "notes");
+    assert!(state.table(local).expect("notes").shards()[0].id.0 >= FIRST_LOCAL_SHARD);
+    assert_eq!(state.counters().shard, FIRST_SHARD);
+    assert_eq!(state.counters().colocation, 1);
+}
+
+#[test]
+fn without_workers_there_is_no_place() {
+    let mut state = cluster(0);
+    let hash = TableDistribution::Hash(satsuma_common::ColumnId(1));
+    for wanted in [TableDistribution::Local, TableDistribution::Reference, hash] {
+        let refused = plan(&state, &request(wanted, ColocateWith::Default));
+        assert_eq!(refused, Err(Rejection::NoWorkers));
+    }
+    accept(&mut state, add_node(9701));
+    create_distributed(&mut state, "t");
+}
+
+#[test]
+fn reference_tables_share_one_group_on_every_worker() {
+    let mut state = cluster(3);
+    let reference = request(TableDistribution::Reference, ColocateWith::Default);
+    let one = create_local(&mut state, "geo_ips");
+    distribute(&mut state, one, &reference);
+    let two = create_local(&mut state, "currencies");
+    distribute(&mut state, two, &reference);
+    let (one, two) = (state.table(one).expect("one"), state.table(two).expect("two"));
+    assert_eq!(one.shards()[0].group, two.shards()[0].group);
+    let group = state.group(one.shards()[0].group).expect("group");
+    assert_eq!(group.finalized().collect::<Vec<_>>(), [NodeId(2), NodeId(3), NodeId(4)]);
+    let ids: Vec<_> = one.shards()[0].placement_ids.iter().map(|(_, id)| *id).collect();
+    assert_eq!(ids.len(), 3);
+    assert!(ids.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0));
+    assert_eq!(state.colocation(one.colocation()).map(|c| c.replication_factor), Some(-1));
+}
+
+#[test]
+fn colocate_with_none_stays_apart_and_does_not_become_the_default() {
+    let mut state = cluster(2);
+    let hash = TableDistribution::Hash(satsuma_common::ColumnId(1));
+    let apart = create_local(&mut state, "apart");
+    distribute(&mut state, apart, &request(hash, ColocateWith::None));
+    let joined = create_distributed(&mut state, "joined");
+    let with = create_local(&mut state, "with");
+    distribute(&mut state, with, &request(hash, ColocateWith::Table(apart)));
+    let colocation = |id| state.table(id).expect("table").colocation();
+    assert_ne!(colocation(apart), colocation(joined));
+    assert_eq!(colocation(with), colocation(apart));
+}
+
+#[test]
+fn a_colocation_goes_with_its_last_table() {
+    let mut state = cluster(2);
+    let table = create_distributed(&mut state, "t");
+    let groups = state.groups().count();
+    accept(&mut state, Command::DropTable { table });
+    assert!(state.colocation(ColocationId(1)).is_none());
+    assert_eq!(state.groups().count(), groups - 32);
+}
+
+#[test]
+fn a_move_swaps_the_placement_and_its_generation_at_the_switch() {
+    let mut state = cluster(2);
+    let table = create_distributed(&mut state, "t");
+    let shard = state.table(table).expect("t").shards()[0].clone();
+    let (source, target) = (NodeId(2), NodeId(3));
+    let start = Command::StartMove { group: shard.group, source, target };
+    let Outcome::Move(id) = accept(&mut state, start.clone()) else { panic!("no move") };
+    assert!(matches!(apply(&mut state, start), Outcome::Rejected(Rejection::GroupMoving(_))));
+    let serving = |state: &State| {
+        let group = state.group(shard.group).expect("group");
+        (group.finalized().collect::<Vec<_>>(), group.generation)
+    };
+    assert_eq!(serving(&state), (vec![source], Generation(1)));
+    let skipped = Command::AdvanceMove { id, phase: MovePhase::Switched };
+    assert!(matches!(apply(&mut state, skipped.clone()), Outcome::Rejected(_)));
+    accept(&mut state, Command::AdvanceMove { id, phase: MovePhase::CatchingUp });
+    accept(&mut state, skipped);
+    assert_eq!(serving(&state), (vec![target], Generation(2)));
+    assert_eq!(state.group(shard.group).map(|group| group.primary), Some(target));
+    accept(&mut state, Command::AdvanceMove { id, phase: MovePhase::Done });
+    let moved = &state.table(table).expect("t").shards()[0];
+    assert_eq!(moved.placement_ids.len(), 1);
+    assert_eq!(moved.placement_ids[0].0, target);
+    assert!(moved.placement_ids[0].1 > PlacementId(32));
+}
+
+#[test]
+fn a_node_with_the_only_copy_stays() {
+    let mut state = cluster(2);
+    create_distributed(&mut state, "companies");
+    let refused = apply(&mut state, Command::RemoveNode { node: NodeId(3) });
+    let Outcome::Rejected(refused) = refused else { panic!("removed") };
+    let error = satsuma_common::SqlError::from(refused);
+    assert_eq!(
+        error.message(),
+        "cannot remove or disable the node 127.0.0.1:9702 because because it contains the only \
+         shard placement for shard 102009"
+    );
+}
+
+#[test]
+fn a_worker_is_its_directory() {
+    let mut state = cluster(1);
+    let back = Command::AddNode {
+        host: "10.0.0.9".into(),
+        port: 7501,
+        directory: Some("dir-9701".into()),
+        should_have_shards: true,
+    };
+    assert_eq!(accept(&mut state, back), Outcome::Node(NodeId(2)));
+    assert_eq!(state.node_at("10.0.0.9", 7501).map(|node| node.id), Some(NodeId(2)));
+    let other = Command::AddNode {
+        host: "10.0.0.9".into(),
+        port: 7501,
+        directory: Some("another".into()),
+        should_have_shards: true,
+    };
+    assert!(matches!(apply(&mut state, other), Outcome::Rejected(Rejection::NodeExists(..))));
+}
