@@ -1,4 +1,26 @@
-//! What travels between coordinators and workers: the requests as plain Rust ([`worker`]), their
-//! protobuf messages, and the gRPC client and server that carry them.
+//! What travels between coordinators and workers.
+//!
+//! ```text
+//! worker::Worker (plain Rust, the seam)
+//!    ^ implemented by the worker itself, in process
+//!    ^ implemented by client::RemoteWorker --gRPC--> server::WorkerServer -> a Worker
+//! ```
+//!
+//! [`convert`] turns requests into protobuf messages and back, and trusts nothing that comes in;
+//! [`batches`] does the same for Arrow data. What is absent here: any meaning of a plan's bytes
+//! (that is `satsuma_sql::codec`'s) and any retrying (that is the session's).
 
+pub mod batches;
+pub mod client;
+pub mod convert;
+pub mod coordinator;
+mod error;
+pub mod pb;
+mod pieces;
+pub mod server;
 pub mod worker;
+
+pub use client::RemoteWorker;
+pub use coordinator::RemoteCoordinator;
+pub use error::WireError;
+pub use server::WorkerServer;

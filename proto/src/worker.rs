@@ -277,6 +277,24 @@ pub struct ShardStatus {
     pub bytes: u64,
 }
 
+/// What a worker is told when the cluster takes it in: at its registration, or when a user adds
+/// it with `citus_add_node`. The worker remembers it durably.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    pub node: NodeId,
+    /// `host:port` of the coordinators' gRPC ports, to ask for outcomes.
+    pub coordinators: Vec<String>,
+}
+
+/// How a worker announces itself to a coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub host: String,
+    pub port: u16,
+    /// Identity of the data directory: the same directory is the same node, wherever it listens.
+    pub directory: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerStatus {
     /// `None` until a coordinator has accepted this worker.
@@ -314,6 +332,10 @@ pub trait Worker: Send + Sync + 'static {
     async fn shards(&self, action: ShardAction) -> SqlResult<ShardReply>;
 
     async fn status(&self) -> SqlResult<WorkerStatus>;
+
+    /// Take the worker into the cluster, or tell it where the coordinators are now. A worker that
+    /// already belongs to another node id refuses with 55000.
+    async fn join(&self, membership: Membership) -> SqlResult<WorkerStatus>;
 }
 
 /// What a worker asks of the coordinators.
@@ -322,4 +344,8 @@ pub trait Outcomes: Send + Sync + 'static {
     /// The fate of a prepared transaction: `Some(ts)` committed then, `None` aborted. Asking
     /// decides: a transaction without a decision is aborted by the question.
     async fn outcome(&self, txn: TxnId) -> SqlResult<Option<Timestamp>>;
+
+    /// Announce a worker that was started with `--coordinator`. Idempotent: a known directory
+    /// keeps its node id, and its address is brought up to date.
+    async fn register(&self, worker: Registration) -> SqlResult<Membership>;
 }

@@ -1,0 +1,162 @@
+//! One HTTP/2 connection to a peer, made when needed and again after a failure.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tonic::transport::{Channel, Endpoint};
+
+/// Bytes of one stream that may be on their way.
+const STREAM_WINDOW: u32 = 8 << 20;
+/// Bytes of all streams of a connection: streams that nobody reads must not fill it.
+const CONNECTION_WINDOW: u32 = 1 << 30;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A peer by address, connected or not.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Shared>);
+
+struct Shared {
+    address: String,
+    endpoint: Endpoint,
+    runtime: Handle,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// `pause`: how long after `since` to refuse further attempts.
+    Down {
+        since: Option<Instant>,
+        pause: Duration,
+        reason: String,
+    },
+    Up {
+        channel: Channel,
+        serial: u64,
+    },
+}
+
+/// A channel with a number that [`Connection::failed`] takes, so that an old failure does not
+/// take down a new channel.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) channel: Channel,
+    serial: u64,
+}
+
+/// 08006 in Citus's words.
+pub(crate) fn lost(address: &str, reason: impl std::fmt::Display) -> SqlError {
+    SqlError::new(
+        SqlState::CONNECTION_FAILURE,
+        format!(
+            "connection to the remote node {address} failed with the following error: {reason}"
+        ),
+    )
+}
+
+impl Connection {
+    /// `address` is `host:port`.
+    pub(crate) fn new(address: &str) -> SqlResult<Self> {
+        let invalid = |reason: String| {
+            SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("invalid node address {address:?}"),
+            )
+            .detail(reason)
+        };
+        let runtime = Handle::try_current().map_err(|error| invalid(error.to_string()))?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| invalid(error.to_string()))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true);
+        let state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
+        let state = Mutex::new(state);
+        Ok(Self(Arc::new(Shared { address: address.into(), endpoint, runtime, state })))
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    /// The present channel, or a new one. Soon after a failed attempt, fails at once.
+    pub(crate) async fn link(&self) -> SqlResult<Link> {
+        let mut state = self.0.state.lock().await;
+        let (pause, serial) = match &*state {
+            State::Up { channel, serial } => {
+                return Ok(Link { channel: channel.clone(), serial: *serial });
+            }
+            State::Down { since: Some(since), pause, reason } if since.elapsed() < *pause => {
+                return Err(lost(self.address(), reason));
+            }
+            State::Down { pause, .. } => (*pause, next_serial()),
+        };
+        // On the connection's own runtime: the caller's may be gone sooner.
+        let endpoint = self.0.endpoint.clone();
+        let attempt = self.0.runtime.spawn(async move { endpoint.connect().await });
+        match attempt.await {
+            Ok(Ok(channel)) => {
+                *state = State::Up { channel: channel.clone(), serial };
+                Ok(Link { channel, serial })
+            }
+            Ok(Err(error)) => {
+                let reason = root_cause(&error);
+                let failure = lost(self.address(), &reason);
+                let pause = (pause * 2).min(LONGEST_PAUSE);
+                *state = State::Down { since: Some(Instant::now()), pause, reason };
+                Err(failure)
+            }
+            Err(stopped) => Err(lost(self.address(), stopped)),
+        }
+    }
+
+    /// The link turned out to be broken: connect anew at the next request.
+    pub(crate) async fn failed(&self, link: &Link) {
+        let mut state = self.0.state.lock().await;
+        if matches!(&*state, State::Up { serial, .. } if *serial == link.serial) {
+            *state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
+        }
+    }
+
+    /// What to tell of a failed call: the worker's own error where it sent one.
+    pub(crate) async fn explain_failure(&self, link: &Link, status: tonic::Status) -> SqlError {
+        if let Some(error) = crate::server::error_of(&status) {
+            return error;
+        }
+        self.failed(link).await;
+        lost(self.address(), status_text(&status))
+    }
+}
+
+pub(crate) fn status_text(status: &tonic::Status) -> String {
+    if status.message().is_empty() { status.code().to_string() } else { status.message().into() }
+}
+
+fn next_serial() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static SERIAL: AtomicU64 = AtomicU64::new(1);
+    SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
+/// "Connection refused" instead of "transport error".
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,357 @@
+//! Requests. Turning one into a message can fail only on row batches that cannot travel.
+
+use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId, Timestamp};
+
+use super::{Wire, list, need};
+use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schema};
+use crate::error::WireError;
+use crate::pb::worker as pb;
+use crate::worker::{
+    Change, Fragment, LoadRequest, LockRequest, LockTarget, LockWait, Membership, ModifyRequest,
+    OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction, ShardLockMode, TxnAction,
+};
+use satsuma_common::TxnId;
+
+/// Everything that travels on the session stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    Modify(ModifyRequest),
+    Lock(LockRequest),
+    Transact(TxnId, TxnAction),
+    Shards(ShardAction),
+    Status,
+    Explain(QueryRequest, bool),
+    Join(Membership),
+}
+
+impl TryFrom<Request> for pb::Request {
+    type Error = WireError;
+
+    fn try_from(request: Request) -> Wire<Self> {
+        use pb::request::Kind;
+        let kind = match request {
+            Request::Modify(request) => Kind::Modify(request.try_into()?),
+            Request::Lock(request) => Kind::Lock(request.into()),
+            Request::Transact(txn, action) => Kind::Transact(transact(txn, action)),
+            Request::Shards(action) => Kind::Shards(action.into()),
+            Request::Status => Kind::Status(pb::StatusRequest {}),
+            Request::Explain(query, analyze) => {
+                Kind::Explain(pb::ExplainRequest { query: Some(query.into()), analyze })
+            }
+            Request::Join(membership) => Kind::Join(membership.into()),
+        };
+        Ok(Self { kind: Some(kind) })
+    }
+}
+
+impl TryFrom<pb::Request> for Request {
+    type Error = WireError;
+
+    fn try_from(request: pb::Request) -> Wire<Self> {
+        use pb::request::Kind;
+        Ok(match need(request.kind, "request")? {
+            Kind::Modify(request) => Self::Modify(request.try_into()?),
+            Kind::Lock(request) => Self::Lock(request.try_into()?),
+            Kind::Transact(request) => {
+                let txn = need(request.txn, "transaction")?.into();
+                Self::Transact(txn, txn_action(need(request.action, "action")?))
+            }
+            Kind::Shards(request) => Self::Shards(request.try_into()?),
+            Kind::Status(pb::StatusRequest {}) => Self::Status,
+            Kind::Explain(request) => {
+                Self::Explain(need(request.query, "query")?.try_into()?, request.analyze)
+            }
+            Kind::Join(membership) => Self::Join(membership.try_into()?),
+        })
+    }
+}
+
+impl From<QueryRequest> for pb::QueryRequest {
+    fn from(request: QueryRequest) -> Self {
+        Self {
+            context: Some(request.context.into()),
+            groups: request.groups.into_iter().map(Into::into).collect(),
+            plan: request.fragment.plan,
+            schema: encode_schema(&request.schema),
+        }
+    }
+}
+
+impl TryFrom<pb::QueryRequest> for QueryRequest {
+    type Error = WireError;
+
+    fn try_from(request: pb::QueryRequest) -> Wire<Self> {
+        Ok(Self {
+            context: need(request.context, "context")?.try_into()?,
+            groups: list(request.groups, TryInto::try_into)?,
+            fragment: Fragment { plan: request.plan },
+            schema: decode_schema(&request.schema)?,
+        })
+    }
+}
+
+impl TryFrom<ModifyRequest> for pb::ModifyRequest {
+    type Error = WireError;
+
+    fn try_from(request: ModifyRequest) -> Wire<Self> {
+        use pb::change::Kind;
+        let change = match request.change {
+            Change::Insert { rows, on_conflict } => Kind::Insert(pb::Insert {
+                rows: Some(rows.try_into()?),
+                on_conflict: match on_conflict {
+                    OnConflict::Fail => None,
+                    OnConflict::DoNothing => Some(pb::OnConflict {
+                        kind: Some(pb::on_conflict::Kind::DoNothing(pb::DoNothing {})),
+                    }),
+                    OnConflict::DoUpdate(fragment) => Some(pb::OnConflict {
+                        kind: Some(pb::on_conflict::Kind::DoUpdate(fragment.plan)),
+                    }),
+                },
+            }),
+            Change::Update { rows } => Kind::Update(rows.try_into()?),
+            Change::Delete { rows } => Kind::Delete(rows.try_into()?),
+            Change::Truncate => Kind::Truncate(pb::Truncate {}),
+        };
+        Ok(Self {
+            context: Some(request.context.into()),
+            group: Some(request.group.into()),
+            table: request.table.0,
+            change: Some(pb::Change { kind: Some(change) }),
+            returning: request.returning,
+            commit: request.commit,
+        })
+    }
+}
+
+impl TryFrom<pb::ModifyRequest> for ModifyRequest {
+    type Error = WireError;
+
+    fn try_from(request: pb::ModifyRequest) -> Wire<Self> {
+        use pb::change::Kind;
+        let change = match need(request.change.and_then(|change| change.kind), "change")? {
+            Kind::Insert(insert) => Change::Insert {
+                rows: need(insert.rows, "rows")?.try_into()?,
+                on_conflict: match insert.on_conflict {
+                    None => OnConflict::Fail,
+                    Some(conflict) => match need(conflict.kind, "conflict action")? {
+                        pb::on_conflict::Kind::DoNothing(pb::DoNothing {}) => OnConflict::DoNothing,
+                        pb::on_conflict::Kind::DoUpdate(plan) => {
+                            OnConflict::DoUpdate(Fragment { plan })
+                        }
+                    },
+                },
+            },
+            Kind::Update(rows) => Change::Update { rows: rows.try_into()? },
+            Kind::Delete(rows) => Change::Delete { rows: rows.try_into()? },
+            Kind::Truncate(pb::Truncate {}) => Change::Truncate,
+        };
+        Ok(Self {
+            context: need(request.context, "context")?.try_into()?,
+            group: need(request.group, "group")?.try_into()?,
+            table: TableId(request.table),
+            change,
+            returning: request.returning,
+            commit: request.commit,
+        })
+    }
+}
+
+impl TryFrom<RowSource> for pb::RowSource {
+    type Error = WireError;
+
+    fn try_from(rows: RowSource) -> Wire<Self> {
+        let kind = match rows {
+            RowSource::Batches(batches) => pb::row_source::Kind::Batches(encode_batches(&batches)?),
+            RowSource::Fragment(fragment) => pb::row_source::Kind::Plan(fragment.plan),
+        };
+        Ok(Self { kind: Some(kind) })
+    }
+}
+
+impl TryFrom<pb::RowSource> for RowSource {
+    type Error = WireError;
+
+    fn try_from(rows: pb::RowSource) -> Wire<Self> {
+        Ok(match need(rows.kind, "rows")? {
+            pb::row_source::Kind::Batches(batches) => Self::Batches(decode_batches(batches)?),
+            pb::row_source::Kind::Plan(plan) => Self::Fragment(Fragment { plan }),
+        })
+    }
+}
+
+/// The request that opens a load; `schema` is that of every batch that follows.
+pub fn load_request(request: LoadRequest, schema: bytes::Bytes) -> pb::LoadRequest {
+    pb::LoadRequest {
+        context: Some(request.context.into()),
+        table: request.table.0,
+        groups: request.groups.into_iter().map(Into::into).collect(),
+        schema,
+    }
+}
+
+impl TryFrom<pb::LoadRequest> for LoadRequest {
+    type Error = WireError;
+
+    fn try_from(request: pb::LoadRequest) -> Wire<Self> {
+        Ok(Self {
+            context: need(request.context, "context")?.try_into()?,
+            table: TableId(request.table),
+            groups: list(request.groups, TryInto::try_into)?,
+        })
+    }
+}
+
+fn transact(txn: TxnId, action: TxnAction) -> pb::TransactRequest {
+    use pb::transact_request::Action;
+    let action = match action {
+        TxnAction::Prepare => Action::Prepare(pb::Prepare {}),
+        TxnAction::Commit(at) => Action::Commit(at.0),
+        TxnAction::CommitOnePhase(at) => Action::CommitOnePhase(at.0),
+        TxnAction::Abort => Action::Abort(pb::Abort {}),
+        TxnAction::UndoStatement(statement) => Action::UndoStatement(statement),
+        TxnAction::RollbackTo(statement) => Action::RollbackTo(statement),
+    };
+    pb::TransactRequest { txn: Some(txn.into()), action: Some(action) }
+}
+
+fn txn_action(action: pb::transact_request::Action) -> TxnAction {
+    use pb::transact_request::Action;
+    match action {
+        Action::Prepare(pb::Prepare {}) => TxnAction::Prepare,
+        Action::Commit(at) => TxnAction::Commit(Timestamp(at)),
+        Action::CommitOnePhase(at) => TxnAction::CommitOnePhase(Timestamp(at)),
+        Action::Abort(pb::Abort {}) => TxnAction::Abort,
+        Action::UndoStatement(statement) => TxnAction::UndoStatement(statement),
+        Action::RollbackTo(statement) => TxnAction::RollbackTo(statement),
+    }
+}
+
+impl From<LockRequest> for pb::LockRequest {
+    fn from(request: LockRequest) -> Self {
+        let target = match request.target {
+            LockTarget::Rows(keys, mode) => {
+                let mode = match mode {
+                    RowLockMode::KeyShare => pb::RowLockMode::KeyShare,
+                    RowLockMode::Share => pb::RowLockMode::Share,
+                    RowLockMode::NoKeyUpdate => pb::RowLockMode::NoKeyUpdate,
+                    RowLockMode::Update => pb::RowLockMode::Update,
+                };
+                pb::lock_request::Target::Rows(pb::RowLocks {
+                    keys: keys.into_iter().map(Into::into).collect(),
+                    mode: mode.into(),
+                })
+            }
+            LockTarget::Shard(mode) => pb::lock_request::Target::Shard(match mode {
+                ShardLockMode::Shared => pb::ShardLockMode::Shared.into(),
+                ShardLockMode::Exclusive => pb::ShardLockMode::Exclusive.into(),
+            }),
+        };
+        let wait = match request.wait {
+            LockWait::Wait => pb::LockWait::Wait,
+            LockWait::NoWait => pb::LockWait::NoWait,
+            LockWait::SkipLocked => pb::LockWait::SkipLocked,
+        };
+        Self {
+            context: Some(request.context.into()),
+            group: Some(request.group.into()),
+            table: request.table.0,
+            target: Some(target),
+            wait: wait.into(),
+        }
+    }
+}
+
+impl TryFrom<pb::LockRequest> for LockRequest {
+    type Error = WireError;
+
+    fn try_from(request: pb::LockRequest) -> Wire<Self> {
+        let unknown = |_| WireError::Unknown("lock mode");
+        let target = match need(request.target, "lock target")? {
+            pb::lock_request::Target::Rows(rows) => {
+                let mode = match pb::RowLockMode::try_from(rows.mode).map_err(unknown)? {
+                    pb::RowLockMode::KeyShare => RowLockMode::KeyShare,
+                    pb::RowLockMode::Share => RowLockMode::Share,
+                    pb::RowLockMode::NoKeyUpdate => RowLockMode::NoKeyUpdate,
+                    pb::RowLockMode::Update => RowLockMode::Update,
+                };
+                let keys = rows.keys.into_iter().map(|key| key.to_vec()).collect();
+                LockTarget::Rows(keys, mode)
+            }
+            pb::lock_request::Target::Shard(mode) => {
+                LockTarget::Shard(match pb::ShardLockMode::try_from(mode).map_err(unknown)? {
+                    pb::ShardLockMode::Shared => ShardLockMode::Shared,
+                    pb::ShardLockMode::Exclusive => ShardLockMode::Exclusive,
+                })
+            }
+        };
+        Ok(Self {
+            context: need(request.context, "context")?.try_into()?,
+            group: need(request.group, "group")?.try_into()?,
+            table: TableId(request.table),
+            target,
+            wait: match pb::LockWait::try_from(request.wait).map_err(unknown)? {
+                pb::LockWait::Wait => LockWait::Wait,
+                pb::LockWait::NoWait => LockWait::NoWait,
+                pb::LockWait::SkipLocked => LockWait::SkipLocked,
+            },
+        })
+    }
+}
+
+impl From<ShardAction> for pb::ShardRequest {
+    fn from(action: ShardAction) -> Self {
+        use pb::shard_request::Action;
+        let action = match action {
+            ShardAction::Create { shape, shards } => Action::Create(pb::CreateShards {
+                shape: Some(shape.into()),
+                shards: shards
+                    .into_iter()
+                    .map(|(shard, group, generation)| pb::NewShard {
+                        shard: shard.0,
+                        group: group.0,
+                        generation: generation.0,
+                    })
+                    .collect(),
+            }),
+            ShardAction::Alter { shape } => Action::Alter(shape.into()),
+            ShardAction::Drop { shards } => Action::Drop(pb::DropShards {
+                shards: shards.into_iter().map(|shard| shard.0).collect(),
+            }),
+            ShardAction::SetGeneration { group, generation, epoch } => {
+                Action::SetGeneration(pb::SetGeneration {
+                    group: group.0,
+                    generation: generation.0,
+                    epoch: epoch.0,
+                })
+            }
+            ShardAction::List => Action::List(pb::ListShards {}),
+        };
+        Self { action: Some(action) }
+    }
+}
+
+impl TryFrom<pb::ShardRequest> for ShardAction {
+    type Error = WireError;
+
+    fn try_from(request: pb::ShardRequest) -> Wire<Self> {
+        use pb::shard_request::Action;
+        Ok(match need(request.action, "shard action")? {
+            Action::Create(create) => Self::Create {
+                shape: need(create.shape, "table shape")?.try_into()?,
+                shards: list(create.shards, |new| {
+                    Ok((ShardId(new.shard), GroupId(new.group), Generation(new.generation)))
+                })?,
+            },
+            Action::Alter(shape) => Self::Alter { shape: shape.try_into()? },
+            Action::Drop(drop) => {
+                Self::Drop { shards: list(drop.shards, |shard| Ok(ShardId(shard)))? }
+            }
+            Action::SetGeneration(set) => Self::SetGeneration {
+                group: GroupId(set.group),
+                generation: Generation(set.generation),
+                epoch: Epoch(set.epoch),
+            },
+            Action::List(pb::ListShards {}) => Self::List,
+        })
+    }
+}

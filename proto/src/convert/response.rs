@@ -1,0 +1,122 @@
+//! Answers.
+
+use satsuma_common::{GroupId, Lsn, NodeId, ShardId, SqlError, TableId, Timestamp};
+
+use super::{Wire, list, need};
+use crate::batches::{decode_batches, encode_batches};
+use crate::error::WireError;
+use crate::pb::worker as pb;
+use crate::worker::{ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus};
+
+/// The answer to a [`super::Request`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    Failed(SqlError),
+    Modify(ModifyReply),
+    Locked(Vec<Vec<u8>>),
+    Transact(TxnReply),
+    Shards(ShardReply),
+    Status(WorkerStatus),
+    Explain(Vec<String>),
+    Joined(WorkerStatus),
+}
+
+impl From<Response> for pb::Response {
+    fn from(response: Response) -> Self {
+        use pb::response::Kind;
+        let kind = match response {
+            Response::Failed(error) => Kind::Error(error.into()),
+            Response::Modify(reply) => match encode_batches(&reply.returned) {
+                Ok(returned) => Kind::Modify(pb::ModifyReply {
+                    count: reply.count,
+                    returned: Some(returned),
+                    commit_ts: reply.commit_ts.map(|at| at.0),
+                }),
+                Err(error) => Kind::Error(SqlError::from(error).into()),
+            },
+            Response::Locked(keys) => {
+                Kind::Lock(pb::LockReply { keys: keys.into_iter().map(Into::into).collect() })
+            }
+            Response::Transact(reply) => {
+                Kind::Transact(pb::TransactReply { timestamp: reply.timestamp.map(|at| at.0) })
+            }
+            Response::Shards(reply) => Kind::Shards(pb::ShardReply {
+                shards: reply
+                    .shards
+                    .into_iter()
+                    .map(|shard| pb::ShardStatus {
+                        shard: shard.shard.0,
+                        table: shard.table.0,
+                        group: shard.group.0,
+                        rows: shard.rows,
+                        bytes: shard.bytes,
+                    })
+                    .collect(),
+            }),
+            Response::Status(status) => Kind::Status(status.into()),
+            Response::Explain(lines) => Kind::Explain(pb::ExplainReply { lines }),
+            Response::Joined(status) => Kind::Joined(status.into()),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<pb::Response> for Response {
+    type Error = WireError;
+
+    fn try_from(response: pb::Response) -> Wire<Self> {
+        use pb::response::Kind;
+        Ok(match need(response.kind, "response")? {
+            Kind::Error(error) => Self::Failed(error.into()),
+            Kind::Modify(reply) => Self::Modify(ModifyReply {
+                count: reply.count,
+                returned: decode_batches(reply.returned.unwrap_or_default())?,
+                commit_ts: reply.commit_ts.map(Timestamp),
+            }),
+            Kind::Lock(reply) => {
+                Self::Locked(reply.keys.into_iter().map(|key| key.to_vec()).collect())
+            }
+            Kind::Transact(reply) => {
+                Self::Transact(TxnReply { timestamp: reply.timestamp.map(Timestamp) })
+            }
+            Kind::Shards(reply) => Self::Shards(ShardReply {
+                shards: list(reply.shards, |shard| {
+                    Ok(ShardStatus {
+                        shard: ShardId(shard.shard),
+                        table: TableId(shard.table),
+                        group: GroupId(shard.group),
+                        rows: shard.rows,
+                        bytes: shard.bytes,
+                    })
+                })?,
+            }),
+            Kind::Status(status) => Self::Status(status.try_into()?),
+            Kind::Explain(reply) => Self::Explain(reply.lines),
+            Kind::Joined(status) => Self::Joined(status.try_into()?),
+        })
+    }
+}
+
+impl From<WorkerStatus> for pb::WorkerStatus {
+    fn from(status: WorkerStatus) -> Self {
+        Self {
+            node: status.node.map(|node| node.0),
+            directory: status.directory,
+            lsn: status.lsn.0,
+            prepared: status.prepared.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::WorkerStatus> for WorkerStatus {
+    type Error = WireError;
+
+    fn try_from(status: pb::WorkerStatus) -> Wire<Self> {
+        Ok(Self {
+            node: status.node.map(NodeId),
+            directory: status.directory,
+            lsn: Lsn(status.lsn),
+            prepared: list(status.prepared, |txn| Ok(txn.into()))?,
+        })
+    }
+}

@@ -1,0 +1,228 @@
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use bytes::Bytes;
+use prost::Message;
+use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::{
+    ColumnId, Epoch, Generation, NumericMod, Oid, PgType, SqlError, SqlResult, SqlState,
+};
+
+use super::*;
+use crate::worker::*;
+
+fn context() -> StatementContext {
+    StatementContext {
+        txn: TxnId { start: Timestamp(77), coordinator: NodeId(3) },
+        snapshot: Timestamp(99),
+        statement: 4,
+        lock_timeout: Some(Duration::from_millis(250)),
+        timeout: None,
+        memory_limit: 1 << 30,
+        time_zone: "Europe/Berlin".into(),
+        now_micros: -5,
+    }
+}
+
+fn group() -> GroupRef {
+    let shard = TableShard { table: TableId(16384), shard: ShardId(102008), version: 7 };
+    GroupRef { group: GroupId(2), generation: Generation(5), shards: vec![shard] }
+}
+
+fn rows() -> RecordBatch {
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    RecordBatch::try_from_iter([("id", ids)]).unwrap()
+}
+
+fn shape() -> TableShape {
+    let column = |id, name: &str, ty| Column {
+        id: ColumnId(id),
+        name: name.into(),
+        ty,
+        not_null: id == 1,
+        missing: (id == 2).then(|| vec![1, 2]),
+    };
+    let key = ForeignKey {
+        name: "ads_fk".into(),
+        table: TableId(16384),
+        table_name: "ads".into(),
+        columns: vec![ColumnId(1)],
+        target: TableId(16390),
+        target_name: "companies".into(),
+        target_columns: vec![ColumnId(2)],
+        on_delete: ForeignKeyAction::Cascade,
+        on_update: ForeignKeyAction::SetDefault,
+    };
+    TableShape {
+        table: TableId(16384),
+        version: 3,
+        schema_name: "public".into(),
+        name: "ads".into(),
+        columns: vec![
+            column(1, "id", PgType::Int8),
+            column(2, "cost", PgType::Numeric(Some(NumericMod { precision: 20, scale: 10 }))),
+            column(5, "tags", PgType::Array(Box::new(PgType::Varchar(Some(9))))),
+            column(6, "state", PgType::Enum(Oid(17000))),
+            column(7, "states", PgType::Array(Box::new(PgType::Enum(Oid(17000))))),
+        ],
+        primary_key: vec![ColumnId(1)],
+        primary_key_name: Some("ads_pkey".into()),
+        checks: vec![Check { name: "positive".into(), condition: "cost > 0".into() }],
+        foreign_keys: vec![key.clone()],
+        referenced_by: vec![ForeignKey {
+            table: TableId(16400),
+            target: TableId(16384),
+            target_columns: vec![ColumnId(1)],
+            ..key
+        }],
+    }
+}
+
+fn requests() -> Vec<Request> {
+    let plan = Fragment { plan: Bytes::from_static(b"plan") };
+    let modify = |change| {
+        Request::Modify(ModifyRequest {
+            context: context(),
+            group: group(),
+            table: TableId(16384),
+            change,
+            returning: true,
+            commit: true,
+        })
+    };
+    let lock = |target, wait| {
+        let (context, group, table) = (context(), group(), TableId(16384));
+        Request::Lock(LockRequest { context, group, table, target, wait })
+    };
+    let txn = context().txn;
+    let query = QueryRequest {
+        context: context(),
+        groups: vec![group(), group()],
+        fragment: plan.clone(),
+        schema: rows().schema(),
+    };
+    vec![
+        modify(Change::Insert {
+            rows: RowSource::Batches(vec![rows(), rows()]),
+            on_conflict: OnConflict::DoUpdate(plan.clone()),
+        }),
+        modify(Change::Insert {
+            rows: RowSource::Fragment(plan.clone()),
+            on_conflict: OnConflict::DoNothing,
+        }),
+        modify(Change::Insert { rows: RowSource::Batches(vec![]), on_conflict: OnConflict::Fail }),
+        modify(Change::Update { rows: RowSource::Fragment(plan.clone()) }),
+        modify(Change::Delete { rows: RowSource::Fragment(plan) }),
+        modify(Change::Truncate),
+        lock(LockTarget::Rows(vec![vec![1], vec![]], RowLockMode::NoKeyUpdate), LockWait::Wait),
+        lock(LockTarget::Shard(ShardLockMode::Exclusive), LockWait::SkipLocked),
+        Request::Transact(txn, TxnAction::Prepare),
+        Request::Transact(txn, TxnAction::Commit(Timestamp(8))),
+        Request::Transact(txn, TxnAction::CommitOnePhase(Timestamp(9))),
+        Request::Transact(txn, TxnAction::Abort),
+        Request::Transact(txn, TxnAction::UndoStatement(3)),
+        Request::Transact(txn, TxnAction::RollbackTo(0)),
+        Request::Shards(ShardAction::Create {
+            shape: shape(),
+            shards: vec![(ShardId(1), GroupId(2), Generation(3))],
+        }),
+        Request::Shards(ShardAction::Alter { shape: shape() }),
+        Request::Shards(ShardAction::Drop { shards: vec![ShardId(4)] }),
+        Request::Shards(ShardAction::SetGeneration {
+            group: GroupId(1),
+            generation: Generation(2),
+            epoch: Epoch(3),
+        }),
+        Request::Shards(ShardAction::List),
+        Request::Status,
+        Request::Explain(query, true),
+        Request::Join(Membership { node: NodeId(2), coordinators: vec!["a:1".into()] }),
+    ]
+}
+
+#[test]
+fn every_request_survives_the_wire() {
+    for request in requests() {
+        let bytes = pb::Request::try_from(request.clone()).unwrap().encode_to_vec();
+        let decoded = pb::Request::decode(&bytes[..]).unwrap();
+        assert_eq!(Request::try_from(decoded).unwrap(), request);
+    }
+}
+
+#[test]
+fn every_response_survives_the_wire() {
+    let status = WorkerStatus {
+        node: Some(NodeId(4)),
+        directory: "d".into(),
+        lsn: satsuma_common::Lsn(12),
+        prepared: vec![context().txn],
+    };
+    let shard =
+        ShardStatus { shard: ShardId(1), table: TableId(2), group: GroupId(3), rows: 4, bytes: 5 };
+    let error = SqlError::new(SqlState::UNIQUE_VIOLATION, "duplicate key")
+        .detail("d")
+        .hint("h")
+        .context("c")
+        .at(7)
+        .table("public", "ads")
+        .column("id")
+        .data_type("int8")
+        .constraint("ads_pkey");
+    let responses = [
+        Response::Failed(error),
+        Response::Modify(ModifyReply {
+            count: 3,
+            returned: vec![rows()],
+            commit_ts: Some(Timestamp(5)),
+        }),
+        Response::Locked(vec![vec![1, 2]]),
+        Response::Transact(TxnReply { timestamp: None }),
+        Response::Shards(ShardReply { shards: vec![shard] }),
+        Response::Status(status.clone()),
+        Response::Explain(vec!["Seq Scan".into()]),
+        Response::Joined(status),
+    ];
+    for response in responses {
+        let bytes = pb::Response::from(response.clone()).encode_to_vec();
+        let decoded = pb::Response::decode(&bytes[..]).unwrap();
+        assert_eq!(Response::try_from(decoded).unwrap(), response);
+    }
+}
+
+/// Any damage gives a request or an error; nothing panics.
+#[test]
+fn damaged_requests_are_errors() {
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    for request in requests() {
+        let bytes = pb::Request::try_from(request).unwrap().encode_to_vec();
+        for position in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x2a;
+            for bytes in [&damaged[..], &bytes[..position]] {
+                if let Ok(message) = pb::Request::decode(bytes) {
+                    let _: SqlResult<Request> = Request::try_from(message).map_err(SqlError::from);
+                }
+            }
+        }
+    }
+    std::panic::set_hook(quiet);
+}
+
+#[test]
+fn shapes_that_contradict_themselves_are_refused() {
+    let broken: [fn(&mut types::TableShape); 5] = [
+        |shape| shape.primary_key = vec![3],
+        |shape| shape.primary_key = vec![1, 1],
+        |shape| shape.columns[0].id = 70_000,
+        |shape| shape.columns[1].id = 1,
+        |shape| shape.foreign_keys[0].target_columns.clear(),
+    ];
+    for damage in broken {
+        let mut message = types::TableShape::from(shape());
+        damage(&mut message);
+        assert!(TableShape::try_from(message).is_err());
+    }
+    let nested = types::PgType { oid: 1007, typmod: -1, is_enum: false, is_array: true };
+    assert!(PgType::try_from(nested).is_err());
+}

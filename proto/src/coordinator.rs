@@ -1,0 +1,149 @@
+//! The coordinators as workers see them: [`Outcomes`] over gRPC, both ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use satsuma_common::{SqlError, SqlResult, SqlState, Timestamp, TxnId};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::client::{Connection, lost};
+use crate::error::WireError;
+use crate::pb::coordinator as pb;
+use crate::pb::coordinator::coordinator_client::CoordinatorClient;
+use crate::pb::coordinator::coordinator_server as generated;
+use crate::server::{error_of, status_of};
+use crate::worker::{Membership, Outcomes, Registration};
+
+/// How long to wait for one coordinator's answer before the next one is asked.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Any of several coordinators: each is asked in turn until one answers.
+pub struct RemoteCoordinator {
+    coordinators: Vec<Connection>,
+}
+
+impl RemoteCoordinator {
+    /// `addresses` are `host:port`. Call within a tokio runtime.
+    pub fn new(addresses: &[String]) -> SqlResult<Self> {
+        let coordinators = addresses.iter().map(|address| Connection::new(address));
+        Ok(Self { coordinators: coordinators.collect::<SqlResult<_>>()? })
+    }
+
+    /// The first answer. An error that a coordinator itself gave is final; one of the way to it
+    /// is not.
+    async fn ask<T>(
+        &self,
+        question: impl Fn(CoordinatorClient<Channel>) -> BoxFuture<'static, Result<Response<T>, Status>>,
+    ) -> SqlResult<T> {
+        let mut last = SqlError::new(SqlState::CONNECTION_FAILURE, "no coordinator is known");
+        for connection in &self.coordinators {
+            let link = match connection.link().await {
+                Ok(link) => link,
+                Err(error) => {
+                    last = error;
+                    continue;
+                }
+            };
+            let client = CoordinatorClient::new(link.channel.clone());
+            match tokio::time::timeout(TIMEOUT, question(client)).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                Ok(Err(status)) => match error_of(&status) {
+                    Some(error) => return Err(error),
+                    None => last = connection.explain_failure(&link, status).await,
+                },
+                Err(_) => last = lost(connection.address(), "no answer"),
+            }
+        }
+        Err(last)
+    }
+}
+
+#[async_trait]
+impl Outcomes for RemoteCoordinator {
+    async fn outcome(&self, txn: TxnId) -> SqlResult<Option<Timestamp>> {
+        let request = pb::OutcomeRequest { txn: Some(txn.into()) };
+        let reply =
+            self.ask(|mut client| async move { client.outcome(request).await }.boxed()).await?;
+        match reply.result.ok_or(WireError::Missing("outcome"))? {
+            pb::outcome_reply::Result::Error(error) => Err(error.into()),
+            pb::outcome_reply::Result::CommittedAt(0) => Ok(None),
+            pb::outcome_reply::Result::CommittedAt(at) => Ok(Some(Timestamp(at))),
+        }
+    }
+
+    async fn register(&self, worker: Registration) -> SqlResult<Membership> {
+        let request = pb::RegisterRequest {
+            host: worker.host,
+            port: worker.port.into(),
+            directory: worker.directory,
+        };
+        let reply = self
+            .ask(|mut client| {
+                let request = request.clone();
+                async move { client.register(request).await }.boxed()
+            })
+            .await?;
+        match reply.result.ok_or(WireError::Missing("membership"))? {
+            pb::register_reply::Result::Error(error) => Err(error.into()),
+            pb::register_reply::Result::Membership(membership) => Ok(membership.try_into()?),
+        }
+    }
+}
+
+/// Serves [`Outcomes`] to workers.
+pub struct CoordinatorServer<O>(Arc<O>);
+
+impl<O: Outcomes> CoordinatorServer<O> {
+    pub fn new(outcomes: Arc<O>) -> Self {
+        Self(outcomes)
+    }
+
+    /// The service to add to [`crate::server::transport`].
+    pub fn into_service(self) -> generated::CoordinatorServer<Self> {
+        generated::CoordinatorServer::new(self)
+    }
+}
+
+fn invalid(error: WireError) -> Status {
+    status_of(error.into())
+}
+
+#[tonic::async_trait]
+impl<O: Outcomes> generated::Coordinator for CoordinatorServer<O> {
+    async fn register(
+        &self,
+        request: Request<pb::RegisterRequest>,
+    ) -> Result<Response<pb::RegisterReply>, Status> {
+        let request = request.into_inner();
+        if request.host.len() > 1024 || request.directory.len() > 1024 {
+            return Err(invalid(WireError::OutOfRange("registration")));
+        }
+        let worker = Registration {
+            host: request.host,
+            port: u16::try_from(request.port)
+                .map_err(|_| invalid(WireError::OutOfRange("port")))?,
+            directory: request.directory,
+        };
+        let result = match self.0.register(worker).await {
+            Ok(membership) => pb::register_reply::Result::Membership(membership.into()),
+            Err(error) => pb::register_reply::Result::Error(error.into()),
+        };
+        Ok(Response::new(pb::RegisterReply { result: Some(result) }))
+    }
+
+    async fn outcome(
+        &self,
+        request: Request<pb::OutcomeRequest>,
+    ) -> Result<Response<pb::OutcomeReply>, Status> {
+        let txn = request.into_inner().txn.ok_or(invalid(WireError::Missing("transaction")))?;
+        let result = match self.0.outcome(txn.into()).await {
+            Ok(at) => pb::outcome_reply::Result::CommittedAt(at.map_or(0, |at| at.0)),
+            Err(error) => pb::outcome_reply::Result::Error(error.into()),
+        };
+        Ok(Response::new(pb::OutcomeReply { result: Some(result) }))
+    }
+}

@@ -1,0 +1,142 @@
+//! A [`Worker`] behind gRPC.
+
+mod clients;
+mod rows;
+mod session;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use prost::Message;
+use satsuma_common::SqlError;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::batches::MAX_BATCH_BYTES;
+use crate::client::CLIENT_KEY;
+use crate::pb::types;
+use crate::pb::worker as pb;
+use crate::pb::worker::worker_server as generated;
+use crate::worker::{QueryRequest, Worker};
+use clients::Clients;
+
+/// The largest message on a session stream: a few full batches of calls.
+pub(crate) const SESSION_MESSAGE_BYTES: usize = 8 << 20;
+/// The largest query request: its plan may hold rows.
+pub(crate) const QUERY_BYTES: usize = 256 << 20;
+/// Larger errors would not fit into headers.
+const MAX_DETAILS: usize = 4096;
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Room for what surrounds a payload in a message.
+pub(crate) const fn message_limit(payload: usize) -> usize {
+    payload + (1 << 20)
+}
+
+/// A gRPC server with the settings that all nodes use among each other.
+pub fn transport() -> Server {
+    Server::builder()
+        .tcp_nodelay(true)
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(1 << 30)
+        .max_concurrent_streams(1 << 16)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+}
+
+/// Serves a worker to coordinators.
+pub struct WorkerServer<W> {
+    worker: Arc<W>,
+    clients: Arc<Clients<W>>,
+}
+
+impl<W: Worker> WorkerServer<W> {
+    /// `grace`: how long the open transactions of a coordinator survive its last connection.
+    pub fn new(worker: Arc<W>, grace: Duration) -> Self {
+        let clients = Arc::new(Clients::new(worker.clone(), grace));
+        Self { worker, clients }
+    }
+
+    /// The service to add to [`transport`].
+    pub fn into_service(self) -> generated::WorkerServer<Self> {
+        generated::WorkerServer::new(self)
+            .max_decoding_message_size(message_limit(MAX_BATCH_BYTES))
+            .max_encoding_message_size(message_limit(MAX_BATCH_BYTES))
+    }
+}
+
+/// An error as a status, with all its fields in the details.
+pub(crate) fn status_of(error: SqlError) -> Status {
+    let mut encoded = types::SqlError::from(error);
+    if encoded.encoded_len() > MAX_DETAILS {
+        encoded.detail = None;
+        encoded.context = None;
+        encoded.message = encoded.message.chars().take(512).collect();
+    }
+    let message: String = encoded.message.chars().take(256).collect();
+    Status::with_details(Code::Unknown, message, Bytes::from(encoded.encode_to_vec()))
+}
+
+/// The error that [`status_of`] put in.
+pub(crate) fn error_of(status: &Status) -> Option<SqlError> {
+    if status.details().is_empty() {
+        return None;
+    }
+    let error = types::SqlError::decode(status.details()).ok()?;
+    (!error.state.is_empty()).then(|| error.into())
+}
+
+fn client_of<T>(request: &Request<T>) -> Result<u64, Status> {
+    request
+        .metadata()
+        .get(CLIENT_KEY)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| Status::invalid_argument("the client's number is missing"))
+}
+
+type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl<W: Worker> generated::Worker for WorkerServer<W> {
+    type SessionStream = Outbound<pb::Answers>;
+    type QueryStream = Outbound<pb::Rows>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<pb::Calls>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let session = self.clients.enter(client_of(&request)?);
+        let answers = session::answers(self.worker.clone(), session, request.into_inner());
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn query(
+        &self,
+        request: Request<pb::QueryRequest>,
+    ) -> Result<Response<Self::QueryStream>, Status> {
+        let request = QueryRequest::try_from(request.into_inner())
+            .map_err(|error| status_of(error.into()))?;
+        let batches = self.worker.query(request).await.map_err(status_of)?;
+        Ok(Response::new(Box::pin(rows::parts(batches))))
+    }
+
+    async fn load(
+        &self,
+        request: Request<Streaming<pb::LoadPart>>,
+    ) -> Result<Response<pb::LoadReply>, Status> {
+        let client = client_of(&request)?;
+        let result = rows::load(&*self.worker, &self.clients, client, request.into_inner()).await;
+        let result = match result {
+            Ok(count) => pb::load_reply::Result::Count(count),
+            Err(error) => pb::load_reply::Result::Error(error.into()),
+        };
+        Ok(Response::new(pb::LoadReply { result: Some(result) }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,358 @@
+//! The client against the server over a real socket, with a worker that only remembers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use parking::Gate;
+use satsuma_common::{
+    Generation, GroupId, Lsn, NodeId, SqlResult, SqlState, TableId, Timestamp, TxnId,
+};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::client::RemoteWorker;
+use crate::worker::*;
+
+mod parking {
+    /// Opens once; those who wait pass when it does.
+    #[derive(Default)]
+    pub struct Gate(tokio::sync::Notify);
+
+    impl Gate {
+        pub async fn pass(&self) {
+            self.0.notified().await;
+        }
+
+        pub fn open(&self) {
+            self.0.notify_waiters();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Recorder {
+    gate: Gate,
+    waiting: AtomicUsize,
+    aborted: std::sync::Mutex<Vec<TxnId>>,
+    streamed: Arc<AtomicUsize>,
+}
+
+struct Count<'a>(&'a AtomicUsize);
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn numbers(from: i64, count: i64) -> RecordBatch {
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + count));
+    RecordBatch::try_from_iter([("n", values)]).unwrap()
+}
+
+#[async_trait]
+impl Worker for Recorder {
+    async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
+        if request.groups.is_empty() {
+            return Err(SqlError::new(STALE_PLACEMENT, "stale").detail("no group"));
+        }
+        let streamed = self.streamed.clone();
+        Ok(futures::stream::iter(0..1000)
+            .map(move |i| {
+                streamed.fetch_add(1, Ordering::SeqCst);
+                match i {
+                    999 => Err(SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero")),
+                    _ => Ok(numbers(i * 100_000, 100_000)),
+                }
+            })
+            .boxed())
+    }
+
+    async fn explain(&self, _: QueryRequest, _: bool) -> SqlResult<Vec<String>> {
+        Ok(vec!["Result".into()])
+    }
+
+    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
+        match request.change {
+            Change::Insert { rows: RowSource::Batches(returned), .. } => {
+                let count = returned.iter().map(|batch| batch.num_rows() as u64).sum();
+                Ok(ModifyReply { count, returned, commit_ts: None })
+            }
+            _ => Err(SqlError::unsupported("no").constraint("c")),
+        }
+    }
+
+    async fn load(
+        &self,
+        _: LoadRequest,
+        mut rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
+    ) -> SqlResult<u64> {
+        let mut count = 0;
+        while let Some(item) = rows.next().await {
+            count += item?.1.num_rows() as u64;
+        }
+        Ok(count)
+    }
+
+    async fn lock(&self, _: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _count = Count(&self.waiting);
+        self.gate.pass().await;
+        Ok(vec![])
+    }
+
+    async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply> {
+        match action {
+            TxnAction::Abort => self.aborted.lock().unwrap().push(txn),
+            TxnAction::CommitOnePhase(_) => self.gate.open(),
+            _ => {}
+        }
+        Ok(TxnReply { timestamp: Some(txn.start) })
+    }
+
+    async fn shards(&self, _: ShardAction) -> SqlResult<ShardReply> {
+        Ok(ShardReply::default())
+    }
+
+    async fn status(&self) -> SqlResult<WorkerStatus> {
+        Ok(WorkerStatus { node: None, directory: "d".into(), lsn: Lsn(1), prepared: vec![] })
+    }
+
+    async fn join(&self, _: Membership) -> SqlResult<WorkerStatus> {
+        self.status().await
+    }
+}
+
+struct Served {
+    worker: Arc<Recorder>,
+    address: String,
+    /// Of its own, so that its connections can be cut by ending it.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Served {
+    fn cut(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+async fn serve() -> Served {
+    serve_at("127.0.0.1:0", Arc::new(Recorder::default()))
+}
+
+fn serve_at(address: &str, worker: Arc<Recorder>) -> Served {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let service = WorkerServer::new(worker.clone(), Duration::from_millis(100)).into_service();
+    runtime.spawn(async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        transport().add_service(service).serve_with_incoming(incoming).await.unwrap();
+    });
+    Served { worker, address, runtime: Some(runtime) }
+}
+
+fn txn(start: u64) -> TxnId {
+    TxnId { start: Timestamp(start), coordinator: NodeId(1) }
+}
+
+fn context(start: u64) -> StatementContext {
+    StatementContext {
+        txn: txn(start),
+        snapshot: Timestamp(1),
+        statement: 1,
+        lock_timeout: None,
+        timeout: None,
+        memory_limit: 1,
+        time_zone: "UTC".into(),
+        now_micros: 0,
+    }
+}
+
+fn group() -> GroupRef {
+    GroupRef { group: GroupId(1), generation: Generation(1), shards: vec![] }
+}
+
+fn insert(batches: Vec<RecordBatch>) -> ModifyRequest {
+    ModifyRequest {
+        context: context(5),
+        group: group(),
+        table: TableId(1),
+        change: Change::Insert { rows: RowSource::Batches(batches), on_conflict: OnConflict::Fail },
+        returning: true,
+        commit: false,
+    }
+}
+
+fn lock(start: u64) -> LockRequest {
+    LockRequest {
+        context: context(start),
+        group: group(),
+        table: TableId(1),
+        target: LockTarget::Rows(vec![vec![1]], RowLockMode::Update),
+        wait: LockWait::Wait,
+    }
+}
+
+fn query(groups: Vec<GroupRef>) -> QueryRequest {
+    let fragment = Fragment { plan: Bytes::new() };
+    QueryRequest { context: context(5), groups, fragment, schema: numbers(0, 1).schema() }
+}
+
+async fn until(what: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if what() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("did not happen within five seconds");
+}
+
+#[tokio::test]
+async fn small_and_large_calls_share_the_stream() {
+    let served = serve().await;
+    let remote = RemoteWorker::new(&served.address).unwrap();
+    let large: Vec<_> = (0..10).map(|i| numbers(i * 100_000, 100_000)).collect();
+    let large_call = remote.modify(insert(large));
+    let small_calls = futures::future::join_all(
+        (0..1000).map(|start| remote.transact(txn(start), TxnAction::Prepare)),
+    );
+    let (large_reply, small_replies) = tokio::join!(large_call, small_calls);
+    let reply = large_reply.unwrap();
+    assert_eq!(reply.count, 1_000_000);
+    assert_eq!(reply.returned.iter().map(RecordBatch::num_rows).sum::<usize>(), 1_000_000);
+    for (start, reply) in small_replies.into_iter().enumerate() {
+        assert_eq!(reply.unwrap().timestamp, Some(Timestamp(start as u64)));
+    }
+}
+
+#[tokio::test]
+async fn errors_keep_their_fields() {
+    let served = serve().await;
+    let remote = RemoteWorker::new(&served.address).unwrap();
+    let mut request = insert(vec![]);
+    request.change = Change::Truncate;
+    let error = remote.modify(request).await.unwrap_err();
+    assert_eq!(error, SqlError::unsupported("no").constraint("c"));
+    let error = remote.query(query(vec![])).await.err().unwrap();
+    assert_eq!(error, SqlError::new(STALE_PLACEMENT, "stale").detail("no group"));
+}
+
+#[tokio::test]
+async fn a_blocked_call_does_not_block_the_one_that_frees_it() {
+    let served = serve().await;
+    let remote = Arc::new(RemoteWorker::new(&served.address).unwrap());
+    let blocked = tokio::spawn({
+        let remote = remote.clone();
+        async move { remote.lock(lock(1)).await }
+    });
+    until(|| served.worker.waiting.load(Ordering::SeqCst) == 1).await;
+    remote.transact(txn(2), TxnAction::CommitOnePhase(Timestamp(1))).await.unwrap();
+    blocked.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_call_stops_at_the_worker() {
+    let served = serve().await;
+    let remote = RemoteWorker::new(&served.address).unwrap();
+    let call = tokio::time::timeout(Duration::from_millis(100), remote.lock(lock(1)));
+    assert!(call.await.is_err());
+    until(|| served.worker.waiting.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test]
+async fn results_stream_at_the_readers_pace_and_end_with_the_error() {
+    let served = serve().await;
+    let remote = RemoteWorker::new(&served.address).unwrap();
+    let mut rows = remote.query(query(vec![group()])).await.unwrap();
+    let first = rows.next().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let ahead = served.worker.streamed.load(Ordering::SeqCst);
+    assert!(ahead < 100, "the worker ran {ahead} batches ahead");
+    // The stalled result holds up nobody.
+    remote.transact(txn(1), TxnAction::Prepare).await.unwrap();
+    let mut sum = first.num_rows();
+    let error = loop {
+        match rows.next().await.unwrap() {
+            Ok(batch) => sum += batch.num_rows(),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((sum, error.state()), (99_900_000, SqlState::DIVISION_BY_ZERO));
+    assert!(rows.next().await.is_none());
+}
+
+#[tokio::test]
+async fn loads_count_or_fail_as_a_whole() {
+    let served = serve().await;
+    let remote = RemoteWorker::new(&served.address).unwrap();
+    let request = LoadRequest { context: context(6), table: TableId(1), groups: vec![group()] };
+    let good = futures::stream::iter((0..50).map(|i| Ok((GroupId(1), numbers(i, 10_000)))));
+    assert_eq!(remote.load(request.clone(), good.boxed()).await.unwrap(), 500_000);
+    let none = futures::stream::iter([]);
+    assert_eq!(remote.load(request.clone(), none.boxed()).await.unwrap(), 0);
+    let failure = SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, "missing data");
+    let bad = futures::stream::iter([Ok((GroupId(1), numbers(0, 10))), Err(failure.clone())]);
+    assert_eq!(remote.load(request, bad.boxed()).await.unwrap_err(), failure);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_08006_and_the_next_call_reconnects() {
+    let mut served = serve().await;
+    let remote = Arc::new(RemoteWorker::new(&served.address).unwrap());
+    let blocked = tokio::spawn({
+        let remote = remote.clone();
+        async move { remote.lock(lock(1)).await }
+    });
+    until(|| served.worker.waiting.load(Ordering::SeqCst) == 1).await;
+    served.cut();
+    let error = blocked.await.unwrap().unwrap_err();
+    assert_eq!(error.state(), SqlState::CONNECTION_FAILURE);
+    let expected = format!("connection to the remote node {} failed", served.address);
+    assert!(error.message().starts_with(&expected), "{error}");
+    let error = remote.status().await.unwrap_err();
+    assert_eq!(error.state(), SqlState::CONNECTION_FAILURE);
+
+    let _again = serve_at(&served.address, served.worker.clone());
+    let mut answer = remote.status().await;
+    for _ in 0..100 {
+        if answer.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer = remote.status().await;
+    }
+    assert_eq!(answer.unwrap().directory, "d");
+}
+
+#[tokio::test]
+async fn transactions_of_a_gone_coordinator_are_aborted_unless_prepared() {
+    let served = serve().await;
+    let remote = RemoteWorker::new(&served.address).unwrap();
+    for start in [1, 2, 3] {
+        let mut request = insert(vec![]);
+        request.context.txn = txn(start);
+        remote.modify(request).await.unwrap();
+    }
+    remote.transact(txn(2), TxnAction::Prepare).await.unwrap();
+    remote.transact(txn(3), TxnAction::CommitOnePhase(Timestamp(1))).await.unwrap();
+    drop(remote);
+    until(|| !served.worker.aborted.lock().unwrap().is_empty()).await;
+    assert_eq!(*served.worker.aborted.lock().unwrap(), [txn(1)]);
+}
