@@ -7,8 +7,9 @@ use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schem
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
-    Change, Fragment, LoadRequest, LockRequest, LockTarget, LockWait, Membership, ModifyRequest,
-    OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction, ShardLockMode, TxnAction,
+    Change, Fragment, FragmentMode, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
+    ModifyRequest, OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction, ShardLockMode,
+    TxnAction,
 };
 use satsuma_common::TxnId;
 
@@ -66,12 +67,36 @@ impl TryFrom<pb::Request> for Request {
     }
 }
 
+impl From<Fragment> for pb::Fragment {
+    fn from(fragment: Fragment) -> Self {
+        let mode = match fragment.mode {
+            FragmentMode::Rows => pb::FragmentMode::Rows,
+            FragmentMode::PartialAggregate => pb::FragmentMode::PartialAggregate,
+        };
+        Self { plan: fragment.plan, mode: mode.into() }
+    }
+}
+
+impl TryFrom<pb::Fragment> for Fragment {
+    type Error = WireError;
+
+    fn try_from(fragment: pb::Fragment) -> Wire<Self> {
+        let mode = pb::FragmentMode::try_from(fragment.mode)
+            .map_err(|_| WireError::Unknown("fragment mode"))?;
+        let mode = match mode {
+            pb::FragmentMode::Rows => FragmentMode::Rows,
+            pb::FragmentMode::PartialAggregate => FragmentMode::PartialAggregate,
+        };
+        Ok(Self { plan: fragment.plan, mode })
+    }
+}
+
 impl From<QueryRequest> for pb::QueryRequest {
     fn from(request: QueryRequest) -> Self {
         Self {
             context: Some(request.context.into()),
             groups: request.groups.into_iter().map(Into::into).collect(),
-            plan: request.fragment.plan,
+            fragment: Some(request.fragment.into()),
             schema: encode_schema(&request.schema),
         }
     }
@@ -84,7 +109,7 @@ impl TryFrom<pb::QueryRequest> for QueryRequest {
         Ok(Self {
             context: need(request.context, "context")?.try_into()?,
             groups: list(request.groups, TryInto::try_into)?,
-            fragment: Fragment { plan: request.plan },
+            fragment: need(request.fragment, "fragment")?.try_into()?,
             schema: decode_schema(&request.schema)?,
         })
     }
@@ -104,7 +129,7 @@ impl TryFrom<ModifyRequest> for pb::ModifyRequest {
                         kind: Some(pb::on_conflict::Kind::DoNothing(pb::DoNothing {})),
                     }),
                     OnConflict::DoUpdate(fragment) => Some(pb::OnConflict {
-                        kind: Some(pb::on_conflict::Kind::DoUpdate(fragment.plan)),
+                        kind: Some(pb::on_conflict::Kind::DoUpdate(fragment.into())),
                     }),
                 },
             }),
@@ -135,8 +160,8 @@ impl TryFrom<pb::ModifyRequest> for ModifyRequest {
                     None => OnConflict::Fail,
                     Some(conflict) => match need(conflict.kind, "conflict action")? {
                         pb::on_conflict::Kind::DoNothing(pb::DoNothing {}) => OnConflict::DoNothing,
-                        pb::on_conflict::Kind::DoUpdate(plan) => {
-                            OnConflict::DoUpdate(Fragment { plan })
+                        pb::on_conflict::Kind::DoUpdate(fragment) => {
+                            OnConflict::DoUpdate(fragment.try_into()?)
                         }
                     },
                 },
@@ -162,7 +187,7 @@ impl TryFrom<RowSource> for pb::RowSource {
     fn try_from(rows: RowSource) -> Wire<Self> {
         let kind = match rows {
             RowSource::Batches(batches) => pb::row_source::Kind::Batches(encode_batches(&batches)?),
-            RowSource::Fragment(fragment) => pb::row_source::Kind::Plan(fragment.plan),
+            RowSource::Fragment(fragment) => pb::row_source::Kind::Fragment(fragment.into()),
         };
         Ok(Self { kind: Some(kind) })
     }
@@ -174,7 +199,7 @@ impl TryFrom<pb::RowSource> for RowSource {
     fn try_from(rows: pb::RowSource) -> Wire<Self> {
         Ok(match need(rows.kind, "rows")? {
             pb::row_source::Kind::Batches(batches) => Self::Batches(decode_batches(batches)?),
-            pb::row_source::Kind::Plan(plan) => Self::Fragment(Fragment { plan }),
+            pb::row_source::Kind::Fragment(fragment) => Self::Fragment(fragment.try_into()?),
         })
     }
 }

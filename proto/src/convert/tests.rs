@@ -79,7 +79,7 @@ fn shape() -> TableShape {
 }
 
 fn requests() -> Vec<Request> {
-    let plan = Fragment { plan: Bytes::from_static(b"plan") };
+    let plan = Fragment { plan: Bytes::from_static(b"plan"), mode: FragmentMode::PartialAggregate };
     let modify = |change| {
         Request::Modify(ModifyRequest {
             context: context(),

@@ -210,7 +210,7 @@ fn lock(start: u64) -> LockRequest {
 }
 
 fn query(groups: Vec<GroupRef>) -> QueryRequest {
-    let fragment = Fragment { plan: Bytes::new() };
+    let fragment = Fragment { plan: Bytes::new(), mode: FragmentMode::Rows };
     QueryRequest { context: context(5), groups, fragment, schema: numbers(0, 1).schema() }
 }
 
