@@ -1,1 +1,40 @@
+//! The harness: clusters of real processes, real clients, and PostgreSQL 15 as the judge.
+//!
+//! ```text
+//! binaries  builds and finds `coordinator`, `worker`, `satsuma`, `satsuma-bench`
+//! process   one process: start, wait for `ready`, kill -9, SIGTERM, restart, log
+//! cluster   a cluster of them, on free ports and in a temporary directory
+//! wire      a PostgreSQL client that shows every message: type oids, tags, SQLSTATEs
+//! psql      the real psql, and what it printed, block by block
+//! oracle    a temporary PostgreSQL 15 server
+//! differential  the same statements to both, and every difference
+//! slt       sqllogictest over tokio-postgres
+//! data      the generated data set
+//! ```
+//!
+//! What is not installed is skipped with a line on stderr that `cargo test` does not swallow;
+//! with `SATSUMA_TESTS_REQUIRE_ALL=1`, as in `.ci/run`, it fails instead.
 
+pub mod binaries;
+pub mod cluster;
+pub mod data;
+pub mod differential;
+pub mod oracle;
+pub mod process;
+pub mod psql;
+pub mod skip;
+pub mod slt;
+pub mod wire;
+
+use std::path::PathBuf;
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map(PathBuf::from).unwrap_or(tests)
+}
+
+/// A file or directory of the `tests` crate.
+pub fn tests_path(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}

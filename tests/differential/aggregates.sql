@@ -1,0 +1,125 @@
+Aggregates: partial states over shards must give what one server gives.
+
+-- name: tables
+-- tables: reading by device
+CREATE TABLE reading (device int, at timestamp, kind text, value numeric(12,4), ratio float8, tags text[], info jsonb);
+
+-- name: load
+INSERT INTO reading SELECT g % 23, timestamp '2024-01-01' + g * interval '37 minutes', (array['temp', 'hum', NULL])[g % 3 + 1], CASE WHEN g % 11 <> 0 THEN (g * 7919 % 1000) / 8.0 END, (g % 50) / 4.0, array['t' || g % 3], jsonb_build_object('n', g % 4) FROM generate_series(1, 400) g;
+
+-- name: count
+SELECT count(*), count(value), count(DISTINCT device), count(DISTINCT kind) FROM reading;
+
+-- name: sums and averages
+SELECT sum(value), avg(value), sum(device), avg(device), sum(device::bigint) FROM reading;
+
+-- name: float sums that are exact
+SELECT sum(ratio), avg(ratio), min(ratio), max(ratio) FROM reading;
+
+-- name: minimum and maximum of all kinds
+SELECT min(device), max(at), min(kind), max(value), min(at), max(kind) FROM reading;
+
+-- name: group by the distribution column
+SELECT device, count(*), sum(value) FROM reading GROUP BY device ORDER BY device;
+
+-- name: group by another column
+SELECT kind, count(*), sum(value), avg(value), min(at) FROM reading GROUP BY kind ORDER BY kind;
+
+-- name: group by both
+SELECT kind, device % 3 AS third, count(*) FROM reading GROUP BY kind, device % 3 ORDER BY kind, third;
+
+-- name: group by position and by alias
+SELECT date_trunc('day', at) AS day, count(*) FROM reading GROUP BY 1 ORDER BY day;
+
+-- name: group by an alias
+SELECT device / 10 AS decade, count(*) FROM reading GROUP BY decade ORDER BY decade;
+
+-- name: having
+SELECT kind, count(*) FROM reading GROUP BY kind HAVING count(*) > 133 AND kind IS NOT NULL ORDER BY kind;
+
+-- name: having without group by
+SELECT sum(value) FROM reading HAVING count(*) > 1000;
+
+-- name: filter
+SELECT count(*) FILTER (WHERE kind = 'temp'), sum(value) FILTER (WHERE device < 5), avg(value) FILTER (WHERE false) FROM reading;
+
+-- name: distinct aggregates
+SELECT count(DISTINCT value), sum(DISTINCT device), avg(DISTINCT device) FROM reading;
+
+-- name: distinct aggregates by group
+SELECT kind, count(DISTINCT device), count(DISTINCT info) FROM reading GROUP BY kind ORDER BY kind;
+
+-- name: distinct rows
+SELECT DISTINCT kind, device % 2 FROM reading ORDER BY 1, 2;
+
+-- name: distinct on
+SELECT DISTINCT ON (kind) kind, device, at FROM reading ORDER BY kind, at DESC;
+
+-- name: statistics
+SELECT round(variance(device), 10), round(stddev(device), 10), round(var_pop(value), 6), round(stddev_samp(value), 6) FROM reading;
+
+-- name: correlation
+SELECT round(corr(ratio, device)::numeric, 8), regr_count(ratio, device), round(regr_slope(ratio, device)::numeric, 8), round(covar_pop(ratio, device)::numeric, 8) FROM reading;
+
+-- name: ordered array and string aggregates
+SELECT device, array_agg(kind ORDER BY at), string_agg(kind, ',' ORDER BY at DESC) FROM reading WHERE device IN (1, 2) AND at < '2024-01-05' GROUP BY device ORDER BY device;
+
+-- name: boolean and bit aggregates
+SELECT bool_and(device >= 0), bool_or(kind = 'none'), every(value IS NOT NULL), bit_and(device), bit_or(device), bit_xor(device) FROM reading;
+
+-- name: percentiles
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ratio), percentile_disc(0.5) WITHIN GROUP (ORDER BY device), percentile_cont(array[0.25, 0.75]) WITHIN GROUP (ORDER BY ratio), mode() WITHIN GROUP (ORDER BY kind) FROM reading;
+
+-- name: percentile by group
+SELECT kind, percentile_cont(0.9) WITHIN GROUP (ORDER BY ratio) FROM reading GROUP BY kind ORDER BY kind;
+
+-- name: json aggregates
+SELECT kind, jsonb_agg(device ORDER BY at) FROM reading WHERE at < '2024-01-01 06:00' GROUP BY kind ORDER BY kind;
+
+-- name: grouping sets
+SELECT kind, device % 2 AS odd, count(*), grouping(kind, device % 2) FROM reading GROUP BY GROUPING SETS ((kind), (device % 2), ()) ORDER BY 4, 1, 2;
+
+-- name: rollup
+SELECT kind, device % 2 AS odd, sum(value) FROM reading GROUP BY ROLLUP (kind, device % 2) ORDER BY kind NULLS FIRST, odd NULLS FIRST, 3;
+
+-- name: cube
+SELECT device % 2 AS odd, device % 3 AS third, count(*) FROM reading GROUP BY CUBE (device % 2, device % 3) ORDER BY 1, 2;
+
+-- name: aggregates of aggregates
+SELECT max(n), min(n), avg(n) FROM (SELECT device, count(*) AS n FROM reading GROUP BY device) d;
+
+-- name: aggregate in an expression
+SELECT kind, sum(value) / nullif(count(*), 0) + 1, max(at) - min(at) FROM reading GROUP BY kind ORDER BY kind;
+
+-- name: order by an aggregate that is not selected
+SELECT kind FROM reading GROUP BY kind ORDER BY count(*) DESC, kind;
+
+-- name: limit over groups
+SELECT device, sum(value) AS total FROM reading GROUP BY device ORDER BY total DESC NULLS LAST, device LIMIT 5 OFFSET 2;
+
+-- name: group by jsonb field and by array
+SELECT info->>'n' AS n, tags, count(*) FROM reading GROUP BY info->>'n', tags ORDER BY n, tags;
+
+-- name: one key
+SELECT kind, count(*) FROM reading WHERE device = 5 GROUP BY kind ORDER BY kind;
+
+-- name: no rows
+SELECT kind, count(*) FROM reading WHERE device = 999 GROUP BY kind;
+
+-- name: aggregates of a missing key
+SELECT count(*), sum(value), max(at) FROM reading WHERE device = 999;
+
+-- name: column that is not grouped
+SELECT kind, device FROM reading GROUP BY kind;
+
+-- name: aggregate in where
+SELECT kind FROM reading WHERE count(*) > 1;
+
+-- name: nested aggregates
+SELECT sum(count(*)) FROM reading;
+
+-- name: aggregate of a wrong type
+SELECT sum(kind) FROM reading;
+
+-- name: group by functionally dependent on nothing
+SELECT upper(kind), kind FROM reading GROUP BY upper(kind) ORDER BY 1;

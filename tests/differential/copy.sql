@@ -1,0 +1,170 @@
+COPY in text and CSV, both ways, and what is wrong with its input.
+
+-- name: tables
+-- tables: goods by id
+CREATE TABLE goods (id int PRIMARY KEY, name text, price numeric(8,2) DEFAULT 9.99, made date, tags text[]);
+
+-- name: text
+COPY goods FROM STDIN;
+-- data
+1	apple	1.50	2024-01-01	{a,b}
+2	\N	\N	\N	\N
+3	tab\tand\\slash\nline	2	2024-02-02	{}
+\.
+-- end
+
+-- name: text with columns
+COPY goods (id, name) FROM STDIN;
+-- data
+4	four
+5	
+-- end
+
+-- name: csv
+COPY goods FROM STDIN WITH (FORMAT csv);
+-- data
+6,"six, with comma",6.60,2024-06-06,"{x,y}"
+7,"quote ""inside""",,,
+8,"",1,,"{""a b""}"
+9,"two
+lines",9,2024-09-09,{}
+-- end
+
+-- name: csv with header and other characters
+COPY goods (name, id) FROM STDIN WITH (FORMAT csv, HEADER true, DELIMITER ';', QUOTE '~', NULL 'none');
+-- data
+name;id
+~semi;colon~;10
+none;11
+-- end
+
+-- name: old syntax
+COPY goods (id, name) FROM STDIN WITH CSV HEADER;
+-- data
+id,name
+12,old
+-- end
+
+-- name: force not null
+COPY goods (id, name) FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (name));
+-- data
+13,
+-- end
+
+-- name: escape character
+COPY goods (id, name) FROM STDIN WITH (FORMAT csv, ESCAPE '\');
+-- data
+14,"a \"quoted\" word"
+-- end
+
+-- name: with a condition
+COPY goods (id, name) FROM STDIN WITH (FORMAT csv) WHERE id % 2 = 0;
+-- data
+20,kept
+21,dropped
+22,kept
+-- end
+
+-- name: what is there
+SELECT * FROM goods ORDER BY id;
+
+-- name: to stdout in text
+COPY (SELECT * FROM goods ORDER BY id) TO STDOUT;
+
+-- name: to stdout in csv
+COPY (SELECT * FROM goods ORDER BY id) TO STDOUT WITH (FORMAT csv, HEADER);
+
+-- name: to stdout with options
+COPY (SELECT id, name, price FROM goods ORDER BY id) TO STDOUT WITH (FORMAT csv, DELIMITER '|', NULL '(null)', FORCE_QUOTE (name));
+
+-- name: a table to stdout
+COPY goods (id, name) TO STDOUT;
+
+-- name: a query with aggregates to stdout
+COPY (SELECT count(*), sum(price) FROM goods) TO STDOUT WITH CSV;
+
+-- name: missing columns
+COPY goods FROM STDIN;
+-- data
+30	only two
+-- end
+
+-- name: extra columns
+COPY goods (id, name) FROM STDIN;
+-- data
+30	a	b
+-- end
+
+-- name: bad number
+COPY goods (id, name) FROM STDIN WITH CSV;
+-- data
+30,fine
+x31,bad
+-- end
+
+-- name: bad date
+COPY goods (id, made) FROM STDIN WITH CSV;
+-- data
+30,2024-13-45
+-- end
+
+-- name: unterminated quote
+COPY goods (id, name) FROM STDIN WITH CSV;
+-- data
+30,"never closed
+-- end
+
+-- name: duplicate key
+COPY goods (id, name) FROM STDIN WITH CSV;
+-- data
+30,fine
+1,duplicate
+-- end
+
+-- name: null in a key
+COPY goods (id, name) FROM STDIN WITH CSV;
+-- data
+,nothing
+-- end
+
+-- name: numeric overflow
+COPY goods (id, price) FROM STDIN WITH CSV;
+-- data
+30,12345678.90
+-- end
+
+-- name: nothing was half loaded
+SELECT count(*) FROM goods WHERE id >= 30;
+
+-- name: no rows
+COPY goods FROM STDIN;
+
+-- name: unknown column
+COPY goods (id, nonsense) FROM STDIN;
+
+-- name: unknown table
+COPY no_such_table FROM STDIN;
+
+-- name: unknown option
+COPY goods FROM STDIN WITH (FORMAT csv, NONSENSE true);
+
+-- name: unknown format
+COPY goods FROM STDIN WITH (FORMAT parquet);
+
+-- name: delimiter of two characters
+COPY goods FROM STDIN WITH (FORMAT csv, DELIMITER 'ab');
+
+-- name: invalid bytes in text
+COPY goods (id, name) FROM STDIN;
+-- data
+31	\xff
+-- end
+
+-- name: copy in a transaction that is rolled back
+BEGIN; COPY goods (id, name) FROM STDIN; ROLLBACK;
+-- data
+32	gone
+-- end
+
+-- name: it is gone
+SELECT count(*) FROM goods WHERE id = 32;

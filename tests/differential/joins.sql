@@ -1,0 +1,136 @@
+Joins of all kinds, co-located and not.
+
+-- name: tables
+-- tables: customer by id, purchase by customer_id, item by sku
+CREATE TABLE customer (id int PRIMARY KEY, name text, city text, referrer int);
+CREATE TABLE purchase (customer_id int, no int, sku text, amount numeric(10,2), PRIMARY KEY (customer_id, no));
+CREATE TABLE item (sku text PRIMARY KEY, label text, price numeric(10,2));
+
+-- name: load customers
+INSERT INTO customer SELECT g, 'customer ' || g, (array['Oslo', 'Lima', NULL, 'Rome'])[g % 4 + 1], CASE WHEN g > 3 THEN g / 3 END FROM generate_series(1, 30) g;
+
+-- name: load purchases
+INSERT INTO purchase SELECT c, n, 'sku' || ((c * 7 + n * 3) % 12), (c * 13 + n * 7) % 100 / 4.0 FROM generate_series(1, 34) c, generate_series(1, 5) n WHERE (c + n) % 3 <> 0;
+
+-- name: load items
+INSERT INTO item SELECT 'sku' || g, 'label ' || g, g * 1.25 FROM generate_series(0, 9) g;
+
+-- name: inner join on the distribution column
+SELECT c.id, c.name, p.no, p.amount FROM customer c JOIN purchase p ON c.id = p.customer_id WHERE c.id < 6 ORDER BY c.id, p.no;
+
+-- name: join pinned to one key
+SELECT c.name, p.sku FROM customer c JOIN purchase p ON c.id = p.customer_id WHERE c.id = 7 ORDER BY p.no;
+
+-- name: join pinned through the other table
+SELECT c.name, count(*) FROM customer c JOIN purchase p ON c.id = p.customer_id WHERE p.customer_id = 8 GROUP BY c.name;
+
+-- name: left join
+SELECT c.id, count(p.no), sum(p.amount) FROM customer c LEFT JOIN purchase p ON c.id = p.customer_id GROUP BY c.id ORDER BY c.id;
+
+-- name: left join with a condition on the right side
+SELECT c.id, p.no FROM customer c LEFT JOIN purchase p ON c.id = p.customer_id AND p.amount > 20 WHERE c.id <= 10 ORDER BY c.id, p.no;
+
+-- name: left join filtered to the unmatched
+SELECT c.id FROM customer c LEFT JOIN purchase p ON c.id = p.customer_id AND p.no = 1 WHERE p.no IS NULL ORDER BY c.id;
+
+-- name: right join
+SELECT c.name, p.customer_id, p.no FROM customer c RIGHT JOIN purchase p ON c.id = p.customer_id WHERE p.customer_id > 28 ORDER BY p.customer_id, p.no;
+
+-- name: full join
+SELECT c.id, p.customer_id, count(*) FROM customer c FULL JOIN purchase p ON c.id = p.customer_id AND p.no = 1 GROUP BY c.id, p.customer_id ORDER BY c.id, p.customer_id;
+
+-- name: join not on the distribution column
+SELECT p.customer_id, p.no, i.label FROM purchase p JOIN item i ON p.sku = i.sku WHERE p.amount > 22 ORDER BY 1, 2;
+
+-- name: left join not on the distribution column
+SELECT p.sku, i.label, count(*) FROM purchase p LEFT JOIN item i ON p.sku = i.sku GROUP BY p.sku, i.label ORDER BY p.sku;
+
+-- name: right join not on the distribution column
+SELECT i.sku, count(p.no) FROM purchase p RIGHT JOIN item i ON p.sku = i.sku AND p.amount > 10 GROUP BY i.sku ORDER BY i.sku;
+
+-- name: full join not on the distribution column
+SELECT p.sku, i.sku, count(*) FROM purchase p FULL JOIN item i ON p.sku = i.sku GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: three tables
+SELECT c.city, i.label, sum(p.amount) FROM customer c JOIN purchase p ON p.customer_id = c.id JOIN item i ON i.sku = p.sku GROUP BY c.city, i.label ORDER BY c.city, i.label;
+
+-- name: self join on another column
+SELECT c.id, r.name FROM customer c JOIN customer r ON c.referrer = r.id ORDER BY c.id;
+
+-- name: cross join
+SELECT count(*) FROM customer CROSS JOIN item;
+
+-- name: comma join with a condition
+SELECT count(*) FROM customer c, purchase p, item i WHERE c.id = p.customer_id AND p.sku = i.sku AND i.price > 5;
+
+-- name: inequality join
+SELECT c.id, count(*) FROM customer c JOIN item i ON c.id < i.price WHERE c.id < 8 GROUP BY c.id ORDER BY c.id;
+
+-- name: using merges the column
+SELECT * FROM (SELECT id AS customer_id, city FROM customer) c JOIN purchase USING (customer_id) WHERE customer_id IN (3, 4) ORDER BY customer_id, no;
+
+-- name: natural join
+SELECT sku, label, amount FROM purchase NATURAL JOIN item WHERE customer_id = 11 ORDER BY no;
+
+-- name: full join using coalesces the column
+SELECT id, c.city, r.n FROM customer c FULL JOIN (VALUES (1, 'x'), (99, 'y')) AS r(id, n) USING (id) WHERE id IN (1, 2, 99) ORDER BY id;
+
+-- name: semi join by in
+SELECT id FROM customer WHERE id IN (SELECT customer_id FROM purchase WHERE amount > 23) ORDER BY id;
+
+-- name: semi join by exists on another column
+SELECT sku FROM item i WHERE EXISTS (SELECT 1 FROM purchase p WHERE p.sku = i.sku AND p.amount > 20) ORDER BY sku;
+
+-- name: anti join
+SELECT id FROM customer c WHERE NOT EXISTS (SELECT 1 FROM purchase p WHERE p.customer_id = c.id AND p.no = 2) ORDER BY id;
+
+-- name: anti join by not in
+SELECT sku FROM item WHERE sku NOT IN (SELECT sku FROM purchase WHERE customer_id < 3) ORDER BY sku;
+
+-- name: lateral
+SELECT c.id, top.no, top.amount FROM customer c CROSS JOIN LATERAL (SELECT no, amount FROM purchase p WHERE p.customer_id = c.id ORDER BY amount DESC, no LIMIT 1) top WHERE c.id < 9 ORDER BY c.id;
+
+-- name: left lateral
+SELECT c.id, t.total FROM customer c LEFT JOIN LATERAL (SELECT sum(amount) AS total FROM purchase p WHERE p.customer_id = c.id AND p.no > 3) t ON true ORDER BY c.id;
+
+-- name: join of two aggregates
+SELECT a.id, a.n, b.total FROM (SELECT id, count(*) AS n FROM customer GROUP BY id) a JOIN (SELECT customer_id, sum(amount) AS total FROM purchase GROUP BY customer_id) b ON a.id = b.customer_id WHERE a.id BETWEEN 5 AND 9 ORDER BY a.id;
+
+-- name: join with a limit below
+SELECT c.id, p.no FROM (SELECT * FROM customer ORDER BY id LIMIT 3) c JOIN purchase p ON p.customer_id = c.id ORDER BY 1, 2;
+
+-- name: aggregate over a join, then order by the aggregate
+SELECT c.city, count(*) AS n, round(avg(p.amount), 3) AS mean FROM customer c JOIN purchase p ON p.customer_id = c.id GROUP BY c.city HAVING count(*) > 5 ORDER BY n DESC, c.city;
+
+-- name: select star from a join
+SELECT * FROM customer c JOIN purchase p ON c.id = p.customer_id WHERE c.id = 2 ORDER BY no;
+
+-- name: qualified star
+SELECT p.*, c.name FROM customer c JOIN purchase p ON c.id = p.customer_id WHERE c.id = 2 ORDER BY no;
+
+-- name: join to values
+SELECT c.id, v.label FROM customer c JOIN (VALUES (1, 'one'), (2, 'two')) v(id, label) ON v.id = c.id ORDER BY c.id;
+
+-- name: join to a series
+SELECT g, count(c.id) FROM generate_series(1, 4) g LEFT JOIN customer c ON c.id % 4 = g GROUP BY g ORDER BY g;
+
+-- name: ambiguous column
+SELECT sku FROM purchase JOIN item ON purchase.sku = item.sku;
+
+-- name: unknown table in a join
+SELECT * FROM customer JOIN no_such_table ON true;
+
+-- name: missing from entry
+SELECT item.sku FROM purchase;
+
+-- name: alias hides the table
+SELECT customer.id FROM customer c;
+
+-- name: join on incompatible types
+SELECT 1 FROM customer JOIN item ON customer.id = item.sku;
+
+-- name: parentheses in joins
+SELECT count(*) FROM customer c LEFT JOIN (purchase p JOIN item i ON p.sku = i.sku) ON p.customer_id = c.id;
+
+-- name: conditions on both sides
+SELECT count(*) FROM customer c LEFT JOIN purchase p ON p.customer_id = c.id AND c.city = 'Oslo';

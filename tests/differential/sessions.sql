@@ -1,0 +1,82 @@
+Settings, session functions and what clients ask at start.
+
+-- name: version number
+SHOW server_version_num;
+
+-- name: encodings
+SHOW client_encoding; SHOW server_encoding;
+
+-- name: string settings
+SHOW standard_conforming_strings; SHOW DateStyle; SHOW IntervalStyle; SHOW integer_datetimes;
+
+-- name: set and show
+SET application_name = 'differential'; SHOW application_name; RESET application_name;
+
+-- name: set local outside a transaction warns
+SET LOCAL statement_timeout = 5;
+
+-- name: set local is undone
+BEGIN; SET LOCAL statement_timeout = '7s'; SHOW statement_timeout; COMMIT; SHOW statement_timeout;
+
+-- name: set is undone by rollback
+BEGIN; SET lock_timeout = 1000; ROLLBACK; SHOW lock_timeout;
+
+-- name: units
+SET statement_timeout = 90000; SHOW statement_timeout; RESET statement_timeout;
+
+-- name: search path
+SHOW search_path;
+
+-- name: set_config and current_setting
+SELECT set_config('application_name', 'x', false), current_setting('application_name');
+
+-- name: a missing setting
+SELECT current_setting('no.such', true) IS NULL AS missing;
+
+-- name: own settings
+SET my.own = 'v'; SELECT current_setting('my.own');
+
+-- name: who am I
+SELECT current_user = session_user, current_schema(), current_schemas(false);
+
+-- name: constants
+SELECT current_user = user AS same;
+
+-- name: prepared statements in SQL
+PREPARE plus (int, int) AS SELECT $1 + $2 AS sum; EXECUTE plus(1, 2); EXECUTE plus(3, 4); DEALLOCATE plus;
+
+-- name: wrong number of parameters
+PREPARE p1 (int) AS SELECT $1; EXECUTE p1; 
+
+-- name: discard
+DEALLOCATE ALL;
+
+-- name: discard everything
+DISCARD ALL;
+
+-- name: a cursor
+BEGIN; DECLARE c CURSOR FOR SELECT g FROM generate_series(1, 5) g; FETCH 2 FROM c; FETCH ALL FROM c; CLOSE c; COMMIT;
+
+-- name: explain has one column
+EXPLAIN (COSTS off) SELECT 1;
+
+-- name: statement timeout
+SET statement_timeout = 50; SELECT pg_sleep(5);
+
+-- name: and after it
+RESET statement_timeout; SELECT 1;
+
+-- name: size functions
+SELECT pg_size_pretty(1024::bigint), pg_size_pretty(10485760::bigint);
+
+-- name: identity of types
+SELECT 'int4'::regtype, 'pg_class'::regclass, 23::oid::regtype, 'text[]'::regtype, 'bigint'::regtype::oid;
+
+-- name: unknown regclass
+SELECT 'no_such_table'::regclass;
+
+-- name: to_regclass
+SELECT to_regclass('no_such_table') IS NULL AS missing;
+
+-- name: format_type
+SELECT format_type(1700, 655366), format_type(1043, 14), format_type(23, -1), format_type(1007, NULL);

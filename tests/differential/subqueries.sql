@@ -1,0 +1,120 @@
+CTEs, subqueries of every kind, and recursion.
+
+-- name: tables
+-- tables: dept by id, emp by dept_id
+CREATE TABLE dept (id int PRIMARY KEY, name text, budget numeric);
+CREATE TABLE emp (dept_id int, id int, name text, salary numeric, boss int, PRIMARY KEY (dept_id, id));
+
+-- name: load departments
+INSERT INTO dept SELECT g, 'dept ' || g, g * 1000 FROM generate_series(1, 8) g;
+
+-- name: load employees
+INSERT INTO emp SELECT g % 7 + 1, g, 'emp ' || g, 100 + (g * 31) % 90, CASE WHEN g > 1 THEN g / 2 END FROM generate_series(1, 40) g;
+
+-- name: scalar subquery
+SELECT name, (SELECT count(*) FROM emp) AS total FROM dept ORDER BY id;
+
+-- name: scalar subquery of no rows is null
+SELECT (SELECT name FROM dept WHERE id = 99) AS nothing;
+
+-- name: scalar subquery of several rows
+SELECT (SELECT name FROM dept);
+
+-- name: correlated scalar subquery
+SELECT d.id, (SELECT max(salary) FROM emp e WHERE e.dept_id = d.id) FROM dept d ORDER BY d.id;
+
+-- name: correlated without an aggregate
+SELECT e.id, (SELECT d.name FROM dept d WHERE d.id = e.dept_id) FROM emp e WHERE e.id < 8 ORDER BY e.id;
+
+-- name: correlated on another column
+SELECT e.id, (SELECT b.name FROM emp b WHERE b.id = e.boss) AS boss FROM emp e WHERE e.id < 12 ORDER BY e.id;
+
+-- name: correlated count of nothing is zero
+SELECT d.id, (SELECT count(*) FROM emp e WHERE e.dept_id = d.id AND e.salary > 180) FROM dept d ORDER BY d.id;
+
+-- name: correlated with order and limit
+SELECT d.id, (SELECT e.name FROM emp e WHERE e.dept_id = d.id ORDER BY e.salary DESC, e.id LIMIT 1) FROM dept d ORDER BY d.id;
+
+-- name: exists
+SELECT id FROM dept d WHERE EXISTS (SELECT FROM emp e WHERE e.dept_id = d.id AND e.salary > 180) ORDER BY id;
+
+-- name: exists in the select list
+SELECT id, EXISTS (SELECT 1 FROM emp e WHERE e.dept_id = d.id) AS staffed FROM dept d ORDER BY id;
+
+-- name: in and not in
+SELECT id FROM emp WHERE boss IN (SELECT id FROM emp WHERE salary > 170) ORDER BY id;
+
+-- name: not in with correlated condition
+SELECT id FROM emp e WHERE id NOT IN (SELECT boss FROM emp b WHERE b.boss IS NOT NULL AND b.dept_id = e.dept_id) ORDER BY id;
+
+-- name: row in subquery
+SELECT id FROM emp WHERE (dept_id, salary) IN (SELECT dept_id, max(salary) FROM emp GROUP BY dept_id) ORDER BY id;
+
+-- name: quantified comparison
+SELECT id FROM emp WHERE salary >= ALL (SELECT salary FROM emp) ORDER BY id;
+
+-- name: any
+SELECT id FROM dept WHERE budget < ANY (SELECT salary * 20 FROM emp WHERE emp.dept_id = dept.id) ORDER BY id;
+
+-- name: subquery in case
+SELECT id, CASE WHEN salary > (SELECT avg(salary) FROM emp) THEN 'above' ELSE 'below' END FROM emp WHERE id < 6 ORDER BY id;
+
+-- name: subquery in having
+SELECT dept_id, avg(salary) FROM emp GROUP BY dept_id HAVING avg(salary) > (SELECT avg(salary) FROM emp) ORDER BY dept_id;
+
+-- name: subquery in from
+SELECT avg(top) FROM (SELECT max(salary) AS top FROM emp GROUP BY dept_id) t;
+
+-- name: subquery in order by and limit
+SELECT id FROM dept ORDER BY (SELECT count(*) FROM emp e WHERE e.dept_id = dept.id) DESC, id LIMIT (SELECT 3);
+
+-- name: with
+WITH rich AS (SELECT * FROM emp WHERE salary > 170) SELECT d.name, count(r.id) FROM dept d LEFT JOIN rich r ON r.dept_id = d.id GROUP BY d.name ORDER BY d.name;
+
+-- name: with used twice
+WITH s AS (SELECT dept_id, sum(salary) AS total FROM emp GROUP BY dept_id) SELECT a.dept_id FROM s a WHERE a.total = (SELECT max(total) FROM s);
+
+-- name: with of with
+WITH a AS (SELECT id FROM emp WHERE id < 20), b AS (SELECT id FROM a WHERE id > 10) SELECT sum(id), count(*) FROM b;
+
+-- name: with column names
+WITH t(x, y) AS (VALUES (1, 'a'), (2, 'b')) SELECT y, x FROM t ORDER BY x;
+
+-- name: materialized
+WITH t AS MATERIALIZED (SELECT * FROM dept), u AS NOT MATERIALIZED (SELECT * FROM emp) SELECT count(*) FROM t JOIN u ON t.id = u.dept_id;
+
+-- name: recursive counting
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT sum(i), max(i) FROM n;
+
+-- name: recursive tree
+WITH RECURSIVE chain AS (SELECT id, boss, 0 AS depth FROM emp WHERE id = 37 UNION ALL SELECT e.id, e.boss, c.depth + 1 FROM emp e JOIN chain c ON e.id = c.boss) SELECT * FROM chain ORDER BY depth;
+
+-- name: recursive union removes duplicates
+WITH RECURSIVE r(i) AS (SELECT 0 UNION SELECT (i + 1) % 5 FROM r) SELECT i FROM r ORDER BY i;
+
+-- name: with shadows a table
+WITH dept AS (SELECT 42 AS id) SELECT id FROM dept;
+
+-- name: data in with
+WITH moved AS (UPDATE emp SET salary = salary + 1 WHERE dept_id = 3 RETURNING id, salary) SELECT count(*), sum(salary) FROM moved;
+
+-- name: nested correlation
+SELECT d.id FROM dept d WHERE (SELECT count(*) FROM emp e WHERE e.dept_id = d.id AND e.salary > (SELECT avg(salary) FROM emp x WHERE x.dept_id = d.id)) > 2 ORDER BY d.id;
+
+-- name: derived table columns
+SELECT t.a, t.b FROM (SELECT 1, 2) AS t(a, b);
+
+-- name: a derived table without alias
+SELECT * FROM (SELECT 1 AS a);
+
+-- name: too many columns in a scalar subquery
+SELECT (SELECT 1, 2);
+
+-- name: array of a correlated subquery
+SELECT d.id, array(SELECT e.id FROM emp e WHERE e.dept_id = d.id ORDER BY e.id) FROM dept d WHERE d.id < 4 ORDER BY d.id;
+
+-- name: unknown column in a subquery
+SELECT id FROM dept WHERE EXISTS (SELECT nonsense FROM emp);
+
+-- name: unknown with
+WITH a AS (SELECT 1) SELECT * FROM b;

@@ -1,0 +1,104 @@
+Strings, patterns and their functions.
+
+-- name: case and length
+SELECT upper('aéß'), lower('ÀB'), initcap('hello wORLD'), length('日本'), octet_length('日本'), char_length('é'), bit_length('a');
+
+-- name: concatenation
+SELECT 'a' || 'b', 'a' || NULL, concat('a', NULL, 1, true), concat_ws(', ', 'a', NULL, 'b');
+
+-- name: substring
+SELECT substring('abcdef' from 2 for 3), substring('abcdef', 3), substr('abcdef', 0, 3), substr('abcdef', -1, 4), left('abcdef', 2), left('abcdef', -2), right('abcdef', 2), right('abcdef', -2);
+
+-- name: substring of a pattern
+SELECT substring('foobar' from 'o(.)b'), substring('foobar' from 'x');
+
+-- name: negative substring length
+SELECT substr('abc', 1, -1);
+
+-- name: trim
+SELECT trim('  a '), trim(both 'x' from 'xxaxx'), ltrim('xxa', 'x'), rtrim('axx', 'x'), btrim('xyaxy', 'xy'), trim(leading from '  a');
+
+-- name: pad
+SELECT lpad('5', 3, '0'), rpad('a', 3), lpad('abcdef', 3), lpad('a', 5, 'xy'), lpad('a', -1);
+
+-- name: position and replace
+SELECT position('b' in 'abc'), strpos('abc', 'z'), replace('aaa', 'a', 'bb'), translate('abc', 'ab', 'x'), overlay('abcdef' placing 'XX' from 3 for 2);
+
+-- name: split and repeat
+SELECT split_part('a,b,c', ',', 2), split_part('a,b,c', ',', -1), split_part('a', ',', 5), repeat('ab', 3), repeat('x', 0), reverse('abc');
+
+-- name: like
+SELECT 'abc' LIKE 'a%', 'abc' LIKE '_b_', 'ABC' ILIKE 'a%', 'a%c' LIKE 'a\%c', 'abc' NOT LIKE 'b%', 'a_c' LIKE 'a!_c' ESCAPE '!', NULL LIKE 'a';
+
+-- name: like does not cross characters
+SELECT 'é' LIKE '_', '日本' LIKE '_本', 'line
+break' LIKE 'line%';
+
+-- name: similar to
+SELECT 'abc' SIMILAR TO '(a|b)%', 'abc' SIMILAR TO 'b', 'aaa' SIMILAR TO 'a{3}';
+
+-- name: regular expressions
+SELECT 'abc' ~ '^a', 'ABC' ~* 'b', 'abc' !~ 'z', 'abc' !~* 'B', 'a1b22' ~ '\d{2}';
+
+-- name: regexp functions
+SELECT regexp_replace('a1b22', '\d+', '#'), regexp_replace('a1b22', '\d+', '#', 'g'), regexp_replace('ab', '(a)(b)', '\2\1'), regexp_match('foobar', '(o+)(b)');
+
+-- name: regexp_split
+SELECT regexp_split_to_array('a, b;c', '[,;]\s*'), string_to_array('a,b,,c', ','), string_to_array('a,b', NULL);
+
+-- name: regexp_matches as rows
+SELECT regexp_matches('a1b22', '(\d+)', 'g');
+
+-- name: invalid regular expression
+SELECT 'a' ~ '(';
+
+-- name: ascii and chr
+SELECT ascii('é'), chr(233), chr(8364), ascii('');
+
+-- name: quoting
+SELECT quote_literal('it''s'), quote_ident('a b'), quote_ident('ab'), quote_nullable(NULL);
+
+-- name: format
+SELECT format('%s is %s', 'a', 1), format('%I.%L', 'a b', 'c''d'), format('%%'), format('%2$s %1$s', 'a', 'b'), format('[%5s|%-5s]', 'x', 'y');
+
+-- name: format with too few arguments
+SELECT format('%s %s', 'a');
+
+-- name: hashes
+SELECT md5('abc'), encode(sha256('abc'), 'hex');
+
+-- name: starts with
+SELECT starts_with('abc', 'ab'), 'abc' ^@ 'b';
+
+-- name: comparison is by bytes
+SELECT 'a' < 'b', 'B' < 'a', 'é' > 'z', 'a' < 'ab', 'abc' = 'abc ';
+
+-- name: char comparison ignores padding
+SELECT 'a'::char(3) = 'a', 'a'::char(3) = 'a  '::char(5), 'a'::char(3) || 'b';
+
+-- name: ordering of text
+SELECT x FROM (VALUES ('b'), ('B'), ('a'), ('é'), ('10'), ('9'), (''), (NULL)) v(x) ORDER BY x;
+
+-- name: order descending and nulls last
+SELECT x FROM (VALUES ('b'), (NULL), ('a')) v(x) ORDER BY x DESC NULLS LAST;
+
+-- name: string aggregates
+SELECT string_agg(x, ',' ORDER BY x DESC), min(x), max(x), string_agg(x, '') FILTER (WHERE x < 'b') FROM (VALUES ('a'), ('c'), ('b'), (NULL)) v(x);
+
+-- name: to_number and to_char of text
+SELECT to_number('1,234.5', '9,999.9'), to_char(12, 'FM000');
+
+-- name: too large a value for varchar in a cast is cut
+SELECT 'abcdef'::varchar(2), cast('abc' AS char(2));
+
+-- name: names are cut to 63 bytes
+SELECT length(repeat('x', 100)::name);
+
+-- name: encode and decode
+SELECT encode('abc', 'base64'), decode('YWJj', 'base64'), encode('\x00ff', 'hex'), encode('a\000'::bytea, 'escape');
+
+-- name: invalid base64
+SELECT decode('YW', 'base64');
+
+-- name: unicode normalisation
+SELECT normalize(U&'e\0301') = U&'\00e9';

@@ -1,0 +1,156 @@
+BEGIN, COMMIT, ROLLBACK, savepoints, and errors in transactions.
+
+-- name: tables
+-- tables: ledger by account
+CREATE TABLE ledger (account int, entry int, amount int, PRIMARY KEY (account, entry));
+INSERT INTO ledger VALUES (1, 1, 100), (2, 1, 200);
+
+-- name: commit
+BEGIN; INSERT INTO ledger VALUES (1, 2, -10); UPDATE ledger SET amount = amount + 1 WHERE account = 1 AND entry = 1; COMMIT;
+
+-- name: committed
+SELECT * FROM ledger ORDER BY account, entry;
+
+-- name: rollback
+BEGIN; DELETE FROM ledger WHERE account = 1; ROLLBACK;
+
+-- name: rolled back
+SELECT count(*) FROM ledger;
+
+-- name: own writes are seen
+BEGIN;
+
+-- name: insert in a transaction
+INSERT INTO ledger VALUES (1, 3, 30);
+
+-- name: read it
+SELECT entry, amount FROM ledger WHERE account = 1 ORDER BY entry;
+
+-- name: aggregate with it
+SELECT sum(amount), count(*) FROM ledger;
+
+-- name: update it
+UPDATE ledger SET amount = 31 WHERE account = 1 AND entry = 3 RETURNING amount;
+
+-- name: delete it
+DELETE FROM ledger WHERE account = 1 AND entry = 3 RETURNING entry;
+
+-- name: it is gone for us
+SELECT count(*) FROM ledger WHERE account = 1;
+
+-- name: insert it again
+INSERT INTO ledger VALUES (1, 3, 33);
+
+-- name: commit it
+COMMIT;
+
+-- name: it is there
+SELECT amount FROM ledger WHERE account = 1 AND entry = 3;
+
+-- name: an error aborts the transaction
+BEGIN;
+
+-- name: the error
+INSERT INTO ledger VALUES (1, 1, 0);
+
+-- name: everything is refused
+SELECT 1;
+
+-- name: even what is wrong
+SELECT * FROM no_such_table;
+
+-- name: commit rolls back
+COMMIT;
+
+-- name: savepoints
+BEGIN;
+
+-- name: before the savepoint
+INSERT INTO ledger VALUES (3, 1, 1);
+
+-- name: a savepoint
+SAVEPOINT a;
+
+-- name: after the savepoint
+INSERT INTO ledger VALUES (3, 2, 2);
+
+-- name: an error after the savepoint
+SELECT 1 / 0;
+
+-- name: rollback to it
+ROLLBACK TO SAVEPOINT a;
+
+-- name: only what came before
+SELECT entry FROM ledger WHERE account = 3 ORDER BY entry;
+
+-- name: another savepoint
+SAVEPOINT b;
+
+-- name: release it
+INSERT INTO ledger VALUES (3, 4, 4); RELEASE SAVEPOINT b;
+
+-- name: unknown savepoint
+ROLLBACK TO SAVEPOINT nonsense;
+
+-- name: back to the known one
+ROLLBACK TO SAVEPOINT a; INSERT INTO ledger VALUES (3, 5, 5);
+
+-- name: end it
+COMMIT;
+
+-- name: what remains
+SELECT entry FROM ledger WHERE account = 3 ORDER BY entry;
+
+-- name: begin twice warns
+BEGIN; BEGIN; COMMIT;
+
+-- name: commit without begin warns
+COMMIT;
+
+-- name: rollback without begin warns
+ROLLBACK;
+
+-- name: savepoint outside a transaction
+SAVEPOINT x;
+
+-- name: a message of statements is one transaction
+INSERT INTO ledger VALUES (4, 1, 1); INSERT INTO ledger VALUES (4, 1, 2);
+
+-- name: none of it stayed
+SELECT count(*) FROM ledger WHERE account = 4;
+
+-- name: a message with its own commit
+INSERT INTO ledger VALUES (5, 1, 1); COMMIT; INSERT INTO ledger VALUES (5, 1, 1);
+
+-- name: the first part stayed
+SELECT count(*) FROM ledger WHERE account = 5;
+
+-- name: several keys in one transaction
+BEGIN; UPDATE ledger SET amount = amount - 5 WHERE account = 1 AND entry = 1; UPDATE ledger SET amount = amount + 5 WHERE account = 2 AND entry = 1; COMMIT;
+
+-- name: the sum is the same
+SELECT sum(amount) FROM ledger WHERE account IN (1, 2) AND entry = 1;
+
+-- name: read only
+BEGIN READ ONLY;
+
+-- name: a write is refused
+DELETE FROM ledger;
+
+-- name: end of read only
+ROLLBACK;
+
+-- name: isolation levels
+BEGIN ISOLATION LEVEL REPEATABLE READ; SHOW transaction_isolation; COMMIT;
+
+-- name: start transaction
+START TRANSACTION; SELECT 1; END;
+
+-- name: rollback with chain
+BEGIN; INSERT INTO ledger VALUES (6, 1, 1); ROLLBACK AND CHAIN; INSERT INTO ledger VALUES (6, 2, 2); COMMIT; SELECT entry FROM ledger WHERE account = 6;
+
+-- name: for update
+BEGIN; SELECT amount FROM ledger WHERE account = 1 AND entry = 1 FOR UPDATE; COMMIT;
+
+-- name: the same transaction id
+BEGIN; SELECT txid_current() = txid_current(); COMMIT;

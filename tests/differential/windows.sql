@@ -1,0 +1,77 @@
+Window functions and frames.
+
+-- name: tables
+-- tables: sale by shop
+CREATE TABLE sale (shop int, day date, amount int, clerk text);
+
+-- name: load
+INSERT INTO sale SELECT g % 5, date '2024-01-01' + g / 5, (g * 37) % 20, (array['ann', 'bob', 'cy'])[g % 3 + 1] FROM generate_series(1, 60) g;
+
+-- name: row numbers
+SELECT shop, day, row_number() OVER (PARTITION BY shop ORDER BY day) FROM sale WHERE day < '2024-01-04' ORDER BY shop, day;
+
+-- name: ranks with ties
+SELECT amount, shop, day, rank() OVER (ORDER BY amount), dense_rank() OVER (ORDER BY amount), percent_rank() OVER (ORDER BY amount), cume_dist() OVER (ORDER BY amount) FROM sale WHERE shop < 2 ORDER BY amount, shop, day;
+
+-- name: rank over groups, as in the lab
+SELECT shop, clerk, rank() OVER (PARTITION BY shop ORDER BY count(*) DESC), count(*) AS n FROM sale GROUP BY shop, clerk ORDER BY shop, n DESC, clerk;
+
+-- name: running sum
+SELECT shop, day, sum(amount) OVER (PARTITION BY shop ORDER BY day) FROM sale ORDER BY shop, day;
+
+-- name: whole partition
+SELECT shop, day, amount, sum(amount) OVER (PARTITION BY shop), avg(amount) OVER () FROM sale WHERE day < '2024-01-03' ORDER BY shop, day;
+
+-- name: lag and lead
+SELECT shop, day, lag(amount) OVER w, lead(amount, 2, -1) OVER w, lag(clerk, 1, 'none') OVER w FROM sale WINDOW w AS (PARTITION BY shop ORDER BY day) ORDER BY shop, day;
+
+-- name: first, last and nth value
+SELECT shop, day, first_value(amount) OVER w, last_value(amount) OVER w, nth_value(amount, 2) OVER w FROM sale WHERE shop = 1 WINDOW w AS (PARTITION BY shop ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) ORDER BY day;
+
+-- name: moving average by rows
+SELECT day, avg(amount) OVER (ORDER BY day ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) FROM sale WHERE shop = 2 ORDER BY day;
+
+-- name: range of days
+SELECT day, count(*) OVER (ORDER BY day RANGE BETWEEN interval '2 days' PRECEDING AND CURRENT ROW) FROM sale WHERE shop = 2 ORDER BY day;
+
+-- name: groups frame
+SELECT amount, shop, day, sum(amount) OVER (ORDER BY amount GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM sale WHERE shop = 3 ORDER BY amount, day;
+
+-- name: exclude the current row
+SELECT day, sum(amount) OVER (ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE CURRENT ROW) FROM sale WHERE shop = 4 ORDER BY day;
+
+-- name: ntile
+SELECT day, ntile(3) OVER (ORDER BY day) FROM sale WHERE shop = 0 ORDER BY day;
+
+-- name: window over an aggregate
+SELECT shop, sum(amount) AS total, sum(sum(amount)) OVER (ORDER BY shop) FROM sale GROUP BY shop ORDER BY shop;
+
+-- name: share of a total
+SELECT shop, round(100.0 * sum(amount) / sum(sum(amount)) OVER (), 2) AS share FROM sale GROUP BY shop ORDER BY shop;
+
+-- name: filter in a window
+SELECT shop, day, count(*) FILTER (WHERE clerk = 'bob') OVER (PARTITION BY shop) FROM sale WHERE day = '2024-01-02' ORDER BY shop, day;
+
+-- name: top two of each shop
+SELECT shop, day, amount FROM (SELECT *, row_number() OVER (PARTITION BY shop ORDER BY amount DESC, day) AS n FROM sale) s WHERE n <= 2 ORDER BY shop, amount DESC, day;
+
+-- name: window not over the distribution column
+SELECT clerk, shop, day, row_number() OVER (PARTITION BY clerk ORDER BY day, shop) FROM sale WHERE day < '2024-01-03' ORDER BY clerk, day, shop;
+
+-- name: order by a window
+SELECT shop, day FROM sale WHERE shop = 1 ORDER BY row_number() OVER (ORDER BY amount, day), day;
+
+-- name: distinct over a window
+SELECT DISTINCT shop, max(amount) OVER (PARTITION BY shop) FROM sale ORDER BY shop;
+
+-- name: types of window functions
+SELECT pg_typeof(row_number() OVER ()), pg_typeof(rank() OVER (ORDER BY 1)), pg_typeof(ntile(2) OVER ()), pg_typeof(cume_dist() OVER (ORDER BY 1));
+
+-- name: window in where
+SELECT * FROM sale WHERE row_number() OVER () = 1;
+
+-- name: negative frame offset
+SELECT sum(amount) OVER (ORDER BY day ROWS -1 PRECEDING) FROM sale;
+
+-- name: unknown window
+SELECT sum(amount) OVER nothing FROM sale;

@@ -1,0 +1,325 @@
+//! A cluster of real processes on free ports, in a temporary directory, gone when dropped.
+
+use std::fmt;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::binaries::binary;
+use crate::process::Process;
+use crate::wire::{Client, WireError};
+
+/// Where and as whom to connect.
+#[derive(Clone, Debug)]
+pub struct Address {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub database: String,
+    pub password: Option<String>,
+}
+
+impl Address {
+    pub fn local(port: u16, user: &str, database: &str) -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port,
+            user: user.into(),
+            database: database.into(),
+            password: None,
+        }
+    }
+
+    /// A connection that shows every message.
+    pub fn client(&self) -> Result<Client, WireError> {
+        Client::connect(self)
+    }
+
+    /// A tokio-postgres client; its connection runs as a task of its own.
+    pub async fn connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+        let (client, connection) = self.config().connect(tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    pub fn config(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host(&self.host)
+            .port(self.port)
+            .user(&self.user)
+            .dbname(&self.database)
+            .connect_timeout(Duration::from_secs(10));
+        if let Some(password) = &self.password {
+            config.password(password);
+        }
+        config
+    }
+}
+
+/// A connection string as libpq reads it.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "host={} port={} user={} dbname={}",
+            self.host, self.port, self.user, self.database
+        )
+    }
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// `None`: `satsuma up`, everything in one process.
+    pub coordinators: Option<usize>,
+    pub workers: usize,
+    /// Contents of the password file; without one everybody is trusted.
+    pub password: Option<String>,
+    pub database: Option<String>,
+    pub superuser: Option<String>,
+    /// Further flags for coordinators, or for `up`.
+    pub flags: Vec<String>,
+}
+
+impl Layout {
+    /// `satsuma up` with two workers.
+    pub fn up() -> Self {
+        Self {
+            coordinators: None,
+            workers: 2,
+            password: None,
+            database: None,
+            superuser: None,
+            flags: Vec::new(),
+        }
+    }
+
+    /// Separate processes.
+    pub fn processes(coordinators: usize, workers: usize) -> Self {
+        Self { coordinators: Some(coordinators), workers, ..Self::up() }
+    }
+
+    pub fn start(self) -> Cluster {
+        Cluster::start(self)
+    }
+}
+
+pub struct Cluster {
+    /// `up` itself, or the coordinators.
+    pub coordinators: Vec<Process>,
+    pub workers: Vec<Process>,
+    pg_ports: Vec<u16>,
+    grpc_ports: Vec<u16>,
+    worker_ports: Vec<u16>,
+    layout: Layout,
+    directory: TempDir,
+}
+
+impl Cluster {
+    /// Starts everything and waits until every worker has registered.
+    ///
+    /// # Panics
+    /// When a process does not get ready; its log is in the message.
+    pub fn start(layout: Layout) -> Self {
+        let directory = tempfile::Builder::new().prefix("satsuma-").tempdir().expect("a directory");
+        let nodes = layout.coordinators.unwrap_or(1);
+        let mut cluster = Self {
+            coordinators: Vec::new(),
+            workers: Vec::new(),
+            pg_ports: (0..nodes).map(|_| free_port()).collect(),
+            grpc_ports: (0..nodes).map(|_| free_port()).collect(),
+            worker_ports: (0..layout.workers).map(|_| free_port()).collect(),
+            layout,
+            directory,
+        };
+        match cluster.layout.coordinators {
+            None => cluster.prepare_up(),
+            Some(count) => {
+                (1..=count).for_each(|id| cluster.prepare_coordinator(id));
+                (0..cluster.layout.workers).for_each(|index| cluster.prepare_worker(index));
+            }
+        }
+        cluster.start_all();
+        cluster
+    }
+
+    /// Starts what is not running and waits for it.
+    pub fn start_all(&mut self) {
+        let mut waiting = Vec::new();
+        for process in self.coordinators.iter_mut().filter(|process| process.pid().is_none()) {
+            let readiness = process.spawn().unwrap_or_else(|error| panic!("{error}"));
+            waiting.push((readiness, process));
+        }
+        for (readiness, process) in waiting {
+            readiness.wait(process).unwrap_or_else(|error| panic!("{error}"));
+        }
+        for worker in self.workers.iter_mut().filter(|worker| worker.pid().is_none()) {
+            worker.start().unwrap_or_else(|error| panic!("{error}"));
+        }
+        self.wait_for_workers();
+    }
+
+    /// Stops every process with SIGTERM, workers first; each must end with status 0.
+    pub fn stop_all(&mut self) {
+        for process in self.workers.iter_mut().chain(&mut self.coordinators) {
+            if let Some(status) = process.terminate() {
+                assert!(status.success(), "{} ended with {status} on SIGTERM", process.name);
+            }
+        }
+    }
+
+    /// SIGKILL to every process.
+    pub fn kill_all(&mut self) {
+        self.workers.iter_mut().chain(&mut self.coordinators).for_each(Process::kill);
+    }
+
+    /// The first coordinator's PostgreSQL port.
+    pub fn address(&self) -> Address {
+        self.address_of(0)
+    }
+
+    pub fn address_of(&self, coordinator: usize) -> Address {
+        let user = self.layout.superuser.as_deref().unwrap_or("satsuma");
+        let database = self.layout.database.as_deref().unwrap_or("satsuma");
+        let mut address = Address::local(self.pg_ports[coordinator], user, database);
+        address.password = self.layout.password.clone();
+        address
+    }
+
+    /// `grpc://127.0.0.1:7432` of a coordinator.
+    pub fn grpc_url(&self, coordinator: usize) -> String {
+        format!("grpc://127.0.0.1:{}", self.grpc_ports[coordinator])
+    }
+
+    pub fn worker_port(&self, worker: usize) -> u16 {
+        self.worker_ports[worker]
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn client(&self) -> Client {
+        self.address().client().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// All processes, coordinators first.
+    pub fn processes(&mut self) -> Vec<&mut Process> {
+        self.coordinators.iter_mut().chain(&mut self.workers).collect()
+    }
+
+    fn wait_for_workers(&self) {
+        let wanted = self.layout.workers.to_string();
+        let query = "SELECT count(*) FROM pg_dist_node WHERE shouldhaveshards";
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.address().client().and_then(|mut client| client.value(query));
+            if answer.as_ref().is_ok_and(|count| *count == Some(wanted.clone())) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{wanted} workers should be known, got {answer:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn prepare_up(&mut self) {
+        let mut arguments = vec!["up".to_owned()];
+        arguments.extend(self.path_flag("--data-dir", "data"));
+        arguments.extend(flag("--workers", self.layout.workers));
+        arguments.extend(flag("--pg-port", self.pg_ports[0]));
+        arguments.extend(flag("--grpc-port", self.grpc_ports[0]));
+        self.push_session_flags(&mut arguments);
+        let process = Process::new("up", binary("satsuma"), arguments, self.directory.path());
+        self.coordinators.push(process);
+    }
+
+    fn prepare_coordinator(&mut self, id: usize) {
+        let name = format!("coordinator-{id}");
+        let mut arguments = flag("--node-id", id).to_vec();
+        arguments.extend(self.path_flag("--data-dir", &name));
+        arguments.extend(flag("--pg-listen", loopback(self.pg_ports[id - 1])));
+        arguments.extend(flag("--grpc-listen", loopback(self.grpc_ports[id - 1])));
+        if self.grpc_ports.len() > 1 {
+            let peers: Vec<String> = (1..)
+                .zip(&self.grpc_ports)
+                .map(|(id, port)| format!("{id}={}", loopback(*port)))
+                .collect();
+            arguments.extend(flag("--peers", peers.join(",")));
+        }
+        self.push_session_flags(&mut arguments);
+        let process = Process::new(&name, binary("coordinator"), arguments, self.directory.path());
+        self.coordinators.push(process);
+    }
+
+    fn prepare_worker(&mut self, index: usize) {
+        let name = format!("worker-{}", index + 1);
+        let mut arguments = self.path_flag("--data-dir", &name).to_vec();
+        arguments.extend(flag("--grpc-listen", loopback(self.worker_ports[index])));
+        arguments.extend(flag("--coordinator", loopback(self.grpc_ports[0])));
+        let process = Process::new(&name, binary("worker"), arguments, self.directory.path());
+        self.workers.push(process);
+    }
+
+    fn push_session_flags(&self, arguments: &mut Vec<String>) {
+        if let Some(password) = &self.layout.password {
+            let path = self.directory.path().join("password");
+            std::fs::write(&path, password).expect("the password file");
+            arguments.extend(flag("--password-file", path.display()));
+        }
+        if let Some(database) = &self.layout.database {
+            arguments.extend(flag("--database", database));
+        }
+        if let Some(superuser) = &self.layout.superuser {
+            arguments.extend(flag("--superuser", superuser));
+        }
+        arguments.extend(self.layout.flags.iter().cloned());
+    }
+
+    fn path_flag(&self, name: &str, path: &str) -> [String; 2] {
+        let path: PathBuf = self.directory.path().join(path);
+        flag(name, path.display())
+    }
+}
+
+fn flag(name: &str, value: impl fmt::Display) -> [String; 2] {
+    [name.to_owned(), value.to_string()]
+}
+
+fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// A port that nothing listens on, below the range from which outgoing connections take theirs:
+/// a killed node must find its port free again.
+pub fn free_port() -> u16 {
+    const LOW: u16 = 15_000;
+    const SPAN: u16 = 17_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run at the same time start in different places.
+    let start = (std::process::id().wrapping_mul(61) % u32::from(SPAN)) as u16;
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = LOW + ((u32::from(start) + u32::from(offset)) % u32::from(SPAN)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// An `up` cluster that tests running at the same time share. Tables in it need names of their
+/// own.
+pub fn shared_up() -> Arc<Cluster> {
+    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(cluster) = shared.upgrade() {
+        return cluster;
+    }
+    let cluster = Arc::new(Layout::up().start());
+    *shared = Arc::downgrade(&cluster);
+    cluster
+}

@@ -1,0 +1,45 @@
+//! PostgreSQL 15 and Satsuma, statement by statement.
+
+use satsuma_tests::cluster::Layout;
+use satsuma_tests::differential::{Placement, Script, assert_same, run};
+use satsuma_tests::oracle::Oracle;
+use satsuma_tests::tests_path;
+
+fn compare(test: &str, placement: Placement) {
+    let Some(oracle) = Oracle::shared(test) else { return };
+    let cluster = Layout::up().start();
+    let directory = tests_path("differential");
+    assert_same(&directory, placement, || oracle.database(), &cluster.address());
+}
+
+#[test]
+fn local_tables_answer_as_postgresql() {
+    compare("local_tables_answer_as_postgresql", Placement::Local);
+}
+
+#[test]
+fn distributed_tables_answer_as_postgresql() {
+    compare("distributed_tables_answer_as_postgresql", Placement::Distributed);
+}
+
+#[test]
+fn reference_tables_answer_as_postgresql() {
+    compare("reference_tables_answer_as_postgresql", Placement::Reference);
+}
+
+/// A statement whose answer changes from run to run would blame Satsuma for nothing.
+#[test]
+fn the_statements_have_one_answer() {
+    let Some(oracle) = Oracle::shared("the_statements_have_one_answer") else { return };
+    let scripts = Script::read_all(&tests_path("differential")).expect("the scripts parse");
+    let mut differences = Vec::new();
+    for mut script in scripts {
+        script.records.retain(|record| record.only.is_none());
+        for record in &mut script.records {
+            record.differs = None;
+        }
+        let report = run(&script, Placement::Local, &oracle.database(), &oracle.database());
+        differences.extend(report.differences);
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
