@@ -10,7 +10,9 @@ pub mod error;
 pub mod hash_range;
 pub mod ids;
 pub mod inet;
+pub mod key;
 pub mod numeric;
+pub mod row;
 pub mod table;
 pub mod types;
 

@@ -1,1 +1,37 @@
+//! The storage engine of one worker: shards of tables, held durably and read at any snapshot.
+//!
+//! ```text
+//!   write --> transaction's buffer --> WAL record --(fdatasync)--> delta, in memory, by key
+//!   read  <-- delta
+//! ```
+//!
+//! [`Engine`] is the door. A transaction's writes wait in [`txn`] under row locks ([`lock`]) until
+//! a commit logs them as one record ([`wal`]); once that is on disk they are applied to the shards'
+//! deltas ([`delta`]) as versions of the commit's timestamp, which [`timeline`] gives out so that
+//! a snapshot, once read, never changes.
+//!
+//! Rows and keys are bytes of [`satsuma_common::row`] and [`satsuma_common::key`]; scans yield
+//! Arrow batches. There is no SQL and no network here.
+//!
+//! Invariants:
+//! - What was acknowledged is in the log, synced, before anybody can see it.
+//! - A reader never blocks a writer, and a writer never blocks a reader for longer than a commit.
+//! - All I/O of files goes through [`disk::Disk`].
 
+pub mod delta;
+pub mod disk;
+mod engine;
+pub mod error;
+pub mod lock;
+mod shard;
+pub mod timeline;
+pub mod txn;
+pub mod wal;
+
+pub use engine::{
+    Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options, RowBytes, RowLocks,
+    ShardInfo, Stats, TableMeta, WriteContext,
+};
+pub use error::{Result, StorageError};
+pub use lock::{LockWait, RowLockMode, WaitEdge};
+pub use shard::{CompareOp, KeyRange, Predicate, ReadView, Scan, ScanOptions};

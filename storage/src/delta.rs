@@ -1,0 +1,134 @@
+//! The delta: recent rows in memory, by key, with their versions.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use satsuma_common::Timestamp;
+
+/// A row as it was from a commit on; `row` is `None` where it was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub ts: Timestamp,
+    pub row: Option<Bytes>,
+}
+
+/// Versions of a key, oldest first.
+pub type Versions = Vec<Version>;
+
+/// Newest version at or before `snapshot`.
+pub fn visible(versions: &[Version], snapshot: Timestamp) -> Option<&Version> {
+    versions.iter().rev().find(|version| version.ts <= snapshot)
+}
+
+/// Fixed cost of a key and of a version, beside their bytes.
+const KEY_OVERHEAD: usize = 72;
+const VERSION_OVERHEAD: usize = 48;
+
+#[derive(Debug, Default)]
+pub struct Delta {
+    rows: RwLock<BTreeMap<Bytes, Versions>>,
+    bytes: AtomicUsize,
+}
+
+impl Delta {
+    /// Adds a version. A version of the same moment is replaced: the last write of a transaction
+    /// counts, and a record that is replayed twice does nothing.
+    pub fn put(&self, key: Bytes, version: Version) {
+        let mut size = VERSION_OVERHEAD + version.row.as_ref().map_or(0, Bytes::len);
+        let mut rows = self.rows.write();
+        let versions = rows.entry(key.clone()).or_insert_with(|| {
+            size += KEY_OVERHEAD + key.len();
+            Vec::with_capacity(1)
+        });
+        match versions.binary_search_by_key(&version.ts, |version| version.ts) {
+            Ok(at) => versions[at] = version,
+            Err(at) => versions.insert(at, version),
+        }
+        drop(rows);
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+    }
+
+    /// Newest version at or before `snapshot`, tombstones included.
+    pub fn get(&self, key: &[u8], snapshot: Timestamp) -> Option<Version> {
+        visible(self.rows.read().get(key)?, snapshot).cloned()
+    }
+
+    /// Up to `limit` keys from `from` on with their visible version; keys without one are left
+    /// out. The last key looked at comes back where more may follow.
+    pub fn chunk(
+        &self,
+        from: &Bound<Bytes>,
+        to: &Bound<Bytes>,
+        snapshot: Timestamp,
+        limit: usize,
+    ) -> (Vec<(Bytes, Version)>, Option<Bytes>) {
+        if is_empty_range(from, to) {
+            return (Vec::new(), None);
+        }
+        let rows = self.rows.read();
+        let mut found = Vec::new();
+        for (seen, (key, versions)) in rows.range((from.clone(), to.clone())).enumerate() {
+            if let Some(version) = visible(versions, snapshot) {
+                found.push((key.clone(), version.clone()));
+            }
+            if seen + 1 >= limit {
+                return (found, Some(key.clone()));
+            }
+        }
+        (found, None)
+    }
+
+    /// Every key with all its versions, in order.
+    pub fn entries(&self) -> Vec<(Bytes, Versions)> {
+        self.rows.read().iter().map(|(key, versions)| (key.clone(), versions.clone())).collect()
+    }
+
+    pub fn last_key(&self) -> Option<Bytes> {
+        self.rows.read().last_key_value().map(|(key, _)| key.clone())
+    }
+
+    /// Drops versions that no snapshot at or after `horizon` can see.
+    pub fn collect(&self, horizon: Timestamp) {
+        let mut freed = 0;
+        self.rows.write().retain(|key, versions| {
+            let keep = versions.iter().rposition(|v| v.ts <= horizon).unwrap_or(0);
+            for version in versions.drain(..keep) {
+                freed += VERSION_OVERHEAD + version.row.map_or(0, |row| row.len());
+            }
+            let gone = matches!(&versions[..], [only] if only.row.is_none() && only.ts <= horizon);
+            if gone {
+                freed += KEY_OVERHEAD + VERSION_OVERHEAD + key.len();
+            }
+            !gone
+        });
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| {
+            Some(bytes.saturating_sub(freed))
+        });
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.read().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.read().is_empty()
+    }
+
+    /// Memory that the delta takes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// `BTreeMap::range` panics on these.
+pub fn is_empty_range(from: &Bound<Bytes>, to: &Bound<Bytes>) -> bool {
+    match (from, to) {
+        (Bound::Included(a), Bound::Included(b)) => a > b,
+        (Bound::Included(a) | Bound::Excluded(a), Bound::Excluded(b))
+        | (Bound::Excluded(a), Bound::Included(b)) => a >= b,
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+    }
+}

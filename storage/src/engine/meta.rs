@@ -1,0 +1,122 @@
+//! Which tables, shards and groups this worker holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use satsuma_common::key::KeyEncoder;
+use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
+use satsuma_common::table::TableShape;
+use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId};
+
+use crate::error::Result;
+use crate::shard::Shard;
+use crate::wal::record::MetaChange;
+
+#[derive(Debug, Default)]
+pub struct Meta {
+    pub tables: BTreeMap<TableId, Arc<TableMeta>>,
+    pub shards: BTreeMap<ShardId, Arc<Shard>>,
+    pub groups: BTreeMap<GroupId, (Generation, Epoch)>,
+}
+
+/// A table's present shape, and what reads and writes its rows.
+#[derive(Clone, Debug)]
+pub struct TableMeta {
+    pub shape: Arc<TableShape>,
+    pub layouts: Arc<Layouts>,
+    pub(crate) encoder: RowEncoder,
+    /// `None`: rows have hidden ids.
+    pub(crate) key: Option<KeyEncoder>,
+    pub(crate) key_positions: Vec<usize>,
+    decoder: RowDecoder,
+}
+
+impl TableMeta {
+    pub fn new(shape: TableShape, mut layouts: Layouts) -> Result<Self> {
+        layouts.add(&shape);
+        let shape = Arc::new(shape);
+        let layouts = Arc::new(layouts);
+        let key_positions = shape.key_positions();
+        let types = key_positions.iter().map(|p| shape.columns[*p].ty.clone());
+        let key = match shape.primary_key.is_empty() {
+            true => None,
+            false => Some(KeyEncoder::new(types)?),
+        };
+        Ok(Self {
+            encoder: RowEncoder::new(&shape),
+            decoder: RowDecoder::new(shape.clone(), layouts.clone()),
+            key,
+            key_positions,
+            layouts,
+            shape,
+        })
+    }
+
+    /// Reads rows of this table, of whatever version.
+    pub fn decoder(&self) -> &RowDecoder {
+        &self.decoder
+    }
+
+    /// Encodes the primary key; `None` for tables without one.
+    pub fn key_encoder(&self) -> Option<&KeyEncoder> {
+        self.key.as_ref()
+    }
+}
+
+impl Meta {
+    /// Whether the change would be accepted.
+    pub fn check(&self, change: &MetaChange) -> Result<()> {
+        match change {
+            MetaChange::CreateShards { shape, .. } | MetaChange::AlterTable { shape } => {
+                TableMeta::new((**shape).clone(), Layouts::default()).map(drop)
+            }
+            MetaChange::DropShards { .. } | MetaChange::SetGeneration { .. } => Ok(()),
+        }
+    }
+
+    /// Makes a logged change. Repeating one changes nothing.
+    pub fn apply(&mut self, change: &MetaChange) -> Result<()> {
+        match change {
+            MetaChange::CreateShards { shape, shards } => {
+                self.set_shape(shape)?;
+                for (shard, group, generation) in shards {
+                    self.shards
+                        .entry(*shard)
+                        .or_insert_with(|| Arc::new(Shard::new(*shard, *group, shape.table)));
+                    let known = self.groups.entry(*group).or_insert((*generation, Epoch(0)));
+                    known.0 = known.0.max(*generation);
+                }
+            }
+            MetaChange::AlterTable { shape } => self.set_shape(shape)?,
+            MetaChange::DropShards { shards } => {
+                for shard in shards {
+                    self.shards.remove(shard);
+                }
+                self.forget_unused();
+            }
+            MetaChange::SetGeneration { group, generation, epoch } => {
+                self.groups.insert(*group, (*generation, *epoch));
+            }
+        }
+        Ok(())
+    }
+
+    /// An older shape only adds the layout of its rows.
+    fn set_shape(&mut self, shape: &TableShape) -> Result<()> {
+        let known = self.tables.get(&shape.table);
+        let mut layouts = known.map(|table| (*table.layouts).clone()).unwrap_or_default();
+        layouts.add(shape);
+        let newest = match known {
+            Some(table) if table.shape.version > shape.version => (*table.shape).clone(),
+            _ => shape.clone(),
+        };
+        self.tables.insert(shape.table, Arc::new(TableMeta::new(newest, layouts)?));
+        Ok(())
+    }
+
+    fn forget_unused(&mut self) {
+        let shards = &self.shards;
+        self.tables.retain(|table, _| shards.values().any(|shard| shard.table == *table));
+        self.groups.retain(|group, _| shards.values().any(|shard| shard.group == *group));
+    }
+}

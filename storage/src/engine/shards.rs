@@ -1,0 +1,103 @@
+//! Life of shards.
+
+use std::sync::Arc;
+
+use satsuma_common::table::TableShape;
+use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId};
+use tokio::sync::oneshot;
+
+use super::{Engine, TableMeta};
+use crate::error::{Result, StorageError};
+use crate::wal::record::{MetaChange, Record};
+
+/// A shard of this worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardInfo {
+    pub shard: ShardId,
+    pub table: TableId,
+    pub group: GroupId,
+    pub generation: Generation,
+    /// Live rows, estimated.
+    pub rows: u64,
+    /// Bytes on disk and in memory.
+    pub bytes: u64,
+}
+
+/// Durable when they return; repeating one changes nothing.
+impl Engine {
+    pub async fn create_shards(
+        self: &Arc<Self>,
+        shape: &TableShape,
+        shards: &[(ShardId, GroupId, Generation)],
+    ) -> Result<()> {
+        let shape = Box::new(shape.clone());
+        self.change(MetaChange::CreateShards { shape, shards: shards.to_vec() }).await
+    }
+
+    /// A new shape of a table. Rows that are there stay as they are and read as it says.
+    pub async fn alter_table(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
+        self.change(MetaChange::AlterTable { shape: Box::new(shape.clone()) }).await
+    }
+
+    pub async fn drop_shards(self: &Arc<Self>, shards: &[ShardId]) -> Result<()> {
+        self.change(MetaChange::DropShards { shards: shards.to_vec() }).await
+    }
+
+    pub async fn set_generation(
+        self: &Arc<Self>,
+        group: GroupId,
+        generation: Generation,
+        epoch: Epoch,
+    ) -> Result<()> {
+        self.change(MetaChange::SetGeneration { group, generation, epoch }).await
+    }
+
+    pub fn shards(&self) -> Vec<ShardInfo> {
+        let meta = self.meta.read();
+        meta.shards
+            .values()
+            .map(|shard| ShardInfo {
+                shard: shard.id,
+                table: shard.table,
+                group: shard.group,
+                generation: meta.groups.get(&shard.group).map_or(Generation(0), |known| known.0),
+                rows: shard.rows(),
+                bytes: shard.bytes(),
+            })
+            .collect()
+    }
+
+    /// Present shape of a table that has shards here, and what reads its rows.
+    pub fn table(&self, table: TableId) -> Option<Arc<TableMeta>> {
+        self.meta.read().tables.get(&table).cloned()
+    }
+
+    pub fn shape(&self, table: TableId) -> Option<Arc<TableShape>> {
+        self.table(table).map(|table| table.shape.clone())
+    }
+
+    /// `None` for a group that has no shards here.
+    pub fn generation(&self, group: GroupId) -> Option<Generation> {
+        self.meta.read().groups.get(&group).map(|known| known.0)
+    }
+
+    pub fn has_shard(&self, shard: ShardId) -> bool {
+        self.meta.read().shards.contains_key(&shard)
+    }
+
+    async fn change(self: &Arc<Self>, change: MetaChange) -> Result<()> {
+        self.meta.read().check(&change)?;
+        let payload = Record::Meta(change.clone()).encode()?;
+        let (done, answer) = oneshot::channel();
+        let engine = self.clone();
+        self.wal.append(
+            vec![payload],
+            Box::new(move |logged| {
+                let result = logged.and_then(|_| engine.meta.write().apply(&change));
+                drop(engine);
+                let _ = done.send(result);
+            }),
+        );
+        answer.await.unwrap_or(Err(StorageError::Closed))
+    }
+}

@@ -1,0 +1,358 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::Int64Type;
+use satsuma_common::table::{Column, TableShape};
+use satsuma_common::{
+    ColumnId, Datum, Epoch, Generation, GroupId, NodeId, PgType, ShardId, TableId, Timestamp, TxnId,
+};
+
+use super::*;
+use crate::disk::RealDisk;
+use crate::lock::{LockWait, RowLockMode};
+use crate::shard::{KeyRange, ReadView, ScanOptions};
+
+const SHARD: ShardId = ShardId(102_008);
+const GROUP: GroupId = GroupId(1);
+
+fn shape() -> TableShape {
+    let column = |id, name: &str, ty| Column {
+        id: ColumnId(id),
+        name: name.into(),
+        ty,
+        not_null: id == 1,
+        missing: None,
+    };
+    TableShape {
+        table: TableId(16_384),
+        version: 1,
+        schema_name: "public".into(),
+        name: "t".into(),
+        columns: vec![column(1, "id", PgType::Int8), column(2, "name", PgType::Text)],
+        primary_key: vec![ColumnId(1)],
+        primary_key_name: Some("t_pkey".into()),
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+        referenced_by: Vec::new(),
+    }
+}
+
+fn batch(rows: &[(i64, &str)]) -> RecordBatch {
+    let ids = Int64Array::from_iter_values(rows.iter().map(|row| row.0));
+    let names = StringViewArray::from_iter_values(rows.iter().map(|row| row.1));
+    let columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(names)];
+    RecordBatch::try_new(shape().arrow_schema(), columns).unwrap()
+}
+
+fn txn(start: u64) -> TxnId {
+    TxnId { start: Timestamp(start), coordinator: NodeId(1) }
+}
+
+fn context(start: u64, statement: u32) -> WriteContext {
+    let lock_timeout = Some(Duration::from_secs(5));
+    WriteContext { txn: txn(start), statement, snapshot: Timestamp(start), lock_timeout }
+}
+
+fn key(id: i64) -> Vec<u8> {
+    let table = TableMeta::new(shape(), Default::default()).unwrap();
+    table.key_encoder().unwrap().encode(&[Datum::Int8(id)]).unwrap()
+}
+
+async fn open(dir: &Path) -> Arc<Engine> {
+    let engine = Engine::open(dir, Arc::new(RealDisk), Options::default()).unwrap();
+    engine.create_shards(&shape(), &[(SHARD, GROUP, Generation(1))]).await.unwrap();
+    engine
+}
+
+fn rows(engine: &Engine, view: ReadView) -> Vec<(i64, String)> {
+    let mut rows = Vec::new();
+    let options = ScanOptions { batch_rows: 2, ..ScanOptions::default() };
+    for batch in engine.scan(SHARD, &view, &options).unwrap() {
+        let batch = batch.unwrap();
+        assert!(batch.num_rows() <= 2);
+        assert_eq!(batch.schema().field(2).name(), "__key");
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let names = batch.column(1).as_string_view();
+        rows.extend((0..batch.num_rows()).map(|i| (ids.value(i), names.value(i).to_owned())));
+    }
+    rows.sort();
+    rows
+}
+
+fn seen(rows: &[(i64, &str)]) -> Vec<(i64, String)> {
+    rows.iter().map(|(id, name)| (*id, (*name).to_owned())).collect()
+}
+
+async fn insert(engine: &Arc<Engine>, start: u64, rows: &[(i64, &str)]) -> Timestamp {
+    let context = context(start, 1);
+    engine.insert(&context, SHARD, &batch(rows), ConflictPolicy::Fail).await.unwrap();
+    engine.commit(txn(start), Timestamp(start)).await.unwrap()
+}
+
+#[tokio::test]
+async fn commits_survive_a_restart_and_nothing_else_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let identity = engine.identity().to_owned();
+    let first = insert(&engine, 10, &[(1, "one"), (2, "two"), (3, "three")]).await;
+    let change = context(20, 1);
+    assert_eq!(
+        engine.update(&change, SHARD, &[key(2)], &batch(&[(2, "zwei")])).await.unwrap().rows,
+        [0]
+    );
+    assert_eq!(engine.delete(&change, SHARD, &[key(3), key(9)]).await.unwrap().rows, [0]);
+    let second = engine.commit(change.txn, Timestamp(0)).await.unwrap();
+    assert!(second > first);
+    let open_txn = context(30, 1);
+    engine.insert(&open_txn, SHARD, &batch(&[(4, "four")]), ConflictPolicy::Fail).await.unwrap();
+    drop(engine);
+
+    let engine = open(dir.path()).await;
+    assert_eq!(engine.identity(), identity);
+    let old = seen(&[(1, "one"), (2, "two"), (3, "three")]);
+    assert_eq!(rows(&engine, ReadView::new(first)), old);
+    assert_eq!(rows(&engine, ReadView::new(second)), seen(&[(1, "one"), (2, "zwei")]));
+    assert_eq!(rows(&engine, ReadView::new(Timestamp(first.0 - 1))), []);
+    assert!(engine.commit(open_txn.txn, Timestamp(0)).await.is_err(), "lost with the process");
+}
+
+#[tokio::test]
+async fn a_statement_sees_earlier_statements_of_its_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(1, "one"), (2, "two")]).await;
+    let first = WriteContext { snapshot: now, ..context(20, 1) };
+    engine.update(&first, SHARD, &[key(1)], &batch(&[(1, "eins")])).await.unwrap();
+    let second = WriteContext { statement: 2, ..first };
+    engine.delete(&second, SHARD, &[key(2)]).await.unwrap();
+    engine.insert(&second, SHARD, &batch(&[(3, "drei")]), ConflictPolicy::Fail).await.unwrap();
+
+    let view = ReadView::own(now, first.txn);
+    assert_eq!(rows(&engine, view), seen(&[(1, "eins"), (3, "drei")]));
+    assert_eq!(rows(&engine, view.before(2)), seen(&[(1, "eins"), (2, "two")]));
+    assert_eq!(rows(&engine, ReadView::new(now)), seen(&[(1, "one"), (2, "two")]));
+    assert!(engine.get(SHARD, &key(2), &view).unwrap().is_none());
+    assert!(engine.get(SHARD, &key(2), &view.before(2)).unwrap().is_some());
+
+    engine.undo_statement(first.txn, 2).unwrap();
+    assert_eq!(rows(&engine, view), seen(&[(1, "eins"), (2, "two")]));
+    engine.rollback_to(first.txn, 0).unwrap();
+    assert_eq!(rows(&engine, view), seen(&[(1, "one"), (2, "two")]));
+    engine.abort(first.txn).await.unwrap();
+    assert_eq!(engine.stats().locks, 0);
+}
+
+#[tokio::test]
+async fn taken_keys_fail_or_are_skipped_or_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    insert(&engine, 10, &[(1, "one")]).await;
+    let input = batch(&[(2, "two"), (1, "again"), (2, "twice")]);
+    let write = context(20, 1);
+    let error = engine.insert(&write, SHARD, &input, ConflictPolicy::Fail).await.unwrap_err();
+    assert!(matches!(error, StorageError::UniqueViolation { row: 1, .. }), "{error}");
+    engine.undo_statement(write.txn, 1).unwrap();
+    let write = context(20, 2);
+    let done = engine.insert(&write, SHARD, &input, ConflictPolicy::Skip).await.unwrap();
+    assert_eq!(done.rows, [0]);
+    engine.undo_statement(write.txn, 2).unwrap();
+    let write = context(20, 3);
+    let done = engine.insert(&write, SHARD, &input, ConflictPolicy::Report).await.unwrap();
+    let conflicts: Vec<_> = done.conflicts.iter().map(|c| (c.row, c.same_statement)).collect();
+    assert_eq!(conflicts, [(1, false), (2, true)]);
+}
+
+#[tokio::test]
+async fn a_row_changed_after_the_snapshot_is_told_with_its_lock_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(1, "one"), (2, "two")]).await;
+    let late = WriteContext { snapshot: now, ..context(30, 1) };
+    insert_change(&engine, 20, now, 1, "uno").await;
+    let error = engine.delete(&late, SHARD, &[key(1)]).await.unwrap_err();
+    assert!(matches!(error, StorageError::ChangedSinceSnapshot { .. }), "{error}");
+    let other = WriteContext { snapshot: Timestamp(1 << 40), ..context(40, 1) };
+    let lock = |wait, skip| {
+        let engine = engine.clone();
+        async move {
+            let locks =
+                RowLocks { mode: RowLockMode::Update, wait, skip_locked: skip, newest: false };
+            engine.lock_rows(&other, SHARD, &[key(1), key(2)], locks).await
+        }
+    };
+    assert!(matches!(lock(LockWait::NoWait, false).await, Err(StorageError::LockNotAvailable)));
+    let free = lock(LockWait::NoWait, true).await.unwrap();
+    assert_eq!(free, [LockedRow { row: 1, exists: true }]);
+    let short = LockWait::Wait(Some(Duration::from_millis(20)));
+    assert!(matches!(lock(short, false).await, Err(StorageError::LockTimeout)));
+    let again = WriteContext { statement: 2, snapshot: Timestamp(1 << 40), ..late };
+    engine.delete(&again, SHARD, &[key(1)]).await.unwrap();
+    engine.commit(late.txn, Timestamp(0)).await.unwrap();
+}
+
+async fn insert_change(engine: &Arc<Engine>, start: u64, now: Timestamp, id: i64, name: &str) {
+    let change = WriteContext { snapshot: now, ..context(start, 1) };
+    engine.update(&change, SHARD, &[key(id)], &batch(&[(id, name)])).await.unwrap();
+    engine.commit(change.txn, Timestamp(0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_prepared_transaction_survives_with_its_locks_and_holds_back_readers() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(1, "one")]).await;
+    let write = WriteContext { snapshot: now, ..context(20, 1) };
+    engine.update(&write, SHARD, &[key(1)], &batch(&[(1, "uno")])).await.unwrap();
+    let prepared = engine.prepare(write.txn).await.unwrap();
+    drop(engine);
+
+    let engine = open(dir.path()).await;
+    assert_eq!(engine.prepared(), [(write.txn, prepared)]);
+    let other =
+        WriteContext { snapshot: prepared, lock_timeout: Some(Duration::ZERO), ..context(30, 1) };
+    let error = engine.delete(&other, SHARD, &[key(1)]).await.unwrap_err();
+    assert!(matches!(error, StorageError::LockTimeout), "{error}");
+    engine.begin_read(&[SHARD], Timestamp(prepared.0 - 1), None).await.unwrap();
+    let reader = tokio::spawn({
+        let engine = engine.clone();
+        let later = Timestamp(prepared.0 + 10);
+        async move {
+            engine.begin_read(&[SHARD], later, None).await.unwrap();
+            rows(&engine, ReadView::new(later))
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!reader.is_finished(), "the outcome is not known");
+    engine.commit_prepared(write.txn, Timestamp(prepared.0 + 5)).await.unwrap();
+    assert_eq!(reader.await.unwrap(), seen(&[(1, "uno")]));
+    engine.commit_prepared(write.txn, Timestamp(prepared.0 + 5)).await.unwrap();
+    let next = insert(&engine, 40, &[(2, "two")]).await;
+    assert!(next > Timestamp(prepared.0 + 10), "above every snapshot that was read");
+    drop(engine);
+
+    let engine = open(dir.path()).await;
+    assert_eq!(engine.prepared(), []);
+    assert_eq!(rows(&engine, ReadView::new(next)), seen(&[(1, "uno"), (2, "two")]));
+}
+
+#[tokio::test]
+async fn truncate_hides_what_was_there_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let before = insert(&engine, 10, &[(1, "one"), (2, "two")]).await;
+    let write = WriteContext { snapshot: before, ..context(20, 1) };
+    engine.truncate(&write, SHARD).await.unwrap();
+    let own = ReadView::own(before, write.txn);
+    assert_eq!(rows(&engine, own), []);
+    engine.insert(&write, SHARD, &batch(&[(1, "new")]), ConflictPolicy::Fail).await.unwrap();
+    assert_eq!(rows(&engine, own), seen(&[(1, "new")]));
+    let after = engine.commit(write.txn, Timestamp(0)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(rows(&engine, ReadView::new(after)), seen(&[(1, "new")]));
+        assert_eq!(rows(&engine, ReadView::new(before)), seen(&[(1, "one"), (2, "two")]));
+    }
+    assert!(engine.get(SHARD, &key(2), &ReadView::new(after)).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn scans_project_and_take_key_ranges() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(-5, "a"), (1, "b"), (7, "c"), (300, "d")]).await;
+    let options = ScanOptions {
+        projection: Some(vec![2, 0]),
+        key_range: Some(KeyRange {
+            from: std::ops::Bound::Included(key(1)),
+            to: std::ops::Bound::Excluded(key(300)),
+        }),
+        ..ScanOptions::default()
+    };
+    let batches: Vec<_> =
+        engine.scan(SHARD, &ReadView::new(now), &options).unwrap().map(Result::unwrap).collect();
+    assert_eq!(batches.len(), 1);
+    assert_eq!(batches[0].column(0).as_binary::<i32>().value(1), key(7));
+    assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().values(), &[1, 7]);
+}
+
+#[tokio::test]
+async fn rows_without_a_primary_key_get_ids_that_go_on_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut shape = shape();
+    shape.primary_key.clear();
+    shape.table = TableId(2);
+    let heap = ShardId(5);
+    let mut last = Timestamp(0);
+    for start in [10, 20] {
+        let engine = open(dir.path()).await;
+        engine.create_shards(&shape, &[(heap, GROUP, Generation(1))]).await.unwrap();
+        let write = context(start, 1);
+        let rows = batch(&[(1, "same"), (1, "same")]);
+        engine.insert(&write, heap, &rows, ConflictPolicy::Fail).await.unwrap();
+        last = engine.commit(write.txn, last).await.unwrap();
+    }
+    let engine = open(dir.path()).await;
+    let scan = engine.scan(heap, &ReadView::new(last), &ScanOptions::default()).unwrap();
+    assert_eq!(scan.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 4);
+}
+
+#[tokio::test]
+async fn shards_and_shapes_are_durable_and_old_rows_read_as_the_new_shape() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(1, "one")]).await;
+    let mut altered = shape();
+    altered.version = 2;
+    altered.columns.remove(1);
+    let missing = satsuma_common::row::encode_value(&Datum::Int8(42), &PgType::Int8).unwrap();
+    altered.columns.push(Column {
+        id: ColumnId(3),
+        name: "added".into(),
+        ty: PgType::Int8,
+        not_null: true,
+        missing,
+    });
+    engine.alter_table(&altered).await.unwrap();
+    engine.set_generation(GROUP, Generation(7), Epoch(2)).await.unwrap();
+    drop(engine);
+
+    let engine = open(dir.path()).await;
+    assert_eq!(engine.shape(altered.table).unwrap().version, 2, "an older create changes nothing");
+    assert_eq!(engine.generation(GROUP), Some(Generation(7)));
+    let scan = engine.scan(SHARD, &ReadView::new(now), &ScanOptions::default()).unwrap();
+    let batches: Vec<_> = scan.map(Result::unwrap).collect();
+    assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().values(), &[42]);
+    engine.drop_shards(&[SHARD]).await.unwrap();
+    assert!(engine.shape(altered.table).is_none());
+    assert_eq!(engine.generation(GROUP), None);
+    assert!(matches!(
+        engine.scan(SHARD, &ReadView::new(now), &ScanOptions::default()),
+        Err(StorageError::NoSuchShard(SHARD))
+    ));
+}
+
+#[tokio::test]
+async fn a_directory_has_one_owner_and_a_known_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let again = Engine::open(dir.path(), Arc::new(RealDisk), Options::default());
+    assert!(matches!(again, Err(StorageError::InUse(_))));
+    drop(engine);
+    std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
+    let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
+    assert!(error.to_string().contains("has format 99, this program reads format 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_large_transaction_is_logged_in_parts_and_is_atomic() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let name = "x".repeat(1 << 16);
+    let many: Vec<_> = (0..200).map(|id| (id, name.as_str())).collect();
+    let now = insert(&engine, 10, &many).await;
+    assert!(engine.stats().wal.records > 3);
+    drop(engine);
+    let engine = open(dir.path()).await;
+    assert_eq!(rows(&engine, ReadView::new(now)).len(), 200);
+}

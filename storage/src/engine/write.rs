@@ -1,0 +1,420 @@
+//! Writing, under locks, into a transaction's buffer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use satsuma_common::row::RowError;
+use satsuma_common::{ShardId, Timestamp, TxnId};
+
+use super::{Engine, RowBytes, TableMeta};
+use crate::delta::Version;
+use crate::error::{Result, StorageError};
+use crate::lock::{LockKey, LockWait, RowLockMode};
+use crate::shard::Shard;
+use crate::txn::{Own, Phase, Txn};
+
+/// Longest row, so that one always fits a log record.
+const MAX_ROW: usize = 32 << 20;
+
+/// The statement that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteContext {
+    pub txn: TxnId,
+    /// Counts the transaction's statements from 1.
+    pub statement: u32,
+    pub snapshot: Timestamp,
+    /// How long to wait for one lock; `None` without end.
+    pub lock_timeout: Option<Duration>,
+}
+
+/// What an insertion does about a key that is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictPolicy {
+    /// [`StorageError::UniqueViolation`].
+    Fail,
+    /// Leave the proposed row out.
+    Skip,
+    /// Leave it out, lock the existing row and report it, for DO UPDATE.
+    Report,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inserted {
+    /// Which input rows went in, and their keys.
+    pub rows: Vec<usize>,
+    pub keys: Vec<Bytes>,
+    /// With [`ConflictPolicy::Report`].
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A proposed row whose key is taken. The existing row is locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The input row.
+    pub row: usize,
+    pub key: Bytes,
+    pub existing: RowBytes,
+    /// The existing row is this statement's own: DO UPDATE would change a row a second time.
+    pub same_statement: bool,
+    /// The existing row is newer than the statement's snapshot.
+    pub above_snapshot: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Which inputs changed a row; the others found none, or one that this statement had changed
+    /// already.
+    pub rows: Vec<usize>,
+    /// The rows as they were, one for each of `rows`.
+    pub old: Vec<RowBytes>,
+}
+
+/// How to lock rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowLocks {
+    pub mode: RowLockMode,
+    pub wait: LockWait,
+    /// Leave out rows that cannot be had at once.
+    pub skip_locked: bool,
+    /// Look at the newest version, whatever the snapshot (foreign keys).
+    pub newest: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockedRow {
+    /// The input key.
+    pub row: usize,
+    /// Whether the newest version is a row. Locks on keys without a row are kept too.
+    pub exists: bool,
+}
+
+impl Engine {
+    /// Inserts rows: the table's columns in the shape's order, further columns are ignored.
+    pub async fn insert(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        rows: &RecordBatch,
+        policy: ConflictPolicy,
+    ) -> Result<Inserted> {
+        let write = self.begin_write(context, shard).await?;
+        let encoded = write.table.encoder.encode_batch(rows)?;
+        let mut keys = match &write.table.key {
+            Some(key) => Some(key.encode_batch(rows, &write.table.key_positions)?.into_iter()),
+            None => None,
+        };
+        let mut inserted = Inserted::default();
+        for (index, row) in encoded.into_iter().enumerate() {
+            let row = Bytes::from(row);
+            let key = match &mut keys {
+                Some(keys) => Bytes::from(keys.next().unwrap_or_default()),
+                None => write.shard.new_row_key(),
+            };
+            if keys.is_some()
+                && let Some(existing) = write.claim(&key, policy).await?
+            {
+                match policy {
+                    ConflictPolicy::Fail => {
+                        let key = key.to_vec();
+                        return Err(StorageError::UniqueViolation { shard, row: index, key });
+                    }
+                    ConflictPolicy::Skip => {}
+                    ConflictPolicy::Report => inserted.conflicts.push(Conflict {
+                        row: index,
+                        same_statement: write.wrote(&key),
+                        above_snapshot: existing.ts > context.snapshot,
+                        existing: existing.row.unwrap_or_default(),
+                        key,
+                    }),
+                }
+                continue;
+            }
+            write.put(key.clone(), Some(row))?;
+            inserted.rows.push(index);
+            inserted.keys.push(key);
+        }
+        Ok(inserted)
+    }
+
+    /// Replaces the rows with these keys; `rows` holds the table's columns as they shall be, in
+    /// the shape's order. Fails with [`StorageError::ChangedSinceSnapshot`] on a row that was
+    /// changed after the statement's snapshot, with its lock held.
+    pub async fn update<K: AsRef<[u8]> + Sync>(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        keys: &[K],
+        rows: &RecordBatch,
+    ) -> Result<Changed> {
+        let write = self.begin_write(context, shard).await?;
+        let encoded = write.table.encoder.encode_batch(rows)?;
+        if encoded.len() != keys.len() {
+            return Err(RowError::ColumnCount(encoded.len(), keys.len()).into());
+        }
+        let new_keys = match &write.table.key {
+            Some(key) => Some(key.encode_batch(rows, &write.table.key_positions)?),
+            None => None,
+        };
+        let mut changed = Changed::default();
+        for (index, (key, row)) in keys.iter().zip(encoded).enumerate() {
+            let key = Bytes::copy_from_slice(key.as_ref());
+            let new_key = new_keys.as_ref().map(|keys| &keys[index]).filter(|new| **new != key);
+            let mode = match new_key {
+                Some(_) => RowLockMode::Update,
+                None => RowLockMode::NoKeyUpdate,
+            };
+            let Some(old) = write.lock_and_find(&key, mode).await? else { continue };
+            match new_key {
+                None => write.put(key, Some(row.into()))?,
+                Some(new_key) => {
+                    let new_key = Bytes::copy_from_slice(new_key);
+                    if write.claim(&new_key, ConflictPolicy::Fail).await?.is_some() {
+                        let key = new_key.to_vec();
+                        return Err(StorageError::UniqueViolation { shard, row: index, key });
+                    }
+                    write.put(key, None)?;
+                    write.put(new_key, Some(row.into()))?;
+                }
+            }
+            changed.rows.push(index);
+            changed.old.push(old);
+        }
+        Ok(changed)
+    }
+
+    /// Deletes the rows with these keys; changed rows as in [`Self::update`].
+    pub async fn delete<K: AsRef<[u8]> + Sync>(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        keys: &[K],
+    ) -> Result<Changed> {
+        let write = self.begin_write(context, shard).await?;
+        let mut changed = Changed::default();
+        for (index, key) in keys.iter().enumerate() {
+            let key = Bytes::copy_from_slice(key.as_ref());
+            let Some(old) = write.lock_and_find(&key, RowLockMode::Update).await? else { continue };
+            write.put(key, None)?;
+            changed.rows.push(index);
+            changed.old.push(old);
+        }
+        Ok(changed)
+    }
+
+    /// Removes every row. Snapshots from before still see them.
+    pub async fn truncate(&self, context: &WriteContext, shard: ShardId) -> Result<()> {
+        let txn = self.open_txn(context.txn)?;
+        let (shard, _) = self.shard_and_table(shard)?;
+        self.lock_for(context, &txn, shard.id, None, RowLockMode::SHARD_EXCLUSIVE).await?;
+        let mut state = txn.state.lock();
+        if state.phase != Phase::Open {
+            return Err(StorageError::NotOpen(txn.id));
+        }
+        state.truncate(shard.id, context.statement);
+        Ok(())
+    }
+
+    /// Locks rows. A row that was changed after the snapshot is an error as in [`Self::update`],
+    /// unless `newest` asks for rows as they are now.
+    pub async fn lock_rows<K: AsRef<[u8]> + Sync>(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        keys: &[K],
+        request: RowLocks,
+    ) -> Result<Vec<LockedRow>> {
+        let RowLocks { mode, wait, skip_locked, newest } = request;
+        let write = self.begin_write(context, shard).await?;
+        let wait = if skip_locked { LockWait::NoWait } else { wait };
+        let mut locked = Vec::with_capacity(keys.len());
+        for (row, key) in keys.iter().enumerate() {
+            let key = Bytes::copy_from_slice(key.as_ref());
+            match write.lock(&key, mode, wait).await {
+                Err(StorageError::LockNotAvailable) if skip_locked => continue,
+                other => other?,
+            }
+            let exists = match (write.own(&key), newest) {
+                (Some(own), _) => matches!(own, Own::Row(_)),
+                (None, true) => write.shard.newest(&key).is_some_and(|v| v.row.is_some()),
+                (None, false) => write.unchanged(&key)?.is_some(),
+            };
+            locked.push(LockedRow { row, exists });
+        }
+        Ok(locked)
+    }
+
+    /// Locks the shard as a whole: [`RowLockMode::SHARD_SHARED`], as every write does, or
+    /// [`RowLockMode::SHARD_EXCLUSIVE`], against all of them.
+    pub async fn lock_shard(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> Result<()> {
+        let txn = self.open_txn(context.txn)?;
+        self.shard(shard)?;
+        self.lock(&txn, LockKey { shard, row: None }, mode, wait).await
+    }
+
+    /// Forgets the writes of one statement. Locks stay.
+    pub fn undo_statement(&self, txn: TxnId, statement: u32) -> Result<()> {
+        self.undo(txn, |written| written == statement)
+    }
+
+    /// Forgets the writes of every statement above `statement` (ROLLBACK TO SAVEPOINT).
+    pub fn rollback_to(&self, txn: TxnId, statement: u32) -> Result<()> {
+        self.undo(txn, |written| written > statement)
+    }
+
+    fn undo(&self, txn: TxnId, gone: impl Fn(u32) -> bool) -> Result<()> {
+        let Some(txn) = self.txns.lock().get(&txn).cloned() else { return Ok(()) };
+        let mut state = txn.state.lock();
+        if state.phase != Phase::Open {
+            return Err(StorageError::NotOpen(txn.id));
+        }
+        state.undo(gone);
+        Ok(())
+    }
+
+    fn open_txn(&self, id: TxnId) -> Result<Arc<Txn>> {
+        self.wal.check()?;
+        let txn = self.txns.lock().entry(id).or_insert_with(|| Arc::new(Txn::new(id))).clone();
+        if txn.state.lock().phase != Phase::Open {
+            return Err(StorageError::NotOpen(id));
+        }
+        Ok(txn)
+    }
+
+    async fn begin_write<'a>(
+        &'a self,
+        context: &'a WriteContext,
+        shard: ShardId,
+    ) -> Result<Writing<'a>> {
+        let txn = self.open_txn(context.txn)?;
+        self.shard(shard)?;
+        self.lock_for(context, &txn, shard, None, RowLockMode::SHARD_SHARED).await?;
+        // Looked up again: the wait may have been for a change of the table.
+        let (shard, table) = self.shard_and_table(shard)?;
+        Ok(Writing { engine: self, context, txn, shard, table })
+    }
+
+    async fn lock_for(
+        &self,
+        context: &WriteContext,
+        txn: &Txn,
+        shard: ShardId,
+        row: Option<Bytes>,
+        mode: RowLockMode,
+    ) -> Result<()> {
+        let wait = LockWait::Wait(context.lock_timeout);
+        self.lock(txn, LockKey { shard, row }, mode, wait).await
+    }
+
+    async fn lock(&self, txn: &Txn, key: LockKey, mode: RowLockMode, wait: LockWait) -> Result<()> {
+        if let Some(wait) = self.locks.acquire(txn.id, &key, mode, wait)? {
+            wait.granted().await?;
+        }
+        // The transaction may have ended while this statement waited.
+        let phase = txn.state.lock().phase;
+        if phase == Phase::Ended {
+            self.locks.release(txn.id);
+            return Err(StorageError::NotOpen(txn.id));
+        }
+        Ok(())
+    }
+}
+
+/// A statement at work on one shard.
+struct Writing<'a> {
+    engine: &'a Engine,
+    context: &'a WriteContext,
+    txn: Arc<Txn>,
+    shard: Arc<Shard>,
+    table: Arc<TableMeta>,
+}
+
+impl Writing<'_> {
+    async fn lock(&self, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
+        let key = LockKey { shard: self.shard.id, row: Some(key.clone()) };
+        self.engine.lock(&self.txn, key, mode, wait).await
+    }
+
+    /// The transaction's own view of the key.
+    fn own(&self, key: &[u8]) -> Option<Own> {
+        let state = self.txn.state.lock();
+        let writes = state.shards.get(&self.shard.id)?;
+        writes.get(key, None).or(writes.hides_committed(None).then_some(Own::Deleted))
+    }
+
+    fn wrote(&self, key: &[u8]) -> bool {
+        let state = self.txn.state.lock();
+        let writes = state.shards.get(&self.shard.id);
+        writes.is_some_and(|writes| writes.written_by(key, self.context.statement))
+    }
+
+    /// Takes a key for a new row: waits for whoever holds it, and answers with the row that has
+    /// it already.
+    async fn claim(&self, key: &Bytes, policy: ConflictPolicy) -> Result<Option<Version>> {
+        // A row that nobody is changing answers without a lock, unless it is to be changed.
+        if policy != ConflictPolicy::Report {
+            let row = LockKey { shard: self.shard.id, row: Some(key.clone()) };
+            if !self.engine.locks.is_held(&row)
+                && let Some(version) = self.shard.newest(key).filter(|v| v.row.is_some())
+                && self.own(key).is_none()
+                && !self.engine.locks.is_held(&row)
+            {
+                return Ok(Some(version));
+            }
+        }
+        let wait = LockWait::Wait(self.context.lock_timeout);
+        self.lock(key, RowLockMode::Update, wait).await?;
+        Ok(match self.own(key) {
+            Some(Own::Row(row)) => Some(Version { ts: Timestamp(0), row: Some(row) }),
+            Some(Own::Deleted) => None,
+            None => self.shard.newest(key).filter(|version| version.row.is_some()),
+        })
+    }
+
+    /// Locks a row that is to change, and finds it: `None` when there is none, or when this
+    /// statement has changed it already.
+    async fn lock_and_find(&self, key: &Bytes, mode: RowLockMode) -> Result<Option<RowBytes>> {
+        self.lock(key, mode, LockWait::Wait(self.context.lock_timeout)).await?;
+        if self.wrote(key) {
+            return Ok(None);
+        }
+        match self.own(key) {
+            Some(Own::Row(row)) => Ok(Some(row)),
+            Some(Own::Deleted) => Ok(None),
+            None => self.unchanged(key),
+        }
+    }
+
+    /// The committed row, which must be as the snapshot sees it.
+    fn unchanged(&self, key: &[u8]) -> Result<Option<RowBytes>> {
+        let Some(version) = self.shard.newest(key) else { return Ok(None) };
+        if version.ts > self.context.snapshot {
+            let key = key.to_vec();
+            return Err(StorageError::ChangedSinceSnapshot { shard: self.shard.id, key });
+        }
+        Ok(version.row)
+    }
+
+    fn put(&self, key: Bytes, row: Option<Bytes>) -> Result<()> {
+        if let Some(len) = row.as_ref().map(Bytes::len).filter(|len| *len > MAX_ROW) {
+            return Err(RowError::TooLong(len).into());
+        }
+        let mut state = self.txn.state.lock();
+        if state.phase != Phase::Open {
+            return Err(StorageError::NotOpen(self.txn.id));
+        }
+        let limit = self.engine.options.transaction_bytes;
+        if state.bytes as u64 > limit {
+            return Err(StorageError::TransactionTooLarge { limit });
+        }
+        state.write(self.shard.id, self.context.statement, key, row);
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! Row locks in PostgreSQL's four strengths, and shard locks, held in memory until a transaction
+//! ends.
+//!
+//! Whoever must wait queues. A waiter is let in when it is compatible with every holder and with
+//! every waiter ahead of it, so that nothing starves; a transaction that strengthens a lock it
+//! holds goes ahead of the queue. Each wait is checked for a local deadlock as it begins, and
+//! [`LockTable::waits`] lists all waits for the detector that sees every worker.
+
+mod mode;
+mod table;
+
+pub use mode::RowLockMode;
+pub use table::{LockKey, LockTable, LockWait, Wait, WaitEdge};
+
+#[cfg(test)]
+mod tests;

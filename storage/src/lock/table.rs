@@ -1,0 +1,370 @@
+//! The table of held and awaited locks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use satsuma_common::{ShardId, TxnId};
+use tokio::sync::oneshot;
+
+use super::mode::RowLockMode;
+use crate::error::{Result, StorageError};
+
+/// What is locked: a row of a shard by its key, or with `None` the shard as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LockKey {
+    pub shard: ShardId,
+    pub row: Option<Bytes>,
+}
+
+/// What to do when a lock is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockWait {
+    /// Wait, at most this long; `None` without end.
+    Wait(Option<Duration>),
+    NoWait,
+}
+
+/// `waiter` cannot go on before `holder` lets go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitEdge {
+    pub waiter: TxnId,
+    pub holder: TxnId,
+    pub lock: LockKey,
+}
+
+/// Locks of all transactions at this worker.
+#[derive(Debug, Default)]
+pub struct LockTable {
+    inner: Mutex<Inner>,
+    /// Wakes the timer thread when the next deadline changes.
+    timer: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    locks: HashMap<LockKey, Entry>,
+    held: HashMap<TxnId, Vec<LockKey>>,
+    /// Every wait, by its number; numbers grow.
+    waits: BTreeMap<u64, LockKey>,
+    next_wait: u64,
+    deadlines: BTreeSet<(Instant, u64)>,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    holders: Vec<(TxnId, RowLockMode)>,
+    queue: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    txn: TxnId,
+    mode: RowLockMode,
+    granted: oneshot::Sender<Result<()>>,
+    deadline: Option<Instant>,
+}
+
+impl Entry {
+    fn mode_of(&self, txn: TxnId) -> Option<RowLockMode> {
+        self.holders.iter().find(|(holder, _)| *holder == txn).map(|(_, mode)| *mode)
+    }
+
+    /// Whom a request at place `at` of the queue waits for.
+    fn blockers(&self, at: usize, txn: TxnId, mode: RowLockMode) -> BTreeSet<TxnId> {
+        let holders = self.holders.iter().map(|(holder, held)| (*holder, *held));
+        let ahead = self.queue.iter().take(at).map(|waiter| (waiter.txn, waiter.mode));
+        holders
+            .chain(ahead)
+            .filter(|(other, held)| *other != txn && held.conflicts(mode))
+            .map(|(other, _)| other)
+            .collect()
+    }
+}
+
+/// A wait for a lock. Dropping it gives up the wait.
+#[derive(Debug)]
+pub struct Wait<'a> {
+    table: &'a LockTable,
+    number: u64,
+    granted: oneshot::Receiver<Result<()>>,
+}
+
+impl Wait<'_> {
+    /// `LockTimeout` or `Deadlock` when the wait ended without the lock.
+    pub async fn granted(mut self) -> Result<()> {
+        (&mut self.granted).await.unwrap_or(Err(StorageError::Closed))
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.table.inner.lock().leave_queue(self.number);
+    }
+}
+
+impl LockTable {
+    /// A table with a thread that ends waits when their time is over.
+    pub fn start() -> std::io::Result<Arc<Self>> {
+        let table = Arc::new(Self::default());
+        let timed = Arc::downgrade(&table);
+        std::thread::Builder::new()
+            .name("lock-timer".into())
+            .spawn(move || while timed.upgrade().is_some_and(|table| table.expire()) {})?;
+        Ok(table)
+    }
+
+    /// Ends the timer thread.
+    pub fn close(&self) {
+        self.inner.lock().closed = true;
+        self.timer.notify_all();
+    }
+
+    /// Ends waits that are over, sleeps until the next one is; `false` when closed.
+    fn expire(&self) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return false;
+        }
+        match inner.deadlines.first().copied() {
+            None => self.timer.wait(&mut inner),
+            Some((deadline, number)) if deadline <= Instant::now() => {
+                inner.deadlines.pop_first();
+                inner.end_wait(number, StorageError::LockTimeout);
+            }
+            Some((deadline, _)) => {
+                self.timer.wait_until(&mut inner, deadline);
+            }
+        }
+        !inner.closed
+    }
+
+    /// Whether anybody holds a lock on this, of whatever strength.
+    pub fn is_held(&self, key: &LockKey) -> bool {
+        self.inner.lock().locks.get(key).is_some_and(|entry| !entry.holders.is_empty())
+    }
+
+    /// Takes the lock at once, or queues for it. A lock that the transaction already holds in
+    /// this strength or a stronger one is granted again without being counted.
+    pub fn acquire(
+        &self,
+        txn: TxnId,
+        key: &LockKey,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> Result<Option<Wait<'_>>> {
+        let mut inner = self.inner.lock();
+        let entry = inner.locks.entry(key.clone()).or_default();
+        let held = entry.mode_of(txn);
+        if held.is_some_and(|held| held >= mode) {
+            return Ok(None);
+        }
+        let place = if held.is_some() { 0 } else { entry.queue.len() };
+        if entry.blockers(place, txn, mode).is_empty() {
+            inner.grant(key, txn, mode);
+            return Ok(None);
+        }
+        let LockWait::Wait(timeout) = wait else {
+            return Err(StorageError::LockNotAvailable);
+        };
+        let (granted, receiver) = oneshot::channel();
+        let number = inner.next_wait;
+        inner.next_wait += 1;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        inner.deadlines.extend(deadline.map(|deadline| (deadline, number)));
+        if deadline.is_some() {
+            self.timer.notify_one();
+        }
+        inner.waits.insert(number, key.clone());
+        if let Some(entry) = inner.locks.get_mut(key) {
+            entry.queue.insert(place, Waiter { number, txn, mode, granted, deadline });
+        }
+        if let Some(cycle) = inner.cycle_through(txn) {
+            inner.break_cycle(&cycle);
+        }
+        Ok(Some(Wait { table: self, number, granted: receiver }))
+    }
+
+    /// Holds the lock without asking: a prepared transaction's, at start.
+    pub fn restore(&self, txn: TxnId, key: &LockKey, mode: RowLockMode) {
+        self.inner.lock().grant(key, txn, mode);
+    }
+
+    /// Lets go of everything that the transaction holds.
+    pub fn release(&self, txn: TxnId) {
+        let mut inner = self.inner.lock();
+        for key in inner.held.remove(&txn).unwrap_or_default() {
+            if let Some(entry) = inner.locks.get_mut(&key) {
+                entry.holders.retain(|(holder, _)| *holder != txn);
+            }
+            inner.let_in(&key);
+        }
+    }
+
+    /// Row locks that the transaction holds.
+    pub fn held_by(&self, txn: TxnId) -> Vec<(LockKey, RowLockMode)> {
+        let inner = self.inner.lock();
+        let keys = inner.held.get(&txn).map(Vec::as_slice).unwrap_or_default();
+        let mode = |key: &LockKey| inner.locks.get(key).and_then(|entry| entry.mode_of(txn));
+        keys.iter().filter_map(|key| Some((key.clone(), mode(key)?))).collect()
+    }
+
+    /// Every wait there is.
+    pub fn waits(&self) -> Vec<WaitEdge> {
+        let inner = self.inner.lock();
+        inner.waits.keys().flat_map(|number| inner.edges_of(*number)).collect()
+    }
+
+    /// Ends a transaction's waits with `Deadlock`: it was chosen as the victim.
+    pub fn cancel(&self, txn: TxnId, detail: &str) {
+        let mut inner = self.inner.lock();
+        let error = StorageError::Deadlock { detail: detail.to_owned() };
+        for number in inner.waits_of(txn) {
+            inner.end_wait(number, error.clone());
+        }
+    }
+
+    /// Locks that are held, for metrics.
+    pub fn len(&self) -> usize {
+        self.inner.lock().locks.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Inner {
+    fn grant(&mut self, key: &LockKey, txn: TxnId, mode: RowLockMode) {
+        let entry = self.locks.entry(key.clone()).or_default();
+        match entry.holders.iter_mut().find(|(holder, _)| *holder == txn) {
+            Some((_, held)) => *held = (*held).max(mode),
+            None => {
+                entry.holders.push((txn, mode));
+                self.held.entry(txn).or_default().push(key.clone());
+            }
+        }
+    }
+
+    /// Grants to waiters what they can have now.
+    fn let_in(&mut self, key: &LockKey) {
+        loop {
+            let Some(entry) = self.locks.get_mut(key) else { return };
+            let ready = (0..entry.queue.len()).find(|at| {
+                let waiter = &entry.queue[*at];
+                entry.blockers(*at, waiter.txn, waiter.mode).is_empty()
+            });
+            let Some(waiter) = ready.and_then(|at| entry.queue.remove(at)) else {
+                if entry.holders.is_empty() && entry.queue.is_empty() {
+                    self.locks.remove(key);
+                }
+                return;
+            };
+            self.forget(&waiter);
+            // Granted before it is told: a wait that is dropped now leaves a lock held until its
+            // transaction ends, never a lock that two think they hold.
+            self.grant(key, waiter.txn, waiter.mode);
+            let _ = waiter.granted.send(Ok(()));
+        }
+    }
+
+    fn forget(&mut self, waiter: &Waiter) {
+        self.waits.remove(&waiter.number);
+        if let Some(deadline) = waiter.deadline {
+            self.deadlines.remove(&(deadline, waiter.number));
+        }
+    }
+
+    fn leave_queue(&mut self, number: u64) -> Option<Waiter> {
+        let key = self.waits.get(&number)?.clone();
+        let entry = self.locks.get_mut(&key)?;
+        let at = entry.queue.iter().position(|waiter| waiter.number == number)?;
+        let waiter = entry.queue.remove(at)?;
+        self.forget(&waiter);
+        self.let_in(&key);
+        Some(waiter)
+    }
+
+    fn end_wait(&mut self, number: u64, error: StorageError) {
+        if let Some(waiter) = self.leave_queue(number) {
+            let _ = waiter.granted.send(Err(error));
+        }
+    }
+
+    fn waits_of(&self, txn: TxnId) -> Vec<u64> {
+        let of = |number: &u64, key: &LockKey| {
+            let queue = self.locks.get(key).map(|entry| &entry.queue);
+            queue.is_some_and(|q| q.iter().any(|w| w.number == *number && w.txn == txn))
+        };
+        self.waits.iter().filter(|(number, key)| of(number, key)).map(|(n, _)| *n).collect()
+    }
+
+    fn edges_of(&self, number: u64) -> Vec<WaitEdge> {
+        let Some(key) = self.waits.get(&number) else { return Vec::new() };
+        let Some(entry) = self.locks.get(key) else { return Vec::new() };
+        let Some(at) = entry.queue.iter().position(|w| w.number == number) else {
+            return Vec::new();
+        };
+        let waiter = &entry.queue[at];
+        entry
+            .blockers(at, waiter.txn, waiter.mode)
+            .into_iter()
+            .map(|holder| WaitEdge { waiter: waiter.txn, holder, lock: key.clone() })
+            .collect()
+    }
+
+    /// Transactions of a cycle of waits that `start` is part of.
+    fn cycle_through(&self, start: TxnId) -> Option<Vec<TxnId>> {
+        if self.waits.len() < 2 {
+            return None;
+        }
+        let mut edges: BTreeMap<TxnId, BTreeSet<TxnId>> = BTreeMap::new();
+        for number in self.waits.keys() {
+            for edge in self.edges_of(*number) {
+                edges.entry(edge.waiter).or_default().insert(edge.holder);
+            }
+        }
+        let mut path = vec![start];
+        let mut seen = BTreeSet::new();
+        let mut stack = vec![edges.get(&start)?.iter().copied().collect::<Vec<_>>()];
+        while let Some(next) = stack.last_mut() {
+            match next.pop() {
+                Some(txn) if txn == start => return Some(path),
+                Some(txn) => {
+                    if seen.insert(txn)
+                        && let Some(holders) = edges.get(&txn)
+                    {
+                        path.push(txn);
+                        stack.push(holders.iter().copied().collect());
+                    }
+                }
+                None => {
+                    stack.pop();
+                    path.pop();
+                }
+            }
+        }
+        None
+    }
+
+    /// The youngest of the cycle gives way.
+    fn break_cycle(&mut self, cycle: &[TxnId]) {
+        let Some(victim) = cycle.iter().max().copied() else { return };
+        let detail = cycle
+            .iter()
+            .enumerate()
+            .map(|(i, waiter)| {
+                let holder = cycle[(i + 1) % cycle.len()];
+                format!("Transaction {waiter} waits for transaction {holder}.")
+            })
+            .collect::<Vec<_>>()
+            .join("\n");
+        for number in self.waits_of(victim) {
+            self.end_wait(number, StorageError::Deadlock { detail: detail.clone() });
+        }
+    }
+}

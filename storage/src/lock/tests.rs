@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use satsuma_common::{NodeId, ShardId, Timestamp, TxnId};
+
+use super::*;
+use crate::error::StorageError;
+use RowLockMode::{KeyShare, NoKeyUpdate, Share, Update};
+
+const FOREVER: LockWait = LockWait::Wait(None);
+
+fn txn(n: u64) -> TxnId {
+    TxnId { start: Timestamp(n), coordinator: NodeId(1) }
+}
+
+fn row(n: u8) -> LockKey {
+    LockKey { shard: ShardId(1), row: Some(vec![n].into()) }
+}
+
+/// `None`: has it already.
+fn take(table: &LockTable, n: u64, key: u8, mode: RowLockMode) -> Option<Wait<'_>> {
+    table.acquire(txn(n), &row(key), mode, FOREVER).unwrap()
+}
+
+#[test]
+fn modes_exclude_each_other_as_in_postgresql() {
+    let modes = [KeyShare, Share, NoKeyUpdate, Update];
+    let table = ["...x", "..xx", ".xxx", "xxxx"];
+    for (held, line) in modes.iter().zip(table) {
+        for (wanted, expected) in modes.iter().zip(line.chars()) {
+            assert_eq!(held.conflicts(*wanted), expected == 'x', "{held:?} {wanted:?}");
+            let locks = LockTable::default();
+            assert!(take(&locks, 1, 1, *held).is_none());
+            assert_eq!(take(&locks, 2, 1, *wanted).is_some(), expected == 'x');
+        }
+    }
+}
+
+#[tokio::test]
+async fn waiters_come_in_in_order_and_none_starves() {
+    let locks = LockTable::default();
+    assert!(take(&locks, 1, 1, Share).is_none());
+    let writer = take(&locks, 2, 1, Update).unwrap();
+    // Compatible with the holder, but behind the writer.
+    let reader = take(&locks, 3, 1, Share).unwrap();
+    assert_eq!(locks.waits().len(), 2);
+    locks.release(txn(1));
+    writer.granted().await.unwrap();
+    assert_eq!(locks.held_by(txn(3)), []);
+    locks.release(txn(2));
+    reader.granted().await.unwrap();
+    locks.release(txn(3));
+    assert!(locks.is_empty());
+}
+
+#[tokio::test]
+async fn strengthening_goes_ahead_of_the_queue() {
+    let locks = LockTable::default();
+    assert!(take(&locks, 1, 1, KeyShare).is_none());
+    let writer = take(&locks, 2, 1, Update).unwrap();
+    assert!(take(&locks, 1, 1, NoKeyUpdate).is_none());
+    assert!(take(&locks, 1, 1, Share).is_none(), "weaker than what it has");
+    assert_eq!(locks.held_by(txn(1)), [(row(1), NoKeyUpdate)]);
+    locks.release(txn(1));
+    writer.granted().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wait_that_is_given_up_lets_the_next_in() {
+    let locks = LockTable::default();
+    assert!(take(&locks, 1, 1, Share).is_none());
+    let writer = take(&locks, 2, 1, Update).unwrap();
+    let reader = take(&locks, 3, 1, Share).unwrap();
+    drop(writer);
+    reader.granted().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_youngest_of_a_cycle_gives_way() {
+    let locks = LockTable::default();
+    for n in 1..=3 {
+        assert!(take(&locks, n.into(), n, Update).is_none());
+    }
+    let third = take(&locks, 3, 1, Update).unwrap();
+    let first = take(&locks, 1, 2, Update).unwrap();
+    let second = take(&locks, 2, 3, Update).unwrap();
+    let error = third.granted().await.unwrap_err();
+    assert!(matches!(error, StorageError::Deadlock { .. }), "{error}");
+    locks.release(txn(3));
+    second.granted().await.unwrap();
+    locks.release(txn(2));
+    first.granted().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_that_strengthen_a_shared_lock_deadlock() {
+    let locks = LockTable::default();
+    assert!(take(&locks, 1, 1, Share).is_none());
+    assert!(take(&locks, 2, 1, Share).is_none());
+    let first = take(&locks, 1, 1, Update).unwrap();
+    let second = take(&locks, 2, 1, Update).unwrap();
+    assert!(matches!(second.granted().await, Err(StorageError::Deadlock { .. })));
+    locks.release(txn(2));
+    first.granted().await.unwrap();
+}
+
+#[tokio::test]
+async fn waits_end_in_time_and_on_demand() {
+    let locks = LockTable::start().unwrap();
+    assert!(take(&locks, 1, 1, Update).is_none());
+    let soon = LockWait::Wait(Some(Duration::from_millis(10)));
+    let wait = locks.acquire(txn(2), &row(1), Share, soon).unwrap().unwrap();
+    assert!(matches!(wait.granted().await, Err(StorageError::LockTimeout)));
+    let wait = take(&locks, 3, 1, Share).unwrap();
+    let edges = locks.waits();
+    assert_eq!((edges[0].waiter, edges[0].holder), (txn(3), txn(1)));
+    locks.cancel(txn(3), "chosen");
+    assert!(matches!(wait.granted().await, Err(StorageError::Deadlock { .. })));
+    assert!(matches!(
+        locks.acquire(txn(4), &row(1), KeyShare, LockWait::NoWait),
+        Err(StorageError::LockNotAvailable)
+    ));
+    locks.close();
+}

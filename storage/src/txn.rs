@@ -1,0 +1,167 @@
+//! A transaction's writes, in memory until it commits.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use satsuma_common::{ShardId, Timestamp, TxnId};
+
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Open,
+    /// Its record is on the way to the log.
+    Deciding,
+    Prepared(Timestamp),
+    /// Committed or aborted.
+    Ended,
+}
+
+#[derive(Debug)]
+pub struct Txn {
+    pub id: TxnId,
+    pub state: Mutex<TxnState>,
+}
+
+#[derive(Debug)]
+pub struct TxnState {
+    pub phase: Phase,
+    pub shards: BTreeMap<ShardId, ShardWrites>,
+    pub bytes: usize,
+    next_order: u64,
+}
+
+/// Writes to one shard.
+#[derive(Clone, Debug, Default)]
+pub struct ShardWrites {
+    /// Per key what the transaction did to it, oldest first.
+    rows: BTreeMap<Bytes, Vec<Write>>,
+    /// TRUNCATEs, oldest first, as (statement, order).
+    truncates: Vec<(u32, u64)>,
+}
+
+#[derive(Clone, Debug)]
+struct Write {
+    statement: u32,
+    /// Orders all writes of the transaction.
+    order: u64,
+    row: Option<Bytes>,
+}
+
+/// What a transaction sees of its own writes to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Own {
+    Row(Bytes),
+    Deleted,
+}
+
+impl Txn {
+    pub fn new(id: TxnId) -> Self {
+        Self::with_phase(id, Phase::Open)
+    }
+
+    pub fn with_phase(id: TxnId, phase: Phase) -> Self {
+        let state = TxnState { phase, shards: BTreeMap::new(), bytes: 0, next_order: 0 };
+        Self { id, state: Mutex::new(state) }
+    }
+}
+
+impl TxnState {
+    pub fn write(&mut self, shard: ShardId, statement: u32, key: Bytes, row: Option<Bytes>) {
+        self.bytes += key.len() + row.as_ref().map_or(0, Bytes::len) + 96;
+        let order = self.order();
+        let writes = self.shards.entry(shard).or_default();
+        writes.rows.entry(key).or_default().push(Write { statement, order, row });
+    }
+
+    pub fn truncate(&mut self, shard: ShardId, statement: u32) {
+        let order = self.order();
+        self.shards.entry(shard).or_default().truncates.push((statement, order));
+    }
+
+    fn order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
+    }
+
+    /// Forgets writes whose statement number `gone` holds for.
+    pub fn undo(&mut self, gone: impl Fn(u32) -> bool) {
+        let mut freed = 0;
+        for writes in self.shards.values_mut() {
+            writes.truncates.retain(|(statement, _)| !gone(*statement));
+            writes.rows.retain(|key, versions| {
+                versions.retain(|write| {
+                    let keep = !gone(write.statement);
+                    if !keep {
+                        freed += key.len() + write.row.as_ref().map_or(0, Bytes::len) + 96;
+                    }
+                    keep
+                });
+                !versions.is_empty()
+            });
+        }
+        self.shards.retain(|_, writes| !writes.is_empty());
+        self.bytes = self.bytes.saturating_sub(freed);
+    }
+
+    pub fn has_writes(&self) -> bool {
+        !self.shards.is_empty()
+    }
+}
+
+impl ShardWrites {
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.truncates.is_empty()
+    }
+
+    /// Statements below `before` count; `None`: all.
+    fn truncated(&self, before: Option<u32>) -> Option<u64> {
+        let counts = |statement: u32| before.is_none_or(|before| statement < before);
+        self.truncates.iter().rev().find(|(s, _)| counts(*s)).map(|(_, order)| *order)
+    }
+
+    /// Whether the committed rows are gone for the transaction.
+    pub fn hides_committed(&self, before: Option<u32>) -> bool {
+        self.truncated(before).is_some()
+    }
+
+    /// The transaction's own view of a key; `None`: it did not touch it.
+    pub fn get(&self, key: &[u8], before: Option<u32>) -> Option<Own> {
+        self.rows.get(key).and_then(|writes| self.own(writes, before))
+    }
+
+    fn own(&self, writes: &[Write], before: Option<u32>) -> Option<Own> {
+        let truncated = self.truncated(before).unwrap_or(0);
+        let counts = |write: &&Write| before.is_none_or(|before| write.statement < before);
+        let write = writes.iter().rev().find(counts)?;
+        match &write.row {
+            Some(row) if write.order > truncated => Some(Own::Row(row.clone())),
+            _ => Some(Own::Deleted),
+        }
+    }
+
+    /// Whether `statement` wrote this key.
+    pub fn written_by(&self, key: &[u8], statement: u32) -> bool {
+        self.rows.get(key).is_some_and(|writes| writes.iter().any(|w| w.statement == statement))
+    }
+
+    /// Every key the transaction touched, as it sees it.
+    pub fn overlay(&self, before: Option<u32>) -> BTreeMap<Bytes, Own> {
+        self.rows
+            .iter()
+            .filter_map(|(key, writes)| Some((key.clone(), self.own(writes, before)?)))
+            .collect()
+    }
+
+    /// What a commit does: whether it truncates first, and then each key's last state.
+    pub fn effects(&self) -> (bool, impl Iterator<Item = (&Bytes, Option<&Bytes>)>) {
+        let truncated = self.truncated(None);
+        let rows = self.rows.iter().filter_map(move |(key, writes)| {
+            let last = writes.last()?;
+            let truncated = truncated.unwrap_or(0);
+            // A delete of what a TRUNCATE took needs no record.
+            (last.order > truncated).then_some((key, last.row.as_ref()))
+        });
+        (truncated.is_some(), rows)
+    }
+}

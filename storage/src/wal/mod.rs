@@ -1,0 +1,29 @@
+//! The write-ahead log: the one place where a commit becomes durable.
+//!
+//! ```text
+//! commit --> record --> queue --> [writer thread] --> one write, one fdatasync --> applied, in order
+//! commit --> record --> queue -/   takes all that waits
+//! ```
+//!
+//! Files are `wal/<first lsn>.wal`, filled one after another. Space ahead of the end is zeroed, so
+//! that an append changes no metadata. Each frame carries its checksum, its LSN and the highest
+//! LSN that was known to be durable when it was written, by which recovery tells a torn tail (cut)
+//! from damage in the middle (an error): see [`replay`].
+//!
+//! Invariants:
+//! - LSNs are dense: a gap is damage.
+//! - Records are applied to memory in LSN order, by the writer thread, after they are durable.
+//! - After a failed write or sync nothing is acknowledged any more. A full disk, noticed while
+//!   making room and before anything was written, only fails the records at hand.
+
+mod frame;
+pub mod record;
+mod replay;
+mod writer;
+
+pub use frame::MAX_PAYLOAD;
+pub use replay::{Replayed, replay};
+pub use writer::{Durable, Wal, WalOptions, WalStats, Written};
+
+#[cfg(test)]
+mod tests;

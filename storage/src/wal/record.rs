@@ -1,0 +1,247 @@
+//! What the log says: transactions' writes and outcomes, and changes of the worker's shards.
+//!
+//! ```text
+//! record   = 01 txn ts sections          one-phase commit
+//!          | 02 txn sections             part of a large transaction, before its 01 or 03
+//!          | 03 txn ts sections locks    prepared, not decided
+//!          | 04 txn ts                   a prepared transaction commits
+//!          | 05 txn                      a prepared transaction aborts
+//!          | 06 postcard(MetaChange)     shards, shapes, generations
+//! txn      = varint:start varint:coordinator
+//! sections = varint:count (varint:group varint:epoch varint:shard varint:count op*)*
+//! op       = 01 bytes:key bytes:row | 02 bytes:key (delete) | 03 (truncate)
+//! locks    = varint:count (varint:shard u8:mode bytes:key)*
+//! bytes    = varint:length byte*
+//! ```
+
+use bytes::Bytes;
+use satsuma_common::row::{RowError, put_varint, take_varint};
+use satsuma_common::table::TableShape;
+use satsuma_common::{Epoch, Generation, GroupId, NodeId, ShardId, Timestamp, TxnId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, StorageError};
+use crate::lock::RowLockMode;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    Commit { txn: TxnId, ts: Timestamp, sections: Vec<Section> },
+    Part { txn: TxnId, sections: Vec<Section> },
+    Prepare { txn: TxnId, ts: Timestamp, sections: Vec<Section>, locks: Vec<LoggedLock> },
+    CommitPrepared { txn: TxnId, ts: Timestamp },
+    Abort { txn: TxnId },
+    Meta(MetaChange),
+}
+
+/// The writes of a transaction to one shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Section {
+    pub group: GroupId,
+    pub epoch: Epoch,
+    pub shard: ShardId,
+    pub ops: Vec<Op>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    Put {
+        key: Bytes,
+        row: Bytes,
+    },
+    Delete {
+        key: Bytes,
+    },
+    /// Everything that was committed before goes.
+    Truncate,
+}
+
+impl Op {
+    /// Bytes that the operation takes in a record, about.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Put { key, row } => key.len() + row.len() + 7,
+            Self::Delete { key } => key.len() + 4,
+            Self::Truncate => 1,
+        }
+    }
+}
+
+/// A row lock of a prepared transaction, to be held again after a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedLock {
+    pub shard: ShardId,
+    pub mode: RowLockMode,
+    pub key: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum MetaChange {
+    CreateShards { shape: Box<TableShape>, shards: Vec<(ShardId, GroupId, Generation)> },
+    AlterTable { shape: Box<TableShape> },
+    DropShards { shards: Vec<ShardId> },
+    SetGeneration { group: GroupId, generation: Generation, epoch: Epoch },
+}
+
+impl Record {
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        match self {
+            Self::Commit { txn, ts, sections } => {
+                out.push(1);
+                put_txn(&mut out, *txn);
+                put_varint(&mut out, ts.0);
+                put_sections(&mut out, sections);
+            }
+            Self::Part { txn, sections } => {
+                out.push(2);
+                put_txn(&mut out, *txn);
+                put_sections(&mut out, sections);
+            }
+            Self::Prepare { txn, ts, sections, locks } => {
+                out.push(3);
+                put_txn(&mut out, *txn);
+                put_varint(&mut out, ts.0);
+                put_sections(&mut out, sections);
+                put_varint(&mut out, locks.len() as u64);
+                for lock in locks {
+                    put_varint(&mut out, lock.shard.0);
+                    out.push(lock.mode as u8);
+                    put_bytes(&mut out, &lock.key);
+                }
+            }
+            Self::CommitPrepared { txn, ts } => {
+                out.push(4);
+                put_txn(&mut out, *txn);
+                put_varint(&mut out, ts.0);
+            }
+            Self::Abort { txn } => {
+                out.push(5);
+                put_txn(&mut out, *txn);
+            }
+            Self::Meta(change) => {
+                out.push(6);
+                let bytes = postcard::to_stdvec(change)
+                    .map_err(|e| RowError::Malformed(format!("shape cannot be logged: {e}")))?;
+                out.extend_from_slice(&bytes);
+            }
+        }
+        Ok(out)
+    }
+
+    pub fn decode(payload: &[u8]) -> Result<Self> {
+        let mut rest = payload;
+        let rest = &mut rest;
+        let record = match take_u8(rest)? {
+            1 => Self::Commit {
+                txn: take_txn(rest)?,
+                ts: Timestamp(take_varint(rest)?),
+                sections: take_sections(rest)?,
+            },
+            2 => Self::Part { txn: take_txn(rest)?, sections: take_sections(rest)? },
+            3 => Self::Prepare {
+                txn: take_txn(rest)?,
+                ts: Timestamp(take_varint(rest)?),
+                sections: take_sections(rest)?,
+                locks: take_locks(rest)?,
+            },
+            4 => Self::CommitPrepared { txn: take_txn(rest)?, ts: Timestamp(take_varint(rest)?) },
+            5 => Self::Abort { txn: take_txn(rest)? },
+            6 => {
+                let (change, left) =
+                    postcard::take_from_bytes(rest).map_err(|e| malformed(&e.to_string()))?;
+                *rest = left;
+                Self::Meta(change)
+            }
+            _ => return Err(malformed("record of unknown kind")),
+        };
+        if rest.is_empty() { Ok(record) } else { Err(malformed("bytes after the record")) }
+    }
+}
+
+/// Numbers of a damaged record that pass the checksum are not expected, but are no reason to fall.
+fn malformed(reason: &str) -> StorageError {
+    StorageError::Row(RowError::Malformed(reason.into()))
+}
+
+fn put_txn(out: &mut Vec<u8>, txn: TxnId) {
+    put_varint(out, txn.start.0);
+    put_varint(out, u64::from(txn.coordinator.0));
+}
+
+fn take_txn(rest: &mut &[u8]) -> Result<TxnId> {
+    let start = Timestamp(take_varint(rest)?);
+    let coordinator = u32::try_from(take_varint(rest)?).map_err(|_| malformed("node id"))?;
+    Ok(TxnId { start, coordinator: NodeId(coordinator) })
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn take_bytes(rest: &mut &[u8]) -> Result<Bytes> {
+    let len = usize::try_from(take_varint(rest)?).map_err(|_| RowError::Truncated)?;
+    let (head, tail) = rest.split_at_checked(len).ok_or(RowError::Truncated)?;
+    *rest = tail;
+    Ok(Bytes::copy_from_slice(head))
+}
+
+fn take_u8(rest: &mut &[u8]) -> Result<u8> {
+    let (first, tail) = rest.split_first().ok_or(RowError::Truncated)?;
+    *rest = tail;
+    Ok(*first)
+}
+
+fn put_sections(out: &mut Vec<u8>, sections: &[Section]) {
+    put_varint(out, sections.len() as u64);
+    for section in sections {
+        put_varint(out, section.group.0);
+        put_varint(out, section.epoch.0);
+        put_varint(out, section.shard.0);
+        put_varint(out, section.ops.len() as u64);
+        for op in &section.ops {
+            match op {
+                Op::Put { key, row } => {
+                    out.push(1);
+                    put_bytes(out, key);
+                    put_bytes(out, row);
+                }
+                Op::Delete { key } => {
+                    out.push(2);
+                    put_bytes(out, key);
+                }
+                Op::Truncate => out.push(3),
+            }
+        }
+    }
+}
+
+fn take_sections(rest: &mut &[u8]) -> Result<Vec<Section>> {
+    let mut sections = Vec::new();
+    for _ in 0..take_varint(rest)? {
+        let group = GroupId(take_varint(rest)?);
+        let epoch = Epoch(take_varint(rest)?);
+        let shard = ShardId(take_varint(rest)?);
+        let mut ops = Vec::new();
+        for _ in 0..take_varint(rest)? {
+            ops.push(match take_u8(rest)? {
+                1 => Op::Put { key: take_bytes(rest)?, row: take_bytes(rest)? },
+                2 => Op::Delete { key: take_bytes(rest)? },
+                3 => Op::Truncate,
+                _ => return Err(malformed("operation of unknown kind")),
+            });
+        }
+        sections.push(Section { group, epoch, shard, ops });
+    }
+    Ok(sections)
+}
+
+fn take_locks(rest: &mut &[u8]) -> Result<Vec<LoggedLock>> {
+    let mut locks = Vec::new();
+    for _ in 0..take_varint(rest)? {
+        let shard = ShardId(take_varint(rest)?);
+        let mode = RowLockMode::from_u8(take_u8(rest)?).ok_or_else(|| malformed("lock mode"))?;
+        locks.push(LoggedLock { shard, mode, key: take_bytes(rest)? });
+    }
+    Ok(locks)
+}

@@ -1,0 +1,351 @@
+//! Group commit: one thread writes and syncs whatever has gathered.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+use satsuma_common::Lsn;
+
+use super::frame::{self, FILE_HEADER};
+use super::replay::{Replayed, file_name};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Result, StorageError};
+
+#[derive(Clone, Debug)]
+pub struct WalOptions {
+    /// A file that reaches this size is the last's; the next record starts a new one.
+    pub file_bytes: u64,
+    /// Zeroed ahead of the end in steps of this many bytes.
+    pub zero_ahead: u64,
+    /// Bytes gathered into one write.
+    pub batch_bytes: usize,
+}
+
+impl Default for WalOptions {
+    fn default() -> Self {
+        Self { file_bytes: 64 << 20, zero_ahead: 1 << 20, batch_bytes: 16 << 20 }
+    }
+}
+
+/// Records that became durable together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub first: Lsn,
+    pub last: Lsn,
+}
+
+/// Called once, by the writer thread, when the records are durable or have failed.
+pub type Durable = Box<dyn FnOnce(Result<Written>) + Send>;
+
+struct Pending {
+    payloads: Vec<Vec<u8>>,
+    done: Durable,
+}
+
+#[derive(Default)]
+struct Queue {
+    pending: VecDeque<Pending>,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    poisoned: Mutex<Option<String>>,
+    durable: AtomicU64,
+    files: Mutex<VecDeque<(u64, PathBuf)>>,
+    stats: Stats,
+}
+
+#[derive(Default)]
+struct Stats {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    syncs: AtomicU64,
+    sync_nanos: AtomicU64,
+}
+
+/// Counters since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalStats {
+    pub records: u64,
+    pub bytes: u64,
+    pub syncs: u64,
+    pub sync_micros: u64,
+    pub files: u64,
+}
+
+/// The log, open for appending.
+pub struct Wal {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Wal {
+    /// Goes on where [`super::replay`] ended.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        replayed: Replayed,
+        options: WalOptions,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            poisoned: Mutex::default(),
+            durable: AtomicU64::new(replayed.next_lsn - 1),
+            files: Mutex::new(replayed.files.into()),
+            stats: Stats::default(),
+        });
+        let mut appender = Appender {
+            disk: disk.clone(),
+            dir: dir.to_owned(),
+            options,
+            shared: shared.clone(),
+            next_lsn: replayed.next_lsn,
+            file: None,
+        };
+        if let Some((path, at)) = replayed.tail {
+            let file = disk.open(&path).map_err(|e| StorageError::io(&path, &e))?;
+            appender.file = Some(Tail { file, path, at, zeroed: at });
+        }
+        let thread = std::thread::Builder::new()
+            .name("wal".into())
+            .spawn(move || appender.run())
+            .map_err(|e| StorageError::io(dir, &e))?;
+        Ok(Self { shared, disk, dir: dir.to_owned(), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues records, which follow each other in the log and are durable together or not at all.
+    /// `done` runs on the writer thread, in LSN order.
+    pub fn append(&self, payloads: Vec<Vec<u8>>, done: Durable) {
+        let mut queue = self.shared.queue.lock();
+        if queue.closed {
+            drop(queue);
+            done(Err(self.check().err().unwrap_or(StorageError::Closed)));
+            return;
+        }
+        queue.pending.push_back(Pending { payloads, done });
+        drop(queue);
+        self.shared.wake.notify_one();
+    }
+
+    /// An error once the log has failed.
+    pub fn check(&self) -> Result<()> {
+        match &*self.shared.poisoned.lock() {
+            Some(reason) => Err(StorageError::Poisoned(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Every record up to here is durable.
+    pub fn durable(&self) -> Lsn {
+        Lsn(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// Removes files that hold only records below `lsn`. The newest file stays.
+    pub fn truncate(&self, lsn: Lsn) -> Result<()> {
+        let mut removed = false;
+        loop {
+            let mut files = self.shared.files.lock();
+            if files.len() < 2 || files[1].0 > lsn.0 {
+                break;
+            }
+            let Some((_, path)) = files.pop_front() else { break };
+            drop(files);
+            self.disk.remove(&path).map_err(|e| StorageError::io(&path, &e))?;
+            removed = true;
+        }
+        if removed {
+            self.disk.sync_dir(&self.dir).map_err(|e| StorageError::io(&self.dir, &e))?;
+        }
+        Ok(())
+    }
+
+    pub fn stats(&self) -> WalStats {
+        let stats = &self.shared.stats;
+        WalStats {
+            records: stats.records.load(Ordering::Relaxed),
+            bytes: stats.bytes.load(Ordering::Relaxed),
+            syncs: stats.syncs.load(Ordering::Relaxed),
+            sync_micros: stats.sync_nanos.load(Ordering::Relaxed) / 1000,
+            files: self.shared.files.lock().len() as u64,
+        }
+    }
+
+    /// Writes what is queued and ends the writer thread.
+    pub fn close(&self) {
+        self.shared.queue.lock().closed = true;
+        self.shared.wake.notify_all();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's writer thread panicked");
+        }
+    }
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The writer thread's state.
+struct Appender {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: WalOptions,
+    shared: Arc<Shared>,
+    next_lsn: u64,
+    file: Option<Tail>,
+}
+
+struct Tail {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    /// Where the next frame goes.
+    at: u64,
+    /// Up to here the file is allocated.
+    zeroed: u64,
+}
+
+enum Failure {
+    /// Nothing was written: the records fail, the log lives on.
+    NoRoom(StorageError),
+    Broken(StorageError),
+}
+
+impl Appender {
+    fn run(mut self) {
+        while let Some(batch) = self.gather() {
+            let first = self.next_lsn;
+            let mut next = first;
+            let mut bytes = Vec::new();
+            for payload in batch.iter().flat_map(|pending| &pending.payloads) {
+                frame::put(&mut bytes, next, first - 1, payload);
+                next += 1;
+            }
+            match self.write(&bytes) {
+                Ok(()) => {
+                    self.next_lsn = next;
+                    self.shared.durable.store(next - 1, Ordering::Release);
+                    self.shared.stats.records.fetch_add(next - first, Ordering::Relaxed);
+                    let mut first = first;
+                    for pending in batch {
+                        let next = first + pending.payloads.len() as u64;
+                        (pending.done)(Ok(Written { first: Lsn(first), last: Lsn(next - 1) }));
+                        first = next;
+                    }
+                }
+                Err(Failure::NoRoom(error)) => {
+                    for pending in batch {
+                        (pending.done)(Err(error.clone()));
+                    }
+                }
+                Err(Failure::Broken(error)) => {
+                    tracing::error!(%error, "the write-ahead log failed");
+                    *self.shared.poisoned.lock() = Some(error.to_string());
+                    let rest = {
+                        let mut queue = self.shared.queue.lock();
+                        queue.closed = true;
+                        std::mem::take(&mut queue.pending)
+                    };
+                    for pending in batch.into_iter().chain(rest) {
+                        (pending.done)(Err(StorageError::Poisoned(error.to_string())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for records; `None` when the log is closed and all is written.
+    fn gather(&self) -> Option<Vec<Pending>> {
+        let mut queue = self.shared.queue.lock();
+        while queue.pending.is_empty() {
+            if queue.closed {
+                return None;
+            }
+            self.shared.wake.wait(&mut queue);
+        }
+        let mut bytes = 0;
+        let mut batch = Vec::new();
+        while let Some(pending) = queue.pending.front() {
+            bytes += pending.payloads.iter().map(Vec::len).sum::<usize>();
+            if bytes > self.options.batch_bytes && !batch.is_empty() {
+                break;
+            }
+            batch.extend(queue.pending.pop_front());
+        }
+        Some(batch)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.file.as_ref().is_none_or(|tail| tail.at >= self.options.file_bytes) {
+            self.start_file().map_err(Failure::NoRoom)?;
+        }
+        self.make_room(bytes.len() as u64)?;
+        let Some(tail) = &mut self.file else {
+            return Err(Failure::Broken(StorageError::Closed));
+        };
+        let broken = |e: std::io::Error| Failure::Broken(StorageError::io(&tail.path, &e));
+        tail.file.write_at(bytes, tail.at).map_err(broken)?;
+        let started = Instant::now();
+        tail.file.sync().map_err(broken)?;
+        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        tail.at += bytes.len() as u64;
+        let stats = &self.shared.stats;
+        stats.syncs.fetch_add(1, Ordering::Relaxed);
+        stats.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
+        stats.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Zeroes space for `len` bytes and some more. A disk that is full here has lost nothing.
+    fn make_room(&mut self, len: u64) -> Result<(), Failure> {
+        let Some(tail) = &mut self.file else { return Ok(()) };
+        if tail.at + len <= tail.zeroed {
+            return Ok(());
+        }
+        let end = (tail.at + len).next_multiple_of(self.options.zero_ahead.max(1));
+        let zeros = vec![0u8; usize::try_from(end - tail.zeroed).unwrap_or(0).min(1 << 20)];
+        let mut at = tail.zeroed;
+        while at < end {
+            let step = (end - at).min(zeros.len() as u64);
+            if let Err(error) = tail.file.write_at(&zeros[..step as usize], at) {
+                return Err(Failure::NoRoom(StorageError::io(&tail.path, &error)));
+            }
+            at += step;
+        }
+        tail.zeroed = end;
+        Ok(())
+    }
+
+    /// Creates the next file. Its name and header are durable before a record goes into it.
+    fn start_file(&mut self) -> Result<()> {
+        let path = self.dir.join(file_name(self.next_lsn));
+        let io = |e: std::io::Error| StorageError::io(&path, &e);
+        let file = self.disk.create(&path).map_err(io)?;
+        let header = frame::file_header(self.next_lsn);
+        let made = file
+            .write_at(&header, 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| self.disk.sync_dir(&self.dir));
+        if let Err(error) = made {
+            let _ = self.disk.remove(&path);
+            return Err(io(error));
+        }
+        let at = FILE_HEADER as u64;
+        self.shared.files.lock().push_back((self.next_lsn, path.clone()));
+        self.file = Some(Tail { file, path, at, zeroed: at });
+        Ok(())
+    }
+}
