@@ -1,2 +1,12 @@
+//! The coordinator: what clients connect to. Front ends, sessions, the catalog, planning and
+//! execution over the workers.
+
+pub mod auth;
 pub mod catalog;
+pub mod copy;
+#[cfg(test)]
+mod fake_session;
+pub mod pgwire;
 pub mod session_api;
+pub mod tls;
+pub mod value_io;

@@ -35,6 +35,8 @@ use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{CopyOptions, OutputColumn};
 use tokio_util::sync::CancellationToken;
 
+use crate::value_io::TextSettings;
+
 pub use satsuma_proto::worker::BatchStream;
 
 /// Which front end a session serves.
@@ -120,6 +122,9 @@ pub trait Session: Send {
     /// `session_authorization`, `application_name`, `in_hot_standby`,
     /// `default_transaction_read_only`.
     fn take_parameter_changes(&mut self) -> Vec<(String, String)>;
+
+    /// How values are written as text and read from it: TimeZone, DateStyle and their like.
+    fn text_settings(&self) -> TextSettings;
 
     /// The front end enforces these.
     fn timeouts(&self) -> Timeouts;
@@ -312,7 +317,7 @@ impl Severity {
 }
 
 impl Notice {
-    pub fn notice(message: impl Into<String>) -> Self {
+    pub fn plain(message: impl Into<String>) -> Self {
         Self::new(Severity::Notice, SqlError::new(SqlState::SUCCESSFUL_COMPLETION, message))
     }
 
@@ -381,12 +386,14 @@ impl Interrupt {
             Some(InterruptReason::ClientGone) => {
                 SqlError::new(SqlState::CONNECTION_FAILURE, "connection to client lost")
             }
-            Some(InterruptReason::Shutdown) => SqlError::new(
-                SqlState::ADMIN_SHUTDOWN,
-                "terminating connection due to administrator command",
-            ),
+            Some(InterruptReason::Shutdown) => shutting_down(),
         }
     }
+}
+
+/// What sessions are told when the server stops.
+pub fn shutting_down() -> SqlError {
+    SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 }
 
 #[cfg(test)]

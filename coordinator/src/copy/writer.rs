@@ -1,0 +1,189 @@
+//! COPY TO: batches in, lines out.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use datafusion::arrow::array::RecordBatch;
+use satsuma_common::{SqlError, SqlResult};
+use satsuma_sql::bound::{CopyFormat, CopyHeader, CopyOptions, ForceColumns, OutputColumn};
+
+use crate::value_io::{TextSettings, ValueWriter};
+
+pub struct CopyWriter {
+    columns: Arc<[OutputColumn]>,
+    options: CopyOptions,
+    settings: TextSettings,
+    force_quote: Vec<bool>,
+}
+
+impl CopyWriter {
+    pub fn new(
+        columns: Arc<[OutputColumn]>,
+        options: &CopyOptions,
+        settings: TextSettings,
+    ) -> SqlResult<Self> {
+        super::refuse_binary(options)?;
+        let force_quote = columns
+            .iter()
+            .map(|column| match &options.force_quote {
+                ForceColumns::All => true,
+                ForceColumns::Named(names) => names.contains(&column.name),
+            })
+            .collect();
+        Ok(Self { columns, options: options.clone(), settings, force_quote })
+    }
+
+    /// The header line, where one is asked for.
+    pub fn header(&self) -> Option<BytesMut> {
+        if self.options.header == CopyHeader::No {
+            return None;
+        }
+        let mut output = BytesMut::new();
+        for (index, column) in self.columns.iter().enumerate() {
+            if index > 0 {
+                output.put_u8(self.options.delimiter);
+            }
+            self.put(column.name.as_bytes(), false, &mut output);
+        }
+        output.put_u8(b'\n');
+        Some(output)
+    }
+
+    pub fn rows<'a>(&'a self, batch: &'a RecordBatch) -> SqlResult<CopyRows<'a>> {
+        if batch.num_columns() != self.columns.len() {
+            return Err(SqlError::internal("COPY got a batch of another width"));
+        }
+        let values = self
+            .columns
+            .iter()
+            .zip(batch.columns())
+            .map(|(column, array)| ValueWriter::new(array, &column.ty, &self.settings))
+            .collect();
+        Ok(CopyRows { writer: self, values })
+    }
+
+    fn put(&self, value: &[u8], force_quote: bool, output: &mut BytesMut) {
+        match self.options.format {
+            CopyFormat::Csv => self.put_csv(value, force_quote, output),
+            CopyFormat::Text | CopyFormat::Binary => self.put_text(value, output),
+        }
+    }
+
+    fn put_text(&self, value: &[u8], output: &mut BytesMut) {
+        let mut rest = value;
+        loop {
+            let special =
+                |byte: &u8| matches!(*byte, b'\\' | 0x08..=0x0d) || *byte == self.options.delimiter;
+            let Some(at) = rest.iter().position(special) else {
+                output.put_slice(rest);
+                return;
+            };
+            output.put_slice(&rest[..at]);
+            output.put_u8(b'\\');
+            output.put_u8(match rest[at] {
+                0x08 => b'b',
+                0x09 => b't',
+                0x0a => b'n',
+                0x0b => b'v',
+                0x0c => b'f',
+                0x0d => b'r',
+                byte => byte,
+            });
+            rest = &rest[at + 1..];
+        }
+    }
+
+    fn put_csv(&self, value: &[u8], force_quote: bool, output: &mut BytesMut) {
+        let (delimiter, quote, escape) =
+            (self.options.delimiter, self.options.quote, self.options.escape);
+        let needs_quote = force_quote
+            || value == self.options.null.as_bytes()
+            || (self.columns.len() == 1 && value == b"\\.")
+            || value
+                .iter()
+                .any(|byte| matches!(*byte, b'\n' | b'\r') || [delimiter, quote].contains(byte));
+        if !needs_quote {
+            output.put_slice(value);
+            return;
+        }
+        output.put_u8(quote);
+        for byte in value {
+            if *byte == quote || *byte == escape {
+                output.put_u8(escape);
+            }
+            output.put_u8(*byte);
+        }
+        output.put_u8(quote);
+    }
+}
+
+/// The lines of one batch.
+pub struct CopyRows<'a> {
+    writer: &'a CopyWriter,
+    values: Vec<ValueWriter<'a>>,
+}
+
+impl CopyRows<'_> {
+    /// Appends one line. What a failed call leaves behind is not a line.
+    pub fn write(&self, row: usize, output: &mut BytesMut) -> SqlResult<()> {
+        let mut scratch = BytesMut::new();
+        for (index, value) in self.values.iter().enumerate() {
+            if index > 0 {
+                output.put_u8(self.writer.options.delimiter);
+            }
+            if value.is_null(row) {
+                output.put_slice(self.writer.options.null.as_bytes());
+                continue;
+            }
+            scratch.clear();
+            value.write_text(row, &mut scratch)?;
+            self.writer.put(&scratch, self.writer.force_quote[index], output);
+        }
+        output.put_u8(b'\n');
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{csv_options, text_options};
+    use super::*;
+    use datafusion::arrow::array::{ArrayRef, StringViewArray};
+    use satsuma_common::{PgType, arrow_types};
+
+    fn written(options: &CopyOptions, rows: &[[Option<&str>; 2]]) -> String {
+        let column =
+            |name: &str| OutputColumn { name: name.into(), ty: PgType::Text, origin: None };
+        let columns: Arc<[OutputColumn]> = Arc::new([column("a"), column("b")]);
+        let schema = datafusion::arrow::datatypes::Schema::new(
+            columns.iter().map(|c| arrow_types::field(&c.name, &c.ty, true)).collect::<Vec<_>>(),
+        );
+        let array = |index: usize| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| row[index]).collect::<StringViewArray>())
+        };
+        let batch = RecordBatch::try_new(Arc::new(schema), vec![array(0), array(1)]).unwrap();
+        let writer = CopyWriter::new(columns, options, TextSettings::default()).unwrap();
+        let mut output = writer.header().unwrap_or_default();
+        let lines = writer.rows(&batch).unwrap();
+        for row in 0..batch.num_rows() {
+            lines.write(row, &mut output).unwrap();
+        }
+        String::from_utf8(output.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn text_is_escaped() {
+        let rows = [[Some("a\tb\\c"), None], [Some(""), Some("x\ny\r\u{8}")]];
+        assert_eq!(written(&text_options(), &rows), "a\\tb\\\\c\t\\N\n\tx\\ny\\r\\b\n");
+    }
+
+    #[test]
+    fn csv_is_quoted_where_it_must_be() {
+        let options = CopyOptions { header: CopyHeader::Yes, ..csv_options() };
+        let rows = [[Some("a,b"), None], [Some(""), Some("say \"hi\"")], [Some("x"), Some("\\.")]];
+        let expected = "a,b\n\"a,b\",\n\"\",\"say \"\"hi\"\"\"\nx,\\.\n";
+        assert_eq!(written(&options, &rows), expected);
+        let forced = CopyOptions { force_quote: ForceColumns::All, ..csv_options() };
+        assert_eq!(written(&forced, &[[Some("x"), None]]), "\"x\",\n");
+    }
+}

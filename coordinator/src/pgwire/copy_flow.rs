@@ -1,0 +1,137 @@
+//! COPY FROM STDIN and COPY TO STDOUT on the wire; the formats are in [`crate::copy`].
+
+use bytes::{BufMut, Bytes};
+use futures::StreamExt;
+use satsuma_common::{SqlError, SqlState};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::backend::{self, COPY_DONE, put_bare};
+use super::connection::{Connection, Done, Failure};
+use super::frontend::{self, Frontend};
+use super::rows::set_length;
+use super::running::Running;
+use super::wire::FLUSH_BYTES;
+use crate::copy::{CopyReader, CopyWriter};
+use crate::session_api::{CopyIn, CopyOut, InterruptReason};
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
+    /// Takes the client's data; answers with the command tag.
+    pub async fn copy_in(&mut self, running: &Running, mut copy: CopyIn) -> Done<String> {
+        let settings = self.session.text_settings();
+        let mut reader =
+            CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings)?;
+        backend::put_copy_in(&mut self.wire.output, copy.columns.len());
+        self.wire.flush().await?;
+        while let Some(chunk) = self.copy_chunk(running).await? {
+            reader.push(&chunk);
+            while let Some((batch, line)) = reader.next_batch()? {
+                self.write_copy(running, &mut copy, batch, line).await?;
+            }
+        }
+        reader.end();
+        while let Some((batch, line)) = reader.next_batch()? {
+            self.write_copy(running, &mut copy, batch, line).await?;
+        }
+        let count = running.watch(self.wire, copy.sink.finish()).await?;
+        self.notices();
+        Ok(format!("COPY {count}"))
+    }
+
+    async fn write_copy(
+        &mut self,
+        running: &Running,
+        copy: &mut CopyIn,
+        batch: datafusion::arrow::array::RecordBatch,
+        line: u64,
+    ) -> Done<()> {
+        match running.race(self.wire, copy.sink.write(batch, line)).await {
+            Some(result) => Ok(result?),
+            None => Err(running.interrupt.error().into()),
+        }
+    }
+
+    /// The next piece of data, `None` at its end.
+    async fn copy_chunk(&mut self, running: &Running) -> Done<Option<Bytes>> {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = running.interrupt.wait() => return Err(running.interrupt.error().into()),
+                () = self.shutdown.cancelled() => {
+                    running.interrupt.fire(InterruptReason::Shutdown);
+                    continue;
+                }
+                () = running.expired() => {
+                    running.interrupt.fire(InterruptReason::StatementTimeout);
+                    continue;
+                }
+                frame = self.wire.read_frame() => frame?,
+            };
+            let kind = frame.kind;
+            match frontend::decode(kind, frame.body)? {
+                Frontend::CopyData(chunk) => return Ok(Some(chunk)),
+                Frontend::CopyDone => return Ok(None),
+                Frontend::CopyFail(reason) => {
+                    return Err(Failure::Statement(SqlError::new(
+                        SqlState::QUERY_CANCELED,
+                        format!("COPY from stdin failed: {reason}"),
+                    )));
+                }
+                // Clients that pipeline send these after Execute; they mean nothing here.
+                Frontend::Flush | Frontend::Sync => {}
+                Frontend::Terminate => return Err(Failure::Wire(super::wire::WireError::Closed)),
+                _ => {
+                    return Err(Failure::Fatal(frontend::violation(format!(
+                        "unexpected message type 0x{kind:02X} during COPY from stdin"
+                    ))));
+                }
+            }
+        }
+    }
+
+    /// Sends the rows; answers with the command tag.
+    pub async fn copy_out(&mut self, running: &Running, mut copy: CopyOut) -> Done<String> {
+        let settings = self.session.text_settings();
+        let writer = CopyWriter::new(copy.columns.clone(), &copy.options, settings)?;
+        backend::put_copy_out(&mut self.wire.output, copy.columns.len());
+        if let Some(header) = writer.header() {
+            put_copy_data(&mut self.wire.output, |output| {
+                output.put_slice(&header);
+                Ok(())
+            })?;
+        }
+        let mut count = 0_u64;
+        loop {
+            let batch = match running.race(self.wire, copy.stream.next()).await {
+                None => return Err(running.interrupt.error().into()),
+                Some(None) => break,
+                Some(Some(batch)) => batch?,
+            };
+            let rows = writer.rows(&batch)?;
+            for row in 0..batch.num_rows() {
+                put_copy_data(&mut self.wire.output, |output| rows.write(row, output))?;
+                count += 1;
+                if self.wire.output.len() >= FLUSH_BYTES {
+                    self.flush_or_stop(running).await?;
+                }
+            }
+        }
+        put_bare(&mut self.wire.output, COPY_DONE);
+        Ok(format!("COPY {count}"))
+    }
+}
+
+/// One CopyData message whose content `fill` writes; none after an error.
+fn put_copy_data(
+    output: &mut bytes::BytesMut,
+    fill: impl FnOnce(&mut bytes::BytesMut) -> satsuma_common::SqlResult<()>,
+) -> satsuma_common::SqlResult<()> {
+    let start = output.len();
+    output.put_u8(b'd');
+    output.put_i32(0);
+    if let Err(error) = fill(output) {
+        output.truncate(start);
+        return Err(error);
+    }
+    set_length(output, start + 1);
+    Ok(())
+}

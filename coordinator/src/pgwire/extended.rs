@@ -1,0 +1,212 @@
+//! The extended query protocol: Parse, Bind, Describe, Execute, Close.
+
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::backend::{
+    self, BIND_COMPLETE, CLOSE_COMPLETE, EMPTY_QUERY, NO_DATA, PARSE_COMPLETE, PORTAL_SUSPENDED,
+    put_bare,
+};
+use super::connection::{Connection, Done};
+use super::frontend::{Bind, Format, Target, violation};
+use super::params::decode_params;
+use super::portal::{Portal, PortalState, RowSource};
+use super::rows::SendLimit;
+use super::running::Running;
+use crate::session_api::{
+    ExecuteOptions, Execution, Interrupt, NamedStatement, Prepared, Rows, TransactionStatus,
+};
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
+    pub async fn parse(&mut self, name: String, sql: &str, types: &[u32]) -> Done<()> {
+        if name.is_empty() {
+            self.unnamed = None;
+        } else if self.session.statements().get(&name).is_ok() {
+            return Err(SqlError::new(
+                SqlState::DUPLICATE_PREPARED_STATEMENT,
+                format!("prepared statement \"{name}\" already exists"),
+            )
+            .into());
+        }
+        let types = types.iter().map(|oid| declared_type(*oid)).collect::<SqlResult<Vec<_>>>()?;
+        let running = self.run(Interrupt::new());
+        let prepared = running.watch(self.wire, self.session.prepare(sql, &types)).await?;
+        drop(running);
+        self.notices();
+        if name.is_empty() {
+            self.unnamed = Some(prepared);
+        } else {
+            let statement = NamedStatement { prepared, from_sql: false };
+            self.session.statements().insert(&name, statement)?;
+        }
+        put_bare(&mut self.wire.output, PARSE_COMPLETE);
+        Ok(())
+    }
+
+    fn statement(&mut self, name: &str) -> SqlResult<Prepared> {
+        if name.is_empty() {
+            return self.unnamed.clone().ok_or_else(|| {
+                SqlError::new(
+                    SqlState::INVALID_SQL_STATEMENT_NAME,
+                    "unnamed prepared statement does not exist",
+                )
+            });
+        }
+        Ok(self.session.statements().get(name)?.prepared.clone())
+    }
+
+    pub fn bind(&mut self, bind: Bind) -> Done<()> {
+        let prepared = self.statement(&bind.statement)?;
+        let params = decode_params(&bind, &prepared, &self.session.text_settings())?;
+        check_result_formats(&bind.result_formats, &prepared)?;
+        let portal =
+            Portal { prepared, formats: bind.result_formats, state: PortalState::Bound(params) };
+        self.portals.insert(bind.portal, portal)?;
+        put_bare(&mut self.wire.output, BIND_COMPLETE);
+        Ok(())
+    }
+
+    pub fn describe(&mut self, target: Target, name: &str) -> Done<()> {
+        let (prepared, formats) = match target {
+            Target::Statement => {
+                let prepared = self.statement(name)?;
+                backend::put_parameter_description(&mut self.wire.output, &prepared.params);
+                (prepared, Vec::new())
+            }
+            Target::Portal => {
+                let portal = self.portals.get(name)?;
+                (portal.prepared.clone(), portal.formats.clone())
+            }
+        };
+        match &prepared.columns {
+            Some(columns) => {
+                backend::put_row_description(&mut self.wire.output, columns, &formats);
+            }
+            None => put_bare(&mut self.wire.output, NO_DATA),
+        }
+        Ok(())
+    }
+
+    pub fn close(&mut self, target: Target, name: &str) {
+        match target {
+            Target::Statement if name.is_empty() => self.unnamed = None,
+            Target::Statement => {
+                self.session.statements().remove(name);
+            }
+            Target::Portal => self.portals.close(name),
+        }
+        put_bare(&mut self.wire.output, CLOSE_COMPLETE);
+    }
+
+    pub async fn execute_portal(&mut self, name: String, max_rows: usize) -> Done<()> {
+        let mut portal = self.portals.take(&name)?;
+        let before = self.session.transaction_status();
+        let limit = if max_rows == 0 { SendLimit::All } else { SendLimit::Rows(max_rows) };
+        match std::mem::replace(&mut portal.state, PortalState::Done) {
+            PortalState::Bound(params) => {
+                let interrupt = Interrupt::new();
+                let running = self.run(interrupt.clone());
+                // With Sync already here, this statement is the last of its batch.
+                let ends_batch = self.wire.peek_kind() == Some(b'S');
+                let options = ExecuteOptions { ends_batch, interrupt };
+                let execute = self.session.execute(&portal.prepared, params, options);
+                let execution = running.watch(self.wire, execute).await;
+                self.notices();
+                portal.state = self.first_run(&running, execution?, &portal.formats, limit).await?;
+            }
+            PortalState::Open { rows, interrupt } => {
+                let running = self.run(interrupt);
+                portal.state = self.read_portal(&running, rows, &portal.formats, limit).await?;
+            }
+            PortalState::Exhausted { tag } => {
+                backend::put_complete(&mut self.wire.output, Rows::tag(tag, 0));
+                portal.state = PortalState::Exhausted { tag };
+            }
+            PortalState::Done => {
+                self.portals.put_back(name.clone(), portal);
+                return Err(SqlError::new(
+                    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    format!("portal \"{name}\" cannot be run"),
+                )
+                .into());
+            }
+        }
+        // COMMIT and ROLLBACK close every portal.
+        let after = self.session.transaction_status();
+        if before != TransactionStatus::Idle && after == TransactionStatus::Idle {
+            self.portals.clear();
+        }
+        self.portals.put_back(name, portal);
+        Ok(())
+    }
+
+    async fn first_run(
+        &mut self,
+        running: &Running,
+        execution: Execution,
+        formats: &[Format],
+        limit: SendLimit,
+    ) -> Done<PortalState> {
+        let tag = match execution {
+            Execution::Empty => {
+                put_bare(&mut self.wire.output, EMPTY_QUERY);
+                return Ok(PortalState::Done);
+            }
+            Execution::Rows(rows) => {
+                return self.read_portal(running, rows.into(), formats, limit).await;
+            }
+            Execution::Command(tag) => tag,
+            Execution::CopyIn(copy) => self.copy_in(running, copy).await?,
+            Execution::CopyOut(copy) => self.copy_out(running, copy).await?,
+        };
+        backend::put_complete(&mut self.wire.output, tag);
+        Ok(PortalState::Done)
+    }
+
+    async fn read_portal(
+        &mut self,
+        running: &Running,
+        mut rows: RowSource,
+        formats: &[Format],
+        limit: SendLimit,
+    ) -> Done<PortalState> {
+        let sent = self.send_rows(running, &mut rows, formats, limit).await?;
+        self.notices();
+        if sent.suspended {
+            put_bare(&mut self.wire.output, PORTAL_SUSPENDED);
+            return Ok(PortalState::Open { rows, interrupt: running.interrupt.clone() });
+        }
+        backend::put_complete(&mut self.wire.output, Rows::tag(rows.tag, sent.count));
+        Ok(PortalState::Exhausted { tag: rows.tag })
+    }
+}
+
+/// The type that a client declared for a parameter; 0 leaves it to us.
+fn declared_type(oid: u32) -> SqlResult<Option<PgType>> {
+    if oid == 0 || oid == PgType::Unknown.oid() {
+        return Ok(None);
+    }
+    match PgType::from_oid(oid) {
+        Some(ty) => Ok(Some(ty)),
+        // Oids that users' types get; the session knows whether this one exists.
+        None if oid >= FIRST_USER_OID => Ok(Some(PgType::Enum(satsuma_common::Oid(oid)))),
+        None => Err(SqlError::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("type with OID {oid} does not exist"),
+        )),
+    }
+}
+
+/// PostgreSQL's `FirstNormalObjectId`.
+const FIRST_USER_OID: u32 = 16384;
+
+fn check_result_formats(formats: &[Format], prepared: &Prepared) -> SqlResult<()> {
+    let columns = prepared.columns.as_ref().map_or(0, |columns| columns.len());
+    if formats.len() > 1 && formats.len() != columns {
+        return Err(violation(format!(
+            "bind message has {} result formats but query has {columns} columns",
+            formats.len()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Parameter values of Bind.
+
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+
+use super::backend::format_of;
+use super::frontend::{Bind, Format, utf8, violation};
+use crate::session_api::Prepared;
+use crate::value_io::{self, TextSettings};
+
+pub fn decode_params(
+    bind: &Bind,
+    prepared: &Prepared,
+    settings: &TextSettings,
+) -> SqlResult<Vec<Datum>> {
+    let (given, formats) = (bind.params.len(), bind.param_formats.len());
+    if formats > 1 && formats != given {
+        return Err(violation(format!(
+            "bind message has {formats} parameter formats but {given} parameters"
+        )));
+    }
+    if given != prepared.params.len() {
+        return Err(violation(format!(
+            "bind message supplies {given} parameters, but prepared statement \"{}\" requires {}",
+            bind.statement,
+            prepared.params.len()
+        )));
+    }
+    let mut values = Vec::with_capacity(given);
+    for (index, (raw, ty)) in bind.params.iter().zip(prepared.params.iter()).enumerate() {
+        let Some(raw) = raw else {
+            values.push(Datum::Null);
+            continue;
+        };
+        let value = match format_of(&bind.param_formats, index) {
+            Format::Text => utf8(raw).and_then(|text| value_io::parse_text(text, ty, settings)),
+            Format::Binary => parse_binary(raw, ty, index),
+        };
+        values.push(value.map_err(|error| with_context(error, index, bind))?);
+    }
+    Ok(values)
+}
+
+fn parse_binary(raw: &[u8], ty: &PgType, index: usize) -> SqlResult<Datum> {
+    value_io::parse_binary(raw, ty).map_err(|error| match error.state() {
+        SqlState::INVALID_BINARY_REPRESENTATION => SqlError::new(
+            SqlState::INVALID_BINARY_REPRESENTATION,
+            format!("incorrect binary data format in bind parameter {}", index + 1),
+        ),
+        _ => error,
+    })
+}
+
+/// PostgreSQL's context. It hides the value (`log_parameter_max_length_on_error` is 0).
+fn with_context(error: SqlError, index: usize, bind: &Bind) -> SqlError {
+    let portal = match bind.portal.as_str() {
+        "" => "unnamed portal".to_owned(),
+        named => format!("portal \"{named}\""),
+    };
+    let value = match (&bind.params[index], format_of(&bind.param_formats, index)) {
+        (Some(raw), Format::Text) if raw.is_empty() => " = ''",
+        (Some(_), Format::Text) => " = '...'",
+        _ => "",
+    };
+    error.context(format!("{portal} parameter ${}{value}", index + 1))
+}
