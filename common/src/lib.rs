@@ -5,15 +5,21 @@
 //! construction on what a row, a key, a hash or an error is.
 
 pub mod arrow_types;
+pub mod arrow_values;
+pub mod binary;
+pub mod datetime;
 pub mod datum;
 pub mod error;
+pub mod hash;
 pub mod hash_range;
 pub mod ids;
 pub mod inet;
+pub mod jsonb;
 pub mod key;
 pub mod numeric;
 pub mod row;
 pub mod table;
+pub mod text;
 pub mod types;
 
 pub use datum::{Array, Datum};

@@ -1,0 +1,290 @@
+//! Values from the wire.
+
+use std::net::IpAddr;
+
+use crate::arrow_values::DatumBuilder;
+use crate::datetime::calendar::{DAY_MICROS, MAX_DAY, MIN_DAY, is_valid_timestamp};
+use crate::datetime::{EPOCH_SHIFT_DAYS, EPOCH_SHIFT_MICROS};
+use crate::datum::{Array, Datum, Interval};
+use crate::error::{SqlError, SqlResult, SqlState};
+use crate::inet::{FAMILY_V4, FAMILY_V6, Inet};
+use crate::jsonb;
+use crate::numeric::{MAX_SCALE, Numeric};
+use crate::text::{TextContext, input};
+use crate::types::PgType;
+
+use super::write::{NUMERIC_INFINITY, NUMERIC_NAN, NUMERIC_NEG_INFINITY, NUMERIC_NEGATIVE};
+
+fn malformed(message: impl Into<String>) -> SqlError {
+    SqlError::new(SqlState::INVALID_BINARY_REPRESENTATION, message)
+}
+
+/// Reads from the front of a message part.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> SqlResult<&'a [u8]> {
+        let (head, rest) = self.rest.split_at_checked(count).ok_or_else(|| {
+            SqlError::new(SqlState::PROTOCOL_VIOLATION, "insufficient data left in message")
+        })?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn bytes<const N: usize>(&mut self) -> SqlResult<[u8; N]> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.take(N)?);
+        Ok(out)
+    }
+
+    fn u8(&mut self) -> SqlResult<u8> {
+        self.bytes().map(u8::from_be_bytes)
+    }
+
+    fn i16(&mut self) -> SqlResult<i16> {
+        self.bytes().map(i16::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> SqlResult<u16> {
+        self.bytes().map(u16::from_be_bytes)
+    }
+
+    fn i32(&mut self) -> SqlResult<i32> {
+        self.bytes().map(i32::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> SqlResult<u32> {
+        self.bytes().map(u32::from_be_bytes)
+    }
+
+    fn i64(&mut self) -> SqlResult<i64> {
+        self.bytes().map(i64::from_be_bytes)
+    }
+
+    fn f64(&mut self) -> SqlResult<f64> {
+        self.bytes().map(f64::from_be_bytes)
+    }
+}
+
+/// The value that `bytes` stand for.
+pub fn binary_input(ty: &PgType, bytes: &[u8]) -> SqlResult<Datum> {
+    let mut reader = Reader { rest: bytes };
+    let value = read(ty, &mut reader)?;
+    if !reader.rest.is_empty() {
+        return Err(malformed("incorrect binary data format"));
+    }
+    Ok(value)
+}
+
+/// Appends the value that `bytes` stand for to a column of the builder's type.
+pub fn append_binary(builder: &mut DatumBuilder, bytes: &[u8]) -> SqlResult<()> {
+    let value = binary_input(builder.ty(), bytes)?;
+    builder.append(&value)
+}
+
+fn read(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
+    Ok(match ty {
+        PgType::Bool => Datum::Bool(reader.u8()? != 0),
+        PgType::Int2 => Datum::Int2(reader.i16()?),
+        PgType::Int4 => Datum::Int4(reader.i32()?),
+        PgType::Int8 => Datum::Int8(reader.i64()?),
+        PgType::Float4 => Datum::Float4(reader.bytes().map(f32::from_be_bytes)?),
+        PgType::Float8 => Datum::Float8(reader.f64()?),
+        PgType::Numeric(modifier) => {
+            let value = numeric(reader)?;
+            Datum::Numeric(match modifier {
+                Some(modifier) => value.with_modifier(*modifier)?,
+                None => value,
+            })
+        }
+        PgType::Jsonb => {
+            let version = reader.u8()?;
+            if version != 1 {
+                return Err(SqlError::new(
+                    SqlState::INTERNAL_ERROR,
+                    format!("unsupported jsonb version number {version}"),
+                ));
+            }
+            Datum::Text(jsonb::normalize(text(reader)?)?)
+        }
+        PgType::Text
+        | PgType::Varchar(_)
+        | PgType::Bpchar(_)
+        | PgType::Name
+        | PgType::Char
+        | PgType::Json
+        | PgType::Enum(_)
+        | PgType::Unknown => match (ty, text(reader)?) {
+            (PgType::Char, "\0") => Datum::Text(String::new()),
+            (_, text) => input(ty, text, &TextContext::default())?,
+        },
+        PgType::Bytea => Datum::Bytea(reader.take(reader.rest.len())?.to_vec()),
+        PgType::Date => Datum::Date(date(reader.i32()?)?),
+        PgType::Time => {
+            let micros = reader.i64()?;
+            if !(0..=DAY_MICROS).contains(&micros) {
+                return Err(overflow("time"));
+            }
+            Datum::Time(micros)
+        }
+        PgType::Timestamp | PgType::Timestamptz => Datum::Timestamp(timestamp(reader.i64()?)?),
+        PgType::Interval => {
+            let (micros, days, months) = (reader.i64()?, reader.i32()?, reader.i32()?);
+            Datum::Interval(Interval { months, days, micros })
+        }
+        PgType::Uuid => Datum::Uuid(reader.bytes()?),
+        PgType::Inet | PgType::Cidr => Datum::Inet(inet(ty, reader)?),
+        PgType::Point => Datum::Point(reader.f64()?, reader.f64()?),
+        PgType::Oid
+        | PgType::Regclass
+        | PgType::Regtype
+        | PgType::Regproc
+        | PgType::Regnamespace
+        | PgType::Regrole => Datum::Oid(reader.u32()?),
+        PgType::Array(element) => Datum::Array(array(element, reader)?),
+        PgType::Record => {
+            return Err(SqlError::unsupported(
+                "input of anonymous composite types is not implemented",
+            ));
+        }
+        PgType::Void => Datum::Null,
+    })
+}
+
+fn text<'a>(reader: &mut Reader<'a>) -> SqlResult<&'a str> {
+    let bytes = reader.take(reader.rest.len())?;
+    std::str::from_utf8(bytes).map_err(|error| {
+        let bad = bytes.get(error.valid_up_to()..).unwrap_or(&[]);
+        let shown = bad.iter().take(error.error_len().unwrap_or(1).max(1));
+        let shown: Vec<String> = shown.map(|byte| format!("0x{byte:02x}")).collect();
+        SqlError::new(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
+        )
+    })
+}
+
+fn overflow(ty: &str) -> SqlError {
+    SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{ty} out of range"))
+}
+
+fn date(days: i32) -> SqlResult<i32> {
+    if matches!(days, i32::MIN | i32::MAX) {
+        return Ok(days);
+    }
+    let days = i64::from(days) + i64::from(EPOCH_SHIFT_DAYS);
+    let valid = (MIN_DAY..=MAX_DAY).contains(&days);
+    i32::try_from(days).ok().filter(|_| valid).ok_or_else(|| overflow("date"))
+}
+
+fn timestamp(micros: i64) -> SqlResult<i64> {
+    if matches!(micros, i64::MIN | i64::MAX) {
+        return Ok(micros);
+    }
+    micros
+        .checked_add(EPOCH_SHIFT_MICROS)
+        .filter(|micros| is_valid_timestamp(*micros))
+        .ok_or_else(|| overflow("timestamp"))
+}
+
+fn numeric(reader: &mut Reader<'_>) -> SqlResult<Numeric> {
+    let (count, weight) = (reader.u16()?, reader.i16()?);
+    let (sign, scale) = (reader.u16()?, reader.u16()?);
+    match sign {
+        NUMERIC_NAN => return Ok(Numeric::NAN),
+        NUMERIC_INFINITY => return Ok(Numeric::INFINITY),
+        NUMERIC_NEG_INFINITY => return Ok(Numeric::NEG_INFINITY),
+        0 | NUMERIC_NEGATIVE => {}
+        _ => return Err(malformed("invalid sign in external \"numeric\" value")),
+    }
+    if u32::from(scale) > MAX_SCALE {
+        return Err(malformed("invalid scale in external \"numeric\" value"));
+    }
+    let mut digits = Vec::with_capacity(usize::from(count).min(reader.rest.len() / 2));
+    for _ in 0..count {
+        let digit = reader.i16()?;
+        if !(0..10000).contains(&digit) {
+            return Err(malformed("invalid digit in external \"numeric\" value"));
+        }
+        digits.push(digit);
+    }
+    let negative = sign == NUMERIC_NEGATIVE;
+    Ok(Numeric::from_base10000(negative, i32::from(weight), &digits, u32::from(scale))?)
+}
+
+fn inet(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Inet> {
+    let is_cidr = ty == &PgType::Cidr;
+    let name = if is_cidr { "cidr" } else { "inet" };
+    let invalid = |what: &str| malformed(format!("invalid {what} in external \"{name}\" value"));
+    let (family, prefix) = (reader.u8()?, reader.u8()?);
+    let _is_cidr = reader.u8()?;
+    let len = reader.u8()?;
+    let address = match (family, len) {
+        (FAMILY_V4, 4) => IpAddr::from(reader.bytes::<4>()?),
+        (FAMILY_V6, 16) => IpAddr::from(reader.bytes::<16>()?),
+        (FAMILY_V4 | FAMILY_V6, _) => return Err(invalid("length")),
+        _ => return Err(invalid("address family")),
+    };
+    let value = Inet::new(address, prefix).ok_or_else(|| invalid("bits"))?;
+    if is_cidr && value.network() != value {
+        return Err(malformed("invalid external \"cidr\" value")
+            .detail("Value has bits set to right of mask."));
+    }
+    Ok(value)
+}
+
+fn array(element: &PgType, reader: &mut Reader<'_>) -> SqlResult<Array> {
+    let (dimensions, flags) = (reader.i32()?, reader.i32()?);
+    let oid = reader.u32()?;
+    if !matches!(flags, 0 | 1) {
+        return Err(malformed("invalid array flags"));
+    }
+    if oid != element.oid() && element.oid() != 0 {
+        return Err(SqlError::new(
+            SqlState::DATATYPE_MISMATCH,
+            format!(
+                "binary data has array element type {oid} instead of expected {} ({element})",
+                element.oid()
+            ),
+        ));
+    }
+    let mut values = Vec::new();
+    match dimensions {
+        0 => {}
+        1 => {
+            let (len, low) = (reader.i32()?, reader.i32()?);
+            let len = usize::try_from(len).map_err(|_| malformed("invalid array length"))?;
+            if low != 1 && len > 0 {
+                return Err(SqlError::unsupported(
+                    "arrays with a lower bound other than 1 are not supported",
+                ));
+            }
+            // Each element has four bytes of length at least.
+            if len > reader.rest.len() / 4 {
+                return Err(malformed("insufficient data left in message"));
+            }
+            values.reserve(len);
+            for _ in 0..len {
+                values.push(array_element(element, reader)?);
+            }
+        }
+        2..=6 => return Err(SqlError::unsupported("multidimensional arrays are not supported")),
+        _ => {
+            return Err(malformed(format!("invalid number of dimensions: {dimensions}")));
+        }
+    }
+    Ok(Array { element: element.clone(), values })
+}
+
+fn array_element(element: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
+    match reader.i32()? {
+        -1 => Ok(Datum::Null),
+        len => {
+            let len =
+                usize::try_from(len).map_err(|_| malformed("insufficient data left in message"))?;
+            binary_input(element, reader.take(len)?)
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Time zones.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Offset, TimeZone as _, Utc};
+use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
+
+use super::abbreviations;
+use super::calendar::SECOND_MICROS;
+
+/// What the setting `TimeZone` and `AT TIME ZONE` name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeZone {
+    Named(Tz),
+    /// Seconds east of UTC.
+    Fixed(i32),
+}
+
+/// Names in lower case.
+static ZONES: LazyLock<BTreeMap<String, Tz>> =
+    LazyLock::new(|| TZ_VARIANTS.iter().map(|tz| (tz.name().to_ascii_lowercase(), *tz)).collect());
+
+/// Beyond these the rules are taken to be those of the last year that chrono can hold.
+const CHRONO_LIMIT_SECONDS: i64 = 8_000_000_000_000;
+
+impl TimeZone {
+    pub const UTC: Self = Self::Named(Tz::UTC);
+
+    /// A name as `America/New_York` in any case, an abbreviation as `EST`, a POSIX form as
+    /// `UTC+3` (which is *west* of UTC), or an offset as `+02:30` or `-7` (east is positive).
+    pub fn parse(name: &str) -> Option<Self> {
+        let name = name.trim();
+        Self::named(name)
+            .or_else(|| abbreviations::offset_of(name).map(Self::Fixed))
+            .or_else(|| Self::posix(name))
+            .or_else(|| Self::offset(name))
+    }
+
+    /// What `SET TimeZone` accepts: names come before abbreviations, and a bare number is hours
+    /// east of UTC.
+    pub fn parse_setting(name: &str) -> Option<Self> {
+        let name = name.trim().trim_matches('\'');
+        if let Ok(hours) = name.parse::<f64>() {
+            return (hours.abs() < 168.0).then_some(Self::Fixed((hours * 3600.0) as i32));
+        }
+        Self::named(name).or_else(|| Self::posix(name)).or_else(|| Self::offset(name))
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        ZONES.get(&name.to_ascii_lowercase()).map(|tz| Self::Named(*tz))
+    }
+
+    fn posix(name: &str) -> Option<Self> {
+        let (letters, rest) = match name.strip_prefix('<') {
+            Some(quoted) => quoted.split_once('>')?,
+            None => name.split_at(name.find(|c: char| !c.is_ascii_alphabetic())?),
+        };
+        (letters.len() >= 3).then_some(())?;
+        displacement(rest).map(|seconds| Self::Fixed(-seconds))
+    }
+
+    fn offset(text: &str) -> Option<Self> {
+        displacement(text).map(Self::Fixed)
+    }
+
+    /// Seconds east of UTC at an instant in microseconds since 1970 UTC.
+    pub fn offset_at(&self, micros: i64) -> i32 {
+        match self {
+            Self::Fixed(seconds) => *seconds,
+            Self::Named(Tz::UTC) => 0,
+            Self::Named(tz) => {
+                tz.offset_from_utc_datetime(&instant(micros).naive_utc()).fix().local_minus_utc()
+            }
+        }
+    }
+
+    /// The abbreviation in force at an instant, if the zone has one.
+    pub fn abbreviation_at(&self, micros: i64) -> Option<String> {
+        match self {
+            Self::Fixed(seconds) => {
+                let mut name = String::new();
+                super::format::push_offset(*seconds, &mut name);
+                Some(name)
+            }
+            Self::Named(tz) => {
+                let offset = tz.offset_from_utc_datetime(&instant(micros).naive_utc());
+                offset.abbreviation().map(str::to_owned)
+            }
+        }
+    }
+
+    /// The instant at which the zone's clock shows `local` (microseconds since 1970 on that
+    /// clock). A time that a change skips is read with the offset before it, one that comes
+    /// twice with the offset after it. `None` on overflow.
+    pub fn to_utc(&self, local: i64) -> Option<i64> {
+        let zone = match self {
+            Self::Fixed(seconds) => {
+                return local.checked_sub(i64::from(*seconds) * SECOND_MICROS);
+            }
+            Self::Named(Tz::UTC) => return Some(local),
+            Self::Named(_) => self,
+        };
+        let day = super::DAY_MICROS;
+        let before = i64::from(zone.offset_at(local.saturating_sub(day))) * SECOND_MICROS;
+        let after = i64::from(zone.offset_at(local.saturating_add(day))) * SECOND_MICROS;
+        let holds = |offset: i64| {
+            let utc = local.checked_sub(offset)?;
+            (i64::from(zone.offset_at(utc)) * SECOND_MICROS == offset).then_some(utc)
+        };
+        if before == after {
+            return holds(before).or_else(|| local.checked_sub(before));
+        }
+        holds(after).or_else(|| holds(before)).or_else(|| local.checked_sub(before))
+    }
+
+    /// What the zone's clock shows at an instant. `None` on overflow.
+    pub fn to_local(&self, utc: i64) -> Option<i64> {
+        utc.checked_add(i64::from(self.offset_at(utc)) * SECOND_MICROS)
+    }
+}
+
+fn instant(micros: i64) -> DateTime<Utc> {
+    let seconds =
+        micros.div_euclid(SECOND_MICROS).clamp(-CHRONO_LIMIT_SECONDS, CHRONO_LIMIT_SECONDS);
+    DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// `+hh`, `-hhmm`, `+hh:mm`, `+hh:mm:ss`, or without a sign; seconds.
+fn displacement(text: &str) -> Option<i32> {
+    let (negative, body) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let mut parts = body.split(':');
+    let first = parts.next()?;
+    let number = |part: &str| {
+        let plain = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| part.parse::<i32>().ok()).flatten()
+    };
+    let (hours, minutes) = match (number(first)?, parts.next()) {
+        (value, None) if first.len() > 2 => (value / 100, value % 100),
+        (hours, None) => (hours, 0),
+        (hours, Some(minutes)) => (hours, number(minutes)?),
+    };
+    let seconds = parts.next().map_or(Some(0), number)?;
+    let valid = parts.next().is_none() && hours <= 167 && minutes < 60 && seconds < 60;
+    let total = hours * 3600 + minutes * 60 + seconds;
+    valid.then_some(if negative { -total } else { total })
+}
+
+impl fmt::Display for TimeZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(tz) => f.write_str(tz.name()),
+            Self::Fixed(seconds) => {
+                let sign = |east: bool| if east { '+' } else { '-' };
+                let magnitude = seconds.unsigned_abs();
+                let mut text = format!("{:02}", magnitude / 3600);
+                if magnitude % 3600 != 0 {
+                    text.push_str(&format!(":{:02}", magnitude / 60 % 60));
+                }
+                // As PostgreSQL shows it: a POSIX zone, whose sign is the other way round.
+                write!(f, "<{}{text}>{}{text}", sign(*seconds >= 0), sign(*seconds < 0))
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Array literals: `{1,2,NULL}`, `{"a b",c}`.
+
+use crate::datum::{Array, Datum};
+use crate::error::{SqlError, SqlResult, SqlState};
+use crate::types::PgType;
+
+use super::scalar::is_space;
+use super::{TextContext, input as input_value, output_bytes};
+
+/// More elements than this in one literal are refused (PostgreSQL's own limit).
+const MAX_ELEMENTS: usize = 134_217_727;
+
+fn malformed(text: &str, detail: impl Into<String>) -> SqlError {
+    SqlError::new(
+        SqlState::INVALID_TEXT_REPRESENTATION,
+        format!("malformed array literal: \"{text}\""),
+    )
+    .detail(detail)
+}
+
+pub(super) fn input(element: &PgType, text: &str, context: &TextContext) -> SqlResult<Array> {
+    let mut values = Vec::new();
+    for_each_element(text, |item| {
+        values.push(match item {
+            Some(item) => input_value(element, item, context)?,
+            None => Datum::Null,
+        });
+        Ok(())
+    })?;
+    Ok(Array { element: element.clone(), values })
+}
+
+/// Calls `each` with the text of every element, `None` for NULL.
+pub(super) fn for_each_element(
+    text: &str,
+    mut each: impl FnMut(Option<&str>) -> SqlResult<()>,
+) -> SqlResult<()> {
+    let bytes = text.as_bytes();
+    let mut at = skip_spaces(bytes, 0);
+    if bytes.get(at) == Some(&b'[') {
+        at = dimensions(text, at)?;
+    }
+    if bytes.get(at) != Some(&b'{') {
+        let detail = "Array value must start with \"{\" or dimension information.";
+        return Err(malformed(text, detail));
+    }
+    at = skip_spaces(bytes, at + 1);
+    if bytes.get(at) == Some(&b'}') {
+        return finish(text, at + 1);
+    }
+    let mut scratch = String::new();
+    let mut count = 0;
+    loop {
+        at = skip_spaces(bytes, at);
+        match bytes.get(at) {
+            None => return Err(malformed(text, "Unexpected end of input.")),
+            Some(b'{') if count == 0 => {
+                return Err(SqlError::unsupported("multidimensional arrays are not supported")
+                    .hint("Use an array of one dimension."));
+            }
+            Some(b'{') => return Err(malformed(text, "Unexpected \"{\" character.")),
+            Some(byte @ (b',' | b'}')) => {
+                let detail = format!("Unexpected \"{}\" character.", char::from(*byte));
+                return Err(malformed(text, detail));
+            }
+            Some(_) => {}
+        }
+        let (end, quoted) = element(text, at, &mut scratch)?;
+        at = end;
+        if !quoted && scratch.eq_ignore_ascii_case("null") {
+            each(None)?;
+        } else {
+            each(Some(&scratch))?;
+        }
+        count += 1;
+        if count > MAX_ELEMENTS {
+            return Err(SqlError::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("array size exceeds the maximum allowed ({MAX_ELEMENTS})"),
+            ));
+        }
+        match bytes.get(at) {
+            None => return Err(malformed(text, "Unexpected end of input.")),
+            Some(b',') => at += 1,
+            Some(b'}') => return finish(text, at + 1),
+            Some(_) => return Err(malformed(text, "Unexpected array element.")),
+        }
+    }
+}
+
+fn skip_spaces(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at).is_some_and(|byte| is_space(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+fn finish(text: &str, at: usize) -> SqlResult<()> {
+    if skip_spaces(text.as_bytes(), at) < text.len() {
+        return Err(malformed(text, "Junk after closing right brace."));
+    }
+    Ok(())
+}
+
+/// Reads `[1:3]=`; only a lower bound of 1 and one dimension are possible.
+fn dimensions(text: &str, at: usize) -> SqlResult<usize> {
+    let unsupported = || {
+        SqlError::unsupported("arrays with bounds other than [1:n] are not supported")
+            .hint("Leave the bounds out.")
+    };
+    let end = text[at..].find('=').map(|end| at + end);
+    let Some(end) = end else {
+        return Err(malformed(text, "Missing \"=\" after array dimensions."));
+    };
+    let bounds = text[at..end].trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let (low, high) = bounds.and_then(|bounds| bounds.split_once(':')).ok_or_else(unsupported)?;
+    match (low.trim().parse::<i32>(), high.trim().parse::<i32>()) {
+        (Ok(1), Ok(_)) => Ok(skip_spaces(text.as_bytes(), end + 1)),
+        _ => Err(unsupported()),
+    }
+}
+
+/// Reads one element at `at` into `out`: the position of what follows, and whether any part of
+/// the element was quoted.
+fn element(text: &str, at: usize, out: &mut String) -> SqlResult<(usize, bool)> {
+    out.clear();
+    let bytes = text.as_bytes();
+    let mut at = at;
+    let mut in_quotes = false;
+    let mut quoted = false;
+    // Length up to which trailing blanks are part of the element.
+    let mut kept = 0;
+    let mut plain = at;
+    loop {
+        let Some(byte) = bytes.get(at) else {
+            return Err(malformed(text, "Unexpected end of input."));
+        };
+        match byte {
+            b'\\' => {
+                out.push_str(&text[plain..at]);
+                let next = text[at + 1..].chars().next();
+                let Some(next) = next else {
+                    return Err(malformed(text, "Unexpected end of input."));
+                };
+                out.push(next);
+                kept = out.len();
+                at += 1 + next.len_utf8();
+                plain = at;
+                quoted = true;
+            }
+            b'"' => {
+                out.push_str(&text[plain..at]);
+                if !in_quotes && (quoted || !out.trim_end().is_empty()) {
+                    return Err(malformed(text, "Unexpected array element."));
+                }
+                in_quotes = !in_quotes;
+                quoted = true;
+                kept = out.len();
+                at += 1;
+                plain = at;
+            }
+            _ if in_quotes => at += 1,
+            b',' | b'}' => break,
+            b'{' => return Err(malformed(text, "Unexpected \"{\" character.")),
+            _ => at += 1,
+        }
+    }
+    out.push_str(&text[plain..at]);
+    let trimmed = out.trim_end_matches(|c: char| c.is_ascii() && is_space(c as u8)).len();
+    if quoted && trimmed > kept && bytes[plain.saturating_sub(1)] == b'"' {
+        return Err(malformed(text, "Unexpected array element."));
+    }
+    out.truncate(trimmed.max(kept));
+    Ok((at, quoted))
+}
+
+pub(super) fn output(array: &Array, context: &TextContext, out: &mut Vec<u8>) -> SqlResult<()> {
+    let mut scratch = Vec::new();
+    out.push(b'{');
+    for (at, value) in array.values.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        if value.is_null() {
+            out.extend_from_slice(b"NULL");
+            continue;
+        }
+        scratch.clear();
+        output_bytes(&array.element, value, context, &mut scratch)?;
+        push_element(&scratch, out);
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Appends an element, in quotes where it needs them.
+pub(super) fn push_element(text: &[u8], out: &mut Vec<u8>) {
+    let special = |b: &u8| matches!(b, b'"' | b'\\' | b'{' | b'}' | b',') || is_space(*b);
+    let needs_quotes =
+        text.is_empty() || text.eq_ignore_ascii_case(b"null") || text.iter().any(special);
+    if !needs_quotes {
+        return out.extend_from_slice(text);
+    }
+    out.push(b'"');
+    for byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+}
