@@ -105,6 +105,13 @@ impl Layout {
     }
 
     pub fn start(self) -> Cluster {
+        let cluster = self.start_without_waiting();
+        cluster.wait_for_workers();
+        cluster
+    }
+
+    /// The same, without asking over SQL whether the workers are known.
+    pub fn start_without_waiting(self) -> Cluster {
         Cluster::start(self)
     }
 }
@@ -121,11 +128,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts everything and waits until every worker has registered.
+    /// Starts everything and waits until each process is ready.
     ///
     /// # Panics
     /// When a process does not get ready; its log is in the message.
-    pub fn start(layout: Layout) -> Self {
+    fn start(layout: Layout) -> Self {
         let directory = tempfile::Builder::new().prefix("satsuma-").tempdir().expect("a directory");
         let nodes = layout.coordinators.unwrap_or(1);
         let mut cluster = Self {
@@ -144,12 +151,23 @@ impl Cluster {
                 (0..cluster.layout.workers).for_each(|index| cluster.prepare_worker(index));
             }
         }
-        cluster.start_all();
+        cluster.start_processes();
         cluster
     }
 
-    /// Starts what is not running and waits for it.
+    /// Starts what is not running and waits until it serves.
     pub fn start_all(&mut self) {
+        self.start_processes();
+        self.wait_for_workers();
+    }
+
+    /// # Panics
+    /// When a process has ended that nobody stopped.
+    fn start_processes(&mut self) {
+        for process in self.processes() {
+            let ended = process.pid().is_some() && !process.is_running();
+            assert!(!ended, "{} ended by itself:\n{}", process.name, process.log_tail(40));
+        }
         let mut waiting = Vec::new();
         for process in self.coordinators.iter_mut().filter(|process| process.pid().is_none()) {
             let readiness = process.spawn().unwrap_or_else(|error| panic!("{error}"));
@@ -161,7 +179,6 @@ impl Cluster {
         for worker in self.workers.iter_mut().filter(|worker| worker.pid().is_none()) {
             worker.start().unwrap_or_else(|error| panic!("{error}"));
         }
-        self.wait_for_workers();
     }
 
     /// Stops every process with SIGTERM, workers first; each must end with status 0.

@@ -1,4 +1,5 @@
--- Exercise 2 of the multi-tenant lab: the schema.
+-- Exercise 2 of the multi-tenant lab, verbatim: the schema.
+\echo ==== exercise 2 1
 CREATE TABLE companies (
   id bigserial PRIMARY KEY,
   name text NOT NULL,
@@ -18,23 +19,23 @@ CREATE TABLE campaigns (
   created_at timestamp without time zone NOT NULL,
   updated_at timestamp without time zone NOT NULL,
   PRIMARY KEY (company_id, id)
-); 
-
- CREATE TABLE ads (
-  id bigserial,
-  company_id bigint,
-  campaign_id bigint,
-  name text NOT NULL,
-  image_url text,
-  target_url text,
-  impressions_count bigint DEFAULT 0,
-  clicks_count bigint DEFAULT 0,
-  created_at timestamp without time zone NOT NULL,
-  updated_at timestamp without time zone NOT NULL,
-  PRIMARY KEY (company_id, id),
-  FOREIGN KEY (company_id, campaign_id) REFERENCES campaigns (company_id, id)
- ); 
-
+);
+\echo ==== exercise 2 2
+CREATE TABLE ads (
+ id bigserial,
+ company_id bigint,
+ campaign_id bigint,
+ name text NOT NULL,
+ image_url text,
+ target_url text,
+ impressions_count bigint DEFAULT 0,
+ clicks_count bigint DEFAULT 0,
+ created_at timestamp without time zone NOT NULL,
+ updated_at timestamp without time zone NOT NULL,
+ PRIMARY KEY (company_id, id),
+ FOREIGN KEY (company_id, campaign_id) REFERENCES campaigns (company_id, id)
+);
+\echo ==== exercise 2 3
 CREATE TABLE clicks (
   id bigserial,
   company_id bigint,
@@ -59,3 +60,5 @@ CREATE TABLE clicks (
    user_data jsonb NOT NULL,
    PRIMARY KEY (company_id, id),
    FOREIGN KEY (company_id, ad_id) REFERENCES ads (company_id, id));
+\echo ==== exercise 2 4
+\dt

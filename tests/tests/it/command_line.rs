@@ -1,0 +1,193 @@
+//! The binaries as people and scripts start them: settings, and mistakes told in one line.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use satsuma_tests::binaries::binary;
+use satsuma_tests::cluster::{Address, Layout, free_port};
+use satsuma_tests::process::Process;
+
+/// Runs a binary that is expected to end soon.
+fn run(program: &str, arguments: &[&str], directory: &Path) -> Output {
+    let mut child = Command::new(binary(program))
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().expect("a status").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("{program} {arguments:?} goes on instead of failing");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().expect("its output")
+}
+
+/// It fails, and says why in a line that has these words.
+fn fails(program: &str, arguments: &[&str], directory: &Path, words: &[&str]) {
+    let output = run(program, arguments, directory);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{program} {arguments:?} succeeds");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    let line = stderr.lines().find(|line| words.iter().all(|word| line.contains(word)));
+    assert!(line.is_some(), "{program} {arguments:?}: no line with {words:?} in\n{stderr}");
+}
+
+#[test]
+fn every_binary_explains_itself() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for program in ["satsuma", "coordinator", "worker"] {
+        let help = run(program, &["--help"], directory.path());
+        assert!(help.status.success(), "{program} --help");
+        assert!(String::from_utf8_lossy(&help.stdout).contains("--"), "{program} --help");
+        let version = run(program, &["--version"], directory.path());
+        assert!(version.status.success(), "{program} --version");
+    }
+}
+
+#[test]
+fn mistakes_end_with_one_clear_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    fails("satsuma", &["up", "--no-such-flag"], at, &["--no-such-flag"]);
+    fails("satsuma", &["up", "--workers", "many"], at, &["many"]);
+    fails("worker", &["--data-dir", "w", "--grpc-listen", "nonsense"], at, &["nonsense"]);
+
+    std::fs::write(at.join("a_file"), "not a directory").expect("a file");
+    let port = free_port().to_string();
+    let grpc = free_port().to_string();
+    fails(
+        "satsuma",
+        &["up", "--data-dir", "a_file", "--pg-port", &port, "--grpc-port", &grpc],
+        at,
+        &["a_file"],
+    );
+
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its address").port().to_string();
+    fails(
+        "satsuma",
+        &["up", "--data-dir", "d", "--pg-port", &port, "--grpc-port", &grpc],
+        at,
+        &[&port],
+    );
+    let listen = format!("127.0.0.1:{port}");
+    fails("worker", &["--data-dir", "w", "--grpc-listen", &listen], at, &[&port]);
+}
+
+#[test]
+fn a_data_directory_has_one_owner() {
+    let cluster = Layout::processes(1, 1).start();
+    let (pg, grpc) = (free_port().to_string(), free_port().to_string());
+    let at = cluster.directory();
+    let (pg, grpc) = (format!("127.0.0.1:{pg}"), format!("127.0.0.1:{grpc}"));
+    let second = [
+        "--node-id",
+        "1",
+        "--data-dir",
+        "coordinator-1",
+        "--pg-listen",
+        &pg,
+        "--grpc-listen",
+        &grpc,
+    ];
+    fails("coordinator", &second, at, &["coordinator-1"]);
+    fails("worker", &["--data-dir", "worker-1", "--grpc-listen", &grpc], at, &["worker-1"]);
+    // Neither a worker on a coordinator's data nor another node on this one's.
+    fails(
+        "worker",
+        &["--data-dir", "coordinator-1", "--grpc-listen", &grpc],
+        at,
+        &["coordinator-1"],
+    );
+}
+
+#[test]
+fn another_nodes_data_is_refused() {
+    let mut cluster = Layout::processes(1, 1).start();
+    cluster.stop_all();
+    let (pg, grpc) = (free_port().to_string(), free_port().to_string());
+    let (pg, grpc) = (format!("127.0.0.1:{pg}"), format!("127.0.0.1:{grpc}"));
+    let at = cluster.directory();
+    let other = [
+        "--node-id",
+        "2",
+        "--data-dir",
+        "coordinator-1",
+        "--pg-listen",
+        &pg,
+        "--grpc-listen",
+        &grpc,
+    ];
+    fails("coordinator", &other, at, &["coordinator-1"]);
+    fails(
+        "worker",
+        &["--data-dir", "coordinator-1", "--grpc-listen", &grpc],
+        at,
+        &["coordinator-1"],
+    );
+}
+
+#[test]
+fn names_of_user_and_database_can_be_chosen() {
+    let layout = Layout {
+        database: Some("shop".into()),
+        superuser: Some("owner".into()),
+        flags: vec!["--shard-count".into(), "8".into()],
+        ..Layout::up()
+    };
+    let cluster = layout.start();
+    let mut client = cluster.client();
+    let names = client.must("SELECT current_user::text, current_database()::text");
+    assert_eq!(names.rows(), [[Some("owner".into()), Some("shop".into())]]);
+    client.must("CREATE TABLE t (id int); SELECT create_distributed_table('t', 'id')");
+    let shards = client.value("SELECT count(*) FROM pg_dist_shard").expect("a count");
+    assert_eq!(shards.as_deref(), Some("8"));
+}
+
+#[test]
+fn settings_come_from_the_environment_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (pg, grpc) = (free_port(), free_port());
+    let script = format!(
+        "SATSUMA_PG_PORT={pg} SATSUMA_GRPC_PORT={grpc} SATSUMA_DATA_DIR={}/d SATSUMA_WORKERS=1 exec {} up",
+        directory.path().display(),
+        binary("satsuma").display()
+    );
+    let mut up = Process::new("up", "sh".into(), vec!["-c".into(), script], directory.path());
+    up.start().unwrap_or_else(|error| panic!("{error}"));
+    let address = Address::local(pg, "satsuma", "satsuma");
+    let workers = address.client().and_then(|mut client| {
+        client.value("SELECT count(*) FROM pg_dist_node WHERE shouldhaveshards")
+    });
+    assert_eq!(workers.expect("an answer").as_deref(), Some("1"));
+    let status = up.terminate().expect("it was running");
+    assert!(status.success(), "SIGTERM ends it with {status}");
+}
+
+#[test]
+fn a_worker_is_added_by_hand() {
+    let mut cluster = Layout::processes(1, 1).start();
+    let port = free_port();
+    let arguments = ["--data-dir", "by-hand", "--grpc-listen", &format!("127.0.0.1:{port}")];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    // Arguments are relative to the directory the test runs in: make the path absolute.
+    let mut arguments = arguments;
+    arguments[1] = cluster.directory().join("by-hand").display().to_string();
+    let mut worker = Process::new("by-hand", binary("worker"), arguments, cluster.directory());
+    worker.start().unwrap_or_else(|error| panic!("{error}"));
+    let mut client = cluster.client();
+    let id = client.value(&format!("SELECT citus_add_node('127.0.0.1', {port})"));
+    assert!(id.expect("it is added").is_some());
+    client.must("CREATE TABLE spread (id int); SELECT create_distributed_table('spread', 'id')");
+    let nodes = client.value("SELECT count(DISTINCT nodeport) FROM citus_shards");
+    assert_eq!(nodes.expect("a count").as_deref(), Some("2"));
+    cluster.kill_all();
+}

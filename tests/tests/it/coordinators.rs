@@ -1,0 +1,71 @@
+//! Three coordinators: any of them answers, and the loss of one is survived.
+
+use std::time::{Duration, Instant};
+
+use satsuma_tests::cluster::{Cluster, Layout};
+
+/// Runs a statement on a coordinator until it succeeds: an election takes a moment.
+fn eventually(cluster: &Cluster, coordinator: usize, sql: &str) -> Option<String> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer =
+            cluster.address_of(coordinator).client().and_then(|mut client| client.value(sql));
+        match answer {
+            Ok(value) => return value,
+            Err(error) if Instant::now() > deadline => panic!("{sql}: {error}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+#[test]
+fn any_of_three_coordinators_answers_and_one_may_die() {
+    let mut cluster = Layout::processes(3, 2).start();
+    let mut first = cluster.client();
+    first.must("CREATE TABLE things (id bigint PRIMARY KEY, name text)");
+    first.must("SELECT create_distributed_table('things', 'id')");
+    first.must("INSERT INTO things SELECT g, 'thing ' || g FROM generate_series(1, 100) g");
+
+    let count = "SELECT count(*) FROM things";
+    for coordinator in 0..3 {
+        // What one coordinator acknowledged, another one shows at once.
+        let answer = cluster.address_of(coordinator).client().and_then(|mut c| c.value(count));
+        assert_eq!(answer.expect("an answer").as_deref(), Some("100"), "coordinator {coordinator}");
+    }
+    let mut third = cluster.address_of(2).client().expect("a connection");
+    third.must("INSERT INTO things VALUES (101, 'from the third')");
+    assert_eq!(first.value(count).expect("an answer").as_deref(), Some("101"));
+    drop((first, third));
+
+    for dead in 0..3 {
+        cluster.coordinators[dead].kill();
+        let alive = (dead + 1) % 3;
+        let table = format!("made_without_{dead}");
+        eventually(&cluster, alive, &format!("CREATE TABLE IF NOT EXISTS {table} (a int)"));
+        eventually(&cluster, alive, &format!("INSERT INTO things VALUES ({}, 'x')", 1_000 + dead));
+        cluster.start_all();
+        let expected = (102 + dead).to_string();
+        assert_eq!(eventually(&cluster, dead, count), Some(expected), "the one that was dead");
+        assert_eq!(
+            eventually(&cluster, dead, &format!("SELECT count(*) FROM {table}")),
+            Some("0".into())
+        );
+    }
+}
+
+#[test]
+fn without_a_majority_nothing_is_acknowledged() {
+    let mut cluster = Layout::processes(3, 2).start();
+    cluster.client().must("CREATE TABLE before (a int)");
+    cluster.coordinators[1].kill();
+    cluster.coordinators[2].kill();
+    let lone = cluster.address_of(0).client().and_then(|mut client| {
+        client.must("SET statement_timeout = '5s'");
+        client.query("CREATE TABLE lonely (a int)")
+    });
+    if let Ok(answer) = lone {
+        assert!(answer.error().is_some(), "one of three coordinators created a table: {answer:?}");
+    }
+    cluster.start_all();
+    assert_eq!(eventually(&cluster, 1, "SELECT count(*) FROM before"), Some("0".into()));
+}

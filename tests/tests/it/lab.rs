@@ -1,0 +1,145 @@
+//! The two documents that Satsuma exists for, typed into psql: every statement, and the same
+//! output as PostgreSQL 15.
+
+use std::path::Path;
+
+use satsuma_tests::cluster::{Address, Cluster, Layout};
+use satsuma_tests::data::{self, SMALL};
+use satsuma_tests::oracle::Oracle;
+use satsuma_tests::psql::{self, Output, assert_same_blocks};
+use satsuma_tests::skip::skip;
+use satsuma_tests::tests_path;
+
+const LAB: [&str; 4] =
+    ["lab_2_schema.sql", "lab_3_distribute.sql", "lab_4_reference.sql", "lab_5_per_tenant.sql"];
+
+/// A loaded oracle and the directory of the CSV files.
+struct Reference {
+    _oracle: std::sync::Arc<Oracle>,
+    address: Address,
+    data: tempfile::TempDir,
+}
+
+impl Reference {
+    fn prepare(test: &str) -> Option<Self> {
+        if !psql::is_installed() {
+            skip(test, "psql is not installed");
+            return None;
+        }
+        let oracle = Oracle::shared(test)?;
+        let data = tempfile::tempdir().expect("a directory");
+        data::generate(data.path(), SMALL);
+        Some(Self { address: oracle.database(), _oracle: oracle, data })
+    }
+
+    /// Runs a script with psql on both; the output must be the same.
+    fn same(&self, cluster: &Cluster, script: &str) -> Output {
+        let expected = run(&self.address, self.data.path(), script);
+        assert!(!expected.stderr.contains("ERROR"), "PostgreSQL: {}", expected.stderr);
+        let got = run(&cluster.address(), self.data.path(), script);
+        assert!(!got.stderr.contains("ERROR"), "{script}:\n{}", got.stderr);
+        assert_same_blocks(&expected, &got);
+        got
+    }
+}
+
+fn run(address: &Address, directory: &Path, script: &str) -> Output {
+    psql::run_file(address, directory, &tests_path("scripts").join(script))
+}
+
+#[test]
+fn the_lab_runs_on_up() {
+    the_lab("the_lab_runs_on_up", Layout::up());
+}
+
+#[test]
+fn the_lab_runs_on_separate_processes() {
+    the_lab("the_lab_runs_on_separate_processes", Layout::processes(1, 2));
+}
+
+fn the_lab(test: &str, layout: Layout) {
+    let Some(reference) = Reference::prepare(test) else { return };
+    let mut cluster = layout.start();
+    for script in LAB {
+        reference.same(&cluster, script);
+    }
+    reference.same(&cluster, "lab_queries.sql");
+    the_metadata_is_citus(&cluster, reference.data.path());
+
+    cluster.stop_all();
+    cluster.start_all();
+    reference.same(&cluster, "lab_queries.sql");
+
+    cluster.kill_all();
+    cluster.start_all();
+    reference.same(&cluster, "lab_queries.sql");
+    // Sequences go on above what they gave out before the crash.
+    let id = cluster
+        .client()
+        .value("INSERT INTO companies (name, created_at, updated_at) VALUES ('new', now(), now()) RETURNING id")
+        .expect("an insert after a crash");
+    assert!(id.is_some(), "a company has an id");
+}
+
+/// Exercise 6: what Citus 13.2 says of the same tables (reference/citus-13.2/lab.txt).
+fn the_metadata_is_citus(cluster: &Cluster, data: &Path) {
+    let output = run(&cluster.address(), data, "lab_6_metadata.sql");
+    assert!(!output.stderr.contains("ERROR"), "{}", output.stderr);
+    let shards = &output.blocks()["exercise 6 2"];
+    for line in [
+        " companies    |  102008 | t            | -2147483648   | -2013265921",
+        " companies    |  102014 | t            | -1342177280   | -1207959553",
+        " companies    |  102039 | t            | 2013265920    | 2147483647",
+        " campaigns    |  102040 | t            | -2147483648   | -2013265921",
+    ] {
+        assert!(shards.iter().any(|shard| shard == line), "{line:?} in {shards:#?}");
+    }
+    assert!(shards.iter().any(|line| line == "(161 rows)"), "{shards:#?}");
+    let explain = output.blocks()["exercise 6 8"].join("\n");
+    for text in [
+        "Custom Scan (Citus Adaptive)",
+        "Task Count: 32",
+        "Tasks Shown: One of 32",
+        "Node: host=127.0.0.1 port=",
+        "clicks_1021",
+    ] {
+        assert!(explain.contains(text), "{text:?} in\n{explain}");
+    }
+    let mut client = cluster.client();
+    for (query, answer) in [
+        ("SELECT count(*) FROM pg_dist_partition", "6"),
+        ("SELECT count(*) FROM pg_dist_partition WHERE partmethod = 'h' AND colocationid = 1", "5"),
+        (
+            "SELECT partmethod || repmodel FROM pg_dist_partition WHERE logicalrelid = 'geo_ips'::regclass",
+            "nt",
+        ),
+        // 5 tables of 32 shards, and one reference shard on each of two workers.
+        ("SELECT count(*) FROM pg_dist_placement WHERE shardstate = 1 AND shardlength = 0", "162"),
+        ("SELECT count(DISTINCT nodeport) FROM citus_shards", "2"),
+        ("SELECT get_shard_id_for_distribution_column('companies', 5)", "102014"),
+        ("SELECT worker_hash(5::bigint)", "-1330264708"),
+    ] {
+        let value = client.value(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(value.as_deref(), Some(answer), "{query}");
+    }
+}
+
+#[test]
+fn the_colocation_document_runs_on_up() {
+    colocation("the_colocation_document_runs_on_up", Layout::up());
+}
+
+#[test]
+fn the_colocation_document_runs_on_separate_processes() {
+    colocation("the_colocation_document_runs_on_separate_processes", Layout::processes(1, 2));
+}
+
+fn colocation(test: &str, layout: Layout) {
+    let Some(reference) = Reference::prepare(test) else { return };
+    let cluster = layout.start();
+    let output = reference.same(&cluster, "colocation.sql");
+    // What Citus tells when a table with rows is distributed.
+    assert!(output.stderr.contains("Copying data from local table..."), "{}", output.stderr);
+    let rows = &output.blocks()["the query on co-located tables"];
+    assert!(rows.len() > 4, "tenant 6 has visits in the past week: {rows:?}");
+}
