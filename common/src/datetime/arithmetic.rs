@@ -68,11 +68,7 @@ pub fn timestamp_minus_interval(micros: i64, interval: Interval) -> Result<i64> 
 }
 
 /// `timestamptz - interval`
-pub fn timestamptz_minus_interval(
-    micros: i64,
-    interval: Interval,
-    zone: &TimeZone,
-) -> Result<i64> {
+pub fn timestamptz_minus_interval(micros: i64, interval: Interval, zone: &TimeZone) -> Result<i64> {
     timestamptz_plus_interval(micros, interval_neg(interval)?, zone)
 }
 
@@ -94,8 +90,7 @@ pub fn age(a: i64, b: i64) -> Result<Interval> {
     let sign = if a < b { -1 } else { 1 };
     let mut time = sign * (x.time - y.time);
     let mut days = sign * (i64::from(x.day) - i64::from(y.day));
-    let mut months =
-        sign * ((x.year - y.year) * 12 + i64::from(x.month) - i64::from(y.month));
+    let mut months = sign * ((x.year - y.year) * 12 + i64::from(x.month) - i64::from(y.month));
     if time < 0 {
         time += DAY_MICROS;
         days -= 1;
@@ -316,9 +311,8 @@ fn scale(value: Interval, by: impl Fn(f64) -> f64) -> Result<Interval> {
     let (months, mut days) = (to_i32(months_exact)?, to_i32(days_exact)?);
     let extra_days = round6((months_exact - f64::from(months)) * 30.0);
     let day_seconds = 86_400.0;
-    let mut seconds = round6(
-        (days_exact - f64::from(days) + extra_days - extra_days.trunc()) * day_seconds,
-    );
+    let mut seconds =
+        round6((days_exact - f64::from(days) + extra_days - extra_days.trunc()) * day_seconds);
     if seconds.abs() >= day_seconds {
         let whole = (seconds / day_seconds).trunc();
         days = days.checked_add(to_i32(whole)?).ok_or(INTERVAL)?;
@@ -424,9 +418,12 @@ pub fn timestamptz_from_epoch(seconds: f64) -> Result<i64> {
     }
     let micros = (seconds * SECOND_MICROS as f64).round_ties_even();
     let fits = micros >= i64::MIN as f64 && micros < i64::MAX as f64;
-    let out_of_range =
-        || DateTimeError::OutOfRange { ty: "timestamp", text: format!("{seconds}") };
-    if !fits || !is_valid_timestamp(micros as i64) { Err(out_of_range()) } else { Ok(micros as i64) }
+    let out_of_range = || DateTimeError::OutOfRange { ty: "timestamp", text: format!("{seconds}") };
+    if !fits || !is_valid_timestamp(micros as i64) {
+        Err(out_of_range())
+    } else {
+        Ok(micros as i64)
+    }
 }
 
 /// Year, month and day of a date.

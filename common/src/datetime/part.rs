@@ -115,11 +115,7 @@ pub fn extract_timestamp(name: &str, micros: i64) -> SqlResult<Option<Numeric>> 
 }
 
 /// `extract(name from timestamptz)` on the clock of the zone.
-pub fn extract_timestamptz(
-    name: &str,
-    micros: i64,
-    zone: &TimeZone,
-) -> SqlResult<Option<Numeric>> {
+pub fn extract_timestamptz(name: &str, micros: i64, zone: &TimeZone) -> SqlResult<Option<Numeric>> {
     let part = part_of(name, TIMESTAMPTZ)?;
     if !is_finite_timestamp(micros) {
         return infinite_part(part, micros, name, TIMESTAMPTZ, true);
@@ -341,11 +337,8 @@ pub fn trunc_interval(name: &str, value: Interval) -> SqlResult<Interval> {
     const INTERVAL: &str = "interval";
     let part = part_of(name, INTERVAL)?;
     let time = |unit: i64| Interval { micros: value.micros - value.micros % unit, ..value };
-    let months = |unit: i32| Interval {
-        months: value.months - value.months % unit,
-        days: 0,
-        micros: 0,
-    };
+    let months =
+        |unit: i32| Interval { months: value.months - value.months % unit, days: 0, micros: 0 };
     Ok(match part {
         Part::Microseconds => value,
         Part::Milliseconds => time(1000),
@@ -360,8 +353,7 @@ pub fn trunc_interval(name: &str, value: Interval) -> SqlResult<Interval> {
         Part::Century => months(1200),
         Part::Millennium => months(12_000),
         Part::Week => {
-            return Err(unsupported(name, INTERVAL)
-                .detail("Months usually have fractional weeks."));
+            return Err(unsupported(name, INTERVAL).detail("Months usually have fractional weeks."));
         }
         _ => return Err(unsupported(name, INTERVAL)),
     })
