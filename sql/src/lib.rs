@@ -5,9 +5,13 @@
 //! there: names, types, implicit casts, operators, overflow, output names, error positions.
 //! Nothing here does I/O or knows where rows live.
 
+pub mod aggregates;
 pub mod bound;
+pub mod casts;
 pub mod catalog_view;
 pub mod codec;
 pub mod engine_error;
+pub mod functions;
+pub mod operators;
 pub mod split_aggregate;
 pub mod table;

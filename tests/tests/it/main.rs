@@ -8,5 +8,4 @@ mod differential;
 mod drivers;
 mod house;
 mod lab;
-mod protocol;
 mod slt;

@@ -1,0 +1,284 @@
+//! What functions may know of the session and the catalog.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState};
+
+use satsuma_common::datetime::{DateFormat, DateOrder, IntervalStyle, TimeZone};
+use satsuma_common::text::TextContext;
+
+use crate::catalog_view::CatalogView;
+
+/// Settings that change what functions, casts and output say. Travels inside plans as text (see
+/// [`Settings::encode`]), so that a worker computes what the coordinator would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub time_zone: String,
+    pub date_style: String,
+    pub interval_style: String,
+    pub extra_float_digits: i32,
+    pub bytea_output: String,
+    /// Start of the transaction: `now()`. Microseconds since 1970.
+    pub transaction_micros: i64,
+    /// Start of the statement: `statement_timestamp()`.
+    pub statement_micros: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            time_zone: "UTC".into(),
+            date_style: "ISO, MDY".into(),
+            interval_style: "postgres".into(),
+            extra_float_digits: 1,
+            bytea_output: "hex".into(),
+            transaction_micros: 0,
+            statement_micros: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings as text forms need them. Names that mean nothing were refused by SET.
+    pub fn context(&self) -> TextContext {
+        let style = self.date_style.to_ascii_lowercase();
+        let date_format = match style.split([',', ' ']).next().unwrap_or_default() {
+            "sql" => DateFormat::Sql,
+            "postgres" => DateFormat::Postgres,
+            "german" => DateFormat::German,
+            _ => DateFormat::Iso,
+        };
+        let has = |word: &str| style.contains(word);
+        let date_order = if has("dmy") || date_format == DateFormat::German && !has("mdy") {
+            DateOrder::Dmy
+        } else if has("ymd") {
+            DateOrder::Ymd
+        } else {
+            DateOrder::Mdy
+        };
+        let interval_style = match self.interval_style.to_ascii_lowercase().as_str() {
+            "postgres_verbose" => IntervalStyle::PostgresVerbose,
+            "sql_standard" => IntervalStyle::SqlStandard,
+            "iso_8601" => IntervalStyle::Iso8601,
+            _ => IntervalStyle::Postgres,
+        };
+        TextContext {
+            date_format,
+            date_order,
+            interval_style,
+            time_zone: self.zone(),
+            now: self.transaction_micros,
+            extra_float_digits: self.extra_float_digits,
+            bytea_escape: self.bytea_output.eq_ignore_ascii_case("escape"),
+        }
+    }
+
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::parse_setting(&self.time_zone).unwrap_or(TimeZone::UTC)
+    }
+
+    /// One line that [`Settings::decode`] reads.
+    pub fn encode(&self) -> String {
+        format!(
+            "{}|{}|{}|{}|{}|{}|{}",
+            self.time_zone,
+            self.date_style,
+            self.interval_style,
+            self.extra_float_digits,
+            self.bytea_output,
+            self.transaction_micros,
+            self.statement_micros
+        )
+    }
+
+    pub fn decode(text: &str) -> SqlResult<Self> {
+        let parse = || -> Option<Self> {
+            let mut parts = text.split('|');
+            Some(Self {
+                time_zone: parts.next()?.into(),
+                date_style: parts.next()?.into(),
+                interval_style: parts.next()?.into(),
+                extra_float_digits: parts.next()?.parse().ok()?,
+                bytea_output: parts.next()?.into(),
+                transaction_micros: parts.next()?.parse().ok()?,
+                statement_micros: parts.next()?.parse().ok()?,
+            })
+        };
+        parse().ok_or_else(|| {
+            SqlError::new(SqlState::INTERNAL_ERROR, "malformed session settings in a plan")
+        })
+    }
+}
+
+/// Who asks: what `current_user` and its relatives answer.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub user: String,
+    pub session_user: String,
+    pub database: String,
+    pub backend_pid: i32,
+    pub client_address: Option<String>,
+    pub application_name: String,
+}
+
+/// Everything a call may need at bind time.
+#[derive(Clone)]
+pub struct FunctionEnv {
+    pub settings: Arc<Settings>,
+    pub identity: Arc<Identity>,
+    pub search_path: Arc<Vec<String>>,
+    pub catalog: Arc<dyn CatalogView>,
+    pub catalog_functions: Arc<dyn CatalogFunctions>,
+    pub sequences: Arc<dyn SequenceAccess>,
+    /// Told the type of each parameter that was of unknown type until it was used.
+    pub parameters: Option<Arc<dyn ParameterTypes>>,
+    /// Set when a bound expression depends on the session's settings or the time, so that it
+    /// must be bound again when these change.
+    pub depends_on_session: Arc<AtomicBool>,
+}
+
+impl FunctionEnv {
+    pub fn note_session_dependence(&self) {
+        self.depends_on_session.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything bound so far depends on settings or time.
+    pub fn is_session_dependent(&self) -> bool {
+        self.depends_on_session.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for FunctionEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FunctionEnv")
+            .field("settings", &self.settings)
+            .field("identity", &self.identity)
+            .field("search_path", &self.search_path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parameter types as the binder infers them.
+pub trait ParameterTypes: Send + Sync {
+    /// `$n` (with the dollar) is used as a `ty`. An error if that contradicts an earlier use.
+    fn infer(&self, id: &str, ty: &PgType) -> SqlResult<PgType>;
+}
+
+/// Functions that the catalog answers; evaluated at the coordinator only.
+pub trait CatalogFunctions: Send + Sync + fmt::Debug {
+    /// `arguments` are of the types that the signature in [`super::catalog`] names.
+    fn call(&self, function: CatalogFunction, arguments: &[Datum]) -> SqlResult<Datum>;
+}
+
+/// Sequences as `nextval` and its relatives see them; a call may not block for long.
+pub trait SequenceAccess: Send + Sync + fmt::Debug {
+    fn next_value(&self, sequence: Oid) -> SqlResult<i64>;
+    /// 55000 if `nextval` was not called in this session.
+    fn current_value(&self, sequence: Oid) -> SqlResult<i64>;
+    fn set_value(&self, sequence: Oid, value: i64, is_called: bool) -> SqlResult<i64>;
+    fn last_value(&self) -> SqlResult<i64>;
+}
+
+macro_rules! catalog_functions {
+    ($($variant:ident = $signature:literal;)*) => {
+        /// One function that the catalog answers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum CatalogFunction { $(#[doc = $signature] $variant,)* }
+
+        impl CatalogFunction {
+            pub const ALL: &'static [(CatalogFunction, &'static str)] =
+                &[$((CatalogFunction::$variant, $signature),)*];
+        }
+    };
+}
+
+// A call with a NULL argument gives NULL without asking the catalog.
+catalog_functions! {
+    GetUserById = "pg_get_userbyid(oid) name";
+    TableIsVisible = "pg_table_is_visible(oid) bool";
+    TypeIsVisible = "pg_type_is_visible(oid) bool";
+    FunctionIsVisible = "pg_function_is_visible(oid) bool";
+    OperatorIsVisible = "pg_operator_is_visible(oid) bool";
+    CollationIsVisible = "pg_collation_is_visible(oid) bool";
+    GetExpr = "pg_get_expr(text,oid) text";
+    GetExprPretty = "pg_get_expr(text,oid,bool) text";
+    GetConstraintDef = "pg_get_constraintdef(oid) text";
+    GetConstraintDefPretty = "pg_get_constraintdef(oid,bool) text";
+    GetIndexDef = "pg_get_indexdef(oid) text";
+    GetIndexDefColumn = "pg_get_indexdef(oid,int4,bool) text";
+    GetViewDef = "pg_get_viewdef(oid) text";
+    GetViewDefPretty = "pg_get_viewdef(oid,bool) text";
+    GetTriggerDef = "pg_get_triggerdef(oid) text";
+    GetTriggerDefPretty = "pg_get_triggerdef(oid,bool) text";
+    GetRuleDef = "pg_get_ruledef(oid) text";
+    GetFunctionDef = "pg_get_functiondef(oid) text";
+    GetFunctionArguments = "pg_get_function_arguments(oid) text";
+    GetFunctionIdentityArguments = "pg_get_function_identity_arguments(oid) text";
+    GetFunctionResult = "pg_get_function_result(oid) text";
+    GetStatisticsObjDefColumns = "pg_get_statisticsobjdef_columns(oid) text";
+    GetPartKeyDef = "pg_get_partkeydef(oid) text";
+    GetSerialSequence = "pg_get_serial_sequence(text,text) text";
+    ObjDescription = "obj_description(oid,name) text";
+    ObjDescriptionOld = "obj_description(oid) text";
+    ColDescription = "col_description(oid,int4) text";
+    ShobjDescription = "shobj_description(oid,name) text";
+    RelationSize = "pg_relation_size(regclass) int8";
+    RelationSizeFork = "pg_relation_size(regclass,text) int8";
+    TableSize = "pg_table_size(regclass) int8";
+    IndexesSize = "pg_indexes_size(regclass) int8";
+    TotalRelationSize = "pg_total_relation_size(regclass) int8";
+    DatabaseSizeByName = "pg_database_size(name) int8";
+    DatabaseSize = "pg_database_size(oid) int8";
+    TablespaceSize = "pg_tablespace_size(oid) int8";
+    TablespaceLocation = "pg_tablespace_location(oid) text";
+    RelationIsPublishable = "pg_relation_is_publishable(regclass) bool";
+    CitusTableSize = "citus_table_size(regclass) int8";
+    CitusRelationSize = "citus_relation_size(regclass) int8";
+    CitusTotalRelationSize = "citus_total_relation_size(regclass) int8";
+    ShardIdForColumn = "get_shard_id_for_distribution_column(regclass,text) int8";
+    IsCitusTable = "citus_table_is_visible(oid) bool";
+    ColumnToColumnName = "column_to_column_name(regclass,text) text";
+    PartitionColumnId = "citus_get_active_worker_count() int4";
+    HasTablePrivilege = "has_table_privilege(oid,text) bool";
+    HasTablePrivilegeUser = "has_table_privilege(name,oid,text) bool";
+    HasTablePrivilegeName = "has_table_privilege(text,text) bool";
+    HasTablePrivilegeUserName = "has_table_privilege(name,text,text) bool";
+    HasAnyColumnPrivilege = "has_any_column_privilege(oid,text) bool";
+    HasColumnPrivilege = "has_column_privilege(oid,text,text) bool";
+    HasColumnPrivilegeNumber = "has_column_privilege(oid,int2,text) bool";
+    HasSequencePrivilege = "has_sequence_privilege(oid,text) bool";
+    HasSchemaPrivilege = "has_schema_privilege(oid,text) bool";
+    HasSchemaPrivilegeName = "has_schema_privilege(text,text) bool";
+    HasSchemaPrivilegeUserName = "has_schema_privilege(name,text,text) bool";
+    HasSchemaPrivilegeUser = "has_schema_privilege(name,oid,text) bool";
+    HasDatabasePrivilege = "has_database_privilege(oid,text) bool";
+    HasDatabasePrivilegeName = "has_database_privilege(text,text) bool";
+    HasDatabasePrivilegeUserName = "has_database_privilege(name,text,text) bool";
+    HasFunctionPrivilege = "has_function_privilege(oid,text) bool";
+    HasTypePrivilege = "has_type_privilege(oid,text) bool";
+    HasRole = "pg_has_role(oid,text) bool";
+    HasRoleName = "pg_has_role(name,text) bool";
+    HasRoleUserName = "pg_has_role(name,name,text) bool";
+    HasRoleUser = "pg_has_role(name,oid,text) bool";
+    HasRoleOids = "pg_has_role(oid,oid,text) bool";
+    ToRegclass = "to_regclass(text) regclass";
+    ToRegtype = "to_regtype(text) regtype";
+    ToRegproc = "to_regproc(text) regproc";
+    ToRegnamespace = "to_regnamespace(text) regnamespace";
+    ToRegrole = "to_regrole(text) regrole";
+    CurrentSetting = "current_setting(text) text";
+    CurrentSettingMissing = "current_setting(text,bool) text";
+    SetConfig = "set_config(text,text,bool) text";
+    IsOtherTempSchema = "pg_is_other_temp_schema(oid) bool";
+    MyTempSchema = "pg_my_temp_schema() oid";
+    CancelBackend = "pg_cancel_backend(int4) bool";
+    TerminateBackend = "pg_terminate_backend(int4) bool";
+    PostmasterStartTime = "pg_postmaster_start_time() timestamptz";
+    ConfLoadTime = "pg_conf_load_time() timestamptz";
+    IsInRecovery = "pg_is_in_recovery() bool";
+    SequenceLastValue = "pg_sequence_last_value(regclass) int8";
+    StatGetNumscans = "pg_stat_get_numscans(oid) int8";
+    AgeOfXid = "txid_current() int8";
+}

@@ -1,0 +1,214 @@
+//! PostgreSQL's functions over DataFusion's expressions.
+//!
+//! The binder asks by name and typed arguments and gets a typed expression:
+//!
+//! ```text
+//! name, [Typed] -> library: candidates -> signature: choice -> casts: coerced arguments
+//!                                                 -> a native expression, or a call of our own UDF
+//! ```
+//!
+//! Operators ([`crate::operators`]) go the same way. Aggregates and window functions are in
+//! [`crate::aggregates`].
+
+pub mod arrays;
+pub mod columns;
+pub mod env;
+pub mod error;
+pub mod layout;
+pub mod library;
+pub mod regex;
+pub mod registry;
+pub mod signature;
+pub mod special;
+pub mod table;
+pub mod typed;
+pub mod udf;
+pub mod vector;
+
+mod math;
+mod strings;
+mod system;
+
+use std::sync::Arc;
+
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+
+pub use env::{
+    CatalogFunction, CatalogFunctions, FunctionEnv, Identity, ParameterTypes, SequenceAccess,
+    Settings,
+};
+pub use registry::{Registry, registry};
+pub use system::{SERVER_VERSION, VERSION};
+pub use table::{TableColumn, TableFunction, is_table, table};
+pub use typed::Typed;
+
+pub use crate::aggregates::{
+    AggregateCall, OrderBy, WindowCall, aggregate, collect_array, is_aggregate, is_window,
+    only_value, window,
+};
+
+use crate::casts::{self, CastKind};
+use library::{Body, Builder, Definition};
+use signature::Choice;
+
+/// Adds every family to the library.
+fn install(builder: &mut Builder) {
+    casts::install(builder);
+    math::install(builder);
+    strings::install(builder);
+    system::install(builder);
+    special::install(builder);
+    arrays::install(builder);
+    regex::install(builder);
+    table::install(builder);
+    crate::operators::quantified::install_functions(builder);
+}
+
+/// Calls the scalar function `name`; `None` if there is none of that name.
+pub fn scalar(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Option<Typed>> {
+    if special::is_special(name) {
+        return special::call(name, args, env).map(Some);
+    }
+    let candidates = library::functions().named(name);
+    let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+    match signature::choose_function(candidates, &types) {
+        Choice::One(definition) => apply(&definition, false, args, env).map(Some),
+        Choice::None => {
+            if let Some(cast) = cast_by_name(name, &args, env)? {
+                return Ok(Some(cast));
+            }
+            if candidates.is_empty() { Ok(None) } else { Err(undefined(name, &types)) }
+        }
+        Choice::Ambiguous => Err(SqlError::new(
+            SqlState::AMBIGUOUS_FUNCTION,
+            format!("function {} is not unique", call_text(name, &types)),
+        )
+        .hint(
+            "Could not choose a best candidate function. You might need to add explicit type \
+             casts.",
+        )),
+    }
+}
+
+/// Whether there is any function of that name: scalar, aggregate, window or set-returning.
+pub fn is_known(name: &str) -> bool {
+    special::is_special(name)
+        || !library::functions().named(name).is_empty()
+        || is_aggregate(name)
+        || is_window(name)
+        || is_table(name)
+}
+
+/// `int4('5')`, `text(x)`: a type's name as a function is a cast.
+fn cast_by_name(name: &str, args: &[Typed], env: &FunctionEnv) -> SqlResult<Option<Typed>> {
+    let ([arg], Some(ty)) = (args, PgType::parse_name(name)) else { return Ok(None) };
+    let ty = ty.without_modifier();
+    let by_input = arg.ty == PgType::Unknown || arg.ty.is_string() || ty.is_string();
+    if by_input && !matches!(ty, PgType::Array(_))
+        || casts::can_coerce(&arg.ty, &ty, CastKind::Explicit)
+    {
+        return casts::cast(arg.clone(), &ty, CastKind::Explicit, env).map(Some);
+    }
+    Ok(None)
+}
+
+/// Coerces the arguments and builds the expression that `definition` stands for.
+pub(crate) fn apply(
+    definition: &Arc<Definition>,
+    operator: bool,
+    args: Vec<Typed>,
+    env: &FunctionEnv,
+) -> SqlResult<Typed> {
+    let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+    let signature = &definition.signature;
+    let (parameters, result) =
+        signature.resolve(&types).ok_or_else(|| undefined(&signature.name, &types))?;
+    let args = args
+        .into_iter()
+        .zip(&parameters)
+        .map(|(arg, parameter)| casts::coerce_argument(arg, parameter, env))
+        .collect::<SqlResult<Vec<_>>>()?;
+    match &definition.body {
+        Body::Rewrite(body) => body(args, &result, env),
+        Body::Row(_) | Body::Columns(_) => {
+            if definition.uses_settings {
+                env.note_session_dependence();
+            }
+            let exprs = args.into_iter().map(|arg| arg.expr).collect();
+            let expr = udf::call_expr(
+                definition,
+                operator,
+                parameters,
+                result.clone(),
+                exprs,
+                &env.settings,
+            );
+            Ok(Typed { expr, ty: result })
+        }
+    }
+}
+
+/// Calls the definition with this very signature: for rewrites that end in another function.
+pub(crate) fn call_known(key: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
+    let definition =
+        library::functions().by_key(key).ok_or_else(|| error::unexpected_value(key))?;
+    apply(definition, false, args, env)
+}
+
+/// `name(integer, text)`.
+pub fn call_text(name: &str, types: &[PgType]) -> String {
+    let types: Vec<String> = types.iter().map(|ty| ty.without_modifier().to_string()).collect();
+    format!("{name}({})", types.join(", "))
+}
+
+/// 42883 as PostgreSQL says it.
+pub fn undefined(name: &str, types: &[PgType]) -> SqlError {
+    SqlError::new(
+        SqlState::UNDEFINED_FUNCTION,
+        format!("function {} does not exist", call_text(name, types)),
+    )
+    .hint(
+        "No function matches the given name and argument types. You might need to add explicit \
+         type casts.",
+    )
+}
+
+/// The part of a UDF's name that people know: `lower` of `lower(text)`, `+` of
+/// `operator +(int4,int4)`. Other names are returned as they are.
+pub fn display_name(udf: &str) -> &str {
+    let name = udf.strip_prefix("operator ").unwrap_or(udf);
+    name.split_once('(').map_or(name, |(name, _)| name)
+}
+
+/// A call of ours whose arguments are all constants, evaluated; anything else, and a call that
+/// fails, as it is.
+pub(crate) fn fold_constant(
+    expr: datafusion::logical_expr::Expr,
+) -> datafusion::logical_expr::Expr {
+    use datafusion::logical_expr::{ColumnarValue, Expr, Volatility};
+    let Expr::ScalarFunction(call) = &expr else { return expr };
+    let Some(own) = call.func.inner().downcast_ref::<udf::PgScalar>() else { return expr };
+    if own.definition().volatility == Volatility::Volatile {
+        return expr;
+    }
+    let mut values = Vec::with_capacity(call.args.len());
+    for arg in &call.args {
+        let Expr::Literal(scalar, _) = arg else { return expr };
+        values.push(ColumnarValue::Scalar(scalar.clone()));
+    }
+    match own.call(&values, 1) {
+        Ok(ColumnarValue::Scalar(scalar)) => typed::literal(scalar, own.result()),
+        _ => expr,
+    }
+}
+
+/// `regclass` and its relatives to and from text, for values that are not constants.
+pub(crate) fn name_cast(value: Typed, to: &PgType, _env: &FunctionEnv) -> SqlResult<Typed> {
+    Err(SqlError::new(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!("casting values of type {} to {to} is not supported yet", value.ty),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! Set-returning functions, as lists to unnest: one list per output column, all of one length.
+
+use datafusion::logical_expr::Expr;
+use satsuma_common::datetime::calendar::is_finite_timestamp;
+use satsuma_common::numeric::Numeric;
+use satsuma_common::{Array, Datum, PgType, SqlError, SqlResult, SqlState, jsonb};
+
+use super::error::{out_of_range, unexpected_value};
+use super::library::Builder;
+use super::{FunctionEnv, Typed, call_known, regex};
+use crate::casts::text::text;
+
+/// A set-returning function called.
+#[derive(Clone, Debug)]
+pub struct TableFunction {
+    pub columns: Vec<TableColumn>,
+    /// The function names its only output column, so that an alias does not.
+    pub named: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct TableColumn {
+    pub name: String,
+    /// The element's type.
+    pub ty: PgType,
+    pub list: Expr,
+}
+
+/// A list may not have more elements: generate_series and its relatives make them at once.
+const LONGEST: usize = 10_000_000;
+
+/// Calls the set-returning function `name`; `None` if there is none of that name.
+pub fn table(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Option<TableFunction>> {
+    let one = |list: Typed, column: &str, named: bool| -> SqlResult<Option<TableFunction>> {
+        let PgType::Array(element) = list.ty else { return Err(unexpected_value(column)) };
+        let column = TableColumn { name: column.into(), ty: *element, list: list.expr };
+        Ok(Some(TableFunction { columns: vec![column], named }))
+    };
+    match name {
+        "unnest" => unnest(args).map(Some),
+        "jsonb_each" | "json_each" | "jsonb_each_text" | "json_each_text" => {
+            each(name, args, env).map(Some)
+        }
+        _ => {
+            let listed = format!("{name} list");
+            if super::library::functions().named(&listed).is_empty() {
+                return Ok(None);
+            }
+            let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+            let list = match super::scalar(&listed, args, env) {
+                Ok(Some(list)) => list,
+                Ok(None) => return Err(super::undefined(name, &types)),
+                Err(error) if error.state() == SqlState::UNDEFINED_FUNCTION => {
+                    return Err(super::undefined(name, &types));
+                }
+                Err(error) => return Err(error),
+            };
+            let value = matches!(
+                name,
+                "jsonb_array_elements"
+                    | "json_array_elements"
+                    | "jsonb_array_elements_text"
+                    | "json_array_elements_text"
+            );
+            one(list, if value { "value" } else { name }, value)
+        }
+    }
+}
+
+/// Whether `name` is a set-returning function.
+pub fn is_table(name: &str) -> bool {
+    matches!(name, "unnest" | "jsonb_each" | "json_each" | "jsonb_each_text" | "json_each_text")
+        || !super::library::functions().named(&format!("{name} list")).is_empty()
+}
+
+fn unnest(args: Vec<Typed>) -> SqlResult<TableFunction> {
+    let mut columns = Vec::with_capacity(args.len());
+    for arg in args {
+        let PgType::Array(element) = arg.ty.clone() else {
+            return Err(super::undefined("unnest", &[arg.ty]));
+        };
+        columns.push(TableColumn { name: "unnest".into(), ty: *element, list: arg.expr });
+    }
+    if columns.is_empty() {
+        return Err(super::undefined("unnest", &[]));
+    }
+    Ok(TableFunction { columns, named: false })
+}
+
+fn each(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<TableFunction> {
+    let ty = if name.starts_with("jsonb") { "jsonb" } else { "json" };
+    let keys = call_checked(name, &format!("{ty}_object_keys list({ty})"), args.clone(), env)?;
+    let values = call_checked(name, &format!("{name} values({ty})"), args, env)?;
+    let value_type = match &values.ty {
+        PgType::Array(element) => element.as_ref().clone(),
+        _ => return Err(unexpected_value(name)),
+    };
+    Ok(TableFunction {
+        columns: vec![
+            TableColumn { name: "key".into(), ty: PgType::Text, list: keys.expr },
+            TableColumn { name: "value".into(), ty: value_type, list: values.expr },
+        ],
+        named: true,
+    })
+}
+
+fn call_checked(name: &str, key: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
+    let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+    if args.len() != 1 {
+        return Err(super::undefined(name, &types));
+    }
+    call_known(key, args, env)
+}
+
+fn list(element: PgType, values: Vec<Datum>) -> SqlResult<Datum> {
+    if values.len() > LONGEST {
+        return Err(too_long());
+    }
+    Ok(Datum::Array(Array { element, values }))
+}
+
+fn too_long() -> SqlError {
+    SqlError::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("a set-returning function gives more than {LONGEST} rows"),
+    )
+}
+
+fn zero_step() -> SqlError {
+    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero")
+}
+
+pub(crate) fn install(b: &mut Builder) {
+    series(b);
+    strings(b);
+    json(b, "json", &PgType::Json);
+    json(b, "jsonb", &PgType::Jsonb);
+    b.row("generate_subscripts list(anyarray,int4) _int4", |args, _| match args {
+        [Datum::Array(array), Datum::Int4(1)] => {
+            list(PgType::Int4, (1..=array.values.len() as i32).map(Datum::Int4).collect())
+        }
+        [Datum::Array(_), Datum::Int4(_)] => list(PgType::Int4, Vec::new()),
+        _ => Err(unexpected_value("generate_subscripts")),
+    });
+}
+
+fn series(b: &mut Builder) {
+    for signature in
+        ["generate_series list(int4,int4) _int4", "generate_series list(int4,int4,int4) _int4"]
+    {
+        b.row(signature, |args, _| match args {
+            [Datum::Int4(from), Datum::Int4(to), rest @ ..] => {
+                let step = match rest {
+                    [Datum::Int4(step)] => i64::from(*step),
+                    _ => 1,
+                };
+                let values = integers(i64::from(*from), i64::from(*to), step)?;
+                list(PgType::Int4, values.into_iter().map(|v| Datum::Int4(v as i32)).collect())
+            }
+            _ => Err(unexpected_value("generate_series")),
+        });
+    }
+    for signature in
+        ["generate_series list(int8,int8) _int8", "generate_series list(int8,int8,int8) _int8"]
+    {
+        b.row(signature, |args, _| match args {
+            [Datum::Int8(from), Datum::Int8(to), rest @ ..] => {
+                let step = match rest {
+                    [Datum::Int8(step)] => *step,
+                    _ => 1,
+                };
+                list(
+                    PgType::Int8,
+                    integers(*from, *to, step)?.into_iter().map(Datum::Int8).collect(),
+                )
+            }
+            _ => Err(unexpected_value("generate_series")),
+        });
+    }
+    for signature in [
+        "generate_series list(numeric,numeric) _numeric",
+        "generate_series list(numeric,numeric,numeric) _numeric",
+    ] {
+        b.row(signature, |args, _| match args {
+            [Datum::Numeric(from), Datum::Numeric(to), rest @ ..] => {
+                let one = Numeric::from(1i64);
+                let step = match rest {
+                    [Datum::Numeric(step)] => step,
+                    _ => &one,
+                };
+                numerics(from, to, step)
+            }
+            _ => Err(unexpected_value("generate_series")),
+        });
+    }
+    b.row("generate_series list(timestamp,timestamp,interval) _timestamp", |args, _| match args {
+        [Datum::Timestamp(from), Datum::Timestamp(to), Datum::Interval(step)] => {
+            let add = |at| crate::operators::datetime::add_to_timestamp(at, *step);
+            list(PgType::Timestamp, instants(*from, *to, *step, add)?)
+        }
+        _ => Err(unexpected_value("generate_series")),
+    });
+    b.with_settings(|b| {
+        b.row(
+            "generate_series list(timestamptz,timestamptz,interval) _timestamptz",
+            |args, call| match args {
+                [Datum::Timestamp(from), Datum::Timestamp(to), Datum::Interval(step)] => {
+                    let zone = &call.context.time_zone;
+                    let add = |at| crate::operators::datetime::add_to_timestamptz(at, *step, zone);
+                    list(PgType::Timestamptz, instants(*from, *to, *step, add)?)
+                }
+                _ => Err(unexpected_value("generate_series")),
+            },
+        );
+    });
+}
+
+fn integers(from: i64, to: i64, step: i64) -> SqlResult<Vec<i64>> {
+    if step == 0 {
+        return Err(zero_step());
+    }
+    let mut values = Vec::new();
+    let mut next = Some(from);
+    while let Some(value) = next.filter(|v| if step > 0 { *v <= to } else { *v >= to }) {
+        if values.len() == LONGEST {
+            return Err(too_long());
+        }
+        values.push(value);
+        next = value.checked_add(step);
+    }
+    Ok(values)
+}
+
+fn numerics(from: &Numeric, to: &Numeric, step: &Numeric) -> SqlResult<Datum> {
+    for (what, value) in [("start", from), ("stop", to), ("step size", step)] {
+        if !value.is_finite() {
+            let kind = if value.is_nan() { "NaN" } else { "infinity" };
+            return Err(SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("{what} value cannot be {kind}").replace("size value", "size"),
+            ));
+        }
+    }
+    if step.is_zero() {
+        return Err(zero_step());
+    }
+    let mut values = Vec::new();
+    let mut value = from.clone();
+    let up = !step.is_negative();
+    while if up { value <= *to } else { value >= *to } {
+        if values.len() == LONGEST {
+            return Err(too_long());
+        }
+        let next = value.add(step)?;
+        values.push(Datum::Numeric(value));
+        value = next;
+    }
+    list(PgType::Numeric(None), values)
+}
+
+fn instants(
+    from: i64,
+    to: i64,
+    step: satsuma_common::datum::Interval,
+    add: impl Fn(i64) -> SqlResult<i64>,
+) -> SqlResult<Vec<Datum>> {
+    let direction = crate::operators::keys::interval_micros(step);
+    if direction == 0 {
+        return Err(zero_step());
+    }
+    if !is_finite_timestamp(from) {
+        return Err(out_of_range(&PgType::Timestamp));
+    }
+    let mut values = Vec::new();
+    let mut at = from;
+    while if direction > 0 { at <= to } else { at >= to } {
+        if values.len() == LONGEST {
+            return Err(too_long());
+        }
+        values.push(Datum::Timestamp(at));
+        at = add(at)?;
+    }
+    Ok(values)
+}
+
+fn strings(b: &mut Builder) {
+    for name in ["regexp_split_to_table"] {
+        for parameters in ["text,text", "text,text,text"] {
+            b.row(&format!("{name} list({parameters}) _text"), |args, _| {
+                let flags = args.get(2).map_or(Ok(""), text)?;
+                let compiled = regex::compile(text(&args[1])?, flags)?;
+                let parts = regex::split(&compiled, text(&args[0])?);
+                let values = parts.into_iter().flatten().map(Datum::Text).collect();
+                list(PgType::Text, values)
+            });
+        }
+    }
+    b.called_on_null(|b| {
+        for parameters in ["text,text", "text,text,text"] {
+            b.row(&format!("string_to_table list({parameters}) _text"), |args, _| {
+                super::arrays::string_to_array(args)
+            });
+        }
+    });
+}
+
+fn json(b: &mut Builder, name: &'static str, ty: &PgType) {
+    let own = ty.clone();
+    b.row(&format!("{name}_array_elements list({name}) _{name}"), move |args, _| {
+        let value = text(&args[0])?;
+        check_kind(value, jsonb::Kind::Array, &format!("{name}_array_elements"))?;
+        let elements = jsonb::array_elements(value).map(|e| Datum::Text(e.trim().into()));
+        list(own.clone(), elements.collect())
+    });
+    b.row(&format!("{name}_array_elements_text list({name}) _text"), move |args, _| {
+        let value = text(&args[0])?;
+        check_kind(value, jsonb::Kind::Array, &format!("{name}_array_elements_text"))?;
+        let elements = jsonb::array_elements(value).map(unquoted);
+        list(PgType::Text, elements.collect())
+    });
+    b.row(&format!("{name}_object_keys list({name}) _text"), move |args, _| {
+        let value = text(&args[0])?;
+        check_kind(value, jsonb::Kind::Object, &format!("{name}_object_keys"))?;
+        let keys = jsonb::object_keys(value).map(|key| Datum::Text(key.into_owned()));
+        list(PgType::Text, keys.collect())
+    });
+    let own = ty.clone();
+    b.row(&format!("{name}_each values({name}) _{name}"), move |args, _| {
+        let value = text(&args[0])?;
+        check_kind(value, jsonb::Kind::Object, &format!("{name}_each"))?;
+        let values = jsonb::each(value).map(|(_, value)| Datum::Text(value.trim().into()));
+        list(own.clone(), values.collect())
+    });
+    b.row(&format!("{name}_each_text values({name}) _text"), move |args, _| {
+        let value = text(&args[0])?;
+        check_kind(value, jsonb::Kind::Object, &format!("{name}_each_text"))?;
+        list(PgType::Text, jsonb::each(value).map(|(_, value)| unquoted(value)).collect())
+    });
+}
+
+fn unquoted(value: &str) -> Datum {
+    jsonb::as_text(value).map_or(Datum::Null, |text| Datum::Text(text.into_owned()))
+}
+
+fn check_kind(value: &str, wanted: jsonb::Kind, function: &str) -> SqlResult<()> {
+    let kind = jsonb::kind(value);
+    if kind == wanted {
+        return Ok(());
+    }
+    let message = match (wanted, kind) {
+        (jsonb::Kind::Array, jsonb::Kind::Object) => {
+            "cannot extract elements from an object".to_string()
+        }
+        (jsonb::Kind::Array, _) => "cannot extract elements from a scalar".to_string(),
+        (_, jsonb::Kind::Array) => format!("cannot call {function} on an array"),
+        _ if function.contains("each") => format!("cannot call {function} on a non-object"),
+        _ => format!("cannot call {function} on a scalar"),
+    };
+    Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
+}

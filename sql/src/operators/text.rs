@@ -1,0 +1,124 @@
+//! Concatenation and LIKE.
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+
+use crate::casts::{self, CastKind};
+use crate::functions::error::unexpected_value;
+use crate::functions::library::Builder;
+use crate::functions::{FunctionEnv, Typed};
+
+pub(crate) fn install(b: &mut Builder) {
+    for signature in
+        ["||(text,text) text", "||(text,anynonarray) text", "||(anynonarray,text) text"]
+    {
+        b.rewrite(signature, |args, _, env| {
+            let mut texts = Vec::with_capacity(2);
+            for arg in args {
+                texts.push(casts::cast(arg, &PgType::Text, CastKind::Assignment, env)?.expr);
+            }
+            let Ok([left, right]) = <[Expr; 2]>::try_from(texts) else {
+                return Err(unexpected_value("||"));
+            };
+            let concat = BinaryExpr::new(Box::new(left), Operator::StringConcat, Box::new(right));
+            Ok(Typed::new(Expr::BinaryExpr(concat), PgType::Text))
+        });
+    }
+    for (op, negated, insensitive) in
+        [("~~", false, false), ("!~~", true, false), ("~~*", false, true), ("!~~*", true, true)]
+    {
+        for ty in ["text", "bpchar", "name"] {
+            b.rewrite(&format!("{op}({ty},text) bool"), move |args, _, _| {
+                let Ok([value, pattern]) = <[Typed; 2]>::try_from(args) else {
+                    return Err(unexpected_value("LIKE"));
+                };
+                Ok(matches(value.expr, pattern.expr, negated, insensitive))
+            });
+        }
+    }
+}
+
+fn matches(value: Expr, pattern: Expr, negated: bool, insensitive: bool) -> Typed {
+    Typed::bool(Expr::Like(Like::new(
+        negated,
+        Box::new(value),
+        Box::new(pattern),
+        None,
+        insensitive,
+    )))
+}
+
+/// `value [NOT] [I]LIKE pattern [ESCAPE escape]`.
+pub fn like(
+    value: Typed,
+    pattern: Typed,
+    escape: Option<Typed>,
+    negated: bool,
+    insensitive: bool,
+    env: &FunctionEnv,
+) -> SqlResult<Typed> {
+    let op = match (negated, insensitive) {
+        (false, false) => "~~",
+        (true, false) => "!~~",
+        (false, true) => "~~*",
+        (true, true) => "!~~*",
+    };
+    let pattern = match escape {
+        None => pattern,
+        Some(escape) => {
+            let text = |value: Typed| casts::cast(value, &PgType::Text, CastKind::Implicit, env);
+            let (pattern, escape) = (text(pattern)?, text(escape)?);
+            match (constant_text(&pattern), constant_text(&escape)) {
+                (Some(pattern), Some(escape)) => Typed::text(escape_pattern(&pattern, &escape)?),
+                _ => crate::functions::call_known(
+                    "like_escape(text,text)",
+                    vec![pattern, escape],
+                    env,
+                )?,
+            }
+        }
+    };
+    super::binary(op, value, pattern, env)
+}
+
+fn constant_text(value: &Typed) -> Option<String> {
+    match &value.expr {
+        Expr::Literal(ScalarValue::Utf8View(Some(text)), _) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// The pattern with backslash for escape that matches what `pattern` with `escape` does.
+pub fn escape_pattern(pattern: &str, escape: &str) -> SqlResult<String> {
+    let mut chars = escape.chars();
+    let own = match (chars.next(), chars.next()) {
+        (None, _) => None,
+        (Some(c), None) => Some(c),
+        _ => {
+            return Err(SqlError::new(SqlState(*b"22019"), "invalid escape string")
+                .hint("Escape string must be empty or one character."));
+        }
+    };
+    let mut out = String::with_capacity(pattern.len());
+    let mut after_escape = false;
+    for c in pattern.chars() {
+        if Some(c) == own && !after_escape {
+            after_escape = true;
+            out.push('\\');
+            continue;
+        }
+        if c == '\\' && !after_escape {
+            out.push('\\');
+        }
+        out.push(c);
+        after_escape = false;
+    }
+    if after_escape {
+        return Err(SqlError::new(
+            SqlState(*b"22025"),
+            "LIKE pattern must not end with escape character",
+        ));
+    }
+    Ok(out)
+}
