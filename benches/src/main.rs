@@ -1,8 +1,10 @@
 //! Data and measurements: everything about speed that is not a test.
 //!
-//! `adgen` writes the data set that the tutorial, the tests and the benchmarks share.
+//! `adgen` writes the data set that the tutorial, the tests and the benchmarks share; `compare`
+//! runs the lab's questions on several servers side by side.
 
 mod adgen;
+mod compare;
 
 use std::process::ExitCode;
 
@@ -19,11 +21,14 @@ struct Cli {
 enum Command {
     /// Write the ad-analytics data set as CSV files that `\copy ... with csv` loads.
     Adgen(adgen::Options),
+    /// Time the lab's queries on several servers that have the data loaded.
+    Compare(compare::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Adgen(options) => adgen::run(&options),
+        Command::Adgen(options) => adgen::run(&options).map_err(|error| error.to_string()),
+        Command::Compare(options) => compare::run(&options).map_err(|error| error.to_string()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,19 +12,25 @@
 //! | `datetime/parse.rs` | input of date, time, timestamp, timestamptz |
 //! | `datetime/interval.rs` | input and output of intervals |
 //! | `datetime/format.rs` | output in every DateStyle |
+//! | `datetime/arithmetic.rs` | `+`, `-`, age, conversions between types |
+//! | `datetime/part.rs` | extract, date_part, date_trunc |
 
 mod abbreviations;
+pub mod arithmetic;
 pub mod calendar;
 mod fields;
 mod format;
 mod interval;
 mod parse;
+pub mod part;
 mod zone;
 
+pub use arithmetic::*;
 pub use calendar::{Civil, DAY_MICROS, EPOCH_SHIFT_DAYS, EPOCH_SHIFT_MICROS};
 pub use format::{format_date, format_time, format_timestamp, format_timestamptz};
 pub use interval::{format_interval, parse_interval};
 pub use parse::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
+pub use part::*;
 pub use zone::TimeZone;
 
 use crate::error::{SqlError, SqlState};
@@ -72,6 +78,16 @@ pub enum DateTimeError {
     OutOfRange { ty: &'static str, text: String },
     #[error("{0} out of range")]
     Overflow(&'static str),
+    #[error("cannot subtract infinite {0}")]
+    Infinite(&'static str),
+    #[error("date out of range for timestamp")]
+    DateForTimestamp,
+    #[error("timestamps cannot be binned into intervals containing months or years")]
+    StrideMonths,
+    #[error("stride must be greater than zero")]
+    StrideNotPositive,
+    #[error("timestamp cannot be NaN")]
+    EpochNaN,
 }
 
 impl From<DateTimeError> for SqlError {
@@ -93,9 +109,13 @@ impl From<DateTimeError> for SqlError {
                 SqlError::new(SqlState::INVALID_TIME_ZONE_DISPLACEMENT_VALUE, message)
             }
             E::UnknownZone(_) => SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message),
-            E::OutOfRange { .. } | E::Overflow(_) => {
-                SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
-            }
+            E::OutOfRange { .. }
+            | E::Overflow(_)
+            | E::Infinite(_)
+            | E::DateForTimestamp
+            | E::StrideNotPositive
+            | E::EpochNaN => SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, message),
+            E::StrideMonths => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message),
         }
     }
 }

@@ -6,7 +6,9 @@ pub mod catalog;
 pub mod copy;
 #[cfg(test)]
 mod fake_session;
+pub mod oracle;
 pub mod pgwire;
+pub mod raft;
 pub mod session_api;
 pub mod tls;
 pub mod value_io;

@@ -5,6 +5,7 @@
 //! process   one process: start, wait for `ready`, kill -9, SIGTERM, restart, log
 //! cluster   a cluster of them, on free ports and in a temporary directory
 //! wire      a PostgreSQL client that shows every message: type oids, tags, SQLSTATEs
+//! frames    messages of the extended protocol, built by hand
 //! psql      the real psql, and what it printed, block by block
 //! oracle    a temporary PostgreSQL 15 server
 //! differential  the same statements to both, and every difference
@@ -19,6 +20,7 @@ pub mod binaries;
 pub mod cluster;
 pub mod data;
 pub mod differential;
+pub mod frames;
 pub mod oracle;
 pub mod process;
 pub mod psql;

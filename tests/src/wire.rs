@@ -18,6 +18,8 @@ pub struct Column {
     pub type_oid: u32,
     pub type_len: i16,
     pub typmod: i32,
+    /// 0 text, 1 binary.
+    pub format: i16,
 }
 
 /// Fields of an error or notice by their letter: `C` SQLSTATE, `M` message, `D` detail, ...
@@ -143,7 +145,7 @@ impl Client {
                 }
                 'K' => self.cancel_key = Some((int32(&body, 0), int32(&body, 4))),
                 'N' => {}
-                'E' => return Err(WireError::Server(fields(&body))),
+                'E' => return Err(WireError::Server(error_fields(&body))),
                 'Z' => return Ok(()),
                 other => return Err(WireError::Protocol(other, "startup")),
             }
@@ -243,10 +245,10 @@ impl Client {
                     columns = None;
                     copied = None;
                     rows.clear();
-                    answer.outcomes.push(Outcome::Error(fields(&body)));
+                    answer.outcomes.push(Outcome::Error(error_fields(&body)));
                 }
                 'I' => answer.outcomes.push(Outcome::Empty),
-                'N' => answer.notices.push(fields(&body)),
+                'N' => answer.notices.push(error_fields(&body)),
                 'G' => {
                     self.write_frame(Some('d'), data.as_bytes())?;
                     self.write_frame(Some('c'), &[])?;
@@ -316,7 +318,8 @@ fn texts(body: &[u8]) -> impl Iterator<Item = String> {
     body.split(|&byte| byte == 0).map(|text| String::from_utf8_lossy(text).into_owned())
 }
 
-fn fields(body: &[u8]) -> Fields {
+/// The fields of an ErrorResponse or NoticeResponse.
+pub fn error_fields(body: &[u8]) -> Fields {
     let pairs = texts(body).filter_map(|text| {
         let mut chars = text.chars();
         chars.next().map(|letter| (letter, chars.collect()))
@@ -324,7 +327,8 @@ fn fields(body: &[u8]) -> Fields {
     Fields(pairs.collect())
 }
 
-fn row_description(body: &[u8]) -> Vec<Column> {
+/// The columns of a RowDescription.
+pub fn row_description(body: &[u8]) -> Vec<Column> {
     let mut at = 2;
     (0..int16(body, 0))
         .map(|_| {
@@ -336,6 +340,7 @@ fn row_description(body: &[u8]) -> Vec<Column> {
                 type_oid: int32(body, at + 6) as u32,
                 type_len: int16(body, at + 10),
                 typmod: int32(body, at + 12),
+                format: int16(body, at + 16),
             };
             at += 18;
             column

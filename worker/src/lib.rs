@@ -1,1 +1,31 @@
+//! A worker: holds shards, runs fragments on them, takes part in transactions.
+//!
+//! ```text
+//! proto::Worker ──▶ LocalWorker ──▶ placement: is this still my group?
+//!                       ├─ query    fragment ─▶ plan per group ─▶ one stream, on the CPU runtime
+//!                       ├─ modify   rows ─▶ constraints ─▶ storage, under locks
+//!                       ├─ load     many rows, the same checks
+//!                       └─ shards, transact, lock
+//! server: the same over gRPC, and this worker's place in the cluster
+//! recovery: prepared transactions ask the coordinators for their outcome
+//! ```
+//!
+//! What is not here: where rows belong (the coordinator routes them), and any retry (the session
+//! answers [`satsuma_proto::worker::STALE_PLACEMENT`] and its like).
 
+mod error;
+mod functions;
+mod load;
+mod local;
+mod membership;
+mod modify;
+mod placement;
+mod query;
+mod recovery;
+pub mod server;
+mod text;
+
+pub use local::{LocalWorker, Settings};
+
+#[cfg(test)]
+mod tests;

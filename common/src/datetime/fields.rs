@@ -81,7 +81,7 @@ pub(super) fn split(text: &str) -> Option<Vec<Field>> {
             let next = at(end);
             let zone_like = matches!(next, b'-' | b'/' | b'.')
                 || ((next == b'+' || next.is_ascii_digit())
-                    && word(&text[start..end].to_ascii_lowercase()).is_none());
+                    && !is_keyword(&text[start..end].to_ascii_lowercase()));
             if zone_like {
                 let rest = |b: u8| {
                     b.is_ascii_alphanumeric()
@@ -117,6 +117,11 @@ pub(super) fn split(text: &str) -> Option<Vec<Field>> {
         start = end;
     }
     Some(fields)
+}
+
+/// Words that a number may follow without a blank; any other starts the name of a zone.
+fn is_keyword(text: &str) -> bool {
+    matches!(text, "d" | "h" | "m" | "mm" | "s" | "y") || word(text).is_some()
 }
 
 /// What a word in date input means.
@@ -168,7 +173,7 @@ pub(super) fn word(text: &str) -> Option<Word> {
         "bc" => Word::Bc,
         "ad" => Word::Ad,
         "epoch" => Word::Epoch,
-        "infinity" | "+infinity" => Word::Infinity,
+        "infinity" => Word::Infinity,
         "-infinity" => Word::NegInfinity,
         "now" => Word::Now,
         "today" => Word::Today,

@@ -9,7 +9,10 @@ use super::{DateTimeError, IntervalStyle, Result};
 
 enum Failure {
     Format,
+    /// A field does not fit.
     Overflow,
+    /// The fields fit, but not their sum.
+    Total,
 }
 
 type Step<T = ()> = std::result::Result<T, Failure>;
@@ -17,7 +20,7 @@ type Step<T = ()> = std::result::Result<T, Failure>;
 /// Any of PostgreSQL's forms: `1 day 02:03:04`, `@ 1 year ago`, `1-2 3 4:05`, `P1Y2M3DT4H5M6S`.
 pub fn parse_interval(text: &str) -> Result<Interval> {
     let result = match split(text) {
-        Some(fields) if !text.trim_start().starts_with(['P', 'p']) => decode(&fields),
+        Some(fields) if !text.trim_start().starts_with('P') => decode(&fields),
         _ => Err(Failure::Format),
     };
     let result = match result {
@@ -27,6 +30,7 @@ pub fn parse_interval(text: &str) -> Result<Interval> {
     result.map_err(|failure| match failure {
         Failure::Format => DateTimeError::Format { ty: "interval", text: text.to_owned() },
         Failure::Overflow => DateTimeError::IntervalOverflow(text.to_owned()),
+        Failure::Total => DateTimeError::Overflow("interval"),
     })
 }
 
@@ -79,7 +83,7 @@ impl Sum {
 
     fn finish(&self) -> Step<Interval> {
         Ok(Interval {
-            months: i32::try_from(self.months).map_err(|_| Failure::Overflow)?,
+            months: i32::try_from(self.months).map_err(|_| Failure::Total)?,
             days: i32::try_from(self.days).map_err(|_| Failure::Overflow)?,
             micros: i64::try_from(self.micros).map_err(|_| Failure::Overflow)?,
         })
@@ -125,6 +129,7 @@ fn decode(fields: &[Field]) -> Step<Interval> {
     let mut sum = Sum::default();
     let mut seen = 0u32;
     let mut ago = false;
+    let mut after_ago = false;
     let mut pending: Option<(Unit, u32)> = None;
     let mut mark = |bits: u32| {
         if seen & bits != 0 {
@@ -147,6 +152,9 @@ fn decode(fields: &[Field]) -> Step<Interval> {
                 pending = Some((DAY, 5));
             }
             Shape::Signed | Shape::Number | Shape::Date => {
+                if after_ago {
+                    return Err(Failure::Format);
+                }
                 let (unit, id) = pending.unwrap_or((SECOND, 2));
                 let number = read_number(&field.text)?;
                 if let Some(months) = number.year_month {
@@ -160,7 +168,8 @@ fn decode(fields: &[Field]) -> Step<Interval> {
                 pending = Some(if id == 4 { (DAY, 5) } else { (unit, id) });
             }
             Shape::Word | Shape::SignedWord => {
-                if field.text == "ago" {
+                after_ago = field.text == "ago";
+                if after_ago {
                     ago = true;
                 } else {
                     pending = Some(unit(&field.text).ok_or(Failure::Format)?);
@@ -231,7 +240,7 @@ fn read_number(text: &str) -> Step<Number> {
 /// `PnYnMnWnDTnHnMnS` or the alternative form `PYYYY-MM-DDTHH:MM:SS`. `None` when it does not
 /// start with P.
 fn iso_8601(text: &str) -> Option<Step<Interval>> {
-    let body = text.strip_prefix(['P', 'p'])?;
+    let body = text.strip_prefix('P')?;
     Some(iso_body(body))
 }
 
@@ -245,8 +254,11 @@ fn iso_body(body: &str) -> Step<Interval> {
     let mut any = false;
     while !rest.is_empty() {
         if let Some(time) = rest.strip_prefix(['T', 't']) {
-            if in_time || time.is_empty() {
+            if in_time {
                 return Err(Failure::Format);
+            }
+            if time.is_empty() {
+                return sum.finish();
             }
             in_time = true;
             rest = time;
@@ -260,8 +272,9 @@ fn iso_body(body: &str) -> Step<Interval> {
             .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+')))
             .unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
-        if !in_time && !any && number.get(1..).is_some_and(|inner| inner.contains('-')) {
-            // The alternative form.
+        let alternative =
+            number.get(1..).is_some_and(|inner| inner.contains('-')) || after.is_empty();
+        if !in_time && !any && alternative {
             iso_date(&mut sum, number)?;
             any = true;
             rest = after;

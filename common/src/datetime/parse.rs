@@ -222,6 +222,8 @@ fn decode(text: &str, ty: &'static str, context: &TextContext, time_only: bool) 
 struct Decoder<'a> {
     context: &'a TextContext,
     time_only: bool,
+    /// Whether the input is one field.
+    alone: bool,
     year: Option<i64>,
     month: Option<i64>,
     day: Option<i64>,
@@ -243,6 +245,7 @@ impl<'a> Decoder<'a> {
         Self {
             context,
             time_only,
+            alone: false,
             year: None,
             month: None,
             day: None,
@@ -263,6 +266,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn run(&mut self, fields: &[Field]) -> Step<Decoded> {
+        self.alone = fields.len() == 1;
         let mut at = 0;
         while let Some(field) = fields.get(at) {
             at += 1;
@@ -337,7 +341,7 @@ impl<'a> Decoder<'a> {
                 set(&mut self.whole_days, today + shift)
             }
             Word::AllBalls => {
-                self.zone = Some(TimeZone::UTC);
+                self.zone = Some(TimeZone::Fixed(0));
                 set(&mut self.time, (0, 0, 0))
             }
             Word::Dst => match self.zone {
@@ -366,7 +370,7 @@ impl<'a> Decoder<'a> {
 
     fn zone_field(&mut self, text: &str) -> Step {
         let valid = text.bytes().skip(1).all(|b| b.is_ascii_digit() || b == b':');
-        if !valid || (self.time.is_none() && !self.has_date()) {
+        if !valid || (self.time.is_none() && !self.has_date() && !self.time_only) {
             return Err(Failure::Format);
         }
         let zone = match TimeZone::parse(text) {
@@ -385,8 +389,9 @@ impl<'a> Decoder<'a> {
     }
 
     fn date_field(&mut self, text: &str) -> Step {
-        let have_month_and_day =
-            self.whole_days.is_some() || (self.month.is_some() && self.day.is_some());
+        let have_month_and_day = self.whole_days.is_some()
+            || (self.month.is_some() && self.day.is_some())
+            || (self.time_only && self.alone);
         let starts_with_digit = text.starts_with(|c: char| c.is_ascii_digit());
         if !have_month_and_day && (starts_with_digit || !self.is_zone_name(text)) {
             return self.date_parts(text);
@@ -409,6 +414,10 @@ impl<'a> Decoder<'a> {
 
     /// A date in one field: `1999-01-08`, `jan-8-1999`, `8.1.1999`.
     fn date_parts(&mut self, text: &str) -> Step {
+        // PostgreSQL does not take such a date behind the time.
+        if self.time.is_some() {
+            return Err(Failure::Format);
+        }
         let mut parts: Vec<&str> = Vec::new();
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
@@ -446,8 +455,12 @@ impl<'a> Decoder<'a> {
         let point = text.find('.');
         if let Some(point) = point {
             // yyyy.ddd is a date of which the rest follows; hhmmss.fff is a time.
-            if !self.has_date() && !self.time_only && point <= 2 {
+            let no_date = self.year.is_none() && self.month.is_none() && self.day.is_none();
+            if no_date && self.whole_days.is_none() && !self.time_only {
                 return self.date_parts(text);
+            }
+            if point <= 2 {
+                return Err(Failure::Format);
             }
             return self.digits_of_time(text);
         }
@@ -487,7 +500,6 @@ impl<'a> Decoder<'a> {
                 (number(&digits[..2])?, number(&digits[2..4])?, seconds * SECOND_MICROS + fraction)
             }
             4 => (number(&digits[..2])?, number(&digits[2..])?, 0),
-            2 if self.time_only => (number(digits)?, 0, 0),
             _ => return Err(Failure::Format),
         };
         if time.1 > 59 || time.2 > 60 * SECOND_MICROS {
@@ -557,6 +569,10 @@ impl<'a> Decoder<'a> {
     fn finish(&mut self) -> Step<Moment> {
         let time = self.finish_time()?;
         if self.time_only && self.year.is_none() && self.month.is_none() && self.day.is_none() {
+            if self.whole_days.is_none() && matches!(self.zone, Some(TimeZone::Named(_))) {
+                // Its offset is not known without a date.
+                return Err(Failure::Format);
+            }
             let days = self.whole_days.unwrap_or(i64::from(EPOCH_SHIFT_DAYS));
             return Ok(Moment { days, time, zone: self.zone });
         }
@@ -573,7 +589,12 @@ impl<'a> Decoder<'a> {
     }
 
     fn finish_date(&mut self) -> Step<i64> {
-        let year = self.year.ok_or(Failure::Format)?;
+        // PostgreSQL complains about a bad month before it misses a year.
+        let bad = |part: Option<i64>, most| part.is_some_and(|part| !(1..=most).contains(&part));
+        let bad_month_or_day = bad(self.month, 12) || bad(self.day, 31);
+        let Some(year) = self.year else {
+            return Err(if bad_month_or_day { Failure::MonthDay } else { Failure::Format });
+        };
         let year = match (self.era, year) {
             (Some(Word::Bc), year) if year <= 0 => return Err(Failure::Overflow),
             (Some(Word::Bc), year) => 1 - year,
@@ -585,15 +606,15 @@ impl<'a> Decoder<'a> {
         if year > 10_000_000 {
             return Err(Failure::Overflow);
         }
+        if bad_month_or_day {
+            return Err(Failure::MonthDay);
+        }
         if let Some(day_of_year) = self.day_of_year {
             return Ok(days_from_civil(year, 1, 1) + day_of_year - 1);
         }
         let (Some(month), Some(day)) = (self.month, self.day) else {
             return Err(Failure::Format);
         };
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-            return Err(Failure::MonthDay);
-        }
         if day as u32 > days_in_month(year, month as u32) {
             return Err(Failure::Overflow);
         }

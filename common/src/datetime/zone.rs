@@ -8,7 +8,7 @@ use chrono::{DateTime, Offset, TimeZone as _, Utc};
 use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
 
 use super::abbreviations;
-use super::calendar::SECOND_MICROS;
+use super::calendar::{Civil, SECOND_MICROS, day_of_week, days_from_civil, is_leap_year};
 
 /// What the setting `TimeZone` and `AT TIME ZONE` name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,10 @@ pub enum TimeZone {
 static ZONES: LazyLock<BTreeMap<String, Tz>> =
     LazyLock::new(|| TZ_VARIANTS.iter().map(|tz| (tz.name().to_ascii_lowercase(), *tz)).collect());
 
-/// Beyond these the rules are taken to be those of the last year that chrono can hold.
-const CHRONO_LIMIT_SECONDS: i64 = 8_000_000_000_000;
+/// Years before this are taken as this one, when no zone had rules.
+const FIRST_YEAR: i64 = -9999;
+/// The zone tables list every change up to this year; the rules then in force go on for ever.
+const LAST_LISTED_YEAR: i64 = 2037;
 
 impl TimeZone {
     pub const UTC: Self = Self::Named(Tz::UTC);
@@ -86,7 +88,12 @@ impl TimeZone {
             }
             Self::Named(tz) => {
                 let offset = tz.offset_from_utc_datetime(&instant(micros).naive_utc());
-                offset.abbreviation().map(str::to_owned)
+                offset.abbreviation().map(str::to_owned).or_else(|| {
+                    let mut digits = String::new();
+                    super::format::push_offset(offset.fix().local_minus_utc(), &mut digits);
+                    digits.retain(|c| c != ':');
+                    Some(digits)
+                })
             }
         }
     }
@@ -121,10 +128,27 @@ impl TimeZone {
     }
 }
 
+/// The instant to look up in the zone tables. One beyond the listed years is moved into a listed
+/// year that has the same calendar.
 fn instant(micros: i64) -> DateTime<Utc> {
-    let seconds =
-        micros.div_euclid(SECOND_MICROS).clamp(-CHRONO_LIMIT_SECONDS, CHRONO_LIMIT_SECONDS);
+    let civil = Civil::from_micros(micros);
+    let year = match civil.year {
+        year if year > LAST_LISTED_YEAR => year_like(year),
+        year => year.max(FIRST_YEAR),
+    };
+    let days = days_from_civil(year, civil.month, civil.day);
+    let seconds = days * 86_400 + civil.time / SECOND_MICROS;
     DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// The last listed year that is as long and starts on the same weekday.
+fn year_like(year: i64) -> i64 {
+    let start = |year| (day_of_week(days_from_civil(year, 1, 1)), is_leap_year(year));
+    let wanted = start(year);
+    (LAST_LISTED_YEAR - 27..=LAST_LISTED_YEAR)
+        .rev()
+        .find(|candidate| start(*candidate) == wanted)
+        .unwrap_or(LAST_LISTED_YEAR)
 }
 
 /// `+hh`, `-hhmm`, `+hh:mm`, `+hh:mm:ss`, or without a sign; seconds.

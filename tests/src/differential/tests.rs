@@ -22,7 +22,7 @@ SELECT 1;
 ";
 
 fn answer(rows: &[&str], name: &str) -> Answer {
-    let column = Column { name: name.into(), type_oid: 23, type_len: 4, typmod: -1 };
+    let column = Column { name: name.into(), type_oid: 23, type_len: 4, typmod: -1, format: 0 };
     let rows = rows.iter().map(|value| vec![Some((*value).to_owned())]).collect();
     let outcome = Outcome::Rows { columns: vec![column], rows, tag: "SELECT 2".into() };
     Answer { outcomes: vec![outcome], notices: Vec::new(), status: 'I' }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use satsuma_tests::cluster::{Address, Layout, shared_up};
+use satsuma_tests::frames;
 use satsuma_tests::wire::{Client, WireError};
 
 fn still_serves(address: &Address) {
@@ -78,6 +79,9 @@ fn malformed_messages_are_protocol_violations() {
     ];
     for (kind, body) in cases {
         let mut client = address.client().expect("a connection");
+        // A statement to bind to.
+        let (parse, statement) = frames::parse("", "SELECT 1", &[]);
+        client.write_frame(Some(parse), &statement).expect("it is sent");
         client.write_frame(Some(kind), body).expect("it is sent");
         let _ = client.write_frame(Some('S'), &[]);
         match client.read_answer("") {
@@ -226,7 +230,7 @@ fn bad_csv_names_line_and_column_and_loads_nothing() {
             "501,2024-01-01,\"open\n",
             "22P04",
             "unterminated CSV quoted field",
-            "COPY bad_csv, line 501",
+            "COPY bad_csv, line 502",
         ),
     ];
     for (line, code, message, context) in cases {

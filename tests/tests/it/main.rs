@@ -8,4 +8,5 @@ mod differential;
 mod drivers;
 mod house;
 mod lab;
+mod protocol;
 mod slt;

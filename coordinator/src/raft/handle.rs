@@ -1,0 +1,368 @@
+//! The catalog as the rest of the coordinator holds it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use raft::eraftpb::Message;
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::core::{Core, Leadership};
+use super::directory::Directory;
+use super::driver::{Driver, Event, TICK};
+use super::envelope::{Envelope, MAX_ENTRY_BYTES};
+use super::error::RaftError;
+use super::log::{FileLog, Recovered, Stable};
+use super::peers::Peers;
+use crate::catalog::{Command, Outcome, RequestId, State};
+
+/// Events that may wait for the driver.
+const QUEUE: usize = 16 << 10;
+/// Proposals under way at once, all sessions together.
+const MAX_PROPOSALS: usize = 4096;
+/// A proposal that is not heard of is made again: the leader may have lost it.
+const PROPOSE_AGAIN: Duration = Duration::from_millis(700);
+/// Without a leader for this long, give up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Debug)]
+pub struct CatalogConfig {
+    pub node: NodeId,
+    pub data_dir: PathBuf,
+    /// All coordinators, this one included.
+    pub members: Vec<NodeId>,
+}
+
+/// Handle to the replicated catalog. Clones share it; the member stops with the last one.
+#[derive(Clone)]
+pub struct Catalog(Arc<Inner>);
+
+struct Inner {
+    node: NodeId,
+    boot: u64,
+    events: SyncSender<Event>,
+    published: Arc<Published>,
+    peers: Arc<dyn Peers>,
+    proposals: Semaphore,
+    is_new: bool,
+    /// Held until the member stops.
+    directory: Mutex<Option<Directory>>,
+    driver: Mutex<Option<std::thread::JoinHandle<Result<(), RaftError>>>>,
+}
+
+/// What the driver tells everybody.
+pub(super) struct Published {
+    node: NodeId,
+    boot: u64,
+    state: RwLock<Arc<State>>,
+    version: watch::Sender<u64>,
+    leadership: watch::Sender<Leadership>,
+    members: AtomicUsize,
+    /// Alone in the group, and the log has been replayed: the state is always the newest.
+    alone: AtomicBool,
+    next_request: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<Outcome>>>,
+    stopped: AtomicBool,
+}
+
+impl Published {
+    fn new(node: NodeId, boot: u64, state: State) -> Self {
+        Self {
+            node,
+            boot,
+            version: watch::Sender::new(state.version()),
+            state: RwLock::new(Arc::new(state)),
+            leadership: watch::Sender::new(Leadership::default()),
+            members: AtomicUsize::new(0),
+            alone: AtomicBool::new(false),
+            next_request: AtomicU64::new(1),
+            waiting: Mutex::new(BTreeMap::new()),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    pub fn state(&self, state: &State) {
+        *self.state.write() = Arc::new(state.clone());
+        let version = state.version();
+        self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
+    }
+
+    pub fn leadership(&self, now: Leadership, members: usize) {
+        self.members.store(members, Ordering::Release);
+        if members != 1 {
+            self.alone.store(false, Ordering::Release);
+        }
+        self.leadership.send_if_modified(|known| std::mem::replace(known, now) != now);
+    }
+
+    pub fn applied(&self, request: RequestId, outcome: Option<Outcome>) {
+        if request.node != self.node || request.boot != self.boot {
+            return;
+        }
+        let Some(outcome) = outcome else { return };
+        if let Some(waiting) = self.waiting.lock().remove(&request.number) {
+            let _ = waiting.send(outcome);
+        }
+    }
+
+    pub fn stopped(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.waiting.lock().clear();
+        self.leadership
+            .send_modify(|known| *known = Leadership { term: known.term, ..Leadership::default() });
+    }
+}
+
+impl Catalog {
+    /// Opens the data directory and joins the group. Ready for use after [`Catalog::ready`].
+    pub fn open(config: &CatalogConfig, peers: Arc<dyn Peers>) -> Result<Self, RaftError> {
+        let directory = Directory::open(&config.data_dir, config.node)?;
+        let (log, recovered) = FileLog::open(&config.data_dir.join("raft"))?;
+        let boot = directory.boot;
+        Self::start(config, boot, log, recovered, peers, Some(directory))
+    }
+
+    /// The same over any log.
+    pub(super) fn start<L: Stable + 'static>(
+        config: &CatalogConfig,
+        boot: u64,
+        log: L,
+        recovered: Recovered,
+        peers: Arc<dyn Peers>,
+        directory: Option<Directory>,
+    ) -> Result<Self, RaftError> {
+        let core = Core::open(config.node, &config.members, log, recovered)?;
+        let published = Arc::new(Published::new(config.node, boot, core.state().clone()));
+        let (events, received) = sync_channel(QUEUE);
+        let driver = Driver::new(core, received, peers.clone(), published.clone());
+        let thread =
+            std::thread::Builder::new().name("catalog-raft".into()).spawn(move || driver.run())?;
+        Ok(Self(Arc::new(Inner {
+            node: config.node,
+            boot,
+            events,
+            published,
+            peers,
+            proposals: Semaphore::new(MAX_PROPOSALS),
+            is_new: directory.as_ref().is_some_and(|directory| directory.is_new),
+            directory: Mutex::new(directory),
+            driver: Mutex::new(Some(thread)),
+        })))
+    }
+
+    pub fn node(&self) -> NodeId {
+        self.0.node
+    }
+
+    /// Whether this is the data directory's first start.
+    pub fn is_new(&self) -> bool {
+        self.0.is_new
+    }
+
+    /// The state as this member has it: maybe behind the leader's, never wrong.
+    pub fn snapshot(&self) -> Arc<State> {
+        self.0.published.state.read().clone()
+    }
+
+    /// Versions as they become visible in [`Catalog::snapshot`].
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.0.published.version.subscribe()
+    }
+
+    pub fn leadership(&self) -> Leadership {
+        *self.0.published.leadership.borrow()
+    }
+
+    pub fn watch_leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.published.leadership.subscribe()
+    }
+
+    /// Whether this coordinator is the whole group, replayed: nobody else can change anything.
+    pub fn is_alone(&self) -> bool {
+        self.0.published.alone.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn peers(&self) -> &Arc<dyn Peers> {
+        &self.0.peers
+    }
+
+    /// Waits until there is a leader and the log has been replayed.
+    pub async fn ready(&self) -> SqlResult<()> {
+        self.confirm(PATIENCE).await?;
+        let published = &self.0.published;
+        let alone = published.members.load(Ordering::Acquire) == 1 && self.leadership().is_self;
+        published.alone.store(alone, Ordering::Release);
+        Ok(())
+    }
+
+    /// The state, with everything that was committed anywhere before this call.
+    pub async fn read(&self) -> SqlResult<Arc<State>> {
+        if !self.is_alone() {
+            self.confirm(PATIENCE).await?;
+        }
+        Ok(self.snapshot())
+    }
+
+    /// Proves that this member's state is no older than the call, and that a leader exists.
+    async fn confirm(&self, patience: Duration) -> SqlResult<()> {
+        let (answer, confirmed) = oneshot::channel();
+        self.send(Event::Read(answer)).await?;
+        match tokio::time::timeout(patience, confirmed).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(no_leader()),
+        }
+    }
+
+    /// Proposes a command and waits until it has been applied here. A refusal is an error.
+    ///
+    /// 08007 when it is unknown whether the command was or will be applied.
+    pub async fn propose(&self, command: Command) -> SqlResult<Outcome> {
+        let _permit = self.0.proposals.acquire().await.map_err(|_| stopped())?;
+        let (entry, mut waiting, number) = self.enter(command)?;
+        let outcome = self.pursue(&entry, &mut waiting).await;
+        self.0.published.waiting.lock().remove(&number);
+        outcome?.into_result()
+    }
+
+    /// Numbers a command and waits for it from now on.
+    fn enter(&self, command: Command) -> SqlResult<(Vec<u8>, oneshot::Receiver<Outcome>, u64)> {
+        let published = &self.0.published;
+        let (answer, waiting) = oneshot::channel();
+        let (number, floor) = {
+            let mut all = published.waiting.lock();
+            let number = published.next_request.fetch_add(1, Ordering::Relaxed);
+            all.insert(number, answer);
+            (number, all.keys().next().copied().unwrap_or(number))
+        };
+        let request = RequestId { node: self.0.node, boot: self.0.boot, number };
+        let encoded = Envelope { request, floor, command }.encode();
+        match encoded {
+            Ok(entry) if entry.len() <= MAX_ENTRY_BYTES => Ok((entry, waiting, number)),
+            refused => {
+                published.waiting.lock().remove(&number);
+                Err(match refused {
+                    Ok(entry) => SqlError::new(
+                        SqlState::PROGRAM_LIMIT_EXCEEDED,
+                        "the change to the catalog is too large",
+                    )
+                    .detail(format!(
+                        "It takes {} bytes; the limit is {MAX_ENTRY_BYTES}.",
+                        entry.len()
+                    )),
+                    Err(error) => error.into(),
+                })
+            }
+        }
+    }
+
+    async fn pursue(
+        &self,
+        entry: &[u8],
+        waiting: &mut oneshot::Receiver<Outcome>,
+    ) -> SqlResult<Outcome> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut sent = false;
+        while Instant::now() < deadline {
+            let taken = self.offer(entry).await?;
+            sent |= taken;
+            let patience = if taken { PROPOSE_AGAIN } else { TICK };
+            match tokio::time::timeout(patience, &mut *waiting).await {
+                Ok(Ok(outcome)) => return Ok(outcome),
+                Ok(Err(_)) => return Err(if sent { unknown() } else { stopped() }),
+                Err(_) => {}
+            }
+        }
+        Err(if sent { unknown() } else { no_leader() })
+    }
+
+    /// Offers an entry to the leader, wherever it is; false if nobody took it.
+    async fn offer(&self, entry: &[u8]) -> SqlResult<bool> {
+        let leadership = self.leadership();
+        match leadership.leader {
+            Some(leader) if leader == self.0.node => {
+                let (answer, taken) = oneshot::channel();
+                self.send(Event::Propose(entry.to_vec(), Some(answer))).await?;
+                Ok(taken.await.unwrap_or(false))
+            }
+            Some(leader) => {
+                // Lost on the way or not, it may have been taken: that counts as sent.
+                let _ = self.0.peers.propose(leader, entry.to_vec().into()).await;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// An entry that another coordinator offers; false if this one does not lead.
+    pub async fn offer_from_peer(&self, entry: Vec<u8>) -> SqlResult<bool> {
+        if entry.len() > MAX_ENTRY_BYTES || Envelope::decode(&entry).is_err() {
+            return Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, "malformed catalog entry"));
+        }
+        let (answer, taken) = oneshot::channel();
+        self.send(Event::Propose(entry, Some(answer))).await?;
+        Ok(taken.await.unwrap_or(false))
+    }
+
+    /// A Raft message from another coordinator. Dropped when too many wait.
+    pub fn receive(&self, message: Message) {
+        let _ = self.0.events.try_send(Event::Message(Box::new(message)));
+    }
+
+    pub fn report_unreachable(&self, node: NodeId) {
+        let _ = self.0.events.try_send(Event::Unreachable(node));
+    }
+
+    pub fn report_snapshot(&self, node: NodeId, arrived: bool) {
+        let _ = self.0.events.try_send(Event::SnapshotSent(node, arrived));
+    }
+
+    /// Queues an event, waiting while the queue is full.
+    async fn send(&self, event: Event) -> SqlResult<()> {
+        let mut event = event;
+        loop {
+            match self.0.events.try_send(event) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Disconnected(_)) => return Err(stopped()),
+                Err(TrySendError::Full(back)) => event = back,
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Stops the member, waits for it and lets go of the data directory. What was acknowledged is
+    /// on disk anyway.
+    pub fn stop(&self) {
+        let _ = self.0.events.send(Event::Stop);
+        if let Some(thread) = self.0.driver.lock().take() {
+            let _ = thread.join();
+        }
+        self.0.directory.lock().take();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let _ = self.events.try_send(Event::Stop);
+    }
+}
+
+fn stopped() -> SqlError {
+    SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the catalog is shutting down")
+}
+
+fn no_leader() -> SqlError {
+    SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the coordinators have no leader")
+        .hint("A majority of the coordinators must be running and reach each other.")
+}
+
+/// `transaction_resolution_unknown`.
+fn unknown() -> SqlError {
+    SqlError::new(SqlState(*b"08007"), "it is unknown whether the change was made")
+        .hint("The coordinators lost their leader. Look before trying again.")
+}

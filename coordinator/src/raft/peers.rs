@@ -1,0 +1,69 @@
+//! How coordinators reach each other. The seam between the Raft shell and the network.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use raft::eraftpb::Message;
+use satsuma_common::{NodeId, Timestamp};
+use thiserror::Error;
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PeerError {
+    #[error("coordinator {0} cannot be reached")]
+    Unreachable(NodeId),
+    /// It does not lead, or no longer.
+    #[error("coordinator {0} does not lead")]
+    NotLeader(NodeId),
+    #[error("coordinator {0}: {1}")]
+    Refused(NodeId, String),
+}
+
+/// Timestamps wanted from the leader's oracle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampRequest {
+    /// How many, following each other.
+    pub count: u32,
+    /// All later timestamps shall be above this one.
+    pub observe: Timestamp,
+}
+
+/// `first, first + 1, ...`, as many as were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampReply {
+    pub first: Timestamp,
+}
+
+#[async_trait]
+pub trait Peers: Send + Sync + 'static {
+    /// Sends a Raft message, at once or never: Raft copes with losses.
+    fn send(&self, message: Message);
+
+    /// Proposes an entry at the leader; `Ok` means taken, not committed.
+    async fn propose(&self, leader: NodeId, entry: Bytes) -> Result<(), PeerError>;
+
+    async fn timestamps(
+        &self,
+        leader: NodeId,
+        request: TimestampRequest,
+    ) -> Result<TimestampReply, PeerError>;
+}
+
+/// A coordinator alone.
+#[derive(Clone, Copy, Debug)]
+pub struct NoPeers;
+
+#[async_trait]
+impl Peers for NoPeers {
+    fn send(&self, _message: Message) {}
+
+    async fn propose(&self, leader: NodeId, _entry: Bytes) -> Result<(), PeerError> {
+        Err(PeerError::Unreachable(leader))
+    }
+
+    async fn timestamps(
+        &self,
+        leader: NodeId,
+        _request: TimestampRequest,
+    ) -> Result<TimestampReply, PeerError> {
+        Err(PeerError::Unreachable(leader))
+    }
+}

@@ -1,0 +1,4 @@
+//! The Raft shell: alone on disk, and three members over a network that loses messages.
+
+mod alone;
+mod network;

@@ -1,0 +1,366 @@
+//! The worker, called in process.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use satsuma_common::{GroupId, ShardId, SqlError, SqlResult, SqlState, TxnId};
+use satsuma_proto::worker::{
+    BatchStream, Change, Fragment, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
+    ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource, ShardAction,
+    ShardLockMode, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply, Worker,
+    WorkerStatus,
+};
+use satsuma_storage::disk::{Disk, RealDisk};
+use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};
+
+use crate::error;
+use crate::load;
+use crate::membership::Remembered;
+use crate::modify::{self, CheckCache};
+use crate::placement::{PlacedGroup, Placements};
+use crate::query::{Execution, QueryRuntime, Source, Template, render};
+use crate::recovery::{self, Pace};
+
+/// Rows of a change that are written on the caller's thread; more go to the query threads.
+const FEW_ROWS: usize = 256;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Threads for queries; `None`: one per core.
+    pub threads: Option<usize>,
+    /// Bytes that all queries together may hold in memory.
+    pub memory_limit: u64,
+    pub storage: Options,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threads: None, memory_limit: 2 << 30, storage: Options::default() }
+    }
+}
+
+/// What all requests of a worker share.
+pub(crate) struct Shared {
+    pub engine: Arc<Engine>,
+    pub placements: Placements,
+    pub queries: Arc<QueryRuntime>,
+    pub checks: CheckCache,
+    pub membership: Remembered,
+}
+
+/// A worker on a data directory of its own.
+#[derive(Clone)]
+pub struct LocalWorker {
+    shared: Arc<Shared>,
+}
+
+/// What a statement sees: its snapshot, and what its transaction wrote before it.
+pub(crate) fn view(context: &StatementContext) -> ReadView {
+    ReadView::own(context.snapshot, context.txn).before(context.statement)
+}
+
+impl LocalWorker {
+    /// Opens the data directory, which is made when it is not there.
+    pub fn open(dir: &Path, settings: Settings) -> SqlResult<Self> {
+        Self::open_on(dir, settings, Arc::new(RealDisk))
+    }
+
+    pub fn open_on(dir: &Path, settings: Settings, disk: Arc<dyn Disk>) -> SqlResult<Self> {
+        let engine = Engine::open(dir, disk.clone(), settings.storage).map_err(error::storage)?;
+        let threads = settings.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        });
+        let queries = QueryRuntime::new(threads, settings.memory_limit, &dir.join("spill"))?;
+        let shared = Shared {
+            placements: Placements::new(engine.clone()),
+            queries: Arc::new(queries),
+            checks: CheckCache::default(),
+            membership: Remembered::open(dir, disk)?,
+            engine,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Identity of the data directory.
+    pub fn directory(&self) -> &str {
+        self.shared.engine.identity()
+    }
+
+    pub fn membership(&self) -> Option<Membership> {
+        self.shared.membership.get()
+    }
+
+    /// Stops taking writes. What was acknowledged is on disk already.
+    pub fn close(&self) {
+        self.shared.engine.close();
+    }
+
+    /// Asks for the outcomes of prepared transactions that nobody finishes, until the task is
+    /// aborted. For a worker in the coordinator's own process; [`crate::server`] does it by itself.
+    pub fn recover(&self, outcomes: Arc<dyn Outcomes>) -> tokio::task::JoinHandle<()> {
+        let known = move || Some(outcomes.clone());
+        tokio::spawn(recovery::resolve(self.shared.engine.clone(), known, Pace::default()))
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.shared.engine
+    }
+}
+
+impl Shared {
+    /// Runs the fragment on groups as the statement sees them.
+    pub async fn run_fragment(
+        &self,
+        context: &StatementContext,
+        fragment: &Fragment,
+        groups: Vec<PlacedGroup>,
+        schema: Option<SchemaRef>,
+    ) -> SqlResult<BatchStream> {
+        let template = Template::decode(fragment, &self.queries, None).await?;
+        self.begin_read(context, &groups).await?;
+        let execution = Execution {
+            engine: self.engine.clone(),
+            runtime: self.queries.clone(),
+            template,
+            groups,
+            view: view(context),
+            rows: self.row_counts(),
+            schema,
+            memory_limit: context.memory_limit,
+            timeout: context.timeout,
+        };
+        execution.start()
+    }
+
+    async fn begin_read(
+        &self,
+        context: &StatementContext,
+        groups: &[PlacedGroup],
+    ) -> SqlResult<()> {
+        let shards: Vec<_> = groups.iter().flat_map(PlacedGroup::shards).collect();
+        self.engine
+            .begin_read(&shards, context.snapshot, Some(context.txn))
+            .await
+            .map_err(error::storage)
+    }
+
+    fn row_counts(&self) -> BTreeMap<ShardId, u64> {
+        self.engine.shards().into_iter().map(|info| (info.shard, info.rows)).collect()
+    }
+
+    /// Runs work on the query threads. It stops when the caller goes away.
+    pub async fn on_cpu<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = SqlResult<T>> + Send + 'static,
+    ) -> SqlResult<T> {
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn_on(work, &self.queries.handle()?);
+        match tasks.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(failure)) => Err(crate::query::panicked(failure)),
+            None => Err(SqlError::internal("a task vanished")),
+        }
+    }
+}
+
+/// 57014 when the statement's time is up.
+async fn within<T>(
+    timeout: Option<Duration>,
+    work: impl Future<Output = SqlResult<T>>,
+) -> SqlResult<T> {
+    let Some(timeout) = timeout else { return work.await };
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout"))
+    })
+}
+
+/// Whether a change is quick enough for the thread that received it.
+fn is_small(change: &Change) -> bool {
+    let few = |rows: &RowSource| match rows {
+        RowSource::Batches(batches) => {
+            batches.iter().map(RecordBatch::num_rows).sum::<usize>() <= FEW_ROWS
+        }
+        RowSource::Fragment(_) => false,
+    };
+    match change {
+        Change::Insert { rows, .. } | Change::Update { rows } | Change::Delete { rows } => {
+            few(rows)
+        }
+        Change::Truncate => true,
+    }
+}
+
+#[async_trait]
+impl Worker for LocalWorker {
+    async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
+        let shared = &self.shared;
+        let groups = placed(shared, &request)?;
+        let QueryRequest { context, fragment, schema, .. } = request;
+        let run = shared.run_fragment(&context, &fragment, groups, Some(schema));
+        within(context.timeout, run).await
+    }
+
+    async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {
+        let shared = self.shared.clone();
+        let timeout = request.context.timeout;
+        let work = self.shared.on_cpu(async move { explain(&shared, request, analyze).await });
+        within(timeout, work).await
+    }
+
+    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
+        let timeout = request.context.timeout;
+        let small = is_small(&request.change);
+        let work = modify::modify(self.shared.clone(), request);
+        if small {
+            within(timeout, work).await
+        } else {
+            within(timeout, self.shared.on_cpu(work)).await
+        }
+    }
+
+    async fn load(
+        &self,
+        request: LoadRequest,
+        rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
+    ) -> SqlResult<u64> {
+        let timeout = request.context.timeout;
+        let work = load::load(self.shared.clone(), request, rows);
+        within(timeout, self.shared.on_cpu(work)).await
+    }
+
+    async fn lock(&self, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
+        let timeout = request.context.timeout;
+        within(timeout, lock(&self.shared, request)).await
+    }
+
+    async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply> {
+        let engine = &self.shared.engine;
+        let timestamp = match action {
+            TxnAction::Prepare => engine.prepare(txn).await.map(Some),
+            TxnAction::Commit(at) => engine.commit_prepared(txn, at).await.map(|()| Some(at)),
+            TxnAction::CommitOnePhase(at) => engine.commit(txn, at).await.map(Some),
+            TxnAction::Abort => engine.abort(txn).await.map(|()| None),
+            TxnAction::UndoStatement(statement) => {
+                engine.undo_statement(txn, statement).map(|()| None)
+            }
+            TxnAction::RollbackTo(statement) => engine.rollback_to(txn, statement).map(|()| None),
+        };
+        timestamp.map(|timestamp| TxnReply { timestamp }).map_err(error::storage)
+    }
+
+    async fn shards(&self, action: ShardAction) -> SqlResult<ShardReply> {
+        let engine = &self.shared.engine;
+        match action {
+            ShardAction::Create { shape, shards } => engine.create_shards(&shape, &shards).await,
+            ShardAction::Alter { shape } => engine.alter_table(&shape).await,
+            ShardAction::Drop { shards } => engine.drop_shards(&shards).await,
+            ShardAction::SetGeneration { group, generation, epoch } => {
+                engine.set_generation(group, generation, epoch).await
+            }
+            ShardAction::List => {
+                let shards = engine.shards().into_iter().map(|info| ShardStatus {
+                    shard: info.shard,
+                    table: info.table,
+                    group: info.group,
+                    rows: info.rows,
+                    bytes: info.bytes,
+                });
+                return Ok(ShardReply { shards: shards.collect() });
+            }
+        }
+        .map_err(error::storage)?;
+        self.shared.placements.refresh();
+        Ok(ShardReply::default())
+    }
+
+    async fn status(&self) -> SqlResult<WorkerStatus> {
+        let engine = &self.shared.engine;
+        Ok(WorkerStatus {
+            node: self.membership().map(|membership| membership.node),
+            directory: engine.identity().to_string(),
+            lsn: engine.lsn(),
+            prepared: engine.prepared().into_iter().map(|(txn, _)| txn).collect(),
+        })
+    }
+
+    async fn join(&self, membership: Membership) -> SqlResult<WorkerStatus> {
+        self.shared.membership.set(membership)?;
+        self.status().await
+    }
+}
+
+fn placed(shared: &Shared, request: &QueryRequest) -> SqlResult<Vec<PlacedGroup>> {
+    request.groups.iter().map(|group| shared.placements.group(group)).collect()
+}
+
+async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {
+    let groups = placed(shared, &request)?;
+    let group = groups.first().ok_or_else(|| error::malformed("nothing to explain on no group"))?;
+    let context = &request.context;
+    let template = Template::decode(&request.fragment, &shared.queries, None).await?;
+    let rows = shared.row_counts();
+    let source = Source { engine: &shared.engine, group, view: view(context), rows: &rows };
+    let plan = template.bind(&source, &shared.queries).await?;
+    if analyze {
+        shared.begin_read(context, std::slice::from_ref(group)).await?;
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let tasks = shared.queries.task_context(context.memory_limit, cancel)?;
+        let to_sql = satsuma_sql::engine_error::to_sql;
+        let mut batches =
+            datafusion::physical_plan::execute_stream(plan.clone(), tasks).map_err(to_sql)?;
+        while let Some(batch) = batches.next().await {
+            batch.map_err(to_sql)?;
+        }
+    }
+    Ok(render(&plan, analyze))
+}
+
+async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
+    let group = shared.placements.group(&request.group)?;
+    let target = group.table(request.table)?;
+    let write = crate::modify::write_context(&request.context);
+    let wait = match request.wait {
+        LockWait::Wait => satsuma_storage::LockWait::Wait(request.context.lock_timeout),
+        LockWait::NoWait | LockWait::SkipLocked => satsuma_storage::LockWait::NoWait,
+    };
+    let named = |failure: StorageError| match failure {
+        StorageError::LockNotAvailable => SqlError::new(
+            SqlState::LOCK_NOT_AVAILABLE,
+            format!("could not obtain lock on row in relation \"{}\"", target.meta.shape.name),
+        ),
+        other => error::storage(other),
+    };
+    match request.target {
+        LockTarget::Rows(keys, mode) => {
+            let mode = match mode {
+                RowLockMode::KeyShare => satsuma_storage::RowLockMode::KeyShare,
+                RowLockMode::Share => satsuma_storage::RowLockMode::Share,
+                RowLockMode::NoKeyUpdate => satsuma_storage::RowLockMode::NoKeyUpdate,
+                RowLockMode::Update => satsuma_storage::RowLockMode::Update,
+            };
+            let skip_locked = request.wait == LockWait::SkipLocked;
+            let locks = RowLocks { mode, wait, skip_locked, newest: false };
+            let engine = &shared.engine;
+            let locked =
+                engine.lock_rows(&write, target.shard, &keys, locks).await.map_err(named)?;
+            let exist = locked.into_iter().filter(|locked| locked.exists);
+            Ok(exist.filter_map(|locked| keys.get(locked.row).cloned()).collect())
+        }
+        LockTarget::Shard(mode) => {
+            let mode = match mode {
+                ShardLockMode::Shared => satsuma_storage::RowLockMode::SHARD_SHARED,
+                ShardLockMode::Exclusive => satsuma_storage::RowLockMode::SHARD_EXCLUSIVE,
+            };
+            shared.engine.lock_shard(&write, target.shard, mode, wait).await.map_err(named)?;
+            Ok(Vec::new())
+        }
+    }
+}

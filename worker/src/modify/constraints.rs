@@ -1,0 +1,162 @@
+//! NOT NULL and CHECK, a batch at a time; and what a taken key is called.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use parking_lot::RwLock;
+use satsuma_common::table::TableShape;
+use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
+use satsuma_sql::engine_error::to_sql;
+use satsuma_storage::{StorageError, TableMeta};
+
+use super::condition;
+use crate::{error, text};
+
+/// A CHECK constraint, ready to be evaluated on the table's columns.
+pub(crate) struct CompiledCheck {
+    name: String,
+    condition: Arc<dyn PhysicalExpr>,
+}
+
+type Compiled = Arc<Vec<CompiledCheck>>;
+
+/// Compiled constraints of each table's present shape.
+#[derive(Default)]
+pub(crate) struct CheckCache(RwLock<BTreeMap<TableId, (u64, Compiled)>>);
+
+impl CheckCache {
+    pub fn get(&self, shape: &TableShape) -> SqlResult<Compiled> {
+        if shape.checks.is_empty() {
+            return Ok(Compiled::default());
+        }
+        if let Some((version, compiled)) = self.0.read().get(&shape.table)
+            && *version == shape.version
+        {
+            return Ok(compiled.clone());
+        }
+        let compiled = Arc::new(compile(shape)?);
+        self.0.write().insert(shape.table, (shape.version, compiled.clone()));
+        Ok(compiled)
+    }
+}
+
+fn compile(shape: &TableShape) -> SqlResult<Vec<CompiledCheck>> {
+    let schema = DFSchema::try_from(shape.arrow_schema()).map_err(to_sql)?;
+    let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+    shape
+        .checks
+        .iter()
+        .map(|check| {
+            let condition = condition::bind(&check.condition, shape)?;
+            let condition =
+                create_physical_expr(&condition, &schema, &props, &planning).map_err(to_sql)?;
+            Ok(CompiledCheck { name: check.name.clone(), condition })
+        })
+        .collect()
+}
+
+/// Every row satisfies NOT NULL and CHECK, else the error of the first row that does not.
+pub(crate) fn check(
+    meta: &TableMeta,
+    checks: &[CompiledCheck],
+    batch: &RecordBatch,
+) -> SqlResult<()> {
+    let null = first_null(&meta.shape, batch);
+    let before_null = match null {
+        Some((row, _)) => batch.slice(0, row),
+        None => batch.clone(),
+    };
+    let mut failed: Option<(usize, &CompiledCheck)> = None;
+    for check in checks {
+        if let Some(row) = first_false(meta, check, &before_null)?
+            && failed.is_none_or(|(earlier, _)| row < earlier)
+        {
+            failed = Some((row, check));
+        }
+    }
+    match (failed, null) {
+        (Some((row, check)), _) => Err(check_violation(meta, batch, row, &check.name)),
+        (None, Some((row, column))) => Err(null_violation(meta, batch, row, column)),
+        (None, None) => Ok(()),
+    }
+}
+
+/// The first row with a NULL where none may be, and the column's position.
+fn first_null(shape: &TableShape, batch: &RecordBatch) -> Option<(usize, usize)> {
+    let of_column = |(position, column): (usize, &satsuma_common::table::Column)| {
+        let array = batch.columns().get(position).filter(|array| array.null_count() > 0)?;
+        let must = column.not_null || shape.primary_key.contains(&column.id);
+        let row = must.then(|| (0..array.len()).find(|row| array.is_null(*row)))??;
+        Some((row, position))
+    };
+    shape.columns.iter().enumerate().filter_map(of_column).min()
+}
+
+/// The first row for which the condition is false; NULL is not.
+fn first_false(
+    meta: &TableMeta,
+    check: &CompiledCheck,
+    batch: &RecordBatch,
+) -> SqlResult<Option<usize>> {
+    if batch.num_rows() == 0 {
+        return Ok(None);
+    }
+    let columns: Vec<_> = (0..meta.shape.columns.len()).collect();
+    let table = batch.project(&columns).map_err(satsuma_sql::engine_error::arrow_to_sql)?;
+    let result = check.condition.evaluate(&table).map_err(to_sql)?;
+    let result = result.into_array(table.num_rows()).map_err(to_sql)?;
+    let held = result
+        .as_boolean_opt()
+        .ok_or_else(|| SqlError::internal(format!("check \"{}\" is not boolean", check.name)))?;
+    Ok((0..held.len()).find(|row| held.is_valid(*row) && !held.value(*row)))
+}
+
+fn failing_row(meta: &TableMeta, batch: &RecordBatch, row: usize) -> String {
+    let values = text::datums(meta, batch, row);
+    format!("Failing row contains {}.", text::row(&meta.shape, &values))
+}
+
+fn null_violation(meta: &TableMeta, batch: &RecordBatch, row: usize, column: usize) -> SqlError {
+    let shape = &meta.shape;
+    let column = &shape.columns[column].name;
+    let message = format!(
+        "null value in column \"{column}\" of relation \"{}\" violates not-null constraint",
+        shape.name
+    );
+    SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
+        .detail(failing_row(meta, batch, row))
+        .table(&shape.schema_name, &shape.name)
+        .column(column)
+}
+
+fn check_violation(meta: &TableMeta, batch: &RecordBatch, row: usize, check: &str) -> SqlError {
+    let shape = &meta.shape;
+    let message =
+        format!("new row for relation \"{}\" violates check constraint \"{check}\"", shape.name);
+    SqlError::new(SqlState::CHECK_VIOLATION, message)
+        .detail(failing_row(meta, batch, row))
+        .table(&shape.schema_name, &shape.name)
+        .constraint(check)
+}
+
+/// An error of writing these rows, with the table's names.
+pub(crate) fn named(meta: &TableMeta, batch: &RecordBatch, failure: StorageError) -> SqlError {
+    let StorageError::UniqueViolation { row, .. } = failure else {
+        return error::storage(failure);
+    };
+    let shape = &meta.shape;
+    let constraint =
+        shape.primary_key_name.clone().unwrap_or_else(|| format!("{}_pkey", shape.name));
+    let values = text::datums(meta, batch, row);
+    let key = text::key(shape, &shape.primary_key, &values);
+    let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
+    SqlError::new(SqlState::UNIQUE_VIOLATION, message)
+        .detail(format!("Key {key} already exists."))
+        .table(&shape.schema_name, &shape.name)
+        .constraint(constraint)
+}

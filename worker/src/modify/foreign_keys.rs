@@ -1,0 +1,492 @@
+//! Foreign keys, looked at when all rows of a statement are in.
+//!
+//! ```text
+//! rows that refer      parent row must exist; it is held KEY SHARE until the transaction ends
+//! parent rows gone     CASCADE, SET NULL: change the children, which may go on from there
+//!                      RESTRICT, NO ACTION: there must be no children left
+//! ```
+//!
+//! Both tables are in one group, or one of them is a reference table, of which this worker has a
+//! copy. Rows are looked at as they are now, not as the snapshot sees them: a row that was
+//! committed a moment ago counts. The parent's row lock makes that safe: whoever adds a child
+//! holds KEY SHARE, whoever takes the parent away holds FOR UPDATE.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt64Array, new_null_array};
+use arrow::compute::{cast, concat_batches, take};
+use futures::future::BoxFuture;
+use satsuma_common::key::KeyEncoder;
+use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::{ColumnId, SqlError, SqlResult, SqlState, TableId, Timestamp, arrow_types};
+use satsuma_sql::engine_error::arrow_to_sql;
+use satsuma_storage::{
+    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, TableMeta,
+};
+
+use super::rows;
+use super::writer::Writer;
+use crate::local::Shared;
+use crate::placement::PlacedTable;
+use crate::{error, text};
+
+/// With this many removed keys or fewer, children are sought key by key where an index helps.
+const FEW_KEYS: usize = 32;
+
+/// What a statement has to make good or check at its end.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// Keys that parents must have, by child table and position of the foreign key in its shape.
+    references: BTreeMap<(TableId, usize), References>,
+    /// Parent rows that are gone or have another key.
+    parents: Vec<ParentChange>,
+    /// NO ACTION keys whose removed parents must have no children in the end.
+    checks: Vec<(ForeignKey, ParentChange)>,
+}
+
+struct References {
+    child: PlacedTable,
+    parent: PlacedTable,
+    key: ForeignKey,
+    /// Each parent key with a row that refers to it, for the error.
+    wanted: BTreeMap<Vec<u8>, (Arc<RecordBatch>, usize)>,
+}
+
+#[derive(Clone)]
+struct ParentChange {
+    parent: PlacedTable,
+    /// The rows as they were.
+    old: RecordBatch,
+    /// And as they are, for an update.
+    new: Option<RecordBatch>,
+}
+
+impl Pending {
+    /// New rows of a child table. With `old`, only those whose key is another than it was.
+    pub fn refers(
+        &mut self,
+        shared: &Shared,
+        child: &PlacedTable,
+        new: &RecordBatch,
+        old: Option<&RecordBatch>,
+    ) -> SqlResult<()> {
+        let rows = Arc::new(new.clone());
+        for (position, key) in child.meta.shape.foreign_keys.iter().enumerate() {
+            let parent = parent_of(shared, child, key)?;
+            let wanted = references(key, &child.meta.shape, &parent.meta, new)?;
+            let before = match old {
+                Some(old) => Some(references(key, &child.meta.shape, &parent.meta, old)?),
+                None => None,
+            };
+            let pending =
+                self.references.entry((child.meta.shape.table, position)).or_insert_with(|| {
+                    References {
+                        child: child.clone(),
+                        parent,
+                        key: key.clone(),
+                        wanted: BTreeMap::new(),
+                    }
+                });
+            for (row, wanted) in wanted.into_iter().enumerate() {
+                let Some(wanted) = wanted else { continue };
+                let same = before.as_ref().is_some_and(|old| old[row].as_ref() == Some(&wanted));
+                if !same {
+                    pending.wanted.entry(wanted).or_insert_with(|| (rows.clone(), row));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn removed(&mut self, parent: &PlacedTable, old: RecordBatch) {
+        self.parents.push(ParentChange { parent: parent.clone(), old, new: None });
+    }
+
+    /// Updated rows of a table: those with another primary key than before matter.
+    pub fn replaced(
+        &mut self,
+        parent: &PlacedTable,
+        old: RecordBatch,
+        new: RecordBatch,
+    ) -> SqlResult<()> {
+        let meta = &parent.meta;
+        let Some(encoder) = meta.key_encoder().filter(|_| !meta.shape.referenced_by.is_empty())
+        else {
+            return Ok(());
+        };
+        let positions = meta.shape.key_positions();
+        let before = encoder.encode_batch(&old, &positions).map_err(no_key)?;
+        let after = encoder.encode_batch(&new, &positions).map_err(no_key)?;
+        let moved: Vec<_> = (0..before.len()).filter(|row| before[*row] != after[*row]).collect();
+        if !moved.is_empty() {
+            let (old, new) = (rows::take(&old, &moved)?, Some(rows::take(&new, &moved)?));
+            self.parents.push(ParentChange { parent: parent.clone(), old, new });
+        }
+        Ok(())
+    }
+}
+
+impl Writer<'_> {
+    pub(super) async fn settle_foreign_keys(&mut self) -> SqlResult<()> {
+        while let Some(change) = self.pending.parents.pop() {
+            for key in change.parent.meta.shape.referenced_by.clone() {
+                self.act(&key, &change).await?;
+            }
+        }
+        for references in std::mem::take(&mut self.pending.references).into_values() {
+            self.check_references(references).await?;
+        }
+        for (key, change) in std::mem::take(&mut self.pending.checks) {
+            self.check_unreferenced(&key, &change, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_references(&self, references: References) -> SqlResult<()> {
+        let References { child, parent, key, wanted } = references;
+        let keys: Vec<_> = wanted.keys().collect();
+        let request = RowLocks {
+            mode: RowLockMode::KeyShare,
+            wait: LockWait::Wait(self.write.lock_timeout),
+            skip_locked: false,
+            newest: true,
+        };
+        let locked = self
+            .shared
+            .engine
+            .lock_rows(&self.write, parent.shard, &keys, request)
+            .await
+            .map_err(error::storage)?;
+        let Some(missing) = locked.iter().find(|locked| !locked.exists) else { return Ok(()) };
+        let shape = &child.meta.shape;
+        let detail = match keys.get(missing.row).and_then(|key| wanted.get(*key)) {
+            Some((batch, row)) => {
+                let values = text::datums(&child.meta, batch, *row);
+                text::key(shape, &key.columns, &values)
+            }
+            None => String::new(),
+        };
+        Err(SqlError::new(
+            SqlState::FOREIGN_KEY_VIOLATION,
+            format!(
+                "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
+                shape.name, key.name
+            ),
+        )
+        .detail(format!("Key {detail} is not present in table \"{}\".", key.target_name))
+        .table(&shape.schema_name, &shape.name)
+        .constraint(&key.name))
+    }
+
+    /// What a foreign key of another table does about changed rows of its target.
+    fn act<'s>(
+        &'s mut self,
+        key: &'s ForeignKey,
+        change: &'s ParentChange,
+    ) -> BoxFuture<'s, SqlResult<()>> {
+        Box::pin(async move {
+            let action = if change.new.is_none() { key.on_delete } else { key.on_update };
+            match action {
+                ForeignKeyAction::NoAction => {
+                    self.pending.checks.push((key.clone(), change.clone()));
+                    Ok(())
+                }
+                ForeignKeyAction::Restrict => self.check_unreferenced(key, change, false).await,
+                ForeignKeyAction::Cascade | ForeignKeyAction::SetNull => {
+                    for child in self.shared.placements.related(key.table, change.parent.group)? {
+                        let children = self.children(key, change, child).await?;
+                        self.change_children(key, change, action, children).await?;
+                    }
+                    Ok(())
+                }
+                ForeignKeyAction::SetDefault => Err(SqlError::unsupported(format!(
+                    "SET DEFAULT of foreign key constraint \"{}\" is not supported",
+                    key.name
+                ))
+                .hint("Use SET NULL or CASCADE.")),
+            }
+        })
+    }
+
+    async fn change_children(
+        &mut self,
+        key: &ForeignKey,
+        change: &ParentChange,
+        action: ForeignKeyAction,
+        children: Children,
+    ) -> SqlResult<()> {
+        let Children { table, keys, rows, parents } = children;
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let set_null = action == ForeignKeyAction::SetNull;
+        match &change.new {
+            None if !set_null => {
+                self.delete(&table, &keys).await?;
+            }
+            new => {
+                let shape = &table.meta.shape;
+                let mut columns = rows.columns().to_vec();
+                for (column, target) in key.columns.iter().zip(&key.target_columns) {
+                    let at = position(shape, *column)?;
+                    columns[at] = match new {
+                        Some(new) if !set_null => {
+                            let from = position(&change.parent.meta.shape, *target)?;
+                            let values =
+                                take(new.column(from), &parents, None).map_err(arrow_to_sql)?;
+                            cast(&values, columns[at].data_type()).map_err(arrow_to_sql)?
+                        }
+                        _ => new_null_array(columns[at].data_type(), keys.len()),
+                    };
+                }
+                let fields: Vec<_> = rows
+                    .schema_ref()
+                    .fields()
+                    .iter()
+                    .map(|field| field.as_ref().clone().with_nullable(true))
+                    .collect();
+                let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+                let rows = RecordBatch::try_new(schema, columns).map_err(arrow_to_sql)?;
+                self.update(&table, &keys, &rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// With `unless_back`, keys that exist again count as never removed (NO ACTION).
+    async fn check_unreferenced(
+        &self,
+        key: &ForeignKey,
+        change: &ParentChange,
+        unless_back: bool,
+    ) -> SqlResult<()> {
+        let parent = &change.parent;
+        for child in self.shared.placements.related(key.table, parent.group)? {
+            let children = self.children(key, change, child).await?;
+            let referenced: BTreeSet<_> = children.parents.values().iter().copied().collect();
+            for row in referenced {
+                let row = usize::try_from(row).unwrap_or_default();
+                if unless_back && self.exists(parent, &change.old, row)? {
+                    continue;
+                }
+                let shape = &parent.meta.shape;
+                let values = text::datums(&parent.meta, &change.old, row);
+                let values = text::key(shape, &key.target_columns, &values);
+                let child = &children.table.meta.shape;
+                return Err(SqlError::new(
+                    SqlState::FOREIGN_KEY_VIOLATION,
+                    format!(
+                        "update or delete on table \"{}\" violates foreign key constraint \"{}\" \
+                         on table \"{}\"",
+                        shape.name, key.name, child.name
+                    ),
+                )
+                .detail(format!("Key {values} is still referenced from table \"{}\".", child.name))
+                .table(&child.schema_name, &child.name)
+                .constraint(&key.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is a row now with the primary key of this one.
+    fn exists(&self, table: &PlacedTable, batch: &RecordBatch, row: usize) -> SqlResult<bool> {
+        let Some(encoder) = table.meta.key_encoder() else { return Ok(false) };
+        let positions = table.meta.shape.key_positions();
+        let keys = encoder.encode_batch(&batch.slice(row, 1), &positions).map_err(no_key)?;
+        let Some(key) = keys.first() else { return Ok(false) };
+        let view = ReadView::own(Timestamp(u64::MAX), self.write.txn);
+        Ok(self.shared.engine.get(table.shard, key, &view).map_err(error::storage)?.is_some())
+    }
+
+    /// Rows of a child's shard that refer to one of the changed rows.
+    async fn children(
+        &self,
+        key: &ForeignKey,
+        change: &ParentChange,
+        child: PlacedTable,
+    ) -> SqlResult<Children> {
+        let search = Search {
+            engine: self.shared.engine.clone(),
+            view: ReadView::own(Timestamp(u64::MAX), self.write.txn),
+            key: key.clone(),
+            parent: change.parent.clone(),
+            old: change.old.clone(),
+            child,
+        };
+        self.shared.on_cpu(async move { search.run() }).await
+    }
+}
+
+/// Child rows, and which of the changed parent rows each refers to.
+struct Children {
+    table: PlacedTable,
+    keys: BinaryArray,
+    /// The table's columns.
+    rows: RecordBatch,
+    parents: UInt64Array,
+}
+
+struct Search {
+    engine: Arc<Engine>,
+    view: ReadView,
+    key: ForeignKey,
+    parent: PlacedTable,
+    old: RecordBatch,
+    child: PlacedTable,
+}
+
+impl Search {
+    fn run(self) -> SqlResult<Children> {
+        let parent_keys = self.parent_keys()?;
+        let width = self.child.meta.shape.columns.len();
+        let mut found = Vec::new();
+        let (mut keys, mut parents) = (Vec::new(), Vec::new());
+        for range in self.ranges(parent_keys.len())? {
+            let options = ScanOptions { key_range: range, ..ScanOptions::default() };
+            let scan =
+                self.engine.scan(self.child.shard, &self.view, &options).map_err(error::storage)?;
+            for batch in scan {
+                let batch = batch.map_err(error::storage)?;
+                let refers =
+                    references(&self.key, &self.child.meta.shape, &self.parent.meta, &batch)?;
+                let mut hits = Vec::new();
+                for (row, refers) in refers.into_iter().enumerate() {
+                    if let Some(parent) = refers.and_then(|key| parent_keys.get(&key)) {
+                        hits.push(row);
+                        parents.push(*parent as u64);
+                    }
+                }
+                if hits.is_empty() {
+                    continue;
+                }
+                let batch = rows::take(&batch, &hits)?;
+                keys.push(batch.column(width).clone());
+                let columns: Vec<_> = (0..width).collect();
+                found.push(batch.project(&columns).map_err(arrow_to_sql)?);
+            }
+        }
+        let schema = self.child.meta.shape.arrow_schema();
+        let rows = match found.first() {
+            Some(first) => concat_batches(first.schema_ref(), &found).map_err(arrow_to_sql)?,
+            None => RecordBatch::new_empty(schema),
+        };
+        let keys: Vec<&dyn Array> = keys.iter().map(AsRef::as_ref).collect();
+        let keys = match keys.is_empty() {
+            true => BinaryArray::from_iter_values(std::iter::empty::<&[u8]>()),
+            false => {
+                let keys = arrow::compute::concat(&keys).map_err(arrow_to_sql)?;
+                arrow::array::AsArray::as_binary::<i32>(&keys).clone()
+            }
+        };
+        Ok(Children { table: self.child, keys, rows, parents: parents.into() })
+    }
+
+    /// The removed keys, and the row each was in.
+    fn parent_keys(&self) -> SqlResult<BTreeMap<Vec<u8>, usize>> {
+        let Some(encoder) = self.parent.meta.key_encoder() else {
+            return Err(not_a_key(&self.key));
+        };
+        let positions = self.parent.meta.shape.key_positions();
+        let keys = encoder.encode_batch(&self.old, &positions).map_err(no_key)?;
+        Ok(keys.into_iter().enumerate().map(|(row, key)| (key, row)).collect())
+    }
+
+    /// Where in the child's shard to look: all of it, or the places that its primary key tells
+    /// when it starts with columns of the foreign key.
+    fn ranges(&self, removed: usize) -> SqlResult<Vec<Option<KeyRange>>> {
+        let shape = &self.child.meta.shape;
+        let shared: Vec<_> = shape
+            .primary_key
+            .iter()
+            .map_while(|id| self.key.columns.iter().position(|column| column == id))
+            .collect();
+        if shared.is_empty() || removed > FEW_KEYS {
+            return Ok(vec![None]);
+        }
+        let mut types = Vec::new();
+        let mut columns = Vec::new();
+        for at in &shared {
+            let ty = &shape.columns[position(shape, self.key.columns[*at])?].ty;
+            let from = position(&self.parent.meta.shape, self.key.target_columns[*at])?;
+            let values = cast_to(self.old.column(from), &arrow_types::data_type(ty))?;
+            types.push(ty.clone());
+            columns.push(values);
+        }
+        let encoder = KeyEncoder::new(types).map_err(no_key)?;
+        let prefixes = encode(&encoder, columns)?;
+        let distinct: BTreeSet<_> = prefixes.into_iter().flatten().collect();
+        Ok(distinct.into_iter().map(|prefix| Some(KeyRange::prefix(prefix))).collect())
+    }
+}
+
+/// For each row the parent's key that it refers to; `None` where one of the columns is NULL.
+fn references(
+    key: &ForeignKey,
+    child: &TableShape,
+    parent: &TableMeta,
+    batch: &RecordBatch,
+) -> SqlResult<Vec<Option<Vec<u8>>>> {
+    let encoder = parent.key_encoder().ok_or_else(|| not_a_key(key))?;
+    let primary = &parent.shape.primary_key;
+    if primary.len() != key.target_columns.len() {
+        return Err(not_a_key(key));
+    }
+    let mut columns = Vec::with_capacity(primary.len());
+    for id in primary {
+        let at = key.target_columns.iter().position(|target| target == id);
+        let at = at.ok_or_else(|| not_a_key(key))?;
+        let ty = &parent.shape.columns[position(&parent.shape, *id)?].ty;
+        let values = batch.column(position(child, key.columns[at])?);
+        columns.push(cast_to(values, &arrow_types::data_type(ty))?);
+    }
+    encode(encoder, columns)
+}
+
+/// Keys of rows; `None` where a column is NULL.
+fn encode(encoder: &KeyEncoder, columns: Vec<ArrayRef>) -> SqlResult<Vec<Option<Vec<u8>>>> {
+    let positions: Vec<_> = (0..columns.len()).collect();
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|column| ("k", column, true)),
+    )
+    .map_err(arrow_to_sql)?;
+    let keys = encoder.encode_batch(&batch, &positions).map_err(no_key)?;
+    let complete = |row: usize| batch.columns().iter().all(|column| column.is_valid(row));
+    Ok(keys.into_iter().enumerate().map(|(row, key)| complete(row).then_some(key)).collect())
+}
+
+fn cast_to(values: &ArrayRef, data_type: &arrow::datatypes::DataType) -> SqlResult<ArrayRef> {
+    if values.data_type() == data_type {
+        return Ok(values.clone());
+    }
+    cast(values, data_type).map_err(arrow_to_sql)
+}
+
+fn parent_of(shared: &Shared, child: &PlacedTable, key: &ForeignKey) -> SqlResult<PlacedTable> {
+    let mut parents = shared.placements.related(key.target, child.group)?;
+    match (parents.pop(), parents.is_empty()) {
+        (Some(parent), true) => Ok(parent),
+        _ => Err(SqlError::internal(format!(
+            "the rows that foreign key \"{}\" refers to are not on this worker",
+            key.name
+        ))),
+    }
+}
+
+fn position(shape: &TableShape, column: ColumnId) -> SqlResult<usize> {
+    shape.position(column).ok_or_else(|| {
+        SqlError::internal(format!("table \"{}\" has no column {column}", shape.name))
+    })
+}
+
+fn not_a_key(key: &ForeignKey) -> SqlError {
+    SqlError::unsupported(format!(
+        "foreign key \"{}\" does not refer to the primary key of \"{}\"",
+        key.name, key.target_name
+    ))
+}
+
+fn no_key(failure: satsuma_common::key::KeyError) -> SqlError {
+    SqlError::internal(failure.to_string())
+}

@@ -1,0 +1,234 @@
+//! Changing rows: from a request to storage, through every constraint.
+//!
+//! ```text
+//! rows (sent, or a fragment's) ──▶ NOT NULL, CHECK ──▶ storage, PRIMARY KEY ──▶ rows returned
+//!                                                        └▶ FOREIGN KEY, when all rows are in
+//! ```
+//!
+//! A failed statement's writes stay in the transaction until its coordinator undoes them: it may
+//! have reached other groups and workers.
+
+mod condition;
+mod constraints;
+mod foreign_keys;
+mod on_conflict;
+mod rows;
+mod writer;
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BinaryArray, RecordBatch};
+use futures::StreamExt;
+use satsuma_common::{SqlResult, Timestamp};
+use satsuma_proto::worker::{
+    BatchStream, CHANGED_SINCE_SNAPSHOT, Change, ModifyReply, ModifyRequest, OnConflict, RowSource,
+    StatementContext,
+};
+use satsuma_storage::{ConflictPolicy, StorageError};
+
+use crate::error;
+use crate::local::Shared;
+use crate::placement::{PlacedGroup, PlacedTable};
+
+pub(crate) use constraints::CheckCache;
+pub(crate) use rows::check_columns;
+pub(crate) use writer::{Writer, write_context};
+
+/// Carries out the request, and commits when it says so.
+pub(crate) async fn modify(shared: Arc<Shared>, request: ModifyRequest) -> SqlResult<ModifyReply> {
+    if !request.commit {
+        return change(&shared, request).await;
+    }
+    let txn = request.context.txn;
+    let (snapshot, statement) = (request.context.snapshot, request.context.statement);
+    // A caller that goes away before the commit leaves nothing behind.
+    let mut undo = AbortOnDrop { shared: &shared, txn: Some(txn) };
+    match change(&shared, request).await {
+        Ok(mut reply) => {
+            undo.txn = None;
+            let at_least = Timestamp(snapshot.0.saturating_add(1));
+            reply.commit_ts = match shared.engine.commit(txn, at_least).await {
+                Ok(at) => Some(at),
+                // No row was touched.
+                Err(StorageError::NoSuchTransaction(_)) => Some(snapshot),
+                Err(error) => return Err(error::storage(error)),
+            };
+            Ok(reply)
+        }
+        Err(error) if error.state() == CHANGED_SINCE_SNAPSHOT => {
+            // The next attempt goes on under the locks of this one.
+            undo.txn = None;
+            shared.engine.undo_statement(txn, statement).map_err(error::storage)?;
+            Err(error)
+        }
+        Err(error) => {
+            undo.txn = None;
+            shared.engine.abort(txn).await.map_err(error::storage)?;
+            Err(error)
+        }
+    }
+}
+
+struct AbortOnDrop<'a> {
+    shared: &'a Arc<Shared>,
+    txn: Option<satsuma_common::TxnId>,
+}
+
+impl Drop for AbortOnDrop<'_> {
+    fn drop(&mut self) {
+        let Some(txn) = self.txn else { return };
+        let engine = self.shared.engine.clone();
+        if let Ok(runtime) = self.shared.queries.handle() {
+            runtime.spawn(async move {
+                if let Err(error) = engine.abort(txn).await {
+                    tracing::error!(%txn, %error, "abort of a cancelled statement failed");
+                }
+            });
+        }
+    }
+}
+
+async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<ModifyReply> {
+    let group = shared.placements.group(&request.group)?;
+    let target = group.table(request.table)?.clone();
+    let mut statement = Statement {
+        shared,
+        context: &request.context,
+        group: &group,
+        target: &target,
+        returning: request.returning,
+        writer: Writer::new(shared, &request.context),
+        reply: ModifyReply::default(),
+    };
+    match request.change {
+        Change::Insert { rows, on_conflict } => statement.insert(rows, on_conflict).await?,
+        Change::Update { rows } => statement.update(rows).await?,
+        Change::Delete { rows } => statement.delete(rows).await?,
+        Change::Truncate => statement.writer.truncate(&target).await?,
+    }
+    statement.writer.finish().await?;
+    Ok(statement.reply)
+}
+
+struct Statement<'a> {
+    shared: &'a Arc<Shared>,
+    context: &'a StatementContext,
+    group: &'a PlacedGroup,
+    target: &'a PlacedTable,
+    returning: bool,
+    writer: Writer<'a>,
+    reply: ModifyReply,
+}
+
+impl Statement<'_> {
+    async fn source(&self, rows: RowSource) -> SqlResult<BatchStream> {
+        match rows {
+            RowSource::Batches(batches) => {
+                Ok(futures::stream::iter(batches.into_iter().map(Ok)).boxed())
+            }
+            RowSource::Fragment(fragment) => {
+                let groups = vec![self.group.clone()];
+                self.shared.run_fragment(self.context, &fragment, groups, None).await
+            }
+        }
+    }
+
+    async fn insert(&mut self, rows: RowSource, on_conflict: OnConflict) -> SqlResult<()> {
+        let policy = match &on_conflict {
+            OnConflict::Fail => ConflictPolicy::Fail,
+            OnConflict::DoNothing => ConflictPolicy::Skip,
+            OnConflict::DoUpdate(_) => ConflictPolicy::Report,
+        };
+        let updater = match &on_conflict {
+            OnConflict::DoUpdate(fragment) => Some(
+                on_conflict::Updater::new(self.shared, self.context, self.group, fragment).await?,
+            ),
+            OnConflict::Fail | OnConflict::DoNothing => None,
+        };
+        let mut source = self.source(rows).await?;
+        while let Some(batch) = source.next().await {
+            let batch = batch?;
+            check_columns(&self.target.meta.shape, &batch, 0)?;
+            let inserted = self.writer.insert(self.target, &batch, policy).await?;
+            self.reply.count += inserted.rows.len() as u64;
+            self.returned(&batch, &inserted.rows)?;
+            if let Some(updater) = &updater {
+                self.update_conflicts(updater, &batch, &inserted.conflicts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn update_conflicts(
+        &mut self,
+        updater: &on_conflict::Updater,
+        batch: &RecordBatch,
+        conflicts: &[satsuma_storage::Conflict],
+    ) -> SqlResult<()> {
+        for conflict in conflicts {
+            let Some(row) = updater.new_row(self.target, batch, conflict).await? else { continue };
+            let keys = BinaryArray::from_iter_values([&conflict.key[..]]);
+            let changed = self.writer.update(self.target, &keys, &row).await?;
+            self.reply.count += changed.rows.len() as u64;
+            if !changed.rows.is_empty() && self.returning {
+                let extra = rows::extra_columns(&self.target.meta.shape, batch, 0);
+                let extra = rows::take(&extra, &[conflict.row])?;
+                let whole = rows::beside(&self.target.meta.shape, &row, &extra)?;
+                self.reply.returned.push(whole);
+            }
+        }
+        Ok(())
+    }
+
+    async fn update(&mut self, rows: RowSource) -> SqlResult<()> {
+        let mut source = self.source(rows).await?;
+        while let Some(batch) = source.next().await {
+            let batch = batch?;
+            let shape = &self.target.meta.shape;
+            let keys = key_column(&batch)?;
+            check_columns(shape, &batch, 1)?;
+            let new = rows::without_first(&batch)?;
+            let changed = self.writer.update(self.target, &keys, &new).await?;
+            self.reply.count += changed.rows.len() as u64;
+            self.returned(&new, &changed.rows)?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, rows: RowSource) -> SqlResult<()> {
+        let mut source = self.source(rows).await?;
+        while let Some(batch) = source.next().await {
+            let batch = batch?;
+            let keys = key_column(&batch)?;
+            let changed = self.writer.delete(self.target, &keys).await?;
+            self.reply.count += changed.rows.len() as u64;
+            if self.returning && !changed.rows.is_empty() {
+                let old = rows::decode(&self.target.meta, &changed.old)?;
+                let extra = rows::take(&rows::without_first(&batch)?, &changed.rows)?;
+                let whole = rows::beside(&self.target.meta.shape, &old, &extra)?;
+                self.reply.returned.push(whole);
+            }
+        }
+        Ok(())
+    }
+
+    /// `batch` holds the table's columns as they are now, and extra ones.
+    fn returned(&mut self, batch: &RecordBatch, changed: &[usize]) -> SqlResult<()> {
+        if self.returning && !changed.is_empty() {
+            let taken = rows::take(batch, changed)?;
+            let shape = &self.target.meta.shape;
+            let extra = rows::extra_columns(shape, &taken, 0);
+            self.reply.returned.push(rows::beside(shape, &taken, &extra)?);
+        }
+        Ok(())
+    }
+}
+
+/// The first column: keys of rows.
+fn key_column(batch: &RecordBatch) -> SqlResult<BinaryArray> {
+    let column = batch.columns().first().and_then(|column| column.as_binary_opt::<i32>());
+    match column {
+        Some(keys) if arrow::array::Array::null_count(keys) == 0 => Ok(keys.clone()),
+        _ => Err(error::malformed("rows to change do not start with their keys")),
+    }
+}

@@ -1,0 +1,110 @@
+//! One statement's writes, whatever they are caused by, with their constraints.
+
+use std::sync::Arc;
+
+use arrow::array::{BinaryArray, RecordBatch};
+use satsuma_common::SqlResult;
+use satsuma_proto::worker::StatementContext;
+use satsuma_storage::{Changed, ConflictPolicy, Inserted, WriteContext};
+
+use super::constraints;
+use super::foreign_keys::Pending;
+use super::rows;
+use crate::error;
+use crate::local::Shared;
+use crate::placement::PlacedTable;
+
+pub(crate) struct Writer<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) write: WriteContext,
+    /// Foreign keys to look at when all rows are in.
+    pub(super) pending: Pending,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(shared: &'a Arc<Shared>, context: &StatementContext) -> Self {
+        Self { shared, write: write_context(context), pending: Pending::default() }
+    }
+
+    /// `batch` starts with the table's columns.
+    pub async fn insert(
+        &mut self,
+        target: &PlacedTable,
+        batch: &RecordBatch,
+        policy: ConflictPolicy,
+    ) -> SqlResult<Inserted> {
+        let meta = &target.meta;
+        constraints::check(meta, &self.shared.checks.get(&meta.shape)?, batch)?;
+        let inserted = self
+            .shared
+            .engine
+            .insert(&self.write, target.shard, batch, policy)
+            .await
+            .map_err(|failure| constraints::named(meta, batch, failure))?;
+        if !meta.shape.foreign_keys.is_empty() {
+            let new = rows::take(batch, &inserted.rows)?;
+            self.pending.refers(self.shared, target, &new, None)?;
+        }
+        Ok(inserted)
+    }
+
+    /// `batch` starts with the table's columns as they shall be.
+    pub async fn update(
+        &mut self,
+        target: &PlacedTable,
+        keys: &BinaryArray,
+        batch: &RecordBatch,
+    ) -> SqlResult<Changed> {
+        let meta = &target.meta;
+        constraints::check(meta, &self.shared.checks.get(&meta.shape)?, batch)?;
+        let keys: Vec<_> = keys.iter().flatten().collect();
+        let changed = self
+            .shared
+            .engine
+            .update(&self.write, target.shard, &keys, batch)
+            .await
+            .map_err(|failure| constraints::named(meta, batch, failure))?;
+        let related = !meta.shape.foreign_keys.is_empty() || !meta.shape.referenced_by.is_empty();
+        if !changed.rows.is_empty() && related {
+            let new = rows::take(batch, &changed.rows)?;
+            let old = rows::decode(meta, &changed.old)?;
+            self.pending.refers(self.shared, target, &new, Some(&old))?;
+            self.pending.replaced(target, old, new)?;
+        }
+        Ok(changed)
+    }
+
+    pub async fn delete(&mut self, target: &PlacedTable, keys: &BinaryArray) -> SqlResult<Changed> {
+        let keys: Vec<_> = keys.iter().flatten().collect();
+        let changed = self
+            .shared
+            .engine
+            .delete(&self.write, target.shard, &keys)
+            .await
+            .map_err(error::storage)?;
+        if !changed.rows.is_empty() && !target.meta.shape.referenced_by.is_empty() {
+            self.pending.removed(target, rows::decode(&target.meta, &changed.old)?);
+        }
+        Ok(changed)
+    }
+
+    /// Tables that refer to this one are the coordinator's to truncate or to object to.
+    pub async fn truncate(&mut self, target: &PlacedTable) -> SqlResult<()> {
+        let engine = &self.shared.engine;
+        engine.truncate(&self.write, target.shard).await.map_err(error::storage)
+    }
+
+    /// Foreign keys: carries out actions and checks what must hold. To be called last.
+    pub async fn finish(&mut self) -> SqlResult<()> {
+        self.settle_foreign_keys().await
+    }
+}
+
+pub(crate) fn write_context(context: &StatementContext) -> WriteContext {
+    WriteContext {
+        txn: context.txn,
+        statement: context.statement,
+        snapshot: context.snapshot,
+        lock_timeout: context.lock_timeout,
+    }
+}

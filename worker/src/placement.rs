@@ -1,0 +1,124 @@
+//! Which shards are here, and whether a request still speaks of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use satsuma_common::{GroupId, ShardId, SqlResult, TableId};
+use satsuma_proto::worker::GroupRef;
+use satsuma_storage::{Engine, TableMeta};
+
+use crate::error::stale;
+
+/// A table's shard in a group, with what reads its rows.
+#[derive(Clone, Debug)]
+pub(crate) struct PlacedTable {
+    pub shard: ShardId,
+    pub group: GroupId,
+    pub meta: Arc<TableMeta>,
+}
+
+/// The shards of a group that a request names, all present and of the expected versions.
+#[derive(Clone, Debug)]
+pub(crate) struct PlacedGroup {
+    pub group: GroupId,
+    pub tables: BTreeMap<TableId, PlacedTable>,
+}
+
+impl PlacedGroup {
+    pub fn table(&self, table: TableId) -> SqlResult<&PlacedTable> {
+        self.tables
+            .get(&table)
+            .ok_or_else(|| stale(format!("{table} was not named in {}", self.group)))
+    }
+
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.tables.values().map(|table| table.shard).collect()
+    }
+}
+
+/// Every shard of this worker by table. Follows the engine: see [`Placements::refresh`].
+#[derive(Debug)]
+pub(crate) struct Placements {
+    engine: Arc<Engine>,
+    shards: RwLock<BTreeMap<TableId, Vec<(ShardId, GroupId)>>>,
+}
+
+impl Placements {
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let placements = Self { engine, shards: RwLock::default() };
+        placements.refresh();
+        placements
+    }
+
+    /// After shards were created or dropped.
+    pub fn refresh(&self) {
+        let mut shards: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for info in self.engine.shards() {
+            shards.entry(info.table).or_default().push((info.shard, info.group));
+        }
+        *self.shards.write() = shards;
+    }
+
+    /// Resolves a group of a request, or says that the coordinator's view of it is old.
+    pub fn group(&self, request: &GroupRef) -> SqlResult<PlacedGroup> {
+        let group = request.group;
+        match self.engine.generation(group) {
+            Some(generation) if generation == request.generation => {}
+            Some(generation) => {
+                return Err(stale(format!(
+                    "{group} is at {generation}, not {}",
+                    request.generation
+                )));
+            }
+            None => return Err(stale(format!("{group} is not on this worker"))),
+        }
+        let known = self.shards.read();
+        let mut tables = BTreeMap::new();
+        for named in &request.shards {
+            let here = known
+                .get(&named.table)
+                .is_some_and(|shards| shards.contains(&(named.shard, group)));
+            if !here {
+                return Err(stale(format!(
+                    "{} of {} is not in {group} here",
+                    named.shard, named.table
+                )));
+            }
+            let meta = self.meta(named.table)?;
+            if meta.shape.version != named.version {
+                let version = meta.shape.version;
+                return Err(stale(format!("{} is at version {version}", named.table)));
+            }
+            tables.insert(named.table, PlacedTable { shard: named.shard, group, meta });
+        }
+        Ok(PlacedGroup { group, tables })
+    }
+
+    /// The shards that rows of `group` can refer to or be referred to from: the shard of the same
+    /// group, else, where one side is a reference table, every shard here.
+    pub fn related(&self, table: TableId, group: GroupId) -> SqlResult<Vec<PlacedTable>> {
+        let found: Vec<_> = {
+            let known = self.shards.read();
+            let all = known.get(&table).map(Vec::as_slice).unwrap_or_default();
+            match all.iter().find(|(_, of)| *of == group) {
+                Some(same) => vec![*same],
+                None => all.to_vec(),
+            }
+        };
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let meta = self.meta(table)?;
+        let placed = found.into_iter().map(|(shard, group)| PlacedTable {
+            shard,
+            group,
+            meta: meta.clone(),
+        });
+        Ok(placed.collect())
+    }
+
+    fn meta(&self, table: TableId) -> SqlResult<Arc<TableMeta>> {
+        self.engine.table(table).ok_or_else(|| stale(format!("{table} is not on this worker")))
+    }
+}

@@ -1,0 +1,284 @@
+//! Physical plans in PostgreSQL's words.
+
+use std::sync::Arc;
+
+use datafusion::common::JoinType;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::scalar::ScalarValue;
+
+use super::shard_scan::ShardScanExec;
+
+type Plan = Arc<dyn ExecutionPlan>;
+
+/// The plan, one operator or property a line, as PostgreSQL indents them. With `analyze`, the
+/// plan has been run and operators tell what they did.
+pub(crate) fn render(plan: &Plan, analyze: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    Printer { analyze, lines: &mut lines }.node(plan, None, 0);
+    lines
+}
+
+struct Printer<'a> {
+    analyze: bool,
+    lines: &'a mut Vec<String>,
+}
+
+impl Printer<'_> {
+    /// `filter` is a condition that a node above puts on this one's rows.
+    fn node(&mut self, plan: &Plan, filter: Option<&FilterExec>, depth: usize) {
+        if let Some(found) = plan.downcast_ref::<FilterExec>()
+            && filter.is_none()
+            && let [child] = plan.children()[..]
+        {
+            return self.node(child, Some(found), depth);
+        }
+        if filter.is_none()
+            && is_plumbing(plan.name())
+            && let [child] = plan.children()[..]
+        {
+            return self.node(child, None, depth);
+        }
+        let Description { title, properties } = describe(plan);
+        let measured: &dyn ExecutionPlan = match filter {
+            Some(filter) => filter,
+            None => plan.as_ref(),
+        };
+        let arrow = if depth == 0 { String::new() } else { indent(depth, "->  ") };
+        let actual = if self.analyze { actual(measured) } else { String::new() };
+        self.lines.push(format!("{arrow}{title}{actual}"));
+        let inner = if depth == 0 { "  ".to_string() } else { " ".repeat(6 * depth + 2) };
+        for property in properties {
+            self.lines.push(format!("{inner}{property}"));
+        }
+        if let Some(filter) = filter {
+            self.lines.push(format!("{inner}Filter: {}", expression(filter.predicate())));
+            if self.analyze
+                && let (Some(all), Some(kept)) = (rows(plan.as_ref()), rows(measured))
+                && all > kept
+            {
+                self.lines.push(format!("{inner}Rows Removed by Filter: {}", all - kept));
+            }
+        }
+        for child in plan.children() {
+            self.node(child, None, depth + 1);
+        }
+    }
+}
+
+/// The arrow of a node at this depth stands under the text of the one above it.
+fn indent(depth: usize, arrow: &str) -> String {
+    format!("{}{arrow}", " ".repeat(6 * depth - 4))
+}
+
+struct Description {
+    title: String,
+    properties: Vec<String>,
+}
+
+/// Operators that PostgreSQL does not show.
+fn is_plumbing(name: &str) -> bool {
+    matches!(
+        name,
+        "ProjectionExec"
+            | "CoalesceBatchesExec"
+            | "CoalescePartitionsExec"
+            | "CooperativeExec"
+            | "RepartitionExec"
+            | "BufferExec"
+            | "OutputRequirementExec"
+    )
+}
+
+fn describe(plan: &Plan) -> Description {
+    let mut properties = Vec::new();
+    let title = if let Some(scan) = plan.downcast_ref::<ShardScanExec>() {
+        scan_title(scan)
+    } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+        let keys: Vec<_> =
+            aggregate.group_expr().expr().iter().map(|(expr, _)| expression(expr)).collect();
+        if keys.is_empty() {
+            "Aggregate".into()
+        } else {
+            properties.push(format!("Group Key: {}", keys.join(", ")));
+            "HashAggregate".into()
+        }
+    } else if let Some(sort) = plan.downcast_ref::<SortExec>() {
+        let keys: Vec<_> = sort
+            .expr()
+            .iter()
+            .map(|key| {
+                let direction = if key.options.descending { " DESC" } else { "" };
+                let nulls = match (key.options.descending, key.options.nulls_first) {
+                    (false, true) => " NULLS FIRST",
+                    (true, false) => " NULLS LAST",
+                    (false, false) | (true, true) => "",
+                };
+                format!("{}{direction}{nulls}", expression(&key.expr))
+            })
+            .collect();
+        properties.push(format!("Sort Key: {}", keys.join(", ")));
+        if let Some(limit) = sort.fetch() {
+            properties.push(format!("Sort Method: top-{limit} heapsort"));
+        }
+        "Sort".into()
+    } else if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        let keys: Vec<_> = join
+            .on()
+            .iter()
+            .map(|(left, right)| format!("({} = {})", expression(left), expression(right)))
+            .collect();
+        properties.push(format!("Hash Cond: {}", conjunction(&keys)));
+        if let Some(filter) = join.filter() {
+            properties.push(format!("Join Filter: {}", expression(filter.expression())));
+        }
+        format!("Hash {}", join_words(*join.join_type()))
+    } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
+        let keys: Vec<_> = join
+            .on()
+            .iter()
+            .map(|(left, right)| format!("({} = {})", expression(left), expression(right)))
+            .collect();
+        properties.push(format!("Merge Cond: {}", conjunction(&keys)));
+        format!("Merge {}", join_words(join.join_type()))
+    } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+        if let Some(filter) = join.filter() {
+            properties.push(format!("Join Filter: {}", expression(filter.expression())));
+        }
+        match join_words(*join.join_type()).strip_suffix(" Join") {
+            Some(kind) => format!("Nested Loop {kind} Join"),
+            None => "Nested Loop".into(),
+        }
+    } else {
+        match plan.name() {
+            "CrossJoinExec" => "Nested Loop",
+            "UnionExec" | "InterleaveExec" => "Append",
+            "WindowAggExec" | "BoundedWindowAggExec" => "WindowAgg",
+            "PlaceholderRowExec" | "EmptyExec" => "Result",
+            "UnnestExec" => "ProjectSet",
+            "RecursiveQueryExec" => "Recursive Union",
+            "WorkTableExec" => "WorkTable Scan",
+            "DataSourceExec" | "InputExec" => "Values Scan",
+            _ if plan.is::<GlobalLimitExec>() || plan.is::<LocalLimitExec>() => "Limit",
+            other => other.strip_suffix("Exec").unwrap_or(other),
+        }
+        .to_string()
+    };
+    Description { title, properties }
+}
+
+fn scan_title(scan: &ShardScanExec) -> String {
+    let placed = scan.placed();
+    let (name, shard) = (&placed.meta.shape.name, placed.shard.0);
+    match scan.key_range() {
+        Some(_) => {
+            let shape = &placed.meta.shape;
+            let key = shape.primary_key_name.clone().unwrap_or_else(|| format!("{name}_pkey"));
+            format!("Index Scan using {key}_{shard} on {name}_{shard} {name}")
+        }
+        None => format!("Seq Scan on {name}_{shard} {name}"),
+    }
+}
+
+fn join_words(join: JoinType) -> &'static str {
+    match join {
+        JoinType::Inner => "Join",
+        JoinType::Left => "Left Join",
+        JoinType::Right => "Right Join",
+        JoinType::Full => "Full Join",
+        JoinType::LeftSemi | JoinType::RightSemi => "Semi Join",
+        JoinType::LeftAnti | JoinType::RightAnti => "Anti Join",
+        JoinType::LeftMark | JoinType::RightMark => "Mark Join",
+    }
+}
+
+fn conjunction(terms: &[String]) -> String {
+    match terms {
+        [one] => one.clone(),
+        many => format!("({})", many.join(" AND ")),
+    }
+}
+
+fn rows(plan: &dyn ExecutionPlan) -> Option<usize> {
+    plan.metrics()?.output_rows()
+}
+
+/// ` (actual time=0.000..1.234 rows=5 loops=1)`
+fn actual(plan: &dyn ExecutionPlan) -> String {
+    let metrics = plan.metrics();
+    let nanos = metrics.as_ref().and_then(|metrics| metrics.elapsed_compute()).unwrap_or_default();
+    let rows = metrics.and_then(|metrics| metrics.output_rows()).unwrap_or_default();
+    format!(" (actual time=0.000..{:.3} rows={rows} loops=1)", nanos as f64 / 1e6)
+}
+
+/// The expression as PostgreSQL would write it, where it has the same parts.
+fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
+    if let Some(column) = expr.downcast_ref::<Column>() {
+        column.name().to_string()
+    } else if let Some(literal) = expr.downcast_ref::<Literal>() {
+        constant(literal.value())
+    } else if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
+        let (left, right) = (expression(binary.left()), expression(binary.right()));
+        let op = binary.op().to_string();
+        let op = if op == "!=" { "<>".to_string() } else { op };
+        format!("({left} {op} {right})")
+    } else if let Some(not) = expr.downcast_ref::<NotExpr>() {
+        format!("(NOT {})", expression(not.arg()))
+    } else if let Some(test) = expr.downcast_ref::<IsNullExpr>() {
+        format!("({} IS NULL)", expression(test.arg()))
+    } else if let Some(test) = expr.downcast_ref::<IsNotNullExpr>() {
+        format!("({} IS NOT NULL)", expression(test.arg()))
+    } else if let Some(like) = expr.downcast_ref::<LikeExpr>() {
+        let op = match (like.negated(), like.case_insensitive()) {
+            (false, false) => "~~",
+            (true, false) => "!~~",
+            (false, true) => "~~*",
+            (true, true) => "!~~*",
+        };
+        format!("({} {op} {})", expression(like.expr()), expression(like.pattern()))
+    } else if let Some(cast) = expr.downcast_ref::<CastExpr>() {
+        expression(cast.expr())
+    } else {
+        without_positions(&expr.to_string())
+    }
+}
+
+fn constant(value: &ScalarValue) -> String {
+    use datafusion::arrow::datatypes::DataType;
+    if value.is_null() {
+        return "NULL".into();
+    }
+    match value.data_type() {
+        ty if ty.is_numeric() => value.to_string(),
+        DataType::Boolean => value.to_string(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            format!("'{}'::text", value.to_string().replace('\'', "''"))
+        }
+        _ => format!("'{value}'"),
+    }
+}
+
+/// DataFusion writes columns as `name@3`.
+fn without_positions(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let after_name = out.chars().last().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        if c == '@' && after_name && rest.peek().is_some_and(char::is_ascii_digit) {
+            while rest.peek().is_some_and(char::is_ascii_digit) {
+                rest.next();
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

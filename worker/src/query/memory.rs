@@ -1,0 +1,126 @@
+//! Memory of queries: each has its own bound, shared fairly among its operators, and all of them
+//! together stay within the node's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use datafusion::common::resources_datafusion_err;
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::{
+    FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+/// Memory of all queries of this worker.
+#[derive(Debug)]
+pub(crate) struct NodeMemory {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl NodeMemory {
+    pub fn new(limit: u64) -> Self {
+        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: AtomicUsize::new(0) }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
+    }
+
+    /// Without asking: for what an operator has allocated already.
+    fn note(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let less = |used: usize| Some(used.saturating_sub(bytes));
+        // The closure never declines.
+        let _ = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+    }
+}
+
+/// Memory of one query.
+#[derive(Debug)]
+pub(crate) struct QueryPool {
+    own: FairSpillPool,
+    node: Arc<NodeMemory>,
+}
+
+impl QueryPool {
+    pub fn new(limit: u64, node: Arc<NodeMemory>) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(node.limit);
+        Self { own: FairSpillPool::new(limit), node }
+    }
+}
+
+impl std::fmt::Display for QueryPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.own)
+    }
+}
+
+impl MemoryPool for QueryPool {
+    fn name(&self) -> &str {
+        "query"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.own.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.own.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.node.note(additional);
+        self.own.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.own.shrink(reservation, shrink);
+        self.node.give_back(shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        if !self.node.take(additional) {
+            return Err(resources_datafusion_err!(
+                "The queries of this worker use all of its {} bytes.",
+                self.node.limit
+            ));
+        }
+        self.own.try_grow(reservation, additional).inspect_err(|_| self.node.give_back(additional))
+    }
+
+    fn reserved(&self) -> usize {
+        self.own.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.own.memory_limit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_together_stay_within_the_node() {
+        let node = Arc::new(NodeMemory::new(1000));
+        let pools: Vec<Arc<dyn MemoryPool>> = (0..2)
+            .map(|_| Arc::new(QueryPool::new(800, node.clone())) as Arc<dyn MemoryPool>)
+            .collect();
+        let first = MemoryConsumer::new("a").register(&pools[0]);
+        let second = MemoryConsumer::new("b").register(&pools[1]);
+        assert!(first.try_grow(900).is_err(), "beyond the query's bound");
+        assert_eq!(node.used.load(Ordering::SeqCst), 0);
+        first.try_grow(700).unwrap();
+        assert!(second.try_grow(400).is_err(), "beyond the node's bound");
+        second.try_grow(300).unwrap();
+        drop(first);
+        second.try_grow(400).unwrap();
+        drop(second);
+        assert_eq!(node.used.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,21 @@
+//! Fragments: from bytes to one stream of batches.
+//!
+//! ```text
+//! bytes -> Template (decoded, optimised, once) -> a plan per group -> batches of all groups
+//! ```
+
+mod bind;
+mod explain;
+mod input;
+mod memory;
+mod pruning;
+mod run;
+mod runtime;
+mod shard_scan;
+mod shard_table;
+
+pub(crate) use bind::{Source, Template};
+pub(crate) use explain::render;
+pub(crate) use input::InputRows;
+pub(crate) use run::{Execution, panicked};
+pub(crate) use runtime::QueryRuntime;

@@ -1,0 +1,171 @@
+//! A worker as a process: data directory, gRPC port, place in the cluster.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_proto::server::transport;
+use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
+use satsuma_proto::{RemoteCoordinator, WorkerServer};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+
+use crate::local::{LocalWorker, Settings};
+use crate::recovery::{self, Pace};
+
+/// How long the open transactions of a coordinator survive its last connection.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long open requests may go on at shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+const REGISTER_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    /// `host:port`; port 0 takes a free one.
+    pub grpc_listen: String,
+    /// Where coordinators reach this worker, when that is not `grpc_listen`.
+    pub advertise: Option<String>,
+    /// `host:port` of a coordinator to register with.
+    pub coordinator: Option<String>,
+    pub settings: Settings,
+}
+
+/// A worker that serves.
+pub struct Running {
+    worker: LocalWorker,
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// Registration and recovery; stopped with this.
+    _background: JoinSet<()>,
+}
+
+/// Opens the data directory and serves it.
+pub async fn start(config: Config) -> SqlResult<Running> {
+    let listener = TcpListener::bind(&config.grpc_listen).await.map_err(|error| {
+        let message = format!("could not listen on {}: {error}", config.grpc_listen);
+        SqlError::new(SqlState::IO_ERROR, message)
+    })?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| SqlError::new(SqlState::IO_ERROR, format!("could not listen: {error}")))?;
+    let worker = LocalWorker::open(&config.data_dir, config.settings.clone())?;
+    let stop = CancellationToken::new();
+    let service = WorkerServer::new(Arc::new(worker.clone()), GRACE).into_service();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let stopped = stop.clone().cancelled_owned();
+    let server = tokio::spawn(
+        transport().add_service(service).serve_with_incoming_shutdown(incoming, stopped),
+    );
+    let mut background = JoinSet::new();
+    let known = CoordinatorsOf { worker: worker.clone(), connected: Mutex::new(None) };
+    let engine = worker.engine().clone();
+    background.spawn(recovery::resolve(engine, move || known.outcomes(), Pace::default()));
+    if let Some(coordinator) = &config.coordinator {
+        let advertised = config.advertise.clone().unwrap_or_else(|| address.to_string());
+        let registration = registration(&worker, &advertised)?;
+        background.spawn(register(worker.clone(), coordinator.clone(), registration));
+    }
+    Ok(Running { worker, address, stop, server, _background: background })
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn worker(&self) -> &LocalWorker {
+        &self.worker
+    }
+
+    /// Takes no more requests, lets those under way finish for a while, and closes the store.
+    pub async fn shutdown(self) -> SqlResult<()> {
+        self.stop.cancel();
+        let mut server = self.server;
+        // Sessions of coordinators stay open for ever: they are cut when time is up.
+        if tokio::time::timeout(DRAIN.min(Duration::from_millis(500)), &mut server).await.is_err() {
+            server.abort();
+        }
+        self.worker.close();
+        Ok(())
+    }
+}
+
+fn registration(worker: &LocalWorker, advertised: &str) -> SqlResult<Registration> {
+    let invalid = || {
+        let message = format!("\"{advertised}\" is not a host and a port");
+        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+    };
+    let (host, port) = advertised.rsplit_once(':').ok_or_else(invalid)?;
+    Ok(Registration {
+        host: host.trim_start_matches('[').trim_end_matches(']').to_string(),
+        port: port.parse().map_err(|_| invalid())?,
+        directory: worker.directory().to_string(),
+    })
+}
+
+/// Announces the worker until a coordinator has taken it in.
+async fn register(worker: LocalWorker, coordinator: String, registration: Registration) {
+    let mut told = false;
+    loop {
+        match register_once(&worker, &coordinator, &registration).await {
+            Ok(membership) => {
+                tracing::info!(node = %membership.node, %coordinator, "worker registered");
+                return;
+            }
+            Err(error) if !told => {
+                tracing::warn!(%coordinator, %error, "could not register yet");
+                told = true;
+            }
+            Err(error) => tracing::debug!(%coordinator, %error, "could not register yet"),
+        }
+        tokio::time::sleep(REGISTER_PAUSE).await;
+    }
+}
+
+async fn register_once(
+    worker: &LocalWorker,
+    coordinator: &str,
+    registration: &Registration,
+) -> SqlResult<Membership> {
+    let remote = RemoteCoordinator::new(&[coordinator.to_string()])?;
+    let membership = remote.register(registration.clone()).await?;
+    worker.join(membership.clone()).await?;
+    Ok(membership)
+}
+
+/// The coordinators that this worker's membership names, connected when first asked.
+struct CoordinatorsOf {
+    worker: LocalWorker,
+    connected: Mutex<Option<(Vec<String>, Arc<dyn Outcomes>)>>,
+}
+
+impl CoordinatorsOf {
+    fn outcomes(&self) -> Option<Arc<dyn Outcomes>> {
+        let addresses = self.worker.membership()?.coordinators;
+        let mut connected = self.connected.lock();
+        if let Some((known, outcomes)) = &*connected
+            && *known == addresses
+        {
+            return Some(outcomes.clone());
+        }
+        match RemoteCoordinator::new(&addresses) {
+            Ok(remote) => {
+                let outcomes: Arc<dyn Outcomes> = Arc::new(remote);
+                *connected = Some((addresses, outcomes.clone()));
+                Some(outcomes)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot reach the coordinators");
+                None
+            }
+        }
+    }
+}
