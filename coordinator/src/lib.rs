@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod copy;
 #[cfg(test)]
 mod fake_session;
+pub mod flight;
 pub mod oracle;
 pub mod pgwire;
 pub mod raft;

@@ -362,6 +362,11 @@ impl Interrupt {
         self.token.is_cancelled()
     }
 
+    /// Whether anyone else holds this signal: nobody does once the statement is over.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.reason) > 1
+    }
+
     /// Resolves when the signal fires.
     pub fn wait(&self) -> BoxFuture<'static, ()> {
         let token = self.token.clone();

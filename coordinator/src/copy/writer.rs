@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::RecordBatch;
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_sql::bound::{CopyFormat, CopyHeader, CopyOptions, ForceColumns, OutputColumn};
@@ -34,18 +33,18 @@ impl CopyWriter {
     }
 
     /// The header line, where one is asked for.
-    pub fn header(&self) -> Option<BytesMut> {
+    pub fn header(&self) -> Option<Vec<u8>> {
         if self.options.header == CopyHeader::No {
             return None;
         }
-        let mut output = BytesMut::new();
+        let mut output = Vec::new();
         for (index, column) in self.columns.iter().enumerate() {
             if index > 0 {
-                output.put_u8(self.options.delimiter);
+                output.push(self.options.delimiter);
             }
             self.put(column.name.as_bytes(), false, &mut output);
         }
-        output.put_u8(b'\n');
+        output.push(b'\n');
         Some(output)
     }
 
@@ -59,28 +58,28 @@ impl CopyWriter {
             .zip(batch.columns())
             .map(|(column, array)| ValueWriter::new(array, &column.ty, &self.settings))
             .collect();
-        Ok(CopyRows { writer: self, values })
+        Ok(CopyRows { writer: self, values, scratch: Vec::new() })
     }
 
-    fn put(&self, value: &[u8], force_quote: bool, output: &mut BytesMut) {
+    fn put(&self, value: &[u8], force_quote: bool, output: &mut Vec<u8>) {
         match self.options.format {
             CopyFormat::Csv => self.put_csv(value, force_quote, output),
             CopyFormat::Text | CopyFormat::Binary => self.put_text(value, output),
         }
     }
 
-    fn put_text(&self, value: &[u8], output: &mut BytesMut) {
+    fn put_text(&self, value: &[u8], output: &mut Vec<u8>) {
         let mut rest = value;
         loop {
             let special =
                 |byte: &u8| matches!(*byte, b'\\' | 0x08..=0x0d) || *byte == self.options.delimiter;
             let Some(at) = rest.iter().position(special) else {
-                output.put_slice(rest);
+                output.extend_from_slice(rest);
                 return;
             };
-            output.put_slice(&rest[..at]);
-            output.put_u8(b'\\');
-            output.put_u8(match rest[at] {
+            output.extend_from_slice(&rest[..at]);
+            output.push(b'\\');
+            output.push(match rest[at] {
                 0x08 => b'b',
                 0x09 => b't',
                 0x0a => b'n',
@@ -93,7 +92,7 @@ impl CopyWriter {
         }
     }
 
-    fn put_csv(&self, value: &[u8], force_quote: bool, output: &mut BytesMut) {
+    fn put_csv(&self, value: &[u8], force_quote: bool, output: &mut Vec<u8>) {
         let (delimiter, quote, escape) =
             (self.options.delimiter, self.options.quote, self.options.escape);
         let needs_quote = force_quote
@@ -103,17 +102,17 @@ impl CopyWriter {
                 .iter()
                 .any(|byte| matches!(*byte, b'\n' | b'\r') || [delimiter, quote].contains(byte));
         if !needs_quote {
-            output.put_slice(value);
+            output.extend_from_slice(value);
             return;
         }
-        output.put_u8(quote);
+        output.push(quote);
         for byte in value {
             if *byte == quote || *byte == escape {
-                output.put_u8(escape);
+                output.push(escape);
             }
-            output.put_u8(*byte);
+            output.push(*byte);
         }
-        output.put_u8(quote);
+        output.push(quote);
     }
 }
 
@@ -121,25 +120,25 @@ impl CopyWriter {
 pub struct CopyRows<'a> {
     writer: &'a CopyWriter,
     values: Vec<ValueWriter<'a>>,
+    scratch: Vec<u8>,
 }
 
 impl CopyRows<'_> {
     /// Appends one line. What a failed call leaves behind is not a line.
-    pub fn write(&self, row: usize, output: &mut BytesMut) -> SqlResult<()> {
-        let mut scratch = BytesMut::new();
+    pub fn write(&mut self, row: usize, output: &mut Vec<u8>) -> SqlResult<()> {
         for (index, value) in self.values.iter().enumerate() {
             if index > 0 {
-                output.put_u8(self.writer.options.delimiter);
+                output.push(self.writer.options.delimiter);
             }
             if value.is_null(row) {
-                output.put_slice(self.writer.options.null.as_bytes());
+                output.extend_from_slice(self.writer.options.null.as_bytes());
                 continue;
             }
-            scratch.clear();
-            value.write_text(row, &mut scratch)?;
-            self.writer.put(&scratch, self.writer.force_quote[index], output);
+            self.scratch.clear();
+            value.write_text(row, &mut self.scratch)?;
+            self.writer.put(&self.scratch, self.writer.force_quote[index], output);
         }
-        output.put_u8(b'\n');
+        output.push(b'\n');
         Ok(())
     }
 }
@@ -164,11 +163,11 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::new(schema), vec![array(0), array(1)]).unwrap();
         let writer = CopyWriter::new(columns, options, TextSettings::default()).unwrap();
         let mut output = writer.header().unwrap_or_default();
-        let lines = writer.rows(&batch).unwrap();
+        let mut lines = writer.rows(&batch).unwrap();
         for row in 0..batch.num_rows() {
             lines.write(row, &mut output).unwrap();
         }
-        String::from_utf8(output.to_vec()).unwrap()
+        String::from_utf8(output).unwrap()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! COPY FROM STDIN and COPY TO STDOUT on the wire; the formats are in [`crate::copy`].
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use satsuma_common::{SqlError, SqlState};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,7 +8,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::backend::{self, COPY_DONE, put_bare};
 use super::connection::{Connection, Done, Failure};
 use super::frontend::{self, Frontend};
-use super::rows::set_length;
 use super::running::Running;
 use super::wire::FLUSH_BYTES;
 use crate::copy::{CopyReader, CopyWriter};
@@ -94,11 +93,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let writer = CopyWriter::new(copy.columns.clone(), &copy.options, settings)?;
         backend::put_copy_out(&mut self.wire.output, copy.columns.len());
         if let Some(header) = writer.header() {
-            put_copy_data(&mut self.wire.output, |output| {
-                output.put_slice(&header);
-                Ok(())
-            })?;
+            put_copy_data(&mut self.wire.output, &header);
         }
+        let mut line = Vec::new();
         let mut count = 0_u64;
         loop {
             let batch = match running.race(self.wire, copy.stream.next()).await {
@@ -106,9 +103,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 Some(None) => break,
                 Some(Some(batch)) => batch?,
             };
-            let rows = writer.rows(&batch)?;
+            let mut rows = writer.rows(&batch)?;
             for row in 0..batch.num_rows() {
-                put_copy_data(&mut self.wire.output, |output| rows.write(row, output))?;
+                line.clear();
+                rows.write(row, &mut line)?;
+                put_copy_data(&mut self.wire.output, &line);
                 count += 1;
                 if self.wire.output.len() >= FLUSH_BYTES {
                     self.flush_or_stop(running).await?;
@@ -120,18 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 }
 
-/// One CopyData message whose content `fill` writes; none after an error.
-fn put_copy_data(
-    output: &mut bytes::BytesMut,
-    fill: impl FnOnce(&mut bytes::BytesMut) -> satsuma_common::SqlResult<()>,
-) -> satsuma_common::SqlResult<()> {
-    let start = output.len();
+fn put_copy_data(output: &mut BytesMut, data: &[u8]) {
     output.put_u8(b'd');
-    output.put_i32(0);
-    if let Err(error) = fill(output) {
-        output.truncate(start);
-        return Err(error);
-    }
-    set_length(output, start + 1);
-    Ok(())
+    output.put_i32(data.len() as i32 + 4);
+    output.put_slice(data);
 }

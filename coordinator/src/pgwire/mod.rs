@@ -50,7 +50,7 @@ use crate::auth::Authenticator;
 use crate::session_api::{Session, SessionFactory};
 use crate::tls::Identity;
 use connection::{Connection, Failure};
-pub use registry::Registry;
+pub use registry::{Registration, Registry};
 use startup::{Hello, StartupError};
 use stream::ClientStream;
 use wire::Wire;

@@ -46,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             let Some((batch, mut row)) = self.current_batch(running, rows).await? else {
                 return Ok(Sent { count, suspended: false });
             };
-            let encoder = RowEncoder::new(&batch, &rows.columns, formats, &settings)?;
+            let mut encoder = RowEncoder::new(&batch, &rows.columns, formats, &settings)?;
             while row < batch.num_rows() && count < wanted {
                 encoder.encode(row, &mut self.wire.output)?;
                 row += 1;
@@ -93,6 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
 /// Writes rows of one batch.
 pub struct RowEncoder<'a> {
     writers: Vec<(ValueWriter<'a>, Format)>,
+    /// The row in the making.
+    row: Vec<u8>,
 }
 
 impl<'a> RowEncoder<'a> {
@@ -118,22 +120,19 @@ impl<'a> RowEncoder<'a> {
                 (writer, format_of(formats, index))
             })
             .collect();
-        Ok(Self { writers })
+        Ok(Self { writers, row: Vec::new() })
     }
 
-    /// Appends one DataRow. After an error nothing of the row is left in `output`.
-    pub fn encode(&self, row: usize, output: &mut BytesMut) -> SqlResult<()> {
-        let start = output.len();
-        output.put_u8(b'D');
-        output.put_i32(0);
-        output.put_i16(self.writers.len() as i16);
+    /// Appends one DataRow; nothing after an error.
+    pub fn encode(&mut self, row: usize, output: &mut BytesMut) -> SqlResult<()> {
+        self.row.clear();
         for (writer, format) in &self.writers {
-            if let Err(error) = put_value(writer, *format, row, output) {
-                output.truncate(start);
-                return Err(error);
-            }
+            put_value(writer, *format, row, &mut self.row)?;
         }
-        set_length(output, start + 1);
+        output.put_u8(b'D');
+        output.put_i32(self.row.len() as i32 + 6);
+        output.put_i16(self.writers.len() as i16);
+        output.put_slice(&self.row);
         Ok(())
     }
 }
@@ -143,14 +142,14 @@ fn put_value(
     writer: &ValueWriter<'_>,
     format: Format,
     row: usize,
-    output: &mut BytesMut,
+    output: &mut Vec<u8>,
 ) -> SqlResult<()> {
     if writer.is_null(row) {
-        output.put_i32(-1);
+        output.extend_from_slice(&(-1_i32).to_be_bytes());
         return Ok(());
     }
     let start = output.len();
-    output.put_i32(0);
+    output.extend_from_slice(&[0; 4]);
     match format {
         Format::Text => writer.write_text(row, output)?,
         Format::Binary => writer.write_binary(row, output)?,
@@ -158,10 +157,4 @@ fn put_value(
     let length = (output.len() - start - 4) as i32;
     output[start..start + 4].copy_from_slice(&length.to_be_bytes());
     Ok(())
-}
-
-/// Fills in a message's length, which counts itself, at `at`.
-pub fn set_length(output: &mut BytesMut, at: usize) {
-    let length = (output.len() - at) as i32;
-    output[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
