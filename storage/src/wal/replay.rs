@@ -45,10 +45,11 @@ pub fn replay(
             Ok(_) => {
                 return Err(StorageError::corrupt(&path, 0, "log files do not follow each other"));
             }
-            // A file whose header never reached the disk holds nothing that was acknowledged.
+            // Headers are synced before records follow: a file that was being started.
             Err(_)
                 if index + 1 == files.len()
-                    && next_lsn.is_some_and(|next| next == first)
+                    && next_lsn.is_none_or(|next| next == first)
+                    && frame::take(bytes.get(FILE_HEADER..).unwrap_or_default()).is_err()
                     && !holds_durable(&bytes, first) =>
             {
                 remove(disk, dir, &path)?;
@@ -81,8 +82,8 @@ pub fn replay(
                     );
                 }
                 Err(FrameError::End) => {
-                    // Zeros end a file, unless something durable follows them.
-                    if durable_after(disk, &files, index, at, lsn, &bytes)? {
+                    // Zeros end a file, unless it goes on after them.
+                    if holds_durable(bytes.get(at..).unwrap_or_default(), lsn) {
                         return Err(StorageError::corrupt(&path, at as u64, "a record is missing"));
                     }
                     break;
@@ -103,7 +104,7 @@ pub fn replay(
     if let Some((path, at)) = &tail {
         cut(disk, path, *at)?;
     }
-    Ok(Replayed { next_lsn: next_lsn.unwrap_or(from.max(1)), tail, files })
+    Ok(Replayed { next_lsn: next_lsn.unwrap_or(from), tail, files })
 }
 
 #[allow(clippy::too_many_arguments, reason = "one call's state, split off for reading")]
