@@ -23,6 +23,7 @@ pub mod disk;
 mod engine;
 pub mod error;
 pub mod lock;
+pub mod segment;
 mod shard;
 pub mod timeline;
 pub mod txn;

@@ -20,7 +20,12 @@ pub struct RowEncoder {
 
 impl RowEncoder {
     pub fn new(shape: &TableShape) -> Self {
-        Self { layout: Layout::of(shape) }
+        Self::with_layout(Layout::of(shape))
+    }
+
+    /// Encodes rows under a layout of its own.
+    pub fn with_layout(layout: Layout) -> Self {
+        Self { layout }
     }
 
     /// One row per row of `batch`, whose first columns are the table's, in the shape's order.
@@ -49,6 +54,14 @@ impl RowEncoder {
             let ty = &self.layout.columns[column].1;
             Ok(encode_value(&row[column], ty)?.map(Cow::Owned))
         })
+    }
+
+    /// One row of values in their physical form, by position in the layout; `None` is NULL.
+    pub fn encode_physical<'a>(
+        &self,
+        value: impl Fn(usize) -> Option<&'a [u8]>,
+    ) -> Result<Vec<u8>, RowError> {
+        self.put(|column| Ok(value(column).map(Cow::Borrowed)))
     }
 
     fn put<'a>(

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 pub mod faulty;
 mod real;
 
@@ -43,6 +45,11 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
         let mut bytes = vec![0; len];
         file.read_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+
+    /// The whole file, for reading parts of it again and again. It must not change any more.
+    fn map(&self, path: &Path) -> io::Result<Bytes> {
+        self.read(path).map(Bytes::from)
     }
 
     /// Replaces the file as a whole, durably: a new file, synced, renamed over the old.

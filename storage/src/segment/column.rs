@@ -1,0 +1,449 @@
+//! Encodings of one column of one block.
+//!
+//! ```text
+//! chunk = u8:encoding u8:1 with NULLs [null bitmap, set = NULL] payload
+//!
+//! 0 plain       rows * width bytes
+//! 1 offset      i128:base u64:divisor u8:width, rows * width bytes: (value - base) / divisor
+//! 2 dictionary  u32:count u8:width, rows * width bytes: entry, count * u32:end, bytes
+//! 3 bytes       rows * u32:end, bytes
+//! 4 prefixed    u16:length, the common prefix, u16:width, rows * width bytes   (keys)
+//! 5 bools       bitmap
+//! ```
+//!
+//! Numbers are little endian. Codes have width 0 where all are 0. A NULL's place in the payload
+//! holds any value.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::DataType;
+use satsuma_common::row::Physical;
+
+use super::SegmentError;
+
+type Result<T> = std::result::Result<T, SegmentError>;
+
+const PLAIN: u8 = 0;
+const OFFSET: u8 = 1;
+const DICTIONARY: u8 = 2;
+const BYTES: u8 = 3;
+const PREFIXED: u8 = 4;
+const BOOLS: u8 = 5;
+
+/// How the values of a column are to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Bool,
+    /// Two's complement of this many bytes.
+    Signed(usize),
+    Unsigned(usize),
+    /// Bytes of this many, without arithmetic.
+    Opaque(usize),
+    Bytes,
+}
+
+impl Kind {
+    pub fn of(data_type: &DataType) -> Self {
+        match (data_type, Physical::of_arrow(data_type)) {
+            (_, Physical::Bool) => Self::Bool,
+            (_, Physical::Utf8 | Physical::Bytes | Physical::List(_)) => Self::Bytes,
+            (_, Physical::Null) => Self::Opaque(0),
+            (DataType::UInt32, Physical::Fixed(width)) => Self::Unsigned(width),
+            (
+                DataType::Float32
+                | DataType::Float64
+                | DataType::Interval(_)
+                | DataType::FixedSizeBinary(_)
+                | DataType::FixedSizeList(_, _),
+                Physical::Fixed(width),
+            ) => Self::Opaque(width),
+            (_, Physical::Fixed(width)) => Self::Signed(width),
+        }
+    }
+}
+
+/// Encodes a column's values in their physical form.
+pub fn encode(kind: Kind, values: &[Option<&[u8]>]) -> Result<Vec<u8>> {
+    let has_nulls = values.iter().any(Option::is_none);
+    let mut out = vec![0, u8::from(has_nulls)];
+    if has_nulls {
+        put_bitmap(&mut out, values.len(), |i| values[i].is_none());
+    }
+    out[0] = match kind {
+        Kind::Bool => {
+            put_bitmap(&mut out, values.len(), |i| {
+                values[i].is_some_and(|v| v.first() == Some(&1))
+            });
+            BOOLS
+        }
+        Kind::Opaque(width) => {
+            put_plain(&mut out, width, values)?;
+            PLAIN
+        }
+        Kind::Signed(width) | Kind::Unsigned(width) => {
+            let signed = matches!(kind, Kind::Signed(_));
+            if put_offsets(&mut out, width, signed, values)? {
+                OFFSET
+            } else {
+                put_plain(&mut out, width, values)?;
+                PLAIN
+            }
+        }
+        Kind::Bytes => {
+            if put_dictionary(&mut out, values)? {
+                DICTIONARY
+            } else {
+                put_bytes(&mut out, values.iter().map(|v| v.unwrap_or_default()))?;
+                BYTES
+            }
+        }
+    };
+    Ok(out)
+}
+
+/// Encodes keys: fixed-width ones without their common prefix.
+pub fn encode_keys(keys: &[&[u8]]) -> Result<Vec<u8>> {
+    let first = keys.first().copied().unwrap_or_default();
+    if keys.iter().any(|key| key.len() != first.len()) || first.len() > usize::from(u16::MAX) {
+        let mut out = vec![BYTES, 0];
+        put_bytes(&mut out, keys.iter().copied())?;
+        return Ok(out);
+    }
+    let prefix = keys
+        .iter()
+        .map(|key| key.iter().zip(first).take_while(|(a, b)| a == b).count())
+        .min()
+        .unwrap_or(0);
+    let mut out = vec![PREFIXED, 0];
+    out.extend_from_slice(&(prefix as u16).to_le_bytes());
+    out.extend_from_slice(&first[..prefix]);
+    out.extend_from_slice(&((first.len() - prefix) as u16).to_le_bytes());
+    for key in keys {
+        out.extend_from_slice(&key[prefix..]);
+    }
+    Ok(out)
+}
+
+fn put_bitmap(out: &mut Vec<u8>, rows: usize, bit: impl Fn(usize) -> bool) {
+    let at = out.len();
+    out.resize(at + rows.div_ceil(8), 0);
+    for i in (0..rows).filter(|i| bit(*i)) {
+        out[at + i / 8] |= 1 << (i % 8);
+    }
+}
+
+fn put_plain(out: &mut Vec<u8>, width: usize, values: &[Option<&[u8]>]) -> Result<()> {
+    for value in values {
+        match value {
+            Some(value) if value.len() == width => out.extend_from_slice(value),
+            Some(_) => return Err(SegmentError::new("value of another width")),
+            None => out.resize(out.len() + width, 0),
+        }
+    }
+    Ok(())
+}
+
+/// `false`, with nothing written, where offsets would not be smaller than the values.
+fn put_offsets(
+    out: &mut Vec<u8>,
+    width: usize,
+    signed: bool,
+    values: &[Option<&[u8]>],
+) -> Result<bool> {
+    let numbers = values
+        .iter()
+        .map(|value| value.map(|value| number(value, width, signed)).transpose())
+        .collect::<Result<Vec<_>>>()?;
+    let present = || numbers.iter().flatten().copied();
+    let base = present().min().unwrap_or(0);
+    let Some(range) = present().max().unwrap_or(0).checked_sub(base) else { return Ok(false) };
+    let Ok(range) = u64::try_from(range) else { return Ok(false) };
+    let divisor = present().fold(0, |divisor, n| gcd(divisor, (n - base) as u64)).max(1);
+    let code_width = code_width(range / divisor);
+    if code_width >= width {
+        return Ok(false);
+    }
+    out.extend_from_slice(&base.to_le_bytes());
+    out.extend_from_slice(&divisor.to_le_bytes());
+    out.push(code_width as u8);
+    for n in &numbers {
+        let code = n.map_or(0, |n| (n - base) as u64 / divisor);
+        out.extend_from_slice(&code.to_le_bytes()[..code_width]);
+    }
+    Ok(true)
+}
+
+fn number(value: &[u8], width: usize, signed: bool) -> Result<i128> {
+    if value.len() != width || width > 16 {
+        return Err(SegmentError::new("value of another width"));
+    }
+    let negative = signed && value.last().is_some_and(|b| b & 0x80 != 0);
+    let mut bytes = [if negative { 0xff } else { 0 }; 16];
+    bytes[..width].copy_from_slice(value);
+    Ok(i128::from_le_bytes(bytes))
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Bytes that codes up to `max` need.
+fn code_width(max: u64) -> usize {
+    match max {
+        0 => 0,
+        1..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
+    }
+}
+
+/// `false`, with nothing written, where a dictionary does not pay.
+fn put_dictionary(out: &mut Vec<u8>, values: &[Option<&[u8]>]) -> Result<bool> {
+    let most = (values.len() / 4).clamp(1, 1 << 16);
+    let mut places: HashMap<&[u8], u32> = HashMap::new();
+    let mut entries: Vec<&[u8]> = Vec::new();
+    let mut codes = Vec::with_capacity(values.len());
+    for value in values {
+        let value = value.unwrap_or_default();
+        let code = *places.entry(value).or_insert_with(|| {
+            entries.push(value);
+            entries.len() as u32 - 1
+        });
+        if entries.len() > most {
+            return Ok(false);
+        }
+        codes.push(code);
+    }
+    let width = code_width(entries.len().saturating_sub(1) as u64);
+    out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+    out.push(width as u8);
+    for code in codes {
+        out.extend_from_slice(&code.to_le_bytes()[..width]);
+    }
+    put_bytes(out, entries.into_iter())?;
+    Ok(true)
+}
+
+fn put_bytes<'a>(
+    out: &mut Vec<u8>,
+    values: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+) -> Result<()> {
+    let mut end = 0u32;
+    for value in values.clone() {
+        end = u32::try_from(value.len())
+            .ok()
+            .and_then(|len| end.checked_add(len))
+            .ok_or_else(|| SegmentError::new("block of more than 4 GiB"))?;
+        out.extend_from_slice(&end.to_le_bytes());
+    }
+    for value in values {
+        out.extend_from_slice(value);
+    }
+    Ok(())
+}
+
+/// An encoded column, ready to be read value by value.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    rows: usize,
+    nulls: Option<&'a [u8]>,
+    payload: Payload<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Payload<'a> {
+    Plain { values: &'a [u8], width: usize },
+    Offset { base: i128, divisor: u64, code_width: usize, codes: &'a [u8], width: usize },
+    Dictionary { code_width: usize, codes: &'a [u8], entries: Strings<'a> },
+    Bytes(Strings<'a>),
+    Prefixed { prefix: &'a [u8], width: usize, values: &'a [u8] },
+    Bools(&'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Strings<'a> {
+    ends: &'a [u8],
+    bytes: &'a [u8],
+}
+
+impl<'a> Strings<'a> {
+    fn get(&self, i: usize) -> Result<&'a [u8]> {
+        let end = |i: usize| {
+            let bytes = self.ends.get(i * 4..i * 4 + 4)?;
+            Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+        };
+        let start = if i == 0 { Some(0) } else { end(i - 1) };
+        start
+            .zip(end(i))
+            .and_then(|(start, end)| self.bytes.get(start..end))
+            .ok_or_else(|| SegmentError::new("string offset is out of bounds"))
+    }
+}
+
+/// A value in its physical form.
+#[derive(Clone, Debug)]
+pub enum Value<'a> {
+    Slice(&'a [u8]),
+    Number([u8; 16], usize),
+    Joined(Vec<u8>),
+}
+
+impl std::ops::Deref for Value<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Number(bytes, width) => &bytes[..*width],
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
+
+/// Takes pieces from the front of a chunk.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+        let (head, tail) =
+            self.0.split_at_checked(n).ok_or_else(|| SegmentError::new("chunk ends early"))?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| SegmentError::new("chunk ends early"))
+    }
+}
+
+impl<'a> Chunk<'a> {
+    /// Reads the frame of a chunk of `rows` values.
+    pub fn open(kind: Kind, rows: usize, bytes: &'a [u8]) -> Result<Self> {
+        let mut rest = Cursor(bytes);
+        let [encoding, has_nulls] = rest.array()?;
+        let nulls = match has_nulls {
+            0 => None,
+            1 => Some(rest.take(rows.div_ceil(8))?),
+            _ => return Err(SegmentError::new("chunk has unknown flags")),
+        };
+        let width = match kind {
+            Kind::Signed(width) | Kind::Unsigned(width) | Kind::Opaque(width) => Some(width),
+            Kind::Bool | Kind::Bytes => None,
+        };
+        let payload = match (encoding, width) {
+            (PLAIN, Some(width)) => Payload::Plain { values: rest.take(rows * width)?, width },
+            (OFFSET, Some(width)) if width <= 16 => {
+                let base = i128::from_le_bytes(rest.array()?);
+                let divisor = u64::from_le_bytes(rest.array()?);
+                let code_width = usize::from(rest.array::<1>()?[0]);
+                if code_width > 8 {
+                    return Err(SegmentError::new("codes are too wide"));
+                }
+                let codes = rest.take(rows * code_width)?;
+                Payload::Offset { base, divisor, code_width, codes, width }
+            }
+            (DICTIONARY, None) => {
+                let count = u32::from_le_bytes(rest.array()?) as usize;
+                let code_width = usize::from(rest.array::<1>()?[0]);
+                if code_width > 8 {
+                    return Err(SegmentError::new("codes are too wide"));
+                }
+                let codes = rest.take(rows * code_width)?;
+                let ends = count.checked_mul(4).ok_or_else(|| SegmentError::new("dictionary"))?;
+                let ends = rest.take(ends)?;
+                let entries = Strings { ends, bytes: rest.0 };
+                Payload::Dictionary { code_width, codes, entries }
+            }
+            (BYTES, None) => {
+                let ends = rest.take(rows * 4)?;
+                Payload::Bytes(Strings { ends, bytes: rest.0 })
+            }
+            (PREFIXED, None) => {
+                let prefix = usize::from(u16::from_le_bytes(rest.array()?));
+                let prefix = rest.take(prefix)?;
+                let width = usize::from(u16::from_le_bytes(rest.array()?));
+                Payload::Prefixed { prefix, width, values: rest.take(rows * width)? }
+            }
+            (BOOLS, None) => Payload::Bools(rest.take(rows.div_ceil(8))?),
+            _ => return Err(SegmentError::new("chunk has an encoding that does not fit")),
+        };
+        Ok(Self { rows, nulls, payload })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The value of row `i`; `None` is NULL.
+    pub fn value(&self, i: usize) -> Result<Option<Value<'a>>> {
+        if i >= self.rows {
+            return Err(SegmentError::new("row is out of bounds"));
+        }
+        if self.nulls.is_some_and(|nulls| bit(nulls, i)) {
+            return Ok(None);
+        }
+        Ok(Some(match self.payload {
+            Payload::Plain { values, width } => Value::Slice(&values[i * width..(i + 1) * width]),
+            Payload::Offset { base, divisor, code_width, codes, width } => {
+                let offset = i128::from(code(codes, code_width, i)) * i128::from(divisor);
+                Value::Number(base.wrapping_add(offset).to_le_bytes(), width)
+            }
+            Payload::Dictionary { code_width, codes, entries } => {
+                let entry = usize::try_from(code(codes, code_width, i));
+                Value::Slice(entries.get(entry.map_err(|_| SegmentError::new("dictionary"))?)?)
+            }
+            Payload::Bytes(strings) => Value::Slice(strings.get(i)?),
+            Payload::Prefixed { prefix, width, values } => {
+                Value::Joined([prefix, &values[i * width..(i + 1) * width]].concat())
+            }
+            Payload::Bools(bits) => Value::Slice(if bit(bits, i) { &[1] } else { &[0] }),
+        }))
+    }
+
+    /// Whether the chunk holds no NULL.
+    pub fn all_valid(&self) -> bool {
+        self.nulls.is_none()
+    }
+
+    /// Every value one after another, for fixed-width columns without NULLs of at most 8 bytes.
+    pub fn plain_values(&self) -> Option<Vec<u8>> {
+        if self.nulls.is_some() {
+            return None;
+        }
+        match self.payload {
+            Payload::Plain { values, .. } => Some(values.to_vec()),
+            Payload::Offset { base, divisor, code_width, codes, width } if width <= 8 => {
+                let base = base as u64;
+                let mut out = Vec::with_capacity(self.rows * width);
+                for i in 0..self.rows {
+                    let offset = code(codes, code_width, i).wrapping_mul(divisor);
+                    out.extend_from_slice(&base.wrapping_add(offset).to_le_bytes()[..width]);
+                }
+                Some(out)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn bit(bits: &[u8], i: usize) -> bool {
+    bits[i / 8] & (1 << (i % 8)) != 0
+}
+
+fn code(codes: &[u8], width: usize, i: usize) -> u64 {
+    let at = i * width;
+    match width {
+        0 => 0,
+        1 => u64::from(codes[at]),
+        2 => u64::from(u16::from_le_bytes([codes[at], codes[at + 1]])),
+        _ => {
+            let mut bytes = [0; 8];
+            bytes[..width].copy_from_slice(&codes[at..at + width]);
+            u64::from_le_bytes(bytes)
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading a segment: by key, and block by block.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use satsuma_common::row::{Layout, RowEncoder};
+use satsuma_common::{Timestamp, arrow_types};
+
+use super::column::{Chunk, Kind};
+use super::footer::{Block, Footer, Place};
+use super::{Marks, SegmentError};
+use crate::error::{Result, StorageError};
+use crate::segment::StoredRow;
+
+/// An open segment and the marks on its rows.
+#[derive(Debug)]
+pub struct Segment {
+    pub id: u64,
+    /// Where it is stored, for messages.
+    pub path: PathBuf,
+    bytes: Bytes,
+    footer: Footer,
+    kinds: Vec<Kind>,
+    encoder: RowEncoder,
+    marks: RwLock<Arc<Marks>>,
+    /// Per block and chunk: its checksum was right.
+    checked: Vec<AtomicBool>,
+}
+
+impl Segment {
+    pub fn open(id: u64, path: PathBuf, bytes: Bytes, marks: Marks) -> Result<Self> {
+        let footer = Footer::decode(&bytes).map_err(|e| damaged(&path, 0, &e))?;
+        let layout = &footer.layout;
+        let kinds: Vec<_> =
+            layout.columns.iter().map(|(_, ty)| Kind::of(&arrow_types::data_type(ty))).collect();
+        let chunks = footer.blocks.len() * (kinds.len() + 2);
+        Ok(Self {
+            id,
+            path,
+            encoder: RowEncoder::with_layout(layout.clone()),
+            kinds,
+            footer,
+            bytes,
+            marks: RwLock::new(Arc::new(marks)),
+            checked: (0..chunks).map(|_| AtomicBool::new(false)).collect(),
+        })
+    }
+
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.footer.layout
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.footer.rows
+    }
+
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The marks as they are now.
+    pub fn marks(&self) -> Arc<Marks> {
+        self.marks.read().clone()
+    }
+
+    /// Ends rows at the given moments.
+    pub fn end_rows(&self, rows: impl IntoIterator<Item = (u32, Timestamp)>) {
+        let mut marks = self.marks.write();
+        let marks = Arc::make_mut(&mut marks);
+        for (row, ts) in rows {
+            marks.end(row, ts);
+        }
+    }
+
+    /// Numbers of the rows with this key, oldest version first.
+    pub fn find(&self, key: &[u8]) -> Result<Range<u32>> {
+        let blocks = &self.footer.blocks;
+        let mut at = blocks.partition_point(|block| &block.last_key[..] < key);
+        let mut found: Option<Range<u32>> = None;
+        // Versions of one key may go on in the next block.
+        while let Some(block) = blocks.get(at).filter(|block| &block.first_key[..] <= key) {
+            let keys = self.keys(at)?;
+            let rows = block.rows as usize;
+            let low = self.lower_bound(&keys, rows, |probe| probe < key)?;
+            let high = self.lower_bound(&keys, rows, |probe| probe <= key)?;
+            if low < high {
+                let start = block.first_row + low as u32;
+                let end = block.first_row + high as u32;
+                found = Some(found.map_or(start..end, |found| found.start..end));
+            }
+            if high < rows {
+                break;
+            }
+            at += 1;
+        }
+        Ok(found.unwrap_or(0..0))
+    }
+
+    /// First row of the block for whose key `below` is false.
+    fn lower_bound(
+        &self,
+        keys: &Chunk<'_>,
+        rows: usize,
+        below: impl Fn(&[u8]) -> bool,
+    ) -> Result<usize> {
+        let (mut low, mut high) = (0, rows);
+        while low < high {
+            let middle = low.midpoint(high);
+            let key = keys.value(middle).map_err(|e| damaged(&self.path, 0, &e))?;
+            if below(key.as_deref().unwrap_or_default()) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// When a row was committed.
+    pub fn timestamp(&self, row: u32) -> Result<Timestamp> {
+        let (block, at) = self.locate(row)?;
+        stamp(&self.timestamps(block)?, at).map_err(|e| damaged(&self.path, 0, &e))
+    }
+
+    /// A row as bytes, under the segment's layout.
+    pub fn row(&self, row: u32) -> Result<StoredRow> {
+        let (block, at) = self.locate(row)?;
+        let fail = |e: SegmentError| damaged(&self.path, 0, &e);
+        let key = self.keys(block)?.value(at).map_err(fail)?;
+        let ts = stamp(&self.timestamps(block)?, at).map_err(fail)?;
+        let values = (0..self.kinds.len())
+            .map(|column| self.column(block, column)?.value(at).map_err(fail))
+            .collect::<Result<Vec<_>>>()?;
+        let row = self
+            .encoder
+            .encode_physical(|column| values.get(column).and_then(|value| value.as_deref()))?;
+        let key = Bytes::copy_from_slice(key.as_deref().unwrap_or_default());
+        Ok(StoredRow { key, ts, row: row.into() })
+    }
+
+    fn locate(&self, row: u32) -> Result<(usize, usize)> {
+        let block = self.footer.blocks.partition_point(|block| block.first_row <= row);
+        block
+            .checked_sub(1)
+            .and_then(|at| {
+                let block = self.footer.blocks.get(at)?;
+                let within = row - block.first_row;
+                (within < block.rows).then_some((at, within as usize))
+            })
+            .ok_or_else(|| damaged(&self.path, 0, &SegmentError::new("row is out of bounds")))
+    }
+
+    pub fn block(&self, block: usize) -> Option<&Block> {
+        self.footer.blocks.get(block)
+    }
+
+    /// The keys of a block.
+    pub fn keys(&self, block: usize) -> Result<Chunk<'_>> {
+        self.chunk(block, 0, Kind::Bytes, &self.footer.blocks[block].keys)
+    }
+
+    /// The commit timestamps of a block.
+    pub fn timestamps(&self, block: usize) -> Result<Chunk<'_>> {
+        self.chunk(block, 1, Kind::Unsigned(8), &self.footer.blocks[block].timestamps)
+    }
+
+    /// A column of a block, by its position in the segment's layout.
+    pub fn column(&self, block: usize, column: usize) -> Result<Chunk<'_>> {
+        let place = &self.footer.blocks[block].columns[column].place;
+        self.chunk(block, column + 2, self.kinds[column], place)
+    }
+
+    fn chunk(&self, block: usize, index: usize, kind: Kind, place: &Place) -> Result<Chunk<'_>> {
+        let start = place.offset as usize;
+        let bytes = self
+            .bytes
+            .get(start..start + place.len as usize)
+            .ok_or_else(|| damaged(&self.path, place.offset, &SegmentError::new("cut off")))?;
+        let checked = &self.checked[block * (self.kinds.len() + 2) + index];
+        if !checked.load(Ordering::Relaxed) {
+            if crc32c::crc32c(bytes) != place.crc {
+                let reason = SegmentError::new("checksum does not match");
+                return Err(damaged(&self.path, place.offset, &reason));
+            }
+            checked.store(true, Ordering::Relaxed);
+        }
+        let rows = self.footer.blocks[block].rows as usize;
+        Chunk::open(kind, rows, bytes).map_err(|e| damaged(&self.path, place.offset, &e))
+    }
+}
+
+pub fn stamp(timestamps: &Chunk<'_>, row: usize) -> Result<Timestamp, SegmentError> {
+    timestamps
+        .value(row)?
+        .and_then(|value| <[u8; 8]>::try_from(&value[..]).ok())
+        .map(|bytes| Timestamp(u64::from_le_bytes(bytes)))
+        .ok_or_else(|| SegmentError::new("row has no timestamp"))
+}
+
+pub fn damaged(path: &std::path::Path, offset: u64, error: &SegmentError) -> StorageError {
+    StorageError::corrupt(path, offset, error.to_string())
+}
