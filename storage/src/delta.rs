@@ -51,6 +51,16 @@ impl Delta {
         self.bytes.fetch_add(size, Ordering::Relaxed);
     }
 
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.rows.read().contains_key(key)
+    }
+
+    /// Every key with the moment of its oldest version.
+    pub fn first_versions(&self) -> Vec<(Bytes, Timestamp)> {
+        let rows = self.rows.read();
+        rows.iter().filter_map(|(key, v)| Some((key.clone(), v.first()?.ts))).collect()
+    }
+
     /// Newest version at or before `snapshot`, tombstones included.
     pub fn get(&self, key: &[u8], snapshot: Timestamp) -> Option<Version> {
         visible(self.rows.read().get(key)?, snapshot).cloned()
@@ -90,15 +100,17 @@ impl Delta {
         self.rows.read().last_key_value().map(|(key, _)| key.clone())
     }
 
-    /// Drops versions that no snapshot at or after `horizon` can see.
-    pub fn collect(&self, horizon: Timestamp) {
+    /// Drops versions that no snapshot at or after `horizon` can see, and with `tombstones` keys
+    /// that only say that there is no row.
+    pub fn collect(&self, horizon: Timestamp, tombstones: bool) {
         let mut freed = 0;
         self.rows.write().retain(|key, versions| {
             let keep = versions.iter().rposition(|v| v.ts <= horizon).unwrap_or(0);
             for version in versions.drain(..keep) {
                 freed += VERSION_OVERHEAD + version.row.map_or(0, |row| row.len());
             }
-            let gone = matches!(&versions[..], [only] if only.row.is_none() && only.ts <= horizon);
+            let gone = tombstones
+                && matches!(&versions[..], [only] if only.row.is_none() && only.ts <= horizon);
             if gone {
                 freed += KEY_OVERHEAD + VERSION_OVERHEAD + key.len();
             }

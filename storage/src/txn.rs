@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use satsuma_common::{ShardId, Timestamp, TxnId};
+use satsuma_common::{Lsn, ShardId, Timestamp, TxnId};
 
 /// How far a transaction has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct TxnState {
     pub phase: Phase,
     pub shards: BTreeMap<ShardId, ShardWrites>,
     pub bytes: usize,
+    /// First record of a prepared transaction.
+    pub logged_from: Option<Lsn>,
     next_order: u64,
 }
 
@@ -61,7 +63,8 @@ impl Txn {
     }
 
     pub fn with_phase(id: TxnId, phase: Phase) -> Self {
-        let state = TxnState { phase, shards: BTreeMap::new(), bytes: 0, next_order: 0 };
+        let state =
+            TxnState { phase, shards: BTreeMap::new(), bytes: 0, logged_from: None, next_order: 0 };
         Self { id, state: Mutex::new(state) }
     }
 }

@@ -99,6 +99,18 @@ impl ColumnBuilder {
         Ok(())
     }
 
+    /// Appends fixed-width values that lie one after another, none of them NULL; `false`, with
+    /// nothing appended, where the column or the length is another.
+    pub fn extend_plain(&mut self, values: &[u8], count: usize) -> bool {
+        let Values::Fixed(buffer, width) = &mut self.values else { return false };
+        if count.checked_mul(*width) != Some(values.len()) {
+            return false;
+        }
+        buffer.extend_from_slice(values);
+        self.valid.append_n(count, true);
+        true
+    }
+
     pub fn finish(mut self) -> Result<ArrayRef, RowError> {
         let len = self.valid.len();
         let nulls = (self.nulls > 0).then(|| NullBuffer::new(self.valid.finish()));

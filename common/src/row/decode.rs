@@ -155,6 +155,24 @@ impl RowBatchBuilder {
         Ok(())
     }
 
+    /// Appends `rows` rows column by column: `fill` is called with each projected position and its
+    /// builder, and must add that many values.
+    pub fn append<E: From<RowError>>(
+        &mut self,
+        rows: usize,
+        mut fill: impl FnMut(usize, &mut ColumnBuilder) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let expected = self.rows + rows;
+        for (position, builder) in self.positions.iter().zip(&mut self.columns) {
+            fill(*position, builder)?;
+            if builder.len() != expected {
+                return Err(RowError::ColumnCount(builder.len(), expected).into());
+            }
+        }
+        self.rows = expected;
+        Ok(())
+    }
+
     /// The rows so far as a batch; the builder starts anew.
     pub fn finish(&mut self) -> Result<RecordBatch, RowError> {
         let rows = self.rows;

@@ -50,7 +50,7 @@ impl Engine {
             move |logged, sections| {
                 let result = match logged {
                     Ok(written) => {
-                        engine.meta.read().commit(written.last, ts, &sections);
+                        engine.meta.read().commit(written.last, written.first, ts, &sections);
                         engine.end(&txn);
                         Ok(ts)
                     }
@@ -98,8 +98,10 @@ impl Engine {
         let record = move |sections| Record::Prepare { txn: id, ts, sections, locks };
         self.log(id, sections, record, move |logged, _| {
             let result = match logged {
-                Ok(_) => {
-                    txn.state.lock().phase = Phase::Prepared(ts);
+                Ok(written) => {
+                    let mut state = txn.state.lock();
+                    state.phase = Phase::Prepared(ts);
+                    state.logged_from = Some(written.first);
                     Ok(ts)
                 }
                 Err(error) => Err(engine.give_up(&txn, error)),
@@ -137,12 +139,12 @@ impl Engine {
     /// `commit` is the moment, `None` an abort.
     async fn decide(self: &Arc<Self>, txn: TxnId, commit: Option<Timestamp>) -> Result<()> {
         let Ok(txn) = self.find(txn) else { return Ok(()) };
-        let (prepared, sections) = {
+        let (prepared, logged_from, sections) = {
             let mut state = txn.state.lock();
             match (state.phase, commit) {
                 (Phase::Prepared(ts), _) => {
                     state.phase = Phase::Deciding;
-                    (ts, self.sections(&state))
+                    (ts, state.logged_from, self.sections(&state))
                 }
                 (Phase::Open, None) => {
                     drop(state);
@@ -166,7 +168,8 @@ impl Engine {
                 let result = match (logged, commit) {
                     (Ok(written), Some(ts)) => {
                         engine.timeline.observe_commit(ts);
-                        engine.meta.read().commit(written.last, ts, &sections);
+                        let from = logged_from.unwrap_or(written.first);
+                        engine.meta.read().commit(written.last, from, ts, &sections);
                         engine.end(&txn);
                         Ok(())
                     }
@@ -252,13 +255,13 @@ impl Engine {
 }
 
 impl Meta {
-    /// Applies a commit's writes. Shards that have been dropped since are left out.
-    pub fn commit(&self, lsn: Lsn, ts: Timestamp, sections: &[Section]) {
+    /// Applies a commit's writes, whose records start at `from`. Shards that have been dropped since are left out.
+    pub fn commit(&self, lsn: Lsn, from: Lsn, ts: Timestamp, sections: &[Section]) {
         for section in sections {
             if let Some(shard) = self.shards.get(&section.shard) {
                 let table = self.tables.get(&shard.table);
                 let hidden_key = table.is_some_and(|table| table.key.is_none());
-                shard.apply(lsn, ts, &section.ops, hidden_key);
+                shard.apply(lsn, from, ts, &section.ops, hidden_key);
             }
         }
     }

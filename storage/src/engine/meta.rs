@@ -6,14 +6,16 @@ use std::sync::Arc;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
 use satsuma_common::table::TableShape;
-use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId};
+use satsuma_common::{Epoch, Generation, GroupId, Lsn, ShardId, TableId};
 
 use crate::error::Result;
 use crate::shard::Shard;
 use crate::wal::record::MetaChange;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Meta {
+    /// The last change that is in here.
+    pub lsn: Lsn,
     pub tables: BTreeMap<TableId, Arc<TableMeta>>,
     pub shards: BTreeMap<ShardId, Arc<Shard>>,
     pub groups: BTreeMap<GroupId, (Generation, Epoch)>,
@@ -63,6 +65,17 @@ impl TableMeta {
     }
 }
 
+impl Default for Meta {
+    fn default() -> Self {
+        Self {
+            lsn: Lsn(0),
+            tables: BTreeMap::new(),
+            shards: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        }
+    }
+}
+
 impl Meta {
     /// Whether the change would be accepted.
     pub fn check(&self, change: &MetaChange) -> Result<()> {
@@ -75,14 +88,18 @@ impl Meta {
     }
 
     /// Makes a logged change. Repeating one changes nothing.
-    pub fn apply(&mut self, change: &MetaChange) -> Result<()> {
+    pub fn apply(&mut self, lsn: Lsn, change: &MetaChange) -> Result<()> {
+        if lsn <= self.lsn {
+            return Ok(());
+        }
+        self.lsn = lsn;
         match change {
             MetaChange::CreateShards { shape, shards } => {
                 self.set_shape(shape)?;
                 for (shard, group, generation) in shards {
                     self.shards
                         .entry(*shard)
-                        .or_insert_with(|| Arc::new(Shard::new(*shard, *group, shape.table)));
+                        .or_insert_with(|| Arc::new(Shard::new(*shard, *group, shape.table, lsn)));
                     let known = self.groups.entry(*group).or_insert((*generation, Epoch(0)));
                     known.0 = known.0.max(*generation);
                 }

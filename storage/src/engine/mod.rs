@@ -3,23 +3,28 @@
 //! Files follow what a caller does: [`open`] a directory, manage `shards`, `read`, `write`,
 //! `commit`.
 
+mod checkpoint;
 mod commit;
+mod merge;
 mod meta;
 mod open;
+mod pressure;
 mod read;
+mod seal;
 mod shards;
+mod store;
 mod write;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use satsuma_common::{Lsn, ShardId, Timestamp, TxnId};
 
-use crate::disk::Disk;
 use crate::error::{Result, StorageError};
 use crate::lock::{LockTable, WaitEdge};
 use crate::shard::Shard;
@@ -27,11 +32,15 @@ use crate::timeline::Timeline;
 use crate::txn::Txn;
 use crate::wal::{Wal, WalOptions, WalStats};
 use meta::Meta;
+use pressure::{Pressure, Wake};
+use store::Store;
 
 pub use meta::TableMeta;
 pub use shards::ShardInfo;
 pub use write::{Changed, Conflict, ConflictPolicy, Inserted, LockedRow, RowLocks, WriteContext};
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;
 
@@ -43,11 +52,26 @@ pub struct Options {
     pub wal: WalOptions,
     /// Most bytes that one transaction may have waiting in memory.
     pub transaction_bytes: u64,
+    /// A delta of this size is sealed.
+    pub seal_bytes: u64,
+    /// Deltas of all shards together are kept below this; at twice as much writers wait.
+    pub delta_bytes: u64,
+    /// A checkpoint is made after so many bytes of log: what a restart reads at most, about.
+    pub checkpoint_bytes: u64,
+    /// Seal, merge and checkpoint in the background.
+    pub maintenance: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { wal: WalOptions::default(), transaction_bytes: 1 << 30 }
+        Self {
+            wal: WalOptions::default(),
+            transaction_bytes: 1 << 30,
+            seal_bytes: 64 << 20,
+            delta_bytes: 512 << 20,
+            checkpoint_bytes: 256 << 20,
+            maintenance: true,
+        }
     }
 }
 
@@ -61,10 +85,17 @@ pub struct Engine {
     timeline: Timeline,
     locks: Arc<LockTable>,
     wal: Wal,
+    store: Store,
     oldest_snapshot: AtomicU64,
+    checkpointing: Mutex<()>,
+    /// Bytes of log at the last checkpoint.
+    checkpointed_bytes: AtomicU64,
+    pressure: Pressure,
+    wake: Arc<Wake>,
+    closed: AtomicBool,
+    maintenance: Mutex<Option<JoinHandle<()>>>,
     /// Dropped last: another process may then open the directory.
     _lock: Box<dyn Send + Sync>,
-    _disk: Arc<dyn Disk>,
 }
 
 /// Counters and sizes for metrics.
@@ -73,6 +104,8 @@ pub struct Stats {
     pub wal: WalStats,
     pub shards: usize,
     pub delta_bytes: u64,
+    pub segments: usize,
+    pub segment_bytes: u64,
     pub transactions: usize,
     pub locks: usize,
 }
@@ -109,17 +142,31 @@ impl Engine {
 
     pub fn stats(&self) -> Stats {
         let meta = self.meta.read();
+        let contents: Vec<_> = meta.shards.values().map(|shard| shard.contents()).collect();
+        let segments = || contents.iter().flat_map(|contents| contents.segments.iter());
         Stats {
             wal: self.wal.stats(),
             shards: meta.shards.len(),
-            delta_bytes: meta.shards.values().map(|shard| shard.bytes()).sum(),
+            delta_bytes: meta.shards.values().map(|shard| shard.delta_bytes()).sum(),
+            segments: segments().count(),
+            segment_bytes: segments().map(|segment| segment.size()).sum(),
             transactions: self.txns.lock().len(),
             locks: self.locks.len(),
         }
     }
 
-    /// Writes what is queued and stops. Calls after this one fail.
+    /// Writes what is queued and stops. Calls after this one fail; when the engine is dropped
+    /// after it, the directory is free.
     pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wake.wake();
+        let thread = self.maintenance.lock().take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the storage thread panicked");
+        }
         self.wal.close();
         self.locks.close();
     }

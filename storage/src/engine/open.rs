@@ -4,19 +4,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
-use satsuma_common::{Lsn, Timestamp, TxnId};
+use satsuma_common::{GroupId, Lsn, ShardId, Timestamp, TxnId};
 
-use super::meta::Meta;
+use super::meta::{Meta, TableMeta};
+use super::pressure::{Pressure, Wake};
+use super::store::Store;
 use super::{Engine, Options};
 use crate::disk::Disk;
 use crate::error::{Result, StorageError};
+use crate::kv::{Kv, SledKv};
 use crate::lock::{LockKey, LockTable};
+use crate::manifest::{self, Checkpoint, GroupRecord, Manifest, ShardHeader, TableRecord};
+use crate::shard::Shard;
 use crate::timeline::Timeline;
 use crate::txn::{Phase, Txn};
-use crate::wal::record::{LoggedLock, Op, Record, Section};
+use crate::wal::record::{LoggedLock, MetaChange, Op, Record, Section};
 use crate::wal::{self, Wal};
 
 const FORMAT: u32 = 1;
@@ -26,26 +31,47 @@ impl Engine {
     /// Opens the directory, which is made when it is not there. Fails when another process has
     /// it, when its format is not this program's, and when its files are damaged.
     pub fn open(dir: &Path, disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Self>> {
+        let lock = lock(&*disk, dir)?;
+        let kv = SledKv::open(&dir.join("kv"))?;
+        Self::open_parts(dir, disk, Arc::new(kv), lock, options)
+    }
+
+    /// The same over a given key-value store.
+    pub fn open_with(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        kv: Arc<dyn Kv>,
+        options: Options,
+    ) -> Result<Arc<Self>> {
+        let lock = lock(&*disk, dir)?;
+        Self::open_parts(dir, disk, kv, lock, options)
+    }
+
+    fn open_parts(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        kv: Arc<dyn Kv>,
+        lock: Box<dyn Send + Sync>,
+        options: Options,
+    ) -> Result<Arc<Self>> {
         let io = |e: std::io::Error| StorageError::io(dir, &e);
-        disk.create_dir(dir).map_err(io)?;
-        let lock = disk.lock_dir(dir).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => StorageError::InUse(dir.to_owned()),
-            _ => io(error),
-        })?;
         let identity = identity(&*disk, dir)?;
-        let log_dir = dir.join("wal");
+        let (log_dir, segment_dir) = (dir.join("wal"), dir.join("seg"));
         disk.create_dir(&log_dir).map_err(io)?;
+        disk.create_dir(&segment_dir).map_err(io)?;
         disk.sync_dir(dir).map_err(io)?;
 
-        let mut recovery = Recovery::default();
-        let replayed = wal::replay(&*disk, &log_dir, 1, |lsn, payload| {
-            recovery.apply(Lsn(lsn), Record::decode(payload)?)
+        let store = Store::new(disk.clone(), kv, segment_dir);
+        let (mut recovery, from) = Recovery::load(&store)?;
+        let replayed = wal::replay(&*disk, &log_dir, from, |lsn, payload| {
+            recovery.apply(&store, Lsn(lsn), Record::decode(payload)?)
         })?;
-        tracing::info!(dir = %dir.display(), lsn = replayed.next_lsn - 1, "storage recovered");
+        tracing::info!(dir = %dir.display(), from, to = replayed.next_lsn - 1, "recovered");
         let wal = Wal::open(disk.clone(), &log_dir, replayed, options.wal.clone())?;
         let locks = LockTable::start().map_err(io)?;
         let (timeline, txns) = recovery.undecided(&locks);
-        Ok(Arc::new(Self {
+        let maintenance = options.maintenance;
+        let engine = Arc::new(Self {
             dir: dir.to_owned(),
             identity,
             options,
@@ -54,11 +80,30 @@ impl Engine {
             timeline,
             locks,
             wal,
+            store,
             oldest_snapshot: AtomicU64::new(0),
+            checkpointing: Mutex::new(()),
+            checkpointed_bytes: AtomicU64::new(0),
+            pressure: Pressure::default(),
+            wake: Arc::new(Wake::default()),
+            closed: AtomicBool::new(false),
+            maintenance: Mutex::new(None),
             _lock: lock,
-            _disk: disk,
-        }))
+        });
+        if maintenance {
+            Self::start_maintenance(&engine)?;
+        }
+        Ok(engine)
     }
+}
+
+fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>> {
+    let io = |e: std::io::Error| StorageError::io(dir, &e);
+    disk.create_dir(dir).map_err(io)?;
+    disk.lock_dir(dir).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => StorageError::InUse(dir.to_owned()),
+        _ => io(error),
+    })
 }
 
 /// Reads the directory's identity, or gives it one. The file says `satsuma storage FORMAT` and
@@ -93,41 +138,94 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<String> {
     }
 }
 
-/// What the log has told so far.
+/// What the store and the log have told so far.
 #[derive(Default)]
 struct Recovery {
     meta: Meta,
-    /// Parts of transactions whose last record has not come yet.
-    parts: BTreeMap<TxnId, Vec<Section>>,
+    /// Manifests of shards that the log has yet to make.
+    manifests: BTreeMap<ShardId, Manifest>,
+    /// Parts of transactions whose last record has not come yet, with the LSN of the first.
+    parts: BTreeMap<TxnId, (Lsn, Vec<Section>)>,
     prepared: BTreeMap<TxnId, Prepared>,
     last_commit: u64,
 }
 
 struct Prepared {
+    from: Lsn,
     ts: Timestamp,
     sections: Vec<Section>,
     locks: Vec<LoggedLock>,
 }
 
 impl Recovery {
-    fn apply(&mut self, lsn: Lsn, record: Record) -> Result<()> {
+    /// What the store holds, and the first record that is needed.
+    fn load(store: &Store) -> Result<(Self, u64)> {
+        let mut recovery = Self::default();
+        let kv = &*store.kv;
+        let checkpoint: Checkpoint = match kv.get(manifest::CHECKPOINT)? {
+            Some(bytes) => manifest::decode("kv/c", &bytes)?,
+            None => Checkpoint { log_from: 1, ..Checkpoint::default() },
+        };
+        recovery.last_commit = checkpoint.last_commit;
+        for (_, record) in manifest::all::<TableRecord>(kv, b't')? {
+            let table = TableMeta::new(record.shape, record.layouts)?;
+            recovery.meta.tables.insert(table.shape.table, Arc::new(table));
+        }
+        for (id, record) in manifest::all::<GroupRecord>(kv, b'g')? {
+            recovery.meta.groups.insert(GroupId(id), (record.generation, record.epoch));
+        }
+        let manifests = manifest::all::<Manifest>(kv, b'm')?;
+        store.sweep(&manifests.iter().map(|(_, manifest)| manifest.clone()).collect::<Vec<_>>())?;
+        recovery.manifests =
+            manifests.into_iter().map(|(id, manifest)| (ShardId(id), manifest)).collect();
+        for (id, header) in manifest::all::<ShardHeader>(kv, b'h')? {
+            let id = ShardId(id);
+            let shard = Shard::new(id, header.group, header.table, Lsn(header.created));
+            recovery.restore(store, &shard)?;
+            recovery.meta.shards.insert(id, Arc::new(shard));
+        }
+        recovery.meta.lsn = Lsn(checkpoint.meta_lsn);
+        Ok((recovery, checkpoint.log_from))
+    }
+
+    /// Gives a shard the segments of its manifest, if it is the same shard.
+    fn restore(&self, store: &Store, shard: &Shard) -> Result<()> {
+        match self.manifests.get(&shard.id) {
+            Some(manifest) if manifest.created == shard.created.0 => {
+                shard.restore(store.open(manifest)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, store: &Store, lsn: Lsn, record: Record) -> Result<()> {
         match record {
-            Record::Meta(change) => self.meta.apply(&change)?,
-            Record::Part { txn, sections } => self.parts.entry(txn).or_default().extend(sections),
+            Record::Meta(change) => {
+                self.meta.apply(lsn, &change)?;
+                if let MetaChange::CreateShards { shards, .. } = &change {
+                    for shard in shards.iter().filter_map(|(id, _, _)| self.meta.shards.get(id)) {
+                        if shard.created == lsn {
+                            self.restore(store, shard)?;
+                        }
+                    }
+                }
+            }
+            Record::Part { txn, sections } => {
+                self.parts.entry(txn).or_insert((lsn, Vec::new())).1.extend(sections);
+            }
             Record::Commit { txn, ts, sections } => {
-                let mut all = self.parts.remove(&txn).unwrap_or_default();
-                all.extend(sections);
-                self.commit(lsn, ts, &all);
+                let (from, sections) = self.whole(txn, lsn, sections);
+                self.commit(lsn, from, ts, &sections);
             }
             Record::Prepare { txn, ts, sections, locks } => {
-                let mut all = self.parts.remove(&txn).unwrap_or_default();
-                all.extend(sections);
+                let (from, sections) = self.whole(txn, lsn, sections);
                 self.last_commit = self.last_commit.max(ts.0);
-                self.prepared.insert(txn, Prepared { ts, sections: all, locks });
+                self.prepared.insert(txn, Prepared { from, ts, sections, locks });
             }
             Record::CommitPrepared { txn, ts } => {
                 if let Some(prepared) = self.prepared.remove(&txn) {
-                    self.commit(lsn, ts, &prepared.sections);
+                    self.commit(lsn, prepared.from, ts, &prepared.sections);
                 }
             }
             Record::Abort { txn } => {
@@ -138,9 +236,16 @@ impl Recovery {
         Ok(())
     }
 
-    fn commit(&mut self, lsn: Lsn, ts: Timestamp, sections: &[Section]) {
+    /// A record's sections behind those of the parts before it.
+    fn whole(&mut self, txn: TxnId, lsn: Lsn, sections: Vec<Section>) -> (Lsn, Vec<Section>) {
+        let (from, mut all) = self.parts.remove(&txn).unwrap_or((lsn, Vec::new()));
+        all.extend(sections);
+        (from, all)
+    }
+
+    fn commit(&mut self, lsn: Lsn, from: Lsn, ts: Timestamp, sections: &[Section]) {
         self.last_commit = self.last_commit.max(ts.0);
-        self.meta.commit(lsn, ts, sections);
+        self.meta.commit(lsn, from, ts, sections);
     }
 
     /// Prepared transactions wait for their outcome again, with their locks.
@@ -162,6 +267,7 @@ impl Recovery {
                     }
                 }
             }
+            state.logged_from = Some(prepared.from);
             let shards = state.shards.keys().copied().collect();
             drop(state);
             for lock in prepared.locks {

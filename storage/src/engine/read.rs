@@ -32,21 +32,21 @@ impl Engine {
         match own.flatten() {
             Some(Own::Row(row)) => Ok(Some(row)),
             Some(Own::Deleted) => Ok(None),
-            None => Ok(shard.get(key, view.snapshot).and_then(|version| version.row)),
+            None => Ok(shard.get(key, view.snapshot)?.and_then(|version| version.row)),
         }
     }
 
     /// The newest committed version of a row, whatever the snapshot; its `row` is `None` when it
     /// was deleted.
     pub fn newest(&self, shard: ShardId, key: &[u8]) -> Result<Option<Version>> {
-        Ok(self.shard(shard)?.newest(key))
+        self.shard(shard)?.newest(key)
     }
 
     /// The shard's rows in batches, in no promised order.
     pub fn scan(&self, shard: ShardId, view: &ReadView, options: &ScanOptions) -> Result<Scan> {
         let (shard, table) = self.shard_and_table(shard)?;
         let own = self.with_own(shard.id, view, ShardWrites::clone);
-        shard.scan(&table, view, own, options)
+        shard.scan(table, view, own, options)
     }
 
     fn with_own<T>(

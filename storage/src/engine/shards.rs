@@ -93,7 +93,8 @@ impl Engine {
         self.wal.append(
             vec![payload],
             Box::new(move |logged| {
-                let result = logged.and_then(|_| engine.meta.write().apply(&change));
+                let result =
+                    logged.and_then(|written| engine.meta.write().apply(written.last, &change));
                 drop(engine);
                 let _ = done.send(result);
             }),

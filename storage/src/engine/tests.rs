@@ -17,7 +17,7 @@ use crate::shard::{KeyRange, ReadView, ScanOptions};
 const SHARD: ShardId = ShardId(102_008);
 const GROUP: GroupId = GroupId(1);
 
-fn shape() -> TableShape {
+pub fn shape() -> TableShape {
     let column = |id, name: &str, ty| Column {
         id: ColumnId(id),
         name: name.into(),
@@ -39,14 +39,14 @@ fn shape() -> TableShape {
     }
 }
 
-fn batch(rows: &[(i64, &str)]) -> RecordBatch {
+pub fn batch(rows: &[(i64, &str)]) -> RecordBatch {
     let ids = Int64Array::from_iter_values(rows.iter().map(|row| row.0));
     let names = StringViewArray::from_iter_values(rows.iter().map(|row| row.1));
     let columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(names)];
     RecordBatch::try_new(shape().arrow_schema(), columns).unwrap()
 }
 
-fn txn(start: u64) -> TxnId {
+pub fn txn(start: u64) -> TxnId {
     TxnId { start: Timestamp(start), coordinator: NodeId(1) }
 }
 
@@ -55,7 +55,7 @@ fn context(start: u64, statement: u32) -> WriteContext {
     WriteContext { txn: txn(start), statement, snapshot: Timestamp(start), lock_timeout }
 }
 
-fn key(id: i64) -> Vec<u8> {
+pub fn key(id: i64) -> Vec<u8> {
     let table = TableMeta::new(shape(), Default::default()).unwrap();
     table.key_encoder().unwrap().encode(&[Datum::Int8(id)]).unwrap()
 }
@@ -64,6 +64,11 @@ async fn open(dir: &Path) -> Arc<Engine> {
     let engine = Engine::open(dir, Arc::new(RealDisk), Options::default()).unwrap();
     engine.create_shards(&shape(), &[(SHARD, GROUP, Generation(1))]).await.unwrap();
     engine
+}
+
+fn close(engine: Arc<Engine>) {
+    engine.close();
+    drop(engine);
 }
 
 fn rows(engine: &Engine, view: ReadView) -> Vec<(i64, String)> {
@@ -107,7 +112,7 @@ async fn commits_survive_a_restart_and_nothing_else_does() {
     assert!(second > first);
     let open_txn = context(30, 1);
     engine.insert(&open_txn, SHARD, &batch(&[(4, "four")]), ConflictPolicy::Fail).await.unwrap();
-    drop(engine);
+    close(engine);
 
     let engine = open(dir.path()).await;
     assert_eq!(engine.identity(), identity);
@@ -206,7 +211,7 @@ async fn a_prepared_transaction_survives_with_its_locks_and_holds_back_readers()
     let write = WriteContext { snapshot: now, ..context(20, 1) };
     engine.update(&write, SHARD, &[key(1)], &batch(&[(1, "uno")])).await.unwrap();
     let prepared = engine.prepare(write.txn).await.unwrap();
-    drop(engine);
+    close(engine);
 
     let engine = open(dir.path()).await;
     assert_eq!(engine.prepared(), [(write.txn, prepared)]);
@@ -230,7 +235,7 @@ async fn a_prepared_transaction_survives_with_its_locks_and_holds_back_readers()
     engine.commit_prepared(write.txn, Timestamp(prepared.0 + 5)).await.unwrap();
     let next = insert(&engine, 40, &[(2, "two")]).await;
     assert!(next > Timestamp(prepared.0 + 10), "above every snapshot that was read");
-    drop(engine);
+    close(engine);
 
     let engine = open(dir.path()).await;
     assert_eq!(engine.prepared(), []);
@@ -291,6 +296,7 @@ async fn rows_without_a_primary_key_get_ids_that_go_on_after_a_restart() {
         let rows = batch(&[(1, "same"), (1, "same")]);
         engine.insert(&write, heap, &rows, ConflictPolicy::Fail).await.unwrap();
         last = engine.commit(write.txn, last).await.unwrap();
+        close(engine);
     }
     let engine = open(dir.path()).await;
     let scan = engine.scan(heap, &ReadView::new(last), &ScanOptions::default()).unwrap();
@@ -315,7 +321,7 @@ async fn shards_and_shapes_are_durable_and_old_rows_read_as_the_new_shape() {
     });
     engine.alter_table(&altered).await.unwrap();
     engine.set_generation(GROUP, Generation(7), Epoch(2)).await.unwrap();
-    drop(engine);
+    close(engine);
 
     let engine = open(dir.path()).await;
     assert_eq!(engine.shape(altered.table).unwrap().version, 2, "an older create changes nothing");
@@ -338,7 +344,7 @@ async fn a_directory_has_one_owner_and_a_known_format() {
     let engine = open(dir.path()).await;
     let again = Engine::open(dir.path(), Arc::new(RealDisk), Options::default());
     assert!(matches!(again, Err(StorageError::InUse(_))));
-    drop(engine);
+    close(engine);
     std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
     let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
     assert!(error.to_string().contains("has format 99, this program reads format 1"), "{error}");
@@ -352,7 +358,57 @@ async fn a_large_transaction_is_logged_in_parts_and_is_atomic() {
     let many: Vec<_> = (0..200).map(|id| (id, name.as_str())).collect();
     let now = insert(&engine, 10, &many).await;
     assert!(engine.stats().wal.records > 3);
-    drop(engine);
+    close(engine);
     let engine = open(dir.path()).await;
     assert_eq!(rows(&engine, ReadView::new(now)).len(), 200);
+}
+
+#[tokio::test]
+async fn a_checkpoint_moves_rows_to_segments_and_empties_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        wal: WalOptions { file_bytes: 64 << 10, zero_ahead: 4096, ..WalOptions::default() },
+        maintenance: false,
+        ..Options::default()
+    };
+    let open = || Engine::open(dir.path(), Arc::new(RealDisk), options.clone()).unwrap();
+    let engine = open();
+    engine.create_shards(&shape(), &[(SHARD, GROUP, Generation(1))]).await.unwrap();
+    let name = "a name that is the same for every row".repeat(3);
+    let many: Vec<_> = (0..20_000).map(|id| (id, name.as_str())).collect();
+    let first = insert(&engine, 10, &many).await;
+    let write = WriteContext { snapshot: first, ..context(20, 1) };
+    let prepared = context(30, 1);
+    engine
+        .insert(&prepared, SHARD, &batch(&[(-1, "prepared")]), ConflictPolicy::Fail)
+        .await
+        .unwrap();
+    engine.prepare(prepared.txn).await.unwrap();
+    assert!(engine.stats().wal.files > 1);
+    engine.checkpoint().unwrap();
+    let stats = engine.stats();
+    assert_eq!((stats.delta_bytes, stats.segments), (0, 1));
+    assert!(stats.segment_bytes < 200_000, "{stats:?}");
+
+    engine.update(&write, SHARD, &[key(7)], &batch(&[(7, "seven")])).await.unwrap();
+    engine.delete(&write, SHARD, &[key(8)]).await.unwrap();
+    let second = engine.commit(write.txn, Timestamp(0)).await.unwrap();
+    let mut open_now = Some(engine);
+    for round in 0..3 {
+        let engine = open_now.take().unwrap_or_else(open);
+        let view = ReadView::new(second);
+        let found = rows(&engine, view);
+        assert_eq!(found.len(), 19_999);
+        assert_eq!(found[7], (7, "seven".to_owned()));
+        assert_eq!(rows(&engine, ReadView::new(first)).len(), 20_000);
+        assert!(engine.get(SHARD, &key(8), &view).unwrap().is_none());
+        assert!(engine.get(SHARD, &key(19_999), &view).unwrap().is_some());
+        let other = context(50 + round, 1);
+        let row = batch(&[(9, "x")]);
+        let taken = engine.insert(&other, SHARD, &row, ConflictPolicy::Fail);
+        assert!(matches!(taken.await, Err(StorageError::UniqueViolation { .. })));
+        assert_eq!(engine.prepared().len(), 1);
+        engine.checkpoint().unwrap();
+        close(engine);
+    }
 }

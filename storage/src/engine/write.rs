@@ -237,7 +237,7 @@ impl Engine {
             }
             let exists = match (write.own(&key), newest) {
                 (Some(own), _) => matches!(own, Own::Row(_)),
-                (None, true) => write.shard.newest(&key).is_some_and(|v| v.row.is_some()),
+                (None, true) => write.shard.newest(&key)?.is_some_and(|v| v.row.is_some()),
                 (None, false) => write.unchanged(&key)?.is_some(),
             };
             locked.push(LockedRow { row, exists });
@@ -293,6 +293,7 @@ impl Engine {
         context: &'a WriteContext,
         shard: ShardId,
     ) -> Result<Writing<'a>> {
+        self.pressure.wait().await?;
         let txn = self.open_txn(context.txn)?;
         self.shard(shard)?;
         self.lock_for(context, &txn, shard, None, RowLockMode::SHARD_SHARED).await?;
@@ -362,7 +363,7 @@ impl Writing<'_> {
         if policy != ConflictPolicy::Report {
             let row = LockKey { shard: self.shard.id, row: Some(key.clone()) };
             if !self.engine.locks.is_held(&row)
-                && let Some(version) = self.shard.newest(key).filter(|v| v.row.is_some())
+                && let Some(version) = self.shard.newest(key)?.filter(|v| v.row.is_some())
                 && self.own(key).is_none()
                 && !self.engine.locks.is_held(&row)
             {
@@ -374,7 +375,7 @@ impl Writing<'_> {
         Ok(match self.own(key) {
             Some(Own::Row(row)) => Some(Version { ts: Timestamp(0), row: Some(row) }),
             Some(Own::Deleted) => None,
-            None => self.shard.newest(key).filter(|version| version.row.is_some()),
+            None => self.shard.newest(key)?.filter(|version| version.row.is_some()),
         })
     }
 
@@ -394,7 +395,7 @@ impl Writing<'_> {
 
     /// The committed row, which must be as the snapshot sees it.
     fn unchanged(&self, key: &[u8]) -> Result<Option<RowBytes>> {
-        let Some(version) = self.shard.newest(key) else { return Ok(None) };
+        let Some(version) = self.shard.newest(key)? else { return Ok(None) };
         if version.ts > self.context.snapshot {
             let key = key.to_vec();
             return Err(StorageError::ChangedSinceSnapshot { shard: self.shard.id, key });

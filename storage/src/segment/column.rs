@@ -15,6 +15,7 @@
 //! holds any value.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use arrow::datatypes::DataType;
 use satsuma_common::row::Physical;
@@ -409,17 +410,19 @@ impl<'a> Chunk<'a> {
         self.nulls.is_none()
     }
 
-    /// Every value one after another, for fixed-width columns without NULLs of at most 8 bytes.
-    pub fn plain_values(&self) -> Option<Vec<u8>> {
-        if self.nulls.is_some() {
+    /// Values one after another, for fixed-width columns of at most 8 bytes without NULLs.
+    pub fn plain_values(&self, rows: Range<usize>) -> Option<Vec<u8>> {
+        if self.nulls.is_some() || rows.end > self.rows || rows.start > rows.end {
             return None;
         }
         match self.payload {
-            Payload::Plain { values, .. } => Some(values.to_vec()),
+            Payload::Plain { values, width } => {
+                Some(values[rows.start * width..rows.end * width].to_vec())
+            }
             Payload::Offset { base, divisor, code_width, codes, width } if width <= 8 => {
                 let base = base as u64;
-                let mut out = Vec::with_capacity(self.rows * width);
-                for i in 0..self.rows {
+                let mut out = Vec::with_capacity(rows.len() * width);
+                for i in rows {
                     let offset = code(codes, code_width, i).wrapping_mul(divisor);
                     out.extend_from_slice(&base.wrapping_add(offset).to_le_bytes()[..width]);
                 }

@@ -1,6 +1,6 @@
 //! Reading a segment: by key, and block by block.
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,6 +104,41 @@ impl Segment {
         Ok(found.unwrap_or(0..0))
     }
 
+    /// Places within a block of the keys in `range`.
+    pub fn places_in(
+        &self,
+        block: usize,
+        range: &(Bound<Bytes>, Bound<Bytes>),
+    ) -> Result<Range<u32>> {
+        let meta = &self.footer.blocks[block];
+        let rows = meta.rows as usize;
+        let keys = || self.keys(block);
+        let start = match &range.0 {
+            Bound::Included(from) if meta.first_key[..] < from[..] => {
+                self.lower_bound(&keys()?, rows, |key| key < &from[..])?
+            }
+            Bound::Excluded(from) if meta.first_key[..] <= from[..] => {
+                self.lower_bound(&keys()?, rows, |key| key <= &from[..])?
+            }
+            _ => 0,
+        };
+        let end = match &range.1 {
+            Bound::Included(to) if meta.last_key[..] > to[..] => {
+                self.lower_bound(&keys()?, rows, |key| key <= &to[..])?
+            }
+            Bound::Excluded(to) if meta.last_key[..] >= to[..] => {
+                self.lower_bound(&keys()?, rows, |key| key < &to[..])?
+            }
+            _ => rows,
+        };
+        Ok(start as u32..end.max(start) as u32)
+    }
+
+    /// An error of this segment.
+    pub fn damaged(&self, error: &SegmentError) -> StorageError {
+        damaged(&self.path, 0, error)
+    }
+
     /// First row of the block for whose key `below` is false.
     fn lower_bound(
         &self,
@@ -197,7 +232,7 @@ impl Segment {
     }
 }
 
-pub fn stamp(timestamps: &Chunk<'_>, row: usize) -> Result<Timestamp, SegmentError> {
+fn stamp(timestamps: &Chunk<'_>, row: usize) -> Result<Timestamp, SegmentError> {
     timestamps
         .value(row)?
         .and_then(|value| <[u8; 8]>::try_from(&value[..]).ok())
@@ -205,6 +240,6 @@ pub fn stamp(timestamps: &Chunk<'_>, row: usize) -> Result<Timestamp, SegmentErr
         .ok_or_else(|| SegmentError::new("row has no timestamp"))
 }
 
-pub fn damaged(path: &std::path::Path, offset: u64, error: &SegmentError) -> StorageError {
+fn damaged(path: &std::path::Path, offset: u64, error: &SegmentError) -> StorageError {
     StorageError::corrupt(path, offset, error.to_string())
 }

@@ -134,7 +134,7 @@ fn round_trip(kind: Kind, values: &[Option<Vec<u8>>]) -> usize {
     for (i, value) in values.iter().enumerate() {
         assert_eq!(chunk.value(i).unwrap().as_deref(), *value, "row {i}");
     }
-    if let Some(plain) = chunk.plain_values() {
+    if let Some(plain) = chunk.plain_values(0..values.len()) {
         assert_eq!(plain, values.iter().flatten().copied().collect::<Vec<_>>().concat());
     }
     assert!(chunk.value(values.len()).is_err());
@@ -197,7 +197,7 @@ proptest! {
                 for row in 0..rows {
                     let _ = chunk.value(row);
                 }
-                let _ = chunk.plain_values();
+                let _ = chunk.plain_values(0..rows);
             }
         }
     }

@@ -57,6 +57,7 @@ struct Shared {
     wake: Condvar,
     poisoned: Mutex<Option<String>>,
     durable: AtomicU64,
+    applied: AtomicU64,
     files: Mutex<VecDeque<(u64, PathBuf)>>,
     stats: Stats,
 }
@@ -100,6 +101,7 @@ impl Wal {
             wake: Condvar::new(),
             poisoned: Mutex::default(),
             durable: AtomicU64::new(replayed.next_lsn - 1),
+            applied: AtomicU64::new(replayed.next_lsn - 1),
             files: Mutex::new(replayed.files.into()),
             stats: Stats::default(),
         });
@@ -147,6 +149,11 @@ impl Wal {
     /// Every record up to here is durable.
     pub fn durable(&self) -> Lsn {
         Lsn(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// Every record up to here is durable, and what was to follow from it has been done.
+    pub fn applied(&self) -> Lsn {
+        Lsn(self.shared.applied.load(Ordering::Acquire))
     }
 
     /// Removes files that hold only records below `lsn`. The newest file stays.
@@ -245,6 +252,7 @@ impl Appender {
                         (pending.done)(Ok(Written { first: Lsn(first), last: Lsn(next - 1) }));
                         first = next;
                     }
+                    self.shared.applied.store(next - 1, Ordering::Release);
                 }
                 Err(Failure::NoRoom(error)) => {
                     for pending in batch {

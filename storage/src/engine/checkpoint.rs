@@ -1,0 +1,156 @@
+//! Checkpoints, and the thread that keeps memory and the log small.
+//!
+//! A checkpoint seals what the log is needed for, stores what this worker holds, and lets go of
+//! the log's files below the first record that a restart would still need.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use satsuma_common::{Lsn, Timestamp};
+
+use super::Engine;
+use crate::error::{Result, StorageError};
+use crate::kv::Batch;
+use crate::manifest::{self, Checkpoint, GroupRecord, ShardHeader, TableRecord};
+use crate::shard::Shard;
+
+impl Engine {
+    /// Versions that only snapshots below this one could see may go.
+    pub(super) fn horizon(&self) -> Timestamp {
+        Timestamp(self.oldest_snapshot.load(Ordering::Acquire))
+    }
+
+    /// Seals every delta and truncates the log. Runs by itself; by hand before a copy of the
+    /// directory, or in tests.
+    pub fn checkpoint(&self) -> Result<()> {
+        let _one = self.checkpointing.lock();
+        let applied = self.wal.applied();
+        let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
+        self.seal(&shards)?;
+        let meta_lsn = self.store_meta(applied)?;
+
+        // Transactions first: one that commits meanwhile is found in its shards then.
+        let prepared = self.first_prepared();
+        let shards = self.meta.read().shards.values().filter_map(|s| s.log_from()).min();
+        let from = [Some(applied.0 + 1), prepared, shards].into_iter().flatten().min();
+        let log_from = from.unwrap_or(1);
+        let checkpoint =
+            Checkpoint { meta_lsn, last_commit: self.timeline.last_commit().0, log_from };
+        let value = Some(manifest::encode(&checkpoint)?);
+        self.store.kv.write(vec![(manifest::CHECKPOINT.to_vec(), value)])?;
+        self.store.kv.flush()?;
+        self.wal.truncate(Lsn(log_from))?;
+        self.checkpointed_bytes.store(self.wal.stats().bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Stores tables, shards and groups; answers with the LSN up to which they are.
+    fn store_meta(&self, applied: Lsn) -> Result<u64> {
+        let mut batch = Batch::new();
+        let meta = self.meta.read();
+        let meta_lsn = meta.lsn.0.max(applied.0);
+        for (id, table) in &meta.tables {
+            let record =
+                TableRecord { shape: (*table.shape).clone(), layouts: (*table.layouts).clone() };
+            batch.push((manifest::table_key(*id), Some(manifest::encode(&record)?)));
+        }
+        for (id, shard) in &meta.shards {
+            let header =
+                ShardHeader { group: shard.group, table: shard.table, created: shard.created.0 };
+            batch.push((manifest::shard_key(b'h', *id), Some(manifest::encode(&header)?)));
+        }
+        for (id, (generation, epoch)) in &meta.groups {
+            let record = GroupRecord { generation: *generation, epoch: *epoch };
+            batch.push((manifest::group_key(*id), Some(manifest::encode(&record)?)));
+        }
+        let shards: std::collections::BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
+        drop(meta);
+        let kept: std::collections::BTreeSet<Vec<u8>> =
+            batch.iter().map(|(key, _)| key.clone()).collect();
+        for kind in [b"t", b"h", b"g"] {
+            for (key, _) in self.store.kv.scan(kind)? {
+                if !kept.contains(&key) {
+                    batch.push((key, None));
+                }
+            }
+        }
+        let mut dropped = Vec::new();
+        for (id, stored) in manifest::all::<manifest::Manifest>(&*self.store.kv, b'm')? {
+            if !shards.contains(&id) {
+                batch.push((manifest::shard_key(b'm', satsuma_common::ShardId(id)), None));
+                dropped.push(stored);
+            }
+        }
+        self.store.kv.write(batch)?;
+        self.store.kv.flush()?;
+        for stored in dropped {
+            self.store.discard(&stored, &manifest::Manifest::default())?;
+        }
+        Ok(meta_lsn)
+    }
+
+    /// Start of the first record of a transaction that is prepared.
+    fn first_prepared(&self) -> Option<u64> {
+        let txns: Vec<_> = self.txns.lock().values().cloned().collect();
+        txns.iter().filter_map(|txn| txn.state.lock().logged_from).min().map(|lsn| lsn.0)
+    }
+
+    /// Starts the thread; it ends when the engine is dropped.
+    pub(super) fn start_maintenance(engine: &Arc<Self>) -> Result<()> {
+        let weak = Arc::downgrade(engine);
+        let thread = std::thread::Builder::new()
+            .name("storage".into())
+            .spawn(move || maintain(&weak))
+            .map_err(|e| StorageError::io(&engine.dir, &e))?;
+        *engine.maintenance.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// One round: seal what is large, merge, checkpoint when the log has grown.
+    fn maintenance_round(&self) -> Result<()> {
+        let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
+        let mut sizes: Vec<(u64, &Arc<Shard>)> =
+            shards.iter().map(|shard| (shard.delta_bytes(), shard)).collect();
+        sizes.sort_by_key(|(bytes, shard)| (std::cmp::Reverse(*bytes), shard.id));
+        let mut total: u64 = sizes.iter().map(|(bytes, _)| bytes).sum();
+        let limit = self.options.delta_bytes;
+        self.pressure.set(total > limit * 2);
+        for (bytes, shard) in sizes {
+            if bytes < self.options.seal_bytes && total <= limit {
+                break;
+            }
+            self.seal(std::slice::from_ref(shard))?;
+            total -= bytes;
+            self.pressure.set(total > limit * 2);
+        }
+        for shard in &shards {
+            while shard.check().is_ok() && self.merge(shard)? {}
+        }
+        let logged = self.wal.stats().bytes;
+        let before = self.checkpointed_bytes.load(Ordering::Relaxed);
+        if logged.saturating_sub(before) >= self.options.checkpoint_bytes {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(50);
+/// After a failure: the disk may be full for a while.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
+
+fn maintain(engine: &Weak<Engine>) {
+    loop {
+        let Some(engine) = engine.upgrade() else { return };
+        if engine.closed.load(Ordering::Acquire) {
+            return;
+        }
+        let result = engine.maintenance_round();
+        let pause = if result.is_ok() { PAUSE } else { LONG_PAUSE };
+        engine.pressure.report(result);
+        let wake = engine.wake.clone();
+        drop(engine);
+        wake.sleep(pause);
+    }
+}

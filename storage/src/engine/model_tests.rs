@@ -1,0 +1,335 @@
+//! The engine against a map of versions, through a disk that loses what was not synced.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use satsuma_common::{Generation, GroupId, ShardId, Timestamp, TxnId};
+
+use super::tests::{batch, key, shape, txn};
+use super::*;
+use crate::disk::faulty::{Chance, Faults, FaultyDisk};
+use crate::kv::MemoryKv;
+use crate::shard::{KeyRange, ReadView, ScanOptions};
+use crate::wal::WalOptions;
+
+const SHARDS: [ShardId; 2] = [ShardId(1), ShardId(2)];
+const KEYS: i64 = 24;
+
+type Place = (ShardId, i64);
+type Write = (Place, Option<String>);
+type Versions = Vec<(Timestamp, Option<String>)>;
+
+/// Versions by shard and key, oldest first.
+#[derive(Clone, Debug, Default)]
+struct Model(BTreeMap<Place, Versions>);
+
+impl Model {
+    fn get(&self, at: (ShardId, i64), snapshot: Timestamp) -> Option<&String> {
+        let versions = self.0.get(&at)?;
+        versions.iter().rev().find(|(ts, _)| *ts <= snapshot)?.1.as_ref()
+    }
+
+    fn rows(&self, shard: ShardId, snapshot: Timestamp) -> Vec<(i64, String)> {
+        let get = |id| Some((id, self.get((shard, id), snapshot)?.clone()));
+        (0..KEYS).filter_map(get).collect()
+    }
+
+    fn commit(&mut self, ts: Timestamp, writes: &[Write]) {
+        for (at, value) in writes {
+            let versions = self.0.entry(*at).or_default();
+            assert!(versions.last().is_none_or(|(last, _)| *last <= ts));
+            versions.push((ts, value.clone()));
+        }
+    }
+}
+
+struct World {
+    seed: u64,
+    chance: Chance,
+    disk: FaultyDisk,
+    kv: MemoryKv,
+    engine: Arc<Engine>,
+    model: Model,
+    /// Prepared transactions, with what they will have written.
+    prepared: BTreeMap<TxnId, Vec<Write>>,
+    now: u64,
+    oldest: u64,
+}
+
+fn options() -> Options {
+    let wal = WalOptions { file_bytes: 4096, zero_ahead: 1024, batch_bytes: 1 << 20 };
+    Options { wal, maintenance: false, ..Options::default() }
+}
+
+fn open(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
+    Engine::open_with(Path::new("/data"), Arc::new(disk.clone()), Arc::new(kv.clone()), options())
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+        let engine = open(&disk, &kv).unwrap();
+        let shards = SHARDS.map(|shard| (shard, GroupId(shard.0), Generation(1)));
+        engine.create_shards(&shape(), &shards).await.unwrap();
+        Self {
+            seed,
+            chance: Chance::new(seed),
+            disk,
+            kv,
+            engine,
+            model: Model::default(),
+            prepared: BTreeMap::new(),
+            now: 1000,
+            oldest: 0,
+        }
+    }
+
+    /// Keys that prepared transactions hold.
+    fn is_held(&self, at: (ShardId, i64)) -> bool {
+        self.prepared.values().flatten().any(|(held, _)| *held == at)
+    }
+
+    /// A transaction's writes, made but not committed. `None`: the power went.
+    async fn write(&mut self, id: TxnId) -> Result<Vec<Write>> {
+        let mut writes: BTreeMap<(ShardId, i64), Option<String>> = BTreeMap::new();
+        for statement in 1..=self.chance.below(5) as u32 {
+            let shard = SHARDS[self.chance.below(2) as usize];
+            let context = WriteContext {
+                txn: id,
+                statement,
+                snapshot: Timestamp(self.now),
+                lock_timeout: Some(std::time::Duration::ZERO),
+            };
+            let shard_is_held = (0..KEYS).any(|id| self.is_held((shard, id)));
+            if self.chance.below(12) == 0 && !shard_is_held {
+                self.engine.truncate(&context, shard).await?;
+                let mine = writes.keys().filter(|at| at.0 == shard).map(|at| at.1);
+                let live: Vec<_> = self.model.rows(shard, Timestamp(u64::MAX));
+                let gone: Vec<_> = mine.chain(live.into_iter().map(|row| row.0)).collect();
+                writes.extend(gone.into_iter().map(|id| ((shard, id), None)));
+                continue;
+            }
+            let at = (shard, self.chance.below(KEYS as u64) as i64);
+            if self.is_held(at) {
+                continue;
+            }
+            let latest = self.model.get(at, Timestamp(u64::MAX));
+            let exists = writes.get(&at).map_or(latest.is_some(), Option::is_some);
+            let value = format!("v{}", self.chance.below(1 << 30));
+            let row = batch(&[(at.1, &value)]);
+            let undo = self.chance.below(6) == 0;
+            let change = match (exists, self.chance.below(3)) {
+                (true, 0) => {
+                    assert_eq!(self.engine.delete(&context, shard, &[key(at.1)]).await?.rows, [0]);
+                    None
+                }
+                (true, _) => {
+                    let keys = [key(at.1)];
+                    assert_eq!(self.engine.update(&context, shard, &keys, &row).await?.rows, [0]);
+                    Some(value)
+                }
+                (false, _) => {
+                    self.engine.insert(&context, shard, &row, ConflictPolicy::Fail).await?;
+                    Some(value)
+                }
+            };
+            if undo {
+                self.engine.undo_statement(id, statement)?;
+            } else {
+                writes.insert(at, change);
+            }
+        }
+        Ok(writes.into_iter().collect())
+    }
+
+    /// One operation; an error says that the power went, and what was being committed.
+    async fn step(&mut self) -> Result<(), Vec<Write>> {
+        self.now += 10;
+        match self.chance.below(20) {
+            0 => self.engine.checkpoint().map_err(|_| Vec::new())?,
+            1 => {
+                let shard = self.engine.shard(SHARDS[self.chance.below(2) as usize]).unwrap();
+                self.engine.seal(&[shard]).map_err(|_| Vec::new())?;
+            }
+            2 => {
+                let shard = self.engine.shard(SHARDS[self.chance.below(2) as usize]).unwrap();
+                self.engine.merge(&shard).map_err(|_| Vec::new())?;
+            }
+            3 => {
+                self.oldest += self.chance.below(self.now - self.oldest);
+                let held = self.prepared.keys().map(|txn| txn.start.0).min();
+                self.oldest = self.oldest.min(held.unwrap_or(u64::MAX));
+                self.engine.set_oldest_snapshot(Timestamp(self.oldest));
+            }
+            4 => self.decide_one().await?,
+            5..8 => self.check(),
+            _ => self.transaction().await?,
+        }
+        Ok(())
+    }
+
+    async fn transaction(&mut self) -> Result<(), Vec<Write>> {
+        let id = txn(self.now);
+        let Ok(writes) = self.write(id).await else { return Err(Vec::new()) };
+        match self.chance.below(8) {
+            0 => {
+                let _ = self.engine.abort(id).await;
+            }
+            1 | 2 => match self.engine.prepare(id).await {
+                Ok(_) => {
+                    self.prepared.insert(id, writes);
+                }
+                Err(StorageError::NoSuchTransaction(_)) => {}
+                Err(_) => return Err(writes),
+            },
+            _ => match self.engine.commit(id, Timestamp(self.now)).await {
+                Ok(ts) => {
+                    assert!(ts.0 >= self.now);
+                    self.now = ts.0;
+                    self.model.commit(ts, &writes);
+                }
+                Err(StorageError::NoSuchTransaction(_)) => {}
+                Err(_) => return Err(writes),
+            },
+        }
+        Ok(())
+    }
+
+    async fn decide_one(&mut self) -> Result<(), Vec<Write>> {
+        let Some(id) = self.prepared.keys().next().copied() else { return Ok(()) };
+        let writes = self.prepared[&id].clone();
+        let commit = self.chance.coin();
+        self.now += 10;
+        let ts = Timestamp(self.now);
+        let decided = match commit {
+            true => self.engine.commit_prepared(id, ts).await,
+            false => self.engine.abort(id).await,
+        };
+        if decided.is_err() {
+            return Err(Vec::new());
+        }
+        self.prepared.remove(&id);
+        if commit {
+            self.model.commit(ts, &writes);
+        }
+        Ok(())
+    }
+
+    /// Everything as the model has it, at some snapshot.
+    fn check(&mut self) {
+        let snapshot = Timestamp(self.oldest + self.chance.below(self.now - self.oldest + 1));
+        for shard in SHARDS {
+            let expected = self.model.rows(shard, snapshot);
+            let (low, high) = (self.chance.below(24) as i64, self.chance.below(24) as i64);
+            for (low, high) in [(0, KEYS), (low.min(high), low.max(high))] {
+                let options = ScanOptions {
+                    batch_rows: 1 + self.chance.below(5) as usize,
+                    key_range: Some(KeyRange {
+                        from: std::ops::Bound::Included(key(low)),
+                        to: std::ops::Bound::Excluded(key(high)),
+                    }),
+                    ..ScanOptions::default()
+                };
+                let mut found = Vec::new();
+                for batch in self.engine.scan(shard, &ReadView::new(snapshot), &options).unwrap() {
+                    let batch = batch.unwrap();
+                    let ids = batch.column(0).as_primitive::<Int64Type>();
+                    let names = batch.column(1).as_string_view();
+                    let rows =
+                        (0..batch.num_rows()).map(|i| (ids.value(i), names.value(i).to_owned()));
+                    found.extend(rows);
+                }
+                found.sort();
+                let expected: Vec<_> =
+                    expected.iter().filter(|row| (low..high).contains(&row.0)).cloned().collect();
+                assert_eq!(found, expected, "seed {} {shard} at {snapshot}", self.seed);
+            }
+            for id in 0..KEYS {
+                let row = self.engine.get(shard, &key(id), &ReadView::new(snapshot)).unwrap();
+                let expected = self.model.get((shard, id), snapshot);
+                assert_eq!(row.is_some(), expected.is_some(), "seed {} {shard} {id}", self.seed);
+            }
+        }
+    }
+
+    /// Power comes back. `in_doubt` was being committed or prepared when it went.
+    async fn restart(&mut self, in_doubt: Vec<Write>) {
+        let seed = self.chance.number();
+        self.disk = self.disk.crash(seed);
+        self.kv = self.kv.crash(seed);
+        self.engine = open(&self.disk, &self.kv)
+            .unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
+        self.engine.set_oldest_snapshot(Timestamp(self.oldest));
+        // A decision that was not acknowledged may have been made all the same; it is told again.
+        let found: Vec<_> = self.engine.prepared().into_iter().map(|(id, _)| id).collect();
+        for id in self.prepared.keys().copied().collect::<Vec<_>>() {
+            if found.contains(&id) {
+                continue;
+            }
+            let writes = self.prepared.remove(&id).unwrap();
+            self.adopt(&writes);
+        }
+        for id in found {
+            if !self.prepared.contains_key(&id) {
+                self.engine.abort(id).await.unwrap();
+            }
+        }
+        self.adopt(&in_doubt);
+        self.check();
+    }
+
+    /// Writes that may be there, whole, or not at all.
+    fn adopt(&mut self, writes: &[Write]) {
+        let newest = |(shard, id): (ShardId, i64)| {
+            self.engine.newest(shard, &key(id)).unwrap().map(|version| version.ts)
+        };
+        // It was the last thing that happened.
+        let ts =
+            writes.iter().filter_map(|(at, _)| newest(*at).filter(|ts| ts.0 >= self.now)).max();
+        if let Some(ts) = ts {
+            self.now = self.now.max(ts.0);
+            self.model.commit(ts, writes);
+        }
+    }
+}
+
+async fn run(seed: u64) {
+    let mut world = World::new(seed).await;
+    for _ in 0..4 {
+        let power_off_after = match world.chance.below(5) {
+            0 => None,
+            _ => Some(world.disk.operations() + world.chance.below(120)),
+        };
+        world.disk.set_faults(Faults { power_off_after, ..Faults::default() });
+        let mut in_doubt = Vec::new();
+        for _ in 0..60 {
+            if let Err(writes) = world.step().await {
+                in_doubt = writes;
+                break;
+            }
+        }
+        world.restart(in_doubt).await;
+    }
+}
+
+/// `SATSUMA_SEEDS=from..to` runs others.
+#[test]
+fn the_engine_is_a_map_of_versions_whatever_happens() {
+    let seeds = std::env::var("SATSUMA_SEEDS").ok().and_then(|range| {
+        let (from, to) = range.split_once("..")?;
+        Some(from.parse::<u64>().ok()?..to.parse::<u64>().ok()?)
+    });
+    for seed in seeds.unwrap_or(0..150) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(run(seed));
+        }));
+        if let Err(panic) = result {
+            eprintln!("failed with seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Sealing: a shard's delta becomes a segment.
+//!
+//! The delta is frozen, written out, named in the shard's manifest and then replaced by the
+//! segment. A crash before the manifest is durable leaves an orphan file and the log; after it,
+//! the log's records up to the manifest's LSN are passed over.
+
+use std::sync::Arc;
+
+use satsuma_common::Timestamp;
+
+use super::Engine;
+use super::meta::TableMeta;
+use crate::delta::Versions;
+use crate::error::Result;
+use crate::kv::Batch;
+use crate::manifest::{self, Manifest};
+use crate::segment::{Segment, SegmentWriter, StoredRow};
+use crate::shard::{Frozen, Shard};
+
+/// A shard's sealing, written but not yet in effect.
+struct Sealed {
+    shard: Arc<Shard>,
+    frozen: Frozen,
+    segment: Option<Arc<Segment>>,
+    old: Option<Manifest>,
+    new: Manifest,
+}
+
+impl Engine {
+    /// Seals the deltas of these shards, with one flush of the store for all of them.
+    pub(crate) fn seal(&self, shards: &[Arc<Shard>]) -> Result<()> {
+        let work: Vec<_> = shards.iter().map(|shard| shard.work.lock()).collect();
+        let mut batch = Batch::new();
+        let mut sealed = Vec::new();
+        for shard in shards {
+            // A damaged shard keeps its records in the log.
+            if shard.check().is_ok()
+                && let Some(one) = self.write_out(shard, &mut batch)?
+            {
+                sealed.push(one);
+            }
+        }
+        if sealed.is_empty() {
+            return Ok(());
+        }
+        self.store.sync_names()?;
+        self.store.kv.write(batch)?;
+        self.store.kv.flush()?;
+        for one in &sealed {
+            one.shard.install(one.frozen.upto, one.segment.clone());
+        }
+        for one in sealed {
+            if let Some(old) = one.old {
+                self.store.discard(&old, &one.new)?;
+            }
+        }
+        drop(work);
+        Ok(())
+    }
+
+    fn write_out(&self, shard: &Arc<Shard>, batch: &mut Batch) -> Result<Option<Sealed>> {
+        let Some(table) = self.meta.read().tables.get(&shard.table).cloned() else {
+            return Ok(None);
+        };
+        let Some(frozen) = shard.freeze() else { return Ok(None) };
+        let contents = shard.contents();
+        let entries = frozen.delta.entries();
+        let (bytes, ends) = build(&table, entries, self.horizon(), &contents.truncations)?;
+        let segment = match bytes {
+            Some(bytes) => {
+                let (_, segment) = self.store.put_segment(bytes, batch)?;
+                segment.end_rows(ends);
+                Some(Arc::new(segment))
+            }
+            None => None,
+        };
+        let segments: Vec<_> = contents.segments.iter().cloned().chain(segment.clone()).collect();
+        let new = self.store.manifest(shard, &contents, &segments, frozen.upto)?;
+        let key = manifest::shard_key(b'm', shard.id);
+        let old = self.manifest_of(shard)?;
+        batch.push((key, Some(manifest::encode(&new)?)));
+        Ok(Some(Sealed { shard: shard.clone(), frozen, segment, old, new }))
+    }
+
+    pub(super) fn manifest_of(&self, shard: &Shard) -> Result<Option<Manifest>> {
+        let stored = self.store.kv.get(&manifest::shard_key(b'm', shard.id))?;
+        let manifest: Option<Manifest> = stored
+            .map(|bytes| manifest::decode(&format!("kv/m{}", shard.id.0), &bytes))
+            .transpose()?;
+        Ok(manifest.filter(|manifest| manifest.created == shard.created.0))
+    }
+}
+
+type Ends = Vec<(u32, Timestamp)>;
+
+/// The segment of a delta's rows: of each key the versions that a snapshot at or after `horizon`
+/// may see, and when they ended. `None` when there are none.
+fn build(
+    table: &TableMeta,
+    entries: Vec<(bytes::Bytes, Versions)>,
+    horizon: Timestamp,
+    truncations: &[Timestamp],
+) -> Result<(Option<Vec<u8>>, Ends)> {
+    let mut writer = SegmentWriter::new(table.decoder().clone());
+    let mut ends = Vec::new();
+    for (key, versions) in entries {
+        for (index, version) in versions.iter().enumerate() {
+            let Some(row) = &version.row else { continue };
+            let ended = versions.get(index + 1).map(|next| next.ts);
+            let at = truncations.partition_point(|truncation| *truncation <= version.ts);
+            let truncated = truncations.get(at).copied();
+            let gone = [ended, truncated].into_iter().flatten().any(|end| end <= horizon);
+            if gone {
+                continue;
+            }
+            let stored = StoredRow { key: key.clone(), ts: version.ts, row: row.clone() };
+            let number = writer.push(stored)?;
+            ends.extend(ended.map(|ended| (number, ended)));
+        }
+    }
+    let bytes = if writer.rows() > 0 { Some(writer.finish()?) } else { None };
+    Ok((bytes, ends))
+}

@@ -1,0 +1,209 @@
+//! Where segments and manifests are kept: large segments in files, small ones in the store.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::disk::Disk;
+use crate::error::{Result, StorageError};
+use crate::kv::{Batch, Kv};
+use crate::manifest::{self, Manifest, MarksPlace, SegmentRef};
+use crate::segment::{Marks, Segment};
+use crate::shard::{Contents, Shard, Stored};
+
+/// Segments up to this size live in the key-value store.
+const SMALL_SEGMENT: usize = 32 << 10;
+/// Marks up to this many are in the manifest itself.
+const FEW_MARKS: usize = 2000;
+
+/// Segment files and the key-value store.
+#[derive(Debug)]
+pub struct Store {
+    pub disk: Arc<dyn Disk>,
+    pub kv: Arc<dyn Kv>,
+    pub dir: PathBuf,
+    next_number: AtomicU64,
+}
+
+impl Store {
+    pub fn new(disk: Arc<dyn Disk>, kv: Arc<dyn Kv>, dir: PathBuf) -> Self {
+        Self { disk, kv, dir, next_number: AtomicU64::new(1) }
+    }
+
+    fn number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Stores a segment. A file is durable after [`Self::sync_names`], an entry of the key-value
+    /// store, which is added to `batch`, when that is written and flushed.
+    pub fn put_segment(&self, bytes: Vec<u8>, batch: &mut Batch) -> Result<(SegmentRef, Segment)> {
+        let id = self.number();
+        let in_file = bytes.len() > SMALL_SEGMENT;
+        let at = SegmentRef { id, size: bytes.len() as u64, in_file };
+        let (path, bytes) = if in_file {
+            let path = manifest::segment_file(&self.dir, id);
+            self.write_file(&path, &bytes)?;
+            let mapped = self.disk.map(&path).map_err(|e| StorageError::io(&path, &e))?;
+            (path, mapped)
+        } else {
+            batch.push((manifest::segment_key(id), Some(bytes.clone())));
+            (kv_path(id), Bytes::from(bytes))
+        };
+        Ok((at, Segment::open(id, path, bytes, Marks::default())?))
+    }
+
+    fn write_file(&self, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+        let write = || {
+            let file = self.disk.create(path)?;
+            file.write_at(bytes, 0)?;
+            file.sync()
+        };
+        write().map_err(|error| {
+            // What is left of it would only take the room that is missing.
+            let _ = self.disk.remove(path);
+            StorageError::io(path, &error)
+        })
+    }
+
+    pub fn sync_names(&self) -> Result<()> {
+        self.disk.sync_dir(&self.dir).map_err(|e| StorageError::io(&self.dir, &e))
+    }
+
+    /// A manifest of these segments with their marks as they are now.
+    pub fn manifest(
+        &self,
+        shard: &Shard,
+        contents: &Contents,
+        segments: &[Arc<Segment>],
+        sealed: u64,
+    ) -> Result<Manifest> {
+        let marks: Vec<Marks> = segments.iter().map(|segment| (*segment.marks()).clone()).collect();
+        let marks = if marks.iter().map(Marks::len).sum::<usize>() <= FEW_MARKS {
+            MarksPlace::Here(marks)
+        } else {
+            let number = self.number();
+            let path = manifest::marks_file(&self.dir, number);
+            self.write_file(&path, &manifest::encode(&marks)?)?;
+            self.sync_names()?;
+            MarksPlace::File(number)
+        };
+        Ok(Manifest {
+            created: shard.created.0,
+            sealed,
+            next_row_id: shard.next_row_id(),
+            truncations: contents.truncations.iter().map(|ts| ts.0).collect(),
+            segments: segments
+                .iter()
+                .map(|segment| SegmentRef {
+                    id: segment.id,
+                    size: segment.size(),
+                    in_file: segment.size() as usize > SMALL_SEGMENT,
+                })
+                .collect(),
+            marks,
+        })
+    }
+
+    /// Opens what a manifest names.
+    pub fn open(&self, manifest: &Manifest) -> Result<Stored> {
+        let marks = match &manifest.marks {
+            MarksPlace::Here(marks) => marks.clone(),
+            MarksPlace::File(number) => {
+                let path = manifest::marks_file(&self.dir, *number);
+                let bytes = self.disk.read(&path).map_err(|e| StorageError::io(&path, &e))?;
+                manifest::decode(&path.to_string_lossy(), &bytes)?
+            }
+        };
+        let mut segments = Vec::with_capacity(manifest.segments.len());
+        for (index, at) in manifest.segments.iter().enumerate() {
+            let (path, bytes) = if at.in_file {
+                let path = manifest::segment_file(&self.dir, at.id);
+                let bytes = self.disk.map(&path).map_err(|e| StorageError::io(&path, &e))?;
+                (path, bytes)
+            } else {
+                let bytes = self.kv.get(&manifest::segment_key(at.id))?;
+                let missing = || StorageError::corrupt(kv_path(at.id), 0, "segment is missing");
+                (kv_path(at.id), Bytes::from(bytes.ok_or_else(missing)?))
+            };
+            let marks = marks.get(index).cloned().unwrap_or_default();
+            segments.push(Arc::new(Segment::open(at.id, path, bytes, marks)?));
+        }
+        Ok(Stored {
+            segments,
+            truncations: manifest
+                .truncations
+                .iter()
+                .map(|ts| satsuma_common::Timestamp(*ts))
+                .collect(),
+            sealed: manifest.sealed,
+            next_row_id: manifest.next_row_id,
+        })
+    }
+
+    /// Removes files and entries that no manifest names, and goes on with fresh numbers.
+    pub fn sweep(&self, manifests: &[Manifest]) -> Result<()> {
+        let mut used: BTreeSet<u64> =
+            manifests.iter().flat_map(|m| &m.segments).map(|at| at.id).collect();
+        used.extend(manifests.iter().filter_map(|manifest| match manifest.marks {
+            MarksPlace::File(number) => Some(number),
+            MarksPlace::Here(_) => None,
+        }));
+        let io = |e: std::io::Error| StorageError::io(&self.dir, &e);
+        let mut highest = used.last().copied().unwrap_or(0);
+        for path in self.disk.list(&self.dir).map_err(io)? {
+            let Some(number) = manifest::file_number(&path) else { continue };
+            highest = highest.max(number);
+            if !used.contains(&number) {
+                tracing::info!(file = %path.display(), "remove an orphan");
+                self.disk.remove(&path).map_err(|e| StorageError::io(&path, &e))?;
+            }
+        }
+        let mut orphans = Batch::new();
+        for (key, _) in self.kv.scan(b"s")? {
+            let Some(number) = manifest::number_of(&key) else { continue };
+            highest = highest.max(number);
+            if !used.contains(&number) {
+                orphans.push((key, None));
+            }
+        }
+        if !orphans.is_empty() {
+            self.kv.write(orphans)?;
+        }
+        self.next_number.fetch_max(highest + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Removes what a manifest that has been replaced named and its successor does not.
+    pub fn discard(&self, old: &Manifest, new: &Manifest) -> Result<()> {
+        let kept: BTreeSet<u64> = new.segments.iter().map(|at| at.id).collect();
+        let mut batch = Batch::new();
+        let mut files = Vec::new();
+        for at in old.segments.iter().filter(|at| !kept.contains(&at.id)) {
+            match at.in_file {
+                true => files.push(manifest::segment_file(&self.dir, at.id)),
+                false => batch.push((manifest::segment_key(at.id), None)),
+            }
+        }
+        if let MarksPlace::File(number) = old.marks
+            && old.marks != new.marks
+        {
+            files.push(manifest::marks_file(&self.dir, number));
+        }
+        for path in files {
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StorageError::io(&path, &error));
+                }
+                _ => {}
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { self.kv.write(batch) }
+    }
+}
+
+fn kv_path(id: u64) -> PathBuf {
+    PathBuf::from(format!("kv/s{id}"))
+}

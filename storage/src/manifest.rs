@@ -1,0 +1,168 @@
+//! What the key-value store says of shards, tables and the last checkpoint.
+//!
+//! ```text
+//! c                checkpoint
+//! g <group>        generation and epoch
+//! h <shard>        group, table, LSN of its creation
+//! m <shard>        manifest: segments, marks, LSN up to which the log is in them
+//! s <segment>      a small segment's bytes
+//! t <table>        shape and layouts
+//! ```
+//!
+//! Numbers in keys are big endian; values are postcard behind a format byte and a CRC32C.
+
+use std::path::{Path, PathBuf};
+
+use satsuma_common::row::Layouts;
+use satsuma_common::table::TableShape;
+use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, StorageError};
+use crate::kv::Kv;
+use crate::segment::Marks;
+
+const FORMAT: u8 = 1;
+
+pub const CHECKPOINT: &[u8] = b"c";
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Changes of shards and shapes up to this LSN are in the store.
+    pub meta_lsn: u64,
+    pub last_commit: u64,
+    /// Records below this LSN are not needed any more.
+    pub log_from: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardHeader {
+    pub group: GroupId,
+    pub table: TableId,
+    pub created: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupRecord {
+    pub generation: Generation,
+    pub epoch: Epoch,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableRecord {
+    pub shape: TableShape,
+    pub layouts: Layouts,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// LSN of the shard's creation: a shard that was dropped and came again is another one.
+    pub created: u64,
+    /// Records up to this LSN are in the segments and marks.
+    pub sealed: u64,
+    pub next_row_id: u64,
+    /// Moments of TRUNCATEs.
+    pub truncations: Vec<u64>,
+    pub segments: Vec<SegmentRef>,
+    pub marks: MarksPlace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRef {
+    pub id: u64,
+    pub size: u64,
+    pub in_file: bool,
+}
+
+/// Marks of the segments, in their order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum MarksPlace {
+    Here(Vec<Marks>),
+    /// In a file with this number.
+    File(u64),
+}
+
+impl Default for MarksPlace {
+    fn default() -> Self {
+        Self::Here(Vec::new())
+    }
+}
+
+pub fn shard_key(kind: u8, shard: ShardId) -> Vec<u8> {
+    numbered(kind, shard.0)
+}
+
+pub fn group_key(group: GroupId) -> Vec<u8> {
+    numbered(b'g', group.0)
+}
+
+pub fn table_key(table: TableId) -> Vec<u8> {
+    numbered(b't', u64::from(table.0))
+}
+
+pub fn segment_key(id: u64) -> Vec<u8> {
+    numbered(b's', id)
+}
+
+fn numbered(kind: u8, number: u64) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The number in a key of this module.
+pub fn number_of(key: &[u8]) -> Option<u64> {
+    key.get(1..)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+pub fn segment_file(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("{id:016x}.seg"))
+}
+
+pub fn marks_file(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:016x}.marks"))
+}
+
+/// The number of a segment or marks file.
+pub fn file_number(path: &Path) -> Option<u64> {
+    let extension = path.extension()?.to_str()?;
+    if !matches!(extension, "seg" | "marks") {
+        return None;
+    }
+    u64::from_str_radix(path.file_stem()?.to_str()?, 16).ok()
+}
+
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    let body = postcard::to_stdvec(value)
+        .map_err(|e| StorageError::corrupt("manifest", 0, format!("cannot be written: {e}")))?;
+    let mut out = Vec::with_capacity(body.len() + 5);
+    out.push(FORMAT);
+    out.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    out.extend_from_slice(&body);
+    Ok(out)
+}
+
+pub fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
+    let bad = |reason: &str| StorageError::corrupt(what, 0, reason);
+    let (header, body) = bytes.split_at_checked(5).ok_or_else(|| bad("cut off"))?;
+    if header[0] != FORMAT {
+        return Err(bad("format is not known to this program"));
+    }
+    if header[1..] != crc32c::crc32c(body).to_le_bytes() {
+        return Err(bad("checksum does not match"));
+    }
+    postcard::from_bytes(body).map_err(|e| bad(&e.to_string()))
+}
+
+/// Every record of one kind, by the number in its key.
+pub fn all<T: DeserializeOwned>(kv: &dyn Kv, kind: u8) -> Result<Vec<(u64, T)>> {
+    kv.scan(&[kind])?
+        .into_iter()
+        .filter_map(|(key, value)| Some((number_of(&key)?, value)))
+        .map(|(number, value)| {
+            let what = format!("kv/{}{number}", char::from(kind));
+            Ok((number, decode(&what, &value)?))
+        })
+        .collect()
+}
