@@ -14,23 +14,29 @@
 //! | `datetime/format.rs` | output in every DateStyle |
 //! | `datetime/arithmetic.rs` | `+`, `-`, age, conversions between types |
 //! | `datetime/part.rs` | extract, date_part, date_trunc |
+//! | `datetime/template.rs`, `from_template.rs` | to_char; to_date, to_timestamp |
 
 mod abbreviations;
 pub mod arithmetic;
 pub mod calendar;
 mod fields;
 mod format;
+mod from_template;
 mod interval;
 mod parse;
 pub mod part;
+mod template;
 mod zone;
 
 pub use arithmetic::*;
 pub use calendar::{Civil, DAY_MICROS, EPOCH_SHIFT_DAYS, EPOCH_SHIFT_MICROS};
 pub use format::{format_date, format_time, format_timestamp, format_timestamptz};
+pub use from_template::{to_date, to_timestamp};
 pub use interval::{format_interval, parse_interval};
 pub use parse::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 pub use part::*;
+pub(crate) use template::ordinal_suffix;
+pub use template::{interval_to_char, timestamp_to_char, timestamptz_to_char};
 pub use zone::TimeZone;
 
 use crate::error::{SqlError, SqlState};
@@ -78,6 +84,9 @@ pub enum DateTimeError {
     OutOfRange { ty: &'static str, text: String },
     #[error("{0} out of range")]
     Overflow(&'static str),
+    /// A part given to make_date or make_time.
+    #[error("{kind} field value out of range: {text}")]
+    Part { kind: &'static str, text: String },
     #[error("cannot subtract infinite {0}")]
     Infinite(&'static str),
     #[error("date out of range for timestamp")]
@@ -112,6 +121,7 @@ impl From<DateTimeError> for SqlError {
             E::OutOfRange { .. }
             | E::Overflow(_)
             | E::Infinite(_)
+            | E::Part { .. }
             | E::DateForTimestamp
             | E::StrideNotPositive
             | E::EpochNaN => SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, message),
@@ -121,3 +131,6 @@ impl From<DateTimeError> for SqlError {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, DateTimeError>;
+
+#[cfg(test)]
+mod tests;

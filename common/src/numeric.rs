@@ -11,9 +11,11 @@
 //! | `numeric/arithmetic.rs` | + - * / % and rounding, with PostgreSQL's choice of scales |
 //! | `numeric/transcendental.rs` | sqrt, ln, log, exp, power |
 //! | `numeric/sortable.rs` | bytes whose order is the numeric order |
+//! | `numeric/template.rs` | to_char and to_number |
 
 mod arithmetic;
 mod sortable;
+mod template;
 mod text;
 mod transcendental;
 

@@ -218,10 +218,8 @@ pub fn interval_to_time(interval: Interval) -> i64 {
 
 /// `make_date(year, month, day)`; a negative year is BC.
 pub fn make_date(year: i32, month: i32, day: i32) -> Result<i32> {
-    let invalid = || DateTimeError::FieldOverflow {
-        text: format!("{year}-{month:02}-{day:02}"),
-        order_hint: false,
-    };
+    let invalid =
+        || DateTimeError::Part { kind: "date", text: format!("{year}-{month:02}-{day:02}") };
     let valid = year != 0 && (1..=12).contains(&month) && day >= 1;
     let astronomical = i64::from(year) + i64::from(year < 0);
     if !valid || day as u32 > days_in_month(astronomical, month as u32) {
@@ -236,10 +234,8 @@ pub fn make_date(year: i32, month: i32, day: i32) -> Result<i32> {
 
 /// `make_time(hour, minute, seconds)`
 pub fn make_time(hour: i32, minute: i32, seconds: f64) -> Result<i64> {
-    let invalid = || DateTimeError::FieldOverflow {
-        text: format!("{hour}:{minute:02}:{seconds:02}"),
-        order_hint: false,
-    };
+    let invalid =
+        || DateTimeError::Part { kind: "time", text: format!("{hour}:{minute:02}:{seconds:02}") };
     let in_range =
         (0..=24).contains(&hour) && (0..60).contains(&minute) && (0.0..=60.0).contains(&seconds);
     let micros = (seconds * 1e6).round_ties_even();

@@ -373,7 +373,7 @@ impl<'a> Decoder<'a> {
         if !valid || (self.time.is_none() && !self.has_date() && !self.time_only) {
             return Err(Failure::Format);
         }
-        let zone = match TimeZone::parse(text) {
+        let zone = match TimeZone::parse_offset(text) {
             Some(zone @ TimeZone::Fixed(seconds)) if seconds.abs() < 16 * 3600 => zone,
             _ => return Err(Failure::Zone),
         };

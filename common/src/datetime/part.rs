@@ -72,13 +72,28 @@ impl Part {
 }
 
 fn part_of(name: &str, ty: &str) -> SqlResult<Part> {
-    Part::parse(name).ok_or_else(|| {
-        let name = name.to_ascii_lowercase();
-        SqlError::new(
-            SqlState::INVALID_PARAMETER_VALUE,
-            format!("unit \"{name}\" not recognized for type {ty}"),
-        )
-    })
+    Part::parse(name).ok_or_else(|| unknown(name, ty))
+}
+
+/// As [`part_of`], for date_trunc, which does not know the parts that are no units.
+fn unit_of(name: &str, ty: &str) -> SqlResult<Part> {
+    match part_of(name, ty)? {
+        Part::Julian
+        | Part::IsoYear
+        | Part::DayOfWeek
+        | Part::IsoDayOfWeek
+        | Part::DayOfYear
+        | Part::Epoch => Err(unknown(name, ty)),
+        part => Ok(part),
+    }
+}
+
+fn unknown(name: &str, ty: &str) -> SqlError {
+    let name = name.to_ascii_lowercase();
+    SqlError::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!("unit \"{name}\" not recognized for type {ty}"),
+    )
 }
 
 fn unsupported(name: &str, ty: &str) -> SqlError {
@@ -105,7 +120,7 @@ const TIMESTAMPTZ: &str = "timestamp with time zone";
 pub fn extract_timestamp(name: &str, micros: i64) -> SqlResult<Option<Numeric>> {
     let part = part_of(name, TIMESTAMP)?;
     if !is_finite_timestamp(micros) {
-        return infinite_part(part, micros, name, TIMESTAMP, false);
+        return Ok(infinite_part(part, micros));
     }
     let civil = Civil::from_micros(micros);
     match part {
@@ -118,7 +133,7 @@ pub fn extract_timestamp(name: &str, micros: i64) -> SqlResult<Option<Numeric>> 
 pub fn extract_timestamptz(name: &str, micros: i64, zone: &TimeZone) -> SqlResult<Option<Numeric>> {
     let part = part_of(name, TIMESTAMPTZ)?;
     if !is_finite_timestamp(micros) {
-        return infinite_part(part, micros, name, TIMESTAMPTZ, true);
+        return Ok(infinite_part(part, micros));
     }
     let offset = i64::from(zone.offset_at(micros));
     let civil = Civil::from_micros(micros.saturating_add(offset * SECOND_MICROS));
@@ -132,13 +147,7 @@ pub fn extract_timestamptz(name: &str, micros: i64, zone: &TimeZone) -> SqlResul
 }
 
 /// Fields that grow with time are infinite, the others NULL.
-fn infinite_part(
-    part: Part,
-    micros: i64,
-    name: &str,
-    ty: &str,
-    zoned: bool,
-) -> SqlResult<Option<Numeric>> {
+fn infinite_part(part: Part, micros: i64) -> Option<Numeric> {
     match part {
         Part::Year
         | Part::Decade
@@ -148,12 +157,9 @@ fn infinite_part(
         | Part::IsoYear
         | Part::Epoch => {
             let negative = micros == TIMESTAMP_NEG_INFINITY;
-            Ok(Some(if negative { Numeric::NEG_INFINITY } else { Numeric::INFINITY }))
+            Some(if negative { Numeric::NEG_INFINITY } else { Numeric::INFINITY })
         }
-        Part::TimeZone | Part::TimeZoneHour | Part::TimeZoneMinute if !zoned => {
-            Err(unsupported(name, ty))
-        }
-        _ => Ok(None),
+        _ => None,
     }
 }
 
@@ -215,7 +221,7 @@ pub fn extract_date(name: &str, date: i32) -> SqlResult<Option<Numeric>> {
     }
     if !is_finite_date(date) {
         let micros = if date > 0 { TIMESTAMP_INFINITY } else { TIMESTAMP_NEG_INFINITY };
-        return infinite_part(part, micros, name, DATE, false);
+        return Ok(infinite_part(part, micros));
     }
     let (year, month, day) = civil_from_days(i64::from(date));
     let civil = Civil { year, month, day, time: 0 };
@@ -307,19 +313,19 @@ fn in_range(micros: i64) -> SqlResult<i64> {
 
 /// `date_trunc(name, timestamp)`
 pub fn trunc_timestamp(name: &str, micros: i64) -> SqlResult<i64> {
-    let part = part_of(name, TIMESTAMP)?;
     if !is_finite_timestamp(micros) {
         return Ok(micros);
     }
+    let part = unit_of(name, TIMESTAMP)?;
     in_range(truncate(part, micros).ok_or_else(|| unsupported(name, TIMESTAMP))?)
 }
 
 /// `date_trunc(name, timestamptz)` on the clock of the zone.
 pub fn trunc_timestamptz(name: &str, micros: i64, zone: &TimeZone) -> SqlResult<i64> {
-    let part = part_of(name, TIMESTAMPTZ)?;
     if !is_finite_timestamp(micros) {
         return Ok(micros);
     }
+    let part = unit_of(name, TIMESTAMPTZ)?;
     let overflow = || SqlError::from(DateTimeError::Overflow("timestamp"));
     let local = zone.to_local(micros).ok_or_else(overflow)?;
     let cut = in_range(truncate(part, local).ok_or_else(|| unsupported(name, TIMESTAMPTZ))?)?;
@@ -335,7 +341,7 @@ pub fn trunc_timestamptz(name: &str, micros: i64, zone: &TimeZone) -> SqlResult<
 /// `date_trunc(name, interval)`
 pub fn trunc_interval(name: &str, value: Interval) -> SqlResult<Interval> {
     const INTERVAL: &str = "interval";
-    let part = part_of(name, INTERVAL)?;
+    let part = unit_of(name, INTERVAL)?;
     let time = |unit: i64| Interval { micros: value.micros - value.micros % unit, ..value };
     let months =
         |unit: i32| Interval { months: value.months - value.months % unit, days: 0, micros: 0 };

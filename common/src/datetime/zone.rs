@@ -30,14 +30,18 @@ const LAST_LISTED_YEAR: i64 = 2037;
 impl TimeZone {
     pub const UTC: Self = Self::Named(Tz::UTC);
 
-    /// A name as `America/New_York` in any case, an abbreviation as `EST`, a POSIX form as
-    /// `UTC+3` (which is *west* of UTC), or an offset as `+02:30` or `-7` (east is positive).
+    /// What `AT TIME ZONE` and input accept: a name as `America/New_York` in any case, an
+    /// abbreviation as `EST`, or a POSIX form as `UTC+3` or just `+3`, which is *west* of UTC.
     pub fn parse(name: &str) -> Option<Self> {
         let name = name.trim();
         Self::named(name)
             .or_else(|| abbreviations::offset_of(name).map(Self::Fixed))
             .or_else(|| Self::posix(name))
-            .or_else(|| Self::offset(name))
+    }
+
+    /// An offset as ISO 8601 has it: `+02:30` is east of UTC.
+    pub fn parse_offset(text: &str) -> Option<Self> {
+        displacement(text).map(Self::Fixed)
     }
 
     /// What `SET TimeZone` accepts: names come before abbreviations, and a bare number is hours
@@ -47,7 +51,7 @@ impl TimeZone {
         if let Ok(hours) = name.parse::<f64>() {
             return (hours.abs() < 168.0).then_some(Self::Fixed((hours * 3600.0) as i32));
         }
-        Self::named(name).or_else(|| Self::posix(name)).or_else(|| Self::offset(name))
+        Self::named(name).or_else(|| Self::posix(name))
     }
 
     fn named(name: &str) -> Option<Self> {
@@ -59,12 +63,8 @@ impl TimeZone {
             Some(quoted) => quoted.split_once('>')?,
             None => name.split_at(name.find(|c: char| !c.is_ascii_alphabetic())?),
         };
-        (letters.len() >= 3).then_some(())?;
+        (letters.is_empty() || letters.len() >= 3).then_some(())?;
         displacement(rest).map(|seconds| Self::Fixed(-seconds))
-    }
-
-    fn offset(text: &str) -> Option<Self> {
-        displacement(text).map(Self::Fixed)
     }
 
     /// Seconds east of UTC at an instant in microseconds since 1970 UTC.

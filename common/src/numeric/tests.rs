@@ -176,3 +176,25 @@ fn results_are_postgresql_s() {
     }
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// `num` (to_char) or `to_number`, value, template, result; by PostgreSQL 15.
+const TEMPLATES: &str = include_str!("template.golden");
+
+#[test]
+fn templates_are_postgresql_s() {
+    let mut wrong = Vec::new();
+    for line in TEMPLATES.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let (value, template, expected) = (fields[1], fields[2], fields[3]);
+        let actual = match fields[0] {
+            "num" => n(value).to_char(template),
+            _ => Numeric::from_char(value, template).map(|value| value.to_string()),
+        };
+        let actual =
+            actual.unwrap_or_else(|error| format!("ERROR {} {}", error.state(), error.message()));
+        if actual != expected {
+            wrong.push(format!("{value} {template:?}\n  is {actual:?}\n not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
