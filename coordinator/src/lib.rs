@@ -11,5 +11,6 @@ pub mod oracle;
 pub mod pgwire;
 pub mod raft;
 pub mod session_api;
+pub mod system_relations;
 pub mod tls;
 pub mod value_io;

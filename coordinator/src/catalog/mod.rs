@@ -32,7 +32,7 @@ mod snapshot;
 mod state;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use apply::{apply, apply_once};
 pub use colocation::{

@@ -1,0 +1,165 @@
+//! Columns: pg_attribute and pg_attrdef.
+
+use satsuma_common::{Oid, PgType, SqlResult};
+
+use super::layout::Layouts;
+use super::rows::{Rows, row};
+use super::types::{collation_of, physical};
+use super::{Fill, Source};
+use crate::catalog::{Index, IndexValue, State, Table};
+
+pub(super) fn fill(name: &str) -> Option<Fill> {
+    Some(match name {
+        "pg_attribute" => attribute,
+        "pg_attrdef" => default,
+        _ => return None,
+    })
+}
+
+struct Attribute<'a> {
+    relation: Oid,
+    number: i16,
+    name: &'a str,
+    ty: &'a PgType,
+    not_null: bool,
+    has_default: bool,
+    has_missing: bool,
+    identity: &'a str,
+    generated: &'a str,
+}
+
+impl<'a> Attribute<'a> {
+    fn new(relation: Oid, number: i16, name: &'a str, ty: &'a PgType) -> Self {
+        Self {
+            relation,
+            number,
+            name,
+            ty,
+            not_null: false,
+            has_default: false,
+            has_missing: false,
+            identity: "",
+            generated: "",
+        }
+    }
+
+    fn push(self, rows: &mut Rows<'_>) -> SqlResult<()> {
+        let physical = physical(self.ty);
+        row!(
+            rows,
+            attrelid = self.relation,
+            attname = self.name,
+            atttypid = Oid(self.ty.oid()),
+            attstattarget = -1,
+            attlen = self.ty.byte_len(),
+            attnum = self.number,
+            attndims = i32::from(self.ty.is_array()),
+            attcacheoff = -1,
+            atttypmod = self.ty.typmod(),
+            attbyval = physical.by_value,
+            attalign = physical.align,
+            attstorage = physical.storage,
+            attcompression = "",
+            attnotnull = self.not_null,
+            atthasdef = self.has_default,
+            atthasmissing = self.has_missing,
+            attidentity = self.identity,
+            attgenerated = self.generated,
+            attisdropped = false,
+            attislocal = true,
+            attinhcount = 0,
+            attcollation = collation_of(self.ty),
+        )
+    }
+}
+
+fn attribute(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    let state = source.state;
+    for layout in Layouts::all().iter() {
+        for (number, column) in (1..).zip(&layout.columns) {
+            let attribute = Attribute::new(layout.oid, number, column.name, &column.ty);
+            Attribute { not_null: column.not_null, ..attribute }.push(rows)?;
+        }
+    }
+    for table in state.tables() {
+        table_columns(table, rows)?;
+    }
+    for index in state.indexes() {
+        index_columns(state, index, rows)?;
+    }
+    for view in state.views() {
+        for (number, (name, ty)) in (1..).zip(&view.columns) {
+            Attribute::new(view.oid, number, name, ty).push(rows)?;
+        }
+    }
+    let sequence_columns =
+        [("last_value", PgType::Int8), ("log_cnt", PgType::Int8), ("is_called", PgType::Bool)];
+    for sequence in state.sequences() {
+        for (number, (name, ty)) in (1..).zip(&sequence_columns) {
+            let attribute = Attribute::new(Oid(sequence.id.0), number, name, ty);
+            Attribute { not_null: true, ..attribute }.push(rows)?;
+        }
+    }
+    Ok(())
+}
+
+fn table_columns(table: &Table, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for (position, column) in table.shape.columns.iter().enumerate() {
+        let number = column.id.0 as i16;
+        let generated = table.generated.get(position).is_some_and(Option::is_some);
+        let default = table.defaults.get(position).is_some_and(Option::is_some);
+        Attribute {
+            not_null: column.not_null || table.shape.primary_key.contains(&column.id),
+            has_default: default || generated,
+            has_missing: column.missing.is_some(),
+            identity: match table.identity.get(position).copied().flatten() {
+                Some(true) => "a",
+                Some(false) => "d",
+                None => "",
+            },
+            generated: if generated { "s" } else { "" },
+            ..Attribute::new(Oid(table.id().0), number, &column.name, &column.ty)
+        }
+        .push(rows)?;
+    }
+    Ok(())
+}
+
+fn index_columns(state: &State, index: &Index, rows: &mut Rows<'_>) -> SqlResult<()> {
+    let Some(table) = state.table(index.table) else { return Ok(()) };
+    let included = index.include.iter().map(|column| IndexValue::Column(*column));
+    let values = index.keys.iter().map(|key| key.value.clone()).chain(included);
+    for (number, value) in (1..).zip(values) {
+        let column = match &value {
+            IndexValue::Column(column) => table.shape.column(*column),
+            IndexValue::Expression(_) => None,
+        };
+        // The type of an expression is not kept; text is what most of them give.
+        let (name, ty) = column.map_or(("expr", &PgType::Text), |c| (c.name.as_str(), &c.ty));
+        Attribute::new(index.oid, number, name, ty).push(rows)?;
+    }
+    Ok(())
+}
+
+/// A default has no oid of its own in the catalog: this one is derived, and stable.
+pub(super) fn default_oid(table: Oid, column: u16) -> Oid {
+    Oid((1 << 31) | ((table.0 & 0x1f_ffff) << 10) | (u32::from(column) & 0x3ff))
+}
+
+fn default(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for table in source.state.tables() {
+        let defaults = table.defaults.iter().zip(&table.generated);
+        for (column, (default, generated)) in table.shape.columns.iter().zip(defaults) {
+            let Some(text) = generated.as_ref().or(default.as_ref()) else { continue };
+            let relation = Oid(table.id().0);
+            row!(
+                rows,
+                oid = default_oid(relation, column.id.0),
+                adrelid = relation,
+                adnum = column.id.0 as i16,
+                adbin = text,
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! Definitions as SQL text: what `pg_get_constraintdef` and `pg_get_indexdef` print.
+
+use satsuma_common::table::{ForeignKey, ForeignKeyAction};
+use satsuma_common::{ColumnId, Oid};
+
+use crate::catalog::{Index, IndexKey, IndexValue, State, Table, quote_identifier};
+
+/// A constraint of a table, found by name among the things it can be.
+pub enum Constraint<'a> {
+    Key(&'a Index),
+    Check(&'a satsuma_common::table::Check),
+    ForeignKey(&'a ForeignKey),
+}
+
+/// Every constraint of a table with its oid, in the order of names.
+pub fn constraints<'a>(
+    state: &'a State,
+    table: &'a Table,
+) -> impl Iterator<Item = (Oid, &'a str, Constraint<'a>)> {
+    table.constraint_oids.iter().filter_map(move |(name, oid)| {
+        let shape = &table.shape;
+        let check = shape.checks.iter().find(|check| check.name == *name);
+        let foreign = shape.foreign_keys.iter().find(|key| key.name == *name);
+        let key =
+            state.indexes_of(table.id()).find(|index| index.constraint && index.name == *name);
+        let constraint = check
+            .map(Constraint::Check)
+            .or(foreign.map(Constraint::ForeignKey))
+            .or(key.map(Constraint::Key))?;
+        Some((*oid, name.as_str(), constraint))
+    })
+}
+
+fn column_names(table: &Table, columns: impl IntoIterator<Item = ColumnId>) -> String {
+    let names: Vec<_> = columns
+        .into_iter()
+        .filter_map(|id| table.shape.column(id))
+        .map(|column| quote_identifier(&column.name))
+        .collect();
+    names.join(", ")
+}
+
+/// The relation's name as SQL finds it: with its schema unless that is `public`.
+fn relation(schema: &str, name: &str) -> String {
+    match schema {
+        "public" => quote_identifier(name),
+        _ => format!("{}.{}", quote_identifier(schema), quote_identifier(name)),
+    }
+}
+
+fn key_columns(index: &Index) -> impl Iterator<Item = ColumnId> + '_ {
+    index.keys.iter().filter_map(|key| match &key.value {
+        IndexValue::Column(column) => Some(*column),
+        IndexValue::Expression(_) => None,
+    })
+}
+
+/// `PRIMARY KEY (id)`, `FOREIGN KEY (a) REFERENCES t(b) ON DELETE CASCADE`, ...
+pub fn constraint_definition(
+    state: &State,
+    table: &Table,
+    constraint: &Constraint<'_>,
+    pretty: bool,
+) -> String {
+    match constraint {
+        Constraint::Key(index) => {
+            let kind = match (index.primary, index.nulls_not_distinct) {
+                (true, _) => "PRIMARY KEY",
+                (false, true) => "UNIQUE NULLS NOT DISTINCT",
+                (false, false) => "UNIQUE",
+            };
+            let mut text = format!("{kind} ({})", column_names(table, key_columns(index)));
+            if !index.include.is_empty() {
+                let include = column_names(table, index.include.iter().copied());
+                text += &format!(" INCLUDE ({include})");
+            }
+            text
+        }
+        Constraint::Check(check) if pretty => format!("CHECK ({})", check.condition),
+        Constraint::Check(check) => format!("CHECK (({}))", check.condition),
+        Constraint::ForeignKey(key) => foreign_key(state, table, key),
+    }
+}
+
+fn foreign_key(state: &State, table: &Table, key: &ForeignKey) -> String {
+    let columns = column_names(table, key.columns.iter().copied());
+    let (target, target_columns) = match state.table(key.target) {
+        Some(target) => (
+            relation(&target.shape.schema_name, &target.shape.name),
+            column_names(target, key.target_columns.iter().copied()),
+        ),
+        None => (quote_identifier(&key.target_name), String::new()),
+    };
+    let mut text = format!("FOREIGN KEY ({columns}) REFERENCES {target}({target_columns})");
+    for (event, action) in [("UPDATE", key.on_update), ("DELETE", key.on_delete)] {
+        let action = match action {
+            ForeignKeyAction::NoAction => continue,
+            ForeignKeyAction::Restrict => "RESTRICT",
+            ForeignKeyAction::Cascade => "CASCADE",
+            ForeignKeyAction::SetNull => "SET NULL",
+            ForeignKeyAction::SetDefault => "SET DEFAULT",
+        };
+        text += &format!(" ON {event} {action}");
+    }
+    text
+}
+
+/// `pg_get_constraintdef(oid, pretty)`.
+pub fn constraint_definition_by_oid(state: &State, oid: Oid, pretty: bool) -> Option<String> {
+    state.tables().find_map(|table| {
+        let found = constraints(state, table).find(|(known, ..)| *known == oid)?;
+        Some(constraint_definition(state, table, &found.2, pretty))
+    })
+}
+
+fn key_text(table: &Table, key: &IndexKey) -> String {
+    match &key.value {
+        IndexValue::Column(column) => column_names(table, [*column]),
+        IndexValue::Expression(text) if is_call(text) => text.clone(),
+        IndexValue::Expression(text) => format!("({text})"),
+    }
+}
+
+/// Whether an expression is one function call, which needs no parentheses.
+fn is_call(text: &str) -> bool {
+    let Some(open) = text.find('(') else { return false };
+    let name = &text[..open];
+    let is_name =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+    let mut depth = 0;
+    for (at, c) in text.char_indices().skip(open) {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return is_name && at + 1 == text.len();
+        }
+    }
+    false
+}
+
+/// `pg_get_indexdef(oid, number, pretty)`: one column, from 1. `None` beyond the last.
+pub fn index_column_definition(state: &State, index: &Index, number: usize) -> Option<String> {
+    let table = state.table(index.table)?;
+    let position = number.checked_sub(1)?;
+    match index.keys.get(position) {
+        Some(key) => Some(key_text(table, key)),
+        None => {
+            let column = index.include.get(position - index.keys.len())?;
+            Some(column_names(table, [*column]))
+        }
+    }
+}
+
+/// `CREATE UNIQUE INDEX t_pkey ON public.t USING btree (id)`.
+pub fn index_definition(state: &State, index: &Index) -> Option<String> {
+    let table = state.table(index.table)?;
+    let keys: Vec<_> = index
+        .keys
+        .iter()
+        .map(|key| {
+            let mut text = key_text(table, key);
+            if let Some(class) = &key.operator_class {
+                text += &format!(" {}", quote_identifier(class));
+            }
+            match (key.descending, key.nulls_first) {
+                (true, true) => text += " DESC",
+                (true, false) => text += " DESC NULLS LAST",
+                (false, true) => text += " NULLS FIRST",
+                (false, false) => {}
+            }
+            text
+        })
+        .collect();
+    let mut text = format!(
+        "CREATE {}INDEX {} ON {}.{} USING {} ({})",
+        if index.unique { "UNIQUE " } else { "" },
+        quote_identifier(&index.name),
+        quote_identifier(&table.shape.schema_name),
+        quote_identifier(&table.shape.name),
+        index.method,
+        keys.join(", "),
+    );
+    if !index.include.is_empty() {
+        text += &format!(" INCLUDE ({})", column_names(table, index.include.iter().copied()));
+    }
+    if index.nulls_not_distinct {
+        text += " NULLS NOT DISTINCT";
+    }
+    if let Some(predicate) = &index.predicate {
+        text += &format!(" WHERE ({predicate})");
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_call;
+
+    #[test]
+    fn only_whole_calls_stand_without_parentheses() {
+        assert!(is_call("lower(name)"));
+        assert!(is_call("pg_catalog.lower((a || b))"));
+        assert!(!is_call("lower(a) || lower(b)"));
+        assert!(!is_call("(a + b)"));
+        assert!(!is_call("a"));
+    }
+}

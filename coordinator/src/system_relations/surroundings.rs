@@ -1,0 +1,94 @@
+//! What system relations show beside the catalog: sessions, settings, sizes.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use satsuma_common::{NodeId, ShardId};
+
+use crate::catalog::{State, Table};
+
+/// A session of this coordinator: `pg_stat_activity`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunningSession {
+    pub process_id: i32,
+    pub user: String,
+    pub application_name: String,
+    pub client_address: Option<IpAddr>,
+    pub client_port: Option<u16>,
+    /// Microseconds since 1970-01-01 UTC, as all moments here.
+    pub started: i64,
+    pub transaction_started: Option<i64>,
+    pub query_started: Option<i64>,
+    /// `active`, `idle`, `idle in transaction`, ...
+    pub state: String,
+    pub query: String,
+}
+
+/// A row of `pg_settings`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SettingRow {
+    pub name: String,
+    pub value: String,
+    pub description: String,
+    pub reset_value: String,
+}
+
+/// One placement's size, as its worker last reported it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardSize {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+pub type ShardSizes = BTreeMap<(ShardId, NodeId), ShardSize>;
+
+/// The present moment of a coordinator.
+pub trait Surroundings: Send + Sync + 'static {
+    fn sessions(&self) -> Vec<RunningSession>;
+
+    /// In the order of names.
+    fn settings(&self) -> Vec<SettingRow>;
+
+    fn shard_sizes(&self) -> Arc<ShardSizes>;
+
+    /// `pg_postmaster_start_time()`.
+    fn started(&self) -> i64;
+}
+
+/// No sessions, no settings, no sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Surroundings for Nobody {
+    fn sessions(&self) -> Vec<RunningSession> {
+        Vec::new()
+    }
+
+    fn settings(&self) -> Vec<SettingRow> {
+        Vec::new()
+    }
+
+    fn shard_sizes(&self) -> Arc<ShardSizes> {
+        Arc::default()
+    }
+
+    fn started(&self) -> i64 {
+        0
+    }
+}
+
+/// Rows and bytes of a table, each shard counted once per placement for bytes and once for rows.
+pub fn size_of_relation(state: &State, table: &Table, sizes: &ShardSizes) -> ShardSize {
+    let mut total = ShardSize::default();
+    for (shard, group) in state.shards_of(table) {
+        for node in group.finalized() {
+            let Some(size) = sizes.get(&(shard.id, node)) else { continue };
+            total.bytes += size.bytes;
+            if node == group.primary {
+                total.rows += size.rows;
+            }
+        }
+    }
+    total
+}
