@@ -27,6 +27,10 @@ impl Engine {
         let _one = self.checkpointing.lock();
         let applied = self.wal.applied();
         let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
+        // What an earlier sealing left unfinished comes first, and then what gathered behind it.
+        let unfinished: Vec<_> =
+            shards.iter().filter(|shard| shard.contents().frozen.is_some()).cloned().collect();
+        self.seal(&unfinished)?;
         self.seal(&shards)?;
         let meta_lsn = self.store_meta(applied)?;
 
@@ -37,8 +41,9 @@ impl Engine {
         let log_from = from.unwrap_or(1);
         let checkpoint =
             Checkpoint { meta_lsn, last_commit: self.timeline.last_commit().0, log_from };
-        let value = Some(manifest::encode(&checkpoint)?);
-        self.store.kv.write(vec![(manifest::CHECKPOINT.to_vec(), value)])?;
+        let mut batch = Batch::new();
+        manifest::put(&mut batch, manifest::CHECKPOINT.to_vec(), &checkpoint)?;
+        self.store.kv.write(batch)?;
         self.store.kv.flush()?;
         self.wal.truncate(Lsn(log_from))?;
         self.checkpointed_bytes.store(self.wal.stats().bytes, Ordering::Relaxed);
@@ -53,16 +58,16 @@ impl Engine {
         for (id, table) in &meta.tables {
             let record =
                 TableRecord { shape: (*table.shape).clone(), layouts: (*table.layouts).clone() };
-            batch.push((manifest::table_key(*id), Some(manifest::encode(&record)?)));
+            manifest::put(&mut batch, manifest::table_key(*id), &record)?;
         }
         for (id, shard) in &meta.shards {
             let header =
                 ShardHeader { group: shard.group, table: shard.table, created: shard.created.0 };
-            batch.push((manifest::shard_key(b'h', *id), Some(manifest::encode(&header)?)));
+            manifest::put(&mut batch, manifest::shard_key(b'h', *id), &header)?;
         }
         for (id, (generation, epoch)) in &meta.groups {
             let record = GroupRecord { generation: *generation, epoch: *epoch };
-            batch.push((manifest::group_key(*id), Some(manifest::encode(&record)?)));
+            manifest::put(&mut batch, manifest::group_key(*id), &record)?;
         }
         let shards: std::collections::BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
         drop(meta);

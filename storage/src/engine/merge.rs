@@ -131,7 +131,7 @@ impl Engine {
         let segments: Vec<_> = kept.cloned().chain(new.clone()).collect();
         let before = self.manifest_of(shard)?;
         let after = self.store.manifest(shard, &contents, &segments, contents.sealed)?;
-        batch.push((manifest::shard_key(b'm', shard.id), Some(manifest::encode(&after)?)));
+        manifest::put(&mut batch, manifest::shard_key(b'm', shard.id), &after)?;
         self.store.sync_names()?;
         self.store.kv.write(batch)?;
         self.store.kv.flush()?;

@@ -87,6 +87,7 @@ pub struct Engine {
     wal: Wal,
     store: Store,
     oldest_snapshot: AtomicU64,
+    oldest_transaction: AtomicU64,
     checkpointing: Mutex<()>,
     /// Bytes of log at the last checkpoint.
     checkpointed_bytes: AtomicU64,
@@ -128,6 +129,12 @@ impl Engine {
                 shard.collect(oldest);
             }
         }
+    }
+
+    /// Transactions that started before this moment and are not known here may not begin: they may
+    /// have written here before this process started, and those writes are gone.
+    pub fn refuse_transactions_before(&self, start: Timestamp) {
+        self.oldest_transaction.fetch_max(start.0, Ordering::AcqRel);
     }
 
     /// Every wait for a lock, for the deadlock detector that sees all workers.

@@ -322,7 +322,7 @@ fn the_engine_is_a_map_of_versions_whatever_happens() {
         let (from, to) = range.split_once("..")?;
         Some(from.parse::<u64>().ok()?..to.parse::<u64>().ok()?)
     });
-    for seed in seeds.unwrap_or(0..150) {
+    for seed in seeds.unwrap_or(0..100) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             runtime.block_on(run(seed));

@@ -82,6 +82,7 @@ impl Engine {
             wal,
             store,
             oldest_snapshot: AtomicU64::new(0),
+            oldest_transaction: AtomicU64::new(0),
             checkpointing: Mutex::new(()),
             checkpointed_bytes: AtomicU64::new(0),
             pressure: Pressure::default(),
@@ -162,10 +163,8 @@ impl Recovery {
     fn load(store: &Store) -> Result<(Self, u64)> {
         let mut recovery = Self::default();
         let kv = &*store.kv;
-        let checkpoint: Checkpoint = match kv.get(manifest::CHECKPOINT)? {
-            Some(bytes) => manifest::decode("kv/c", &bytes)?,
-            None => Checkpoint { log_from: 1, ..Checkpoint::default() },
-        };
+        let checkpoint = manifest::get(kv, manifest::CHECKPOINT)?
+            .unwrap_or(Checkpoint { log_from: 1, ..Checkpoint::default() });
         recovery.last_commit = checkpoint.last_commit;
         for (_, record) in manifest::all::<TableRecord>(kv, b't')? {
             let table = TableMeta::new(record.shape, record.layouts)?;
@@ -181,22 +180,23 @@ impl Recovery {
         for (id, header) in manifest::all::<ShardHeader>(kv, b'h')? {
             let id = ShardId(id);
             let shard = Shard::new(id, header.group, header.table, Lsn(header.created));
-            recovery.restore(store, &shard)?;
+            recovery.restore(store, &shard);
             recovery.meta.shards.insert(id, Arc::new(shard));
         }
         recovery.meta.lsn = Lsn(checkpoint.meta_lsn);
         Ok((recovery, checkpoint.log_from))
     }
 
-    /// Gives a shard the segments of its manifest, if it is the same shard.
-    fn restore(&self, store: &Store, shard: &Shard) -> Result<()> {
-        match self.manifests.get(&shard.id) {
-            Some(manifest) if manifest.created == shard.created.0 => {
-                shard.restore(store.open(manifest)?);
+    /// Gives a shard the segments of its manifest, if it is the same shard. One that cannot be
+    /// read is damaged, and refuses, and its log is kept; the others do not suffer.
+    fn restore(&self, store: &Store, shard: &Shard) {
+        let Some(manifest) = self.manifests.get(&shard.id) else { return };
+        if manifest.created == shard.created.0 {
+            match store.open(manifest) {
+                Ok(stored) => shard.restore(stored),
+                Err(error) => shard.set_damaged(error),
             }
-            _ => {}
         }
-        Ok(())
     }
 
     fn apply(&mut self, store: &Store, lsn: Lsn, record: Record) -> Result<()> {
@@ -206,7 +206,7 @@ impl Recovery {
                 if let MetaChange::CreateShards { shards, .. } = &change {
                     for shard in shards.iter().filter_map(|(id, _, _)| self.meta.shards.get(id)) {
                         if shard.created == lsn {
-                            self.restore(store, shard)?;
+                            self.restore(store, shard);
                         }
                     }
                 }

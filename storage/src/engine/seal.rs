@@ -62,6 +62,7 @@ impl Engine {
         let Some(table) = self.meta.read().tables.get(&shard.table).cloned() else {
             return Ok(None);
         };
+        shard.forget_truncations(self.horizon());
         let Some(frozen) = shard.freeze() else { return Ok(None) };
         let contents = shard.contents();
         let entries = frozen.delta.entries();
@@ -78,15 +79,13 @@ impl Engine {
         let new = self.store.manifest(shard, &contents, &segments, frozen.upto)?;
         let key = manifest::shard_key(b'm', shard.id);
         let old = self.manifest_of(shard)?;
-        batch.push((key, Some(manifest::encode(&new)?)));
+        manifest::put(batch, key, &new)?;
         Ok(Some(Sealed { shard: shard.clone(), frozen, segment, old, new }))
     }
 
     pub(super) fn manifest_of(&self, shard: &Shard) -> Result<Option<Manifest>> {
-        let stored = self.store.kv.get(&manifest::shard_key(b'm', shard.id))?;
-        let manifest: Option<Manifest> = stored
-            .map(|bytes| manifest::decode(&format!("kv/m{}", shard.id.0), &bytes))
-            .transpose()?;
+        let key = manifest::shard_key(b'm', shard.id);
+        let manifest: Option<Manifest> = manifest::get(&*self.store.kv, &key)?;
         Ok(manifest.filter(|manifest| manifest.created == shard.created.0))
     }
 }

@@ -412,3 +412,90 @@ async fn a_checkpoint_moves_rows_to_segments_and_empties_the_log() {
         close(engine);
     }
 }
+
+#[tokio::test]
+async fn damage_in_one_shard_leaves_the_others_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = ShardId(7);
+    let engine = open(dir.path()).await;
+    engine.create_shards(&shape(), &[(other, GROUP, Generation(1))]).await.unwrap();
+    let names: Vec<_> = (0..5000u64).map(|n| format!("{:x}", n * n * 2_654_435_761)).collect();
+    let many: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+    let now = insert(&engine, 10, &many).await;
+    engine.checkpoint().unwrap();
+    let write = context(20, 1);
+    engine.insert(&write, other, &batch(&many), ConflictPolicy::Fail).await.unwrap();
+    engine.commit(write.txn, now).await.unwrap();
+    engine.checkpoint().unwrap();
+    close(engine);
+    let first = std::fs::read_dir(dir.path().join("seg")).unwrap().map(|e| e.unwrap().path()).min();
+    let path = first.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - 20;
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    for _ in 0..2 {
+        let engine = open(dir.path()).await;
+        let view = ReadView::new(Timestamp(1 << 40));
+        let error = engine.scan(SHARD, &view, &ScanOptions::default()).unwrap_err();
+        let StorageError::Corrupt { path: found, .. } = error else { panic!("{error}") };
+        assert_eq!(found, path);
+        assert!(engine.get(SHARD, &key(1), &view).is_err());
+        let scan = engine.scan(other, &view, &ScanOptions::default()).unwrap();
+        assert_eq!(scan.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 5000);
+        engine.checkpoint().unwrap();
+        close(engine);
+    }
+    assert!(path.exists(), "what is damaged is not thrown away");
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_writes_until_there_is_room_and_loses_nothing() {
+    let disk = crate::disk::faulty::FaultyDisk::default();
+    let kv = crate::kv::MemoryKv::default();
+    let options = Options {
+        wal: WalOptions { file_bytes: 1 << 20, zero_ahead: 4096, ..WalOptions::default() },
+        maintenance: false,
+        ..Options::default()
+    };
+    let open = || {
+        let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
+        Engine::open_with(Path::new("/data"), disk, kv, options.clone()).unwrap()
+    };
+    let engine = open();
+    engine.create_shards(&shape(), &[(SHARD, GROUP, Generation(1))]).await.unwrap();
+    let names: Vec<_> = (0..4000u64).map(|n| format!("{:x}", n * n * 2_654_435_761)).collect();
+    let many: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+    let full = |bytes| {
+        disk.set_faults(crate::disk::faulty::Faults { capacity: bytes, ..Default::default() });
+    };
+    insert(&engine, 10, &many).await;
+    full(Some(200_000));
+    let write = context(20, 1);
+    let more: Vec<_> = (5000..).zip(names.iter().map(String::as_str)).collect();
+    engine.insert(&write, SHARD, &batch(&more), ConflictPolicy::Fail).await.unwrap();
+    let error = engine.commit(write.txn, Timestamp(0)).await.unwrap_err();
+    assert!(error.is_disk_full(), "{error}");
+    assert!(engine.checkpoint().unwrap_err().is_disk_full());
+    let now = Timestamp(1 << 40);
+    assert_eq!(rows(&engine, ReadView::new(now)).len(), 4000);
+    insert(&engine, 30, &[(-1, "small")]).await;
+    full(None);
+    engine.checkpoint().unwrap();
+    assert_eq!(engine.stats().delta_bytes, 0);
+    assert_eq!(rows(&engine, ReadView::new(now)).len(), 4001);
+    close(engine);
+    assert_eq!(rows(&open(), ReadView::new(now)).len(), 4001);
+}
+
+#[tokio::test]
+async fn a_transaction_from_before_a_restart_cannot_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    engine.refuse_transactions_before(Timestamp(100));
+    let old = context(99, 2);
+    let error = engine.delete(&old, SHARD, &[key(1)]).await.unwrap_err();
+    assert!(matches!(error, StorageError::NoSuchTransaction(_)));
+    engine.delete(&context(100, 1), SHARD, &[key(1)]).await.unwrap();
+}

@@ -1,6 +1,7 @@
 //! Writing, under locks, into a transaction's buffer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -281,7 +282,13 @@ impl Engine {
 
     fn open_txn(&self, id: TxnId) -> Result<Arc<Txn>> {
         self.wal.check()?;
-        let txn = self.txns.lock().entry(id).or_insert_with(|| Arc::new(Txn::new(id))).clone();
+        let oldest = Timestamp(self.oldest_transaction.load(Ordering::Acquire));
+        let mut txns = self.txns.lock();
+        if !txns.contains_key(&id) && id.start < oldest {
+            return Err(StorageError::NoSuchTransaction(id));
+        }
+        let txn = txns.entry(id).or_insert_with(|| Arc::new(Txn::new(id))).clone();
+        drop(txns);
         if txn.state.lock().phase != Phase::Open {
             return Err(StorageError::NotOpen(id));
         }

@@ -260,9 +260,9 @@ impl Shard {
         state.truncations = Arc::new(truncations);
     }
 
-    /// A write could not be brought to a segment that cannot be read: from now on the shard
-    /// refuses, rather than show rows that have ended.
-    fn set_damaged(&self, error: StorageError) {
+    /// A segment cannot be read, so that rows would be missing, or shown after their end: from now
+    /// on the shard refuses.
+    pub(crate) fn set_damaged(&self, error: StorageError) {
         tracing::error!(shard = %self.id, %error, "shard is damaged");
         self.damage.lock().get_or_insert(error);
     }
@@ -307,6 +307,19 @@ impl Shard {
         let state = self.state.read();
         // A tombstone is still needed where its row is on the way into a segment.
         state.active.collect(horizon, state.frozen.is_none());
+    }
+
+    /// Forgets TRUNCATEs that every snapshot sees and that no row is older than.
+    pub(crate) fn forget_truncations(&self, horizon: Timestamp) {
+        let mut state = self.state.write();
+        if state.truncations.is_empty() || state.frozen.is_some() {
+            return;
+        }
+        let sealed = state.segments.iter().map(|segment| segment.footer().min_ts).min();
+        let active = state.active.first_versions().into_iter().map(|(_, ts)| ts.0).min();
+        let oldest = sealed.into_iter().chain(active).min().unwrap_or(u64::MAX);
+        let needed = |ts: &&Timestamp| **ts > horizon || ts.0 > oldest;
+        state.truncations = Arc::new(state.truncations.iter().filter(needed).copied().collect());
     }
 
     /// Live rows, about.
