@@ -98,6 +98,11 @@ impl LocalWorker {
         self.shared.membership.get()
     }
 
+    /// Fragments that are running now.
+    pub fn active_queries(&self) -> usize {
+        self.shared.queries.active_queries()
+    }
+
     /// Stops taking writes. What was acknowledged is on disk already.
     pub fn close(&self) {
         self.shared.engine.close();

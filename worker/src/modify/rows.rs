@@ -42,6 +42,11 @@ pub(super) fn take(batch: &RecordBatch, rows: &[usize]) -> SqlResult<RecordBatch
     if all {
         return Ok(batch.clone());
     }
+    if batch.num_columns() == 0 {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        return RecordBatch::try_new_with_options(batch.schema(), Vec::new(), &options)
+            .map_err(arrow_to_sql);
+    }
     let rows = UInt64Array::from_iter_values(rows.iter().map(|row| *row as u64));
     take_record_batch(batch, &rows).map_err(arrow_to_sql)
 }

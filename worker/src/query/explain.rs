@@ -41,11 +41,10 @@ impl Printer<'_> {
         {
             return self.node(child, Some(found), depth);
         }
-        if filter.is_none()
-            && is_plumbing(plan.name())
+        if is_plumbing(plan.name())
             && let [child] = plan.children()[..]
         {
-            return self.node(child, None, depth);
+            return self.node(child, filter, depth);
         }
         let Description { title, properties } = describe(plan);
         let measured: &dyn ExecutionPlan = match filter {
@@ -68,8 +67,18 @@ impl Printer<'_> {
                 self.lines.push(format!("{inner}Rows Removed by Filter: {}", all - kept));
             }
         }
-        for child in plan.children() {
-            self.node(child, None, depth + 1);
+        match (plan.is::<HashJoinExec>(), &plan.children()[..]) {
+            // The side that is hashed comes second, under a node of its own.
+            (true, [hashed, probing]) => {
+                self.node(probing, None, depth + 1);
+                self.lines.push(indent(depth + 1, "->  Hash"));
+                self.node(hashed, None, depth + 2);
+            }
+            (_, children) => {
+                for child in children {
+                    self.node(child, None, depth + 1);
+                }
+            }
         }
     }
 }
@@ -134,7 +143,7 @@ fn describe(plan: &Plan) -> Description {
         let keys: Vec<_> = join
             .on()
             .iter()
-            .map(|(left, right)| format!("({} = {})", expression(left), expression(right)))
+            .map(|(left, right)| format!("({} = {})", expression(right), expression(left)))
             .collect();
         properties.push(format!("Hash Cond: {}", conjunction(&keys)));
         if let Some(filter) = join.filter() {

@@ -50,7 +50,12 @@ impl Execution {
         let handle = self.runtime.handle()?;
         let cancel = CancellationToken::new();
         let (sender, batches) = mpsc::channel(QUEUE);
-        handle.spawn(self.drive(cancel.clone(), sender));
+        let counted = self.runtime.count_query();
+        let work = self.drive(cancel.clone(), sender);
+        handle.spawn(async move {
+            let _counted = counted;
+            work.await;
+        });
         let reader = Reader { batches, _stop: cancel.drop_guard() };
         let stream = futures::stream::unfold(reader, |mut reader| async move {
             let batch = reader.batches.recv().await?;

@@ -24,6 +24,7 @@ pub(crate) struct QueryRuntime {
     memory: Arc<NodeMemory>,
     base: Arc<RuntimeEnv>,
     state: Arc<SessionState>,
+    active: Arc<()>,
 }
 
 /// Reaches our own operators through the task context.
@@ -66,11 +67,21 @@ impl QueryRuntime {
             memory: Arc::new(NodeMemory::new(memory_limit)),
             base,
             state: Arc::new(state),
+            active: Arc::new(()),
         })
     }
 
     pub fn state(&self) -> &SessionState {
         &self.state
+    }
+
+    /// Counts as a running query until dropped.
+    pub fn count_query(&self) -> Arc<()> {
+        self.active.clone()
+    }
+
+    pub fn active_queries(&self) -> usize {
+        Arc::strong_count(&self.active) - 1
     }
 
     pub fn threads(&self) -> usize {

@@ -1,0 +1,8 @@
+//! The worker through its door, in process and over a real socket.
+
+mod changes;
+mod fixture;
+mod foreign_keys;
+mod queries;
+mod shards;
+mod transactions;
