@@ -104,7 +104,9 @@ pub struct ModifyRequest {
     /// Send back the changed rows: the new row (the old one for DELETE) and then the extra
     /// columns of the source.
     pub returning: bool,
-    /// The statement is the whole transaction and touches this group alone: commit it too.
+    /// The statement is the whole transaction and touches this group alone: commit it too. After
+    /// an error the transaction is over, except after [`CHANGED_SINCE_SNAPSHOT`]: its writes are
+    /// undone and its locks stay for the next attempt, or until it is aborted.
     pub commit: bool,
 }
 

@@ -55,7 +55,7 @@ struct Coordinator {
 #[async_trait::async_trait]
 impl Outcomes for Coordinator {
     async fn outcome(&self, txn: TxnId) -> SqlResult<Option<Timestamp>> {
-        Ok((txn.start.0 % 20 == 0).then_some(txn.start))
+        Ok(txn.start.0.is_multiple_of(20).then_some(txn.start))
     }
 
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
