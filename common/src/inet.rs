@@ -597,4 +597,57 @@ mod tests {
             assert_eq!(Inet::from_sortable(&bytes[1..]), None);
         }
     }
+
+    /// `operation, arguments, result`, tab separated; by PostgreSQL 15.
+    const ORACLE: &str = include_str!("inet/oracle.golden");
+
+    fn apply(operation: &str, a: &[&str]) -> Result<String> {
+        let first = inet(a[0]);
+        let second = || inet(a[1]);
+        let truth = |value: bool| if value { "t" } else { "f" }.to_owned();
+        Ok(match operation {
+            "host" => first.host(),
+            "network" => first.network().cidr_text(),
+            "broadcast" => first.broadcast().to_string(),
+            "netmask" => first.netmask().to_string(),
+            "hostmask" => first.hostmask().to_string(),
+            "masklen" => first.prefix.to_string(),
+            "family" => first.family().to_string(),
+            "abbrev" => first.abbrev(),
+            "text" => first.text(),
+            "abbrev_cidr" => first.network().abbrev_cidr(),
+            "not" => first.not().to_string(),
+            "set_masklen" => first.set_masklen(a[1].parse().unwrap())?.to_string(),
+            "+" => first.add(a[1].parse().unwrap())?.to_string(),
+            "-" => first.distance(&second())?.to_string(),
+            "<<" => truth(second().contains(&first)),
+            "<<=" => truth(second().contains_or_equals(&first)),
+            ">>" => truth(first.contains(&second())),
+            ">>=" => truth(first.contains_or_equals(&second())),
+            "&&" => truth(first.overlaps(&second())),
+            "cmp" => (first.cmp(&second()) as i32).to_string(),
+            "merge" => first.merge(&second())?.cidr_text(),
+            "and" => first.and(&second())?.to_string(),
+            "or" => first.or(&second())?.to_string(),
+            other => panic!("unknown operation {other}"),
+        })
+    }
+
+    #[test]
+    fn operations_are_postgresql_s() {
+        for line in ORACLE.lines() {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let (operation, arguments) = (fields[0], &fields[1..fields.len() - 1]);
+            let actual = apply(operation, arguments).unwrap_or_else(|error| {
+                let error = SqlError::from(error);
+                format!("ERROR {} {}", error.state(), error.message())
+            });
+            let mut expected = fields[fields.len() - 1].to_owned();
+            if operation == "cmp" {
+                // Only the sign tells.
+                expected = expected.parse::<i32>().unwrap().signum().to_string();
+            }
+            assert_eq!(actual, expected, "{line}");
+        }
+    }
 }

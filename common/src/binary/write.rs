@@ -125,7 +125,8 @@ fn numeric(value: &Numeric, out: &mut Vec<u8>) -> SqlResult<()> {
         } else {
             NUMERIC_INFINITY
         };
-        header(0, 0, sign, 0);
+        // PostgreSQL fills the scale of an infinity with a leftover flag bit.
+        header(0, 0, sign, if value.is_nan() { 0 } else { 0x20 });
         return Ok(());
     };
     let too_large = || SqlError::internal("numeric out of range for the wire");

@@ -60,16 +60,10 @@ fn invalid(message: &str) -> SqlError {
     SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
-/// `a || b`
+/// `a || b`: two objects are merged; else both are arrays, or elements of one.
 pub fn concat(a: &str, b: &str) -> SqlResult<String> {
     Ok(match (kind(a), kind(b)) {
         (Kind::Object, Kind::Object) => build_object(super::each(a).chain(super::each(b))),
-        (Kind::Object, y) if y.is_scalar() => {
-            return Err(invalid("invalid concatenation of jsonb objects"));
-        }
-        (x, Kind::Object) if x.is_scalar() => {
-            return Err(invalid("invalid concatenation of jsonb objects"));
-        }
         _ => build_array(as_elements(a).into_iter().chain(as_elements(b))),
     })
 }
@@ -209,6 +203,10 @@ fn edit_array<S: AsRef<str>>(
     edit: Edit<'_>,
 ) -> SqlResult<String> {
     let last = depth + 1 == path.len();
+    let creates = matches!(edit, Edit::Set { create: true, .. } | Edit::Insert { .. });
+    if text == "[]" && !creates {
+        return Ok(text.to_owned());
+    }
     let Some(wanted) = index(step) else {
         let number = depth + 1;
         return Err(SqlError::new(

@@ -87,3 +87,76 @@ proptest::proptest! {
         let _ = (get(&text, "a"), element(&text, 0), array_length(&text), contains(&text, &text));
     }
 }
+
+/// `operation, arguments, result`, tab separated, newlines as ↵; by PostgreSQL 15.
+const ORACLE: &str = include_str!("oracle.golden");
+
+fn path(text: &str) -> Vec<String> {
+    use crate::datum::Datum;
+    use crate::text::{TextContext, input};
+    use crate::types::PgType;
+    let ty = PgType::Array(Box::new(PgType::Text));
+    let Datum::Array(array) = input(&ty, text, &TextContext::default()).unwrap() else {
+        panic!("{text}");
+    };
+    let step = |value| match value {
+        Datum::Text(step) => step,
+        other => panic!("{other:?}"),
+    };
+    array.values.into_iter().map(step).collect()
+}
+
+fn apply(operation: &str, a: &[&str]) -> crate::SqlResult<String> {
+    let first = normalize(a[0]).unwrap();
+    let second = || normalize(a[1]).unwrap();
+    let number = || a[1].parse::<i64>().unwrap();
+    let part = |value: Option<&str>| value.map_or("NULL".to_owned(), str::to_owned);
+    let text =
+        |value: Option<&str>| value.and_then(as_text).map_or("NULL".to_owned(), String::from);
+    let truth = |value: bool| if value { "t" } else { "f" }.to_owned();
+    Ok(match operation {
+        "->" => part(get(&first, a[1])),
+        "->>" => text(get(&first, a[1])),
+        "?" => truth(exists(&first, a[1])),
+        "-" => delete_key(&first, a[1])?,
+        "->i" => part(element(&first, number())),
+        "json->i" => part(array_element(a[0], number())),
+        "-i" => delete_index(&first, number())?,
+        "#>" => part(get_path(&first, &path(a[1]))),
+        "#>>" => text(get_path(&first, &path(a[1]))),
+        "#-" => delete_path(&first, &path(a[1]))?,
+        "set" => set(&first, &path(a[1]), "{\"new\": 1}", true)?,
+        "set0" => set(&first, &path(a[1]), "9", false)?,
+        "insert" => insert(&first, &path(a[1]), "\"i\"", false)?,
+        "insert1" => insert(&first, &path(a[1]), "\"i\"", true)?,
+        "typeof" => type_of(&first).to_owned(),
+        "strip" => strip_nulls(&first),
+        "pretty" => pretty(&first),
+        "hash" => hash(&first).to_string(),
+        "@>" => truth(contains(&first, &second())),
+        "cmp" => (compare(&first, &second()) as i32).to_string(),
+        "||" => concat(&first, &second())?,
+        "norm" => first,
+        other => panic!("unknown operation {other}"),
+    })
+}
+
+#[test]
+fn operations_are_postgresql_s() {
+    let mut wrong = Vec::new();
+    for line in ORACLE.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let (operation, arguments) = (fields[0], &fields[1..fields.len() - 1]);
+        let expected = fields[fields.len() - 1];
+        let actual = apply(operation, arguments)
+            .unwrap_or_else(|error| format!("ERROR {} {}", error.state(), error.message()))
+            .replace('\n', "↵");
+        // Of a comparison only the sign tells.
+        let sign = (operation == "cmp").then(|| expected.parse::<i32>().unwrap().signum());
+        let expected = sign.map_or(expected.to_owned(), |sign| sign.to_string());
+        if actual != expected {
+            wrong.push(format!("{operation} {arguments:?}\n  is {actual}\n not {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
