@@ -217,8 +217,32 @@ pub fn null_array(ty: &PgType, len: usize) -> ArrayRef {
 
 /// Builds a column of one type, value by value.
 pub struct DatumBuilder {
-    ty: PgType,
+    pub(crate) ty: PgType,
     pub(crate) column: ColumnBuilder,
+    /// Holds one value while it is put into its stored form.
+    pub(crate) scratch: Scratch,
+}
+
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub bytes: Vec<u8>,
+    pub text: String,
+}
+
+impl Scratch {
+    /// The order-preserving form of a number.
+    pub(crate) fn numeric(&mut self, value: &Numeric) -> &[u8] {
+        self.bytes.clear();
+        value.append_sortable(&mut self.bytes);
+        &self.bytes
+    }
+
+    /// The order-preserving form of an address.
+    pub(crate) fn inet(&mut self, value: &Inet) -> &[u8] {
+        self.bytes.clear();
+        value.append_sortable(&mut self.bytes);
+        &self.bytes
+    }
 }
 
 /// The Arrow builder behind a [`DatumBuilder`].
@@ -329,7 +353,11 @@ impl ColumnBuilder {
 
 impl DatumBuilder {
     pub fn new(ty: &PgType, capacity: usize) -> Self {
-        Self { ty: ty.clone(), column: ColumnBuilder::new(ty, capacity) }
+        Self {
+            ty: ty.clone(),
+            column: ColumnBuilder::new(ty, capacity),
+            scratch: Scratch::default(),
+        }
     }
 
     pub fn ty(&self) -> &PgType {
@@ -365,16 +393,17 @@ impl DatumBuilder {
     }
 
     /// An error when `value` is not of the builder's type (integers may be narrower or wider as
-    /// long as they fit) or does not fit its modifier.
+    /// long as they fit) or does not fit its modifier; the builder is no use any more then.
     pub fn append(&mut self, value: &Datum) -> SqlResult<()> {
-        let ty = &self.ty;
-        let mismatch = || SqlError::internal(format!("a value {value:?} is not of type {ty}"));
-        let out_of_range = || out_of_range(ty);
         if value.is_null() {
             self.append_null();
             return Ok(());
         }
-        match (&mut self.column, value) {
+        let Self { ty, column, scratch } = self;
+        let ty = &*ty;
+        let mismatch = || SqlError::internal(format!("a value {value:?} is not of type {ty}"));
+        let out_of_range = || out_of_range(ty);
+        match (column, value) {
             (ColumnBuilder::Bool(builder), Datum::Bool(value)) => builder.append_value(*value),
             (ColumnBuilder::Int2(builder), value) => {
                 let value = as_integer(value).ok_or_else(mismatch)?;
@@ -407,17 +436,17 @@ impl DatumBuilder {
             (ColumnBuilder::Sortable(builder), Datum::Numeric(value)) => {
                 builder.append_value(match ty {
                     PgType::Numeric(Some(modifier)) => {
-                        value.with_modifier(*modifier)?.to_sortable()
+                        scratch.numeric(&value.with_modifier(*modifier)?)
                     }
-                    _ => value.to_sortable(),
+                    _ => scratch.numeric(value),
                 });
             }
             (ColumnBuilder::Sortable(builder), Datum::Inet(value)) => {
-                builder.append_value(value.to_sortable());
+                builder.append_value(scratch.inet(value));
             }
             (ColumnBuilder::Sortable(builder), value) => {
                 let value = as_integer(value).ok_or_else(mismatch)?;
-                builder.append_value(Numeric::from_i64(value).to_sortable());
+                builder.append_value(scratch.numeric(&Numeric::from_i64(value)));
             }
             (ColumnBuilder::Text(builder), Datum::Text(value)) => builder.append_value(value),
             (ColumnBuilder::Bytea(builder), Datum::Bytea(value)) => builder.append_value(value),

@@ -79,3 +79,22 @@ fn wire_bytes_are_postgresql_s() {
         assert_eq!(again, bytes, "{line}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn hostile_bytes_do_not_panic(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+        pick in 0usize..100,
+    ) {
+        let scalars: Vec<PgType> = PgType::builtin().collect();
+        let scalar = scalars[pick % scalars.len()].clone();
+        let context = TextContext::default();
+        for ty in [scalar.clone(), PgType::Array(Box::new(scalar))] {
+            if let Ok(value) = binary_input(&ty, &bytes) {
+                crate::text::to_text(&ty, &value, &context).unwrap();
+                let _ = crate::hash::partition_hash(&value, &ty);
+                let _ = crate::arrow_values::array_of_one(&value, &ty);
+            }
+        }
+    }
+}

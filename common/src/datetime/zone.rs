@@ -27,6 +27,9 @@ const FIRST_YEAR: i64 = -9999;
 /// The zone tables list every change up to this year; the rules then in force go on for ever.
 const LAST_LISTED_YEAR: i64 = 2037;
 
+/// Instants from the year 1 that need no moving, up to the end of 2036.
+const LISTED: std::ops::Range<i64> = -62_135_596_800 * SECOND_MICROS..2_114_380_800 * SECOND_MICROS;
+
 impl TimeZone {
     pub const UTC: Self = Self::Named(Tz::UTC);
 
@@ -131,6 +134,10 @@ impl TimeZone {
 /// The instant to look up in the zone tables. One beyond the listed years is moved into a listed
 /// year that has the same calendar.
 fn instant(micros: i64) -> DateTime<Utc> {
+    if LISTED.contains(&micros) {
+        let seconds = micros.div_euclid(SECOND_MICROS);
+        return DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::UNIX_EPOCH);
+    }
     let civil = Civil::from_micros(micros);
     let year = match civil.year {
         year if year > LAST_LISTED_YEAR => year_like(year),

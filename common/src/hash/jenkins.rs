@@ -40,14 +40,13 @@ fn word(bytes: &[u8]) -> u32 {
 pub fn hash_bytes(bytes: &[u8]) -> u32 {
     let initial = seed(bytes.len());
     let (mut a, mut b, mut c) = (initial, initial, initial);
-    let mut blocks = bytes.chunks_exact(12);
-    for block in &mut blocks {
-        a = a.wrapping_add(word(&block[..4]));
-        b = b.wrapping_add(word(&block[4..8]));
-        c = c.wrapping_add(word(&block[8..]));
+    let (blocks, tail) = bytes.as_chunks::<12>();
+    for [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] in blocks {
+        a = a.wrapping_add(u32::from_le_bytes([*a0, *a1, *a2, *a3]));
+        b = b.wrapping_add(u32::from_le_bytes([*b0, *b1, *b2, *b3]));
+        c = c.wrapping_add(u32::from_le_bytes([*c0, *c1, *c2, *c3]));
         mix(&mut a, &mut b, &mut c);
     }
-    let tail = blocks.remainder();
     a = a.wrapping_add(word(tail));
     b = b.wrapping_add(word(tail.get(4..).unwrap_or(&[])));
     // The lowest byte of c is kept for the length.

@@ -18,10 +18,11 @@ use crate::types::PgType;
 
 use super::{TextContext, array, output_bytes, scalar, string};
 
-/// Appends the value that `text` stands for to a column of the builder's type.
+/// Appends the value that `text` stands for to a column of the builder's type. After an error the
+/// builder is no use any more.
 pub fn append_text(builder: &mut DatumBuilder, text: &str, context: &TextContext) -> SqlResult<()> {
-    let ty = builder.ty().clone();
-    match (&mut builder.column, &ty) {
+    let DatumBuilder { ty, column, scratch } = builder;
+    match (column, &*ty) {
         (ColumnBuilder::Bool(column), _) => column.append_value(scalar::parse_bool(text)?),
         (ColumnBuilder::Int2(column), _) => column.append_value(scalar::parse_i16(text)?),
         (ColumnBuilder::Int4(column), _) => column.append_value(scalar::parse_i32(text)?),
@@ -37,13 +38,13 @@ pub fn append_text(builder: &mut DatumBuilder, text: &str, context: &TextContext
                 Some(modifier) => value.with_modifier(*modifier)?,
                 None => value,
             };
-            column.append_value(value.to_sortable());
+            column.append_value(scratch.numeric(&value));
         }
         (ColumnBuilder::Sortable(column), PgType::Inet) => {
-            column.append_value(Inet::parse(text)?.to_sortable());
+            column.append_value(scratch.inet(&Inet::parse(text)?));
         }
         (ColumnBuilder::Sortable(column), PgType::Cidr) => {
-            column.append_value(Inet::parse_cidr(text)?.to_sortable());
+            column.append_value(scratch.inet(&Inet::parse_cidr(text)?));
         }
         (ColumnBuilder::Text(column), PgType::Json) => {
             string::check_encoding(text)?;
@@ -51,7 +52,9 @@ pub fn append_text(builder: &mut DatumBuilder, text: &str, context: &TextContext
             column.append_value(text);
         }
         (ColumnBuilder::Text(column), PgType::Jsonb) => {
-            column.append_value(jsonb::normalize(text)?);
+            scratch.text.clear();
+            jsonb::normalize_into(text, &mut scratch.text)?;
+            column.append_value(&scratch.text);
         }
         (ColumnBuilder::Text(column), PgType::Record) => {
             let _ = column;
@@ -81,21 +84,18 @@ pub fn append_text(builder: &mut DatumBuilder, text: &str, context: &TextContext
             column.append_value(uuid).map_err(|error| SqlError::internal(error.to_string()))?;
         }
         (ColumnBuilder::List { offsets, nulls, items }, _) => {
-            let start = items.len();
-            let result = array::for_each_element(text, |item| match item {
+            array::for_each_element(text, |item| match item {
                 Some(item) => append_text(items, item, context),
                 None => {
                     items.append_null();
                     Ok(())
                 }
-            });
-            result?;
-            debug_assert!(items.len() >= start);
+            })?;
             offsets.push(i32::try_from(items.len()).map_err(|_| too_many_elements())?);
             nulls.append_non_null();
         }
         _ => {
-            let value = super::input(&ty, text, context)?;
+            let value = super::input(ty, text, context)?;
             builder.append(&value)?;
         }
     }
