@@ -68,7 +68,7 @@ pub enum Bound {
     },
     /// Everything that is not rows in, rows out: carried as parsed, and interpreted by the
     /// session (transactions, SET, SHOW, PREPARE, cursors) or the DDL module.
-    Utility(Box<sqlparser::ast::Statement>),
+    Utility(Box<crate::parse::Statement>),
 }
 
 /// INSERT: `source` yields every column of the table in the order of its shape, defaults and

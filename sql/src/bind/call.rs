@@ -1,0 +1,407 @@
+//! Functions that act on the cluster: a statement of their own, carried out by the session.
+
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast::{
+    self, Function, FunctionArg, FunctionArgExpr, GroupByExpr, SelectItem, SetExpr, Spanned,
+    TableFactor,
+};
+
+use super::binder::Binder;
+use super::clause::Clause;
+use super::cte::Ctes;
+use super::expr::Context;
+use super::names::{self, fold};
+use super::scope::Scope;
+use super::window::NamedWindows;
+use crate::bound::BoundCall;
+use crate::casts::CastKind;
+
+/// A parameter: its name, its type, and whether it may be left out.
+type Parameter = (&'static str, PgType, bool);
+
+const fn required(name: &'static str, ty: PgType) -> Parameter {
+    (name, ty, false)
+}
+
+const fn optional(name: &'static str, ty: PgType) -> Parameter {
+    (name, ty, true)
+}
+
+/// Functions and their parameters, as Citus 13 and PostgreSQL declare them.
+const FUNCTIONS: &[(&str, &[Parameter])] = &[
+    (
+        "create_distributed_table",
+        &[
+            required("table_name", PgType::Regclass),
+            required("distribution_column", PgType::Text),
+            optional("distribution_type", PgType::Text),
+            optional("colocate_with", PgType::Text),
+            optional("shard_count", PgType::Int4),
+        ],
+    ),
+    (
+        "create_distributed_table_concurrently",
+        &[
+            required("table_name", PgType::Regclass),
+            required("distribution_column", PgType::Text),
+            optional("distribution_type", PgType::Text),
+            optional("colocate_with", PgType::Text),
+            optional("shard_count", PgType::Int4),
+        ],
+    ),
+    ("create_reference_table", &[required("table_name", PgType::Regclass)]),
+    (
+        "citus_add_local_table_to_metadata",
+        &[
+            required("table_name", PgType::Regclass),
+            optional("cascade_via_foreign_keys", PgType::Bool),
+        ],
+    ),
+    (
+        "undistribute_table",
+        &[
+            required("table_name", PgType::Regclass),
+            optional("cascade_via_foreign_keys", PgType::Bool),
+        ],
+    ),
+    (
+        "alter_distributed_table",
+        &[
+            required("table_name", PgType::Regclass),
+            optional("distribution_column", PgType::Text),
+            optional("shard_count", PgType::Int4),
+            optional("colocate_with", PgType::Text),
+            optional("cascade_to_colocated", PgType::Bool),
+        ],
+    ),
+    (
+        "update_distributed_table_colocation",
+        &[required("table_name", PgType::Regclass), required("colocate_with", PgType::Text)],
+    ),
+    (
+        "truncate_local_data_after_distributing_table",
+        &[required("function_name", PgType::Regclass)],
+    ),
+    (
+        "citus_add_node",
+        &[
+            required("nodename", PgType::Text),
+            required("nodeport", PgType::Int4),
+            optional("groupid", PgType::Int4),
+            optional("noderole", PgType::Text),
+            optional("nodecluster", PgType::Name),
+        ],
+    ),
+    (
+        "citus_add_inactive_node",
+        &[
+            required("nodename", PgType::Text),
+            required("nodeport", PgType::Int4),
+            optional("groupid", PgType::Int4),
+            optional("noderole", PgType::Text),
+            optional("nodecluster", PgType::Name),
+        ],
+    ),
+    (
+        "citus_activate_node",
+        &[required("nodename", PgType::Text), required("nodeport", PgType::Int4)],
+    ),
+    (
+        "citus_disable_node",
+        &[
+            required("nodename", PgType::Text),
+            required("nodeport", PgType::Int4),
+            optional("synchronous", PgType::Bool),
+        ],
+    ),
+    (
+        "citus_remove_node",
+        &[required("nodename", PgType::Text), required("nodeport", PgType::Int4)],
+    ),
+    (
+        "citus_update_node",
+        &[
+            required("node_id", PgType::Int4),
+            required("new_node_name", PgType::Text),
+            required("new_node_port", PgType::Int4),
+            optional("force", PgType::Bool),
+            optional("lock_cooldown", PgType::Int4),
+        ],
+    ),
+    (
+        "citus_set_node_property",
+        &[
+            required("nodename", PgType::Text),
+            required("nodeport", PgType::Int4),
+            required("property", PgType::Text),
+            required("value", PgType::Bool),
+        ],
+    ),
+    (
+        "citus_set_coordinator_host",
+        &[
+            required("host", PgType::Text),
+            optional("port", PgType::Int4),
+            optional("node_role", PgType::Text),
+            optional("node_cluster", PgType::Name),
+        ],
+    ),
+    (
+        "citus_drain_node",
+        &[
+            required("nodename", PgType::Text),
+            required("nodeport", PgType::Int4),
+            optional("shard_transfer_mode", PgType::Text),
+            optional("rebalance_strategy", PgType::Name),
+        ],
+    ),
+    (
+        "rebalance_table_shards",
+        &[
+            optional("relation", PgType::Regclass),
+            optional("threshold", PgType::Float4),
+            optional("max_shard_moves", PgType::Int4),
+            optional("excluded_shard_list", PgType::Text),
+            optional("shard_transfer_mode", PgType::Text),
+            optional("drain_only", PgType::Bool),
+            optional("rebalance_strategy", PgType::Name),
+        ],
+    ),
+    (
+        "get_rebalance_table_shards_plan",
+        &[
+            optional("relation", PgType::Regclass),
+            optional("threshold", PgType::Float4),
+            optional("max_shard_moves", PgType::Int4),
+            optional("excluded_shard_list", PgType::Text),
+            optional("drain_only", PgType::Bool),
+            optional("rebalance_strategy", PgType::Name),
+            optional("improvement_threshold", PgType::Float4),
+        ],
+    ),
+    ("get_rebalance_progress", &[]),
+    (
+        "citus_rebalance_start",
+        &[
+            optional("rebalance_strategy", PgType::Name),
+            optional("drain_only", PgType::Bool),
+            optional("shard_transfer_mode", PgType::Text),
+        ],
+    ),
+    ("citus_rebalance_stop", &[]),
+    ("citus_rebalance_wait", &[]),
+    ("citus_rebalance_status", &[optional("raw", PgType::Bool)]),
+    (
+        "citus_move_shard_placement",
+        &[
+            required("shard_id", PgType::Int8),
+            required("source_node_name", PgType::Text),
+            required("source_node_port", PgType::Int4),
+            required("target_node_name", PgType::Text),
+            required("target_node_port", PgType::Int4),
+            optional("shard_transfer_mode", PgType::Text),
+        ],
+    ),
+    (
+        "run_command_on_workers",
+        &[required("command", PgType::Text), optional("parallel", PgType::Bool)],
+    ),
+    (
+        "run_command_on_all_nodes",
+        &[
+            required("command", PgType::Text),
+            optional("parallel", PgType::Bool),
+            optional("give_warning_for_connection_errors", PgType::Bool),
+        ],
+    ),
+    (
+        "run_command_on_shards",
+        &[
+            required("table_name", PgType::Regclass),
+            required("command", PgType::Text),
+            optional("parallel", PgType::Bool),
+        ],
+    ),
+    ("citus_cleanup_orphaned_resources", &[]),
+    ("pg_cancel_backend", &[required("pid", PgType::Int4)]),
+    (
+        "pg_terminate_backend",
+        &[required("pid", PgType::Int4), optional("timeout", PgType::Int8)],
+    ),
+    ("pg_sleep", &[required("seconds", PgType::Float8)]),
+    ("pg_reload_conf", &[]),
+    (
+        "setval",
+        &[
+            required("sequence", PgType::Regclass),
+            required("value", PgType::Int8),
+            optional("is_called", PgType::Bool),
+        ],
+    ),
+];
+
+/// Names that older versions of Citus used.
+const OLD_NAMES: &[(&str, &str)] = &[
+    ("master_add_node", "citus_add_node"),
+    ("master_remove_node", "citus_remove_node"),
+    ("master_activate_node", "citus_activate_node"),
+    ("master_disable_node", "citus_disable_node"),
+    ("master_drain_node", "citus_drain_node"),
+    ("master_update_node", "citus_update_node"),
+    ("master_move_shard_placement", "citus_move_shard_placement"),
+    ("master_set_node_property", "citus_set_node_property"),
+];
+
+/// What a cluster function's call looks like in a query.
+struct Written<'q> {
+    name: &'q ast::ObjectName,
+    args: &'q [FunctionArg],
+    alias: Option<String>,
+    as_relation: bool,
+}
+
+impl Binder<'_> {
+    /// The call that a query consists of, if it is one of a cluster function.
+    pub fn cluster_call(&self, query: &ast::Query) -> SqlResult<Option<BoundCall>> {
+        let Some(written) = call_of(query) else { return Ok(None) };
+        let position = self.position(written.name.span());
+        let Ok((schema, name)) = names::qualified(written.name, &self.env.identity.database) else {
+            return Ok(None);
+        };
+        if !matches!(schema.as_deref(), None | Some("pg_catalog" | "citus" | "public")) {
+            return Ok(None);
+        }
+        let canonical = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name.as_str(), |n| n.1);
+        let Some((_, parameters)) = FUNCTIONS.iter().find(|(known, _)| *known == canonical) else {
+            return Ok(None);
+        };
+        let arguments = self.call_arguments(&name, parameters, written.args, position)?;
+        Ok(Some(BoundCall {
+            name: canonical.to_string(),
+            column: written.alias.unwrap_or(name),
+            arguments,
+            as_relation: written.as_relation,
+        }))
+    }
+
+    fn call_arguments(
+        &self,
+        name: &str,
+        parameters: &[Parameter],
+        args: &[FunctionArg],
+        position: u32,
+    ) -> SqlResult<Vec<Option<datafusion::logical_expr::Expr>>> {
+        let scope = Scope::default();
+        let (ctes, windows) = (Ctes::default(), NamedWindows::default());
+        let cx = Context::new(&scope, &ctes, &windows, Clause::Call);
+        let mut slots = vec![None; parameters.len()];
+        let mut types = Vec::new();
+        let mut misfit = false;
+        for (index, arg) in args.iter().enumerate() {
+            let (slot, value) = match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (Some(index), value),
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                    let name = fold(name);
+                    (parameters.iter().position(|(p, _, _)| *p == name), value)
+                }
+                FunctionArg::ExprNamed {
+                    name: ast::Expr::Identifier(name),
+                    arg: FunctionArgExpr::Expr(value),
+                    ..
+                } => {
+                    let name = fold(name);
+                    (parameters.iter().position(|(p, _, _)| *p == name), value)
+                }
+                _ => return Err(self.at(crate::functions::undefined(name, &[]), position)),
+            };
+            let typed = self.expr(value, cx)?;
+            types.push(typed.ty.clone());
+            let Some((slot, (_, ty, _))) =
+                slot.and_then(|slot| Some((slot, parameters.get(slot)?)))
+            else {
+                misfit = true;
+                continue;
+            };
+            if slots[slot].is_some() {
+                misfit = true;
+                continue;
+            }
+            match self.cast_at(typed, ty, CastKind::Implicit, self.start(value)) {
+                Ok(typed) => slots[slot] = Some(typed.expr),
+                Err(error) if error.state() == SqlState::CANNOT_COERCE => misfit = true,
+                Err(error) => return Err(error),
+            }
+        }
+        let missing = slots.iter().zip(parameters).any(|(slot, (_, _, optional))| {
+            slot.is_none() && !optional
+        });
+        if misfit || missing {
+            return Err(self.at(crate::functions::undefined(name, &types), position));
+        }
+        Ok(slots)
+    }
+}
+
+/// `SELECT f(..)` without FROM, or `SELECT * FROM f(..)`, and nothing else.
+fn call_of(query: &ast::Query) -> Option<Written<'_>> {
+    let bare = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && query.locks.is_empty();
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let plain = select.distinct.is_none()
+        && select.selection.is_none()
+        && select.having.is_none()
+        && select.named_window.is_empty()
+        && matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
+    if !bare || !plain {
+        return None;
+    }
+    let [item] = select.projection.as_slice() else { return None };
+    match (item, select.from.as_slice()) {
+        (SelectItem::UnnamedExpr(ast::Expr::Function(call)), []) => {
+            Some(Written { name: &call.name, args: args_of(call)?, alias: None, as_relation: false })
+        }
+        (SelectItem::ExprWithAlias { expr: ast::Expr::Function(call), alias }, []) => {
+            Some(Written {
+                name: &call.name,
+                args: args_of(call)?,
+                alias: Some(fold(alias)),
+                as_relation: false,
+            })
+        }
+        (SelectItem::Wildcard(_), [table]) if table.joins.is_empty() => match &table.relation {
+            TableFactor::Table {
+                name, args: Some(args), alias, with_ordinality: false, ..
+            } => Some(Written {
+                name,
+                args: &args.args,
+                alias: alias.as_ref().map(|alias| fold(&alias.name)),
+                as_relation: true,
+            }),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn args_of(call: &Function) -> Option<&[FunctionArg]> {
+    if call.over.is_some() || call.filter.is_some() {
+        return None;
+    }
+    match &call.args {
+        ast::FunctionArguments::List(list) if list.duplicate_treatment.is_none() => {
+            Some(&list.args)
+        }
+        _ => None,
+    }
+}
+
+/// Why such a call cannot stand anywhere else.
+pub(super) fn cluster_function_elsewhere(name: &str) -> Option<SqlError> {
+    FUNCTIONS.iter().find(|(known, _)| *known == name).map(|_| {
+        SqlError::unsupported(format!("function {name} must be called alone"))
+            .hint(format!("Run SELECT {name}(...) as a statement of its own."))
+    })
+}

@@ -1,0 +1,283 @@
+//! WITH: named queries, bound once where they are defined and read by each reference.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use datafusion::common::Column;
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{Expr, LogicalPlan, RecursiveQuery};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast::{self, Cte, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, With};
+
+use super::binder::Binder;
+use super::names::fold;
+use super::plan;
+use super::query::{Rows, RowsColumn, Unknowns, modifying_with};
+use super::scope::Scope;
+use crate::casts::CastKind;
+use crate::functions::Typed;
+
+/// The named queries that can be seen.
+#[derive(Default)]
+pub(super) struct Ctes<'p> {
+    parent: Option<&'p Ctes<'p>>,
+    list: RefCell<Vec<Rc<CteDefinition>>>,
+}
+
+pub(super) struct CteDefinition {
+    pub name: String,
+    pub rows: Rows,
+    /// References so far; a volatile query may have one.
+    pub references: Cell<u32>,
+    /// The name inside its own recursive term: what each reference reads.
+    recursive: bool,
+}
+
+impl<'p> Ctes<'p> {
+    pub fn new(parent: Option<&'p Ctes<'p>>) -> Self {
+        Self { parent, list: RefCell::default() }
+    }
+
+    pub fn find(&self, name: &str) -> Option<Rc<CteDefinition>> {
+        let own = self.list.borrow().iter().rev().find(|cte| cte.name == name).cloned();
+        own.or_else(|| self.parent?.find(name))
+    }
+
+    fn add(&self, name: String, rows: Rows, recursive: bool) {
+        let cte = CteDefinition { name, rows, references: Cell::new(0), recursive };
+        self.list.borrow_mut().push(Rc::new(cte));
+    }
+}
+
+impl Binder<'_> {
+    pub fn with(
+        &self,
+        with: &With,
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<()> {
+        let mut names = Vec::new();
+        for cte in &with.cte_tables {
+            let name = fold(&cte.alias.name);
+            if names.contains(&name) {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::DUPLICATE_ALIAS,
+                        format!("WITH query name \"{name}\" specified more than once"),
+                    ),
+                    self.ident_position(&cte.alias.name),
+                ));
+            }
+            names.push(name.clone());
+            if cte.from.is_some() {
+                return Err(self.not_postgresql(&cte.query));
+            }
+            if matches!(
+                cte.query.body.as_ref(),
+                SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+            ) {
+                return Err(modifying_with());
+            }
+            let rows = match recursive_terms(cte).filter(|_| with.recursive) {
+                Some(terms) if mentions(&cte.query, &name) => {
+                    self.recursive(cte, &name, terms, outer, ctes)?
+                }
+                _ => {
+                    let rows = self.query(&cte.query, outer, ctes)?.exact()?;
+                    self.rename_columns(rows, &name, &cte.alias.columns)?
+                }
+            };
+            ctes.add(name, rows, false);
+        }
+        Ok(())
+    }
+
+    /// What a reference to the named query reads: its plan, with column names of its own.
+    pub fn read_cte(&self, cte: &CteDefinition) -> SqlResult<Rows> {
+        let references = cte.references.get() + 1;
+        cte.references.set(references);
+        if references > 1 && plan::is_volatile(&cte.rows.plan)? {
+            return Err(SqlError::unsupported(format!(
+                "WITH query \"{}\" calls a volatile function and is referenced more than once",
+                cte.name
+            ))
+            .hint("Store its rows in a temporary table first."));
+        }
+        if cte.recursive && references > 1 {
+            return Err(SqlError::new(
+                SqlState::INVALID_RECURSION,
+                format!(
+                    "recursive reference to query \"{}\" must not appear more than once",
+                    cte.name
+                ),
+            ));
+        }
+        self.renamed(&cte.rows)
+    }
+
+    /// The same rows under fresh column names.
+    pub fn renamed(&self, rows: &Rows) -> SqlResult<Rows> {
+        let mut exprs = Vec::with_capacity(rows.columns.len());
+        let mut columns = Vec::with_capacity(rows.columns.len());
+        for column in &rows.columns {
+            let fresh = self.fresh(&column.name);
+            exprs.push(Expr::Column(column.column.clone()).alias(&fresh.name));
+            columns.push(RowsColumn { column: fresh, ..column.clone() });
+        }
+        Ok(Rows {
+            plan: plan::project(rows.plan.clone(), exprs)?,
+            columns,
+            order: Vec::new(),
+            locks: rows.locks.clone(),
+        })
+    }
+
+    /// Applies a list of column aliases; fewer than columns is fine.
+    pub fn rename_columns(
+        &self,
+        mut rows: Rows,
+        table: &str,
+        aliases: &[TableAliasColumnDef],
+    ) -> SqlResult<Rows> {
+        if aliases.len() > rows.columns.len() {
+            let position = aliases.first().map_or(0, |a| self.ident_position(&a.name));
+            return Err(self.at(
+                SqlError::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    format!(
+                        "table \"{table}\" has {} columns available but {} columns specified",
+                        rows.columns.len(),
+                        aliases.len()
+                    ),
+                ),
+                position,
+            ));
+        }
+        for (column, alias) in rows.columns.iter_mut().zip(aliases) {
+            column.name = fold(&alias.name);
+        }
+        Ok(rows)
+    }
+
+    /// `first UNION [ALL] step`, where the step reads the name.
+    fn recursive(
+        &self,
+        cte: &Cte,
+        name: &str,
+        terms: (&SetExpr, &SetExpr, SetQuantifier),
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<Rows> {
+        if cte.query.order_by.is_some() || cte.query.limit_clause.is_some() {
+            return Err(SqlError::unsupported(
+                "ORDER BY and LIMIT in a recursive query are not implemented",
+            ));
+        }
+        let own = Ctes::new(Some(ctes));
+        if let Some(with) = &cte.query.with {
+            self.with(with, outer, &own)?;
+        }
+        let (first, step, quantifier) = terms;
+        let first = self.body(first, outer, &own, Unknowns::Resolve)?.exact()?;
+        let first = self.rename_columns(first, name, &cte.alias.columns)?;
+
+        // Every iteration reads the rows of the one before, under these names.
+        let table = format!("{name}#{}", self.number());
+        let fields: Vec<_> = first
+            .plan
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
+        let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
+        let work = Arc::new(CteWorkTable::new(&table, schema));
+        let scan = plan::scan(&table, provider_as_source(work))?;
+        let read: Vec<RowsColumn> = first
+            .columns
+            .iter()
+            .zip(scan.schema().columns())
+            .map(|(column, read)| RowsColumn { column: read, origin: None, ..column.clone() })
+            .collect();
+        let inside = Ctes::new(Some(&own));
+        let rows = Rows { plan: scan, columns: read, order: Vec::new(), locks: Vec::new() };
+        inside.add(name.to_string(), rows, true);
+        let step = self.body(step, outer, &inside, Unknowns::Keep)?.exact()?;
+        if step.columns.len() != first.columns.len() {
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "each UNION query must have the same number of columns",
+            ));
+        }
+        let step = self.cast_step(step, &first, name)?;
+        let is_distinct = match quantifier {
+            SetQuantifier::All => false,
+            _ => true,
+        };
+        let query = plan::df(RecursiveQuery::try_new(
+            table,
+            Arc::new(first.plan.clone()),
+            Arc::new(step),
+            is_distinct,
+        ))?;
+        let plan = LogicalPlan::RecursiveQuery(query);
+        let outputs: Vec<Column> = plan.schema().columns();
+        let columns = first
+            .columns
+            .into_iter()
+            .zip(outputs)
+            .map(|(column, output)| RowsColumn { column: output, origin: None, ..column })
+            .collect();
+        Ok(Rows { plan, columns, order: Vec::new(), locks: Vec::new() })
+    }
+
+    /// The step's columns in the types of the first term.
+    fn cast_step(&self, step: Rows, first: &Rows, name: &str) -> SqlResult<LogicalPlan> {
+        let mut exprs = Vec::with_capacity(step.columns.len());
+        for (index, (own, wanted)) in step.columns.iter().zip(&first.columns).enumerate() {
+            let value = Typed { expr: Expr::Column(own.column.clone()), ty: own.ty.clone() };
+            let same = own.ty == PgType::Unknown
+                || own.ty.without_modifier() == wanted.ty.without_modifier()
+                || self.common_type([(&wanted.ty, 0), (&own.ty, 0)].into_iter(), "UNION")
+                    .is_ok_and(|ty| ty == wanted.ty);
+            if !same {
+                return Err(SqlError::new(
+                    SqlState::DATATYPE_MISMATCH,
+                    format!(
+                        "recursive query \"{name}\" column {} has type {} in non-recursive term \
+                         but type {} overall",
+                        index + 1,
+                        wanted.ty,
+                        own.ty
+                    ),
+                )
+                .hint("Cast the output of the non-recursive term to the correct type."));
+            }
+            let cast = self.cast_at(value, &wanted.ty, CastKind::Assignment, 0)?;
+            exprs.push(cast.expr.alias(&wanted.column.name));
+        }
+        plan::project(step.plan, exprs)
+    }
+}
+
+/// The two sides of a UNION that a recursive query has to be.
+fn recursive_terms(cte: &Cte) -> Option<(&SetExpr, &SetExpr, SetQuantifier)> {
+    match cte.query.body.as_ref() {
+        SetExpr::SetOperation { left, op: SetOperator::Union, set_quantifier, right } => {
+            Some((left, right, *set_quantifier))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a query reads a relation of this name.
+fn mentions(query: &ast::Query, name: &str) -> bool {
+    use std::ops::ControlFlow;
+    let found = ast::visit_relations(query, |relation| match super::names::last(relation) {
+        Ok(last) if relation.0.len() == 1 && last == name => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}

@@ -1,0 +1,251 @@
+//! INSERT.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast::{self, Insert, SetExpr, TableObject};
+
+use super::{Binder, column_at, is_default};
+use crate::bind::clause::Clause;
+use crate::bind::cte::Ctes;
+use crate::bind::expr::Context;
+use crate::bind::names::{self, fold};
+use crate::bind::plan;
+use crate::bind::query::Unknowns;
+use crate::bind::scope::Scope;
+use crate::bind::window::NamedWindows;
+use crate::bound::{BoundInsert, BoundOnConflict};
+use crate::catalog_view::TableInfo;
+use crate::functions::Typed;
+
+impl Binder<'_> {
+    pub fn insert(&self, insert: &Insert, ctes: &Ctes<'_>) -> SqlResult<BoundInsert> {
+        if insert.or.is_some()
+            || insert.ignore
+            || insert.overwrite
+            || insert.replace_into
+            || insert.has_table_keyword
+            || insert.priority.is_some()
+            || insert.partitioned.is_some()
+            || insert.output.is_some()
+            || insert.multi_table_insert_type.is_some()
+            || insert.insert_alias.is_some()
+            || insert.settings.is_some()
+            || insert.format_clause.is_some()
+            || !insert.assignments.is_empty()
+            || !insert.after_columns.is_empty()
+            || !insert.into
+        {
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "syntax error in INSERT: a clause that PostgreSQL does not have",
+            ));
+        }
+        let TableObject::TableName(name) = &insert.table else {
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT needs a table"));
+        };
+        let table = self.target_table(name, "insert into")?;
+        let alias = match &insert.table_alias {
+            Some(alias) => fold(&alias.alias),
+            None => table.shape.name.clone(),
+        };
+        let targets = self.insert_targets(&insert.columns, &table)?;
+        let source = self.insert_source(insert, &table, targets.as_deref(), ctes)?;
+        let on_conflict = match &insert.on {
+            None => BoundOnConflict::Fail,
+            Some(on) => self.on_conflict(on, &table, &alias, ctes)?,
+        };
+        let returning = match &insert.returning {
+            None => None,
+            Some(items) => {
+                let (returning, _) = self.returning(items, &table, &alias, &[], ctes)?;
+                Some(returning)
+            }
+        };
+        Ok(BoundInsert { table, source, on_conflict, returning })
+    }
+
+    /// Indexes of the columns that the statement names.
+    fn insert_targets(
+        &self,
+        columns: &[ast::ObjectName],
+        table: &TableInfo,
+    ) -> SqlResult<Option<Vec<(usize, u32)>>> {
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let mut targets: Vec<(usize, u32)> = Vec::with_capacity(columns.len());
+        for column in columns {
+            let parts = names::parts(column)?;
+            let [ident] = parts.as_slice() else {
+                return Err(SqlError::unsupported(format!(
+                    "cannot assign to field of column \"{column}\""
+                )));
+            };
+            let index = self.column_index(table, ident)?;
+            let position = self.ident_position(ident);
+            if targets.iter().any(|(known, _)| *known == index) {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::DUPLICATE_COLUMN,
+                        format!("column \"{}\" specified more than once", fold(ident)),
+                    ),
+                    position,
+                ));
+            }
+            targets.push((index, position));
+        }
+        Ok(Some(targets))
+    }
+
+    fn insert_source(
+        &self,
+        insert: &Insert,
+        table: &Arc<TableInfo>,
+        targets: Option<&[(usize, u32)]>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<LogicalPlan> {
+        let plan = match insert.source.as_deref() {
+            // DEFAULT VALUES.
+            None => self.insert_rows(&[&[]], table, Some(&[]), ctes)?,
+            Some(query) => match plain_values(query) {
+                Some(rows) => self.insert_rows(&rows, table, targets, ctes)?,
+                None => self.insert_query(query, table, targets, ctes)?,
+            },
+        };
+        let values = plan.schema().columns();
+        let (plan, _) = self.generate(plan, table, values, Vec::new())?;
+        Ok(plan)
+    }
+
+    /// `VALUES`, cell by cell, so that DEFAULT can stand in for any.
+    fn insert_rows(
+        &self,
+        rows: &[&[ast::Expr]],
+        table: &Arc<TableInfo>,
+        targets: Option<&[(usize, u32)]>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<LogicalPlan> {
+        let width = rows.first().map_or(0, |row| row.len());
+        let targets = self.targets_for(width, table, targets, |index| {
+            rows.first().and_then(|row| row.get(index)).map_or(0, |e| self.start(e))
+        })?;
+        let scope = Scope::default();
+        let windows = NamedWindows::default();
+        let cx = Context::new(&scope, ctes, &windows, Clause::Values);
+        let defaults = self.defaults(table)?;
+        let mut bound = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.len() != width {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::SYNTAX_ERROR,
+                        "VALUES lists must all be the same length",
+                    ),
+                    row.first().map_or(0, |e| self.start(e)),
+                ));
+            }
+            let mut cells = defaults.clone();
+            for (value, index) in row.iter().zip(&targets) {
+                if is_default(value) {
+                    continue;
+                }
+                let position = self.start(value);
+                self.check_writable(table, *index, true, position)?;
+                let typed = self.expr(value, cx)?;
+                cells[*index] = self.assign(typed, table, *index, position)?;
+            }
+            bound.push(cells);
+        }
+        let types: Vec<PgType> = table.shape.columns.iter().map(|c| c.ty.clone()).collect();
+        self.values_plan(bound, &types)
+    }
+
+    fn insert_query(
+        &self,
+        query: &ast::Query,
+        table: &Arc<TableInfo>,
+        targets: Option<&[(usize, u32)]>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<LogicalPlan> {
+        let rows = self.query_with(query, None, ctes, Unknowns::Keep)?.exact()?;
+        let position = self.query_position(query);
+        let targets = self.targets_for(rows.columns.len(), table, targets, |_| position)?;
+        let mut cells = self.defaults(table)?;
+        for (column, index) in rows.columns.iter().zip(&targets) {
+            self.check_writable(table, *index, true, position)?;
+            let value =
+                Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
+            cells[*index] = match column.ty {
+                PgType::Unknown => {
+                    let ty = &column_at(table, *index)?.ty;
+                    self.cast_column(value, ty, &rows.plan)?
+                }
+                _ => self.assign(value, table, *index, position)?,
+            };
+        }
+        let named = cells
+            .into_iter()
+            .zip(&table.shape.columns)
+            .map(|(cell, column)| cell.alias(self.fresh(&column.name).name))
+            .collect();
+        plan::project(rows.plan, named)
+    }
+
+    /// The defaults of all columns. Generated ones are NULL until they are computed.
+    fn defaults(&self, table: &TableInfo) -> SqlResult<Vec<Expr>> {
+        (0..table.shape.columns.len())
+            .map(|index| match table.generated.get(index).and_then(Option::as_ref) {
+                Some(_) => Ok(Typed::null(column_at(table, index)?.ty.clone())?.expr),
+                None => Ok(self.default_value(table, index)?.expr),
+            })
+            .collect()
+    }
+
+    /// Which columns `width` values go to.
+    fn targets_for(
+        &self,
+        width: usize,
+        table: &TableInfo,
+        targets: Option<&[(usize, u32)]>,
+        position: impl Fn(usize) -> u32,
+    ) -> SqlResult<Vec<usize>> {
+        let available = targets.map_or(table.shape.columns.len(), <[_]>::len);
+        if width > available {
+            return Err(self.at(
+                SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    "INSERT has more expressions than target columns",
+                ),
+                position(available),
+            ));
+        }
+        match targets {
+            Some(targets) if width < targets.len() => Err(self.at(
+                SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    "INSERT has more target columns than expressions",
+                ),
+                targets[width].1,
+            )),
+            Some(targets) => Ok(targets.iter().map(|(index, _)| *index).collect()),
+            None => Ok((0..width).collect()),
+        }
+    }
+}
+
+/// The rows of a source that is VALUES and nothing else.
+fn plain_values(query: &ast::Query) -> Option<Vec<&[ast::Expr]>> {
+    let plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && query.locks.is_empty();
+    match query.body.as_ref() {
+        SetExpr::Values(values) if plain => {
+            Some(values.rows.iter().map(|row| row.content.as_slice()).collect())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,310 @@
+//! Calls: scalar functions, aggregates, window functions, set-returning functions.
+
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::Unnest;
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast::{
+    self, DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, Spanned,
+};
+
+use super::{Binder, Context, Within};
+use crate::bind::clause::Clause;
+use crate::bind::names;
+use crate::aggregates::{self, OrderBy};
+use crate::functions::{self, AggregateCall, Typed};
+
+/// Parameter names of functions that people call by name.
+const NAMED_PARAMETERS: &[(&str, &[&str])] = &[
+    ("make_interval", &["years", "months", "weeks", "days", "hours", "mins", "secs"]),
+    ("make_timestamp", &["year", "month", "mday", "hour", "min", "sec"]),
+    ("make_date", &["year", "month", "day"]),
+    ("make_time", &["hour", "min", "sec"]),
+    ("jsonb_set", &["jsonb_in", "path", "replacement", "create_if_missing"]),
+    ("jsonb_insert", &["jsonb_in", "path", "replacement", "insert_after"]),
+];
+
+/// The arguments of a call, taken apart.
+pub(in crate::bind) struct Arguments<'e> {
+    pub values: Vec<&'e ast::Expr>,
+    /// Names of arguments given as `name => value`, as long as `values`.
+    pub names: Vec<Option<String>>,
+    pub star: bool,
+    pub distinct: bool,
+    pub order_by: &'e [ast::OrderByExpr],
+    pub respect_nulls: Option<&'e ast::NullTreatment>,
+}
+
+impl Binder<'_> {
+    pub fn function(&self, call: &Function, cx: Context<'_>) -> SqlResult<Typed> {
+        let position = self.position(call.name.span());
+        let name = self.function_name(call, position)?;
+        if let FunctionArguments::Subquery(query) = &call.args {
+            if name == "array" {
+                return self.array_subquery(query, cx);
+            }
+            return Err(self.not_postgresql(&call.name));
+        }
+        let arguments = self.arguments(call)?;
+        if name == "grouping" {
+            return self.grouping(&arguments, cx, position);
+        }
+        if name == "row" {
+            return Err(self.at(
+                SqlError::unsupported("row values are supported in comparisons and IN only"),
+                position,
+            ));
+        }
+        if call.over.is_some() {
+            return self.window_function(&name, call, &arguments, cx, position);
+        }
+        self.plain_call(&name, call, &arguments, cx, position)
+    }
+
+    /// An aggregate, a scalar function or a set-returning one, whichever has the name.
+    fn plain_call(
+        &self,
+        name: &str,
+        call: &Function,
+        arguments: &Arguments<'_>,
+        cx: Context<'_>,
+        position: u32,
+    ) -> SqlResult<Typed> {
+        let inner = cx.within(Within::Aggregate);
+        if aggregates::is_aggregate(name) {
+            if cx.within == Within::Aggregate {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::GROUPING_ERROR,
+                        "aggregate function calls cannot be nested",
+                    ),
+                    position,
+                ));
+            }
+            if !cx.clause.allows_aggregates() {
+                return Err(self.at(cx.clause.no_aggregates(), position));
+            }
+            let aggregate = self.aggregate_call(call, arguments, inner)?;
+            let typed = functions::aggregate(name, aggregate, &self.env)
+                .map_err(|error| self.at(error, position))?;
+            return typed.ok_or_else(|| {
+                self.at(functions::undefined(name, &[]), position)
+            });
+        }
+        self.refuse_aggregate_syntax(name, call, arguments, position)?;
+        if functions::is_window(name) {
+            return Err(self.at(
+                SqlError::new(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("window function {name} requires an OVER clause"),
+                ),
+                position,
+            ));
+        }
+        let args = self.call_values(name, arguments, cx, position)?;
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+        let scalar = functions::scalar(name, args.clone(), &self.env)
+            .map_err(|error| self.at(error, position))?;
+        if let Some(typed) = scalar {
+            return Ok(typed);
+        }
+        let table = functions::table(name, args, &self.env)
+            .map_err(|error| self.at(error, position))?;
+        let Some(table) = table else {
+            return Err(self.at(functions::undefined(name, &types), position));
+        };
+        if !cx.clause.allows_sets() || cx.within != Within::Nothing {
+            return Err(self.at(cx.clause.no_sets(), position));
+        }
+        let mut columns = table.columns.into_iter();
+        match (columns.next(), columns.next()) {
+            (Some(column), None) => Ok(Typed {
+                expr: Expr::Unnest(Unnest { expr: Box::new(column.list), outer: false }),
+                ty: column.ty,
+            }),
+            _ => Err(self.at(
+                SqlError::unsupported(format!(
+                    "function {name} returns several columns and is supported in FROM only"
+                )),
+                position,
+            )),
+        }
+    }
+
+    fn aggregate_call(
+        &self,
+        call: &Function,
+        arguments: &Arguments<'_>,
+        cx: Context<'_>,
+    ) -> SqlResult<AggregateCall> {
+        let filter = match &call.filter {
+            Some(filter) => Some(self.condition(filter, "FILTER", cx.clause(Clause::Filter))?),
+            None => None,
+        };
+        let (order_by, within_group) = if call.within_group.is_empty() {
+            (arguments.order_by, false)
+        } else {
+            (call.within_group.as_slice(), true)
+        };
+        let args = self.bare_values(arguments, cx)?;
+        let order_by = self.sort_expressions(order_by, cx)?;
+        Ok(AggregateCall { args, distinct: arguments.distinct, filter, order_by, within_group })
+    }
+
+    /// Sort keys that are expressions only: inside aggregates and windows, numbers are constants.
+    pub fn sort_expressions(
+        &self,
+        keys: &[ast::OrderByExpr],
+        cx: Context<'_>,
+    ) -> SqlResult<Vec<OrderBy>> {
+        keys.iter()
+            .map(|key| {
+                let value = self.resolved(&key.expr, cx)?;
+                let ascending = key.options.asc.unwrap_or(true);
+                Ok(OrderBy {
+                    value,
+                    ascending,
+                    nulls_first: key.options.nulls_first.unwrap_or(!ascending),
+                })
+            })
+            .collect()
+    }
+
+    fn refuse_aggregate_syntax(
+        &self,
+        name: &str,
+        call: &Function,
+        arguments: &Arguments<'_>,
+        position: u32,
+    ) -> SqlResult<()> {
+        let what = if arguments.star {
+            format!("{name}(*) specified, but {name} is not an aggregate function")
+        } else if arguments.distinct {
+            format!("DISTINCT specified, but {name} is not an aggregate function")
+        } else if !call.within_group.is_empty() {
+            format!("WITHIN GROUP specified, but {name} is not an aggregate function")
+        } else if !arguments.order_by.is_empty() {
+            format!("ORDER BY specified, but {name} is not an aggregate function")
+        } else if call.filter.is_some() {
+            format!("FILTER specified, but {name} is not an aggregate function")
+        } else {
+            return Ok(());
+        };
+        Err(self.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, what), position))
+    }
+
+    /// Argument values in positional order.
+    pub fn bare_values(
+        &self,
+        arguments: &Arguments<'_>,
+        cx: Context<'_>,
+    ) -> SqlResult<Vec<Typed>> {
+        arguments.values.iter().map(|value| self.expr(value, cx)).collect()
+    }
+
+    /// Argument values with named ones put in their places.
+    fn call_values(
+        &self,
+        name: &str,
+        arguments: &Arguments<'_>,
+        cx: Context<'_>,
+        position: u32,
+    ) -> SqlResult<Vec<Typed>> {
+        let values = self.bare_values(arguments, cx)?;
+        if arguments.names.iter().all(Option::is_none) {
+            return Ok(values);
+        }
+        let Some((_, parameters)) = NAMED_PARAMETERS.iter().find(|(known, _)| *known == name)
+        else {
+            return Err(self.at(
+                SqlError::unsupported(format!(
+                    "function {name} does not take arguments by name here"
+                )),
+                position,
+            ));
+        };
+        let mut slots: Vec<Option<Typed>> = vec![None; parameters.len()];
+        for (index, (value, given)) in values.into_iter().zip(&arguments.names).enumerate() {
+            let slot = match given {
+                None => Some(index),
+                Some(given) => parameters.iter().position(|parameter| parameter == given),
+            };
+            match slot.and_then(|slot| slots.get_mut(slot)) {
+                Some(slot @ None) => *slot = Some(value),
+                _ => {
+                    return Err(self.at(functions::undefined(name, &[]), position));
+                }
+            }
+        }
+        // What is left out in the middle takes its default: zero for make_interval, the only
+        // one of these that has defaults before its last parameter.
+        while slots.last().is_some_and(Option::is_none) {
+            slots.pop();
+        }
+        Ok(slots.into_iter().map(|slot| slot.unwrap_or_else(|| Typed::int4(0))).collect())
+    }
+
+    /// A function's name without `pg_catalog`; other schemas hold none.
+    fn function_name(&self, call: &Function, position: u32) -> SqlResult<String> {
+        let (schema, name) = names::qualified(&call.name, &self.env.identity.database)
+            .map_err(|error| self.at(error, position))?;
+        match schema.as_deref() {
+            None | Some("pg_catalog" | "information_schema") => Ok(name),
+            Some("citus" | "public") if functions::is_known(&name) => Ok(name),
+            Some(schema) => Err(self.at(
+                functions::undefined(&format!("{schema}.{name}"), &[]),
+                position,
+            )),
+        }
+    }
+
+    /// Takes the arguments apart and refuses what PostgreSQL does not have.
+    pub fn arguments<'e>(&self, call: &'e Function) -> SqlResult<Arguments<'e>> {
+        let mut arguments = Arguments {
+            values: Vec::new(),
+            names: Vec::new(),
+            star: false,
+            distinct: false,
+            order_by: &[],
+            respect_nulls: call.null_treatment.as_ref(),
+        };
+        if call.parameters != FunctionArguments::None {
+            return Err(self.not_postgresql(&call.name));
+        }
+        let FunctionArguments::List(list) = &call.args else { return Ok(arguments) };
+        arguments.distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+        for clause in &list.clauses {
+            match clause {
+                FunctionArgumentClause::OrderBy(keys) => arguments.order_by = keys,
+                FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
+                    arguments.respect_nulls = Some(treatment);
+                }
+                _ => return Err(self.not_postgresql(&call.name)),
+            }
+        }
+        for arg in &list.args {
+            let (name, value) = match arg {
+                FunctionArg::Unnamed(value) => (None, value),
+                FunctionArg::Named { name, arg, .. } => (Some(names::fold(name)), arg),
+                FunctionArg::ExprNamed { name: ast::Expr::Identifier(name), arg, .. } => {
+                    (Some(names::fold(name)), arg)
+                }
+                FunctionArg::ExprNamed { .. } => return Err(self.not_postgresql(&call.name)),
+            };
+            match value {
+                FunctionArgExpr::Expr(value) => {
+                    arguments.values.push(value);
+                    arguments.names.push(name);
+                }
+                FunctionArgExpr::Wildcard if name.is_none() => arguments.star = true,
+                FunctionArgExpr::QualifiedWildcard(_) => {
+                    return Err(self.whole_row(self.position(call.name.span())));
+                }
+                FunctionArgExpr::Wildcard | FunctionArgExpr::WildcardWithOptions(_) => {
+                    return Err(self.not_postgresql(&call.name));
+                }
+            }
+        }
+        Ok(arguments)
+    }
+}

@@ -1,0 +1,436 @@
+//! Operators, comparisons of rows, IN, BETWEEN, pattern matching and quantified comparisons.
+
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::InList;
+use datafusion::prelude::lit;
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use sqlparser::ast::{self, BinaryOperator, UnaryOperator, ValueWithSpan};
+
+use super::{Binder, Context};
+use crate::bind::names;
+use crate::functions::Typed;
+use crate::operators;
+
+impl Binder<'_> {
+    pub fn binary(
+        &self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        match op {
+            BinaryOperator::And | BinaryOperator::Or => self.logical(left, right, op, cx),
+            // `f(name := value)` outside an argument list.
+            BinaryOperator::Assignment => Err(self.not_postgresql(right)),
+            _ => {
+                let position = self.operator_position(left);
+                let name = self.operator_name(op, position)?;
+                if let (Some(left), Some(right)) = (row(left), row(right)) {
+                    return self.compare_rows(left, &name, right, position, cx);
+                }
+                if let ast::Expr::Subquery(query) = unnested(right)
+                    && let Some(left) = row(left)
+                {
+                    return self.compare_row_with_subquery(left, &name, query, position, cx);
+                }
+                let left = self.expr(left, cx)?;
+                let right = self.expr(right, cx)?;
+                self.operate(&name, left, right, position)
+            }
+        }
+    }
+
+    /// Applies an operator by name.
+    pub fn operate(
+        &self,
+        name: &str,
+        left: Typed,
+        right: Typed,
+        position: u32,
+    ) -> SqlResult<Typed> {
+        operators::binary(name, left, right, &self.env).map_err(|error| self.at(error, position))
+    }
+
+    fn logical(
+        &self,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        op: &BinaryOperator,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let name = if *op == BinaryOperator::And { "AND" } else { "OR" };
+        let left = Typed::bool(self.condition(left, name, cx)?);
+        let right = Typed::bool(self.condition(right, name, cx)?);
+        match op {
+            BinaryOperator::And => operators::and(left, right, &self.env),
+            _ => operators::or(left, right, &self.env),
+        }
+    }
+
+    pub fn unary(
+        &self,
+        op: &UnaryOperator,
+        operand: &ast::Expr,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        if *op == UnaryOperator::Not {
+            let condition = self.condition(operand, "NOT", cx)?;
+            return Ok(Typed::bool(Expr::Not(Box::new(condition))));
+        }
+        // A minus before a number is part of the literal: -9223372036854775808 is a bigint.
+        if *op == UnaryOperator::Minus
+            && let ast::Expr::Value(value) = operand
+            && let ast::Value::Number(digits, _) = &value.value
+        {
+            let position = self.position(value.span);
+            return Typed::number(&format!("-{digits}")).map_err(|e| self.at(e, position));
+        }
+        let name = match op {
+            UnaryOperator::Minus => "-",
+            UnaryOperator::Plus => "+",
+            UnaryOperator::BitwiseNot => "~",
+            UnaryOperator::PGSquareRoot => "|/",
+            UnaryOperator::PGCubeRoot => "||/",
+            UnaryOperator::PGAbs => "@",
+            UnaryOperator::AtDashAt => "@-@",
+            UnaryOperator::DoubleAt => "@@",
+            UnaryOperator::Hash => "#",
+            _ => return Err(self.not_postgresql(operand)),
+        };
+        let start = self.start(operand);
+        let position = start.saturating_sub(1);
+        let value = self.expr(operand, cx)?;
+        operators::unary(name, value, &self.env).map_err(|error| self.at(error, position))
+    }
+
+    fn operator_name(&self, op: &BinaryOperator, position: u32) -> SqlResult<String> {
+        let unknown = || {
+            self.at(
+                SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    format!("syntax error at or near \"{op}\""),
+                ),
+                position,
+            )
+        };
+        Ok(match op {
+            BinaryOperator::NotEq => "<>".into(),
+            BinaryOperator::PGCustomBinaryOperator(parts) => {
+                parts.last().cloned().ok_or_else(unknown)?
+            }
+            BinaryOperator::Custom(name) => name.clone(),
+            BinaryOperator::Overlaps => {
+                return Err(self
+                    .at(SqlError::unsupported("operator OVERLAPS is not supported"), position));
+            }
+            BinaryOperator::Xor
+            | BinaryOperator::Spaceship
+            | BinaryOperator::DuckIntegerDivide
+            | BinaryOperator::MyIntegerDivide
+            | BinaryOperator::Match
+            | BinaryOperator::Regexp => return Err(unknown()),
+            other => other.to_string(),
+        })
+    }
+
+    pub fn null_test(
+        &self,
+        value: &ast::Expr,
+        negated: bool,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        if let Some(fields) = row(value) {
+            // A row is null when all of its fields are, and not null when none is.
+            let tests = fields
+                .iter()
+                .map(|field| self.null_test(field, negated, cx).map(|typed| typed.expr))
+                .collect::<SqlResult<Vec<_>>>()?;
+            return Ok(Typed::bool(all(tests)));
+        }
+        let value = Box::new(self.resolved(value, cx)?.expr);
+        Ok(Typed::bool(if negated { Expr::IsNotNull(value) } else { Expr::IsNull(value) }))
+    }
+
+    pub fn truth_test(
+        &self,
+        value: &ast::Expr,
+        what: &str,
+        test: fn(Box<Expr>) -> Expr,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        Ok(Typed::bool(test(Box::new(self.condition(value, what, cx)?))))
+    }
+
+    pub fn distinct_from(
+        &self,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        negated: bool,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let position = self.operator_position(left);
+        if let (Some(left), Some(right)) = (row(left), row(right)) {
+            if left.len() != right.len() {
+                return Err(self.at(unequal_rows(), position));
+            }
+            let same = left
+                .iter()
+                .zip(right)
+                .map(|(l, r)| self.distinct_from(l, r, true, cx).map(|typed| typed.expr))
+                .collect::<SqlResult<Vec<_>>>()?;
+            let same = all(same);
+            return Ok(Typed::bool(if negated { same } else { Expr::Not(Box::new(same)) }));
+        }
+        let left = self.expr(left, cx)?;
+        let right = self.expr(right, cx)?;
+        operators::distinct(left, right, negated, &self.env).map_err(|e| self.at(e, position))
+    }
+
+    pub fn between(
+        &self,
+        value: &ast::Expr,
+        negated: bool,
+        low: &ast::Expr,
+        high: &ast::Expr,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let position = self.operator_position(value);
+        let value = self.expr(value, cx)?;
+        let low = self.expr(low, cx)?;
+        let high = self.expr(high, cx)?;
+        let above = self.operate(">=", value.clone(), low, position)?.expr;
+        let below = self.operate("<=", value, high, position)?.expr;
+        Ok(Typed::bool(above.and(below).negate_if(negated)))
+    }
+
+    pub fn in_list(
+        &self,
+        value: &ast::Expr,
+        list: &[ast::Expr],
+        negated: bool,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let position = self.operator_position(value);
+        if let Some(fields) = row(value) {
+            let mut tests = Vec::with_capacity(list.len());
+            for item in list {
+                let Some(item) = row(item) else {
+                    return Err(self.at(unequal_rows(), position));
+                };
+                tests.push(self.compare_rows(fields, "=", item, position, cx)?.expr);
+            }
+            return Ok(Typed::bool(any(tests).negate_if(negated)));
+        }
+        let value = self.expr(value, cx)?;
+        let items = list.iter().map(|e| self.expr(e, cx)).collect::<SqlResult<Vec<_>>>()?;
+        operators::in_list(value, items, negated, &self.env).map_err(|e| self.at(e, position))
+    }
+
+    /// `(a, b) = (c, d)` and its relatives.
+    pub fn compare_rows(
+        &self,
+        left: &[ast::Expr],
+        op: &str,
+        right: &[ast::Expr],
+        position: u32,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let left = left.iter().map(|e| self.expr(e, cx)).collect::<SqlResult<Vec<_>>>()?;
+        let right = right.iter().map(|e| self.expr(e, cx)).collect::<SqlResult<Vec<_>>>()?;
+        self.compare_typed_rows(left, op, right, position)
+    }
+
+    pub fn compare_typed_rows(
+        &self,
+        left: Vec<Typed>,
+        op: &str,
+        right: Vec<Typed>,
+        position: u32,
+    ) -> SqlResult<Typed> {
+        if left.len() != right.len() {
+            return Err(self.at(unequal_rows(), position));
+        }
+        if left.is_empty() {
+            return Err(
+                self.at(SqlError::unsupported("cannot compare rows of zero length"), position)
+            );
+        }
+        let pairs: Vec<_> = left.into_iter().zip(right).collect();
+        let each = |op: &str| {
+            pairs
+                .iter()
+                .map(|(l, r)| self.operate(op, l.clone(), r.clone(), position).map(|t| t.expr))
+                .collect::<SqlResult<Vec<_>>>()
+        };
+        let test = match op {
+            "=" => all(each("=")?),
+            "<>" => any(each("<>")?),
+            "<" | "<=" | ">" | ">=" => {
+                // a < c OR (a = c AND (b < d)): the last pair takes the operator itself.
+                let strict = each(&op[..1])?;
+                let equal = each("=")?;
+                let mut last = each(op)?;
+                let mut test = last.pop().unwrap_or_else(|| lit(true));
+                for (strict, equal) in strict.into_iter().zip(equal).rev().skip(1) {
+                    test = strict.or(equal.and(test));
+                }
+                test
+            }
+            _ => {
+                return Err(self.at(
+                    SqlError::unsupported(format!(
+                        "could not determine interpretation of row comparison operator {op}"
+                    )),
+                    position,
+                ));
+            }
+        };
+        Ok(Typed::bool(test))
+    }
+
+    /// LIKE and ILIKE, by the operator's name.
+    pub fn pattern_match(
+        &self,
+        op: &str,
+        any: bool,
+        value: &ast::Expr,
+        pattern: &ast::Expr,
+        escape: Option<&ValueWithSpan>,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let position = self.operator_position(value);
+        if any {
+            let value = self.expr(value, cx)?;
+            let array = self.expr(pattern, cx)?;
+            return self.compare_with_array(value, op, array, false, position);
+        }
+        // `x LIKE ALL (..)` parses as a call.
+        if let ast::Expr::Function(call) = pattern
+            && let Some((all, array)) = self.quantified_pattern(call)
+        {
+            let value = self.expr(value, cx)?;
+            let array = self.expr(array, cx)?;
+            return self.compare_with_array(value, op, array, all, position);
+        }
+        let value = self.expr(value, cx)?;
+        let pattern = self.expr(pattern, cx)?;
+        let escape = match escape {
+            Some(escape) => Some(self.literal(escape)?),
+            None => None,
+        };
+        let (negated, insensitive) = (op.starts_with('!'), op.ends_with('*'));
+        operators::like(value, pattern, escape, negated, insensitive, &self.env)
+            .map_err(|error| self.at(error, position))
+    }
+
+    fn quantified_pattern<'e>(&self, call: &'e ast::Function) -> Option<(bool, &'e ast::Expr)> {
+        let all = match names::last(&call.name).ok()?.as_str() {
+            "any" | "some" => false,
+            "all" => true,
+            _ => return None,
+        };
+        let ast::FunctionArguments::List(list) = &call.args else { return None };
+        match list.args.as_slice() {
+            [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array))] => Some((all, array)),
+            _ => None,
+        }
+    }
+
+    pub fn similar_to(
+        &self,
+        negated: bool,
+        value: &ast::Expr,
+        pattern: &ast::Expr,
+        escape: Option<&ValueWithSpan>,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let position = self.operator_position(value);
+        let value = self.expr(value, cx)?;
+        let mut args = vec![self.expr(pattern, cx)?];
+        if let Some(escape) = escape {
+            args.push(self.literal(escape)?);
+        }
+        let pattern = self.call("similar_to_escape", args, position)?;
+        self.operate(if negated { "!~" } else { "~" }, value, pattern, position)
+    }
+
+    /// `x op ANY (array or subquery)`, `x op ALL (..)`.
+    pub fn quantified(
+        &self,
+        left: &ast::Expr,
+        op: &BinaryOperator,
+        right: &ast::Expr,
+        all: bool,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let position = self.operator_position(left);
+        let name = self.operator_name(op, position)?;
+        if let ast::Expr::Subquery(query) = unnested(right) {
+            return self.quantified_subquery(left, &name, query, all, position, cx);
+        }
+        let left = self.expr(left, cx)?;
+        let right = self.expr(right, cx)?;
+        self.compare_with_array(left, &name, right, all, position)
+    }
+
+    fn compare_with_array(
+        &self,
+        left: Typed,
+        op: &str,
+        array: Typed,
+        all: bool,
+        position: u32,
+    ) -> SqlResult<Typed> {
+        operators::quantified(op, left, array, all, &self.env)
+            .map_err(|error| self.at(error, position))
+    }
+}
+
+fn unequal_rows() -> SqlError {
+    SqlError::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions")
+}
+
+/// The fields of a row constructor.
+pub(in crate::bind) fn row(expr: &ast::Expr) -> Option<&[ast::Expr]> {
+    match expr {
+        ast::Expr::Tuple(fields) => Some(fields),
+        ast::Expr::Nested(inner) => match inner.as_ref() {
+            inner @ (ast::Expr::Tuple(_) | ast::Expr::Nested(_)) => row(inner),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Without parentheses around.
+pub(in crate::bind) fn unnested(expr: &ast::Expr) -> &ast::Expr {
+    match expr {
+        ast::Expr::Nested(inner) => unnested(inner),
+        other => other,
+    }
+}
+
+/// Conjunction; true of nothing.
+pub(in crate::bind) fn all(tests: Vec<Expr>) -> Expr {
+    tests.into_iter().reduce(Expr::and).unwrap_or_else(|| lit(true))
+}
+
+/// Disjunction; false of nothing.
+pub(in crate::bind) fn any(tests: Vec<Expr>) -> Expr {
+    tests.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false))
+}
+
+trait NegateIf {
+    fn negate_if(self, negate: bool) -> Self;
+}
+
+impl NegateIf for Expr {
+    fn negate_if(self, negate: bool) -> Self {
+        match self {
+            expr if !negate => expr,
+            Expr::InList(list) => Expr::InList(InList { negated: !list.negated, ..list }),
+            expr => Expr::Not(Box::new(expr)),
+        }
+    }
+}

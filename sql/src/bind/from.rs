@@ -1,0 +1,760 @@
+//! FROM: relations, subqueries, functions and joins, as a plan and the names it brings.
+
+use std::sync::Arc;
+
+use datafusion::common::{Column, JoinType};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TableId};
+use sqlparser::ast::{
+    self, Ident, JoinConstraint, JoinOperator, ObjectName, Spanned, TableAlias, TableFactor,
+    TableWithJoins,
+};
+
+use super::binder::Binder;
+use super::clause::Clause;
+use super::cte::Ctes;
+use super::expr::Context;
+use super::expr::operator::all;
+use super::names::{self, fold};
+use super::plan;
+use super::query::{Rows, RowsColumn, entry_of};
+use super::scope::{Entry, Scope, ScopeColumn};
+use super::sets::{SetFunction, set_function};
+use super::window::NamedWindows;
+use crate::catalog_view::{Relation, TableInfo, ViewInfo};
+use crate::functions::{self, Typed};
+use crate::table::ScanSource;
+
+/// Views within views, at most.
+const MAX_VIEW_DEPTH: u32 = 64;
+
+/// FROM bound.
+pub(super) struct From {
+    pub plan: LogicalPlan,
+    pub entries: Vec<Entry>,
+}
+
+impl Binder<'_> {
+    pub fn from(
+        &self,
+        tables: &[TableWithJoins],
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<From> {
+        let mut from: Option<From> = None;
+        for table in tables {
+            let visible = from.as_ref().map_or(&[][..], |from| &from.entries);
+            let next = self.table_with_joins(table, visible, outer, ctes)?;
+            from = Some(match from {
+                None => next,
+                Some(from) => self.cross(from, next)?,
+            });
+        }
+        Ok(from.unwrap_or_else(|| From { plan: plan::one_row(), entries: Vec::new() }))
+    }
+
+    /// Combines two items of the FROM list; the right one may depend on the left one.
+    fn cross(&self, left: From, right: From) -> SqlResult<From> {
+        self.check_aliases(&left.entries, &right.entries)?;
+        let plan = self.dependent_join(left.plan, right.plan, JoinType::Inner, None)?;
+        let mut entries = left.entries;
+        entries.extend(right.entries);
+        Ok(From { plan, entries })
+    }
+
+    pub fn check_aliases(&self, left: &[Entry], right: &[Entry]) -> SqlResult<()> {
+        for entry in right.iter().filter(|entry| entry.by_relation && !entry.alias.is_empty()) {
+            let clash = left.iter().any(|other| {
+                let both_tables = entry.table.is_some() && other.table.is_some();
+                other.by_relation
+                    && other.alias == entry.alias
+                    // `s.t, u.t` are told apart by their schemas.
+                    && (!both_tables || other.schema == entry.schema)
+            });
+            if clash {
+                return Err(SqlError::new(
+                    SqlState::DUPLICATE_ALIAS,
+                    format!("table name \"{}\" specified more than once", entry.alias),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn table_with_joins(
+        &self,
+        table: &TableWithJoins,
+        lateral: &[Entry],
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<From> {
+        let mut left = self.factor(&table.relation, lateral, outer, ctes)?;
+        for join in &table.joins {
+            if join.global {
+                return Err(self.not_postgresql(join));
+            }
+            let (kind, constraint) = self.join_kind(&join.join_operator, join)?;
+            let mut visible: Vec<Entry> = lateral.to_vec();
+            visible.extend(left.entries.iter().cloned().map(|mut entry| {
+                entry.lateral_ok = matches!(kind, JoinType::Inner | JoinType::Left);
+                entry.lateral_only = !entry.lateral_ok;
+                entry
+            }));
+            let right = self.factor(&join.relation, &visible, outer, ctes)?;
+            self.check_aliases(&left.entries, &right.entries)?;
+            left = self.join(left, right, kind, constraint, outer, ctes)?;
+        }
+        Ok(left)
+    }
+
+    fn join_kind<'j>(
+        &self,
+        operator: &'j JoinOperator,
+        join: &ast::Join,
+    ) -> SqlResult<(JoinType, &'j JoinConstraint)> {
+        Ok(match operator {
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+                (JoinType::Inner, constraint)
+            }
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                (JoinType::Left, constraint)
+            }
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                (JoinType::Right, constraint)
+            }
+            JoinOperator::FullOuter(constraint) => (JoinType::Full, constraint),
+            JoinOperator::CrossJoin(constraint @ JoinConstraint::None) => {
+                return Ok((JoinType::Inner, constraint));
+            }
+            _ => return Err(self.not_postgresql(join)),
+        })
+        .and_then(|(kind, constraint)| match constraint {
+            JoinConstraint::None => Err(self.not_postgresql(join)),
+            _ => Ok((kind, constraint)),
+        })
+    }
+
+    fn join(
+        &self,
+        left: From,
+        right: From,
+        kind: JoinType,
+        constraint: &JoinConstraint,
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<From> {
+        match constraint {
+            JoinConstraint::None => self.cross(left, right),
+            JoinConstraint::On(condition) => {
+                let mut entries = left.entries;
+                entries.extend(right.entries);
+                let scope = Scope::new(outer, entries);
+                let windows = NamedWindows::default();
+                let cx = Context::new(&scope, ctes, &windows, Clause::JoinOn);
+                let on = self.condition(condition, "JOIN/ON", cx)?;
+                let plan = self.join_on(left.plan, right.plan, kind, on)?;
+                Ok(From { plan, entries: scope.entries })
+            }
+            JoinConstraint::Using(columns) => {
+                let names = columns
+                    .iter()
+                    .map(|column| {
+                        let parts = names::parts(column)?;
+                        parts.last().map(|ident| (fold(ident), self.ident_position(ident)))
+                            .ok_or_else(|| SqlError::internal("USING without a name"))
+                    })
+                    .collect::<SqlResult<Vec<_>>>()?;
+                self.join_using(left, right, kind, names)
+            }
+            JoinConstraint::Natural => {
+                let right_names: Vec<String> = visible_columns(&right.entries)
+                    .map(|column| column.name.clone())
+                    .collect();
+                let mut shared = Vec::new();
+                for column in visible_columns(&left.entries) {
+                    if right_names.contains(&column.name)
+                        && !shared.iter().any(|(name, _)| *name == column.name)
+                    {
+                        shared.push((column.name.clone(), 0));
+                    }
+                }
+                if shared.is_empty() {
+                    let plan = self.join_plain(left.plan, right.plan, kind, None)?;
+                    let mut entries = left.entries;
+                    entries.extend(right.entries);
+                    return Ok(From { plan, entries });
+                }
+                self.join_using(left, right, kind, shared)
+            }
+        }
+    }
+
+    fn join_plain(
+        &self,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        kind: JoinType,
+        on: Option<Expr>,
+    ) -> SqlResult<LogicalPlan> {
+        self.dependent_join(left, right, kind, on)
+    }
+
+    /// ON with subqueries in it: these are joined to the side whose columns they need, which
+    /// must be one.
+    fn join_on(
+        &self,
+        left: LogicalPlan,
+        right: LogicalPlan,
+        kind: JoinType,
+        on: Expr,
+    ) -> SqlResult<LogicalPlan> {
+        if !super::setop::contains_subquery(&on) {
+            return self.join_plain(left, right, kind, Some(on));
+        }
+        if kind == JoinType::Inner {
+            let joined = self.join_plain(left, right, kind, None)?;
+            return self.filter(joined, on);
+        }
+        let attached = self.attach_one(plan::one_row(), on.clone());
+        match attached {
+            // Only uncorrelated scalar subqueries: they stay in the expression.
+            Ok((LogicalPlan::EmptyRelation(_), on)) => {
+                self.join_plain(left, right, kind, Some(on))
+            }
+            _ => Err(SqlError::unsupported(
+                "correlated subqueries and EXISTS in the condition of an outer join are not \
+                 supported",
+            )),
+        }
+    }
+
+    /// USING and NATURAL: one merged column for each pair.
+    fn join_using(
+        &self,
+        left: From,
+        right: From,
+        kind: JoinType,
+        names: Vec<(String, u32)>,
+    ) -> SqlResult<From> {
+        let mut tests = Vec::with_capacity(names.len());
+        let mut pairs = Vec::with_capacity(names.len());
+        for (index, (name, position)) in names.iter().enumerate() {
+            if names[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::DUPLICATE_COLUMN,
+                        format!("column name \"{name}\" appears more than once in USING clause"),
+                    ),
+                    *position,
+                ));
+            }
+            let l = self.using_column(&left.entries, name, "left", *position)?;
+            let r = self.using_column(&right.entries, name, "right", *position)?;
+            tests.push(self.operate("=", typed(&l), typed(&r), *position)?.expr);
+            pairs.push((name.clone(), l, r));
+        }
+        let mut plan = self.join_plain(left.plan, right.plan, kind, Some(all(tests)))?;
+        let mut merged = Vec::with_capacity(pairs.len());
+        let mut computed = Vec::new();
+        for (name, l, r) in &pairs {
+            let ty = self.common_type([(&l.ty, 0), (&r.ty, 0)].into_iter(), "JOIN/USING")?;
+            let of_left = l.ty == ty && kind != JoinType::Full && kind != JoinType::Right;
+            let of_right = r.ty == ty && kind == JoinType::Right;
+            if of_left || of_right {
+                let side = if of_left { l } else { r };
+                let origin = if kind == JoinType::Inner || of_left { side.origin } else { None };
+                merged.push(ScopeColumn { name: name.clone(), origin, ..side.clone() });
+                continue;
+            }
+            let value = match kind {
+                JoinType::Full => self.call("coalesce", vec![typed(l), typed(r)], 0)?,
+                JoinType::Right => typed(r),
+                _ => typed(l),
+            };
+            let value = self.cast_at(value, &ty, crate::casts::CastKind::Implicit, 0)?;
+            let column = self.fresh(name);
+            computed.push(value.expr.alias(&column.name));
+            merged.push(ScopeColumn { name: name.clone(), column, ty, origin: None });
+        }
+        plan = plan::extend(plan, computed)?;
+
+        // Merged columns first, then the left side's others, then the right side's.
+        let mut columns = merged;
+        for entries in [&left.entries, &right.entries] {
+            for column in visible_columns(entries) {
+                if !pairs.iter().any(|(name, _, _)| *name == column.name) {
+                    columns.push(column.clone());
+                }
+            }
+        }
+        let mut entries = left.entries;
+        entries.extend(right.entries);
+        for entry in &mut entries {
+            entry.by_column = false;
+        }
+        let mut join = Entry::new("", columns, 0);
+        join.by_relation = false;
+        entries.push(join);
+        Ok(From { plan, entries })
+    }
+
+    fn using_column(
+        &self,
+        entries: &[Entry],
+        name: &str,
+        side: &str,
+        position: u32,
+    ) -> SqlResult<ScopeColumn> {
+        let mut found = visible_columns(entries).filter(|column| column.name == name);
+        match (found.next(), found.next()) {
+            (Some(column), None) => Ok(column.clone()),
+            (Some(_), Some(_)) => Err(self.at(
+                SqlError::new(
+                    SqlState::AMBIGUOUS_COLUMN,
+                    format!("common column name \"{name}\" appears more than once in {side} table"),
+                ),
+                position,
+            )),
+            (None, _) => Err(self.at(
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!(
+                        "column \"{name}\" specified in USING clause does not exist in {side} \
+                         table"
+                    ),
+                ),
+                position,
+            )),
+        }
+    }
+
+    fn factor(
+        &self,
+        factor: &TableFactor,
+        lateral: &[Entry],
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<From> {
+        match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                with_hints,
+                version: None,
+                with_ordinality: false,
+                partitions,
+                json_path: None,
+                sample,
+                index_hints,
+            } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
+                if sample.is_some() {
+                    return Err(self.at(
+                        SqlError::unsupported("TABLESAMPLE is not supported"),
+                        self.position(name.span()),
+                    ));
+                }
+                self.named_relation(name, alias.as_ref(), ctes)
+            }
+            TableFactor::Table { name, alias, args: Some(args), with_ordinality, sample: None, .. }
+                if args.settings.is_none() =>
+            {
+                let scope = Scope::new(outer, lateral.to_vec());
+                self.function_in_from(name, &args.args, alias.as_ref(), *with_ordinality, &scope, ctes)
+            }
+            TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+                let scope = Scope::new(outer, lateral.to_vec());
+                self.function_in_from(name, args, alias.as_ref(), *with_ordinality, &scope, ctes)
+            }
+            TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_offset: false,
+                with_ordinality,
+                ..
+            } => {
+                let scope = Scope::new(outer, lateral.to_vec());
+                let windows = NamedWindows::default();
+                let cx = Context::new(&scope, ctes, &windows, Clause::FromFunction);
+                let args = array_exprs
+                    .iter()
+                    .map(|e| self.expr(e, cx))
+                    .collect::<SqlResult<Vec<_>>>()?;
+                let position = array_exprs.first().map_or(0, |e| self.start(e));
+                let function = set_function("unnest", args, &self.env)
+                    .map_err(|error| self.at(error, position))?
+                    .ok_or_else(|| SqlError::internal("unnest is missing"))?;
+                self.set_in_from("unnest", function, alias.as_ref(), *with_ordinality)
+            }
+            TableFactor::Derived { lateral: is_lateral, subquery, alias, sample: None } => {
+                let scope;
+                let outer = if *is_lateral {
+                    scope = Scope::new(outer, lateral.to_vec());
+                    Some(&scope)
+                } else {
+                    outer
+                };
+                let Some(alias) = alias else {
+                    return Err(self.at(
+                        SqlError::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
+                            .hint("For example, FROM (SELECT ...) [AS] foo."),
+                        self.query_position(subquery).saturating_sub(1),
+                    ));
+                };
+                let rows = self.query(subquery, outer, ctes)?.exact()?;
+                self.aliased(rows, alias)
+            }
+            TableFactor::NestedJoin { table_with_joins, alias } => {
+                let mut from = self.table_with_joins(table_with_joins, lateral, outer, ctes)?;
+                if let Some(alias) = alias {
+                    // An alias hides the names within.
+                    let columns = visible_columns(&from.entries).cloned().collect::<Vec<_>>();
+                    let entry = Entry::new(fold(&alias.name), columns, self.number());
+                    let entry = self.rename_entry(entry, alias)?;
+                    from.entries = vec![entry];
+                }
+                Ok(from)
+            }
+            other => Err(self.not_postgresql(other)),
+        }
+    }
+
+    /// A subquery's rows under an alias.
+    fn aliased(&self, rows: Rows, alias: &TableAlias) -> SqlResult<From> {
+        let entry = entry_of(&rows, &fold(&alias.name), self.number());
+        let entry = self.rename_entry(entry, alias)?;
+        Ok(From { plan: rows.plan, entries: vec![entry] })
+    }
+
+    fn rename_entry(&self, mut entry: Entry, alias: &TableAlias) -> SqlResult<Entry> {
+        if alias.columns.len() > entry.columns.len() {
+            return Err(self.at(
+                SqlError::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    format!(
+                        "table \"{}\" has {} columns available but {} columns specified",
+                        entry.alias,
+                        entry.columns.len(),
+                        alias.columns.len()
+                    ),
+                ),
+                self.ident_position(&alias.name),
+            ));
+        }
+        if alias.at.is_some() {
+            return Err(self.not_postgresql(alias));
+        }
+        for (column, name) in entry.columns.iter_mut().zip(&alias.columns) {
+            if name.data_type.is_some() {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::SYNTAX_ERROR,
+                        "a column definition list is only allowed for functions returning \
+                         \"record\"",
+                    ),
+                    self.ident_position(&name.name),
+                ));
+            }
+            column.name = fold(&name.name);
+        }
+        Ok(entry)
+    }
+
+    /// A name in FROM: a WITH query, a table, a view or a system relation.
+    fn named_relation(
+        &self,
+        name: &ObjectName,
+        alias: Option<&TableAlias>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<From> {
+        let position = self.position(name.span());
+        let (schema, relation) = names::qualified(name, &self.env.identity.database)
+            .map_err(|error| self.at(error, position))?;
+        if schema.is_none()
+            && let Some(cte) = ctes.find(&relation)
+        {
+            let rows = self.read_cte(&cte)?;
+            let entry = entry_of(&rows, &relation, self.number());
+            let from = From { plan: rows.plan, entries: vec![entry] };
+            return self.with_alias(from, alias);
+        }
+        let found = self.relation_or_error(schema.as_deref(), &relation, position)?;
+        let from = match found {
+            Relation::Table(info) => self.scan_table(&info)?,
+            Relation::View(view) => self.read_view(&view)?,
+            Relation::System(system) => {
+                let id = self.number();
+                let scan_alias = format!("{relation}#{id}");
+                let columns = system
+                    .columns
+                    .iter()
+                    .map(|(name, ty)| ScopeColumn {
+                        name: name.clone(),
+                        column: Column::new(Some(scan_alias.clone()), name),
+                        ty: ty.clone(),
+                        origin: None,
+                    })
+                    .collect();
+                let mut entry = Entry::new(system.name.clone(), columns, id);
+                entry.schema = Some(system.schema_name.clone());
+                let plan = plan::scan(&scan_alias, ScanSource::system(system.clone()))?;
+                From { plan, entries: vec![entry] }
+            }
+            Relation::Sequence(_) => {
+                return Err(self.at(
+                    SqlError::unsupported(format!(
+                        "reading sequence \"{relation}\" as a relation is not supported"
+                    ))
+                    .hint("Use pg_sequences, or the function currval."),
+                    position,
+                ));
+            }
+        };
+        self.with_alias(from, alias)
+    }
+
+    pub fn relation_or_error(
+        &self,
+        schema: Option<&str>,
+        relation: &str,
+        position: u32,
+    ) -> SqlResult<Relation> {
+        self.relation(schema, relation).ok_or_else(|| {
+            let text = match schema {
+                Some(schema) => format!("{schema}.{relation}"),
+                None => relation.to_string(),
+            };
+            self.at(
+                SqlError::new(
+                    SqlState::UNDEFINED_TABLE,
+                    format!("relation \"{text}\" does not exist"),
+                ),
+                position,
+            )
+        })
+    }
+
+    fn with_alias(&self, mut from: From, alias: Option<&TableAlias>) -> SqlResult<From> {
+        let (Some(alias), Some(mut entry)) = (alias, from.entries.pop()) else {
+            return Ok(from);
+        };
+        entry.alias = fold(&alias.name);
+        entry.schema = None;
+        from.entries.push(self.rename_entry(entry, alias)?);
+        Ok(from)
+    }
+
+    /// A scan of a user table under a made-up alias of its own.
+    pub fn scan_table(&self, info: &Arc<TableInfo>) -> SqlResult<From> {
+        let id = self.number();
+        let shape = &info.shape;
+        let scan_alias = format!("{}#{id}", shape.name);
+        let columns = shape
+            .columns
+            .iter()
+            .map(|column| ScopeColumn {
+                name: column.name.clone(),
+                column: Column::new(Some(scan_alias.clone()), &column.name),
+                ty: column.ty.clone(),
+                origin: Some((shape.table, column.id)),
+            })
+            .collect();
+        let mut entry = Entry::new(shape.name.clone(), columns, id);
+        entry.schema = Some(shape.schema_name.clone());
+        entry.table = Some(info.clone());
+        let plan = plan::scan(&scan_alias, ScanSource::table(info.clone()))?;
+        Ok(From { plan, entries: vec![entry] })
+    }
+
+    fn read_view(&self, view: &ViewInfo) -> SqlResult<From> {
+        if self.view_depth >= MAX_VIEW_DEPTH {
+            return Err(SqlError::new(
+                SqlState::INVALID_OBJECT_DEFINITION,
+                format!("infinite recursion detected in view \"{}\"", view.name),
+            ));
+        }
+        let parsed = crate::parse::parse(&view.definition)?;
+        let (Some(parsed), true) = (parsed.first(), parsed.len() == 1) else {
+            return Err(SqlError::internal(format!("view {} has no definition", view.name)));
+        };
+        let crate::parse::Statement::Sql(statement) = &parsed.statement else {
+            return Err(SqlError::internal(format!("view {} is no query", view.name)));
+        };
+        let ast::Statement::Query(query) = statement.as_ref() else {
+            return Err(SqlError::internal(format!("view {} is no query", view.name)));
+        };
+        let binder = self.for_view(parsed.source.clone(), view.search_path.clone());
+        let mut rows = binder.query(query, None, &Ctes::default())?.exact()?;
+        for (column, name) in rows.columns.iter_mut().zip(&view.columns) {
+            column.name.clone_from(name);
+            column.origin = None;
+        }
+        let mut entry = entry_of(&rows, &view.name, self.number());
+        entry.schema = Some(view.schema_name.clone());
+        Ok(From { plan: rows.plan, entries: vec![entry] })
+    }
+
+    /// `f(..)` in FROM: a set-returning function, or a scalar one as a relation of one row.
+    fn function_in_from(
+        &self,
+        name: &ObjectName,
+        args: &[ast::FunctionArg],
+        alias: Option<&TableAlias>,
+        with_ordinality: bool,
+        scope: &Scope<'_>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<From> {
+        let position = self.position(name.span());
+        let (_, function) = names::qualified(name, &self.env.identity.database)
+            .map_err(|error| self.at(error, position))?;
+        let windows = NamedWindows::default();
+        let cx = Context::new(scope, ctes, &windows, Clause::FromFunction);
+        let mut values = Vec::with_capacity(args.len());
+        for arg in args {
+            match arg {
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => {
+                    values.push(self.expr(value, cx)?);
+                }
+                _ => {
+                    return Err(self.at(
+                        SqlError::unsupported(format!(
+                            "function {function} does not take arguments by name here"
+                        )),
+                        position,
+                    ));
+                }
+            }
+        }
+        let set = set_function(&function, values.clone(), &self.env)
+            .map_err(|error| self.at(error, position))?;
+        if let Some(set) = set {
+            return self.set_in_from(&function, set, alias, with_ordinality);
+        }
+        let types: Vec<PgType> = values.iter().map(|value| value.ty.clone()).collect();
+        let scalar = functions::scalar(&function, values, &self.env)
+            .map_err(|error| self.at(error, position))?;
+        let Some(value) = scalar else {
+            return Err(self.at(functions::undefined(&function, &types), position));
+        };
+        // One row of one column, named after the alias.
+        let column = self.fresh(&function);
+        let (input, value_expr) = self.attach_one(plan::one_row(), value.expr)?;
+        let mut exprs = vec![value_expr.alias(&column.name)];
+        let name = alias.map_or_else(|| function.clone(), |alias| fold(&alias.name));
+        let mut columns =
+            vec![ScopeColumn { name: name.clone(), column, ty: value.ty, origin: None }];
+        if with_ordinality {
+            let column = self.fresh("ordinality");
+            exprs.push(datafusion::prelude::lit(1i64).alias(&column.name));
+            columns.push(ScopeColumn {
+                name: "ordinality".into(),
+                column,
+                ty: PgType::Int8,
+                origin: None,
+            });
+        }
+        let plan = plan::project(input, exprs)?;
+        let entry = Entry::new(name, columns, self.number());
+        let from = From { plan, entries: vec![entry] };
+        self.with_alias(from, alias)
+    }
+
+    fn set_in_from(
+        &self,
+        function: &str,
+        set: SetFunction,
+        alias: Option<&TableAlias>,
+        with_ordinality: bool,
+    ) -> SqlResult<From> {
+        let single = set.columns.len() == 1;
+        let entry_name = alias.map_or_else(|| function.to_string(), |alias| fold(&alias.name));
+        let mut lists = Vec::new();
+        let mut columns = Vec::new();
+        let counted = set.columns.first().map(|column| column.list.clone());
+        for column in set.columns {
+            let fresh = self.fresh(&column.name);
+            lists.push(column.list.alias(&fresh.name));
+            // A function of one column gives it the alias's name, unless it names its output.
+            let name = if single && !set.named { entry_name.clone() } else { column.name };
+            columns.push(ScopeColumn { name, column: fresh, ty: column.ty, origin: None });
+        }
+        if with_ordinality && let Some(list) = counted {
+            let fresh = self.fresh("ordinality");
+            lists.push(super::sets::positions_of(list).alias(&fresh.name));
+            columns.push(ScopeColumn {
+                name: "ordinality".into(),
+                column: fresh,
+                ty: PgType::Int8,
+                origin: None,
+            });
+        }
+        let plan = plan::project(plan::one_row(), lists)?;
+        let plan = plan::unnest(plan, columns.iter().map(|c| c.column.clone()).collect())?;
+        let entry = Entry::new(entry_name, columns, self.number());
+        let from = From { plan, entries: vec![entry] };
+        self.with_alias(from, alias)
+    }
+
+    /// `TABLE name`.
+    pub fn table_command(
+        &self,
+        table: &ast::Table,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<Rows> {
+        let parts: Vec<Ident> = table
+            .schema_name
+            .iter()
+            .chain(&table.table_name)
+            .map(Ident::new)
+            .collect();
+        let from = self.named_relation(&ObjectName::from(parts), None, ctes)?;
+        let columns = from
+            .entries
+            .iter()
+            .flat_map(|entry| &entry.columns)
+            .map(|column| RowsColumn {
+                name: column.name.clone(),
+                column: column.column.clone(),
+                ty: column.ty.clone(),
+                origin: column.origin,
+            })
+            .collect();
+        Rows { plan: from.plan, columns, order: Vec::new(), locks: Vec::new() }.exact()
+    }
+
+    /// The tables in FROM that FOR UPDATE locks, with the names they go by.
+    pub fn locked_tables(&self, from: &[TableWithJoins]) -> SqlResult<Vec<(String, TableId)>> {
+        let mut tables = Vec::new();
+        let factors = from
+            .iter()
+            .flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
+        for factor in factors {
+            match factor {
+                TableFactor::Table { name, alias, args: None, .. } => {
+                    let (schema, relation) = names::qualified(name, &self.env.identity.database)?;
+                    let alias =
+                        alias.as_ref().map_or_else(|| relation.clone(), |a| fold(&a.name));
+                    if let Some(Relation::Table(info)) =
+                        self.relation(schema.as_deref(), &relation)
+                    {
+                        tables.push((alias, info.shape.table));
+                    }
+                }
+                TableFactor::NestedJoin { table_with_joins, .. } => {
+                    tables.extend(self.locked_tables(std::slice::from_ref(table_with_joins))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(tables)
+    }
+}
+
+fn typed(column: &ScopeColumn) -> Typed {
+    Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() }
+}
+
+/// The columns that names alone find.
+fn visible_columns(entries: &[Entry]) -> impl Iterator<Item = &ScopeColumn> {
+    entries.iter().filter(|entry| entry.by_column).flat_map(|entry| &entry.columns)
+}

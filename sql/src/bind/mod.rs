@@ -1,0 +1,116 @@
+//! The binder: from a parsed statement to a [`Bound`] one, by PostgreSQL's rules.
+//!
+//! ```text
+//! Parsed ──▶ statement ──▶ query ──▶ from ─▶ where ─▶ group ─▶ window ─▶ project ─▶ order ─▶ limit
+//!                │           └ set operations, VALUES, WITH
+//!                └ insert, update, delete, copy, call, explain, utility
+//! ```
+//!
+//! Expressions become DataFusion's, each with its PostgreSQL type beside it ([`Typed`]). Which
+//! operator, function or cast a name means is decided in `operators`, `functions` and `casts`;
+//! here is what they are applied to.
+//!
+//! Invariants:
+//! - Every column name in a plan is unique in the statement (see [`scope`]).
+//! - No plan leaves here with a subquery expression or an outer reference in it: subqueries
+//!   are joins (see [`subquery`] and [`decorrelate`]).
+//! - A [`BoundQuery`]'s plan yields exactly its columns, in order.
+
+mod binder;
+mod call;
+mod clause;
+mod copy;
+mod cte;
+mod decorrelate;
+mod dml;
+mod expr;
+mod explain;
+mod from;
+mod group;
+mod names;
+mod naming;
+mod plan;
+mod query;
+mod scope;
+mod select;
+mod setop;
+mod sets;
+mod statement;
+mod subquery;
+mod types;
+mod window;
+
+use datafusion::logical_expr::Expr;
+use satsuma_common::{PgType, SqlResult};
+use sqlparser::ast;
+
+use crate::bound::Bound;
+use crate::catalog_view::CatalogView;
+use crate::functions::FunctionEnv;
+use crate::parse::Parsed;
+
+pub use names::{fold, last as last_name, qualified as qualified_name};
+pub use types::data_type;
+
+/// What a statement is bound against.
+pub struct BindContext<'a> {
+    pub catalog: &'a dyn CatalogView,
+    pub env: &'a FunctionEnv,
+    /// Types that the client declared for `$1`, `$2`, ...; `None` is left to inference.
+    pub param_types: &'a [Option<PgType>],
+}
+
+/// Binds a statement. Gives the types of its parameters beside it.
+pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> SqlResult<(Bound, Vec<PgType>)> {
+    let binder = binder::Binder::new(context, parsed.source.clone());
+    let bound = binder.statement(&parsed.statement)?;
+    let parameters = binder.finish_parameters()?;
+    Ok((bound, parameters))
+}
+
+/// A column that a CHECK, DEFAULT or generated expression may name.
+#[derive(Clone, Debug)]
+pub struct ExpressionColumn {
+    pub name: String,
+    pub ty: PgType,
+}
+
+/// What an expression is for: decides what it may contain and the errors that say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpressionUse {
+    /// A condition: boolean.
+    Check,
+    Default,
+    Generated,
+    Index,
+    IndexPredicate,
+}
+
+/// Binds an expression of a table definition over the table's columns, which it names without
+/// qualifier: `Expr::Column`s without relation. With `to`, the value is cast as an assignment.
+pub fn check_expression(
+    text: &str,
+    columns: &[ExpressionColumn],
+    usage: ExpressionUse,
+    to: Option<&PgType>,
+    context: &BindContext<'_>,
+) -> SqlResult<(Expr, PgType)> {
+    let (parsed, source) = crate::parse::parse_expression(text)?;
+    let binder = binder::Binder::new(context, source);
+    binder.table_expression(&parsed, columns, usage, to)
+}
+
+/// As [`check_expression`], of an expression that is parsed already.
+pub fn check_parsed_expression(
+    expr: &ast::Expr,
+    columns: &[ExpressionColumn],
+    usage: ExpressionUse,
+    to: Option<&PgType>,
+    context: &BindContext<'_>,
+) -> SqlResult<(Expr, PgType)> {
+    let binder = binder::Binder::new(context, std::sync::Arc::default());
+    binder.table_expression(expr, columns, usage, to)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! Building DataFusion's plan nodes. Columns are exact here, so nothing is normalised.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, Filter, Join, JoinConstraint, Limit,
+    LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, TableScan, TableSource, Unnest,
+};
+use datafusion::prelude::lit;
+use satsuma_common::{SqlError, SqlResult};
+
+use crate::functions::error::from_datafusion;
+
+pub type DfResult<T> = datafusion::error::Result<T>;
+
+pub fn df<T>(result: DfResult<T>) -> SqlResult<T> {
+    result.map_err(from_datafusion)
+}
+
+/// One row without columns.
+pub fn one_row() -> LogicalPlan {
+    LogicalPlan::EmptyRelation(EmptyRelation {
+        produce_one_row: true,
+        schema: Arc::new(DFSchema::empty()),
+    })
+}
+
+pub fn scan(alias: &str, source: Arc<dyn TableSource>) -> SqlResult<LogicalPlan> {
+    let scan = TableScan::try_new(TableReference::bare(alias), source, None, vec![], None);
+    Ok(LogicalPlan::TableScan(df(scan)?))
+}
+
+pub fn project(plan: LogicalPlan, exprs: Vec<Expr>) -> SqlResult<LogicalPlan> {
+    df(Projection::try_new(exprs, Arc::new(plan))).map(LogicalPlan::Projection)
+}
+
+/// All columns of the plan, then `more`.
+pub fn extend(plan: LogicalPlan, more: Vec<Expr>) -> SqlResult<LogicalPlan> {
+    if more.is_empty() {
+        return Ok(plan);
+    }
+    let mut exprs: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    exprs.extend(more);
+    project(plan, exprs)
+}
+
+pub fn filter(plan: LogicalPlan, predicate: Expr) -> SqlResult<LogicalPlan> {
+    df(Filter::try_new(predicate, Arc::new(plan))).map(LogicalPlan::Filter)
+}
+
+/// `None` in `on` is a cross join (or its outer relative).
+pub fn join(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    join_type: JoinType,
+    on: Option<Expr>,
+) -> SqlResult<LogicalPlan> {
+    join_keys(left, right, join_type, vec![], on, NullEquality::NullEqualsNothing)
+}
+
+pub fn join_keys(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    join_type: JoinType,
+    keys: Vec<(Expr, Expr)>,
+    filter: Option<Expr>,
+    null_equality: NullEquality,
+) -> SqlResult<LogicalPlan> {
+    df(Join::try_new(
+        Arc::new(left),
+        Arc::new(right),
+        keys,
+        filter,
+        join_type,
+        JoinConstraint::On,
+        null_equality,
+        false,
+    ))
+    .map(LogicalPlan::Join)
+}
+
+pub fn aggregate(
+    plan: LogicalPlan,
+    group: Vec<Expr>,
+    aggregates: Vec<Expr>,
+) -> SqlResult<LogicalPlan> {
+    df(Aggregate::try_new(Arc::new(plan), group, aggregates)).map(LogicalPlan::Aggregate)
+}
+
+pub fn distinct(plan: LogicalPlan) -> LogicalPlan {
+    LogicalPlan::Distinct(Distinct::All(Arc::new(plan)))
+}
+
+pub fn sort(plan: LogicalPlan, keys: Vec<SortExpr>) -> LogicalPlan {
+    LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(plan), fetch: None })
+}
+
+pub fn limit(plan: LogicalPlan, skip: Option<Expr>, fetch: Option<Expr>) -> LogicalPlan {
+    LogicalPlan::Limit(Limit {
+        skip: skip.map(Box::new),
+        fetch: fetch.map(Box::new),
+        input: Arc::new(plan),
+    })
+}
+
+/// Adds the window expressions' columns, named as DataFusion names them.
+pub fn window(plan: LogicalPlan, windows: Vec<Expr>) -> SqlResult<LogicalPlan> {
+    df(LogicalPlanBuilder::window_plan(plan, windows))
+}
+
+/// Turns list columns into rows, side by side; a row whose lists are all empty goes.
+pub fn unnest(plan: LogicalPlan, lists: Vec<Column>) -> SqlResult<LogicalPlan> {
+    let options = datafusion::common::UnnestOptions::new().with_preserve_nulls(false);
+    df(Unnest::try_new(Arc::new(plan), lists, options)).map(LogicalPlan::Unnest)
+}
+
+/// The column that a `Window` or `Aggregate` node gives an expression.
+pub fn output_column(expr: &Expr) -> Column {
+    Column::new_unqualified(expr.schema_name().to_string())
+}
+
+/// `row_number() OVER (PARTITION BY .. ORDER BY ..)`, as an unsigned integer from 1.
+pub fn row_number(partition: Vec<Expr>, order: Vec<SortExpr>) -> SqlResult<Expr> {
+    let call = datafusion::functions_window::expr_fn::row_number();
+    df(call.partition_by(partition).order_by(order).build())
+}
+
+/// `rank() OVER (ORDER BY ..)`.
+pub fn rank(order: Vec<SortExpr>) -> SqlResult<Expr> {
+    let call = datafusion::functions_window::expr_fn::rank();
+    df(call.order_by(order).build())
+}
+
+/// Keeps the rows whose row number is in `after < n <= upto`.
+pub fn keep_rows(
+    plan: LogicalPlan,
+    number: Expr,
+    after: u64,
+    upto: Option<u64>,
+) -> SqlResult<LogicalPlan> {
+    let columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    let column = Expr::Column(output_column(&number));
+    let plan = window(plan, vec![number])?;
+    let mut test = column.clone().gt(lit(after));
+    if let Some(upto) = upto {
+        test = test.and(column.lt_eq(lit(upto)));
+    }
+    project(filter(plan, test)?, columns)
+}
+
+/// Replaces subexpressions, outermost first; what is replaced is not looked into.
+pub fn replace(
+    expr: Expr,
+    mut with: impl FnMut(&Expr) -> SqlResult<Option<Expr>>,
+) -> SqlResult<Expr> {
+    let mut failure: Option<SqlError> = None;
+    let result = expr.transform_down(|node| {
+        if failure.is_some() {
+            return Ok(Transformed::new(node, false, TreeNodeRecursion::Stop));
+        }
+        match with(&node) {
+            Ok(Some(new)) => Ok(Transformed::new(new, true, TreeNodeRecursion::Jump)),
+            Ok(None) => Ok(Transformed::no(node)),
+            Err(error) => {
+                failure = Some(error);
+                Ok(Transformed::new(node, false, TreeNodeRecursion::Stop))
+            }
+        }
+    });
+    match failure {
+        Some(error) => Err(error),
+        None => df(result).map(|transformed| transformed.data),
+    }
+}
+
+/// Calls `visit` on every expression of a plan's own nodes, subexpressions included.
+pub fn visit_expressions(plan: &LogicalPlan, visit: &mut dyn FnMut(&Expr)) -> SqlResult<()> {
+    df(plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                visit(expr);
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    }))
+    .map(|_| ())
+}
+
+/// Whether reading the plan twice may give different rows.
+pub fn is_volatile(plan: &LogicalPlan) -> SqlResult<bool> {
+    let mut volatile = false;
+    visit_expressions(plan, &mut |expr| volatile |= expr.is_volatile_node())?;
+    Ok(volatile)
+}

@@ -1,0 +1,612 @@
+//! SELECT: from FROM to the select list, with grouping, windows, DISTINCT and ORDER BY.
+
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
+use satsuma_common::{ColumnId, PgType, SqlError, SqlResult, SqlState, TableId};
+use sqlparser::ast::{
+    self, Distinct, GroupByExpr, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind,
+    Spanned, WildcardAdditionalOptions,
+};
+
+use super::binder::Binder;
+use super::clause::Clause;
+use super::cte::Ctes;
+use super::expr::Context;
+use super::expr::operator::{all, unnested};
+use super::names::{self, fold};
+use super::naming::output_name;
+use super::plan;
+use super::query::{Rows, RowsColumn, Unknowns, ambiguous_order};
+use super::scope::Scope;
+use super::window::NamedWindows;
+use crate::functions::Typed;
+
+/// An entry of the select list, stars expanded.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub name: String,
+    pub value: Typed,
+    pub position: u32,
+}
+
+/// One key of ORDER BY or DISTINCT ON: which output column, or hidden one, and how.
+struct OrderKey {
+    index: usize,
+    ascending: bool,
+    nulls_first: bool,
+    position: u32,
+}
+
+impl Binder<'_> {
+    pub fn select(
+        &self,
+        select: &Select,
+        order_by: &[ast::OrderByExpr],
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+        unknowns: Unknowns,
+    ) -> SqlResult<Rows> {
+        self.refuse_foreign_syntax(select)?;
+        let from = self.from(&select.from, outer, ctes)?;
+        let scope = Scope::new(outer, from.entries);
+        let windows = NamedWindows::new(&select.named_window);
+        let cx = Context::new(&scope, ctes, &windows, Clause::Select);
+        let mut plan = from.plan;
+
+        if let Some(condition) = &select.selection {
+            let condition = self.condition(condition, "WHERE", cx.clause(Clause::Where))?;
+            plan = self.filter(plan, condition)?;
+        }
+        let mut items = self.select_items(&select.projection, cx)?;
+        if unknowns == Unknowns::Resolve {
+            for item in &mut items {
+                item.value = self.resolve_unknown(item.value.clone())?;
+            }
+        }
+        let visible = items.len();
+        let group_by = match &select.group_by {
+            GroupByExpr::Expressions(exprs, modifiers) if modifiers.is_empty() => {
+                self.group_by(exprs, &items, cx.clause(Clause::GroupBy))?
+            }
+            _ => return Err(self.not_postgresql(select)),
+        };
+        let having = match &select.having {
+            Some(having) => Some(self.condition(having, "HAVING", cx.clause(Clause::Having))?),
+            None => None,
+        };
+        let order =
+            self.output_keys(order_by, "ORDER BY", &mut items, visible, cx.clause(Clause::OrderBy))?;
+        let distinct_on = match &select.distinct {
+            Some(Distinct::On(exprs)) => {
+                let keys: Vec<_> = exprs.iter().map(plain_key).collect();
+                let cx = cx.clause(Clause::DistinctOn);
+                Some(self.output_keys(&keys, "SELECT DISTINCT ON", &mut items, visible, cx)?)
+            }
+            _ => None,
+        };
+        if matches!(select.distinct, Some(Distinct::Distinct)) && items.len() > visible {
+            let hidden = order.iter().find(|key| key.index >= visible);
+            return Err(self.at(
+                SqlError::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+                ),
+                hidden.map_or(0, |key| key.position),
+            ));
+        }
+        let origins: Vec<_> = items[..visible].iter().map(|i| origin(&i.value, &scope)).collect();
+
+        let plan = self.group(plan, &group_by, having, &mut items, &scope)?;
+        let plan = self.windows(plan, &mut items)?;
+        let plan = self.set_returning(plan, &mut items)?;
+        let exprs: Vec<Expr> = items.iter().map(|item| item.value.expr.clone()).collect();
+        let (plan, exprs) = self.attach(plan, exprs)?;
+
+        let mut columns = Vec::with_capacity(items.len());
+        let mut projection = Vec::with_capacity(items.len());
+        for (item, expr) in items.into_iter().zip(exprs) {
+            let column = self.fresh(&item.name);
+            projection.push(expr.alias(&column.name));
+            columns.push((item, column));
+        }
+        let mut plan = plan::project(plan, projection)?;
+        if matches!(select.distinct, Some(Distinct::Distinct)) {
+            for (item, _) in &columns {
+                self.comparable(&item.value.ty, item.position)?;
+            }
+            let typed: Vec<_> =
+                columns.iter().map(|(item, c)| (c.clone(), item.value.ty.clone())).collect();
+            plan = self.distinct_rows(plan, &typed)?;
+        }
+        let order = self.sort_exprs(&order, &columns)?;
+        if let Some(keys) = distinct_on {
+            plan = self.distinct_on(plan, &keys, &columns, &order)?;
+        }
+        if !order.is_empty() {
+            plan = plan::sort(plan, order.clone());
+        }
+        let columns = columns
+            .into_iter()
+            .take(visible)
+            .zip(origins)
+            .map(|((item, column), origin)| RowsColumn {
+                name: item.name,
+                column,
+                ty: item.value.ty,
+                origin,
+            })
+            .collect();
+        Ok(Rows { plan, columns, order, locks: Vec::new() })
+    }
+
+    /// The select list with its stars expanded.
+    pub fn select_items(
+        &self,
+        projection: &[SelectItem],
+        cx: Context<'_>,
+    ) -> SqlResult<Vec<Item>> {
+        let mut items = Vec::with_capacity(projection.len());
+        for item in projection {
+            match item {
+                SelectItem::UnnamedExpr(expr) => items.push(Item {
+                    name: output_name(expr),
+                    value: self.expr(expr, cx)?,
+                    position: self.start(expr),
+                }),
+                SelectItem::ExprWithAlias { expr, alias } => items.push(Item {
+                    name: fold(alias),
+                    value: self.expr(expr, cx)?,
+                    position: self.start(expr),
+                }),
+                SelectItem::Wildcard(options) => {
+                    self.refuse_wildcard_options(options, item)?;
+                    let position = self.position(item.span());
+                    if cx.scope.entries.is_empty() {
+                        return Err(self.at(
+                            SqlError::new(
+                                SqlState::SYNTAX_ERROR,
+                                "SELECT * with no tables specified is not valid",
+                            ),
+                            position,
+                        ));
+                    }
+                    for entry in cx.scope.entries.iter().filter(|entry| entry.by_column) {
+                        for (name, value) in self.expand_entry(entry, 0, cx.scope, position) {
+                            items.push(Item { name, value, position });
+                        }
+                    }
+                }
+                SelectItem::QualifiedWildcard(
+                    SelectItemQualifiedWildcardKind::ObjectName(name),
+                    options,
+                ) => {
+                    self.refuse_wildcard_options(options, item)?;
+                    let position = self.position(name.span());
+                    let (schema, relation) =
+                        names::qualified(name, &self.env.identity.database)?;
+                    let found = cx.scope.relation(schema.as_deref(), &relation, position)?;
+                    let Some((entry, level)) = found else {
+                        return Err(self.at(
+                            super::expr::column::missing_relation(&relation, cx.scope),
+                            position,
+                        ));
+                    };
+                    for (name, value) in self.expand_entry(entry, level, cx.scope, position) {
+                        items.push(Item { name, value, position });
+                    }
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), _) => {
+                    return Err(self.whole_row(self.start(expr)));
+                }
+                SelectItem::ExprWithAliases { .. } => return Err(self.not_postgresql(item)),
+            }
+        }
+        Ok(items)
+    }
+
+    /// Binds keys of ORDER BY or DISTINCT ON: an output name, a position, or an expression, which
+    /// becomes a hidden item if the select list does not have it.
+    fn output_keys(
+        &self,
+        keys: &[ast::OrderByExpr],
+        clause: &str,
+        items: &mut Vec<Item>,
+        visible: usize,
+        cx: Context<'_>,
+    ) -> SqlResult<Vec<OrderKey>> {
+        let mut bound = Vec::with_capacity(keys.len());
+        for key in keys {
+            if key.with_fill.is_some() {
+                return Err(self.not_postgresql(key));
+            }
+            let position = self.start(&key.expr);
+            let index = self.output_key(&key.expr, clause, items, visible, cx, position)?;
+            let ascending = key.options.asc.unwrap_or(true);
+            bound.push(OrderKey {
+                index,
+                ascending,
+                nulls_first: key.options.nulls_first.unwrap_or(!ascending),
+                position,
+            });
+        }
+        Ok(bound)
+    }
+
+    fn output_key(
+        &self,
+        expr: &ast::Expr,
+        clause: &str,
+        items: &mut Vec<Item>,
+        visible: usize,
+        cx: Context<'_>,
+        position: u32,
+    ) -> SqlResult<usize> {
+        if let ast::Expr::Value(value) = expr
+            && !matches!(value.value, ast::Value::Placeholder(_))
+        {
+            return self.ordinal(value, clause, visible);
+        }
+        if let ast::Expr::Identifier(ident) = expr {
+            let name = fold(ident);
+            let mut found: Option<usize> = None;
+            for (index, item) in items[..visible].iter().enumerate() {
+                if item.name != name {
+                    continue;
+                }
+                match found {
+                    Some(first) if items[first].value.expr != item.value.expr => {
+                        return Err(self.at(ambiguous_order(&name), position));
+                    }
+                    Some(_) => {}
+                    None => found = Some(index),
+                }
+            }
+            if let Some(index) = found {
+                return Ok(index);
+            }
+        }
+        let value = self.resolved(expr, cx)?;
+        if let Some(index) = items.iter().position(|item| item.value == value) {
+            return Ok(index);
+        }
+        items.push(Item { name: "sort".into(), value, position });
+        Ok(items.len() - 1)
+    }
+
+    fn sort_exprs(
+        &self,
+        keys: &[OrderKey],
+        columns: &[(Item, Column)],
+    ) -> SqlResult<Vec<SortExpr>> {
+        keys.iter()
+            .map(|key| {
+                let (item, column) = &columns[key.index];
+                let value =
+                    Typed { expr: Expr::Column(column.clone()), ty: item.value.ty.clone() };
+                let value = self.orderable(value, key.position)?;
+                Ok(value.expr.sort(key.ascending, key.nulls_first))
+            })
+            .collect()
+    }
+
+    /// DISTINCT ON keeps the first row of each group in the order of ORDER BY.
+    fn distinct_on(
+        &self,
+        plan: LogicalPlan,
+        keys: &[OrderKey],
+        columns: &[(Item, Column)],
+        order: &[SortExpr],
+    ) -> SqlResult<LogicalPlan> {
+        let groups: Vec<Expr> =
+            keys.iter().map(|key| Expr::Column(columns[key.index].1.clone())).collect();
+        let partition = keys
+            .iter()
+            .zip(&groups)
+            .map(|(key, group)| {
+                let ty = columns[key.index].0.value.ty.clone();
+                let value = Typed { expr: group.clone(), ty };
+                crate::operators::grouping_key(&value).unwrap_or(value.expr)
+            })
+            .collect();
+        // ORDER BY must start with the groups' columns, in any order.
+        for (at, sort) in order.iter().enumerate().take(groups.len()) {
+            let is_key = sort
+                .expr
+                .column_refs()
+                .iter()
+                .all(|c| groups.contains(&Expr::Column((*c).clone())));
+            let earlier_all = groups.iter().all(|group| {
+                order[..at].iter().any(|sort| sort.expr.column_refs().iter().any(|c| {
+                    *group == Expr::Column((*c).clone())
+                }))
+            });
+            if !is_key && !earlier_all {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::INVALID_COLUMN_REFERENCE,
+                        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+                    ),
+                    keys.get(at).map_or(0, |key| key.position),
+                ));
+            }
+        }
+        let number = plan::row_number(partition, order.to_vec())?;
+        plan::keep_rows(plan, number, 0, Some(1))
+    }
+
+    /// Refuses types without equality in DISTINCT, GROUP BY and set operations.
+    pub fn comparable(&self, ty: &PgType, position: u32) -> SqlResult<()> {
+        match ty {
+            PgType::Json | PgType::Point => Err(self.at(
+                SqlError::new(
+                    SqlState::UNDEFINED_FUNCTION,
+                    format!("could not identify an equality operator for type {ty}"),
+                ),
+                position,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Calls that return sets, in the select list: rows side by side, shorter ones filled up.
+    fn set_returning(&self, plan: LogicalPlan, items: &mut [Item]) -> SqlResult<LogicalPlan> {
+        let mut lists: Vec<(Expr, Column)> = Vec::new();
+        for item in items.iter_mut() {
+            let expr = std::mem::replace(&mut item.value.expr, Expr::default());
+            item.value.expr = plan::replace(expr, |node| {
+                let Expr::Unnest(call) = node else { return Ok(None) };
+                if contains_set(&call.expr) {
+                    return Err(SqlError::unsupported(
+                        "set-returning functions within set-returning functions are not supported",
+                    ));
+                }
+                if let Some((_, column)) = lists.iter().find(|(list, _)| *list == *call.expr) {
+                    return Ok(Some(Expr::Column(column.clone())));
+                }
+                let column = self.fresh("element");
+                lists.push((call.expr.as_ref().clone(), column.clone()));
+                Ok(Some(Expr::Column(column)))
+            })?;
+        }
+        if lists.is_empty() {
+            return Ok(plan);
+        }
+        let (exprs, columns): (Vec<Expr>, Vec<Column>) = lists.into_iter().unzip();
+        let (plan, exprs) = self.attach(plan, exprs)?;
+        let named =
+            exprs.into_iter().zip(&columns).map(|(e, c)| e.alias(&c.name)).collect();
+        plan::unnest(plan::extend(plan, named)?, columns)
+    }
+
+    fn refuse_foreign_syntax(&self, select: &Select) -> SqlResult<()> {
+        if let Some(into) = &select.into {
+            let _ = into;
+            return Err(SqlError::unsupported("SELECT INTO is not supported")
+                .hint("Use CREATE TABLE AS."));
+        }
+        if select.top.is_some()
+            || select.exclude.is_some()
+            || select.prewhere.is_some()
+            || select.qualify.is_some()
+            || select.value_table_mode.is_some()
+            || !select.lateral_views.is_empty()
+            || !select.connect_by.is_empty()
+            || !select.cluster_by.is_empty()
+            || !select.distribute_by.is_empty()
+            || !select.sort_by.is_empty()
+            || !matches!(select.flavor, SelectFlavor::Standard)
+            || select.select_modifiers.is_some()
+        {
+            return Err(self.not_postgresql(select));
+        }
+        Ok(())
+    }
+
+    fn refuse_wildcard_options(
+        &self,
+        options: &WildcardAdditionalOptions,
+        item: &SelectItem,
+    ) -> SqlResult<()> {
+        if options.opt_ilike.is_some()
+            || options.opt_exclude.is_some()
+            || options.opt_except.is_some()
+            || options.opt_replace.is_some()
+            || options.opt_rename.is_some()
+            || options.opt_alias.is_some()
+        {
+            return Err(self.not_postgresql(item));
+        }
+        Ok(())
+    }
+
+    /// Binds GROUP BY, as sets of expressions: one set without GROUPING SETS.
+    fn group_by(
+        &self,
+        exprs: &[ast::Expr],
+        items: &[Item],
+        cx: Context<'_>,
+    ) -> SqlResult<Grouping> {
+        let mut grouping = Grouping { present: !exprs.is_empty(), ..Grouping::default() };
+        // Each item is a list of sets; the result is their cross product.
+        let mut sets: Vec<Vec<usize>> = vec![Vec::new()];
+        for expr in exprs {
+            let choices = self.grouping_element(expr, items, cx, &mut grouping)?;
+            let mut product = Vec::with_capacity(sets.len() * choices.len());
+            for set in &sets {
+                for choice in &choices {
+                    let mut joined = set.clone();
+                    joined.extend(choice.iter().filter(|i| !set.contains(i)));
+                    product.push(joined);
+                }
+            }
+            if product.len() > MAX_GROUPING_SETS {
+                return Err(SqlError::new(
+                    SqlState::STATEMENT_TOO_COMPLEX,
+                    format!("too many grouping sets present (maximum {MAX_GROUPING_SETS})"),
+                ));
+            }
+            sets = product;
+        }
+        grouping.sets = sets;
+        Ok(grouping)
+    }
+
+    fn grouping_element(
+        &self,
+        expr: &ast::Expr,
+        items: &[Item],
+        cx: Context<'_>,
+        grouping: &mut Grouping,
+    ) -> SqlResult<Vec<Vec<usize>>> {
+        let list = |exprs: &[ast::Expr], grouping: &mut Grouping| {
+            exprs
+                .iter()
+                .map(|expr| self.grouping_key(expr, items, cx, grouping))
+                .collect::<SqlResult<Vec<usize>>>()
+        };
+        match expr {
+            ast::Expr::GroupingSets(sets) => {
+                grouping.explicit = true;
+                let mut all = Vec::new();
+                for set in sets {
+                    // A set may itself be ROLLUP, CUBE or GROUPING SETS.
+                    match set.as_slice() {
+                        [
+                            inner @ (ast::Expr::GroupingSets(_)
+                            | ast::Expr::Rollup(_)
+                            | ast::Expr::Cube(_)),
+                        ] => all.extend(self.grouping_element(inner, items, cx, grouping)?),
+                        exprs => all.push(list(exprs, grouping)?),
+                    }
+                }
+                Ok(all)
+            }
+            ast::Expr::Rollup(parts) => {
+                grouping.explicit = true;
+                let parts = parts
+                    .iter()
+                    .map(|part| list(part, grouping))
+                    .collect::<SqlResult<Vec<_>>>()?;
+                Ok((0..=parts.len()).rev().map(|n| parts[..n].concat()).collect())
+            }
+            ast::Expr::Cube(parts) => {
+                grouping.explicit = true;
+                let parts = parts
+                    .iter()
+                    .map(|part| list(part, grouping))
+                    .collect::<SqlResult<Vec<_>>>()?;
+                if parts.len() > 12 {
+                    return Err(SqlError::new(
+                        SqlState::STATEMENT_TOO_COMPLEX,
+                        "CUBE is limited to 12 elements",
+                    ));
+                }
+                let count = 1usize << parts.len();
+                Ok((0..count)
+                    .rev()
+                    .map(|mask| {
+                        let chosen = parts.iter().enumerate().filter(|(i, _)| {
+                            mask & (1 << (parts.len() - 1 - i)) != 0
+                        });
+                        chosen.flat_map(|(_, part)| part.iter().copied()).collect()
+                    })
+                    .collect())
+            }
+            ast::Expr::Tuple(exprs) => Ok(vec![list(exprs, grouping)?]),
+            other => Ok(vec![vec![self.grouping_key(other, items, cx, grouping)?]]),
+        }
+    }
+
+    /// A grouping expression: a position, an input column, an output name, or an expression.
+    fn grouping_key(
+        &self,
+        expr: &ast::Expr,
+        items: &[Item],
+        cx: Context<'_>,
+        grouping: &mut Grouping,
+    ) -> SqlResult<usize> {
+        let position = self.start(expr);
+        let value = match unnested(expr) {
+            ast::Expr::Value(value) if !matches!(value.value, ast::Value::Placeholder(_)) => {
+                let index = self.ordinal(value, "GROUP BY", items.len())?;
+                self.grouped_item(&items[index], cx)?
+            }
+            ast::Expr::Identifier(ident) => {
+                let input = cx.scope.column(ident, position)?;
+                let name = fold(ident);
+                match input.filter(|found| found.level == 0) {
+                    Some(found) => cx.scope.reference(found.column, 0, position),
+                    None => match items.iter().find(|item| item.name == name) {
+                        Some(item) => self.grouped_item(item, cx)?,
+                        None => self.resolved(expr, cx)?,
+                    },
+                }
+            }
+            _ => self.resolved(expr, cx)?,
+        };
+        self.comparable(&value.ty, position)?;
+        Ok(grouping.add(value))
+    }
+
+    fn grouped_item(&self, item: &Item, cx: Context<'_>) -> SqlResult<Typed> {
+        if super::group::contains_aggregate(&item.value.expr) {
+            return Err(self.at(cx.clause.no_aggregates(), item.position));
+        }
+        self.resolve_unknown(item.value.clone())
+    }
+}
+
+const MAX_GROUPING_SETS: usize = 4096;
+
+/// GROUP BY bound: distinct expressions, and which of them each set groups by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Grouping {
+    pub exprs: Vec<Typed>,
+    pub sets: Vec<Vec<usize>>,
+    /// GROUPING SETS, ROLLUP or CUBE was written.
+    pub explicit: bool,
+    /// There is a GROUP BY.
+    pub present: bool,
+}
+
+impl Grouping {
+    fn add(&mut self, value: Typed) -> usize {
+        if let Some(index) = self.exprs.iter().position(|known| known.expr == value.expr) {
+            return index;
+        }
+        self.exprs.push(value);
+        self.exprs.len() - 1
+    }
+}
+
+fn contains_set(expr: &Expr) -> bool {
+    use datafusion::common::tree_node::TreeNode;
+    expr.exists(|e| Ok(matches!(e, Expr::Unnest(_)))).unwrap_or(true)
+}
+
+fn plain_key(expr: &ast::Expr) -> ast::OrderByExpr {
+    ast::OrderByExpr {
+        expr: expr.clone(),
+        options: ast::OrderByOptions { asc: None, nulls_first: None },
+        with_fill: None,
+    }
+}
+
+/// The table column that an expression passes on unchanged.
+pub(super) fn origin(value: &Typed, scope: &Scope<'_>) -> Option<(TableId, ColumnId)> {
+    let Expr::Column(column) = &value.expr else { return None };
+    scope
+        .entries
+        .iter()
+        .flat_map(|entry| &entry.columns)
+        .find(|candidate| candidate.column == *column)
+        .and_then(|candidate| candidate.origin)
+}
+
+/// Conjunction of optional conditions.
+pub(super) fn both(left: Option<Expr>, right: Option<Expr>) -> Option<Expr> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(all(vec![left, right])),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,211 @@
+//! Statements: which kind, and what each becomes.
+
+use std::sync::Arc;
+
+use datafusion::common::Column;
+use datafusion::logical_expr::Expr;
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast::{self, SetExpr, Spanned};
+
+use super::binder::Binder;
+use super::clause::Clause;
+use super::cte::Ctes;
+use super::expr::Context;
+use super::scope::{Entry, Scope, ScopeColumn};
+use super::window::NamedWindows;
+use super::{ExpressionColumn, ExpressionUse, names};
+use crate::bound::Bound;
+use crate::casts::CastKind;
+use crate::catalog_view::{Relation, TableInfo};
+use crate::parse::Statement;
+
+impl Binder<'_> {
+    pub fn statement(&self, statement: &Statement) -> SqlResult<Bound> {
+        match statement {
+            Statement::Sql(sql) => self.sql(sql, statement),
+            Statement::Copy(copy) => self.copy(copy),
+            Statement::Command(_) => Ok(Bound::Utility(Box::new(statement.clone()))),
+        }
+    }
+
+    fn sql(&self, sql: &ast::Statement, whole: &Statement) -> SqlResult<Bound> {
+        let ctes = Ctes::default();
+        match sql {
+            ast::Statement::Query(query) => self.query_statement(query),
+            ast::Statement::Insert(insert) => Ok(Bound::Insert(self.insert(insert, &ctes)?)),
+            ast::Statement::Update(update) => Ok(Bound::Update(self.update(update, &ctes)?)),
+            ast::Statement::Delete(delete) => Ok(Bound::Delete(self.delete(delete, &ctes)?)),
+            ast::Statement::Merge(_) => Err(SqlError::unsupported("MERGE is not supported")
+                .hint("Use INSERT .. ON CONFLICT, or UPDATE and INSERT in one transaction.")),
+            ast::Statement::Truncate(truncate) => self.truncate(truncate),
+            ast::Statement::Explain { .. } => self.explain(sql),
+            _ => Ok(Bound::Utility(Box::new(whole.clone()))),
+        }
+    }
+
+    fn query_statement(&self, query: &ast::Query) -> SqlResult<Bound> {
+        // WITH .. INSERT parses as a query with a statement for its body.
+        let modifying = matches!(
+            query.body.as_ref(),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+        );
+        if modifying {
+            let ctes = Ctes::default();
+            if let Some(with) = &query.with {
+                self.with(with, None, &ctes)?;
+            }
+            return match query.body.as_ref() {
+                SetExpr::Insert(ast::Statement::Insert(insert)) => {
+                    Ok(Bound::Insert(self.insert(insert, &ctes)?))
+                }
+                SetExpr::Update(ast::Statement::Update(update)) => {
+                    Ok(Bound::Update(self.update(update, &ctes)?))
+                }
+                SetExpr::Delete(ast::Statement::Delete(delete)) => {
+                    Ok(Bound::Delete(self.delete(delete, &ctes)?))
+                }
+                _ => Err(SqlError::unsupported("MERGE is not supported")),
+            };
+        }
+        if let Some(call) = self.cluster_call(query)? {
+            return Ok(Bound::Call(call));
+        }
+        let rows = self.query(query, None, &Ctes::default())?;
+        Ok(Bound::Query(rows.into_bound()?))
+    }
+
+    fn truncate(&self, truncate: &ast::Truncate) -> SqlResult<Bound> {
+        if truncate.partitions.is_some() || truncate.if_exists || truncate.on_cluster.is_some() {
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "syntax error in TRUNCATE: a clause that PostgreSQL does not have",
+            ));
+        }
+        let mut tables: Vec<Arc<TableInfo>> = Vec::new();
+        for target in &truncate.table_names {
+            let table = self.target_table(&target.name, "truncate")?;
+            if !tables.iter().any(|known| known.shape.table == table.shape.table) {
+                tables.push(table);
+            }
+        }
+        Ok(Bound::Truncate {
+            tables,
+            cascade: matches!(truncate.cascade, Some(ast::CascadeOption::Cascade)),
+            restart_identity: matches!(
+                truncate.identity,
+                Some(ast::TruncateIdentityOption::Restart)
+            ),
+        })
+    }
+
+    /// The table that a statement changes.
+    pub fn target_table(&self, name: &ast::ObjectName, verb: &str) -> SqlResult<Arc<TableInfo>> {
+        let position = self.position(name.span());
+        let (schema, relation) = names::qualified(name, &self.env.identity.database)
+            .map_err(|error| self.at(error, position))?;
+        match self.relation_or_error(schema.as_deref(), &relation, position)? {
+            Relation::Table(info) => Ok(info),
+            Relation::View(_) if verb == "truncate" => Err(not_a_table(&relation)),
+            Relation::View(_) => Err(SqlError::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("cannot {verb} view \"{relation}\""),
+            )
+            .detail("Views are read only.")),
+            Relation::Sequence(_) if verb == "truncate" => Err(not_a_table(&relation)),
+            Relation::Sequence(_) => Err(SqlError::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("cannot change sequence \"{relation}\""),
+            )),
+            Relation::System(_) => Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied: \"{relation}\" is a system catalog"),
+            )),
+        }
+    }
+
+    /// An expression of a table definition: see [`super::check_expression`].
+    pub fn table_expression(
+        &self,
+        expr: &ast::Expr,
+        columns: &[ExpressionColumn],
+        usage: ExpressionUse,
+        to: Option<&PgType>,
+    ) -> SqlResult<(Expr, PgType)> {
+        let clause = match usage {
+            ExpressionUse::Check => Clause::Check,
+            ExpressionUse::Default => Clause::Default,
+            ExpressionUse::Generated => Clause::Generated,
+            ExpressionUse::Index => Clause::Index,
+            ExpressionUse::IndexPredicate => Clause::IndexPredicate,
+        };
+        let mut entries = Vec::new();
+        if usage != ExpressionUse::Default {
+            let columns = columns
+                .iter()
+                .map(|column| ScopeColumn {
+                    name: column.name.clone(),
+                    column: Column::new_unqualified(&column.name),
+                    ty: column.ty.clone(),
+                    origin: None,
+                })
+                .collect();
+            entries.push(Entry::new("", columns, 0));
+        }
+        let scope = Scope::new(None, entries);
+        let (ctes, windows) = (Ctes::default(), NamedWindows::default());
+        let cx = Context::new(&scope, &ctes, &windows, clause);
+        let typed = match usage {
+            ExpressionUse::Check | ExpressionUse::IndexPredicate => {
+                let what = if usage == ExpressionUse::Check { "CHECK" } else { "WHERE" };
+                let condition = self.condition(expr, what, cx)?;
+                return Ok((condition, PgType::Bool));
+            }
+            _ => self.expr(expr, cx).map_err(|error| match usage {
+                ExpressionUse::Default if error.state() == SqlState::UNDEFINED_COLUMN => {
+                    self.at(
+                        SqlError::unsupported("cannot use column reference in DEFAULT expression"),
+                        self.start(expr),
+                    )
+                }
+                _ => error,
+            })?,
+        };
+        let volatile = typed.expr.is_volatile();
+        if volatile && usage == ExpressionUse::Generated {
+            return Err(SqlError::new(
+                SqlState::INVALID_OBJECT_DEFINITION,
+                "generation expression is not immutable",
+            ));
+        }
+        if volatile && usage == ExpressionUse::Index {
+            return Err(SqlError::new(
+                SqlState::INVALID_OBJECT_DEFINITION,
+                "functions in index expression must be marked IMMUTABLE",
+            ));
+        }
+        let typed = match to {
+            Some(ty) => {
+                let from = typed.ty.clone();
+                self.cast_at(typed, ty, CastKind::Assignment, 0).map_err(|error| {
+                    if error.state() != SqlState::CANNOT_COERCE {
+                        return error;
+                    }
+                    let what = if usage == ExpressionUse::Default { "default" } else { "generation" };
+                    SqlError::new(
+                        SqlState::DATATYPE_MISMATCH,
+                        format!(
+                            "column is of type {ty} but {what} expression is of type {from}"
+                        ),
+                    )
+                    .hint("You will need to rewrite or cast the expression.")
+                })?
+            }
+            None => self.resolve_unknown(typed)?,
+        };
+        Ok((typed.expr, typed.ty))
+    }
+}
+
+fn not_a_table(relation: &str) -> SqlError {
+    SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{relation}\" is not a table"))
+}

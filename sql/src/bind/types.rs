@@ -1,0 +1,208 @@
+//! Type names of SQL text as [`PgType`]s.
+
+use satsuma_common::types::NumericMod;
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, GeometricTypeKind, ObjectName,
+    TimezoneInfo,
+};
+
+use super::names;
+use crate::catalog_view::CatalogView;
+
+const MAX_CHARACTERS: u64 = 10_485_760;
+
+/// The type that a type name stands for. `serial` and its relatives are no types; who accepts
+/// them looks before asking.
+pub fn data_type(ty: &DataType, catalog: &dyn CatalogView) -> SqlResult<PgType> {
+    Ok(match ty {
+        DataType::Bool | DataType::Boolean => PgType::Bool,
+        DataType::SmallInt(None) | DataType::Int2(None) => PgType::Int2,
+        DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => PgType::Int4,
+        DataType::BigInt(None) | DataType::Int8(None) => PgType::Int8,
+        DataType::Real | DataType::Float4 => PgType::Float4,
+        DataType::DoublePrecision | DataType::Float8 | DataType::Float(ExactNumberInfo::None) => {
+            PgType::Float8
+        }
+        DataType::Float(ExactNumberInfo::Precision(bits)) => match bits {
+            0 => return Err(float_precision("at least 1 bit")),
+            1..=24 => PgType::Float4,
+            25..=53 => PgType::Float8,
+            _ => return Err(float_precision("less than 54 bits")),
+        },
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info)?,
+        DataType::Text => PgType::Text,
+        DataType::Varchar(length)
+        | DataType::CharacterVarying(length)
+        | DataType::CharVarying(length) => PgType::Varchar(characters(length, "varchar")?),
+        DataType::Char(length) | DataType::Character(length) => {
+            PgType::Bpchar(Some(characters(length, "char")?.unwrap_or(1)))
+        }
+        DataType::Bytea => PgType::Bytea,
+        DataType::Date => PgType::Date,
+        DataType::Time(precision, zone) => match zone {
+            TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => {
+                precise(precision, "time")?;
+                PgType::Time
+            }
+            TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => {
+                return Err(unsupported_type("time with time zone"));
+            }
+        },
+        DataType::Timestamp(precision, zone) => {
+            precise(precision, "timestamp")?;
+            match zone {
+                TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => PgType::Timestamp,
+                TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => PgType::Timestamptz,
+            }
+        }
+        DataType::Interval { fields: None, precision } => {
+            precise(precision, "interval")?;
+            PgType::Interval
+        }
+        DataType::Interval { .. } => {
+            return Err(SqlError::unsupported("interval types with fields are not supported"));
+        }
+        DataType::Uuid => PgType::Uuid,
+        DataType::JSON => PgType::Json,
+        DataType::JSONB => PgType::Jsonb,
+        DataType::Regclass => PgType::Regclass,
+        DataType::GeometricType(GeometricTypeKind::Point) => PgType::Point,
+        DataType::Array(
+            ArrayElemTypeDef::SquareBracket(element, _)
+            | ArrayElemTypeDef::AngleBracket(element)
+            | ArrayElemTypeDef::Parenthesis(element),
+        ) => match data_type(element, catalog)? {
+            PgType::Array(_) => {
+                return Err(SqlError::unsupported("multidimensional arrays are not supported"));
+            }
+            element => PgType::Array(Box::new(element)),
+        },
+        DataType::Custom(name, modifiers) => custom(name, modifiers, catalog)?,
+        DataType::TsVector | DataType::TsQuery | DataType::Bit(_) | DataType::BitVarying(_)
+        | DataType::VarBit(_) | DataType::GeometricType(_) => {
+            return Err(unsupported_type(&ty.to_string().to_lowercase()));
+        }
+        other => return Err(unknown_type(&other.to_string().to_lowercase())),
+    })
+}
+
+fn custom(name: &ObjectName, modifiers: &[String], catalog: &dyn CatalogView) -> SqlResult<PgType> {
+    let parts = names::parts(name)?;
+    let (schema, ident) = match parts.as_slice() {
+        [ident] => (None, *ident),
+        [schema, ident] => (Some(names::fold(schema)), *ident),
+        _ => return Err(unknown_type(&name.to_string())),
+    };
+    let folded = names::fold(ident);
+    let builtin = match schema.as_deref() {
+        // `"char"` is the one-byte type, `char` the blank-padded one.
+        None | Some("pg_catalog") if folded == "char" && ident.quote_style.is_some() => {
+            Some(PgType::Char)
+        }
+        Some("pg_catalog") if folded == "char" => Some(PgType::Char),
+        None | Some("pg_catalog") => PgType::parse_name(&folded),
+        Some(_) => None,
+    };
+    let Some(ty) = builtin else {
+        return catalog
+            .user_type(schema.as_deref(), &folded)
+            .ok_or_else(|| unknown_type(&name.to_string().replace('"', "")));
+    };
+    if modifiers.is_empty() {
+        return Ok(ty);
+    }
+    let numbers: Option<Vec<i64>> = modifiers.iter().map(|text| text.trim().parse().ok()).collect();
+    match (&ty, numbers.as_deref()) {
+        (PgType::Varchar(_), Some([n])) => Ok(PgType::Varchar(Some(length(*n, "varchar")?))),
+        (PgType::Bpchar(_), Some([n])) => Ok(PgType::Bpchar(Some(length(*n, "char")?))),
+        (PgType::Numeric(_), Some([p])) => constrained(*p, 0),
+        (PgType::Numeric(_), Some([p, s])) => constrained(*p, *s),
+        (PgType::Timestamp | PgType::Timestamptz | PgType::Time | PgType::Interval, Some([6])) => {
+            Ok(ty)
+        }
+        (PgType::Timestamp | PgType::Timestamptz | PgType::Time | PgType::Interval, Some([_])) => {
+            Err(sub_microsecond(&ty.to_string()))
+        }
+        _ => Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            format!("type modifier is not allowed for type \"{folded}\""),
+        )),
+    }
+}
+
+fn numeric(info: &ExactNumberInfo) -> SqlResult<PgType> {
+    match info {
+        ExactNumberInfo::None => Ok(PgType::Numeric(None)),
+        ExactNumberInfo::Precision(precision) => constrained(clamp(*precision), 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => {
+            constrained(clamp(*precision), *scale)
+        }
+    }
+}
+
+fn clamp(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn constrained(precision: i64, scale: i64) -> SqlResult<PgType> {
+    let invalid = |message: String| Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    match (u16::try_from(precision), i16::try_from(scale)) {
+        (Ok(p @ 1..=1000), Ok(s @ -1000..=1000)) => {
+            Ok(PgType::Numeric(Some(NumericMod { precision: p, scale: s })))
+        }
+        (Ok(1..=1000), _) => {
+            invalid(format!("NUMERIC scale {scale} must be between -1000 and 1000"))
+        }
+        _ => invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")),
+    }
+}
+
+fn characters(length_info: &Option<CharacterLength>, name: &str) -> SqlResult<Option<u32>> {
+    match length_info {
+        None => Ok(None),
+        Some(CharacterLength::IntegerLength { length: n, .. }) => {
+            length(clamp(*n), name).map(Some)
+        }
+        Some(CharacterLength::Max) => {
+            Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"MAX\""))
+        }
+    }
+}
+
+fn length(n: i64, name: &str) -> SqlResult<u32> {
+    let invalid = |message: String| Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    match u32::try_from(n) {
+        Ok(0) | Err(_) if n < 1 => invalid(format!("length for type {name} must be at least 1")),
+        Ok(n) if u64::from(n) <= MAX_CHARACTERS => Ok(n),
+        _ => invalid(format!("length for type {name} cannot exceed {MAX_CHARACTERS}")),
+    }
+}
+
+/// Only whole microseconds: a coarser modifier would have to round every value.
+fn precise(precision: &Option<u64>, name: &str) -> SqlResult<()> {
+    match precision {
+        None | Some(6) => Ok(()),
+        Some(_) => Err(sub_microsecond(name)),
+    }
+}
+
+fn sub_microsecond(name: &str) -> SqlError {
+    SqlError::unsupported(format!("precision of type {name} other than 6 is not supported"))
+        .hint("Use date_trunc to round values.")
+}
+
+fn float_precision(bound: &str) -> SqlError {
+    SqlError::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!("precision for type float must be {bound}"),
+    )
+}
+
+fn unsupported_type(name: &str) -> SqlError {
+    SqlError::unsupported(format!("type {name} is not supported"))
+}
+
+fn unknown_type(name: &str) -> SqlError {
+    SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
+}

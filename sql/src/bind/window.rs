@@ -1,0 +1,429 @@
+//! Window functions: OVER and WINDOW, frames, and the plan node that computes them.
+
+use std::cell::Cell;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
+use datafusion::scalar::ScalarValue;
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast::{self, Function, NamedWindowDefinition, NamedWindowExpr, WindowSpec, WindowType};
+
+use super::binder::Binder;
+use super::clause::Clause;
+use super::expr::function::Arguments;
+use super::expr::{Context, Within};
+use super::names::fold;
+use super::plan;
+use super::select::Item;
+use crate::casts::CastKind;
+use crate::functions::{self, Typed, WindowCall};
+use crate::operators;
+
+/// The WINDOW clause, bound where it is used.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NamedWindows {
+    definitions: Vec<(String, NamedWindowExpr)>,
+    /// Guards against definitions that refer to each other in a circle.
+    depth: Cell<u32>,
+}
+
+impl NamedWindows {
+    pub fn new(definitions: &[NamedWindowDefinition]) -> Self {
+        let definitions = definitions
+            .iter()
+            .map(|NamedWindowDefinition(name, window)| (fold(name), window.clone()))
+            .collect();
+        Self { definitions, depth: Cell::new(0) }
+    }
+
+    fn find(&self, name: &str) -> Option<&NamedWindowExpr> {
+        self.definitions.iter().find(|(known, _)| known == name).map(|(_, window)| window)
+    }
+}
+
+/// A window bound.
+#[derive(Clone, Debug, Default)]
+struct Bound {
+    partition_by: Vec<Expr>,
+    order_by: Vec<SortExpr>,
+    /// The only sort key as it is, for offsets of RANGE.
+    range_key: Option<Typed>,
+    frame: Option<ast::WindowFrame>,
+}
+
+const WINDOW_ONLY: [&str; 11] = [
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
+];
+
+/// Whether a function exists over windows only.
+pub(super) fn is_window_only(name: &str) -> bool {
+    WINDOW_ONLY.contains(&name)
+}
+
+impl Binder<'_> {
+    pub fn window_function(
+        &self,
+        name: &str,
+        call: &Function,
+        arguments: &Arguments<'_>,
+        cx: Context<'_>,
+        position: u32,
+    ) -> SqlResult<Typed> {
+        match cx.within {
+            Within::Aggregate => {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::GROUPING_ERROR,
+                        "aggregate function calls cannot contain window function calls",
+                    ),
+                    position,
+                ));
+            }
+            Within::Window => {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::WINDOWING_ERROR,
+                        "window function calls cannot be nested",
+                    ),
+                    position,
+                ));
+            }
+            Within::Nothing => {}
+        }
+        if !cx.clause.allows_windows() {
+            return Err(self.at(cx.clause.no_windows(), position));
+        }
+        if arguments.distinct {
+            return Err(self.at(
+                SqlError::unsupported("DISTINCT is not implemented for window functions"),
+                position,
+            ));
+        }
+        if !arguments.order_by.is_empty() || !call.within_group.is_empty() {
+            return Err(self.at(
+                SqlError::unsupported(
+                    "aggregate ORDER BY is not implemented for window functions",
+                ),
+                position,
+            ));
+        }
+        if matches!(arguments.respect_nulls, Some(ast::NullTreatment::IgnoreNulls)) {
+            return Err(self.at(SqlError::unsupported("IGNORE NULLS is not supported"), position));
+        }
+        let inner = cx.within(Within::Window);
+        let bound = match &call.over {
+            Some(WindowType::NamedWindow(window)) => self.named_window(window, inner)?,
+            Some(WindowType::WindowSpec(spec)) => self.window_spec(spec, inner)?,
+            None => Bound::default(),
+        };
+        let filter = match &call.filter {
+            Some(filter) => Some(self.condition(filter, "FILTER", inner.clause(Clause::Filter))?),
+            None => None,
+        };
+        let args = self.bare_values(arguments, inner)?;
+        let frame = self.frame(&bound)?;
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+        let window = WindowCall {
+            args,
+            distinct: false,
+            filter,
+            partition_by: bound.partition_by,
+            order_by: bound.order_by,
+            frame,
+        };
+        let typed = functions::window(name, window, &self.env)
+            .map_err(|error| self.at(error, position))?;
+        if let Some(typed) = typed {
+            return Ok(typed);
+        }
+        let args = self.bare_values(arguments, inner)?;
+        let scalar = functions::scalar(name, args, &self.env);
+        Err(self.at(
+            match scalar {
+                Ok(Some(_)) => SqlError::new(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!(
+                        "OVER specified, but {name} is not a window function nor an aggregate \
+                         function"
+                    ),
+                ),
+                _ => functions::undefined(name, &types),
+            },
+            position,
+        ))
+    }
+
+    fn named_window(&self, name: &ast::Ident, cx: Context<'_>) -> SqlResult<Bound> {
+        let folded = fold(name);
+        let depth = cx.windows.depth.get();
+        let Some(definition) = cx.windows.find(&folded).filter(|_| depth < 100) else {
+            return Err(self.at(
+                SqlError::new(
+                    SqlState::UNDEFINED_OBJECT,
+                    format!("window \"{folded}\" does not exist"),
+                ),
+                self.ident_position(name),
+            ));
+        };
+        cx.windows.depth.set(depth + 1);
+        let bound = match definition {
+            NamedWindowExpr::NamedWindow(other) => self.named_window(other, cx),
+            NamedWindowExpr::WindowSpec(spec) => self.window_spec(spec, cx),
+        };
+        cx.windows.depth.set(depth);
+        bound
+    }
+
+    fn window_spec(&self, spec: &WindowSpec, cx: Context<'_>) -> SqlResult<Bound> {
+        let mut bound = match &spec.window_name {
+            Some(name) => {
+                let base = self.named_window(name, cx)?;
+                let folded = fold(name);
+                let clash = if !spec.partition_by.is_empty() {
+                    Some(format!("cannot override PARTITION BY clause of window \"{folded}\""))
+                } else if !spec.order_by.is_empty() && !base.order_by.is_empty() {
+                    Some(format!("cannot override ORDER BY clause of window \"{folded}\""))
+                } else if base.frame.is_some() {
+                    Some(format!(
+                        "cannot copy window \"{folded}\" because it has a frame clause"
+                    ))
+                } else {
+                    None
+                };
+                if let Some(message) = clash {
+                    return Err(self.at(
+                        SqlError::new(SqlState::WINDOWING_ERROR, message),
+                        self.ident_position(name),
+                    ));
+                }
+                base
+            }
+            None => Bound::default(),
+        };
+        for expr in &spec.partition_by {
+            let position = self.start(expr);
+            let value = self.resolved(expr, cx)?;
+            self.comparable(&value.ty, position)?;
+            bound.partition_by.push(operators::grouping_key(&value).unwrap_or(value.expr));
+        }
+        for key in &spec.order_by {
+            let position = self.start(&key.expr);
+            let value = self.resolved(&key.expr, cx)?;
+            bound.range_key = bound.order_by.is_empty().then(|| value.clone());
+            bound.order_by.push(self.sort_key(value, key, position)?);
+        }
+        if spec.window_frame.is_some() {
+            bound.frame.clone_from(&spec.window_frame);
+        }
+        Ok(bound)
+    }
+
+    fn frame(&self, bound: &Bound) -> SqlResult<WindowFrame> {
+        let Some(frame) = &bound.frame else {
+            let strict = (!bound.order_by.is_empty()).then_some(false);
+            return Ok(WindowFrame::new(strict));
+        };
+        let units = match frame.units {
+            ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
+            ast::WindowFrameUnits::Range => WindowFrameUnits::Range,
+            ast::WindowFrameUnits::Groups => WindowFrameUnits::Groups,
+        };
+        if units == WindowFrameUnits::Groups && bound.order_by.is_empty() {
+            return Err(SqlError::new(
+                SqlState::WINDOWING_ERROR,
+                "GROUPS mode requires an ORDER BY clause",
+            ));
+        }
+        let start = self.frame_bound(&frame.start_bound, units, bound, true)?;
+        let end = match &frame.end_bound {
+            Some(end) => self.frame_bound(end, units, bound, false)?,
+            None => WindowFrameBound::CurrentRow,
+        };
+        let invalid = match (&start, &end) {
+            (WindowFrameBound::CurrentRow, WindowFrameBound::Preceding(_)) => {
+                Some("frame starting from current row cannot have preceding rows")
+            }
+            (WindowFrameBound::Following(_), WindowFrameBound::Preceding(_))
+            | (WindowFrameBound::Following(_), WindowFrameBound::CurrentRow) => {
+                Some("frame starting from following row cannot have preceding rows")
+            }
+            _ => None,
+        };
+        if let Some(message) = invalid {
+            return Err(SqlError::new(SqlState::WINDOWING_ERROR, message));
+        }
+        Ok(WindowFrame::new_bounds(units, start, end))
+    }
+
+    fn frame_bound(
+        &self,
+        bound: &ast::WindowFrameBound,
+        units: WindowFrameUnits,
+        window: &Bound,
+        is_start: bool,
+    ) -> SqlResult<WindowFrameBound> {
+        let unbounded = ScalarValue::UInt64(None);
+        Ok(match bound {
+            ast::WindowFrameBound::CurrentRow => WindowFrameBound::CurrentRow,
+            ast::WindowFrameBound::Preceding(None) => {
+                if !is_start {
+                    return Err(SqlError::new(
+                        SqlState::WINDOWING_ERROR,
+                        "frame end cannot be UNBOUNDED PRECEDING",
+                    ));
+                }
+                WindowFrameBound::Preceding(unbounded)
+            }
+            ast::WindowFrameBound::Following(None) => {
+                if is_start {
+                    return Err(SqlError::new(
+                        SqlState::WINDOWING_ERROR,
+                        "frame start cannot be UNBOUNDED FOLLOWING",
+                    ));
+                }
+                WindowFrameBound::Following(unbounded)
+            }
+            ast::WindowFrameBound::Preceding(Some(offset)) => {
+                WindowFrameBound::Preceding(self.frame_offset(offset, units, window)?)
+            }
+            ast::WindowFrameBound::Following(Some(offset)) => {
+                WindowFrameBound::Following(self.frame_offset(offset, units, window)?)
+            }
+        })
+    }
+
+    /// How far a frame reaches: rows, groups, or a distance in the sort key's terms.
+    fn frame_offset(
+        &self,
+        offset: &ast::Expr,
+        units: WindowFrameUnits,
+        window: &Bound,
+    ) -> SqlResult<ScalarValue> {
+        let position = self.start(offset);
+        let scope = super::scope::Scope::default();
+        let ctes = super::cte::Ctes::default();
+        let windows = NamedWindows::default();
+        let cx = Context::new(&scope, &ctes, &windows, Clause::WindowDefinition);
+        let value = self.expr(offset, cx)?;
+        let wanted = match units {
+            WindowFrameUnits::Rows | WindowFrameUnits::Groups => PgType::Int8,
+            WindowFrameUnits::Range => match window.range_key.as_ref().map(|key| &key.ty) {
+                Some(PgType::Date | PgType::Timestamp | PgType::Timestamptz | PgType::Time) => {
+                    PgType::Interval
+                }
+                Some(ty) if ty.is_numeric() || *ty == PgType::Interval => ty.clone(),
+                Some(ty) => {
+                    return Err(self.at(
+                        SqlError::unsupported(format!(
+                            "RANGE with offset PRECEDING/FOLLOWING is not supported for column \
+                             type {ty}"
+                        )),
+                        position,
+                    ));
+                }
+                None => {
+                    return Err(self.at(
+                        SqlError::new(
+                            SqlState::WINDOWING_ERROR,
+                            "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY \
+                             column",
+                        ),
+                        position,
+                    ));
+                }
+            },
+        };
+        let value = self.cast_at(value, &wanted, CastKind::Assignment, position)?;
+        let Expr::Literal(scalar, _) = value.expr else {
+            return Err(self.at(
+                SqlError::unsupported("frame offsets must be constants"),
+                position,
+            ));
+        };
+        let what = if units == WindowFrameUnits::Range { "RANGE" } else { "frame" };
+        if scalar.is_null() {
+            return Err(SqlError::new(
+                SqlState::NULL_VALUE_NOT_ALLOWED,
+                "frame starting offset must not be null",
+            ));
+        }
+        match (units, &scalar) {
+            (WindowFrameUnits::Range, _) => {
+                let negative = ScalarValue::new_zero(&scalar.data_type())
+                    .ok()
+                    .and_then(|zero| scalar.partial_cmp(&zero))
+                    .is_some_and(std::cmp::Ordering::is_lt);
+                if negative {
+                    return Err(negative_offset(what));
+                }
+                Ok(scalar)
+            }
+            (_, ScalarValue::Int64(Some(n))) => match u64::try_from(*n) {
+                Ok(n) => Ok(ScalarValue::UInt64(Some(n))),
+                Err(_) => Err(negative_offset(what)),
+            },
+            _ => Err(SqlError::internal("frame offset of an unexpected type")),
+        }
+    }
+
+    /// Puts window nodes over `plan` for the items' window functions.
+    pub fn windows(&self, plan: LogicalPlan, items: &mut [Item]) -> SqlResult<LogicalPlan> {
+        let mut calls: Vec<Expr> = Vec::new();
+        for item in items.iter() {
+            plan::df(item.value.expr.apply(|node| {
+                if matches!(node, Expr::WindowFunction(_)) {
+                    if !calls.contains(node) {
+                        calls.push(node.clone());
+                    }
+                    return Ok(TreeNodeRecursion::Jump);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            }))?;
+        }
+        if calls.is_empty() {
+            return Ok(plan);
+        }
+        // Subqueries within are joined below; `attach` looks into the call's expressions.
+        let mut plan = plan;
+        let mut computed = Vec::with_capacity(calls.len());
+        for call in &calls {
+            let (attached, call) = self.attach_one(plan, call.clone())?;
+            plan = attached;
+            computed.push(call);
+        }
+        for item in items.iter_mut() {
+            let expr = std::mem::take(&mut item.value.expr);
+            item.value.expr = plan::replace(expr, |node| {
+                let found = calls.iter().position(|call| call == node);
+                Ok(found.map(|index| Expr::Column(plan::output_column(&computed[index]))))
+            })?;
+        }
+        let mut unique: Vec<Expr> = Vec::new();
+        for call in computed {
+            if !unique.contains(&call) {
+                unique.push(call);
+            }
+        }
+        plan::window(plan, unique)
+    }
+}
+
+fn negative_offset(what: &str) -> SqlError {
+    let message = match what {
+        "RANGE" => "invalid preceding or following size in window function",
+        _ => "frame starting offset must not be negative",
+    };
+    SqlError::new(SqlState(*b"22013"), message)
+}

@@ -1,0 +1,395 @@
+//! Statements that are no queries and that sqlparser does not take, or not as PostgreSQL's
+//! clients send them: cursors, maintenance, locks, channels.
+
+use satsuma_common::{SqlError, SqlResult};
+use sqlparser::ast::{Ident, ObjectName, Query};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::{Source, tokens, with_parser};
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// DECLARE name CURSOR FOR query.
+    Declare { name: Ident, binary: bool, scroll: Option<bool>, hold: bool, query: Box<Query> },
+    /// FETCH, and MOVE where `discard`.
+    Fetch { cursor: Ident, direction: CursorDirection, discard: bool },
+    /// CLOSE name, or ALL.
+    Close { cursor: Option<Ident> },
+    /// VACUUM and ANALYZE, with option names in lower case.
+    Maintain {
+        vacuum: bool,
+        analyze: bool,
+        options: Vec<(String, Option<String>)>,
+        tables: Vec<(ObjectName, Vec<Ident>)>,
+    },
+    Checkpoint,
+    Lock(LockTarget),
+    /// REINDEX and CLUSTER: accepted, storage needs neither.
+    Reorganise { tag: &'static str, name: Option<ObjectName> },
+    /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
+    Discard { what: String },
+    /// DEALLOCATE name, or ALL.
+    Deallocate { name: Option<Ident> },
+    Listen { channel: Ident },
+    /// UNLISTEN name, or `*`.
+    Unlisten { channel: Option<Ident> },
+    Notify { channel: Ident, payload: Option<String> },
+    /// SET CONSTRAINTS; `None` is ALL.
+    SetConstraints { names: Option<Vec<ObjectName>>, deferred: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorDirection {
+    /// `n` rows forward, backward where negative; `i64::MAX` and `i64::MIN` are all of them.
+    Forward(i64),
+    Absolute(i64),
+    Relative(i64),
+}
+
+/// LOCK TABLE.
+#[derive(Clone, Debug)]
+pub struct LockTarget {
+    pub tables: Vec<ObjectName>,
+    /// Upper case, `ACCESS EXCLUSIVE` where the statement names none.
+    pub mode: String,
+    pub no_wait: bool,
+}
+
+const UNSUPPORTED: &[(&[&str], &str)] = &[
+    (&["prepare", "transaction"], "PREPARE TRANSACTION"),
+    (&["commit", "prepared"], "COMMIT PREPARED"),
+    (&["rollback", "prepared"], "ROLLBACK PREPARED"),
+    (&["refresh", "materialized"], "REFRESH MATERIALIZED VIEW"),
+    (&["do"], "DO"),
+    (&["security", "label"], "SECURITY LABEL"),
+    (&["reassign", "owned"], "REASSIGN OWNED"),
+    (&["drop", "owned"], "DROP OWNED"),
+    (&["alter", "system"], "ALTER SYSTEM"),
+    (&["alter", "default", "privileges"], "ALTER DEFAULT PRIVILEGES"),
+    (&["import", "foreign"], "IMPORT FOREIGN SCHEMA"),
+    (&["create", "rule"], "CREATE RULE"),
+    (&["create", "publication"], "CREATE PUBLICATION"),
+    (&["create", "subscription"], "CREATE SUBSCRIPTION"),
+    (&["create", "statistics"], "CREATE STATISTICS"),
+    (&["create", "tablespace"], "CREATE TABLESPACE"),
+];
+
+/// `None`: not one of these statements.
+pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Command>> {
+    let word = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    for (words, name) in UNSUPPORTED {
+        if words.iter().enumerate().all(|(at, text)| word(at) == *text) {
+            return Err(SqlError::unsupported(format!("{name} is not supported")));
+        }
+    }
+    let (first, second) = (word(0), word(1));
+    let grammar: fn(&mut Parser<'_>) -> Result<Command, ParserError> = match first.as_str() {
+        "declare" => declare,
+        "fetch" | "move" => fetch,
+        "close" => close,
+        "vacuum" | "analyze" | "analyse" => maintain,
+        "checkpoint" => checkpoint,
+        "lock" => lock,
+        "reindex" | "cluster" => reorganise,
+        "discard" => discard,
+        "deallocate" => deallocate,
+        "listen" | "unlisten" | "notify" => channel,
+        "set" if second == "constraints" => set_constraints,
+        _ => return Ok(None),
+    };
+    with_parser(source, &tokens::adapt(tokens.to_vec()), grammar).map(Some)
+}
+
+fn declare(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    parser.next_token();
+    let name = parser.parse_identifier()?;
+    let (mut binary, mut scroll) = (false, None);
+    loop {
+        if take(parser, "binary") {
+            binary = true;
+        } else if take(parser, "insensitive") || take(parser, "asensitive") {
+        } else if take(parser, "scroll") {
+            scroll = Some(true);
+        } else if take(parser, "no") {
+            expect(parser, "scroll")?;
+            scroll = Some(false);
+        } else {
+            break;
+        }
+    }
+    expect(parser, "cursor")?;
+    let hold = if take(parser, "with") {
+        expect(parser, "hold")?;
+        true
+    } else {
+        if take(parser, "without") {
+            expect(parser, "hold")?;
+        }
+        false
+    };
+    parser.expect_keyword(Keyword::FOR)?;
+    let query = parser.parse_query()?;
+    Ok(Command::Declare { name, binary, scroll, hold, query })
+}
+
+fn fetch(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    let discard = tokens::is_word(&parser.next_token().token, "move");
+    let direction = if take(parser, "next") {
+        CursorDirection::Forward(1)
+    } else if take(parser, "prior") {
+        CursorDirection::Forward(-1)
+    } else if take(parser, "first") {
+        CursorDirection::Absolute(1)
+    } else if take(parser, "last") {
+        CursorDirection::Absolute(-1)
+    } else if take(parser, "absolute") {
+        CursorDirection::Absolute(count(parser)?)
+    } else if take(parser, "relative") {
+        CursorDirection::Relative(count(parser)?)
+    } else if take(parser, "all") {
+        CursorDirection::Forward(i64::MAX)
+    } else if take(parser, "forward") {
+        CursorDirection::Forward(steps(parser, i64::MAX)?)
+    } else if take(parser, "backward") {
+        match steps(parser, i64::MAX)? {
+            i64::MAX => CursorDirection::Forward(i64::MIN),
+            n => CursorDirection::Forward(n.saturating_neg()),
+        }
+    } else if matches!(parser.peek_token().token, Token::Number(..) | Token::Minus | Token::Plus) {
+        CursorDirection::Forward(count(parser)?)
+    } else {
+        CursorDirection::Forward(1)
+    };
+    let _ = take(parser, "from") || take(parser, "in");
+    Ok(Command::Fetch { cursor: parser.parse_identifier()?, direction, discard })
+}
+
+/// A count, ALL, or one step.
+fn steps(parser: &mut Parser<'_>, all: i64) -> Result<i64, ParserError> {
+    if take(parser, "all") {
+        Ok(all)
+    } else if matches!(parser.peek_token().token, Token::Number(..) | Token::Minus | Token::Plus) {
+        count(parser)
+    } else {
+        Ok(1)
+    }
+}
+
+fn count(parser: &mut Parser<'_>) -> Result<i64, ParserError> {
+    let negative = parser.consume_token(&Token::Minus);
+    if !negative {
+        parser.consume_token(&Token::Plus);
+    }
+    let token = parser.next_token();
+    let number = match &token.token {
+        Token::Number(digits, _) => digits.parse::<i32>().ok(),
+        _ => None,
+    };
+    match number {
+        Some(n) if negative => Ok(-i64::from(n)),
+        Some(n) => Ok(i64::from(n)),
+        None => parser.expected("a count", token),
+    }
+}
+
+fn close(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    parser.next_token();
+    if take(parser, "all") {
+        return Ok(Command::Close { cursor: None });
+    }
+    Ok(Command::Close { cursor: Some(parser.parse_identifier()?) })
+}
+
+fn maintain(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    let vacuum = tokens::is_word(&parser.next_token().token, "vacuum");
+    let mut analyze = !vacuum;
+    let mut options = Vec::new();
+    if parser.consume_token(&Token::LParen) {
+        loop {
+            let name = parser.parse_identifier()?.value.to_ascii_lowercase();
+            let token = parser.peek_token();
+            let value = match token.token {
+                Token::Comma | Token::RParen => None,
+                _ => Some(parser.next_token().token.to_string().to_ascii_lowercase()),
+            };
+            if name == "analyze" || name == "analyse" {
+                analyze |= !matches!(value.as_deref(), Some("off" | "false" | "0"));
+            }
+            options.push((name, value));
+            if !parser.consume_token(&Token::Comma) {
+                break;
+            }
+        }
+        parser.expect_token(&Token::RParen)?;
+    } else {
+        for name in ["full", "freeze", "verbose"] {
+            if take(parser, name) {
+                options.push((name.into(), None));
+            }
+        }
+        if vacuum && (take(parser, "analyze") || take(parser, "analyse")) {
+            analyze = true;
+        }
+    }
+    let mut tables = Vec::new();
+    while parser.peek_token().token != Token::EOF {
+        let name = parser.parse_object_name(false)?;
+        let mut columns = Vec::new();
+        if parser.consume_token(&Token::LParen) {
+            columns = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+            parser.expect_token(&Token::RParen)?;
+        }
+        tables.push((name, columns));
+        if !parser.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    Ok(Command::Maintain { vacuum, analyze, options, tables })
+}
+
+fn checkpoint(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    parser.next_token();
+    Ok(Command::Checkpoint)
+}
+
+fn lock(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    parser.next_token();
+    take(parser, "table");
+    let tables = parser.parse_comma_separated(|parser| {
+        take(parser, "only");
+        let name = parser.parse_object_name(false)?;
+        parser.consume_token(&Token::Mul);
+        Ok(name)
+    })?;
+    let mut mode = String::from("ACCESS EXCLUSIVE");
+    if take(parser, "in") {
+        let mut words = Vec::new();
+        while !take(parser, "mode") {
+            let token = parser.next_token();
+            match &token.token {
+                Token::Word(word) => words.push(word.value.to_ascii_uppercase()),
+                _ => return parser.expected("MODE", token),
+            }
+        }
+        mode = words.join(" ");
+        const MODES: [&str; 8] = [
+            "ACCESS SHARE",
+            "ROW SHARE",
+            "ROW EXCLUSIVE",
+            "SHARE UPDATE EXCLUSIVE",
+            "SHARE",
+            "SHARE ROW EXCLUSIVE",
+            "EXCLUSIVE",
+            "ACCESS EXCLUSIVE",
+        ];
+        if !MODES.contains(&mode.as_str()) {
+            let token = parser.peek_token();
+            return parser.expected("a lock mode", token);
+        }
+    }
+    let no_wait = take(parser, "nowait");
+    Ok(Command::Lock(LockTarget { tables, mode, no_wait }))
+}
+
+fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    let reindex = tokens::is_word(&parser.next_token().token, "reindex");
+    let tag = if reindex { "REINDEX" } else { "CLUSTER" };
+    take(parser, "verbose");
+    if reindex {
+        let kinds = ["index", "table", "schema", "database", "system"];
+        if !kinds.iter().any(|kind| take(parser, kind)) {
+            let token = parser.peek_token();
+            return parser.expected("TABLE or INDEX", token);
+        }
+        take(parser, "concurrently");
+    }
+    let mut name = None;
+    if parser.peek_token().token != Token::EOF {
+        name = Some(parser.parse_object_name(false)?);
+        if take(parser, "using") {
+            parser.parse_identifier()?;
+        }
+    }
+    Ok(Command::Reorganise { tag, name })
+}
+
+fn discard(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    parser.next_token();
+    for what in ["all", "plans", "sequences", "temp", "temporary"] {
+        if take(parser, what) {
+            let what = if what == "temporary" { "TEMP".into() } else { what.to_ascii_uppercase() };
+            return Ok(Command::Discard { what });
+        }
+    }
+    let token = parser.peek_token();
+    parser.expected("ALL, PLANS, SEQUENCES or TEMP", token)
+}
+
+fn deallocate(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    parser.next_token();
+    take(parser, "prepare");
+    if take(parser, "all") {
+        return Ok(Command::Deallocate { name: None });
+    }
+    Ok(Command::Deallocate { name: Some(parser.parse_identifier()?) })
+}
+
+fn channel(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    let token = parser.next_token();
+    if tokens::is_word(&token.token, "listen") {
+        return Ok(Command::Listen { channel: parser.parse_identifier()? });
+    }
+    if tokens::is_word(&token.token, "unlisten") {
+        if parser.consume_token(&Token::Mul) {
+            return Ok(Command::Unlisten { channel: None });
+        }
+        return Ok(Command::Unlisten { channel: Some(parser.parse_identifier()?) });
+    }
+    let channel = parser.parse_identifier()?;
+    let mut payload = None;
+    if parser.consume_token(&Token::Comma) {
+        let token = parser.next_token();
+        payload = match token.token {
+            Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) => Some(text),
+            _ => return parser.expected("a string", token),
+        };
+    }
+    Ok(Command::Notify { channel, payload })
+}
+
+fn set_constraints(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    parser.next_token();
+    parser.next_token();
+    let names = if take(parser, "all") {
+        None
+    } else {
+        Some(parser.parse_comma_separated(|parser| parser.parse_object_name(false))?)
+    };
+    let deferred = take(parser, "deferred");
+    if !deferred {
+        expect(parser, "immediate")?;
+    }
+    Ok(Command::SetConstraints { names, deferred })
+}
+
+/// Consumes the next token if it is this word.
+fn take(parser: &mut Parser<'_>, word: &str) -> bool {
+    let found = tokens::is_word(&parser.peek_token_ref().token, word);
+    if found {
+        parser.next_token();
+    }
+    found
+}
+
+fn expect(parser: &mut Parser<'_>, word: &str) -> Result<(), ParserError> {
+    if take(parser, word) {
+        return Ok(());
+    }
+    let token = parser.peek_token();
+    parser.expected(word, token)
+}

@@ -1,0 +1,113 @@
+//! A query string with an index of its lines: turns a parser's line and column into PostgreSQL's
+//! character position.
+
+use sqlparser::tokenizer::Location;
+
+/// The text that positions refer to.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    text: String,
+    /// Per line: bytes and characters before it.
+    lines: Vec<(usize, u32)>,
+    chars: u32,
+}
+
+impl Source {
+    pub fn new(text: &str) -> Self {
+        let mut lines = vec![(0, 0)];
+        let mut chars = 0u32;
+        for (at, c) in text.char_indices() {
+            chars += 1;
+            if c == '\n' {
+                lines.push((at + 1, chars));
+            }
+        }
+        Self { text: text.into(), lines, chars }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Characters from 1. Line and column count from 1; line 0 is no location.
+    pub fn position(&self, location: Location) -> u32 {
+        match self.line(location) {
+            Some((_, chars)) => {
+                let column = u32::try_from(location.column.saturating_sub(1)).unwrap_or(0);
+                chars.saturating_add(column).saturating_add(1).min(self.chars + 1)
+            }
+            None => 0,
+        }
+    }
+
+    /// Position just after the last character.
+    pub fn end(&self) -> u32 {
+        self.chars + 1
+    }
+
+    /// Byte offset of a location.
+    pub fn byte(&self, location: Location) -> usize {
+        let Some((start, _)) = self.line(location) else { return self.text.len() };
+        let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
+        let line = &self.text[start..];
+        if line.is_ascii() {
+            return (start + column).min(self.text.len());
+        }
+        line.char_indices().nth(column).map_or(self.text.len(), |(at, _)| start + at)
+    }
+
+    pub fn slice(&self, start: Location, end: Location) -> &str {
+        let (start, end) = (self.byte(start), self.byte(end));
+        self.text.get(start..end).unwrap_or("")
+    }
+
+    /// Position of the first character at or after `location` that is not white space, a closing
+    /// parenthesis or a comment: where the operator after an operand starts.
+    pub fn operator_after(&self, location: Location) -> u32 {
+        let mut at = self.byte(location);
+        let mut position = self.position(location);
+        let bytes = self.text.as_bytes();
+        while let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) {
+            if c.is_whitespace() || c == ')' {
+                at += c.len_utf8();
+                position += 1;
+            } else if bytes[at..].starts_with(b"--") {
+                while let Some(c) = self.text[at..].chars().next().filter(|c| *c != '\n') {
+                    at += c.len_utf8();
+                    position += 1;
+                }
+            } else {
+                break;
+            }
+        }
+        position
+    }
+
+    fn line(&self, location: Location) -> Option<(usize, u32)> {
+        let line = usize::try_from(location.line.checked_sub(1)?).ok()?;
+        self.lines.get(line).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters_over_lines() {
+        let source = Source::new("sélect\n  x\n");
+        let at = |line, column| Location { line, column };
+        assert_eq!(source.position(at(1, 1)), 1);
+        assert_eq!(source.position(at(2, 3)), 10);
+        assert_eq!(source.slice(at(1, 2), at(1, 4)), "él");
+        assert_eq!(source.slice(at(2, 3), at(2, 4)), "x");
+        assert_eq!(source.position(at(0, 0)), 0);
+        assert_eq!(source.end(), 12);
+    }
+
+    #[test]
+    fn operator_follows_closing_parentheses() {
+        let source = Source::new("(1)  + 2");
+        assert_eq!(source.operator_after(Location { line: 1, column: 3 }), 6);
+    }
+}

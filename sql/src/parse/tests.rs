@@ -1,0 +1,100 @@
+use super::*;
+
+fn one(sql: &str) -> Statement {
+    let mut all = parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    assert_eq!(all.len(), 1, "{sql}");
+    all.remove(0).statement
+}
+
+fn fails(sql: &str, message: &str, position: u32) {
+    let error = parse(sql).expect_err(sql);
+    assert_eq!((error.message(), error.fields().position), (message, Some(position)), "{sql}");
+    assert_eq!(error.state(), SqlState::SYNTAX_ERROR);
+}
+
+#[test]
+fn splits_and_keeps_positions() {
+    let all = parse("select 1;; -- nothing\n select 'a;b' ; ").unwrap();
+    let texts: Vec<_> = all.iter().map(|parsed| (parsed.text.as_str(), parsed.offset)).collect();
+    assert_eq!(texts, [("select 1", 0), ("select 'a;b'", 23)]);
+    assert!(parse(" ; -- only a comment").unwrap().is_empty());
+}
+
+#[test]
+fn syntax_errors_are_postgresqls() {
+    fails("SELEC 1", "syntax error at or near \"SELEC\"", 1);
+    fails("select 1; selec 2", "syntax error at or near \"selec\"", 11);
+    fails("select", "syntax error at end of input", 7);
+    fails("select (1", "syntax error at end of input", 10);
+    fails("select 1 1", "syntax error at or near \"1\"", 10);
+    fails("select * from", "syntax error at end of input", 14);
+    fails("select * from;", "syntax error at or near \";\"", 14);
+    fails("select 'abc", "unterminated quoted string at or near \"'abc\"", 8);
+    fails("fetch 2 from", "syntax error at end of input", 13);
+}
+
+#[test]
+fn nesting_is_bounded_and_deep_statements_parse() {
+    let nested = |n: usize| format!("select {}1{}", "(".repeat(n), ")".repeat(n));
+    assert!(parse(&nested(MAX_NESTING)).is_ok());
+    let error = parse(&nested(MAX_NESTING + 1)).unwrap_err();
+    assert_eq!(error.state(), SqlState::STATEMENT_TOO_COMPLEX);
+    assert_eq!(
+        parse(&format!("select {}1", "not ".repeat(100_000))).unwrap_err().state(),
+        SqlState::STATEMENT_TOO_COMPLEX
+    );
+}
+
+#[test]
+fn copy_takes_both_notations() {
+    let Statement::Copy(new) = one("COPY s.t (a, b) FROM STDIN WITH (FORMAT csv, HEADER, NULL '')")
+    else {
+        panic!("not a COPY")
+    };
+    assert!(new.from);
+    assert_eq!(new.endpoint, CopyEndpoint::Client);
+    let names: Vec<_> = new.options.iter().map(|(name, _)| name.value.as_str()).collect();
+    assert_eq!(names, ["format", "header", "null"]);
+    let Statement::Copy(old) = one("copy t to stdout delimiter '|' csv force quote a, b") else {
+        panic!("not a COPY")
+    };
+    let names: Vec<_> = old.options.iter().map(|(name, _)| name.value.as_str()).collect();
+    assert_eq!(names, ["delimiter", "format", "force_quote"]);
+    assert!(matches!(one("copy (select 1) to '/tmp/x'"), Statement::Copy(_)));
+    fails("copy (select 1) from stdin", "syntax error at or near \"from\"", 17);
+}
+
+#[test]
+fn commands_that_the_grammar_behind_lacks() {
+    for sql in [
+        "declare c no scroll cursor with hold for select 1",
+        "fetch forward all from c",
+        "move -3 in c",
+        "close all",
+        "vacuum (verbose, analyze) t (a, b), u",
+        "analyze",
+        "lock table t in row exclusive mode nowait",
+        "discard all",
+        "deallocate prepare all",
+        "unlisten *",
+        "notify ch, 'payload'",
+        "set constraints all deferred",
+    ] {
+        assert!(matches!(one(sql), Statement::Command(_)), "{sql}");
+    }
+    let Statement::Command(command) = one("fetch backward all c") else { panic!("not a command") };
+    assert!(matches!(
+        *command,
+        Command::Fetch { direction: CursorDirection::Forward(i64::MIN), discard: false, .. }
+    ));
+    assert_eq!(parse("do $$ begin end $$").unwrap_err().state(), SqlState::FEATURE_NOT_SUPPORTED);
+}
+
+#[test]
+fn weaker_row_locks_become_the_next_stronger() {
+    let Statement::Sql(statement) = one("select 1 for no key update nowait") else {
+        panic!("not SQL")
+    };
+    assert!(statement.to_string().ends_with("FOR UPDATE NOWAIT"));
+    assert!(matches!(one("select a isnull from t"), Statement::Sql(_)));
+}

@@ -1,0 +1,115 @@
+//! Tokens of a query string: splitting, nesting, and small rewrites of what the grammar behind
+//! lacks.
+
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace, Word};
+
+use super::{DIALECT, Source};
+
+pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
+    Tokenizer::new(&DIALECT, source.text()).tokenize_with_location().map_err(|error| {
+        let message = error.message.to_ascii_lowercase();
+        let kind = if message.contains("comment") {
+            "unterminated /* comment"
+        } else if message.contains("dollar") {
+            "unterminated dollar-quoted string"
+        } else if message.contains("string") {
+            "unterminated quoted string"
+        } else if message.contains("close delimiter") {
+            "unterminated quoted identifier"
+        } else {
+            "syntax error"
+        };
+        let start = source.byte(error.location);
+        let rest = source.text().get(start..).unwrap_or("");
+        SqlError::new(SqlState::SYNTAX_ERROR, format!("{kind} at or near \"{rest}\""))
+            .at(source.position(error.location))
+    })
+}
+
+/// Without white space and comments.
+pub fn significant(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    tokens
+        .into_iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        .collect()
+}
+
+/// Cuts at semicolons. White space stays out, except optimizer hints, which are comments too.
+pub fn split(tokens: Vec<TokenWithSpan>) -> Vec<Vec<TokenWithSpan>> {
+    let mut groups = vec![Vec::new()];
+    for token in tokens {
+        match token.token {
+            Token::SemiColon => groups.push(Vec::new()),
+            Token::Whitespace(Whitespace::Space | Whitespace::Newline | Whitespace::Tab)
+            | Token::Whitespace(_)
+            | Token::EOF => {}
+            _ => {
+                if let Some(group) = groups.last_mut() {
+                    group.push(token);
+                }
+            }
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
+}
+
+/// How deeply parentheses, brackets and CASE nest, with chains of prefix operators counted in.
+pub fn nesting(tokens: &[TokenWithSpan]) -> usize {
+    let (mut depth, mut deepest, mut prefixes) = (0usize, 0usize, 0usize);
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            Token::Word(word) if word.keyword == Keyword::CASE => depth += 1,
+            Token::Word(word) if word.keyword == Keyword::END => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match &token.token {
+            Token::Minus | Token::Plus | Token::Tilde => prefixes += 1,
+            Token::Word(word) if word.keyword == Keyword::NOT => prefixes += 1,
+            Token::LParen => {}
+            _ => prefixes = 0,
+        }
+        deepest = deepest.max(depth + prefixes);
+    }
+    deepest
+}
+
+/// Replaces what sqlparser does not know by what it does: `FOR NO KEY UPDATE` and `FOR KEY SHARE`
+/// become the stronger `FOR UPDATE` and `FOR SHARE`, `ISNULL` becomes `IS NULL`.
+pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.into_iter().peekable();
+    while let Some(token) = rest.next() {
+        let after_for = adapted.last().is_some_and(|last| is_keyword(&last.token, Keyword::FOR));
+        if after_for
+            && is_keyword(&token.token, Keyword::NO)
+            && rest.peek().is_some_and(|next| is_keyword(&next.token, Keyword::KEY))
+        {
+            rest.next();
+        } else if after_for
+            && is_keyword(&token.token, Keyword::KEY)
+            && rest.peek().is_some_and(|next| is_keyword(&next.token, Keyword::SHARE))
+        {
+        } else if is_word(&token.token, "isnull") {
+            adapted.push(TokenWithSpan { token: Token::make_keyword("IS"), span: token.span });
+            adapted.push(TokenWithSpan { token: Token::make_keyword("NULL"), span: token.span });
+        } else {
+            adapted.push(token);
+        }
+    }
+    adapted
+}
+
+pub fn is_keyword(token: &Token, keyword: Keyword) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.keyword == keyword)
+}
+
+/// Whether the token is this unquoted word, in any case.
+pub fn is_word(token: &Token, text: &str) -> bool {
+    matches!(token, Token::Word(Word { value, quote_style: None, .. })
+        if value.eq_ignore_ascii_case(text))
+}
