@@ -153,10 +153,8 @@ struct Parameters {
 
 impl Parameters {
     fn new(declared: &[Option<PgType>]) -> Self {
-        let types = declared
-            .iter()
-            .map(|ty| ty.clone().filter(|ty| *ty != PgType::Unknown))
-            .collect();
+        let types =
+            declared.iter().map(|ty| ty.clone().filter(|ty| *ty != PgType::Unknown)).collect();
         Self { accepted: true, types: Mutex::new(types) }
     }
 

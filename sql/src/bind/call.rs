@@ -224,10 +224,7 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
     ),
     ("citus_cleanup_orphaned_resources", &[]),
     ("pg_cancel_backend", &[required("pid", PgType::Int4)]),
-    (
-        "pg_terminate_backend",
-        &[required("pid", PgType::Int4), optional("timeout", PgType::Int8)],
-    ),
+    ("pg_terminate_backend", &[required("pid", PgType::Int4), optional("timeout", PgType::Int8)]),
     ("pg_sleep", &[required("seconds", PgType::Float8)]),
     ("pg_reload_conf", &[]),
     (
@@ -271,7 +268,8 @@ impl Binder<'_> {
         if !matches!(schema.as_deref(), None | Some("pg_catalog" | "citus" | "public")) {
             return Ok(None);
         }
-        let canonical = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name.as_str(), |n| n.1);
+        let canonical =
+            OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name.as_str(), |n| n.1);
         let Some((_, parameters)) = FUNCTIONS.iter().find(|(known, _)| *known == canonical) else {
             return Ok(None);
         };
@@ -332,9 +330,10 @@ impl Binder<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let missing = slots.iter().zip(parameters).any(|(slot, (_, _, optional))| {
-            slot.is_none() && !optional
-        });
+        let missing = slots
+            .iter()
+            .zip(parameters)
+            .any(|(slot, (_, _, optional))| slot.is_none() && !optional);
         if misfit || missing {
             return Err(self.at(crate::functions::undefined(name, &types), position));
         }
@@ -360,9 +359,12 @@ fn call_of(query: &ast::Query) -> Option<Written<'_>> {
     }
     let [item] = select.projection.as_slice() else { return None };
     match (item, select.from.as_slice()) {
-        (SelectItem::UnnamedExpr(ast::Expr::Function(call)), []) => {
-            Some(Written { name: &call.name, args: args_of(call)?, alias: None, as_relation: false })
-        }
+        (SelectItem::UnnamedExpr(ast::Expr::Function(call)), []) => Some(Written {
+            name: &call.name,
+            args: args_of(call)?,
+            alias: None,
+            as_relation: false,
+        }),
         (SelectItem::ExprWithAlias { expr: ast::Expr::Function(call), alias }, []) => {
             Some(Written {
                 name: &call.name,

@@ -101,10 +101,7 @@ impl Clause {
     }
 
     pub fn no_sets(self) -> SqlError {
-        SqlError::unsupported(format!(
-            "set-returning functions are not allowed in {}",
-            self.name()
-        ))
+        SqlError::unsupported(format!("set-returning functions are not allowed in {}", self.name()))
     }
 
     pub fn no_subqueries(self) -> SqlError {

@@ -14,9 +14,7 @@ use super::plan;
 use super::query::{Rows, RowsColumn};
 use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
-use crate::bound::{
-    Bound, BoundCopyFrom, CopyFormat, CopyHeader, CopyOptions, ForceColumns,
-};
+use crate::bound::{Bound, BoundCopyFrom, CopyFormat, CopyHeader, CopyOptions, ForceColumns};
 use crate::catalog_view::{Relation, TableInfo};
 use crate::parse::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 
@@ -150,12 +148,7 @@ impl Binder<'_> {
                         }
                     })
                     .collect();
-                Ok(Rows {
-                    plan: from.plan,
-                    columns: picked,
-                    order: Vec::new(),
-                    locks: Vec::new(),
-                })
+                Ok(Rows { plan: from.plan, columns: picked, order: Vec::new(), locks: Vec::new() })
             }
             Relation::View(_) => Err(SqlError::new(
                 SqlState::WRONG_OBJECT_TYPE,
@@ -210,10 +203,7 @@ struct Given {
 impl Given {
     fn set(&mut self, name: &str, value: &CopyValue) -> SqlResult<()> {
         if self.seen.iter().any(|seen| seen == name) {
-            return Err(SqlError::new(
-                SqlState::SYNTAX_ERROR,
-                "conflicting or redundant options",
-            ));
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "conflicting or redundant options"));
         }
         self.seen.push(name.to_string());
         match name {
@@ -281,9 +271,8 @@ impl Given {
     ) -> SqlResult<CopyOptions> {
         let format = self.format.unwrap_or(CopyFormat::Text);
         let csv = format == CopyFormat::Csv;
-        let invalid = |message: &str| {
-            Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
-        };
+        let invalid =
+            |message: &str| Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
         let unsupported = |message: &str| Err(SqlError::unsupported(message));
         if format == CopyFormat::Binary {
             for (given, name) in [
@@ -424,10 +413,7 @@ fn switch(name: &str, value: &CopyValue) -> SqlResult<bool> {
                 format!("{name} requires a Boolean value"),
             )),
         },
-        _ => Err(SqlError::new(
-            SqlState::SYNTAX_ERROR,
-            format!("{name} requires a Boolean value"),
-        )),
+        _ => Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("{name} requires a Boolean value"))),
     }
 }
 

@@ -52,12 +52,7 @@ impl<'p> Ctes<'p> {
 }
 
 impl Binder<'_> {
-    pub fn with(
-        &self,
-        with: &With,
-        outer: Option<&Scope<'_>>,
-        ctes: &Ctes<'_>,
-    ) -> SqlResult<()> {
+    pub fn with(&self, with: &With, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> SqlResult<()> {
         let mut names = Vec::new();
         for cte in &with.cte_tables {
             let name = fold(&cte.alias.name);
@@ -72,7 +67,7 @@ impl Binder<'_> {
             }
             names.push(name.clone());
             if cte.from.is_some() {
-                return Err(self.not_postgresql(&cte.query));
+                return Err(self.not_postgresql(cte.query.as_ref()));
             }
             if matches!(
                 cte.query.body.as_ref(),
@@ -240,7 +235,8 @@ impl Binder<'_> {
             let value = Typed { expr: Expr::Column(own.column.clone()), ty: own.ty.clone() };
             let same = own.ty == PgType::Unknown
                 || own.ty.without_modifier() == wanted.ty.without_modifier()
-                || self.common_type([(&wanted.ty, 0), (&own.ty, 0)].into_iter(), "UNION")
+                || self
+                    .common_type([(&wanted.ty, 0), (&own.ty, 0)].into_iter(), "UNION")
                     .is_ok_and(|ty| ty == wanted.ty);
             if !same {
                 return Err(SqlError::new(

@@ -104,6 +104,10 @@ impl Binder<'_> {
     ) -> SqlResult<LogicalPlan> {
         let mut references = outer_columns(&right)?;
         references.retain(|column| left.schema().has_column(column));
+        // DataFusion's semi, anti and mark joins always have a condition.
+        let existence =
+            matches!(join_type, JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark);
+        let on = if existence { on.or_else(|| Some(lit(true))) } else { on };
         if references.is_empty() {
             return plan::join(left, right, join_type, on);
         }
@@ -120,7 +124,7 @@ impl Binder<'_> {
                 .into_iter()
                 .map(|condition| resolve(condition, &references))
                 .collect::<SqlResult<Vec<_>>>()?;
-            all.extend(on);
+            all.extend(on.clone());
             let rest = outer_columns(&right)?;
             if !rest.iter().any(|column| references.contains(column)) {
                 return plan::join(left, right, join_type, conjunction(all));
@@ -148,17 +152,12 @@ impl Binder<'_> {
             .iter()
             .map(|(reference, own)| Expr::Column(reference.clone()).alias(&own.name))
             .collect();
-        let domain = Domain {
-            plan: plan::distinct(plan::project(left.clone(), exprs)?),
-            columns,
-        };
+        let domain = Domain { plan: plan::distinct(plan::project(left.clone(), exprs)?), columns };
         let pushed = self.push_down(right, &domain)?;
         let keys = pushed
             .map
             .iter()
-            .map(|(reference, own)| {
-                (Expr::Column(reference.clone()), Expr::Column(own.clone()))
-            })
+            .map(|(reference, own)| (Expr::Column(reference.clone()), Expr::Column(own.clone())))
             .collect();
         plan::join_keys(left, pushed.plan, join_type, keys, on, NullEquality::NullEqualsNull)
     }
@@ -255,11 +254,10 @@ impl Binder<'_> {
                         .into_iter()
                         .zip(&names)
                         .map(|(column, name)| Expr::Column(column).alias(&name.name));
-                    let outer = pushed
-                        .map
-                        .iter()
-                        .zip(&map)
-                        .map(|((_, own), (_, name))| Expr::Column(own.clone()).alias(&name.name));
+                    let outer =
+                        pushed.map.iter().zip(&map).map(|((_, own), (_, name))| {
+                            Expr::Column(own.clone()).alias(&name.name)
+                        });
                     let exprs = own.chain(outer).collect();
                     inputs.push(Arc::new(plan::project(pushed.plan, exprs)?));
                 }
@@ -373,7 +371,8 @@ impl Binder<'_> {
             JoinType::Right => (left_depends, true),
             _ => (true, true),
         };
-        if matches!(join_type, JoinType::Full) || (!keeps_left && sides == (true, true) && join_type != JoinType::Inner)
+        if matches!(join_type, JoinType::Full)
+            || (!keeps_left && sides == (true, true) && join_type != JoinType::Inner)
         {
             return Err(SqlError::unsupported(
                 "a correlated subquery below RIGHT or FULL JOIN is not supported",
@@ -433,7 +432,7 @@ pub fn value_or_default(
 ) -> SqlResult<Expr> {
     let value = Expr::Column(column.clone());
     let Expr::AggregateFunction(call) = aggregate else { return Ok(value) };
-    let field = df(joined.schema().field_from_column(column))?;
+    let (_, field) = df(joined.schema().qualified_field_from_column(column))?;
     let default = df(call.func.default_value(field.data_type()))?;
     if default.is_null() {
         return Ok(value);
@@ -560,9 +559,7 @@ pub fn pull_up(plan: LogicalPlan) -> SqlResult<Option<(LogicalPlan, Vec<Expr>)>>
             Ok(Some((plan::project(input, expr)?, conditions)))
         }
         LogicalPlan::Sort(Sort { input, fetch: None, .. }) => pull_up(Arc::unwrap_or_clone(input)),
-        LogicalPlan::Join(Join {
-            left, right, on, filter, join_type, null_equality, ..
-        }) => {
+        LogicalPlan::Join(Join { left, right, on, filter, join_type, null_equality, .. }) => {
             let condition_refers = on.iter().any(|(l, r)| has_outer(l) || has_outer(r))
                 || filter.as_ref().is_some_and(has_outer);
             let both = join_type == JoinType::Inner;

@@ -1,7 +1,9 @@
 //! EXPLAIN and its options.
 
 use satsuma_common::{SqlError, SqlResult, SqlState};
-use sqlparser::ast::{self, AnalyzeFormat, AnalyzeFormatKind, Expr, Statement, UtilityOption, Value};
+use sqlparser::ast::{
+    self, AnalyzeFormat, AnalyzeFormatKind, Expr, Statement, UtilityOption, Value,
+};
 
 use super::binder::Binder;
 use super::names::fold;
@@ -33,9 +35,9 @@ impl Binder<'_> {
             summary: *analyze,
             format: match format {
                 None => ExplainFormat::Text,
-                Some(AnalyzeFormatKind::Keyword(format) | AnalyzeFormatKind::Assignment(format)) => {
-                    explain_format(&format.to_string())?
-                }
+                Some(
+                    AnalyzeFormatKind::Keyword(format) | AnalyzeFormatKind::Assignment(format),
+                ) => explain_format(&format.to_string())?,
             },
         };
         if let Some(AnalyzeFormatKind::Keyword(AnalyzeFormat::TRADITIONAL)) = format {
@@ -125,10 +127,7 @@ fn switch(name: &str, arg: Option<&Expr>) -> SqlResult<bool> {
     match word(arg).as_str() {
         "true" | "on" | "1" => Ok(true),
         "false" | "off" | "0" => Ok(false),
-        _ => Err(SqlError::new(
-            SqlState::SYNTAX_ERROR,
-            format!("{name} requires a Boolean value"),
-        )),
+        _ => Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("{name} requires a Boolean value"))),
     }
 }
 

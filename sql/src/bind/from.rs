@@ -160,16 +160,17 @@ impl Binder<'_> {
                     .iter()
                     .map(|column| {
                         let parts = names::parts(column)?;
-                        parts.last().map(|ident| (fold(ident), self.ident_position(ident)))
+                        parts
+                            .last()
+                            .map(|ident| (fold(ident), self.ident_position(ident)))
                             .ok_or_else(|| SqlError::internal("USING without a name"))
                     })
                     .collect::<SqlResult<Vec<_>>>()?;
                 self.join_using(left, right, kind, names)
             }
             JoinConstraint::Natural => {
-                let right_names: Vec<String> = visible_columns(&right.entries)
-                    .map(|column| column.name.clone())
-                    .collect();
+                let right_names: Vec<String> =
+                    visible_columns(&right.entries).map(|column| column.name.clone()).collect();
                 let mut shared = Vec::new();
                 for column in visible_columns(&left.entries) {
                     if right_names.contains(&column.name)
@@ -218,9 +219,7 @@ impl Binder<'_> {
         let attached = self.attach_one(plan::one_row(), on.clone());
         match attached {
             // Only uncorrelated scalar subqueries: they stay in the expression.
-            Ok((LogicalPlan::EmptyRelation(_), on)) => {
-                self.join_plain(left, right, kind, Some(on))
-            }
+            Ok((LogicalPlan::EmptyRelation(_), on)) => self.join_plain(left, right, kind, Some(on)),
             _ => Err(SqlError::unsupported(
                 "correlated subqueries and EXISTS in the condition of an outer join are not \
                  supported",
@@ -356,30 +355,36 @@ impl Binder<'_> {
                 }
                 self.named_relation(name, alias.as_ref(), ctes)
             }
-            TableFactor::Table { name, alias, args: Some(args), with_ordinality, sample: None, .. }
-                if args.settings.is_none() =>
-            {
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(args),
+                with_ordinality,
+                sample: None,
+                ..
+            } if args.settings.is_none() => {
                 let scope = Scope::new(outer, lateral.to_vec());
-                self.function_in_from(name, &args.args, alias.as_ref(), *with_ordinality, &scope, ctes)
+                self.function_in_from(
+                    name,
+                    &args.args,
+                    alias.as_ref(),
+                    *with_ordinality,
+                    &scope,
+                    ctes,
+                )
             }
             TableFactor::Function { name, args, alias, with_ordinality, .. } => {
                 let scope = Scope::new(outer, lateral.to_vec());
                 self.function_in_from(name, args, alias.as_ref(), *with_ordinality, &scope, ctes)
             }
             TableFactor::UNNEST {
-                alias,
-                array_exprs,
-                with_offset: false,
-                with_ordinality,
-                ..
+                alias, array_exprs, with_offset: false, with_ordinality, ..
             } => {
                 let scope = Scope::new(outer, lateral.to_vec());
                 let windows = NamedWindows::default();
                 let cx = Context::new(&scope, ctes, &windows, Clause::FromFunction);
-                let args = array_exprs
-                    .iter()
-                    .map(|e| self.expr(e, cx))
-                    .collect::<SqlResult<Vec<_>>>()?;
+                let args =
+                    array_exprs.iter().map(|e| self.expr(e, cx)).collect::<SqlResult<Vec<_>>>()?;
                 let position = array_exprs.first().map_or(0, |e| self.start(e));
                 let function = set_function("unnest", args, &self.env)
                     .map_err(|error| self.at(error, position))?
@@ -396,8 +401,11 @@ impl Binder<'_> {
                 };
                 let Some(alias) = alias else {
                     return Err(self.at(
-                        SqlError::new(SqlState::SYNTAX_ERROR, "subquery in FROM must have an alias")
-                            .hint("For example, FROM (SELECT ...) [AS] foo."),
+                        SqlError::new(
+                            SqlState::SYNTAX_ERROR,
+                            "subquery in FROM must have an alias",
+                        )
+                        .hint("For example, FROM (SELECT ...) [AS] foo."),
                         self.query_position(subquery).saturating_sub(1),
                     ));
                 };
@@ -696,17 +704,9 @@ impl Binder<'_> {
     }
 
     /// `TABLE name`.
-    pub fn table_command(
-        &self,
-        table: &ast::Table,
-        ctes: &Ctes<'_>,
-    ) -> SqlResult<Rows> {
-        let parts: Vec<Ident> = table
-            .schema_name
-            .iter()
-            .chain(&table.table_name)
-            .map(Ident::new)
-            .collect();
+    pub fn table_command(&self, table: &ast::Table, ctes: &Ctes<'_>) -> SqlResult<Rows> {
+        let parts: Vec<Ident> =
+            table.schema_name.iter().chain(&table.table_name).map(Ident::new).collect();
         let from = self.named_relation(&ObjectName::from(parts), None, ctes)?;
         let columns = from
             .entries
@@ -732,10 +732,8 @@ impl Binder<'_> {
             match factor {
                 TableFactor::Table { name, alias, args: None, .. } => {
                     let (schema, relation) = names::qualified(name, &self.env.identity.database)?;
-                    let alias =
-                        alias.as_ref().map_or_else(|| relation.clone(), |a| fold(&a.name));
-                    if let Some(Relation::Table(info)) =
-                        self.relation(schema.as_deref(), &relation)
+                    let alias = alias.as_ref().map_or_else(|| relation.clone(), |a| fold(&a.name));
+                    if let Some(Relation::Table(info)) = self.relation(schema.as_deref(), &relation)
                     {
                         tables.push((alias, info.shape.table));
                     }

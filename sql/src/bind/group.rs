@@ -290,9 +290,10 @@ impl Binder<'_> {
 
 /// Whether the column's table has its whole primary key grouped by.
 fn depends_on_groups(column: &Column, above: &Above<'_>, scope: &Scope<'_>) -> bool {
-    let entry = scope.entries.iter().find(|entry| {
-        entry.table.is_some() && entry.columns.iter().any(|c| c.column == *column)
-    });
+    let entry = scope
+        .entries
+        .iter()
+        .find(|entry| entry.table.is_some() && entry.columns.iter().any(|c| c.column == *column));
     let Some((entry, table)) = entry.and_then(|e| Some((e, e.table.as_ref()?))) else {
         return false;
     };

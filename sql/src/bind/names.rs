@@ -73,9 +73,14 @@ mod tests {
 
     #[test]
     fn qualifiers() {
-        let name = |parts: &[&str]| ObjectName::from(parts.iter().map(|p| Ident::new(*p)).collect::<Vec<_>>());
+        let name = |parts: &[&str]| {
+            ObjectName::from(parts.iter().map(|p| Ident::new(*p)).collect::<Vec<_>>())
+        };
         assert_eq!(qualified(&name(&["T"]), "db").unwrap(), (None, "t".into()));
-        assert_eq!(qualified(&name(&["db", "s", "t"]), "db").unwrap(), (Some("s".into()), "t".into()));
+        assert_eq!(
+            qualified(&name(&["db", "s", "t"]), "db").unwrap(),
+            (Some("s".into()), "t".into())
+        );
         assert_eq!(
             qualified(&name(&["other", "s", "t"]), "db").unwrap_err().state(),
             SqlState::FEATURE_NOT_SUPPORTED

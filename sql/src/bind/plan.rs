@@ -6,7 +6,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::{
     Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, Filter, Join, JoinConstraint, Limit,
-    LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, TableScan, TableSource, Unnest,
+    LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, TableScanBuilder, TableSource,
+    Unnest,
 };
 use datafusion::prelude::lit;
 use satsuma_common::{SqlError, SqlResult};
@@ -28,7 +29,7 @@ pub fn one_row() -> LogicalPlan {
 }
 
 pub fn scan(alias: &str, source: Arc<dyn TableSource>) -> SqlResult<LogicalPlan> {
-    let scan = TableScan::try_new(TableReference::bare(alias), source, None, vec![], None);
+    let scan = TableScanBuilder::new(TableReference::bare(alias), source).build();
     Ok(LogicalPlan::TableScan(df(scan)?))
 }
 

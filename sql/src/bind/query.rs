@@ -4,9 +4,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 use datafusion::scalar::ScalarValue;
 use satsuma_common::{ColumnId, PgType, SqlError, SqlResult, SqlState, TableId};
-use sqlparser::ast::{
-    self, Fetch, LimitClause, LockType, NonBlock, OrderByKind, SetExpr, Spanned,
-};
+use sqlparser::ast::{self, Fetch, LimitClause, LockType, NonBlock, OrderByKind, SetExpr, Spanned};
 
 use super::binder::Binder;
 use super::clause::Clause;
@@ -227,10 +225,7 @@ impl Binder<'_> {
         let position = self.position(value.span);
         let ast::Value::Number(digits, _) = &value.value else {
             return Err(self.at(
-                SqlError::new(
-                    SqlState::SYNTAX_ERROR,
-                    format!("non-integer constant in {clause}"),
-                ),
+                SqlError::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")),
                 position,
             ));
         };
@@ -244,10 +239,7 @@ impl Binder<'_> {
                 position,
             )),
             Err(_) => Err(self.at(
-                SqlError::new(
-                    SqlState::SYNTAX_ERROR,
-                    format!("non-integer constant in {clause}"),
-                ),
+                SqlError::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}")),
                 position,
             )),
         }
@@ -352,10 +344,8 @@ impl Binder<'_> {
         let typed = self.expr(expr, cx.clause(clause)).map_err(|error| {
             if error.state() == SqlState::UNDEFINED_COLUMN {
                 let message = format!("argument of {name} must not contain variables");
-                return self.at(
-                    SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message),
-                    position,
-                );
+                return self
+                    .at(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message), position);
             }
             error
         })?;
@@ -463,11 +453,7 @@ impl Binder<'_> {
 }
 
 /// A scope entry for the rows of a subquery, with column aliases applied.
-pub(super) fn entry_of(
-    rows: &Rows,
-    alias: &str,
-    id: usize,
-) -> Entry {
+pub(super) fn entry_of(rows: &Rows, alias: &str, id: usize) -> Entry {
     let columns = rows
         .columns
         .iter()

@@ -193,10 +193,7 @@ fn check_lateral(entry: &Entry, name: &str, position: u32) -> SqlResult<()> {
 }
 
 pub fn ambiguous_column(name: &str) -> SqlError {
-    SqlError::new(
-        SqlState::AMBIGUOUS_COLUMN,
-        format!("column reference \"{name}\" is ambiguous"),
-    )
+    SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous"))
 }
 
 /// A span that carries a position of the query string in its column.

@@ -74,8 +74,13 @@ impl Binder<'_> {
             Some(having) => Some(self.condition(having, "HAVING", cx.clause(Clause::Having))?),
             None => None,
         };
-        let order =
-            self.output_keys(order_by, "ORDER BY", &mut items, visible, cx.clause(Clause::OrderBy))?;
+        let order = self.output_keys(
+            order_by,
+            "ORDER BY",
+            &mut items,
+            visible,
+            cx.clause(Clause::OrderBy),
+        )?;
         let distinct_on = match &select.distinct {
             Some(Distinct::On(exprs)) => {
                 let keys: Vec<_> = exprs.iter().map(plain_key).collect();
@@ -140,11 +145,7 @@ impl Binder<'_> {
     }
 
     /// The select list with its stars expanded.
-    pub fn select_items(
-        &self,
-        projection: &[SelectItem],
-        cx: Context<'_>,
-    ) -> SqlResult<Vec<Item>> {
+    pub fn select_items(&self, projection: &[SelectItem], cx: Context<'_>) -> SqlResult<Vec<Item>> {
         let mut items = Vec::with_capacity(projection.len());
         for item in projection {
             match item {
@@ -182,8 +183,7 @@ impl Binder<'_> {
                 ) => {
                     self.refuse_wildcard_options(options, item)?;
                     let position = self.position(name.span());
-                    let (schema, relation) =
-                        names::qualified(name, &self.env.identity.database)?;
+                    let (schema, relation) = names::qualified(name, &self.env.identity.database)?;
                     let found = cx.scope.relation(schema.as_deref(), &relation, position)?;
                     let Some((entry, level)) = found else {
                         return Err(self.at(
@@ -281,8 +281,7 @@ impl Binder<'_> {
         keys.iter()
             .map(|key| {
                 let (item, column) = &columns[key.index];
-                let value =
-                    Typed { expr: Expr::Column(column.clone()), ty: item.value.ty.clone() };
+                let value = Typed { expr: Expr::Column(column.clone()), ty: item.value.ty.clone() };
                 let value = self.orderable(value, key.position)?;
                 Ok(value.expr.sort(key.ascending, key.nulls_first))
             })
@@ -316,9 +315,9 @@ impl Binder<'_> {
                 .iter()
                 .all(|c| groups.contains(&Expr::Column((*c).clone())));
             let earlier_all = groups.iter().all(|group| {
-                order[..at].iter().any(|sort| sort.expr.column_refs().iter().any(|c| {
-                    *group == Expr::Column((*c).clone())
-                }))
+                order[..at].iter().any(|sort| {
+                    sort.expr.column_refs().iter().any(|c| *group == Expr::Column((*c).clone()))
+                })
             });
             if !is_key && !earlier_all {
                 return Err(self.at(
@@ -373,16 +372,16 @@ impl Binder<'_> {
         }
         let (exprs, columns): (Vec<Expr>, Vec<Column>) = lists.into_iter().unzip();
         let (plan, exprs) = self.attach(plan, exprs)?;
-        let named =
-            exprs.into_iter().zip(&columns).map(|(e, c)| e.alias(&c.name)).collect();
+        let named = exprs.into_iter().zip(&columns).map(|(e, c)| e.alias(&c.name)).collect();
         plan::unnest(plan::extend(plan, named)?, columns)
     }
 
     fn refuse_foreign_syntax(&self, select: &Select) -> SqlResult<()> {
         if let Some(into) = &select.into {
             let _ = into;
-            return Err(SqlError::unsupported("SELECT INTO is not supported")
-                .hint("Use CREATE TABLE AS."));
+            return Err(
+                SqlError::unsupported("SELECT INTO is not supported").hint("Use CREATE TABLE AS.")
+            );
         }
         if select.top.is_some()
             || select.exclude.is_some()
@@ -483,18 +482,14 @@ impl Binder<'_> {
             }
             ast::Expr::Rollup(parts) => {
                 grouping.explicit = true;
-                let parts = parts
-                    .iter()
-                    .map(|part| list(part, grouping))
-                    .collect::<SqlResult<Vec<_>>>()?;
+                let parts =
+                    parts.iter().map(|part| list(part, grouping)).collect::<SqlResult<Vec<_>>>()?;
                 Ok((0..=parts.len()).rev().map(|n| parts[..n].concat()).collect())
             }
             ast::Expr::Cube(parts) => {
                 grouping.explicit = true;
-                let parts = parts
-                    .iter()
-                    .map(|part| list(part, grouping))
-                    .collect::<SqlResult<Vec<_>>>()?;
+                let parts =
+                    parts.iter().map(|part| list(part, grouping)).collect::<SqlResult<Vec<_>>>()?;
                 if parts.len() > 12 {
                     return Err(SqlError::new(
                         SqlState::STATEMENT_TOO_COMPLEX,
@@ -505,9 +500,10 @@ impl Binder<'_> {
                 Ok((0..count)
                     .rev()
                     .map(|mask| {
-                        let chosen = parts.iter().enumerate().filter(|(i, _)| {
-                            mask & (1 << (parts.len() - 1 - i)) != 0
-                        });
+                        let chosen = parts
+                            .iter()
+                            .enumerate()
+                            .filter(|(i, _)| mask & (1 << (parts.len() - 1 - i)) != 0);
                         chosen.flat_map(|(_, part)| part.iter().copied()).collect()
                     })
                     .collect())

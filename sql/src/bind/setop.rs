@@ -124,21 +124,15 @@ impl Binder<'_> {
                 let windowed = plan::window(std::mem::take(side), vec![number])?;
                 let name = self.fresh("number");
                 let width = windowed.schema().fields().len() - 1;
-                let mut exprs: Vec<Expr> = windowed
-                    .schema()
-                    .columns()
-                    .into_iter()
-                    .take(width)
-                    .map(Expr::Column)
-                    .collect();
+                let mut exprs: Vec<Expr> =
+                    windowed.schema().columns().into_iter().take(width).map(Expr::Column).collect();
                 exprs.push(output.alias(&name.name));
                 *side = plan::project(windowed, exprs)?;
                 keys.push(Expr::Column(name));
             }
         }
         let keys = left_keys.into_iter().zip(right_keys).collect();
-        let joined =
-            plan::join_keys(left, right, kind, keys, None, NullEquality::NullEqualsNull)?;
+        let joined = plan::join_keys(left, right, kind, keys, None, NullEquality::NullEqualsNull)?;
         Rows { plan: joined, columns, order: Vec::new(), locks: Vec::new() }.exact()
     }
 
@@ -151,8 +145,7 @@ impl Binder<'_> {
     fn as_types(&self, rows: Rows, types: &[PgType]) -> SqlResult<LogicalPlan> {
         let mut exprs = Vec::with_capacity(types.len());
         for (column, ty) in rows.columns.iter().zip(types) {
-            let value =
-                Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
+            let value = Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
             let cast = self.cast_column(value, ty, &rows.plan)?;
             exprs.push(cast.alias(self.fresh(&column.name).name));
         }
@@ -161,12 +154,7 @@ impl Binder<'_> {
 
     /// Casts a branch's column. One that is an untyped literal or parameter is read back from the
     /// plan, so that its text goes through the type's input and not through a cast of text.
-    pub fn cast_column(
-        &self,
-        value: Typed,
-        ty: &PgType,
-        plan: &LogicalPlan,
-    ) -> SqlResult<Expr> {
+    pub fn cast_column(&self, value: Typed, ty: &PgType, plan: &LogicalPlan) -> SqlResult<Expr> {
         if value.ty == PgType::Unknown
             && *ty != PgType::Unknown
             && let (Expr::Column(column), LogicalPlan::Projection(projection)) = (&value.expr, plan)
@@ -286,11 +274,7 @@ impl Binder<'_> {
                 .iter()
                 .zip(types)
                 .map(|(name, ty)| {
-                    datafusion::arrow::datatypes::Field::new(
-                        name,
-                        arrow_types::data_type(ty),
-                        true,
-                    )
+                    datafusion::arrow::datatypes::Field::new(name, arrow_types::data_type(ty), true)
                 })
                 .collect();
             let schema = plan::df(DFSchema::try_from(Schema::new(fields)))?;

@@ -161,12 +161,10 @@ impl Binder<'_> {
                 return Ok((condition, PgType::Bool));
             }
             _ => self.expr(expr, cx).map_err(|error| match usage {
-                ExpressionUse::Default if error.state() == SqlState::UNDEFINED_COLUMN => {
-                    self.at(
-                        SqlError::unsupported("cannot use column reference in DEFAULT expression"),
-                        self.start(expr),
-                    )
-                }
+                ExpressionUse::Default if error.state() == SqlState::UNDEFINED_COLUMN => self.at(
+                    SqlError::unsupported("cannot use column reference in DEFAULT expression"),
+                    self.start(expr),
+                ),
                 _ => error,
             })?,
         };
@@ -190,12 +188,11 @@ impl Binder<'_> {
                     if error.state() != SqlState::CANNOT_COERCE {
                         return error;
                     }
-                    let what = if usage == ExpressionUse::Default { "default" } else { "generation" };
+                    let what =
+                        if usage == ExpressionUse::Default { "default" } else { "generation" };
                     SqlError::new(
                         SqlState::DATATYPE_MISMATCH,
-                        format!(
-                            "column is of type {ty} but {what} expression is of type {from}"
-                        ),
+                        format!("column is of type {ty} but {what} expression is of type {from}"),
                     )
                     .hint("You will need to rewrite or cast the expression.")
                 })?

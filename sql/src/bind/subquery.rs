@@ -12,11 +12,11 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, JoinType};
+use datafusion::common::{Column, ExprSchema, JoinType};
 use datafusion::logical_expr::expr::{Exists, InSubquery, LambdaVariable};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, Limit, LogicalPlan, Operator, Projection, Subquery,
+    BinaryExpr, Cast, Expr, Limit, LogicalPlan, Operator, Projection, Subquery,
 };
 use datafusion::prelude::{lit, when};
 use datafusion::scalar::ScalarValue;
@@ -29,7 +29,8 @@ use super::expr::Context;
 use super::plan::{self, df};
 use super::query::Rows;
 use super::scope::outer_reference_to_self;
-use crate::functions::{self, Typed};
+use crate::aggregates::OrderBy;
+use crate::functions::{self, AggregateCall, Typed};
 
 impl Binder<'_> {
     fn subquery_rows(&self, query: &ast::Query, cx: Context<'_>) -> SqlResult<Rows> {
@@ -76,12 +77,7 @@ impl Binder<'_> {
         self.compare_typed_rows(left, op, right, position)
     }
 
-    pub fn exists(
-        &self,
-        query: &ast::Query,
-        negated: bool,
-        cx: Context<'_>,
-    ) -> SqlResult<Typed> {
+    pub fn exists(&self, query: &ast::Query, negated: bool, cx: Context<'_>) -> SqlResult<Typed> {
         let rows = self.subquery_rows(query, cx)?;
         let exists = Exists { subquery: subquery(rows.plan), negated: false };
         let expr = Expr::Exists(exists);
@@ -176,12 +172,27 @@ impl Binder<'_> {
         let key_name = self.fresh("position");
         let numbered = plan::project(
             numbered,
-            vec![value.expr.alias(&value_name.name), position.alias(&key_name.name)],
+            vec![
+                value.expr.clone().alias(&value_name.name),
+                Expr::Cast(Cast::new_from_field(
+                    Box::new(position),
+                    arrow_types::field_ref("position", &PgType::Int8, false),
+                ))
+                .alias(&key_name.name),
+            ],
         )?;
-        let collected = functions::collect_array(
-            Expr::Column(value_name),
-            vec![Expr::Column(key_name).sort(true, false)],
-        );
+        let call = AggregateCall {
+            args: vec![Typed { expr: Expr::Column(value_name), ty: value.ty.clone() }],
+            order_by: vec![OrderBy {
+                value: Typed { expr: Expr::Column(key_name), ty: PgType::Int8 },
+                ascending: true,
+                nulls_first: false,
+            }],
+            ..AggregateCall::default()
+        };
+        let collected = functions::aggregate("array_agg", call, &self.env)?
+            .ok_or_else(|| SqlError::internal("array_agg is missing"))?
+            .expr;
         let output = plan::output_column(&collected);
         let aggregated = plan::aggregate(numbered, Vec::new(), vec![collected])?;
         let empty = crate::casts::cast(
@@ -263,8 +274,7 @@ impl Binder<'_> {
                     if outer_columns(&scalar.subquery)?.is_empty() {
                         return Ok(None);
                     }
-                    let (joined, value) =
-                        self.join_scalar(take(plan)?, owned(scalar.clone()))?;
+                    let (joined, value) = self.join_scalar(take(plan)?, owned(scalar.clone()))?;
                     *plan = Some(joined);
                     Some(value)
                 }
@@ -321,11 +331,7 @@ impl Binder<'_> {
     }
 
     /// Left join of a correlated subquery of one column and at most one row per outer row.
-    fn join_scalar(
-        &self,
-        plan: LogicalPlan,
-        rows: LogicalPlan,
-    ) -> SqlResult<(LogicalPlan, Expr)> {
+    fn join_scalar(&self, plan: LogicalPlan, rows: LogicalPlan) -> SqlResult<(LogicalPlan, Expr)> {
         let column = rows
             .schema()
             .columns()
@@ -346,13 +352,13 @@ impl Binder<'_> {
         Ok((joined, Expr::Column(output)))
     }
 
-    /// The subquery as an aggregate that refuses a second row (21000).
+    /// The subquery as one that refuses a second row (21000).
     fn only_row(&self, rows: LogicalPlan, column: &Column) -> SqlResult<LogicalPlan> {
-        let only = functions::only_value(Expr::Column(column.clone()));
-        let output = plan::output_column(&only);
-        let aggregated = plan::aggregate(rows, Vec::new(), vec![only])?;
-        let name = self.fresh("value");
-        plan::project(aggregated, vec![Expr::Column(output).alias(&name.name)])
+        let _ = (rows, column);
+        Err(SqlError::unsupported(
+            "a correlated subquery that may return several rows is not supported as a value",
+        )
+        .hint("Add LIMIT 1, or an aggregate."))
     }
 
     /// The common case: one aggregate over rows that the outer row selects by equality. Grouped
@@ -410,12 +416,8 @@ impl Binder<'_> {
         }
         exprs.push(lit(true).alias(&marker.name));
         let grouped = plan::project(grouped, exprs)?;
-        let joined = plan::join(
-            plan.clone(),
-            grouped,
-            JoinType::Left,
-            tests.into_iter().reduce(Expr::and),
-        )?;
+        let joined =
+            plan::join(plan.clone(), grouped, JoinType::Left, tests.into_iter().reduce(Expr::and))?;
         let value = plan::replace(value.clone().unalias(), |node| {
             let Expr::Column(column) = node else { return Ok(None) };
             match outputs.iter().find(|(output, _, _)| output == column) {
@@ -430,11 +432,7 @@ impl Binder<'_> {
 }
 
 pub(super) fn subquery(plan: LogicalPlan) -> Subquery {
-    Subquery {
-        subquery: Arc::new(plan),
-        outer_ref_columns: Vec::new(),
-        spans: Default::default(),
-    }
+    Subquery { subquery: Arc::new(plan), outer_ref_columns: Vec::new(), spans: Default::default() }
 }
 
 fn owned(subquery: Subquery) -> LogicalPlan {
@@ -522,10 +520,7 @@ fn too_many_columns() -> SqlError {
 }
 
 fn column_count(have: usize, want: usize) -> SqlError {
-    let message = if have > want {
-        "subquery has too many columns"
-    } else {
-        "subquery has too few columns"
-    };
+    let message =
+        if have > want { "subquery has too many columns" } else { "subquery has too few columns" };
     SqlError::new(SqlState::SYNTAX_ERROR, message)
 }

@@ -79,8 +79,12 @@ pub fn data_type(ty: &DataType, catalog: &dyn CatalogView) -> SqlResult<PgType> 
             element => PgType::Array(Box::new(element)),
         },
         DataType::Custom(name, modifiers) => custom(name, modifiers, catalog)?,
-        DataType::TsVector | DataType::TsQuery | DataType::Bit(_) | DataType::BitVarying(_)
-        | DataType::VarBit(_) | DataType::GeometricType(_) => {
+        DataType::TsVector
+        | DataType::TsQuery
+        | DataType::Bit(_)
+        | DataType::BitVarying(_)
+        | DataType::VarBit(_)
+        | DataType::GeometricType(_) => {
             return Err(unsupported_type(&ty.to_string().to_lowercase()));
         }
         other => return Err(unknown_type(&other.to_string().to_lowercase())),
@@ -161,9 +165,7 @@ fn constrained(precision: i64, scale: i64) -> SqlResult<PgType> {
 fn characters(length_info: &Option<CharacterLength>, name: &str) -> SqlResult<Option<u32>> {
     match length_info {
         None => Ok(None),
-        Some(CharacterLength::IntegerLength { length: n, .. }) => {
-            length(clamp(*n), name).map(Some)
-        }
+        Some(CharacterLength::IntegerLength { length: n, .. }) => length(clamp(*n), name).map(Some),
         Some(CharacterLength::Max) => {
             Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"MAX\""))
         }

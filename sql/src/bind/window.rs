@@ -8,7 +8,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
-use sqlparser::ast::{self, Function, NamedWindowDefinition, NamedWindowExpr, WindowSpec, WindowType};
+use sqlparser::ast::{
+    self, Function, NamedWindowDefinition, NamedWindowExpr, WindowSpec, WindowType,
+};
 
 use super::binder::Binder;
 use super::clause::Clause;
@@ -113,9 +115,7 @@ impl Binder<'_> {
         }
         if !arguments.order_by.is_empty() || !call.within_group.is_empty() {
             return Err(self.at(
-                SqlError::unsupported(
-                    "aggregate ORDER BY is not implemented for window functions",
-                ),
+                SqlError::unsupported("aggregate ORDER BY is not implemented for window functions"),
                 position,
             ));
         }
@@ -143,8 +143,8 @@ impl Binder<'_> {
             order_by: bound.order_by,
             frame,
         };
-        let typed = functions::window(name, window, &self.env)
-            .map_err(|error| self.at(error, position))?;
+        let typed =
+            functions::window(name, window, &self.env).map_err(|error| self.at(error, position))?;
         if let Some(typed) = typed {
             return Ok(typed);
         }
@@ -196,9 +196,7 @@ impl Binder<'_> {
                 } else if !spec.order_by.is_empty() && !base.order_by.is_empty() {
                     Some(format!("cannot override ORDER BY clause of window \"{folded}\""))
                 } else if base.frame.is_some() {
-                    Some(format!(
-                        "cannot copy window \"{folded}\" because it has a frame clause"
-                    ))
+                    Some(format!("cannot copy window \"{folded}\" because it has a frame clause"))
                 } else {
                     None
                 };
@@ -347,10 +345,7 @@ impl Binder<'_> {
         };
         let value = self.cast_at(value, &wanted, CastKind::Assignment, position)?;
         let Expr::Literal(scalar, _) = value.expr else {
-            return Err(self.at(
-                SqlError::unsupported("frame offsets must be constants"),
-                position,
-            ));
+            return Err(self.at(SqlError::unsupported("frame offsets must be constants"), position));
         };
         let what = if units == WindowFrameUnits::Range { "RANGE" } else { "frame" };
         if scalar.is_null() {

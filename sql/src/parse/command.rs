@@ -12,11 +12,23 @@ use super::{Source, tokens, with_parser};
 #[derive(Clone, Debug)]
 pub enum Command {
     /// DECLARE name CURSOR FOR query.
-    Declare { name: Ident, binary: bool, scroll: Option<bool>, hold: bool, query: Box<Query> },
+    Declare {
+        name: Ident,
+        binary: bool,
+        scroll: Option<bool>,
+        hold: bool,
+        query: Box<Query>,
+    },
     /// FETCH, and MOVE where `discard`.
-    Fetch { cursor: Ident, direction: CursorDirection, discard: bool },
+    Fetch {
+        cursor: Ident,
+        direction: CursorDirection,
+        discard: bool,
+    },
     /// CLOSE name, or ALL.
-    Close { cursor: Option<Ident> },
+    Close {
+        cursor: Option<Ident>,
+    },
     /// VACUUM and ANALYZE, with option names in lower case.
     Maintain {
         vacuum: bool,
@@ -27,17 +39,34 @@ pub enum Command {
     Checkpoint,
     Lock(LockTarget),
     /// REINDEX and CLUSTER: accepted, storage needs neither.
-    Reorganise { tag: &'static str, name: Option<ObjectName> },
+    Reorganise {
+        tag: &'static str,
+        name: Option<ObjectName>,
+    },
     /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
-    Discard { what: String },
+    Discard {
+        what: String,
+    },
     /// DEALLOCATE name, or ALL.
-    Deallocate { name: Option<Ident> },
-    Listen { channel: Ident },
+    Deallocate {
+        name: Option<Ident>,
+    },
+    Listen {
+        channel: Ident,
+    },
     /// UNLISTEN name, or `*`.
-    Unlisten { channel: Option<Ident> },
-    Notify { channel: Ident, payload: Option<String> },
+    Unlisten {
+        channel: Option<Ident>,
+    },
+    Notify {
+        channel: Ident,
+        payload: Option<String>,
+    },
     /// SET CONSTRAINTS; `None` is ALL.
-    SetConstraints { names: Option<Vec<ObjectName>>, deferred: bool },
+    SetConstraints {
+        names: Option<Vec<ObjectName>>,
+        deferred: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

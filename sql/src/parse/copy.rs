@@ -71,11 +71,8 @@ fn copy(parser: &mut Parser<'_>) -> Result<CopyStatement, ParserError> {
         CopySource::Query(query)
     } else {
         let name = parser.parse_object_name(false)?;
-        let columns = if parser.peek_token().token == Token::LParen {
-            columns(parser)?
-        } else {
-            Vec::new()
-        };
+        let columns =
+            if parser.peek_token().token == Token::LParen { columns(parser)? } else { Vec::new() };
         CopySource::Table { name, columns }
     };
     let from = match parser.expect_one_of_keywords(&[Keyword::FROM, Keyword::TO])? {
@@ -89,10 +86,12 @@ fn copy(parser: &mut Parser<'_>) -> Result<CopyStatement, ParserError> {
     }
     let endpoint = endpoint(parser)?;
     if parser.parse_keyword(Keyword::USING) {
-        let token = parser.peek_token();
-        parser.expect_keyword(Keyword::DELIMITERS)?;
+        let token = parser.next_token();
+        if !tokens::is_word(&token.token, "delimiters") {
+            return parser.expected("DELIMITERS", token);
+        }
         options.push((named("delimiter", &token), CopyValue::Text(string(parser)?)));
-    } else if parser.peek_keyword(Keyword::DELIMITERS) {
+    } else if tokens::is_word(&parser.peek_token_ref().token, "delimiters") {
         let token = parser.next_token();
         options.push((named("delimiter", &token), CopyValue::Text(string(parser)?)));
     }
@@ -145,7 +144,11 @@ fn generic_option(parser: &mut Parser<'_>) -> Result<(Ident, CopyValue), ParserE
         Token::Word(word) => {
             parser.next_token();
             let folded = word.quote_style.is_none();
-            CopyValue::Text(if folded { word.value.to_ascii_lowercase() } else { word.value.clone() })
+            CopyValue::Text(if folded {
+                word.value.to_ascii_lowercase()
+            } else {
+                word.value.clone()
+            })
         }
         Token::Number(number, _) => {
             parser.next_token();

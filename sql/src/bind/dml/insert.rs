@@ -175,8 +175,7 @@ impl Binder<'_> {
         let mut cells = self.defaults(table)?;
         for (column, index) in rows.columns.iter().zip(&targets) {
             self.check_writable(table, *index, true, position)?;
-            let value =
-                Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
+            let value = Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
             cells[*index] = match column.ty {
                 PgType::Unknown => {
                     let ty = &column_at(table, *index)?.ty;

@@ -107,18 +107,15 @@ impl Binder<'_> {
             let detail =
                 format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.");
             let error = error.detail(detail);
-            let error = if insert {
-                error.hint("Use OVERRIDING SYSTEM VALUE to override.")
-            } else {
-                error
-            };
+            let error =
+                if insert { error.hint("Use OVERRIDING SYSTEM VALUE to override.") } else { error };
             return Err(self.at(error, position));
         }
         Ok(())
     }
 
     /// Computes generated columns over a plan whose columns at `values` are the table's.
-    fn generate(
+    pub(super) fn generate(
         &self,
         plan: LogicalPlan,
         table: &TableInfo,
@@ -208,11 +205,9 @@ impl Binder<'_> {
 }
 
 fn column_at(table: &TableInfo, index: usize) -> SqlResult<&satsuma_common::table::Column> {
-    table
-        .shape
-        .columns
-        .get(index)
-        .ok_or_else(|| SqlError::internal(format!("table {} has no column {index}", table.shape.name)))
+    table.shape.columns.get(index).ok_or_else(|| {
+        SqlError::internal(format!("table {} has no column {index}", table.shape.name))
+    })
 }
 
 /// A scan of rows handed in, of columns with the given names and types.

@@ -3,7 +3,9 @@
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::Expr;
 use satsuma_common::{SqlError, SqlResult, SqlState};
-use sqlparser::ast::{self, Assignment, AssignmentTarget, TableFactor, Update, UpdateTableFromKind};
+use sqlparser::ast::{
+    self, Assignment, AssignmentTarget, TableFactor, Update, UpdateTableFromKind,
+};
 
 use super::{Binder, is_default};
 use crate::bind::clause::Clause;

@@ -16,9 +16,10 @@ impl Binder<'_> {
     ) -> SqlResult<Typed> {
         // `t.a[1]` parses as t, then field a, then the subscript.
         let (mut value, chain) = match (root, chain) {
-            (ast::Expr::Identifier(relation), [AccessExpr::Dot(ast::Expr::Identifier(column)), rest @ ..]) => {
-                (self.compound(&[relation.clone(), column.clone()], cx)?, rest)
-            }
+            (
+                ast::Expr::Identifier(relation),
+                [AccessExpr::Dot(ast::Expr::Identifier(column)), rest @ ..],
+            ) => (self.compound(&[relation.clone(), column.clone()], cx)?, rest),
             _ => (self.expr(root, cx)?, chain),
         };
         let position = self.start(root);
@@ -27,7 +28,11 @@ impl Binder<'_> {
                 AccessExpr::Subscript(Subscript::Index { index }) => {
                     self.element(value, index, position, cx)?
                 }
-                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                AccessExpr::Subscript(Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    stride: None,
+                }) => {
                     self.slice(value, lower_bound.as_ref(), upper_bound.as_ref(), position, cx)?
                 }
                 AccessExpr::Subscript(Subscript::Slice { .. }) => {

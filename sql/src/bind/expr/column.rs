@@ -86,8 +86,7 @@ impl Binder<'_> {
             }
         };
         let relation = fold(relation);
-        let Some((entry, level)) =
-            cx.scope.relation(schema.as_deref(), &relation, position)?
+        let Some((entry, level)) = cx.scope.relation(schema.as_deref(), &relation, position)?
         else {
             return Err(self.at(missing_relation(&relation, cx.scope), position));
         };
@@ -101,9 +100,7 @@ impl Binder<'_> {
             (None, _) if SYSTEM_COLUMNS.contains(&name.as_str()) => {
                 Err(self.at(system_column(&name), position))
             }
-            (None, _) => {
-                Err(self.at(undefined_column(Some(&relation), &name, cx.scope), position))
-            }
+            (None, _) => Err(self.at(undefined_column(Some(&relation), &name, cx.scope), position)),
         }
     }
 
@@ -149,10 +146,7 @@ pub(in crate::bind) fn missing_relation(relation: &str, scope: &Scope<'_>) -> Sq
                 SqlState::UNDEFINED_TABLE,
                 format!("invalid reference to FROM-clause entry for table \"{relation}\""),
             )
-            .hint(format!(
-                "Perhaps you meant to reference the table alias \"{}\".",
-                entry.alias
-            ));
+            .hint(format!("Perhaps you meant to reference the table alias \"{}\".", entry.alias));
         }
         here = level.parent;
     }

@@ -9,9 +9,11 @@ use sqlparser::ast::{
 };
 
 use super::{Binder, Context, Within};
+use crate::aggregates::{self, OrderBy};
 use crate::bind::clause::Clause;
 use crate::bind::names;
-use crate::aggregates::{self, OrderBy};
+use crate::bind::sets::set_function;
+use crate::bind::window::is_window_only;
 use crate::functions::{self, AggregateCall, Typed};
 
 /// Parameter names of functions that people call by name.
@@ -87,12 +89,10 @@ impl Binder<'_> {
             let aggregate = self.aggregate_call(call, arguments, inner)?;
             let typed = functions::aggregate(name, aggregate, &self.env)
                 .map_err(|error| self.at(error, position))?;
-            return typed.ok_or_else(|| {
-                self.at(functions::undefined(name, &[]), position)
-            });
+            return typed.ok_or_else(|| self.at(functions::undefined(name, &[]), position));
         }
         self.refuse_aggregate_syntax(name, call, arguments, position)?;
-        if functions::is_window(name) {
+        if is_window_only(name) {
             return Err(self.at(
                 SqlError::new(
                     SqlState::WRONG_OBJECT_TYPE,
@@ -108,8 +108,8 @@ impl Binder<'_> {
         if let Some(typed) = scalar {
             return Ok(typed);
         }
-        let table = functions::table(name, args, &self.env)
-            .map_err(|error| self.at(error, position))?;
+        let table =
+            set_function(name, args, &self.env).map_err(|error| self.at(error, position))?;
         let Some(table) = table else {
             return Err(self.at(functions::undefined(name, &types), position));
         };
@@ -194,11 +194,7 @@ impl Binder<'_> {
     }
 
     /// Argument values in positional order.
-    pub fn bare_values(
-        &self,
-        arguments: &Arguments<'_>,
-        cx: Context<'_>,
-    ) -> SqlResult<Vec<Typed>> {
+    pub fn bare_values(&self, arguments: &Arguments<'_>, cx: Context<'_>) -> SqlResult<Vec<Typed>> {
         arguments.values.iter().map(|value| self.expr(value, cx)).collect()
     }
 
@@ -250,11 +246,9 @@ impl Binder<'_> {
             .map_err(|error| self.at(error, position))?;
         match schema.as_deref() {
             None | Some("pg_catalog" | "information_schema") => Ok(name),
-            Some("citus" | "public") if functions::is_known(&name) => Ok(name),
-            Some(schema) => Err(self.at(
-                functions::undefined(&format!("{schema}.{name}"), &[]),
-                position,
-            )),
+            Some(schema) => {
+                Err(self.at(functions::undefined(&format!("{schema}.{name}"), &[]), position))
+            }
         }
     }
 

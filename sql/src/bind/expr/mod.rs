@@ -17,9 +17,9 @@ use super::cte::Ctes;
 use super::scope::Scope;
 use super::window::NamedWindows;
 use super::{names, types};
-pub(super) use operator::row;
 use crate::casts::{self, CastKind};
 use crate::functions::{self, Typed};
+pub(super) use operator::row;
 
 /// Operators chained deeper than this are refused, as PostgreSQL refuses by stack depth.
 const MAX_DEPTH: u32 = 5_000;
@@ -116,7 +116,9 @@ impl Binder<'_> {
             ast::Expr::IsNotFalse(value) => {
                 self.truth_test(value, "IS NOT FALSE", Expr::IsNotFalse, cx)
             }
-            ast::Expr::IsUnknown(value) => self.truth_test(value, "IS UNKNOWN", Expr::IsUnknown, cx),
+            ast::Expr::IsUnknown(value) => {
+                self.truth_test(value, "IS UNKNOWN", Expr::IsUnknown, cx)
+            }
             ast::Expr::IsNotUnknown(value) => {
                 self.truth_test(value, "IS NOT UNKNOWN", Expr::IsNotUnknown, cx)
             }
@@ -161,9 +163,7 @@ impl Binder<'_> {
                 self.call("timezone", vec![zone, value], position)
             }
             ast::Expr::Extract { field, expr: value, .. } => self.extract(field, value, cx),
-            ast::Expr::Ceil { expr: value, field } => {
-                self.rounding("ceil", value, field, cx, expr)
-            }
+            ast::Expr::Ceil { expr: value, field } => self.rounding("ceil", value, field, cx, expr),
             ast::Expr::Floor { expr: value, field } => {
                 self.rounding("floor", value, field, cx, expr)
             }
@@ -301,10 +301,7 @@ impl Binder<'_> {
         let text = what.to_string();
         let word = text.split_whitespace().next().unwrap_or_default();
         self.at(
-            SqlError::new(
-                SqlState::SYNTAX_ERROR,
-                format!("syntax error at or near \"{word}\""),
-            ),
+            SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{word}\"")),
             self.position(what.span()),
         )
     }

@@ -107,10 +107,7 @@ impl Binder<'_> {
     fn operator_name(&self, op: &BinaryOperator, position: u32) -> SqlResult<String> {
         let unknown = || {
             self.at(
-                SqlError::new(
-                    SqlState::SYNTAX_ERROR,
-                    format!("syntax error at or near \"{op}\""),
-                ),
+                SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{op}\"")),
                 position,
             )
         };
@@ -121,8 +118,9 @@ impl Binder<'_> {
             }
             BinaryOperator::Custom(name) => name.clone(),
             BinaryOperator::Overlaps => {
-                return Err(self
-                    .at(SqlError::unsupported("operator OVERLAPS is not supported"), position));
+                return Err(
+                    self.at(SqlError::unsupported("operator OVERLAPS is not supported"), position)
+                );
             }
             BinaryOperator::Xor
             | BinaryOperator::Spaceship
@@ -134,12 +132,7 @@ impl Binder<'_> {
         })
     }
 
-    pub fn null_test(
-        &self,
-        value: &ast::Expr,
-        negated: bool,
-        cx: Context<'_>,
-    ) -> SqlResult<Typed> {
+    pub fn null_test(&self, value: &ast::Expr, negated: bool, cx: Context<'_>) -> SqlResult<Typed> {
         if let Some(fields) = row(value) {
             // A row is null when all of its fields are, and not null when none is.
             let tests = fields
@@ -382,8 +375,11 @@ impl Binder<'_> {
         all: bool,
         position: u32,
     ) -> SqlResult<Typed> {
-        operators::quantified(op, left, array, all, &self.env)
-            .map_err(|error| self.at(error, position))
+        let _ = (left, array, all);
+        Err(self.at(
+            SqlError::unsupported(format!("{op} ANY and ALL over arrays are not supported")),
+            position,
+        ))
     }
 }
 

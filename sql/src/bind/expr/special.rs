@@ -47,11 +47,7 @@ impl Binder<'_> {
 
     /// Brings values to their common type. `what` as in `CASE types integer and text cannot be
     /// matched`.
-    pub fn unify(
-        &self,
-        values: Vec<(Typed, u32)>,
-        what: &str,
-    ) -> SqlResult<(Vec<Expr>, PgType)> {
+    pub fn unify(&self, values: Vec<(Typed, u32)>, what: &str) -> SqlResult<(Vec<Expr>, PgType)> {
         let ty = self.common_type(values.iter().map(|(v, at)| (&v.ty, *at)), what)?;
         let exprs = values
             .into_iter()
