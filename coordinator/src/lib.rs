@@ -3,14 +3,27 @@
 
 pub mod auth;
 pub mod catalog;
+pub mod clock;
+pub mod cluster;
 pub mod copy;
+pub mod ddl;
+pub mod executor;
 #[cfg(test)]
 mod fake_session;
 pub mod flight;
+pub mod membership;
+pub mod node_sync;
 pub mod oracle;
 pub mod pgwire;
+pub mod planner;
 pub mod raft;
+pub mod sequences;
+pub mod server;
+pub mod session;
 pub mod session_api;
+pub mod session_list;
 pub mod system_relations;
 pub mod tls;
+pub mod txn;
 pub mod value_io;
+pub mod workers;

@@ -15,7 +15,7 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result as EngineResult};
-use datafusion::execution::TaskContext;
+use datafusion::execution::{FunctionRegistry, TaskContext};
 use datafusion::logical_expr::{
     AggregateUDF, Extension, LogicalPlan, ScalarUDF, TableScan, WindowUDF,
 };
@@ -26,6 +26,7 @@ use datafusion_proto::logical_plan::LogicalExtensionCodec;
 use satsuma_common::{SqlError, SqlResult, TableId};
 
 use crate::engine_error;
+use crate::functions::registry;
 use crate::table::{Scan, ScanSource};
 
 /// What a scan of a fragment reads.
@@ -215,4 +216,27 @@ impl LogicalExtensionCodec for FragmentCodec {
 /// Whether a scan of a decoded plan is bound to a provider, and to which.
 pub fn provider(scan: &TableScan) -> Option<Arc<dyn TableProvider>> {
     scan.source.downcast_ref::<DefaultTableSource>().map(|source| source.table_provider.clone())
+}
+
+/// Every function that workers know: what plans of this dialect can name, less what only a
+/// coordinator can answer.
+pub fn library() -> Arc<dyn FunctionLookup> {
+    Arc::new(Library)
+}
+
+#[derive(Debug)]
+struct Library;
+
+impl FunctionLookup for Library {
+    fn scalar(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        registry().udf(name).ok()
+    }
+
+    fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        registry().udaf(name).ok()
+    }
+
+    fn window(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        registry().udwf(name).ok()
+    }
 }

@@ -6,6 +6,7 @@
 //! Nothing here does I/O or knows where rows live.
 
 pub mod aggregates;
+pub mod bind;
 pub mod bound;
 pub mod casts;
 pub mod catalog_view;
@@ -13,5 +14,6 @@ pub mod codec;
 pub mod engine_error;
 pub mod functions;
 pub mod operators;
+pub mod parse;
 pub mod split_aggregate;
 pub mod table;

@@ -76,21 +76,19 @@ impl Placements {
         let known = self.shards.read();
         let mut tables = BTreeMap::new();
         for named in &request.shards {
+            // A reference table's shard is named with a group of another co-location.
             let here = known
                 .get(&named.table)
-                .is_some_and(|shards| shards.contains(&(named.shard, group)));
-            if !here {
-                return Err(stale(format!(
-                    "{} of {} is not in {group} here",
-                    named.shard, named.table
-                )));
-            }
+                .and_then(|shards| shards.iter().find(|(shard, _)| *shard == named.shard));
+            let Some((_, of)) = here else {
+                return Err(stale(format!("{} of {} is not here", named.shard, named.table)));
+            };
             let meta = self.meta(named.table)?;
             if meta.shape.version != named.version {
                 let version = meta.shape.version;
                 return Err(stale(format!("{} is at version {version}", named.table)));
             }
-            tables.insert(named.table, PlacedTable { shard: named.shard, group, meta });
+            tables.insert(named.table, PlacedTable { shard: named.shard, group: *of, meta });
         }
         Ok(PlacedGroup { group, tables })
     }

@@ -1,0 +1,660 @@
+//! CREATE TABLE.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState, TableId};
+use satsuma_sql::bind::{self, BindContext, ExpressionColumn, ExpressionUse};
+use sqlparser::ast;
+
+use super::{Ddl, names};
+use crate::catalog::{
+    ColocateWith, Command, DistributionRequest, IdRequest, Ids, Index, IndexKey, Sequence, Shared,
+    State, Table, TableDef, TableDistribution, plan,
+};
+use crate::session_api::{Notice, Severity};
+
+/// Most columns of a table, as in PostgreSQL.
+const MAX_COLUMNS: usize = 1600;
+
+/// A table as it is put together.
+struct Draft {
+    schema_name: String,
+    name: String,
+    columns: Vec<Column>,
+    defaults: Vec<Option<String>>,
+    generated: Vec<Option<String>>,
+    identity: Vec<Option<bool>>,
+    serials: Vec<Serial>,
+    primary_key: Option<(Option<String>, Vec<String>)>,
+    checks: Vec<(Option<String>, Option<String>, ast::Expr)>,
+    foreign_keys: Vec<(Option<String>, Vec<String>, ast::ForeignKeyConstraint)>,
+}
+
+/// A column whose values come from a sequence of its own.
+struct Serial {
+    column: usize,
+    ty: PgType,
+    options: Vec<ast::SequenceOptions>,
+}
+
+pub async fn create_table(ddl: &mut Ddl<'_>, create: &ast::CreateTable) -> SqlResult<()> {
+    refuse_unsupported(create)?;
+    let state = ddl.state();
+    let (schema, name) = names::split(&create.name)?;
+    let schema = names::creation_schema(&state, &ddl.snapshot.search_path, schema.as_deref())?;
+    if schema.relation(&name).is_some() {
+        let message = format!("relation \"{name}\" already exists");
+        if !create.if_not_exists {
+            return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
+        }
+        let notice = SqlError::new(SqlState::DUPLICATE_TABLE, format!("{message}, skipping"));
+        ddl.notices.push(Notice::new(Severity::Notice, notice));
+        return Ok(());
+    }
+    let schema_oid = schema.oid;
+    let draft = draft(ddl, create, schema.name.clone(), name)?;
+
+    let request = DistributionRequest {
+        distribution: TableDistribution::Local,
+        column_type: None,
+        shard_count: 1,
+        colocate_with: ColocateWith::Default,
+    };
+    let place = plan(&state, &request)?;
+    let mut needed = place.ids(&state);
+    // Table, row type's stand-in, sequences, index, and one oid per constraint.
+    let constraints = 1 + draft.checks.len() + draft.foreign_keys.len();
+    needed += IdRequest::oids((2 + draft.serials.len() + constraints) as u32);
+    let mut ids = ddl.reserve(needed).await?;
+    let table = ids.table()?;
+
+    let sequences = draft.sequences(&state, schema_oid, ddl.snapshot.user, table, &mut ids)?;
+    let placed = place.commands(&state, &mut ids)?;
+    let (def, indexes) = draft.finish(ddl, &state, schema_oid, table, &sequences, &mut ids)?;
+
+    if let Some(colocation) = placed.colocation {
+        ddl.apply(colocation)?;
+    }
+    let parents: BTreeSet<TableId> =
+        def.shape.foreign_keys.iter().map(|key| key.target).filter(|id| *id != table).collect();
+    for parent in &parents {
+        if let Some(parent) = state.table_arc(*parent) {
+            ddl.lock_table(&parent).await?;
+        }
+    }
+    let command =
+        Command::CreateTable { def: def.clone(), placement: placed.placement.clone(), indexes };
+    for sequence in sequences.into_iter().map(|(_, sequence)| sequence) {
+        let owned_by = sequence.owned_by;
+        ddl.apply(Command::CreateSequence(Sequence { owned_by: None, ..sequence.clone() }))?;
+        // Ownership is set once there is a table to own it.
+        ddl.pending_ownership.push(Sequence { owned_by, ..sequence });
+    }
+    ddl.apply(command)?;
+    for sequence in std::mem::take(&mut ddl.pending_ownership) {
+        ddl.apply(Command::AlterSequence(sequence))?;
+    }
+    let stored = ddl.state().table_arc(table);
+    let stored = stored.ok_or_else(|| SqlError::internal("the new table is not there"))?;
+    ddl.create_shards(stored.def(), stored.placement()).await?;
+    for parent in parents {
+        ddl.alter_shards(parent).await?;
+    }
+    Ok(())
+}
+
+fn refuse_unsupported(create: &ast::CreateTable) -> SqlResult<()> {
+    let refused = [
+        (create.temporary, "temporary tables"),
+        (create.query.is_some(), "CREATE TABLE AS"),
+        (create.like.is_some() || create.clone.is_some(), "CREATE TABLE ... LIKE"),
+        (create.inherits.is_some(), "table inheritance"),
+        (create.partition_by.is_some() || create.partition_of.is_some(), "declarative partitions"),
+        (create.or_replace, "CREATE OR REPLACE TABLE"),
+        (create.external, "foreign tables"),
+    ];
+    match refused.iter().find(|(is_used, _)| *is_used) {
+        Some((_, what)) => Err(SqlError::unsupported(format!("{what} are not supported yet"))),
+        None => Ok(()),
+    }
+}
+
+fn draft(
+    ddl: &Ddl<'_>,
+    create: &ast::CreateTable,
+    schema_name: String,
+    name: String,
+) -> SqlResult<Draft> {
+    if create.columns.len() > MAX_COLUMNS {
+        return Err(SqlError::new(
+            SqlState(*b"54011"),
+            format!("tables can have at most {MAX_COLUMNS} columns"),
+        ));
+    }
+    let mut draft = Draft {
+        schema_name,
+        name,
+        columns: Vec::new(),
+        defaults: Vec::new(),
+        generated: Vec::new(),
+        identity: Vec::new(),
+        serials: Vec::new(),
+        primary_key: None,
+        checks: Vec::new(),
+        foreign_keys: Vec::new(),
+    };
+    for column in &create.columns {
+        draft.column(ddl, column)?;
+    }
+    for constraint in &create.constraints {
+        draft.constraint(constraint)?;
+    }
+    Ok(draft)
+}
+
+/// The sequence type behind `serial` and its relatives.
+fn serial_type(data_type: &ast::DataType) -> Option<PgType> {
+    match data_type.to_string().to_ascii_lowercase().as_str() {
+        "bigserial" | "serial8" => Some(PgType::Int8),
+        "serial" | "serial4" => Some(PgType::Int4),
+        "smallserial" | "serial2" => Some(PgType::Int2),
+        _ => None,
+    }
+}
+
+impl Draft {
+    fn column(&mut self, ddl: &Ddl<'_>, column: &ast::ColumnDef) -> SqlResult<()> {
+        let name = names::fold(&column.name);
+        if self.columns.iter().any(|known| known.name == name) {
+            return Err(SqlError::new(
+                SqlState::DUPLICATE_COLUMN,
+                format!("column \"{name}\" specified more than once"),
+            ));
+        }
+        let position = self.columns.len();
+        let serial = serial_type(&column.data_type);
+        let ty = match &serial {
+            Some(ty) => ty.clone(),
+            None => bind::data_type(&column.data_type, &ddl.snapshot)?,
+        };
+        if matches!(ty, PgType::Unknown | PgType::Record | PgType::Void) {
+            return Err(SqlError::new(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("column \"{name}\" has pseudo-type {ty}"),
+            ));
+        }
+        let mut not_null = serial.is_some();
+        let (mut default, mut generated, mut identity) = (None, None, None);
+        for option in &column.options {
+            let label = option.name.as_ref().map(names::fold);
+            match &option.option {
+                ast::ColumnOption::Null => {}
+                ast::ColumnOption::NotNull => not_null = true,
+                ast::ColumnOption::Default(expr) => default = Some(expr.to_string()),
+                ast::ColumnOption::PrimaryKey(_) => {
+                    self.set_primary_key(label, vec![name.clone()])?;
+                }
+                ast::ColumnOption::Check(check) => {
+                    self.checks.push((label, Some(name.clone()), check.expr.as_ref().clone()));
+                }
+                ast::ColumnOption::ForeignKey(key) => {
+                    self.foreign_keys.push((label, vec![name.clone()], key.clone()));
+                }
+                ast::ColumnOption::Unique(_) => return Err(unique_unsupported()),
+                ast::ColumnOption::Generated { generation_expr: Some(expr), .. } => {
+                    generated = Some(expr.to_string());
+                }
+                ast::ColumnOption::Generated { generated_as, sequence_options, .. } => {
+                    identity = Some(*generated_as == ast::GeneratedAs::Always);
+                    not_null = true;
+                    self.serials.push(Serial {
+                        column: position,
+                        ty: ty.clone(),
+                        options: sequence_options.clone().unwrap_or_default(),
+                    });
+                }
+                ast::ColumnOption::Collation(collation) => {
+                    let known = collation.to_string().replace('"', "").to_lowercase();
+                    if !["c", "posix", "default", "pg_catalog.default", "ucs_basic"]
+                        .contains(&known.as_str())
+                    {
+                        return Err(SqlError::unsupported(format!(
+                            "collation \"{known}\" is not supported"
+                        ))
+                        .hint("Text is ordered by its bytes, as collation \"C\" does."));
+                    }
+                }
+                other => {
+                    return Err(SqlError::unsupported(format!(
+                        "column option {other} is not supported"
+                    )));
+                }
+            }
+        }
+        if let Some(ty) = serial {
+            self.serials.push(Serial { column: position, ty, options: Vec::new() });
+        }
+        self.columns.push(Column {
+            id: ColumnId(u16::try_from(position + 1).unwrap_or(u16::MAX)),
+            name,
+            ty,
+            not_null,
+            missing: None,
+        });
+        self.defaults.push(default);
+        self.generated.push(generated);
+        self.identity.push(identity);
+        Ok(())
+    }
+
+    fn constraint(&mut self, constraint: &ast::TableConstraint) -> SqlResult<()> {
+        match constraint {
+            ast::TableConstraint::PrimaryKey(key) => {
+                let columns = key
+                    .columns
+                    .iter()
+                    .map(|column| match &column.column.expr {
+                        ast::Expr::Identifier(ident) => Ok(names::fold(ident)),
+                        other => Err(SqlError::new(
+                            SqlState::SYNTAX_ERROR,
+                            format!("syntax error at or near \"{other}\""),
+                        )),
+                    })
+                    .collect::<SqlResult<Vec<_>>>()?;
+                self.set_primary_key(key.name.as_ref().map(names::fold), columns)
+            }
+            ast::TableConstraint::Check(check) => {
+                let label = check.name.as_ref().map(names::fold);
+                self.checks.push((label, None, check.expr.as_ref().clone()));
+                Ok(())
+            }
+            ast::TableConstraint::ForeignKey(key) => {
+                let columns = key.columns.iter().map(names::fold).collect();
+                self.foreign_keys.push((key.name.as_ref().map(names::fold), columns, key.clone()));
+                Ok(())
+            }
+            ast::TableConstraint::Unique(_) => Err(unique_unsupported()),
+            other => Err(SqlError::unsupported(format!("constraint {other} is not supported"))),
+        }
+    }
+
+    fn set_primary_key(&mut self, name: Option<String>, columns: Vec<String>) -> SqlResult<()> {
+        if self.primary_key.is_some() {
+            return Err(SqlError::new(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("multiple primary keys for table \"{}\" are not allowed", self.name),
+            ));
+        }
+        self.primary_key = Some((name, columns));
+        Ok(())
+    }
+
+    fn position(&self, column: &str) -> SqlResult<usize> {
+        self.columns.iter().position(|known| known.name == column).ok_or_else(|| {
+            SqlError::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{column}\" named in key does not exist"),
+            )
+        })
+    }
+
+    /// Sequences of serial and identity columns, with the position of the column.
+    fn sequences(
+        &self,
+        state: &State,
+        schema: Oid,
+        owner: Oid,
+        table: TableId,
+        ids: &mut Ids,
+    ) -> SqlResult<Vec<(usize, Sequence)>> {
+        let mut taken: Vec<String> = vec![self.name.clone()];
+        let mut sequences = Vec::new();
+        for serial in &self.serials {
+            let column = &self.columns[serial.column];
+            let name = names::choose(&self.name, Some(&column.name), "seq", |name| {
+                taken.iter().any(|known| known == name)
+                    || state.schema(schema).is_some_and(|schema| schema.relation(name).is_some())
+            });
+            taken.push(name.clone());
+            let mut sequence = Sequence {
+                id: ids.sequence()?,
+                name,
+                schema,
+                owner,
+                ty: serial.ty.clone(),
+                start: 1,
+                increment: 1,
+                min: 1,
+                max: match serial.ty {
+                    PgType::Int2 => i64::from(i16::MAX),
+                    PgType::Int4 => i64::from(i32::MAX),
+                    _ => i64::MAX,
+                },
+                cache: 1,
+                cycle: false,
+                owned_by: Some((table, column.id)),
+            };
+            super::sequence::apply_options(&mut sequence, &serial.options)?;
+            sequences.push((serial.column, sequence));
+        }
+        Ok(sequences)
+    }
+
+    /// Resolves constraints and defaults: the definition and the primary key's index.
+    fn finish(
+        mut self,
+        ddl: &Ddl<'_>,
+        state: &State,
+        schema: Oid,
+        table: TableId,
+        sequences: &[(usize, Sequence)],
+        ids: &mut Ids,
+    ) -> SqlResult<(TableDef, Vec<Index>)> {
+        for (position, sequence) in sequences {
+            if self.identity[*position].is_some() {
+                // Identity columns draw from their sequence without a default in the catalog.
+                continue;
+            }
+            if self.defaults[*position].is_some() {
+                return Err(SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    format!(
+                        "multiple default values specified for column \"{}\" of table \"{}\"",
+                        self.columns[*position].name, self.name
+                    ),
+                ));
+            }
+            self.defaults[*position] = Some(super::sequence::nextval_of(
+                state,
+                &ddl.snapshot.search_path,
+                schema,
+                &sequence.name,
+            ));
+        }
+        for (position, sequence) in sequences {
+            if self.identity[*position].is_some() {
+                self.defaults[*position] = Some(super::sequence::nextval_of(
+                    state,
+                    &ddl.snapshot.search_path,
+                    schema,
+                    &sequence.name,
+                ));
+            }
+        }
+        let mut constraint_oids = BTreeMap::new();
+        let (mut primary_key, mut primary_key_name, mut indexes) = (Vec::new(), None, Vec::new());
+        if let Some((name, columns)) = self.primary_key.take() {
+            for column in &columns {
+                let position = self.position(column)?;
+                let id = self.columns[position].id;
+                if primary_key.contains(&id) {
+                    return Err(SqlError::new(
+                        SqlState::DUPLICATE_COLUMN,
+                        format!("column \"{column}\" appears twice in primary key constraint"),
+                    ));
+                }
+                self.columns[position].not_null = true;
+                primary_key.push(id);
+            }
+            let name = name.unwrap_or_else(|| {
+                names::choose(&self.name, None, "pkey", |name| {
+                    state.schema(schema).is_some_and(|schema| schema.relation(name).is_some())
+                })
+            });
+            constraint_oids.insert(name.clone(), ids.oid()?);
+            indexes.push(Index {
+                oid: ids.oid()?,
+                name: name.clone(),
+                schema,
+                table,
+                method: "btree".into(),
+                keys: primary_key.iter().copied().map(IndexKey::column).collect(),
+                include: Vec::new(),
+                unique: true,
+                primary: true,
+                constraint: true,
+                nulls_not_distinct: false,
+                predicate: None,
+            });
+            primary_key_name = Some(name);
+        }
+        self.check_expressions(ddl)?;
+        let checks = self.named_checks(&mut constraint_oids, ids)?;
+        let own = TableShape {
+            table,
+            version: 1,
+            schema_name: self.schema_name.clone(),
+            name: self.name.clone(),
+            columns: self.columns,
+            primary_key,
+            primary_key_name,
+            checks,
+            foreign_keys: Vec::new(),
+            referenced_by: Vec::new(),
+        };
+        let mut foreign_keys = Vec::new();
+        for (name, columns, constraint) in &self.foreign_keys {
+            let key =
+                foreign_key(ddl, state, &own, name.clone(), columns, constraint, &constraint_oids)?;
+            constraint_oids.insert(key.name.clone(), ids.oid()?);
+            foreign_keys.push(key);
+        }
+        let next_column = ColumnId(u16::try_from(own.columns.len() + 1).unwrap_or(u16::MAX));
+        let shape = TableShape { foreign_keys, ..own };
+        let def = TableDef {
+            shape: Shared::new(shape),
+            schema,
+            owner: ddl.snapshot.user,
+            defaults: self.defaults,
+            generated: self.generated,
+            identity: self.identity,
+            constraint_oids,
+            next_column,
+            options: Vec::new(),
+        };
+        Ok((def, indexes))
+    }
+
+    /// Defaults, generated columns and conditions must bind, now rather than at the first row.
+    fn check_expressions(&self, ddl: &Ddl<'_>) -> SqlResult<()> {
+        let columns: Vec<ExpressionColumn> = self
+            .columns
+            .iter()
+            .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
+            .collect();
+        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
+        let serial_columns: Vec<usize> = self.serials.iter().map(|serial| serial.column).collect();
+        for (position, column) in self.columns.iter().enumerate() {
+            if let Some(default) = &self.defaults[position]
+                && !serial_columns.contains(&position)
+            {
+                let usage = ExpressionUse::Default;
+                bind::check_expression(default, &columns, usage, Some(&column.ty), &context)?;
+            }
+            if let Some(generated) = &self.generated[position] {
+                let usage = ExpressionUse::Generated;
+                bind::check_expression(generated, &columns, usage, Some(&column.ty), &context)?;
+            }
+        }
+        for (_, _, condition) in &self.checks {
+            let usage = ExpressionUse::Check;
+            bind::check_parsed_expression(condition, &columns, usage, None, &context)?;
+        }
+        Ok(())
+    }
+
+    fn named_checks(
+        &self,
+        constraint_oids: &mut BTreeMap<String, Oid>,
+        ids: &mut Ids,
+    ) -> SqlResult<Vec<Check>> {
+        let mut checks = Vec::new();
+        for (name, column, condition) in &self.checks {
+            let column = column.clone().or_else(|| self.only_column(condition));
+            let name = match name {
+                Some(name) if constraint_oids.contains_key(name) => {
+                    return Err(SqlError::new(
+                        SqlState::DUPLICATE_OBJECT,
+                        format!(
+                            "constraint \"{name}\" for relation \"{}\" already exists",
+                            self.name
+                        ),
+                    ));
+                }
+                Some(name) => name.clone(),
+                None => names::choose(&self.name, column.as_deref(), "check", |name| {
+                    constraint_oids.contains_key(name)
+                }),
+            };
+            constraint_oids.insert(name.clone(), ids.oid()?);
+            checks.push(Check { name, condition: condition.to_string() });
+        }
+        Ok(checks)
+    }
+
+    /// The one column that a condition names, for the constraint's name.
+    fn only_column(&self, condition: &ast::Expr) -> Option<String> {
+        let mut named = BTreeSet::new();
+        let _ = ast::visit_expressions(condition, |expr| {
+            if let ast::Expr::Identifier(ident) = expr {
+                named.insert(names::fold(ident));
+            }
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+        named.retain(|name| self.columns.iter().any(|column| column.name == *name));
+        if named.len() == 1 { named.pop_first() } else { None }
+    }
+}
+
+fn unique_unsupported() -> SqlError {
+    SqlError::unsupported("UNIQUE constraints are not supported yet")
+        .hint("A PRIMARY KEY is; it may have several columns.")
+}
+
+/// Resolves a foreign key of `own` against the catalog.
+fn foreign_key(
+    ddl: &Ddl<'_>,
+    state: &State,
+    own: &TableShape,
+    name: Option<String>,
+    columns: &[String],
+    constraint: &ast::ForeignKeyConstraint,
+    taken: &BTreeMap<String, Oid>,
+) -> SqlResult<ForeignKey> {
+    let (schema, target_name) = names::split(&constraint.foreign_table)?;
+    let own_target =
+        schema.as_deref().is_none_or(|schema| schema == own.schema_name) && target_name == own.name;
+    let other: Option<Arc<Table>> = if own_target {
+        None
+    } else {
+        let table = state
+            .table_by_name(&ddl.snapshot.search_path, schema.as_deref(), &target_name)
+            .ok_or_else(|| names::no_relation(schema.as_deref(), &target_name))?;
+        state.table_arc(table.id())
+    };
+    let target = other.as_ref().map_or(own, |table| &table.shape);
+    let column_ids = columns
+        .iter()
+        .map(|column| {
+            own.column_named(column).map(|column| column.id).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!(
+                        "column \"{column}\" referenced in foreign key constraint does not exist"
+                    ),
+                )
+            })
+        })
+        .collect::<SqlResult<Vec<_>>>()?;
+    let target_columns = if constraint.referred_columns.is_empty() {
+        if target.primary_key.is_empty() {
+            return Err(SqlError::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!("there is no primary key for referenced table \"{}\"", target.name),
+            ));
+        }
+        target.primary_key.clone()
+    } else {
+        constraint
+            .referred_columns
+            .iter()
+            .map(|ident| {
+                let column = names::fold(ident);
+                target.column_named(&column).map(|column| column.id).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::UNDEFINED_COLUMN,
+                        format!(
+                            "column \"{column}\" referenced in foreign key constraint does not \
+                             exist"
+                        ),
+                    )
+                })
+            })
+            .collect::<SqlResult<Vec<_>>>()?
+    };
+    if column_ids.len() != target_columns.len() {
+        return Err(SqlError::new(
+            SqlState::INVALID_FOREIGN_KEY,
+            "number of referencing and referenced columns for foreign key disagree",
+        ));
+    }
+    let same_set = |a: &[ColumnId], b: &[ColumnId]| {
+        a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
+    };
+    if !same_set(&target_columns, &target.primary_key) {
+        return Err(SqlError::new(
+            SqlState::INVALID_FOREIGN_KEY,
+            format!(
+                "there is no unique constraint matching given keys for referenced table \"{}\"",
+                target.name
+            ),
+        ));
+    }
+    let name = name.unwrap_or_else(|| {
+        names::choose(&own.name, Some(&columns.join("_")), "fkey", |name| taken.contains_key(name))
+    });
+    for (from, to) in column_ids.iter().zip(&target_columns) {
+        let types = own.column(*from).zip(target.column(*to));
+        if let Some((from, to)) = types
+            && !comparable(&from.ty, &to.ty)
+        {
+            return Err(SqlError::new(
+                SqlState::DATATYPE_MISMATCH,
+                format!("foreign key constraint \"{name}\" cannot be implemented"),
+            )
+            .detail(format!(
+                "Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.",
+                from.name, to.name, from.ty, to.ty
+            )));
+        }
+    }
+    Ok(ForeignKey {
+        name,
+        table: own.table,
+        table_name: own.name.clone(),
+        columns: column_ids,
+        target: target.table,
+        target_name: target.name.clone(),
+        target_columns,
+        on_delete: action(constraint.on_delete),
+        on_update: action(constraint.on_update),
+    })
+}
+
+/// Whether values of the two types are compared in their stored form.
+fn comparable(from: &PgType, to: &PgType) -> bool {
+    let (from, to) = (from.without_modifier(), to.without_modifier());
+    from == to || (from.is_integer() && to.is_integer()) || (from.is_string() && to.is_string())
+}
+
+fn action(action: Option<ast::ReferentialAction>) -> ForeignKeyAction {
+    match action {
+        None | Some(ast::ReferentialAction::NoAction) => ForeignKeyAction::NoAction,
+        Some(ast::ReferentialAction::Restrict) => ForeignKeyAction::Restrict,
+        Some(ast::ReferentialAction::Cascade) => ForeignKeyAction::Cascade,
+        Some(ast::ReferentialAction::SetNull) => ForeignKeyAction::SetNull,
+        Some(ast::ReferentialAction::SetDefault) => ForeignKeyAction::SetDefault,
+    }
+}

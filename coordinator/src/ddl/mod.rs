@@ -1,0 +1,256 @@
+//! Definitions: CREATE, ALTER, DROP, and the functions that distribute tables.
+//!
+//! Each statement becomes catalog commands in the transaction's overlay ([`Ddl::apply`]). Shards
+//! that it needs are made at the workers at once, under ids that nobody else knows; shards it does
+//! away with are dropped after the commit. A rollback drops what was made.
+//!
+//! ```text
+//!  statement -> plan on the overlay's state -> reserve ids -> shards at workers -> commands
+//! ```
+
+mod create_table;
+mod distribute;
+mod drop;
+mod names;
+mod sequence;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use satsuma_common::table::TableShape;
+use satsuma_common::{NodeId, Oid, ShardId, SqlError, SqlResult, TableId};
+use satsuma_proto::worker::{
+    GroupRef, LockRequest, LockTarget, LockWait, ShardAction, ShardLockMode, TableShard,
+};
+use satsuma_sql::catalog_view::TableInfo;
+use satsuma_sql::functions::FunctionEnv;
+use sqlparser::ast;
+
+pub use distribute::{DistributeArguments, create_distributed_table, create_reference_table};
+
+use crate::catalog::{
+    CatalogSnapshot, Command, IdRequest, Ids, Outcome, State, Table, TableDef, TablePlacement,
+};
+use crate::cluster::Cluster;
+use crate::executor::Scope;
+use crate::session_api::Notice;
+use crate::txn::Transaction;
+
+/// One statement's way to the catalog.
+pub struct Ddl<'a> {
+    pub cluster: Arc<Cluster>,
+    pub txn: &'a mut Transaction,
+    pub notices: &'a mut Vec<Notice>,
+    /// Where names are looked up, and who asks.
+    pub snapshot: CatalogSnapshot,
+    pub env: FunctionEnv,
+    pub scope: Arc<Scope>,
+    /// `citus.shard_count`.
+    pub shard_count: u32,
+    /// Sequences that wait for the table that will own them.
+    pub(crate) pending_ownership: Vec<crate::catalog::Sequence>,
+}
+
+/// Runs a definition statement; `None` when it is not one. Answers with the command tag.
+pub async fn execute(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult<Option<String>> {
+    match statement {
+        ast::Statement::CreateTable(create) => {
+            create_table::create_table(ddl, create).await?;
+            Ok(Some("CREATE TABLE".into()))
+        }
+        ast::Statement::CreateSchema { schema_name, if_not_exists, .. } => {
+            names::create_schema(ddl, schema_name, *if_not_exists).await?;
+            Ok(Some("CREATE SCHEMA".into()))
+        }
+        ast::Statement::Drop { object_type, if_exists, names, cascade, .. } => {
+            drop::drop(ddl, object_type, names, *if_exists, *cascade).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+impl Ddl<'_> {
+    /// The catalog with this transaction's changes so far.
+    pub fn state(&mut self) -> Arc<State> {
+        let cluster = self.cluster.clone();
+        self.txn.overlay_mut(&cluster).state().clone()
+    }
+
+    /// Changes the transaction's catalog.
+    pub fn apply(&mut self, command: Command) -> SqlResult<Outcome> {
+        let cluster = self.cluster.clone();
+        let outcome = self.txn.overlay_mut(&cluster).apply(command)?;
+        self.snapshot.state = self.state();
+        Ok(outcome)
+    }
+
+    pub async fn reserve(&self, request: IdRequest) -> SqlResult<Ids> {
+        if request.is_empty() {
+            return Ok(Ids::default());
+        }
+        self.cluster.catalog.propose(Command::Reserve(request)).await?.ids()
+    }
+
+    pub async fn oid(&self) -> SqlResult<Oid> {
+        Ok(self.reserve(IdRequest::oids(1)).await?.oid()?)
+    }
+
+    pub fn notice(&mut self, message: impl Into<String>) {
+        self.notices.push(Notice::plain(message));
+    }
+
+    /// The table that a name stands for; 42P01 when there is none.
+    pub fn table(&mut self, name: &ast::ObjectName) -> SqlResult<Arc<Table>> {
+        let state = self.state();
+        let (schema, relation) = names::split(name)?;
+        let found = state
+            .table_by_name(&self.snapshot.search_path, schema.as_deref(), &relation)
+            .ok_or_else(|| names::no_relation(schema.as_deref(), &relation))?;
+        Ok(Arc::new(found.clone()))
+    }
+
+    /// Makes a table's shards at their workers.
+    pub async fn create_shards(
+        &mut self,
+        def: &TableDef,
+        placement: &TablePlacement,
+    ) -> SqlResult<()> {
+        let state = self.state();
+        let mut by_node: BTreeMap<NodeId, Vec<_>> = BTreeMap::new();
+        for shard in &placement.shards {
+            let group = state.group(shard.group).ok_or_else(|| {
+                SqlError::internal(format!("shard group {} is not in the catalog", shard.group))
+            })?;
+            for node in group.finalized() {
+                by_node.entry(node).or_default().push((shard.id, group.id, group.generation));
+            }
+        }
+        let cluster = self.cluster.clone();
+        let mut requests = Vec::new();
+        for (node, shards) in by_node {
+            let stored = state
+                .node(node)
+                .ok_or_else(|| SqlError::internal(format!("node {node} is not in the catalog")))?;
+            let worker = cluster.workers.client(stored)?;
+            let overlay = self.txn.overlay_mut(&cluster);
+            shards.iter().for_each(|(shard, _, _)| overlay.shard_created(node, *shard));
+            let shape = TableShape::clone(&def.shape);
+            requests.push(async move {
+                worker.shards(ShardAction::Create { shape, shards }).await.map(|_| ())
+            });
+        }
+        futures::future::join_all(requests).await.into_iter().collect()
+    }
+
+    /// Tells the workers a table's shape as this transaction has it. Its lock keeps others out.
+    pub async fn alter_shards(&mut self, table: TableId) -> SqlResult<()> {
+        let state = self.state();
+        let Some(table) = state.table(table) else { return Ok(()) };
+        let mut nodes = std::collections::BTreeSet::new();
+        for (_, group) in state.shards_of(table) {
+            nodes.extend(group.finalized());
+        }
+        let cluster = self.cluster.clone();
+        self.txn.overlay_mut(&cluster).table_altered(table.id());
+        for node in nodes {
+            let worker = self.scope.worker(node)?;
+            let shape = TableShape::clone(&table.shape);
+            worker.shards(ShardAction::Alter { shape }).await?;
+        }
+        Ok(())
+    }
+
+    /// A table's shards go when the transaction commits.
+    pub fn drop_shards(&mut self, table: &Table) {
+        let state = self.state();
+        let cluster = self.cluster.clone();
+        let overlay = self.txn.overlay_mut(&cluster);
+        for (shard, group) in state.shards_of(table) {
+            for placement in &group.placements {
+                overlay.shard_dropped(placement.node, shard.id);
+            }
+        }
+    }
+
+    /// Keeps everybody else from writing to the table until the transaction ends. Shards that
+    /// this transaction made need no lock: nobody knows them.
+    pub async fn lock_table(&mut self, table: &Table) -> SqlResult<()> {
+        let state = self.state();
+        let cluster = self.cluster.clone();
+        let created: Vec<(NodeId, ShardId)> = self.txn.overlay_mut(&cluster).created().to_vec();
+        for (shard, group) in state.shards_of(table) {
+            for node in group.finalized() {
+                if created.contains(&(node, shard.id)) {
+                    continue;
+                }
+                let worker = self.scope.worker(node)?;
+                self.txn.touch(node, &worker);
+                let shards = vec![TableShard {
+                    table: table.id(),
+                    shard: shard.id,
+                    version: table.shape.version,
+                }];
+                let request = LockRequest {
+                    context: self.scope.statement.clone(),
+                    group: GroupRef { group: group.id, generation: group.generation, shards },
+                    table: table.id(),
+                    target: LockTarget::Shard(ShardLockMode::Exclusive),
+                    wait: LockWait::Wait,
+                };
+                worker.lock(request).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tables that TRUNCATE empties: those named and, with CASCADE, those that refer to them.
+pub fn truncate_targets(
+    state: &State,
+    named: &[Arc<TableInfo>],
+    cascade: bool,
+) -> SqlResult<Vec<Arc<TableInfo>>> {
+    let mut targets: BTreeMap<TableId, Arc<TableInfo>> = BTreeMap::new();
+    let mut waiting: Vec<Arc<TableInfo>> = named.to_vec();
+    while let Some(info) = waiting.pop() {
+        let id = info.shape.table;
+        if targets.insert(id, info.clone()).is_some() {
+            continue;
+        }
+        for key in &info.shape.referenced_by {
+            let is_named = named.iter().any(|named| named.shape.table == key.table);
+            if is_named || targets.contains_key(&key.table) {
+                continue;
+            }
+            if !cascade {
+                return Err(SqlError::unsupported(
+                    "cannot truncate a table referenced in a foreign key constraint",
+                )
+                .detail(format!("Table \"{}\" references \"{}\".", key.table_name, info.shape.name))
+                .hint(format!(
+                    "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
+                    key.table_name
+                )));
+            }
+            if let Some(table) = state.table(key.table) {
+                waiting.push(table.info().clone());
+            }
+        }
+    }
+    Ok(targets.into_values().collect())
+}
+
+/// RESTART IDENTITY: sequences that the tables own start over.
+pub fn restart_sequences(mut ddl: Ddl<'_>, tables: &[Arc<TableInfo>]) -> SqlResult<()> {
+    let state = ddl.state();
+    for info in tables {
+        for sequence in state.sequences_of(info.shape.table) {
+            ddl.apply(Command::SetSequence {
+                sequence: sequence.id,
+                value: sequence.start,
+                is_called: false,
+            })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! Changes rows: plans where the change runs, sends it there, and gathers what RETURNING wants.
+//!
+//! A change whose rows can be worked out where they are (one fragment over co-located tables)
+//! travels as that fragment, once per shard group. Rows that come from elsewhere (VALUES, another
+//! table) are worked out first and sent to the groups they belong to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use futures::stream::{self, StreamExt};
+use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, TableId, Timestamp};
+use satsuma_proto::worker::{
+    Change, Fragment, FragmentMode, ModifyReply, ModifyRequest, OnConflict, RowSource, Worker,
+};
+use satsuma_sql::bound::{BoundDelete, BoundInsert, BoundOnConflict, BoundUpdate};
+use satsuma_sql::catalog_view::{Distribution, TableInfo};
+use satsuma_sql::codec;
+
+use super::route;
+use super::scope::Scope;
+use super::{Executor, conform};
+use crate::catalog::{Table, TableDistribution};
+use crate::planner::{self, GroupSet};
+use crate::txn::Transaction;
+
+/// Requests of one statement that are under way at once.
+const CONCURRENT_REQUESTS: usize = 64;
+/// Rows of an INSERT that are sent in one go.
+const INSERT_ROWS: usize = 8192;
+
+/// What a change did.
+#[derive(Debug, Default)]
+pub struct Modified {
+    pub count: u64,
+    /// The changed rows and extra columns, when asked for.
+    pub returned: Vec<RecordBatch>,
+    /// The one request was the whole transaction, and it is committed.
+    pub committed: Option<Timestamp>,
+}
+
+/// One statement's change on its way.
+pub struct Modification<'a> {
+    pub executor: &'a Executor,
+    pub scope: &'a Arc<Scope>,
+    pub txn: &'a mut Transaction,
+    /// Nothing follows in this transaction: a single request may commit with itself.
+    pub commit: bool,
+    pub returning: bool,
+}
+
+/// A request and where it goes.
+struct Addressed {
+    node: NodeId,
+    worker: Arc<dyn Worker>,
+    request: ModifyRequest,
+    /// Of several copies of a reference table, only the first one's answer counts.
+    counts: bool,
+}
+
+impl Modification<'_> {
+    pub async fn insert(mut self, bound: &BoundInsert) -> SqlResult<Modified> {
+        let table = self.table(&bound.table)?;
+        let on_conflict = match &bound.on_conflict {
+            BoundOnConflict::Fail => OnConflict::Fail,
+            BoundOnConflict::DoNothing { .. } => OnConflict::DoNothing,
+            BoundOnConflict::DoUpdate { plan, .. } => OnConflict::DoUpdate(fragment(plan)?),
+        };
+        let schema = bound.table.shape.arrow_schema();
+        let (_, mut rows) = self.executor.run(bound.source.clone(), self.scope).await?;
+        let mut modified = Modified::default();
+        let mut pending: Vec<RecordBatch> = Vec::new();
+        let mut pending_rows = 0;
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let batch = RecordBatch::try_new(nullable(&schema), batch.columns().to_vec())
+                .map_err(satsuma_sql::engine_error::arrow_to_sql)?;
+            pending_rows += batch.num_rows();
+            pending.push(batch);
+            if pending_rows >= INSERT_ROWS {
+                let batches = std::mem::take(&mut pending);
+                pending_rows = 0;
+                self.commit = false;
+                self.insert_batches(&table, batches, &on_conflict, &mut modified).await?;
+            }
+        }
+        if pending_rows > 0 {
+            self.insert_batches(&table, pending, &on_conflict, &mut modified).await?;
+        }
+        Ok(modified)
+    }
+
+    async fn insert_batches(
+        &mut self,
+        table: &Table,
+        batches: Vec<RecordBatch>,
+        on_conflict: &OnConflict,
+        modified: &mut Modified,
+    ) -> SqlResult<()> {
+        let mut by_group: BTreeMap<GroupId, Vec<RecordBatch>> = BTreeMap::new();
+        for batch in batches {
+            for (group, part) in route::by_group(&self.scope.state, table, batch)? {
+                by_group.entry(group).or_default().push(part);
+            }
+        }
+        let mut requests = Vec::new();
+        for (group, batches) in by_group {
+            let change = Change::Insert {
+                rows: RowSource::Batches(batches),
+                on_conflict: on_conflict.clone(),
+            };
+            requests.extend(self.address(table, group, change, &BTreeMap::new())?);
+        }
+        self.send(requests, modified).await
+    }
+
+    pub async fn update(mut self, bound: &BoundUpdate) -> SqlResult<Modified> {
+        if let Distribution::Hash(column) = bound.table.distribution
+            && bound.assigned.contains(&column)
+        {
+            return Err(SqlError::unsupported(
+                "modifying the partition value of rows is not allowed",
+            )
+            .hint("Delete the row and insert it with its new value."));
+        }
+        let change = |fragment| Change::Update { rows: RowSource::Fragment(fragment) };
+        self.change_in_place(&bound.table, &bound.source, change).await
+    }
+
+    pub async fn delete(mut self, bound: &BoundDelete) -> SqlResult<Modified> {
+        let change = |fragment| Change::Delete { rows: RowSource::Fragment(fragment) };
+        self.change_in_place(&bound.table, &bound.source, change).await
+    }
+
+    pub async fn truncate(mut self, tables: &[Arc<TableInfo>]) -> SqlResult<Modified> {
+        let mut modified = Modified::default();
+        let mut requests = Vec::new();
+        for info in tables {
+            let table = self.table(info)?;
+            for shard in table.shards() {
+                requests.extend(self.address(
+                    &table,
+                    shard.group,
+                    Change::Truncate,
+                    &BTreeMap::new(),
+                )?);
+            }
+        }
+        self.send(requests, &mut modified).await?;
+        Ok(modified)
+    }
+
+    /// Runs the source where the table's rows are and changes them there.
+    async fn change_in_place(
+        &mut self,
+        info: &Arc<TableInfo>,
+        source: &datafusion::logical_expr::LogicalPlan,
+        change: impl Fn(Fragment) -> Change,
+    ) -> SqlResult<Modified> {
+        let table = self.table(info)?;
+        let source = self.executor.prepare(source.clone(), self.scope).await?;
+        let functions = self.executor.functions().as_ref();
+        let groups = match table.distribution() {
+            TableDistribution::Reference => {
+                planner::is_replicated(&source, self.scope.state.as_ref(), functions)?
+                    .then(|| GroupSet(table.shards().iter().map(|shard| shard.group).collect()))
+            }
+            _ => planner::single_fragment(&source, self.scope.state.as_ref(), functions)?
+                .filter(|rows| rows.colocation == table.colocation())
+                .map(|rows| rows.groups),
+        };
+        let Some(groups) = groups else {
+            return Err(SqlError::unsupported(
+                "complex joins are only supported when all distributed tables are co-located \
+                 and joined on their distribution columns",
+            )
+            .hint(
+                "Read the rows in a query of their own first, or join the changed table on its \
+                 distribution column.",
+            ));
+        };
+        let tables = planner::scanned_tables(&source)?;
+        let fragment = fragment(&source)?;
+        let mut requests = Vec::new();
+        for group in groups.0 {
+            requests.extend(self.address(&table, group, change(fragment.clone()), &tables)?);
+        }
+        let mut modified = Modified::default();
+        self.send(requests, &mut modified).await?;
+        Ok(modified)
+    }
+
+    fn table(&self, info: &TableInfo) -> SqlResult<Arc<Table>> {
+        self.scope
+            .state
+            .table_arc(info.shape.table)
+            .ok_or_else(|| SqlError::internal(format!("table {} is gone", info.shape.table)))
+    }
+
+    /// The request for a group, once for each copy of its rows.
+    fn address(
+        &self,
+        table: &Table,
+        group: GroupId,
+        change: Change,
+        tables: &BTreeMap<TableId, u64>,
+    ) -> SqlResult<Vec<Addressed>> {
+        let group = self.scope.group(group)?;
+        let mut tables = tables.clone();
+        tables.insert(table.id(), table.shape.version);
+        let group_ref = self.scope.group_ref(group, &tables)?;
+        let copies: Vec<NodeId> = group.finalized().collect();
+        let commit = self.commit && copies.len() == 1;
+        copies
+            .into_iter()
+            .enumerate()
+            .map(|(index, node)| {
+                let request = ModifyRequest {
+                    context: self.scope.statement.clone(),
+                    group: group_ref.clone(),
+                    table: table.id(),
+                    change: change.clone(),
+                    returning: self.returning && index == 0,
+                    commit,
+                };
+                let worker = self.scope.worker(node)?;
+                Ok(Addressed { node, worker, request, counts: index == 0 })
+            })
+            .collect()
+    }
+
+    /// Sends all requests and waits for every answer, the failed ones too: an answer that comes
+    /// after the abort would leave locks behind.
+    async fn send(
+        &mut self,
+        mut requests: Vec<Addressed>,
+        modified: &mut Modified,
+    ) -> SqlResult<()> {
+        if let [_, _, ..] = requests.as_slice() {
+            requests.iter_mut().for_each(|addressed| addressed.request.commit = false);
+        }
+        for addressed in &requests {
+            self.txn.touch(addressed.node, &addressed.worker);
+        }
+        let answers: Vec<(bool, SqlResult<ModifyReply>)> = stream::iter(requests)
+            .map(|Addressed { worker, request, counts, .. }| async move {
+                (counts, worker.modify(request).await)
+            })
+            .buffered(CONCURRENT_REQUESTS)
+            .collect()
+            .await;
+        for (counts, answer) in answers {
+            let reply = answer?;
+            if counts {
+                modified.count += reply.count;
+                modified.returned.extend(reply.returned);
+            }
+            modified.committed = modified.committed.max(reply.commit_ts);
+        }
+        Ok(())
+    }
+}
+
+fn fragment(plan: &datafusion::logical_expr::LogicalPlan) -> SqlResult<Fragment> {
+    Ok(Fragment { plan: codec::encode(plan)?, mode: FragmentMode::Rows })
+}
+
+/// The schema with every column nullable: NOT NULL is checked where rows are stored, so that the
+/// error can name the row.
+pub fn nullable(
+    schema: &datafusion::arrow::datatypes::SchemaRef,
+) -> datafusion::arrow::datatypes::SchemaRef {
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| Arc::new(field.as_ref().clone().with_nullable(true)))
+        .collect();
+    Arc::new(datafusion::arrow::datatypes::Schema::new(fields))
+}
+
+/// Batches of changed rows under the schema of RETURNING's input.
+pub fn returned_rows(
+    batches: Vec<RecordBatch>,
+    schema: &datafusion::arrow::datatypes::SchemaRef,
+) -> SqlResult<Vec<RecordBatch>> {
+    batches.into_iter().map(|batch| conform(batch, schema)).collect()
+}

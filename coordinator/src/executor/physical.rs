@@ -1,0 +1,95 @@
+//! Makes a distributed plan executable at the coordinator.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::common::tree_node::Transformed;
+use datafusion::datasource::MemTable;
+use datafusion::error::Result as EngineResult;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{LogicalPlan, TableScan, UserDefinedLogicalNode};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use satsuma_common::{SqlError, SqlResult};
+use satsuma_proto::worker::FragmentMode;
+use satsuma_sql::engine_error::{from_sql, to_sql};
+use satsuma_sql::split_aggregate::SplitAggregate;
+use satsuma_sql::table::{Scan, ScanSource};
+
+use super::remote::RemoteExec;
+use super::scope::Scope;
+use crate::planner::{RemoteAggregate, RemoteScan};
+
+/// The physical plan of a distributed plan. Catalog relations are read here and now.
+pub async fn plan(
+    state: &SessionState,
+    plan: LogicalPlan,
+    scope: Arc<Scope>,
+) -> SqlResult<Arc<dyn ExecutionPlan>> {
+    let plan = read_system_relations(plan)?;
+    let planner =
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RemotePlanner { scope })]);
+    planner.create_physical_plan(&plan, state).await.map_err(to_sql)
+}
+
+fn read_system_relations(plan: LogicalPlan) -> SqlResult<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+        let relation = match scan.source.downcast_ref::<ScanSource>().map(|source| &source.scan) {
+            Some(Scan::System(relation)) => relation.clone(),
+            Some(Scan::Table(info)) => {
+                return Err(from_sql(SqlError::internal(format!(
+                    "table \"{}\" was not distributed",
+                    info.shape.name
+                ))));
+            }
+            Some(Scan::Input) | None => {
+                return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+            }
+        };
+        let rows = (relation.rows)().map_err(from_sql)?;
+        let rows = super::remote::conform(rows, &scan.source.schema()).map_err(from_sql)?;
+        let table = MemTable::try_new(scan.source.schema(), vec![vec![rows]])?;
+        let source = provider_as_source(Arc::new(table));
+        Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
+    })
+    .map(|transformed| transformed.data)
+    .map_err(to_sql)
+}
+
+struct RemotePlanner {
+    scope: Arc<Scope>,
+}
+
+#[async_trait]
+impl ExtensionPlanner for RemotePlanner {
+    async fn plan_extension(
+        &self,
+        _planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        _physical_inputs: &[Arc<dyn ExecutionPlan>],
+        _session: &dyn Session,
+        _planning_ctx: &PhysicalPlanningContext,
+    ) -> EngineResult<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(scan) = node.as_any().downcast_ref::<RemoteScan>() {
+            let schema = scan.task.plan.schema().inner().clone();
+            let (scope, task) = (self.scope.clone(), scan.task.clone());
+            return Ok(Some(Arc::new(RemoteExec::new(scope, task, FragmentMode::Rows, schema))));
+        }
+        if let Some(node) = node.as_any().downcast_ref::<RemoteAggregate>() {
+            let split = SplitAggregate::new(&node.aggregate).await.map_err(from_sql)?;
+            let states = RemoteExec::new(
+                self.scope.clone(),
+                node.task.clone(),
+                FragmentMode::PartialAggregate,
+                split.state_schema(),
+            );
+            return split.finish(Arc::new(states)).map(Some).map_err(from_sql);
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,146 @@
+//! The leaf of a coordinator's physical plan: rows that workers send.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use satsuma_common::{SqlError, SqlResult};
+use satsuma_proto::worker::{BatchStream, Fragment, FragmentMode, QueryRequest};
+use satsuma_sql::codec;
+use satsuma_sql::engine_error::{from_sql, to_sql};
+
+use super::scope::Scope;
+use crate::planner::{RemoteTask, scanned_tables};
+
+/// Asks the workers for the rows of `task`. Their streams are merged as they come.
+pub fn fetch(
+    scope: &Scope,
+    task: &RemoteTask,
+    mode: FragmentMode,
+    schema: SchemaRef,
+) -> SqlResult<BatchStream> {
+    let fragment = Fragment { plan: codec::encode(&task.plan)?, mode };
+    let tables = scanned_tables(&task.plan)?;
+    let streams: Vec<BatchStream> = scope
+        .assign(&task.target, &tables)?
+        .into_iter()
+        .map(|assignment| {
+            let request = QueryRequest {
+                context: scope.statement.clone(),
+                groups: assignment.groups,
+                fragment: fragment.clone(),
+                schema: schema.clone(),
+            };
+            let worker = assignment.worker;
+            // Started at once, so that workers do not wait for each other's first rows.
+            let started = tokio::spawn(async move { worker.query(request).await });
+            stream::once(async move {
+                started.await.map_err(|_| SqlError::internal("a remote query was abandoned"))?
+            })
+            .try_flatten()
+            .boxed()
+        })
+        .collect();
+    Ok(stream::select_all(streams)
+        .map(move |batch| batch.and_then(|batch| conform(batch, &schema)))
+        .boxed())
+}
+
+/// The batch under the schema that the plan expects: workers may know more of nullability and
+/// less of metadata, the types must be the same.
+pub fn conform(batch: RecordBatch, schema: &SchemaRef) -> SqlResult<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)
+        .map_err(|error| to_sql(DataFusionError::ArrowError(Box::new(error), None)))
+}
+
+/// [`fetch`] as an operator: one partition, no inputs.
+pub struct RemoteExec {
+    scope: Arc<Scope>,
+    task: RemoteTask,
+    mode: FragmentMode,
+    properties: Arc<PlanProperties>,
+}
+
+impl RemoteExec {
+    pub fn new(scope: Arc<Scope>, task: RemoteTask, mode: FragmentMode, schema: SchemaRef) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Self { scope, task, mode, properties: Arc::new(properties) }
+    }
+}
+
+impl fmt::Debug for RemoteExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteExec: tasks={}", self.task.task_count())
+    }
+}
+
+impl DisplayAs for RemoteExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteExec: tasks={}", self.task.task_count())
+    }
+}
+
+impl ExecutionPlan for RemoteExec {
+    fn name(&self) -> &'static str {
+        "RemoteExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> EngineResult<TreeNodeRecursion>,
+    ) -> EngineResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        _partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> EngineResult<SendableRecordBatchStream> {
+        let schema = self.schema();
+        let rows = fetch(&self.scope, &self.task, self.mode, schema.clone()).map_err(from_sql)?;
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows.map_err(from_sql))))
+    }
+}

@@ -1,0 +1,141 @@
+//! What one statement runs with: a catalog snapshot, a moment, and the way to the workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, SqlState, TableId};
+use satsuma_proto::worker::{GroupRef, STALE_PLACEMENT, StatementContext, TableShard, Worker};
+
+use crate::catalog::{ColocationKind, Group, State, TableDistribution};
+use crate::planner::{PlaceKind, TablePlace, Target, Topology};
+use crate::workers::Workers;
+
+#[derive(Clone)]
+pub struct Scope {
+    /// With the transaction's own uncommitted DDL.
+    pub state: Arc<State>,
+    pub workers: Arc<Workers>,
+    pub statement: StatementContext,
+}
+
+/// A worker and what it is asked to work on.
+#[derive(Clone)]
+pub struct Assignment {
+    pub node: NodeId,
+    pub worker: Arc<dyn Worker>,
+    pub groups: Vec<GroupRef>,
+}
+
+impl Scope {
+    pub fn worker(&self, node: NodeId) -> SqlResult<Arc<dyn Worker>> {
+        let node = self.state.node(node).ok_or_else(|| {
+            SqlError::new(STALE_PLACEMENT, format!("node {node} is not in the catalog"))
+        })?;
+        self.workers.client(node)
+    }
+
+    pub fn group(&self, group: GroupId) -> SqlResult<&Group> {
+        self.state.group(group).ok_or_else(|| {
+            SqlError::new(STALE_PLACEMENT, format!("shard group {group} is not in the catalog"))
+        })
+    }
+
+    /// The group as the catalog snapshot knows it, with the shards of `tables` that a fragment
+    /// on it reads: co-located ones in the group, reference tables' own.
+    pub fn group_ref(&self, group: &Group, tables: &BTreeMap<TableId, u64>) -> SqlResult<GroupRef> {
+        let shards = tables
+            .iter()
+            .map(|(table, version)| {
+                let stored = self.state.table(*table).ok_or_else(|| gone(*table))?;
+                let is_reference = stored.distribution() == TableDistribution::Reference;
+                let shard = stored
+                    .shards()
+                    .iter()
+                    .find(|shard| is_reference || shard.group == group.id)
+                    .ok_or_else(|| gone(*table))?;
+                Ok(TableShard { table: *table, shard: shard.id, version: *version })
+            })
+            .collect::<SqlResult<Vec<_>>>()?;
+        Ok(GroupRef { group: group.id, generation: group.generation, shards })
+    }
+
+    /// Which worker runs a task on which groups, in the order of nodes.
+    pub fn assign(
+        &self,
+        target: &Target,
+        tables: &BTreeMap<TableId, u64>,
+    ) -> SqlResult<Vec<Assignment>> {
+        let groups: Vec<&Group> = match target {
+            Target::Groups(groups) => {
+                groups.iter().map(|group| self.group(*group)).collect::<SqlResult<_>>()?
+            }
+            Target::AnyWorker => {
+                let colocation = self.state.reference_colocation();
+                let group = colocation.and_then(|colocation| colocation.groups.first());
+                let (_, group) = group.ok_or_else(|| {
+                    SqlError::internal("a reference table is read and there is none")
+                })?;
+                vec![self.group(*group)?]
+            }
+        };
+        let mut assignments: BTreeMap<NodeId, Assignment> = BTreeMap::new();
+        for group in groups {
+            let group_ref = self.group_ref(group, tables)?;
+            match assignments.get_mut(&group.primary) {
+                Some(assignment) => assignment.groups.push(group_ref),
+                None => {
+                    let worker = self.worker(group.primary)?;
+                    let groups = vec![group_ref];
+                    let assignment = Assignment { node: group.primary, worker, groups };
+                    assignments.insert(group.primary, assignment);
+                }
+            }
+        }
+        Ok(assignments.into_values().collect())
+    }
+}
+
+fn gone(table: TableId) -> SqlError {
+    SqlError::new(STALE_PLACEMENT, format!("table {table} changed while it was read"))
+}
+
+impl Topology for State {
+    fn place(&self, table: TableId) -> Option<TablePlace> {
+        let table = self.table(table)?;
+        let colocation = self.colocation(table.colocation())?;
+        let kind = match (table.distribution(), colocation.kind) {
+            (TableDistribution::Reference, _) => PlaceKind::Reference,
+            (TableDistribution::Hash(column), ColocationKind::Hash) => {
+                PlaceKind::Hash { column, ty: table.shape.column(column)?.ty.clone() }
+            }
+            _ => PlaceKind::Single,
+        };
+        Some(TablePlace {
+            colocation: colocation.id,
+            kind,
+            groups: colocation.groups.as_slice().into(),
+        })
+    }
+}
+
+/// The state of a statement that must be planned again on a fresh snapshot.
+pub fn is_stale(error: &SqlError) -> bool {
+    error.state() == STALE_PLACEMENT
+}
+
+/// An error as the client sees it: states that only coordinators and workers know among each
+/// other become ones that a driver knows.
+pub fn for_client(error: SqlError) -> SqlError {
+    match error.state() {
+        STALE_PLACEMENT => SqlError::new(
+            SqlState::SERIALIZATION_FAILURE,
+            "could not serialize access due to a concurrent change of a table or its placement",
+        )
+        .detail(error.message().to_owned()),
+        satsuma_proto::worker::CHANGED_SINCE_SNAPSHOT => SqlError::new(
+            SqlState::SERIALIZATION_FAILURE,
+            "could not serialize access due to concurrent update",
+        ),
+        _ => error,
+    }
+}

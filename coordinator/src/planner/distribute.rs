@@ -1,0 +1,363 @@
+//! Gives every node its locus, bottom up, and cuts the plan where rows must travel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::Result as EngineResult;
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{
+    Aggregate, Expr, FetchType, Limit, LogicalPlan, SkipType, Sort, TableScan, Union, Window, lit,
+};
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_sql::codec::FunctionLookup;
+use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::table::{Scan, ScanSource};
+
+use super::locus::{GroupSet, Hashed, Locus};
+use super::remote::{RemoteAggregate, RemoteScan, Target};
+use super::topology::{PlaceKind, Topology};
+use super::{join, pruning};
+
+/// Distributes an optimized plan. In the answer, scans of user tables are inside remote leaves
+/// only. `functions` are those that workers know; an expression that uses another stays at the
+/// coordinator.
+pub fn distribute(
+    plan: LogicalPlan,
+    topology: &dyn Topology,
+    functions: &dyn FunctionLookup,
+) -> SqlResult<LogicalPlan> {
+    let distributor = Distributor { topology, functions };
+    distributor.place(plan).map(Placed::gather)
+}
+
+/// The target of a plan that need not be cut at all, for changes that run where their rows are:
+/// the groups, or `None` when some part of the plan must run elsewhere.
+pub fn single_fragment(
+    plan: &LogicalPlan,
+    topology: &dyn Topology,
+    functions: &dyn FunctionLookup,
+) -> SqlResult<Option<Hashed>> {
+    let distributor = Distributor { topology, functions };
+    Ok(match distributor.place(plan.clone())?.locus {
+        Locus::Hashed(hashed) => Some(hashed),
+        Locus::Anywhere | Locus::Replicated | Locus::Coordinator => None,
+    })
+}
+
+/// Whether every worker can compute the plan's rows from its own copies of reference tables.
+pub fn is_replicated(
+    plan: &LogicalPlan,
+    topology: &dyn Topology,
+    functions: &dyn FunctionLookup,
+) -> SqlResult<bool> {
+    let distributor = Distributor { topology, functions };
+    Ok(distributor.place(plan.clone())?.locus == Locus::Replicated)
+}
+
+/// A plan and where its rows are. Unless that is the coordinator, the plan has no remote leaf.
+struct Placed {
+    plan: LogicalPlan,
+    locus: Locus,
+}
+
+impl Placed {
+    /// The same rows at the coordinator.
+    fn gather(self) -> LogicalPlan {
+        match self.locus {
+            Locus::Anywhere | Locus::Coordinator => self.plan,
+            Locus::Replicated => RemoteScan::new(self.plan, Target::AnyWorker).into_plan(),
+            Locus::Hashed(hashed) => RemoteScan::new(self.plan, target(&hashed.groups)).into_plan(),
+        }
+    }
+}
+
+fn target(groups: &GroupSet) -> Target {
+    Target::Groups(groups.0.iter().copied().collect())
+}
+
+struct Distributor<'a> {
+    topology: &'a dyn Topology,
+    functions: &'a dyn FunctionLookup,
+}
+
+impl Distributor<'_> {
+    fn place(&self, plan: LogicalPlan) -> SqlResult<Placed> {
+        if let LogicalPlan::TableScan(scan) = plan {
+            return self.scan(scan);
+        }
+        let inputs = plan
+            .inputs()
+            .into_iter()
+            .map(|input| self.place(input.clone()))
+            .collect::<SqlResult<Vec<_>>>()?;
+        let plan = with_inputs(&plan, inputs.iter().map(|input| input.plan.clone()).collect())?;
+        if self.can_travel(&plan)? {
+            if let Some(locus) = self.stays(&plan, &inputs) {
+                return Ok(Placed { plan, locus });
+            }
+            if let Some(placed) = split(&plan, &inputs)? {
+                return Ok(placed);
+            }
+        } else if inputs.is_empty() {
+            return Ok(Placed { plan, locus: Locus::Coordinator });
+        }
+        let gathered = inputs.into_iter().map(Placed::gather).collect();
+        Ok(Placed { plan: with_inputs(&plan, gathered)?, locus: Locus::Coordinator })
+    }
+
+    fn scan(&self, scan: TableScan) -> SqlResult<Placed> {
+        let locus = match scan.source.downcast_ref::<ScanSource>().map(|source| &source.scan) {
+            Some(Scan::Table(info)) => {
+                let place = self.topology.place(info.shape.table).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::UNDEFINED_TABLE,
+                        format!("relation \"{}\" does not exist", info.shape.name),
+                    )
+                })?;
+                match &place.kind {
+                    PlaceKind::Reference => Locus::Replicated,
+                    PlaceKind::Single => Locus::Hashed(Hashed {
+                        colocation: place.colocation,
+                        groups: GroupSet(place.groups.iter().map(|(_, group)| *group).collect()),
+                        columns: BTreeSet::new(),
+                    }),
+                    PlaceKind::Hash { column, ty } => {
+                        let name = info.shape.column(*column).map(|column| column.name.as_str());
+                        let is_key = |expr: &Expr| match expr {
+                            Expr::Column(column) => Some(column.name.as_str()) == name,
+                            _ => false,
+                        };
+                        let output = scan
+                            .projected_schema
+                            .fields()
+                            .iter()
+                            .position(|field| Some(field.name().as_str()) == name);
+                        Locus::Hashed(Hashed {
+                            colocation: place.colocation,
+                            groups: pruning::groups(&place, ty, &scan.filters, &is_key),
+                            columns: output.into_iter().collect(),
+                        })
+                    }
+                }
+            }
+            Some(Scan::System(_)) | None => Locus::Coordinator,
+            Some(Scan::Input) => Locus::Anywhere,
+        };
+        let plan = LogicalPlan::TableScan(scan);
+        match locus {
+            // A filter may call what only the coordinator knows: it is repeated above the scan.
+            Locus::Hashed(_) | Locus::Replicated if !self.can_travel(&plan)? => {
+                let LogicalPlan::TableScan(scan) = plan else {
+                    return Err(SqlError::internal("a scan turned into something else"));
+                };
+                self.scan(TableScan { filters: Vec::new(), ..scan })
+            }
+            locus => Ok(Placed { plan, locus }),
+        }
+    }
+
+    /// Whether workers know everything that the node itself (not its inputs) computes with.
+    fn can_travel(&self, plan: &LogicalPlan) -> SqlResult<bool> {
+        let mut known = true;
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                known &= match expr {
+                    Expr::ScalarFunction(call) => self.functions.scalar(call.name()).is_some(),
+                    Expr::AggregateFunction(call) => {
+                        self.functions.aggregate(call.func.name()).is_some()
+                    }
+                    Expr::ScalarSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::InSubquery(_)
+                    | Expr::SetComparison(_) => false,
+                    _ => true,
+                };
+                Ok(if known { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+            })
+        })
+        .map_err(to_sql)?;
+        Ok(known)
+    }
+
+    /// The node's locus if it gives the right rows where its inputs are.
+    fn stays(&self, plan: &LogicalPlan, inputs: &[Placed]) -> Option<Locus> {
+        if inputs.iter().any(|input| input.locus == Locus::Coordinator) {
+            return None;
+        }
+        match plan {
+            LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Some(Locus::Anywhere),
+            LogicalPlan::Join(node) => match inputs {
+                [left, right] => join::locus(node, &left.locus, &right.locus),
+                _ => None,
+            },
+            LogicalPlan::Union(node) => union_locus(node, inputs),
+            LogicalPlan::RecursiveQuery(_) | LogicalPlan::Extension(_) => None,
+            _ => match inputs {
+                [input] if input.locus.is_whole() => {
+                    Some(input.locus.clone().map_columns(|column| carried(plan, column)))
+                }
+                [Placed { locus: Locus::Hashed(hashed), .. }] => {
+                    row_local(plan, hashed).then(|| {
+                        Locus::Hashed(hashed.clone()).map_columns(|column| carried(plan, column))
+                    })
+                }
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Whether a node over rows that are spread gives, shard group by shard group, the rows it would
+/// give over all of them.
+fn row_local(plan: &LogicalPlan, input: &Hashed) -> bool {
+    match plan {
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Unnest(_) => true,
+        LogicalPlan::Aggregate(Aggregate { input: rows, group_expr, .. }) => {
+            contains_distribution_column(rows, group_expr, input)
+        }
+        LogicalPlan::Window(Window { input: rows, window_expr, .. }) => {
+            window_expr.iter().all(|expr| match unaliased(expr) {
+                Expr::WindowFunction(call) => {
+                    let WindowFunction { params, .. } = call.as_ref();
+                    contains_distribution_column(rows, &params.partition_by, input)
+                }
+                _ => false,
+            })
+        }
+        _ => false,
+    }
+}
+
+fn contains_distribution_column(rows: &LogicalPlan, keys: &[Expr], input: &Hashed) -> bool {
+    keys.iter().any(|key| match unaliased(key) {
+        Expr::Column(column) => rows
+            .schema()
+            .maybe_index_of_column(column)
+            .is_some_and(|index| input.columns.contains(&index)),
+        _ => false,
+    })
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        other => other,
+    }
+}
+
+/// Output positions of `plan` that carry input column `index` of its one input unchanged.
+fn carried(plan: &LogicalPlan, index: usize) -> Vec<usize> {
+    let is_input = |rows: &LogicalPlan, expr: &Expr| match unaliased(expr) {
+        Expr::Column(column) => rows.schema().maybe_index_of_column(column) == Some(index),
+        _ => false,
+    };
+    let positions = |rows: &LogicalPlan, exprs: &[Expr]| {
+        exprs
+            .iter()
+            .enumerate()
+            .filter(|(_, expr)| is_input(rows, expr))
+            .map(|(position, _)| position)
+            .collect()
+    };
+    match plan {
+        LogicalPlan::Projection(node) => positions(&node.input, &node.expr),
+        LogicalPlan::Aggregate(node) => positions(&node.input, &node.group_expr),
+        LogicalPlan::Unnest(node) => {
+            let (qualifier, field) = node.input.schema().qualified_field(index);
+            let unchanged = !node.list_type_columns.iter().any(|(at, _)| *at == index)
+                && !node.struct_type_columns.contains(&index);
+            node.schema
+                .index_of_column_by_name(qualifier, field.name())
+                .filter(|_| unchanged)
+                .into_iter()
+                .collect()
+        }
+        // These give their input's columns first, in order.
+        _ => vec![index],
+    }
+}
+
+/// A union stays where its inputs are if they are all the same rows everywhere, or all spread
+/// over the same co-location.
+fn union_locus(node: &Union, inputs: &[Placed]) -> Option<Locus> {
+    let (first, rest) = inputs.split_first()?;
+    match &first.locus {
+        Locus::Hashed(hashed) => {
+            let mut all = hashed.clone();
+            for input in rest {
+                let Locus::Hashed(other) = &input.locus else { return None };
+                if other.colocation != all.colocation {
+                    return None;
+                }
+                // A group outside an input's own set holds none of its rows: its predicates
+                // are still in the plan.
+                all.groups = all.groups.union(&other.groups);
+                all.columns = all.columns.intersection(&other.columns).copied().collect();
+            }
+            debug_assert!(all.columns.iter().all(|c| *c < node.schema.fields().len()));
+            Some(Locus::Hashed(all))
+        }
+        locus => rest.iter().all(|input| input.locus == *locus).then(|| locus.clone()),
+    }
+}
+
+/// Nodes that do part of their work where the rows are and the rest at the coordinator.
+fn split(plan: &LogicalPlan, inputs: &[Placed]) -> SqlResult<Option<Placed>> {
+    let [Placed { locus: Locus::Hashed(hashed), plan: rows }] = inputs else { return Ok(None) };
+    let target = target(&hashed.groups);
+    let above = match plan {
+        LogicalPlan::Aggregate(node) => RemoteAggregate::new(node.clone(), target).into_plan(),
+        LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
+            with_inputs(plan, vec![RemoteScan::new(plan.clone(), target).into_plan()])?
+        }
+        LogicalPlan::Limit(node) => match limit_before_gathering(node, rows)? {
+            Some(first) => with_inputs(plan, vec![RemoteScan::new(first, target).into_plan()])?,
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(Placed { plan: above, locus: Locus::Coordinator }))
+}
+
+/// The first `skip + fetch` rows of each shard group are enough for a limit above them.
+fn limit_before_gathering(node: &Limit, rows: &LogicalPlan) -> SqlResult<Option<LogicalPlan>> {
+    let (SkipType::Literal(skip), FetchType::Literal(Some(fetch))) =
+        (node.get_skip_type().map_err(to_sql)?, node.get_fetch_type().map_err(to_sql)?)
+    else {
+        return Ok(None);
+    };
+    let first = i64::try_from(skip.saturating_add(fetch)).unwrap_or(i64::MAX);
+    Ok(Some(LogicalPlan::Limit(Limit {
+        skip: None,
+        fetch: Some(Box::new(lit(first))),
+        input: Arc::new(rows.clone()),
+    })))
+}
+
+fn with_inputs(plan: &LogicalPlan, inputs: Vec<LogicalPlan>) -> SqlResult<LogicalPlan> {
+    if inputs.is_empty() {
+        return Ok(plan.clone());
+    }
+    let rebuilt: EngineResult<LogicalPlan> = plan.with_new_exprs(plan.expressions(), inputs);
+    rebuilt.map_err(to_sql)
+}
+
+/// Every table that a plan scans, with its current shape's version.
+pub fn scanned_tables(plan: &LogicalPlan) -> SqlResult<BTreeMap<satsuma_common::TableId, u64>> {
+    let mut tables = BTreeMap::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<ScanSource>()
+            && let Scan::Table(info) = &source.scan
+        {
+            tables.insert(info.shape.table, info.shape.version);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(to_sql)?;
+    Ok(tables)
+}

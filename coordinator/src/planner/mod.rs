@@ -1,0 +1,34 @@
+//! From an optimized logical plan to one that says what runs where. Pure: no I/O, no clock.
+//!
+//! ```text
+//!   logical plan                      distributed plan
+//!   Sort                              Sort                          coordinator
+//!     Aggregate sum(b) by a             RemoteAggregate (final)     coordinator
+//!       Filter            ->              '- Aggregate (partial)    each shard group
+//!         Scan t                               Filter
+//!                                                Scan t
+//! ```
+//!
+//! Every node has a [`Locus`]: where its rows are. A node stays with its input as long as it
+//! gives the right rows there ([`distribute`]); where it does not, the input becomes a
+//! [`RemoteScan`] or [`RemoteAggregate`] leaf, and the node runs at the coordinator above it.
+//! What becomes a leaf is as large as possible, so a query that meets one shard group in all its
+//! tables travels whole.
+//!
+//! Not here: choosing between repartition and broadcast. A join that is not co-located gathers
+//! both sides.
+
+mod distribute;
+mod join;
+mod locus;
+mod pruning;
+mod remote;
+mod topology;
+
+pub use distribute::{distribute, is_replicated, scanned_tables, single_fragment};
+pub use locus::{GroupSet, Hashed, Locus};
+pub use remote::{RemoteAggregate, RemoteScan, RemoteTask, Target};
+pub use topology::{PlaceKind, TablePlace, Topology};
+
+#[cfg(test)]
+mod tests;

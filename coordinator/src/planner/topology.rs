@@ -1,0 +1,28 @@
+//! What the planner must know of a catalog snapshot.
+
+use std::sync::Arc;
+
+use satsuma_common::{ColocationId, ColumnId, GroupId, HashRange, PgType, TableId};
+
+/// Where a table's rows are.
+#[derive(Clone, Debug)]
+pub struct TablePlace {
+    pub colocation: ColocationId,
+    pub kind: PlaceKind,
+    /// The co-location's shard groups in the order of their ranges.
+    pub groups: Arc<[(HashRange, GroupId)]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaceKind {
+    /// Each row in the group whose range holds the hash of this column.
+    Hash { column: ColumnId, ty: PgType },
+    /// All rows in the one group.
+    Single,
+    /// All rows on every worker.
+    Reference,
+}
+
+pub trait Topology {
+    fn place(&self, table: TableId) -> Option<TablePlace>;
+}

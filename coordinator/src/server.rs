@@ -1,0 +1,246 @@
+//! A coordinator as a process: data directory, listeners, and everything between them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
+use satsuma_proto::coordinator::CoordinatorServer;
+use satsuma_proto::server::transport;
+use satsuma_sql::codec;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+
+use crate::auth::{Authenticator, Verifier};
+use crate::catalog::{Command, CoordinatorAddress};
+use crate::cluster::Cluster;
+use crate::executor::Executor;
+use crate::flight::{self, FlightConfig};
+use crate::membership::Members;
+use crate::oracle::{Oracle, system_clock};
+use crate::pgwire::{self, Registry};
+use crate::raft::{Catalog, CatalogConfig, NoPeers};
+use crate::session::Factory;
+use crate::tls::{self, TlsFiles};
+use crate::workers::{Connector, Workers};
+
+/// How long running statements may take to end at shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often decisions that nobody needs are taken out of the catalog.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Shard sizes are asked for once in so many turns.
+const SIZES_EVERY: u32 = 5;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node: NodeId,
+    pub data_dir: PathBuf,
+    /// `host:port`; port 0 takes a free one.
+    pub pg_listen: String,
+    pub grpc_listen: String,
+    /// Every coordinator's gRPC address, this one included; empty for a coordinator alone.
+    pub peers: Vec<(NodeId, String)>,
+    pub superuser: String,
+    /// Content of the password file: a password or a SCRAM verifier.
+    pub password: Option<String>,
+    pub database: String,
+    pub tls: Option<TlsFiles>,
+    pub max_connections: usize,
+    /// Bytes that all queries of this coordinator may hold in memory.
+    pub memory_limit: usize,
+}
+
+/// A coordinator that serves.
+pub struct Running {
+    pg_address: SocketAddr,
+    grpc_address: SocketAddr,
+    cluster: Arc<Cluster>,
+    stop: CancellationToken,
+    pg: JoinHandle<()>,
+    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    _background: JoinSet<()>,
+    cpu: Option<tokio::runtime::Runtime>,
+}
+
+/// Opens the data directory and serves clients, workers and other coordinators.
+pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Running> {
+    let pg_listener = listen(&config.pg_listen).await?;
+    let grpc_listener = listen(&config.grpc_listen).await?;
+    let pg_address = local_address(&pg_listener)?;
+    let grpc_address = local_address(&grpc_listener)?;
+
+    let catalog = open_catalog(&config)?;
+    let stop = CancellationToken::new();
+    catalog.ready().await?;
+    bootstrap(&config, &catalog, pg_address, grpc_address).await?;
+    let oracle = Oracle::start(catalog.clone(), system_clock());
+    oracle.timestamp().await?;
+
+    let cpu = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("coordinator-query")
+        .enable_all()
+        .build()
+        .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;
+    let executor = Executor::new(codec::library(), config.memory_limit, cpu.handle().clone())?;
+    let workers = Arc::new(Workers::new(connector));
+    let cluster = Arc::new(Cluster::new(config.node, catalog, oracle, workers, Arc::new(executor)));
+
+    let factory = Arc::new(Factory::new(cluster.clone()));
+    let authenticator = Arc::new(Authenticator::new(
+        factory.clone(),
+        &config.superuser,
+        config.password.as_deref(),
+    )?);
+    let identity = tls::identity(config.tls.as_ref(), &config.data_dir)
+        .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;
+    let registry = Registry::default();
+    let sessions = Arc::new(Semaphore::new(config.max_connections));
+
+    let flight = flight::service(FlightConfig {
+        factory: factory.clone(),
+        authenticator: authenticator.clone(),
+        registry: registry.clone(),
+        permits: sessions.clone(),
+        superuser: config.superuser.clone(),
+        database: config.database.clone(),
+        shutdown: stop.clone(),
+    });
+    let members = CoordinatorServer::new(Arc::new(Members(cluster.clone()))).into_service();
+    let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
+    let grpc = tokio::spawn(
+        transport()
+            .add_service(flight)
+            .add_service(members)
+            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
+    );
+    let pg = tokio::spawn(pgwire::serve(
+        Arc::new(pgwire::Server {
+            factory,
+            authenticator,
+            tls: Some(identity),
+            registry,
+            sessions,
+            shutdown: stop.clone(),
+        }),
+        pg_listener,
+    ));
+    let mut background = JoinSet::new();
+    background.spawn(housekeeping(cluster.clone()));
+    let cpu = Some(cpu);
+    Ok(Running { pg_address, grpc_address, cluster, stop, pg, grpc, _background: background, cpu })
+}
+
+impl Running {
+    pub fn pg_address(&self) -> SocketAddr {
+        self.pg_address
+    }
+
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Takes no more clients, ends running statements, and stops.
+    pub async fn shutdown(mut self) -> SqlResult<()> {
+        self.stop.cancel();
+        let drained = async { tokio::join!(&mut self.pg, &mut self.grpc) };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            self.pg.abort();
+            self.grpc.abort();
+        }
+        self.cluster.catalog.stop();
+        if let Some(cpu) = self.cpu.take() {
+            cpu.shutdown_background();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    /// A runtime must not be dropped where it could block.
+    fn drop(&mut self) {
+        if let Some(cpu) = self.cpu.take() {
+            cpu.shutdown_background();
+        }
+    }
+}
+
+async fn listen(address: &str) -> SqlResult<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        SqlError::new(SqlState::IO_ERROR, format!("could not listen on {address}: {error}"))
+    })
+}
+
+fn local_address(listener: &TcpListener) -> SqlResult<SocketAddr> {
+    listener
+        .local_addr()
+        .map_err(|error| SqlError::new(SqlState::IO_ERROR, format!("could not listen: {error}")))
+}
+
+fn open_catalog(config: &Config) -> SqlResult<Catalog> {
+    if config.peers.len() > 1 {
+        return Err(SqlError::unsupported("several coordinators are not supported yet"));
+    }
+    let catalog = CatalogConfig {
+        node: config.node,
+        data_dir: config.data_dir.clone(),
+        members: vec![config.node],
+    };
+    Catalog::open(&catalog, Arc::new(NoPeers))
+        .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))
+}
+
+/// Makes the catalog's first entries, or tells it where this coordinator is now.
+async fn bootstrap(
+    config: &Config,
+    catalog: &Catalog,
+    pg: SocketAddr,
+    grpc: SocketAddr,
+) -> SqlResult<()> {
+    let address = |node: NodeId, grpc: &str, port: u16| CoordinatorAddress {
+        node,
+        host: pg.ip().to_string(),
+        port,
+        grpc: grpc.to_owned(),
+    };
+    let own = address(config.node, &grpc.to_string(), pg.port());
+    if !catalog.snapshot().is_bootstrapped() {
+        let verifier = config.password.as_deref().map(|stored| {
+            if stored.starts_with("SCRAM-SHA-256$") {
+                stored.to_owned()
+            } else {
+                Verifier::from_password(stored).to_string()
+            }
+        });
+        let others = config.peers.iter().filter(|(node, _)| *node != config.node);
+        let mut coordinators: Vec<_> = others.map(|(node, grpc)| address(*node, grpc, 0)).collect();
+        coordinators.push(own.clone());
+        let command = Command::Bootstrap {
+            cluster: uuid::Uuid::new_v4().to_string(),
+            database: config.database.clone(),
+            superuser: config.superuser.clone(),
+            verifier,
+            coordinators,
+        };
+        catalog.propose(command).await?.into_result()?;
+    }
+    catalog.propose(Command::PutCoordinator(own)).await?.into_result()?;
+    Ok(())
+}
+
+async fn housekeeping(cluster: Arc<Cluster>) {
+    for turn in 0u32.. {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        cluster.forget_settled().await;
+        if turn.is_multiple_of(SIZES_EVERY) {
+            cluster.refresh_sizes().await;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Cursors: DECLARE, FETCH, MOVE, CLOSE.
+//!
+//! A cursor's rows are computed at DECLARE and kept until it is closed, bounded in memory.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
+use futures::stream::{self, StreamExt};
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_proto::worker::BatchStream;
+use satsuma_sql::bound::OutputColumn;
+use satsuma_sql::engine_error::arrow_to_sql;
+use satsuma_sql::parse::CursorDirection;
+
+/// Bytes that one cursor may hold.
+const MEMORY_LIMIT: usize = 256 << 20;
+
+pub struct Cursor {
+    pub columns: Arc<[OutputColumn]>,
+    rows: Option<RecordBatch>,
+    /// Rows before the present one, counted from 0: 0 is before the first row.
+    position: usize,
+    scroll: bool,
+    hold: bool,
+}
+
+impl Cursor {
+    pub async fn open(
+        columns: Arc<[OutputColumn]>,
+        mut stream: BatchStream,
+        scroll: bool,
+        hold: bool,
+    ) -> SqlResult<Self> {
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            bytes += batch.get_array_memory_size();
+            if bytes > MEMORY_LIMIT {
+                return Err(SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")
+                    .detail("The rows of a cursor are more than it may hold.")
+                    .hint("Use the extended protocol's portals, which stream."));
+            }
+            batches.push(batch);
+        }
+        let rows = match batches.first() {
+            Some(first) => Some(concat_batches(&first.schema(), &batches).map_err(arrow_to_sql)?),
+            None => None,
+        };
+        Ok(Self { columns, rows, position: 0, scroll, hold })
+    }
+
+    /// Survives the end of its transaction.
+    pub fn is_held(&self) -> bool {
+        self.hold
+    }
+
+    /// Moves and gives the rows passed over, in the order of the movement.
+    pub fn fetch(&mut self, direction: CursorDirection) -> SqlResult<Vec<RecordBatch>> {
+        let total = self.rows.as_ref().map_or(0, RecordBatch::num_rows);
+        let target = |position: i64| usize::try_from(position).unwrap_or(0).min(total + 1);
+        let here = i64::try_from(self.position).unwrap_or(i64::MAX);
+        let rows: Vec<usize> = match direction {
+            CursorDirection::Forward(0) => self.row_at(self.position, total),
+            CursorDirection::Forward(count) if count > 0 => {
+                let last = target(here.saturating_add(count));
+                let rows = (self.position..last.min(total)).collect();
+                self.position = last;
+                rows
+            }
+            CursorDirection::Forward(count) => {
+                self.require_scroll()?;
+                let first = target(here.saturating_add(count).max(0));
+                let rows = (first.max(1)..self.position).rev().map(|row| row - 1).collect();
+                self.position = first;
+                rows
+            }
+            CursorDirection::Absolute(row) => {
+                let row = if row < 0 {
+                    i64::try_from(total).unwrap_or(i64::MAX).saturating_add(row + 1)
+                } else {
+                    row
+                };
+                let row = target(row.max(0));
+                if row < self.position {
+                    self.require_scroll()?;
+                }
+                self.position = row;
+                self.row_at(row, total)
+            }
+            CursorDirection::Relative(offset) => {
+                if offset < 0 {
+                    self.require_scroll()?;
+                }
+                self.position = target(here.saturating_add(offset).max(0));
+                self.row_at(self.position, total)
+            }
+        };
+        Ok(self.take(&rows))
+    }
+
+    fn row_at(&self, position: usize, total: usize) -> Vec<usize> {
+        (1..=total).contains(&position).then(|| position - 1).into_iter().collect()
+    }
+
+    fn require_scroll(&self) -> SqlResult<()> {
+        if self.scroll {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "cursor can only scan forward",
+        )
+        .hint("Declare it with SCROLL option to enable backward scan."))
+    }
+
+    fn take(&self, rows: &[usize]) -> Vec<RecordBatch> {
+        let Some(all) = &self.rows else { return Vec::new() };
+        match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) if first <= last => vec![all.slice(*first, rows.len())],
+            _ => rows.iter().map(|row| all.slice(*row, 1)).collect(),
+        }
+    }
+}
+
+/// Batches at hand as a stream.
+pub fn stream_of(batches: Vec<RecordBatch>) -> BatchStream {
+    stream::iter(batches.into_iter().map(Ok)).boxed()
+}

@@ -1,0 +1,282 @@
+//! A client's session: statements in, rows and tags out.
+//!
+//! ```text
+//!  prepare   parse -> bind (for parameter and column types)
+//!  execute   bind on the present catalog -> plan -> run
+//!              |  a shard moved or a table changed meanwhile: again, on a fresh snapshot
+//!              |  a row changed since the snapshot (READ COMMITTED): again, on a new one
+//!  end_batch commit what no BEGIN opened
+//! ```
+//!
+//! Retries live here and nowhere else. What a statement may do to the session itself is in
+//! [`utility`]; to the catalog in [`crate::ddl`]; to the cluster in [`calls`].
+
+mod calls;
+mod copy;
+mod cursor;
+mod env;
+mod explain;
+mod factory;
+mod parameters;
+mod params;
+mod run;
+mod settings;
+mod surroundings;
+mod utility;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::value_io::TextSettings;
+use async_trait::async_trait;
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_sql::bound::{Bound, OutputColumn};
+use satsuma_sql::parse::{self, Parsed};
+
+pub use factory::Factory;
+pub use parameters::SERVER_VERSION;
+pub use settings::Settings;
+
+use crate::catalog::State;
+use crate::cluster::Cluster;
+use crate::session_api::{
+    BatchStatement, ConnectInfo, ExecuteOptions, Execution, NamedStatements, Notice, Prepared,
+    Session, Timeouts, TransactionStatus,
+};
+use crate::txn::{Isolation, Transaction};
+use cursor::Cursor;
+
+pub struct ClusterSession {
+    cluster: Arc<Cluster>,
+    info: ConnectInfo,
+    /// `SET ROLE`; the session user unless it was used.
+    role: String,
+    settings: Settings,
+    statements: NamedStatements,
+    cursors: BTreeMap<String, Cursor>,
+    txn: Option<Transaction>,
+    /// A statement of a transaction block failed: only its end is accepted.
+    failed: bool,
+    notices: Vec<Notice>,
+    /// Values that `currval` and `lastval` answer with.
+    sequence_values: env::SequenceValues,
+}
+
+/// What [`Prepared::plan`] holds: the statement as parsed. It is bound anew at every execution,
+/// because tables, settings and the time may have changed.
+struct Planned {
+    parsed: Parsed,
+    params: Vec<PgType>,
+}
+
+impl ClusterSession {
+    /// The catalog as this session sees it: with the open transaction's own DDL.
+    fn state(&self) -> Arc<State> {
+        match self.txn.as_ref().and_then(Transaction::overlay) {
+            Some(overlay) => overlay.state().clone(),
+            None => self.cluster.catalog.snapshot(),
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    /// The open transaction, or a new one that ends with the statement or batch.
+    async fn transaction(&mut self) -> SqlResult<&mut Transaction> {
+        if self.txn.is_none() {
+            let isolation = isolation(&self.settings, "default_transaction_isolation")?;
+            self.begin(isolation, false).await?;
+        }
+        self.txn.as_mut().ok_or_else(|| SqlError::internal("no transaction was begun"))
+    }
+
+    async fn begin(&mut self, isolation: Isolation, is_block: bool) -> SqlResult<()> {
+        let mut txn = Transaction::begin(&self.cluster, isolation, is_block).await?;
+        txn.read_only = self.settings.flag("default_transaction_read_only");
+        self.settings.begin();
+        self.txn = Some(txn);
+        self.failed = false;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> SqlResult<()> {
+        self.cursors.retain(|_, cursor| cursor.is_held());
+        let Some(txn) = self.txn.take() else { return Ok(()) };
+        let result = txn.commit(&self.cluster).await.map_err(crate::executor::for_client);
+        self.settings.end(result.is_ok());
+        result
+    }
+
+    async fn rollback(&mut self) {
+        self.cursors.retain(|_, cursor| cursor.is_held());
+        self.failed = false;
+        if let Some(txn) = self.txn.take() {
+            txn.rollback(&self.cluster).await;
+            self.settings.end(false);
+        }
+    }
+
+    fn in_block(&self) -> bool {
+        self.txn.as_ref().is_some_and(|txn| txn.is_block)
+    }
+}
+
+/// The isolation level that a setting names.
+fn isolation(settings: &Settings, name: &str) -> SqlResult<Isolation> {
+    match settings.show(name)?.as_str() {
+        "repeatable read" => Ok(Isolation::RepeatableRead),
+        "serializable" => Err(serializable()),
+        _ => Ok(Isolation::ReadCommitted),
+    }
+}
+
+fn serializable() -> SqlError {
+    SqlError::unsupported("isolation level SERIALIZABLE is not supported")
+        .hint("Use REPEATABLE READ, which is snapshot isolation over the whole cluster.")
+}
+
+#[async_trait]
+impl Session for ClusterSession {
+    fn split(&self, sql: &str) -> SqlResult<Vec<BatchStatement>> {
+        let parsed = parse::parse(sql)?;
+        Ok(parsed
+            .into_iter()
+            .map(|statement| BatchStatement { sql: statement.text, offset: statement.offset })
+            .collect())
+    }
+
+    async fn prepare(&mut self, sql: &str, param_types: &[Option<PgType>]) -> SqlResult<Prepared> {
+        let mut statements = parse::parse(sql)?;
+        if statements.len() > 1 {
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "cannot insert multiple commands into a prepared statement",
+            ));
+        }
+        let Some(parsed) = statements.pop() else {
+            return Ok(Prepared {
+                sql: sql.into(),
+                params: Arc::new([]),
+                columns: None,
+                plan: Arc::new(()),
+                is_empty: true,
+            });
+        };
+        self.refuse_if_failed(&parsed)?;
+        let (bound, params) = self.bind(&parsed, param_types)?;
+        let columns = self.columns_of(&bound, &parsed)?;
+        Ok(Prepared {
+            sql: sql.into(),
+            params: params.clone().into(),
+            columns,
+            plan: Arc::new(Planned { parsed, params }),
+            is_empty: false,
+        })
+    }
+
+    async fn execute(
+        &mut self,
+        prepared: &Prepared,
+        params: Vec<Datum>,
+        options: ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        if prepared.is_empty {
+            return Ok(Execution::Empty);
+        }
+        let plan = prepared.plan.clone();
+        let planned = plan
+            .downcast_ref::<Planned>()
+            .ok_or_else(|| SqlError::internal("the statement was prepared by another server"))?;
+        self.refuse_if_failed(&planned.parsed)?;
+        self.activity_started(&planned.parsed.text, &options);
+        let result = self.run_statement(planned, params, &options).await;
+        self.activity_ended();
+        result.map_err(crate::executor::for_client)
+    }
+
+    async fn end_batch(&mut self) -> SqlResult<()> {
+        if self.in_block() { Ok(()) } else { self.commit().await }
+    }
+
+    async fn fail(&mut self) {
+        if self.in_block() {
+            if let Some(txn) = self.txn.as_mut()
+                && !self.failed
+                && let Err(error) = txn.undo_statement().await
+            {
+                tracing::debug!(%error, "a failed statement was not undone everywhere");
+            }
+            self.failed = true;
+        } else {
+            self.rollback().await;
+        }
+    }
+
+    fn transaction_status(&self) -> TransactionStatus {
+        match (self.in_block(), self.failed) {
+            (false, _) => TransactionStatus::Idle,
+            (true, false) => TransactionStatus::InTransaction,
+            (true, true) => TransactionStatus::Failed,
+        }
+    }
+
+    fn statements(&mut self) -> &mut NamedStatements {
+        &mut self.statements
+    }
+
+    fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        self.settings.take_changes()
+    }
+
+    fn text_settings(&self) -> TextSettings {
+        self.function_settings().context()
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            statement: self.settings.duration("statement_timeout"),
+            idle_in_transaction: self.settings.duration("idle_in_transaction_session_timeout"),
+            idle_session: self.settings.duration("idle_session_timeout"),
+        }
+    }
+
+    async fn close(&mut self) {
+        self.rollback().await;
+        self.cluster.sessions.remove(self.info.process_id);
+    }
+}
+
+impl ClusterSession {
+    /// Types of the result's columns, for Describe.
+    fn columns_of(&self, bound: &Bound, parsed: &Parsed) -> SqlResult<Option<Arc<[OutputColumn]>>> {
+        Ok(match bound {
+            Bound::Query(query) => Some(query.columns.clone().into()),
+            Bound::Insert(insert) => insert.returning.as_ref().map(|r| r.columns.clone().into()),
+            Bound::Update(update) => update.returning.as_ref().map(|r| r.columns.clone().into()),
+            Bound::Delete(delete) => delete.returning.as_ref().map(|r| r.columns.clone().into()),
+            Bound::Call(call) => Some(calls::columns(call)?.into()),
+            Bound::Explain { .. } => Some(explain::columns().into()),
+            Bound::Truncate { .. } | Bound::CopyFrom(_) | Bound::CopyTo { .. } => None,
+            Bound::Utility(_) => self.utility_columns(parsed)?,
+        })
+    }
+}
+
+impl Drop for ClusterSession {
+    /// A session that was not closed rolls back in the background.
+    fn drop(&mut self) {
+        self.cluster.sessions.remove(self.info.process_id);
+        if let Some(txn) = self.txn.take()
+            && txn.has_written()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let cluster = self.cluster.clone();
+            runtime.spawn(async move { txn.rollback(&cluster).await });
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Settings (GUCs) of a session: what SET, SHOW and RESET see.
+//!
+//! Values are kept as the text that SHOW prints. SET LOCAL lasts until the transaction ends; a
+//! rollback undoes SET as well.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use satsuma_common::datetime::TimeZone;
+use satsuma_common::{SqlError, SqlResult, SqlState};
+
+use super::parameters::{Kind, PARAMETERS, Parameter};
+
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What RESET goes back to: the defaults, changed by the client's startup parameters.
+    base: BTreeMap<String, String>,
+    session: BTreeMap<String, String>,
+    local: BTreeMap<String, String>,
+    /// `session` as it was when the transaction began.
+    saved: Option<BTreeMap<String, String>>,
+    /// Names that clients must be told of.
+    changed: Vec<&'static str>,
+}
+
+impl Settings {
+    /// `startup` are the client's, with names in lower case.
+    pub fn new(startup: &[(String, String)]) -> SqlResult<Self> {
+        let mut settings = Self::default();
+        for (name, value) in startup {
+            if name.starts_with("_pq_.") {
+                continue;
+            }
+            let value = normalize(name, value)?;
+            settings.base.insert(canonical(name), value);
+        }
+        settings.changed = PARAMETERS
+            .iter()
+            .filter(|parameter| parameter.reported)
+            .map(|parameter| parameter.name)
+            .collect();
+        Ok(settings)
+    }
+
+    /// A value that the server decides: `is_superuser`, `session_authorization`.
+    pub fn fix(&mut self, name: &str, value: &str) {
+        self.base.insert(canonical(name), value.into());
+        self.note(name);
+    }
+
+    pub fn show(&self, name: &str) -> SqlResult<String> {
+        self.get(name).ok_or_else(|| unrecognized(name))
+    }
+
+    /// `None`: no such setting.
+    pub fn get(&self, name: &str) -> Option<String> {
+        let key = canonical(name);
+        self.local
+            .get(&key)
+            .or_else(|| self.session.get(&key))
+            .or_else(|| self.base.get(&key))
+            .cloned()
+            .or_else(|| parameter(name).map(|parameter| parameter.default.to_owned()))
+    }
+
+    /// SET and SET LOCAL.
+    pub fn set(&mut self, name: &str, value: &str, local: bool) -> SqlResult<()> {
+        if let Some(parameter) = parameter(name)
+            && parameter.read_only
+        {
+            return Err(SqlError::new(
+                SqlState::CANT_CHANGE_RUNTIME_PARAM,
+                format!("parameter \"{}\" cannot be changed", parameter.name),
+            ));
+        }
+        let value = normalize(name, value)?;
+        let target = if local { &mut self.local } else { &mut self.session };
+        target.insert(canonical(name), value);
+        if !local {
+            self.local.remove(&canonical(name));
+        }
+        self.note(name);
+        Ok(())
+    }
+
+    /// RESET name, SET name TO DEFAULT.
+    pub fn reset(&mut self, name: &str) -> SqlResult<()> {
+        if parameter(name).is_none() && !name.contains('.') {
+            return Err(unrecognized(name));
+        }
+        self.session.remove(&canonical(name));
+        self.local.remove(&canonical(name));
+        self.note(name);
+        Ok(())
+    }
+
+    pub fn reset_all(&mut self) {
+        let names: Vec<String> = self.session.keys().chain(self.local.keys()).cloned().collect();
+        self.session.clear();
+        self.local.clear();
+        names.iter().for_each(|name| self.note(name));
+    }
+
+    pub fn begin(&mut self) {
+        self.saved = Some(self.session.clone());
+    }
+
+    /// The transaction ended; `kept` unless it was rolled back.
+    pub fn end(&mut self, kept: bool) {
+        let mut touched: Vec<String> = self.local.keys().cloned().collect();
+        self.local.clear();
+        if let Some(saved) = self.saved.take()
+            && !kept
+            && saved != self.session
+        {
+            touched.extend(self.session.keys().chain(saved.keys()).cloned());
+            self.session = saved;
+        }
+        touched.iter().for_each(|name| self.note(name));
+    }
+
+    /// All settings in the order of names, with their descriptions.
+    pub fn all(&self) -> Vec<(String, String, &'static str)> {
+        let mut all: BTreeMap<String, (String, &'static str)> = PARAMETERS
+            .iter()
+            .map(|parameter| {
+                let value = self.get(parameter.name).unwrap_or_default();
+                (parameter.name.to_owned(), (value, parameter.description))
+            })
+            .collect();
+        for name in self.base.keys().chain(self.session.keys()).chain(self.local.keys()) {
+            if !all.contains_key(name) {
+                all.insert(name.clone(), (self.get(name).unwrap_or_default(), ""));
+            }
+        }
+        all.into_iter().map(|(name, (value, description))| (name, value, description)).collect()
+    }
+
+    fn note(&mut self, name: &str) {
+        if let Some(parameter) = parameter(name)
+            && parameter.reported
+            && !self.changed.contains(&parameter.name)
+        {
+            self.changed.push(parameter.name);
+        }
+    }
+
+    /// Reported settings that changed since the last call.
+    pub fn take_changes(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.changed)
+            .into_iter()
+            .map(|name| (name.to_owned(), self.get(name).unwrap_or_default()))
+            .collect()
+    }
+
+    /// A setting in milliseconds; `None` when it is 0, which means no limit.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        let millis = self.get(name).as_deref().and_then(parse_millis)?;
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name).as_deref() == Some("on")
+    }
+
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        self.get(name)?.parse().ok()
+    }
+
+    /// Schemas that unqualified names are looked up in, as the user listed them.
+    pub fn search_path(&self, user: &str) -> Vec<String> {
+        let listed = self.get("search_path").unwrap_or_default();
+        split_list(&listed)
+            .into_iter()
+            .map(|name| if name == "$user" { user.to_owned() } else { name })
+            .collect()
+    }
+}
+
+/// Elements of a list of identifiers: comma-separated, folded unless in double quotes.
+fn split_list(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut current = String::new();
+    let (mut quoted, mut was_quoted) = (false, false);
+    let mut push = |current: &mut String, was_quoted: &mut bool| {
+        let name = if *was_quoted {
+            std::mem::take(current)
+        } else {
+            std::mem::take(current).trim().to_lowercase()
+        };
+        if !name.is_empty() || *was_quoted {
+            names.push(name);
+        }
+        *was_quoted = false;
+    };
+    for c in text.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                if !was_quoted {
+                    current.clear();
+                }
+                was_quoted = true;
+            }
+            ',' if !quoted => push(&mut current, &mut was_quoted),
+            c if was_quoted && !quoted && c.is_whitespace() => {}
+            c => current.push(c),
+        }
+    }
+    push(&mut current, &mut was_quoted);
+    names
+}
+
+fn parameter(name: &str) -> Option<&'static Parameter> {
+    PARAMETERS.iter().find(|parameter| parameter.name.eq_ignore_ascii_case(name))
+}
+
+/// Names compare without case; known ones are kept as PostgreSQL writes them.
+fn canonical(name: &str) -> String {
+    match parameter(name) {
+        Some(parameter) => parameter.name.to_owned(),
+        None => name.to_lowercase(),
+    }
+}
+
+fn unrecognized(name: &str) -> SqlError {
+    SqlError::new(
+        SqlState::UNDEFINED_OBJECT,
+        format!("unrecognized configuration parameter \"{name}\""),
+    )
+}
+
+fn invalid(name: &str, value: &str) -> SqlError {
+    SqlError::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!("invalid value for parameter \"{}\": \"{value}\"", canonical(name)),
+    )
+}
+
+/// The value as SHOW prints it.
+fn normalize(name: &str, value: &str) -> SqlResult<String> {
+    let Some(parameter) = parameter(name) else {
+        // PostgreSQL keeps any setting whose name has a dot for extensions to come.
+        return if name.contains('.') { Ok(value.to_owned()) } else { Err(unrecognized(name)) };
+    };
+    match parameter.kind {
+        Kind::Text => Ok(value.to_owned()),
+        Kind::Flag => match value.to_ascii_lowercase().as_str() {
+            "on" | "true" | "yes" | "1" | "t" | "y" => Ok("on".into()),
+            "off" | "false" | "no" | "0" | "f" | "n" => Ok("off".into()),
+            _ => Err(SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("parameter \"{}\" requires a Boolean value", parameter.name),
+            )),
+        },
+        Kind::Integer(low, high) => {
+            let number: i64 = value.trim().parse().map_err(|_| invalid(name, value))?;
+            if (low..=high).contains(&number) {
+                Ok(number.to_string())
+            } else {
+                Err(SqlError::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!(
+                        "{number} is outside the valid range for parameter \"{}\" ({low} .. {high})",
+                        parameter.name
+                    ),
+                ))
+            }
+        }
+        Kind::Millis => match parse_millis(value) {
+            Some(millis) => Ok(print_millis(millis)),
+            None => Err(invalid(name, value)),
+        },
+        Kind::Choice(choices) => choices
+            .iter()
+            .find(|choice| choice.eq_ignore_ascii_case(value))
+            .map(|choice| (*choice).to_owned())
+            .ok_or_else(|| {
+                invalid(name, value).hint(format!("Available values: {}.", choices.join(", ")))
+            }),
+        Kind::Encoding => {
+            match value.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+                "utf8" | "unicode" => Ok("UTF8".into()),
+                "sqlascii" => Ok("SQL_ASCII".into()),
+                _ => Err(invalid(name, value)
+                    .hint("Satsuma speaks UTF8 only; set client_encoding to UTF8.")),
+            }
+        }
+        Kind::TimeZone => TimeZone::parse_setting(value)
+            .map(|zone| zone.to_string())
+            .ok_or_else(|| invalid(name, value)),
+        Kind::DateStyle => date_style(value).ok_or_else(|| invalid(name, value)),
+    }
+}
+
+/// DateStyle as SHOW prints it: the format, then the order of fields. What is left out keeps its
+/// default.
+fn date_style(value: &str) -> Option<String> {
+    let (mut format, mut order) = ("ISO", "MDY");
+    for word in value.split([',', ' ']).filter(|word| !word.is_empty()) {
+        match word.to_ascii_lowercase().as_str() {
+            "iso" => format = "ISO",
+            "sql" => format = "SQL",
+            "postgres" => format = "Postgres",
+            "german" => (format, order) = ("German", "DMY"),
+            "mdy" | "us" | "noneuro" | "noneuropean" => order = "MDY",
+            "dmy" | "euro" | "european" => order = "DMY",
+            "ymd" => order = "YMD",
+            "default" => (format, order) = ("ISO", "MDY"),
+            _ => return None,
+        }
+    }
+    Some(format!("{format}, {order}"))
+}
+
+/// Milliseconds of `500`, `500ms`, `5s`, `2min`, `1h`, `1d`.
+fn parse_millis(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().ok()?;
+    let unit = match text[digits..].trim() {
+        "" | "ms" => 1.0,
+        "us" => 0.001,
+        "s" => 1_000.0,
+        "min" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
+        _ => return None,
+    };
+    let millis = (number * unit).round();
+    (0.0..=f64::from(i32::MAX)).contains(&millis).then_some(millis as u64)
+}
+
+/// With the largest unit that divides it, as PostgreSQL shows durations.
+fn print_millis(millis: u64) -> String {
+    const UNITS: [(u64, &str); 5] =
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
+    if millis == 0 {
+        return "0".into();
+    }
+    UNITS
+        .iter()
+        .find(|(unit, _)| millis.is_multiple_of(*unit))
+        .map_or_else(|| format!("{millis}ms"), |(unit, name)| format!("{}{name}", millis / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_settings_end_with_the_transaction_and_rollback_undoes_set() {
+        let mut settings = Settings::new(&[]).unwrap();
+        settings.begin();
+        settings.set("statement_timeout", "5s", true).unwrap();
+        settings.set("application_name", "x", false).unwrap();
+        assert_eq!(settings.show("statement_timeout").unwrap(), "5s");
+        settings.end(false);
+        assert_eq!(settings.show("statement_timeout").unwrap(), "0");
+        assert_eq!(settings.show("application_name").unwrap(), "");
+    }
+
+    #[test]
+    fn values_are_checked_and_printed_as_postgresql_prints_them() {
+        let mut settings = Settings::new(&[]).unwrap();
+        settings.set("Statement_Timeout", "120000", false).unwrap();
+        assert_eq!(settings.show("statement_timeout").unwrap(), "2min");
+        assert_eq!(settings.duration("statement_timeout"), Some(Duration::from_secs(120)));
+        settings.set("citus.enable_repartition_joins", "TRUE", false).unwrap();
+        assert_eq!(settings.show("citus.enable_repartition_joins").unwrap(), "on");
+        let out = settings.set("citus.shard_count", "0", false).unwrap_err();
+        assert_eq!(
+            out.message(),
+            "0 is outside the valid range for parameter \"citus.shard_count\" (1 .. 64000)"
+        );
+        assert_eq!(settings.set("nope", "1", false).unwrap_err().state().as_str(), "42704");
+        assert_eq!(
+            settings.set("server_version", "1", false).unwrap_err().state().as_str(),
+            "55P02"
+        );
+        settings.set("my.own", "anything", false).unwrap();
+        assert_eq!(settings.show("my.own").unwrap(), "anything");
+    }
+
+    #[test]
+    fn the_search_path_knows_the_user() {
+        let mut settings = Settings::new(&[]).unwrap();
+        assert_eq!(settings.search_path("ada"), ["ada", "public"]);
+        settings.set("search_path", "Two, \"Three\"", false).unwrap();
+        assert_eq!(settings.search_path("ada"), ["two", "Three"]);
+    }
+}

@@ -1,0 +1,52 @@
+//! What system relations show of a session and its neighbours.
+
+use std::sync::Arc;
+
+use crate::cluster::Cluster;
+use crate::system_relations::{RunningSession, SettingRow, ShardSizes, Surroundings};
+
+/// One session's view: everybody's statements, its own settings.
+pub struct SessionSurroundings {
+    pub cluster: Arc<Cluster>,
+    /// Name, value and description, in the order of names.
+    pub settings: Vec<(String, String, &'static str)>,
+}
+
+impl Surroundings for SessionSurroundings {
+    fn sessions(&self) -> Vec<RunningSession> {
+        let entries = self.cluster.sessions.entries().into_iter();
+        entries
+            .map(|entry| RunningSession {
+                process_id: entry.process_id,
+                user: entry.user,
+                application_name: entry.application_name,
+                client_address: entry.client_addr.map(|address| address.ip()),
+                client_port: entry.client_addr.map(|address| address.port()),
+                started: entry.started_micros,
+                transaction_started: entry.transaction_started_micros,
+                query_started: entry.query_started_micros,
+                state: entry.state.into(),
+                query: entry.query,
+            })
+            .collect()
+    }
+
+    fn settings(&self) -> Vec<SettingRow> {
+        let rows = self.settings.iter();
+        rows.map(|(name, value, description)| SettingRow {
+            name: name.clone(),
+            value: value.clone(),
+            description: (*description).into(),
+            reset_value: value.clone(),
+        })
+        .collect()
+    }
+
+    fn shard_sizes(&self) -> Arc<ShardSizes> {
+        self.cluster.sizes()
+    }
+
+    fn started(&self) -> i64 {
+        self.cluster.started_micros
+    }
+}

@@ -1,0 +1,817 @@
+//! Statements about the session itself: transactions, settings, prepared statements, cursors;
+//! and the way to definitions.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_sql::bound::{Bound, OutputColumn};
+use satsuma_sql::parse::{self, Command, CursorDirection, Parsed, Statement};
+use sqlparser::ast;
+
+use super::cursor::{Cursor, stream_of};
+use super::{ClusterSession, Isolation, Planned, isolation, serializable};
+use crate::ddl::Ddl;
+use crate::session_api::{ExecuteOptions, Execution, NamedStatement, Notice, Rows, Session};
+
+/// What the failed state of a transaction block still accepts.
+fn ends_failed_block(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Sql(statement)
+            if matches!(
+                statement.as_ref(),
+                ast::Statement::Commit { .. } | ast::Statement::Rollback { .. }
+            )
+    )
+}
+
+impl ClusterSession {
+    pub(super) fn refuse_if_failed(&self, parsed: &Parsed) -> SqlResult<()> {
+        if self.failed && !ends_failed_block(&parsed.statement) {
+            return Err(SqlError::new(
+                SqlState::IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Columns of what a utility statement answers with, if it answers with rows.
+    pub(super) fn utility_columns(
+        &self,
+        parsed: &Parsed,
+    ) -> SqlResult<Option<Arc<[OutputColumn]>>> {
+        match &parsed.statement {
+            Statement::Sql(statement) => match statement.as_ref() {
+                ast::Statement::ShowVariable { variable } => Ok(Some(show_columns(variable))),
+                ast::Statement::Execute { name: Some(name), .. } => {
+                    let name = satsuma_sql::bind::last_name(name)?;
+                    Ok(self.statements.get(&name)?.prepared.columns.clone())
+                }
+                _ => Ok(None),
+            },
+            Statement::Command(command) => match command.as_ref() {
+                Command::Fetch { cursor, discard: false, .. } => {
+                    let name = satsuma_sql::bind::fold(cursor);
+                    Ok(self.cursors.get(&name).map(|cursor| cursor.columns.clone()))
+                }
+                _ => Ok(None),
+            },
+            Statement::Copy(_) => Ok(None),
+        }
+    }
+
+    pub(super) async fn utility(
+        &mut self,
+        parsed: &Parsed,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        match &parsed.statement {
+            Statement::Sql(statement) => self.sql_utility(statement, parsed, options).await,
+            Statement::Command(command) => self.command(command, parsed, options).await,
+            Statement::Copy(_) => Err(SqlError::internal("COPY is not a utility statement")),
+        }
+    }
+
+    async fn sql_utility(
+        &mut self,
+        statement: &ast::Statement,
+        parsed: &Parsed,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        match statement {
+            ast::Statement::StartTransaction { modes, begin, .. } => {
+                self.begin_block(modes).await?;
+                let tag = if *begin { "BEGIN" } else { "START TRANSACTION" };
+                Ok(Execution::Command(tag.into()))
+            }
+            ast::Statement::Commit { chain, .. } => self.commit_block(*chain).await,
+            ast::Statement::Rollback { savepoint: None, chain } => {
+                self.rollback_block(*chain).await
+            }
+            ast::Statement::Rollback { savepoint: Some(name), .. } => {
+                self.require_block("ROLLBACK TO SAVEPOINT")?;
+                let cluster = self.cluster.clone();
+                let name = satsuma_sql::bind::fold(name);
+                if let Some(txn) = self.txn.as_mut() {
+                    txn.rollback_to(&cluster, &name).await?;
+                }
+                self.failed = false;
+                Ok(Execution::Command("ROLLBACK".into()))
+            }
+            ast::Statement::Savepoint { name } => {
+                self.require_block("SAVEPOINT")?;
+                if let Some(txn) = self.txn.as_mut() {
+                    txn.savepoint(&satsuma_sql::bind::fold(name));
+                }
+                Ok(Execution::Command("SAVEPOINT".into()))
+            }
+            ast::Statement::ReleaseSavepoint { name } => {
+                self.require_block("RELEASE SAVEPOINT")?;
+                if let Some(txn) = self.txn.as_mut() {
+                    txn.release(&satsuma_sql::bind::fold(name))?;
+                }
+                Ok(Execution::Command("RELEASE".into()))
+            }
+            ast::Statement::Set(set) => self.set(set).await,
+            ast::Statement::Reset(reset) => {
+                match &reset.reset {
+                    ast::Reset::ALL => self.settings.reset_all(),
+                    ast::Reset::ConfigurationParameter(name) => {
+                        let name = setting_name(name);
+                        if name == "role" {
+                            self.role = self.info.user.clone();
+                        } else {
+                            self.settings.reset(&name)?;
+                        }
+                    }
+                }
+                Ok(Execution::Command("RESET".into()))
+            }
+            ast::Statement::ShowVariable { variable } => self.show(variable),
+            ast::Statement::Prepare { name, data_types, .. } => {
+                self.sql_prepare(name, data_types, parsed).await
+            }
+            ast::Statement::Execute { name: Some(name), parameters, .. } => {
+                self.sql_execute(name, parameters, options).await
+            }
+            ast::Statement::Deallocate { name, .. } => self.deallocate(Some(name)),
+            _ => self.define(statement, options).await,
+        }
+    }
+
+    /// A definition: CREATE, ALTER, DROP, ....
+    async fn define(
+        &mut self,
+        statement: &ast::Statement,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        self.transaction().await?;
+        self.writable("a definition")?;
+        let mut ddl = self.ddl().await?;
+        let done = {
+            let wait = options.interrupt.wait();
+            tokio::select! {
+                biased;
+                () = wait => Err(options.interrupt.error()),
+                done = crate::ddl::execute(&mut ddl, statement) => done,
+            }
+        };
+        match done? {
+            Some(tag) => {
+                self.finish_statement(options).await?;
+                Ok(Execution::Command(tag))
+            }
+            None => {
+                let text = statement.to_string();
+                let words: Vec<&str> = text.split_whitespace().take(2).collect();
+                Err(SqlError::unsupported(format!("{} is not supported", words.join(" "))))
+            }
+        }
+    }
+
+    /// What definitions of the present statement work with.
+    pub(super) async fn ddl(&mut self) -> SqlResult<Ddl<'_>> {
+        let scope = self.scope().await?;
+        let snapshot = self.snapshot();
+        let env = self.function_env(&snapshot);
+        let shard_count = self.settings.integer("citus.shard_count").unwrap_or(32);
+        let txn = self
+            .txn
+            .as_mut()
+            .ok_or_else(|| SqlError::internal("a definition without a transaction"))?;
+        Ok(Ddl {
+            cluster: self.cluster.clone(),
+            txn,
+            notices: &mut self.notices,
+            snapshot,
+            env,
+            scope,
+            shard_count: u32::try_from(shard_count).unwrap_or(32),
+            pending_ownership: Vec::new(),
+        })
+    }
+
+    async fn command(
+        &mut self,
+        command: &Command,
+        parsed: &Parsed,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        match command {
+            Command::Declare { name, scroll, hold, .. } => {
+                self.declare(&satsuma_sql::bind::fold(name), *scroll, *hold, parsed, options).await
+            }
+            Command::Fetch { cursor, direction, discard } => {
+                self.fetch(&satsuma_sql::bind::fold(cursor), *direction, *discard)
+            }
+            Command::Close { cursor } => {
+                match cursor.as_ref().map(satsuma_sql::bind::fold) {
+                    None => self.cursors.clear(),
+                    Some(name) => {
+                        self.cursors.remove(&name).ok_or_else(|| no_cursor(&name))?;
+                    }
+                }
+                let tag = if cursor.is_none() { "CLOSE CURSOR ALL" } else { "CLOSE CURSOR" };
+                Ok(Execution::Command(tag.into()))
+            }
+            Command::Maintain { vacuum, .. } => {
+                if *vacuum && self.in_block() {
+                    return Err(SqlError::new(
+                        SqlState::ACTIVE_SQL_TRANSACTION,
+                        "VACUUM cannot run inside a transaction block",
+                    ));
+                }
+                let tag = if *vacuum { "VACUUM" } else { "ANALYZE" };
+                Ok(Execution::Command(tag.into()))
+            }
+            Command::Checkpoint => Ok(Execution::Command("CHECKPOINT".into())),
+            Command::Reorganise { tag, .. } => Ok(Execution::Command((*tag).into())),
+            Command::Discard { what } => {
+                if what == "all" && self.in_block() {
+                    return Err(SqlError::new(
+                        SqlState::ACTIVE_SQL_TRANSACTION,
+                        "DISCARD ALL cannot run inside a transaction block",
+                    ));
+                }
+                if what == "all" {
+                    self.cursors.clear();
+                    self.statements.clear();
+                    self.settings.reset_all();
+                    self.role = self.info.user.clone();
+                }
+                if what == "all" || what == "sequences" {
+                    self.sequence_values.clear();
+                }
+                Ok(Execution::Command(format!("DISCARD {}", what.to_uppercase())))
+            }
+            Command::Deallocate { name } => self.deallocate(name.as_ref()),
+            Command::Lock(target) => {
+                self.require_block("LOCK TABLE")?;
+                let exclusive = target.mode != "ACCESS SHARE";
+                let mut ddl = self.ddl().await?;
+                for name in &target.tables {
+                    let table = ddl.table(name)?;
+                    if exclusive {
+                        ddl.lock_table(&table).await?;
+                    }
+                }
+                Ok(Execution::Command("LOCK TABLE".into()))
+            }
+            Command::SetConstraints { .. } => Ok(Execution::Command("SET CONSTRAINTS".into())),
+            Command::Listen { .. } | Command::Unlisten { .. } | Command::Notify { .. } => {
+                Err(SqlError::unsupported("LISTEN and NOTIFY are not supported"))
+            }
+        }
+    }
+
+    fn require_block(&self, command: &str) -> SqlResult<()> {
+        if self.in_block() {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::NO_ACTIVE_SQL_TRANSACTION,
+            format!("{command} can only be used in transaction blocks"),
+        ))
+    }
+
+    async fn begin_block(&mut self, modes: &[ast::TransactionMode]) -> SqlResult<()> {
+        if self.in_block() {
+            self.notice(Notice::warning(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "there is already a transaction in progress",
+            ));
+            return Ok(());
+        }
+        match self.txn.as_mut() {
+            // BEGIN in the middle of a batch takes over what the batch has done so far.
+            Some(txn) => txn.is_block = true,
+            None => {
+                let isolation = isolation(&self.settings, "default_transaction_isolation")?;
+                self.begin(isolation, true).await?;
+            }
+        }
+        self.transaction_modes(modes)
+    }
+
+    fn transaction_modes(&mut self, modes: &[ast::TransactionMode]) -> SqlResult<()> {
+        for mode in modes {
+            match mode {
+                ast::TransactionMode::AccessMode(access) => {
+                    let read_only = *access == ast::TransactionAccessMode::ReadOnly;
+                    if let Some(txn) = self.txn.as_mut() {
+                        txn.read_only = read_only;
+                    }
+                    let value = if read_only { "on" } else { "off" };
+                    self.settings.set("transaction_read_only", value, true)?;
+                }
+                ast::TransactionMode::IsolationLevel(level) => {
+                    let (isolation, name) = match level {
+                        ast::TransactionIsolationLevel::ReadUncommitted
+                        | ast::TransactionIsolationLevel::ReadCommitted => {
+                            (Isolation::ReadCommitted, "read committed")
+                        }
+                        ast::TransactionIsolationLevel::RepeatableRead
+                        | ast::TransactionIsolationLevel::Snapshot => {
+                            (Isolation::RepeatableRead, "repeatable read")
+                        }
+                        ast::TransactionIsolationLevel::Serializable => return Err(serializable()),
+                    };
+                    if let Some(txn) = self.txn.as_mut() {
+                        if txn.has_snapshot() && txn.isolation != isolation {
+                            return Err(SqlError::new(
+                                SqlState::ACTIVE_SQL_TRANSACTION,
+                                "SET TRANSACTION ISOLATION LEVEL must be called before any query",
+                            ));
+                        }
+                        txn.isolation = isolation;
+                    }
+                    self.settings.set("transaction_isolation", name, true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit_block(&mut self, chain: bool) -> SqlResult<Execution> {
+        if !self.in_block() {
+            self.notice(Notice::warning(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            ));
+            self.commit().await?;
+            return Ok(Execution::Command("COMMIT".into()));
+        }
+        let isolation = self.txn.as_ref().map(|txn| txn.isolation);
+        let tag = if self.failed {
+            self.rollback().await;
+            "ROLLBACK"
+        } else {
+            self.commit().await?;
+            "COMMIT"
+        };
+        self.chain(chain, isolation).await?;
+        Ok(Execution::Command(tag.into()))
+    }
+
+    async fn rollback_block(&mut self, chain: bool) -> SqlResult<Execution> {
+        if !self.in_block() {
+            self.notice(Notice::warning(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            ));
+        }
+        let isolation = self.txn.as_ref().map(|txn| txn.isolation);
+        self.rollback().await;
+        self.chain(chain, isolation).await?;
+        Ok(Execution::Command("ROLLBACK".into()))
+    }
+
+    async fn chain(&mut self, chain: bool, isolation: Option<Isolation>) -> SqlResult<()> {
+        match isolation {
+            Some(isolation) if chain => self.begin(isolation, true).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn set(&mut self, set: &ast::Set) -> SqlResult<Execution> {
+        match set {
+            ast::Set::SingleAssignment { scope, variable, values, .. } => {
+                let local = matches!(scope, Some(ast::ContextModifier::Local));
+                self.set_one(&setting_name(variable), values, local)?;
+            }
+            ast::Set::SetTimeZone { local, value } => {
+                self.set_one("TimeZone", std::slice::from_ref(value), *local)?;
+            }
+            ast::Set::SetNames { charset_name, .. } => {
+                self.settings.set("client_encoding", &charset_name.value, false)?;
+            }
+            ast::Set::SetNamesDefault {} => self.settings.reset("client_encoding")?,
+            ast::Set::SetRole { role_name, .. } => {
+                let role = match role_name {
+                    None => self.info.user.clone(),
+                    Some(name) if name.value.eq_ignore_ascii_case("none") => self.info.user.clone(),
+                    Some(name) => satsuma_sql::bind::fold(name),
+                };
+                self.set_role(role)?;
+            }
+            ast::Set::SetTransaction { modes, session: true, .. } => {
+                for mode in modes {
+                    let (name, value) = match mode {
+                        ast::TransactionMode::AccessMode(access) => (
+                            "default_transaction_read_only",
+                            if *access == ast::TransactionAccessMode::ReadOnly {
+                                "on".to_owned()
+                            } else {
+                                "off".to_owned()
+                            },
+                        ),
+                        ast::TransactionMode::IsolationLevel(
+                            ast::TransactionIsolationLevel::Serializable,
+                        ) => return Err(serializable()),
+                        ast::TransactionMode::IsolationLevel(level) => {
+                            ("default_transaction_isolation", level.to_string().to_lowercase())
+                        }
+                    };
+                    self.settings.set(name, &value, false)?;
+                }
+            }
+            ast::Set::SetTransaction { modes, .. } => {
+                if !self.in_block() {
+                    self.notice(Notice::warning(
+                        SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                        "SET TRANSACTION can only be used in transaction blocks",
+                    ));
+                } else {
+                    self.transaction_modes(modes)?;
+                }
+            }
+            other => {
+                return Err(SqlError::unsupported(format!("{other} is not supported")));
+            }
+        }
+        Ok(Execution::Command("SET".into()))
+    }
+
+    fn set_role(&mut self, role: String) -> SqlResult<()> {
+        let state = self.state();
+        if state.role_by_name(&role).is_none() {
+            return Err(SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("role \"{role}\" does not exist"),
+            ));
+        }
+        let is_superuser =
+            state.role_by_name(&self.info.user).is_some_and(|session| session.superuser);
+        if role != self.info.user && !is_superuser {
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied to set role \"{role}\""),
+            ));
+        }
+        self.role = role;
+        Ok(())
+    }
+
+    fn set_one(&mut self, name: &str, values: &[ast::Expr], local: bool) -> SqlResult<()> {
+        if let [ast::Expr::Identifier(ident)] = values
+            && ident.quote_style.is_none()
+            && ident.value.eq_ignore_ascii_case("default")
+        {
+            return self.settings.reset(name);
+        }
+        let is_list = name.eq_ignore_ascii_case("search_path");
+        let texts: Vec<String> = values.iter().map(|value| setting_text(value, is_list)).collect();
+        let value = texts.join(", ");
+        match name.to_ascii_lowercase().as_str() {
+            "role" => return self.set_role(value),
+            "transaction_isolation" if value.eq_ignore_ascii_case("serializable") => {
+                return Err(serializable());
+            }
+            "default_transaction_isolation" if value.eq_ignore_ascii_case("serializable") => {
+                return Err(serializable());
+            }
+            "timezone" if value.eq_ignore_ascii_case("local") => {
+                return self.settings.reset("TimeZone");
+            }
+            "transaction_read_only" => {
+                let read_only = matches!(value.as_str(), "on" | "true" | "1");
+                if let Some(txn) = self.txn.as_mut() {
+                    txn.read_only = read_only;
+                }
+            }
+            _ => {}
+        }
+        if local && !self.in_block() {
+            self.notice(Notice::warning(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "SET LOCAL can only be used in transaction blocks",
+            ));
+        }
+        self.settings.set(name, &value, local)
+    }
+
+    fn show(&self, variable: &[ast::Ident]) -> SqlResult<Execution> {
+        let columns = show_columns(variable);
+        let rows: Vec<Vec<Datum>> = if is_all(variable) {
+            let all = self.settings.all().into_iter();
+            all.map(|(name, value, description)| {
+                vec![Datum::Text(name), Datum::Text(value), Datum::Text(description.into())]
+            })
+            .collect()
+        } else {
+            let name = show_name(variable);
+            let value = match name.to_ascii_lowercase().as_str() {
+                "transaction_isolation" => match self.txn.as_ref().map(|txn| txn.isolation) {
+                    Some(Isolation::RepeatableRead) => "repeatable read".into(),
+                    Some(Isolation::ReadCommitted) => "read committed".into(),
+                    None => self.settings.show("default_transaction_isolation")?,
+                },
+                "role" => {
+                    if self.role == self.info.user {
+                        "none".into()
+                    } else {
+                        self.role.clone()
+                    }
+                }
+                _ => self.settings.show(&name)?,
+            };
+            vec![vec![Datum::Text(value)]]
+        };
+        rows_of(columns, &rows, "SHOW")
+    }
+
+    async fn sql_prepare(
+        &mut self,
+        name: &ast::Ident,
+        data_types: &[ast::DataType],
+        parsed: &Parsed,
+    ) -> SqlResult<Execution> {
+        let snapshot = self.snapshot();
+        let types = data_types
+            .iter()
+            .map(|ty| satsuma_sql::bind::data_type(ty, &snapshot).map(Some))
+            .collect::<SqlResult<Vec<_>>>()?;
+        let text = after_keyword(&parsed.text, "as")
+            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
+        let prepared = self.prepare(&text, &types).await?;
+        let name = satsuma_sql::bind::fold(name);
+        self.statements.insert(&name, NamedStatement { prepared, from_sql: true })?;
+        Ok(Execution::Command("PREPARE".into()))
+    }
+
+    async fn sql_execute(
+        &mut self,
+        name: &ast::ObjectName,
+        parameters: &[ast::Expr],
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        let name = satsuma_sql::bind::last_name(name)?;
+        let prepared = self.statements.get(&name)?.prepared.clone();
+        if parameters.len() != prepared.params.len() {
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                format!("wrong number of parameters for prepared statement \"{name}\""),
+            )
+            .detail(format!(
+                "Expected {} parameters but got {}.",
+                prepared.params.len(),
+                parameters.len()
+            )));
+        }
+        let values = self.evaluate(parameters, &prepared.params).await?;
+        let plan = prepared.plan.clone();
+        match plan.downcast_ref::<Planned>() {
+            Some(planned) => Box::pin(self.run_statement(planned, values, options)).await,
+            None => Ok(Execution::Empty),
+        }
+    }
+
+    /// Values of constant expressions, cast to the given types.
+    async fn evaluate(
+        &mut self,
+        expressions: &[ast::Expr],
+        types: &[PgType],
+    ) -> SqlResult<Vec<Datum>> {
+        if expressions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list: Vec<String> = expressions
+            .iter()
+            .zip(types)
+            .map(|(expr, ty)| format!("CAST(({expr}) AS {ty})"))
+            .collect();
+        let text = format!("SELECT {}", list.join(", "));
+        let parsed = parse::parse(&text)?
+            .pop()
+            .ok_or_else(|| SqlError::internal("no parameter values to compute"))?;
+        let (bound, _) = self.bind(&parsed, &[])?;
+        let Bound::Query(query) = bound else {
+            return Err(SqlError::internal("parameter values are not a query"));
+        };
+        let rows = self.cluster.executor.run_local(&query.plan).await?;
+        let row = rows.iter().find(|batch| batch.num_rows() > 0);
+        let row = row.ok_or_else(|| SqlError::internal("parameter values have no row"))?;
+        row.columns()
+            .iter()
+            .zip(types)
+            .map(|(column, ty)| satsuma_common::arrow_values::datum_at(column.as_ref(), 0, ty))
+            .collect()
+    }
+
+    fn deallocate(&mut self, name: Option<&ast::Ident>) -> SqlResult<Execution> {
+        match name {
+            None => {
+                self.statements.clear();
+                Ok(Execution::Command("DEALLOCATE ALL".into()))
+            }
+            Some(name) => {
+                let name = satsuma_sql::bind::fold(name);
+                self.statements.get(&name)?;
+                self.statements.remove(&name);
+                Ok(Execution::Command("DEALLOCATE".into()))
+            }
+        }
+    }
+
+    async fn declare(
+        &mut self,
+        name: &str,
+        scroll: Option<bool>,
+        hold: bool,
+        parsed: &Parsed,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        if !hold && !self.in_block() {
+            return Err(SqlError::new(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "DECLARE CURSOR can only be used in transaction blocks",
+            ));
+        }
+        if self.cursors.contains_key(name) {
+            return Err(SqlError::new(
+                SqlState::DUPLICATE_CURSOR,
+                format!("cursor \"{name}\" already exists"),
+            ));
+        }
+        let text = after_keyword(&parsed.text, "for")
+            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
+        let query = parse::parse(&text)?
+            .pop()
+            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
+        let (bound, _) = self.bind(&query, &[])?;
+        let Bound::Query(query) = bound else {
+            return Err(SqlError::new(
+                SqlState::INVALID_CURSOR_STATE,
+                "a cursor's query must be SELECT or VALUES",
+            ));
+        };
+        self.transaction().await?;
+        let scope = self.scope().await?;
+        let rows = self.rows(&query, &scope).await?;
+        let rows = super::run::interruptible(rows, options);
+        let columns: Arc<[OutputColumn]> = query.columns.clone().into();
+        let cursor = Cursor::open(columns, rows, scroll.unwrap_or(true), hold).await?;
+        self.cursors.insert(name.to_owned(), cursor);
+        self.finish_statement(options).await?;
+        Ok(Execution::Command("DECLARE CURSOR".into()))
+    }
+
+    fn fetch(
+        &mut self,
+        name: &str,
+        direction: CursorDirection,
+        discard: bool,
+    ) -> SqlResult<Execution> {
+        let cursor = self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
+        let rows = cursor.fetch(direction)?;
+        if discard {
+            let count: usize = rows.iter().map(|batch| batch.num_rows()).sum();
+            return Ok(Execution::Command(format!("MOVE {count}")));
+        }
+        let columns = cursor.columns.clone();
+        Ok(Execution::Rows(Rows { columns, stream: stream_of(rows), tag: "FETCH" }))
+    }
+
+    pub(super) fn activity_started(&self, text: &str, options: &ExecuteOptions) {
+        let now = crate::clock::now_micros();
+        let interrupt = options.interrupt.clone();
+        let text = text.to_owned();
+        let application_name = self.settings.get("application_name").unwrap_or_default();
+        self.cluster.sessions.update(self.info.process_id, |entry| {
+            entry.query = text;
+            entry.query_started_micros = Some(now);
+            entry.state = "active";
+            entry.application_name = application_name;
+            entry.interrupt = Some(interrupt);
+        });
+    }
+
+    pub(super) fn activity_ended(&self) {
+        let state = match (self.in_block(), self.failed) {
+            (false, _) => "idle",
+            (true, false) => "idle in transaction",
+            (true, true) => "idle in transaction (aborted)",
+        };
+        let transaction = self.txn.as_ref().map(|txn| txn.now_micros);
+        self.cluster.sessions.update(self.info.process_id, |entry| {
+            entry.state = state;
+            entry.transaction_started_micros = transaction;
+        });
+    }
+}
+
+fn no_cursor(name: &str) -> SqlError {
+    SqlError::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
+}
+
+/// What follows the first free-standing occurrence of a keyword outside quotes and parentheses.
+fn after_keyword(text: &str, keyword: &str) -> Option<String> {
+    let (mut depth, mut quote, mut word_start) = (0usize, None, None);
+    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let is_word = c.is_alphanumeric() || c == '_';
+        match (is_word && quote.is_none(), word_start) {
+            (true, None) => word_start = Some(at),
+            (false, Some(start)) => {
+                if depth == 0 && text[start..at].eq_ignore_ascii_case(keyword) {
+                    return Some(text[at..].to_owned());
+                }
+                word_start = None;
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A setting's name: `citus.shard_count`, `timezone`.
+fn setting_name(name: &ast::ObjectName) -> String {
+    let parts: Vec<&str> = name
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .map(|ident| ident.value.as_str())
+        .collect();
+    parts.join(".")
+}
+
+/// A value of SET as text. In a list of identifiers those that need quotes keep them.
+fn setting_text(value: &ast::Expr, is_list: bool) -> String {
+    let quoted = |text: &str| {
+        if is_list { crate::catalog::quote_identifier(text) } else { text.to_owned() }
+    };
+    match value {
+        ast::Expr::Identifier(ident) if ident.quote_style.is_some() => quoted(&ident.value),
+        ast::Expr::Identifier(ident) => ident.value.clone(),
+        ast::Expr::Value(value) => match value.value.clone().into_string() {
+            Some(text) if is_list => text,
+            Some(text) => text,
+            None => value.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn is_all(variable: &[ast::Ident]) -> bool {
+    matches!(variable, [only] if only.value.eq_ignore_ascii_case("all"))
+}
+
+/// SHOW's argument as a setting's name: `TIME ZONE` and `TRANSACTION ISOLATION LEVEL` are two
+/// words and three.
+fn show_name(variable: &[ast::Ident]) -> String {
+    let words: Vec<String> = variable.iter().map(|ident| ident.value.to_lowercase()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["time", "zone"] => "TimeZone".into(),
+        ["transaction", "isolation", "level"] => "transaction_isolation".into(),
+        ["session", "authorization"] => "session_authorization".into(),
+        _ => words.join("."),
+    }
+}
+
+fn show_columns(variable: &[ast::Ident]) -> Arc<[OutputColumn]> {
+    let text = |name: &str| OutputColumn { name: name.into(), ty: PgType::Text, origin: None };
+    if is_all(variable) {
+        [text("name"), text("setting"), text("description")].into()
+    } else {
+        let name = show_name(variable);
+        let known = super::parameters::PARAMETERS
+            .iter()
+            .find(|parameter| parameter.name.eq_ignore_ascii_case(&name));
+        [text(known.map_or(name.as_str(), |parameter| parameter.name))].into()
+    }
+}
+
+/// Rows at hand as an answer.
+pub(super) fn rows_of(
+    columns: Arc<[OutputColumn]>,
+    rows: &[Vec<Datum>],
+    tag: &'static str,
+) -> SqlResult<Execution> {
+    let batch = super::calls::batch_of(&columns, rows)?;
+    let stream = stream::iter([Ok(batch)]).boxed();
+    Ok(Execution::Rows(Rows { columns, stream, tag }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_of_a_cursor_starts_after_for() {
+        let text = "DECLARE \"for\" CURSOR FOR SELECT 'for' FROM t";
+        assert_eq!(after_keyword(text, "for").as_deref(), Some(" SELECT 'for' FROM t"));
+        let prepare = "PREPARE p (numeric(3,2)) AS SELECT 1 AS one";
+        assert_eq!(after_keyword(prepare, "as").as_deref(), Some(" SELECT 1 AS one"));
+        assert_eq!(after_keyword("PREPARE p", "as"), None);
+    }
+}

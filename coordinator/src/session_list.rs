@@ -1,0 +1,63 @@
+//! The sessions of this coordinator: `pg_stat_activity`, cancel and terminate.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use parking_lot::Mutex;
+
+use crate::session_api::{Interrupt, InterruptReason};
+
+#[derive(Clone, Debug)]
+pub struct SessionEntry {
+    pub process_id: i32,
+    pub user: String,
+    pub database: String,
+    pub application_name: String,
+    pub client_addr: Option<SocketAddr>,
+    /// Microseconds since 1970-01-01 UTC.
+    pub started_micros: i64,
+    /// The statement under way, or the last one.
+    pub query: String,
+    pub query_started_micros: Option<i64>,
+    pub transaction_started_micros: Option<i64>,
+    pub state: &'static str,
+    /// Of the statement under way.
+    pub interrupt: Option<Interrupt>,
+}
+
+#[derive(Debug, Default)]
+pub struct SessionList(Mutex<BTreeMap<i32, SessionEntry>>);
+
+impl SessionList {
+    pub fn insert(&self, entry: SessionEntry) {
+        self.0.lock().insert(entry.process_id, entry);
+    }
+
+    pub fn remove(&self, process_id: i32) {
+        self.0.lock().remove(&process_id);
+    }
+
+    pub fn update(&self, process_id: i32, change: impl FnOnce(&mut SessionEntry)) {
+        if let Some(entry) = self.0.lock().get_mut(&process_id) {
+            change(entry);
+        }
+    }
+
+    /// In the order of process ids.
+    pub fn entries(&self) -> Vec<SessionEntry> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    /// `pg_cancel_backend`: whether there is such a session.
+    pub fn cancel(&self, process_id: i32, reason: InterruptReason) -> bool {
+        match self.0.lock().get(&process_id) {
+            Some(entry) => {
+                if let Some(interrupt) = &entry.interrupt {
+                    interrupt.fire(reason);
+                }
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Transactions as the coordinator that runs them sees them.
+//!
+//! ```text
+//!  begin        id and start from the oracle; nothing is sent
+//!  statements   a snapshot each (or one for all), writes buffered at workers under locks
+//!  commit       nobody wrote:     nothing to do
+//!               one participant:  CommitOnePhase, the worker names the moment
+//!               several, or DDL:  Prepare all -> decide in the catalog's log -> Commit all
+//! ```
+//!
+//! The decision is one entry of the replicated log: whoever dies, a participant that asks is
+//! told the same. The client is answered once the decision stands; participants that have not
+//! heard of it hold readers up until they have.
+
+mod overlay;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use satsuma_common::{NodeId, ShardId, SqlError, SqlResult, SqlState, TableId, Timestamp, TxnId};
+use satsuma_proto::worker::{ShardAction, TxnAction, Worker};
+
+pub use overlay::Overlay;
+
+use crate::catalog::{Command, Outcome};
+use crate::cluster::Cluster;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadCommitted,
+    RepeatableRead,
+}
+
+pub struct Transaction {
+    pub id: TxnId,
+    pub isolation: Isolation,
+    pub read_only: bool,
+    /// Begun by BEGIN, as opposed to by a statement on its own.
+    pub is_block: bool,
+    /// `now()`: microseconds since 1970-01-01 UTC.
+    pub now_micros: i64,
+    /// Of the first statement; later ones of REPEATABLE READ share it.
+    snapshot: Option<Timestamp>,
+    /// Number of the statement under way, from 1.
+    statement: u32,
+    /// Workers that hold writes or locks of this transaction.
+    participants: BTreeMap<NodeId, Arc<dyn Worker>>,
+    /// Uncommitted DDL.
+    overlay: Option<Overlay>,
+    savepoints: Vec<Savepoint>,
+}
+
+struct Savepoint {
+    name: String,
+    /// Statements with a higher number came after it.
+    statement: u32,
+    overlay: Option<Overlay>,
+}
+
+impl Transaction {
+    pub async fn begin(cluster: &Cluster, isolation: Isolation, is_block: bool) -> SqlResult<Self> {
+        let start = cluster.oracle.timestamp().await?;
+        Ok(Self {
+            id: TxnId { start, coordinator: cluster.node },
+            isolation,
+            read_only: false,
+            is_block,
+            now_micros: i64::try_from(start.0).unwrap_or(i64::MAX),
+            snapshot: None,
+            statement: 0,
+            participants: BTreeMap::new(),
+            overlay: None,
+            savepoints: Vec::new(),
+        })
+    }
+
+    /// The moment that the next statement sees, and the statement's number.
+    pub async fn next_statement(&mut self, cluster: &Cluster) -> SqlResult<(Timestamp, u32)> {
+        self.statement = self.statement.checked_add(1).ok_or_else(|| {
+            SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many statements in a transaction")
+        })?;
+        let snapshot = match (self.isolation, self.snapshot) {
+            (Isolation::RepeatableRead, Some(snapshot)) => snapshot,
+            // The first statement sees the transaction's start: one question less.
+            (_, None) => self.id.start,
+            (Isolation::ReadCommitted, Some(_)) => cluster.oracle.timestamp().await?,
+        };
+        self.snapshot = Some(snapshot);
+        Ok((snapshot, self.statement))
+    }
+
+    pub fn statement(&self) -> u32 {
+        self.statement
+    }
+
+    /// Whether a statement has seen the database: the isolation level is settled.
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// To be called before anything that writes or locks is sent to the worker.
+    pub fn touch(&mut self, node: NodeId, worker: &Arc<dyn Worker>) {
+        self.participants.entry(node).or_insert_with(|| worker.clone());
+    }
+
+    pub fn has_written(&self) -> bool {
+        !self.participants.is_empty() || self.overlay.is_some()
+    }
+
+    pub fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()
+    }
+
+    /// The transaction's private catalog, made of the present one at first use.
+    pub fn overlay_mut(&mut self, cluster: &Cluster) -> &mut Overlay {
+        self.overlay.get_or_insert_with(|| Overlay::new(cluster.catalog.snapshot()))
+    }
+
+    /// The statement under way failed and will be tried again: its writes are forgotten, its
+    /// locks stay.
+    pub async fn undo_statement(&mut self) -> SqlResult<()> {
+        self.tell_all(TxnAction::UndoStatement(self.statement)).await
+    }
+
+    pub fn savepoint(&mut self, name: &str) {
+        self.savepoints.push(Savepoint {
+            name: name.into(),
+            statement: self.statement,
+            overlay: self.overlay.clone(),
+        });
+    }
+
+    pub fn release(&mut self, name: &str) -> SqlResult<()> {
+        let index = self.savepoint_index(name)?;
+        self.savepoints.truncate(index);
+        Ok(())
+    }
+
+    /// ROLLBACK TO: the savepoint itself stays.
+    pub async fn rollback_to(&mut self, cluster: &Cluster, name: &str) -> SqlResult<()> {
+        let index = self.savepoint_index(name)?;
+        self.savepoints.truncate(index + 1);
+        let savepoint = &self.savepoints[index];
+        let (statement, overlay) = (savepoint.statement, savepoint.overlay.clone());
+        let undone = std::mem::replace(&mut self.overlay, overlay);
+        let kept = self.overlay.as_ref().map_or(&[][..], Overlay::created);
+        if let Some(undone) = undone {
+            let only = undone.created().iter().filter(|made| !kept.contains(made)).copied();
+            drop_shards(cluster, only.collect()).await;
+        }
+        self.tell_all(TxnAction::RollbackTo(statement)).await
+    }
+
+    fn savepoint_index(&self, name: &str) -> SqlResult<usize> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name).ok_or_else(|| {
+            SqlError::new(
+                SqlState::INVALID_SAVEPOINT_SPECIFICATION,
+                format!("savepoint \"{name}\" does not exist"),
+            )
+        })
+    }
+
+    async fn tell_all(&self, action: TxnAction) -> SqlResult<()> {
+        let answers = self.participants.values().map(|worker| worker.transact(self.id, action));
+        join_all(answers).await.into_iter().try_for_each(|answer| answer.map(|_| ()))
+    }
+
+    /// Makes everything durable and visible, or nothing.
+    pub async fn commit(mut self, cluster: &Cluster) -> SqlResult<()> {
+        let overlay = self.overlay.take();
+        match (self.participants.len(), overlay) {
+            (0, None) => Ok(()),
+            (1, None) => self.commit_one_phase(cluster).await,
+            (_, overlay) => self.commit_two_phase(cluster, overlay).await,
+        }
+    }
+
+    async fn commit_one_phase(self, cluster: &Cluster) -> SqlResult<()> {
+        let at_least = cluster.oracle.timestamp().await?;
+        for worker in self.participants.values() {
+            let reply = worker.transact(self.id, TxnAction::CommitOnePhase(at_least)).await?;
+            committed_at(cluster, reply.timestamp).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_two_phase(self, cluster: &Cluster, overlay: Option<Overlay>) -> SqlResult<()> {
+        let prepared =
+            self.participants.values().map(|worker| worker.transact(self.id, TxnAction::Prepare));
+        let mut moment = cluster.oracle.timestamp().await?;
+        for answer in join_all(prepared).await {
+            match answer {
+                Ok(reply) => moment = moment.max(reply.timestamp.unwrap_or(moment)),
+                Err(error) => {
+                    self.abort(cluster, overlay).await;
+                    return Err(error);
+                }
+            }
+        }
+        let decided = self.decide(cluster, moment, overlay.as_ref()).await;
+        let moment = match decided {
+            Ok(Some(moment)) => moment,
+            Ok(None) => {
+                self.abort(cluster, overlay).await;
+                return Err(SqlError::new(
+                    SqlState::SERIALIZATION_FAILURE,
+                    "could not commit: the transaction was taken for dead and aborted",
+                ));
+            }
+            Err(error) => {
+                // Whether the decision was logged is not known: participants will ask.
+                if error.state() != SqlState::CONNECTION_FAILURE {
+                    self.abort(cluster, overlay).await;
+                }
+                return Err(error);
+            }
+        };
+        committed_at(cluster, Some(moment)).await?;
+        self.finish(cluster, moment, overlay).await;
+        Ok(())
+    }
+
+    /// Writes the decision, and the DDL with it, as one entry of the catalog's log.
+    async fn decide(
+        &self,
+        cluster: &Cluster,
+        moment: Timestamp,
+        overlay: Option<&Overlay>,
+    ) -> SqlResult<Option<Timestamp>> {
+        let decision = Command::Decide { txn: self.id, outcome: Some(moment) };
+        let outcome = match overlay {
+            None => cluster.catalog.propose(decision).await?.into_result()?,
+            Some(overlay) => {
+                let mut batch = overlay.commands().to_vec();
+                batch.push(decision);
+                let base = overlay.base();
+                let command = Command::Batch { base, commands: batch };
+                match cluster.catalog.propose(command).await?.into_result()? {
+                    Outcome::Batch(outcomes) => {
+                        outcomes.into_iter().next_back().unwrap_or(Outcome::Done)
+                    }
+                    outcome => outcome,
+                }
+            }
+        };
+        match outcome {
+            Outcome::Decided(decided) => Ok(decided),
+            _ => Err(SqlError::internal("the catalog answered a decision with something else")),
+        }
+    }
+
+    /// Tells the participants, in the background: the client need not wait for them.
+    async fn finish(self, cluster: &Cluster, moment: Timestamp, overlay: Option<Overlay>) {
+        let told = self
+            .participants
+            .values()
+            .map(|worker| worker.transact(self.id, TxnAction::Commit(moment)));
+        let all_told = join_all(told).await.iter().all(Result::is_ok);
+        if let Some(overlay) = overlay {
+            drop_shards(cluster, overlay.dropped().to_vec()).await;
+        }
+        if all_told {
+            cluster.forget_decision(self.id);
+        }
+    }
+
+    /// Nothing of it remains. Workers that cannot be told forget it on their own.
+    pub async fn rollback(mut self, cluster: &Cluster) {
+        let overlay = self.overlay.take();
+        self.abort(cluster, overlay).await;
+    }
+
+    async fn abort(&self, cluster: &Cluster, overlay: Option<Overlay>) {
+        if let Err(error) = self.tell_all(TxnAction::Abort).await {
+            tracing::warn!(txn = %self.id, %error, "a participant was not told of an abort");
+        }
+        if let Some(overlay) = overlay {
+            restore_shapes(cluster, overlay.altered()).await;
+            drop_shards(cluster, overlay.created().to_vec()).await;
+        }
+    }
+}
+
+/// Workers that were told a shape which did not come to be are told the present one.
+async fn restore_shapes(cluster: &Cluster, tables: &[TableId]) {
+    let state = cluster.catalog.snapshot();
+    for table in tables.iter().filter_map(|table| state.table(*table)) {
+        let nodes: BTreeSet<NodeId> =
+            state.shards_of(table).flat_map(|(_, group)| group.finalized()).collect();
+        for node in nodes.into_iter().filter_map(|node| state.node(node)) {
+            let shape = satsuma_common::table::TableShape::clone(&table.shape);
+            let told = match cluster.workers.client(node) {
+                Ok(worker) => worker.shards(ShardAction::Alter { shape }).await.map(|_| ()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
+                tracing::warn!(node = %node.id, %error, "a table's shape was not restored");
+            }
+        }
+    }
+}
+
+/// Later snapshots, anywhere in the cluster, must see what is answered to the client as done.
+pub async fn committed_at(cluster: &Cluster, moment: Option<Timestamp>) -> SqlResult<()> {
+    match moment {
+        Some(moment) => cluster.oracle.observe(moment).await,
+        None => Ok(()),
+    }
+}
+
+/// Drops shards that the catalog does not know. One that a dead worker keeps is dropped when it
+/// comes back and is compared with the catalog.
+async fn drop_shards(cluster: &Cluster, shards: Vec<(NodeId, ShardId)>) {
+    let mut by_node: BTreeMap<NodeId, Vec<ShardId>> = BTreeMap::new();
+    for (node, shard) in shards {
+        by_node.entry(node).or_default().push(shard);
+    }
+    let state = cluster.catalog.snapshot();
+    for (node, shards) in by_node {
+        let Some(node) = state.node(node) else { continue };
+        let dropped = match cluster.workers.client(node) {
+            Ok(worker) => worker.shards(ShardAction::Drop { shards }).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = dropped {
+            tracing::warn!(node = %node.id, %error, "shards were left behind on a worker");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The workers that this coordinator talks to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
+use satsuma_proto::worker::Worker;
+
+use crate::catalog::Node;
+
+/// Makes the client of a worker: gRPC, or the worker itself where it runs in this process.
+/// Connecting happens at first use, so this does not fail.
+pub trait Connector: Send + Sync + 'static {
+    fn connect(&self, node: &Node) -> Arc<dyn Worker>;
+}
+
+/// One client per worker, kept as long as the worker keeps its address.
+pub struct Workers {
+    connector: Box<dyn Connector>,
+    clients: Mutex<BTreeMap<NodeId, Client>>,
+}
+
+struct Client {
+    host: String,
+    port: u16,
+    worker: Arc<dyn Worker>,
+}
+
+impl Workers {
+    pub fn new(connector: impl Connector) -> Self {
+        Self { connector: Box::new(connector), clients: Mutex::default() }
+    }
+
+    /// A client of a worker that may not be in the catalog.
+    pub fn probe(&self, node: &Node) -> Arc<dyn Worker> {
+        self.connector.connect(node)
+    }
+
+    pub fn client(&self, node: &Node) -> SqlResult<Arc<dyn Worker>> {
+        if !node.is_active {
+            return Err(SqlError::new(
+                SqlState::CONNECTION_FAILURE,
+                format!("the node {}:{} is disabled", node.host, node.port),
+            )
+            .hint("Enable it with SELECT citus_activate_node(host, port)."));
+        }
+        let mut clients = self.clients.lock();
+        match clients.get(&node.id) {
+            Some(client) if client.host == node.host && client.port == node.port => {
+                Ok(client.worker.clone())
+            }
+            _ => {
+                let worker = self.connector.connect(node);
+                let client =
+                    Client { host: node.host.clone(), port: node.port, worker: worker.clone() };
+                clients.insert(node.id, client);
+                Ok(worker)
+            }
+        }
+    }
+}
