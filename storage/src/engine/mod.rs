@@ -42,6 +42,8 @@ pub use write::{Changed, Conflict, ConflictPolicy, Inserted, LockedRow, RowLocks
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod stress_tests;
+#[cfg(test)]
 mod tests;
 
 /// A row as [`satsuma_common::row`] encodes it.
