@@ -37,6 +37,9 @@ pub enum StorageError {
     /// The row's newest version is above the statement's snapshot. Its lock is held now.
     #[error("row was changed after the snapshot")]
     ChangedSinceSnapshot { shard: ShardId, key: Vec<u8> },
+    /// Versions that this snapshot would need may be gone.
+    #[error("snapshot too old")]
+    SnapshotTooOld,
     /// NOWAIT.
     #[error("could not obtain lock")]
     LockNotAvailable,
@@ -92,6 +95,10 @@ impl From<StorageError> for SqlError {
                     SqlState::LOCK_NOT_AVAILABLE,
                     "could not obtain lock on row in relation",
                 );
+            }
+            E::SnapshotTooOld => {
+                return Self::new(SqlState(*b"72000"), "snapshot too old")
+                    .hint("The transaction has been open for too long. Run it again.");
             }
             E::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
             E::Deadlock { detail } => {

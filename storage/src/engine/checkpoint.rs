@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use satsuma_common::{Lsn, Timestamp};
 
@@ -18,7 +18,7 @@ use crate::shard::Shard;
 impl Engine {
     /// Versions that only snapshots below this one could see may go.
     pub(super) fn horizon(&self) -> Timestamp {
-        Timestamp(self.oldest_snapshot.load(Ordering::Acquire))
+        self.snapshots.horizon()
     }
 
     /// Seals every delta and truncates the log. Runs by itself; by hand before a copy of the
@@ -112,8 +112,11 @@ impl Engine {
         Ok(())
     }
 
-    /// One round: seal what is large, merge, checkpoint when the log has grown.
-    fn maintenance_round(&self) -> Result<()> {
+    /// One round: seal what is large, merge, checkpoint when the log has grown or is old.
+    fn maintenance_round(&self, last_checkpoint: &mut Instant) -> Result<()> {
+        let retention = u64::try_from(self.options.retention.as_micros()).unwrap_or(u64::MAX);
+        let oldest = self.timeline.last_commit().0.saturating_sub(retention);
+        self.set_oldest_snapshot(Timestamp(oldest));
         let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
         let mut sizes: Vec<(u64, &Arc<Shard>)> =
             shards.iter().map(|shard| (shard.delta_bytes(), shard)).collect();
@@ -133,9 +136,11 @@ impl Engine {
             while shard.check().is_ok() && self.merge(shard)? {}
         }
         let logged = self.wal.stats().bytes;
-        let before = self.checkpointed_bytes.load(Ordering::Relaxed);
-        if logged.saturating_sub(before) >= self.options.checkpoint_bytes {
+        let grown = logged.saturating_sub(self.checkpointed_bytes.load(Ordering::Relaxed));
+        let old = last_checkpoint.elapsed() >= self.options.checkpoint_interval;
+        if grown >= self.options.checkpoint_bytes || (grown > 0 && old) {
             self.checkpoint()?;
+            *last_checkpoint = Instant::now();
         }
         Ok(())
     }
@@ -146,12 +151,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 fn maintain(engine: &Weak<Engine>) {
+    let mut last_checkpoint = Instant::now();
     loop {
         let Some(engine) = engine.upgrade() else { return };
         if engine.closed.load(Ordering::Acquire) {
             return;
         }
-        let result = engine.maintenance_round();
+        let result = engine.maintenance_round(&mut last_checkpoint);
         let pause = if result.is_ok() { PAUSE } else { LONG_PAUSE };
         engine.pressure.report(result);
         let wake = engine.wake.clone();

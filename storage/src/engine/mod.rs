@@ -12,6 +12,7 @@ mod pressure;
 mod read;
 mod seal;
 mod shards;
+mod snapshots;
 mod store;
 mod write;
 
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -33,10 +35,12 @@ use crate::txn::Txn;
 use crate::wal::{Wal, WalOptions, WalStats};
 use meta::Meta;
 use pressure::{Pressure, Wake};
+use snapshots::Snapshots;
 use store::Store;
 
 pub use meta::TableMeta;
 pub use shards::ShardInfo;
+pub(crate) use snapshots::Held;
 pub use write::{Changed, Conflict, ConflictPolicy, Inserted, LockedRow, RowLocks, WriteContext};
 
 #[cfg(test)]
@@ -60,6 +64,11 @@ pub struct Options {
     pub delta_bytes: u64,
     /// A checkpoint is made after so many bytes of log: what a restart reads at most, about.
     pub checkpoint_bytes: u64,
+    /// A checkpoint is made after this time at the latest, if anything was logged.
+    pub checkpoint_interval: Duration,
+    /// How far behind the latest commit snapshots can be read, where the coordinator does not say
+    /// which is the oldest.
+    pub retention: Duration,
     /// Seal, merge and checkpoint in the background.
     pub maintenance: bool,
 }
@@ -72,6 +81,8 @@ impl Default for Options {
             seal_bytes: 64 << 20,
             delta_bytes: 512 << 20,
             checkpoint_bytes: 256 << 20,
+            checkpoint_interval: Duration::from_secs(300),
+            retention: Duration::from_secs(3600),
             maintenance: true,
         }
     }
@@ -88,7 +99,7 @@ pub struct Engine {
     locks: Arc<LockTable>,
     wal: Wal,
     store: Store,
-    oldest_snapshot: AtomicU64,
+    snapshots: Snapshots,
     oldest_transaction: AtomicU64,
     checkpointing: Mutex<()>,
     /// Bytes of log at the last checkpoint.
@@ -124,11 +135,14 @@ impl Engine {
         self.wal.durable()
     }
 
-    /// No snapshot below this one will be read again: versions only they could see may go.
+    /// No snapshot below this one will be read again: versions only they could see may go. Reads
+    /// that are going on are waited for.
     pub fn set_oldest_snapshot(&self, oldest: Timestamp) {
-        if self.oldest_snapshot.fetch_max(oldest.0, Ordering::AcqRel) < oldest.0 {
-            for shard in self.meta.read().shards.values() {
-                shard.collect(oldest);
+        let (horizon, moved) = self.snapshots.advance(oldest);
+        if moved {
+            let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
+            for shard in shards {
+                shard.collect(horizon);
             }
         }
     }

@@ -11,6 +11,7 @@ use satsuma_common::{GroupId, Lsn, ShardId, Timestamp, TxnId};
 
 use super::meta::{Meta, TableMeta};
 use super::pressure::{Pressure, Wake};
+use super::snapshots::Snapshots;
 use super::store::Store;
 use super::{Engine, Options};
 use crate::disk::Disk;
@@ -81,7 +82,7 @@ impl Engine {
             locks,
             wal,
             store,
-            oldest_snapshot: AtomicU64::new(0),
+            snapshots: Snapshots::default(),
             oldest_transaction: AtomicU64::new(0),
             checkpointing: Mutex::new(()),
             checkpointed_bytes: AtomicU64::new(0),

@@ -25,6 +25,7 @@ impl Engine {
     /// The row with this key; `None` when the view has none.
     pub fn get(&self, shard: ShardId, key: &[u8], view: &ReadView) -> Result<Option<RowBytes>> {
         let shard = self.shard(shard)?;
+        let _held = self.snapshots.hold(view.snapshot)?;
         let own = self.with_own(shard.id, view, |own| {
             let hides = own.hides_committed(view.before_statement);
             own.get(key, view.before_statement).or(hides.then_some(Own::Deleted))
@@ -45,8 +46,9 @@ impl Engine {
     /// The shard's rows in batches, in no promised order.
     pub fn scan(&self, shard: ShardId, view: &ReadView, options: &ScanOptions) -> Result<Scan> {
         let (shard, table) = self.shard_and_table(shard)?;
+        let held = self.snapshots.hold(view.snapshot)?;
         let own = self.with_own(shard.id, view, ShardWrites::clone);
-        shard.scan(table, view, own, options)
+        shard.scan(table, view, held, own, options)
     }
 
     fn with_own<T>(

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use satsuma_common::row::RowError;
 use satsuma_common::{ShardId, Timestamp, TxnId};
 
-use super::{Engine, RowBytes, TableMeta};
+use super::{Engine, Held, RowBytes, TableMeta};
 use crate::delta::Version;
 use crate::error::{Result, StorageError};
 use crate::lock::{LockKey, LockWait, RowLockMode};
@@ -301,12 +301,13 @@ impl Engine {
         shard: ShardId,
     ) -> Result<Writing<'a>> {
         self.pressure.wait().await?;
+        let held = self.snapshots.hold(context.snapshot)?;
         let txn = self.open_txn(context.txn)?;
         self.shard(shard)?;
         self.lock_for(context, &txn, shard, None, RowLockMode::SHARD_SHARED).await?;
         // Looked up again: the wait may have been for a change of the table.
         let (shard, table) = self.shard_and_table(shard)?;
-        Ok(Writing { engine: self, context, txn, shard, table })
+        Ok(Writing { engine: self, context, txn, shard, table, _held: held })
     }
 
     async fn lock_for(
@@ -342,6 +343,8 @@ struct Writing<'a> {
     txn: Arc<Txn>,
     shard: Arc<Shard>,
     table: Arc<TableMeta>,
+    /// Keeps tombstones that tell of changes after the snapshot.
+    _held: Held,
 }
 
 impl Writing<'_> {

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use satsuma_common::{Datum, GroupId, Lsn, ShardId, TableId, Timestamp, TxnId, key};
 
 use crate::delta::{Delta, Version};
-use crate::engine::TableMeta;
+use crate::engine::{Held, TableMeta};
 use crate::error::{Result, StorageError};
 use crate::segment::Segment;
 use crate::txn::ShardWrites;
@@ -421,11 +421,12 @@ impl Shard {
         &self,
         table: Arc<TableMeta>,
         view: &ReadView,
+        held: Held,
         own: Option<ShardWrites>,
         options: &ScanOptions,
     ) -> Result<Scan> {
         self.check()?;
-        Scan::new(table, self.contents(), view, own, options)
+        Scan::new(table, self.contents(), (view, held), own, options)
     }
 }
 

@@ -12,7 +12,7 @@ use satsuma_common::row::RowBatchBuilder;
 
 use super::{Contents, ReadView, ScanOptions, truncated_at};
 use crate::delta::Delta;
-use crate::engine::TableMeta;
+use crate::engine::{Held, TableMeta};
 use crate::error::Result;
 use crate::segment::prune::Test;
 use crate::segment::{Marks, Segment};
@@ -29,6 +29,8 @@ pub struct Scan {
     contents: Contents,
     marks: Vec<Arc<Marks>>,
     snapshot: Timestamp,
+    /// Keeps the versions that the snapshot sees.
+    _held: Held,
     builder: RowBatchBuilder,
     /// Keys that the transaction itself wrote.
     overlay: BTreeMap<Bytes, Own>,
@@ -68,7 +70,7 @@ impl Scan {
     pub(super) fn new(
         table: Arc<TableMeta>,
         contents: Contents,
-        view: &ReadView,
+        (view, held): (&ReadView, Held),
         own: Option<ShardWrites>,
         options: &ScanOptions,
     ) -> Result<Self> {
@@ -95,6 +97,7 @@ impl Scan {
             contents,
             marks,
             snapshot: view.snapshot,
+            _held: held,
             builder,
             overlay: own.map(|own| own.overlay(before)).unwrap_or_default(),
             tests,
