@@ -94,7 +94,7 @@ pub fn name_cast(value: &Typed, to: &PgType, env: &FunctionEnv) -> Option<SqlRes
         )
     };
     let involved = is_reg(&value.ty) && to.is_string() || value.ty.is_string() && is_reg(to);
-    involved.then(|| crate::functions::name_cast(value.clone(), to, env))
+    involved.then(|| crate::functions::session::name_cast(value.clone(), to, env))
 }
 
 /// Converts a value that is not of an unknown type.

@@ -18,6 +18,7 @@ pub mod layout;
 pub mod library;
 pub mod regex;
 pub mod registry;
+pub mod session;
 pub mod signature;
 pub mod special;
 pub mod table;
@@ -25,9 +26,14 @@ pub mod typed;
 pub mod udf;
 pub mod vector;
 
+mod bytes;
+mod datetime;
+mod json;
 mod math;
+mod network;
 mod strings;
 mod system;
+mod uuids;
 
 use std::sync::Arc;
 
@@ -37,7 +43,10 @@ pub use env::{
     CatalogFunction, CatalogFunctions, FunctionEnv, Identity, ParameterTypes, SequenceAccess,
     Settings,
 };
+pub use json::to_json;
 pub use registry::{Registry, registry};
+pub use session::{is_session_bound, object_name};
+pub use strings::{quote_ident, quote_literal};
 pub use system::{SERVER_VERSION, VERSION};
 pub use table::{TableColumn, TableFunction, is_table, table};
 pub use typed::Typed;
@@ -56,6 +65,12 @@ fn install(builder: &mut Builder) {
     casts::install(builder);
     math::install(builder);
     strings::install(builder);
+    bytes::install(builder);
+    datetime::install(builder);
+    json::install(builder);
+    network::install(builder);
+    uuids::install(builder);
+    session::install(builder);
     system::install(builder);
     special::install(builder);
     arrays::install(builder);
@@ -88,6 +103,16 @@ pub fn scalar(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Opti
              casts.",
         )),
     }
+}
+
+/// Adds the operators of the families whose functions are here.
+pub(crate) fn install_operators(builder: &mut Builder) {
+    arrays::install_operators(builder);
+    regex::install_operators(builder);
+    strings::install_operators(builder);
+    bytes::install_operators(builder);
+    json::install_operators(builder);
+    network::install_operators(builder);
 }
 
 /// Whether there is any function of that name: scalar, aggregate, window or set-returning.
@@ -200,14 +225,6 @@ pub(crate) fn fold_constant(
         Ok(ColumnarValue::Scalar(scalar)) => typed::literal(scalar, own.result()),
         _ => expr,
     }
-}
-
-/// `regclass` and its relatives to and from text, for values that are not constants.
-pub(crate) fn name_cast(value: Typed, to: &PgType, _env: &FunctionEnv) -> SqlResult<Typed> {
-    Err(SqlError::new(
-        SqlState::FEATURE_NOT_SUPPORTED,
-        format!("casting values of type {} to {to} is not supported yet", value.ty),
-    ))
 }
 
 #[cfg(test)]

@@ -1,49 +1,179 @@
-//! The server, the session, the clock, and identity of values.
+//! The server, the session, and identity of values.
 
-use satsuma_common::{Datum, PgType};
+use satsuma_common::numeric::Numeric;
+use satsuma_common::{Array, Datum, PgType, SqlResult, hash};
 
-use super::Typed;
 use super::error::unexpected_value;
 use super::library::Builder;
+use super::{FunctionEnv, Identity, Typed};
+use crate::casts::text::text;
 
 /// What `version()` answers.
 pub const VERSION: &str = "PostgreSQL 15.18 (Satsuma 0.1.0) on x86_64-pc-linux-gnu, 64-bit";
 /// `server_version`.
 pub const SERVER_VERSION: &str = "15.18";
+/// What `citus_version()` answers: the dialect of Citus that is understood.
+const CITUS_VERSION: &str = "Citus 13.2.0 (Satsuma 0.1.0)";
 
 pub(crate) fn install(b: &mut Builder) {
     b.infallible(|b| {
-        b.rewrite("version() text", |_, _, _| Ok(Typed::text(VERSION)));
-        b.called_on_null(|b| {
-            b.rewrite("pg_typeof(any) regtype", |mut args, _, _| {
-                let value = args.pop().ok_or_else(|| unexpected_value("pg_typeof"))?;
-                Typed::constant(Datum::Oid(value.ty.oid()), PgType::Regtype)
-            });
-        });
-        for (name, of) in
-            [("now", false), ("transaction_timestamp", false), ("statement_timestamp", true)]
-        {
-            b.rewrite(&format!("{name}() timestamptz"), move |_, _, env| {
-                env.note_session_dependence();
-                let settings = &env.settings;
-                let micros =
-                    if of { settings.statement_micros } else { settings.transaction_micros };
-                Typed::constant(Datum::Timestamp(micros), PgType::Timestamptz)
+        let fixed: [(&str, &str); 4] = [
+            ("version() text", VERSION),
+            ("citus_version() text", CITUS_VERSION),
+            ("getdatabaseencoding() name", "UTF8"),
+            ("pg_client_encoding() name", "UTF8"),
+        ];
+        for (signature, answer) in fixed {
+            b.rewrite(signature, move |_, result, _| {
+                Typed::constant(Datum::Text(answer.into()), result.clone())
             });
         }
-        let identities: [(&str, fn(&super::Identity) -> String); 6] = [
-            ("current_user", |i| i.user.clone()),
-            ("user", |i| i.user.clone()),
-            ("current_role", |i| i.user.clone()),
-            ("session_user", |i| i.session_user.clone()),
-            ("current_database", |i| i.database.clone()),
-            ("current_catalog", |i| i.database.clone()),
-        ];
-        for (name, of) in identities {
-            b.rewrite(&format!("{name}() name"), move |_, _, env| {
-                env.note_session_dependence();
-                Typed::constant(Datum::Text(of(&env.identity)), PgType::Name)
+        types(b);
+        identity(b);
+        schemas(b);
+        sizes(b);
+        b.row("worker_hash(any) int4", |args, call| {
+            let ty = call.arguments.first().unwrap_or(&PgType::Text);
+            Ok(hash::partition_hash(&args[0], ty).map_or(Datum::Null, Datum::Int4))
+        });
+        b.row("pg_encoding_to_char(int4) name", |args, _| {
+            let name = match args[0] {
+                Datum::Int4(6) => "UTF8",
+                Datum::Int4(0) => "SQL_ASCII",
+                _ => "",
+            };
+            Ok(Datum::Text(name.into()))
+        });
+        b.row("pg_char_to_encoding(name) int4", |args, _| {
+            let utf8 = matches!(text(&args[0])?.to_ascii_lowercase().as_str(), "utf8" | "utf-8");
+            Ok(Datum::Int4(if utf8 { 6 } else { -1 }))
+        });
+        for signature in ["num_nulls(variadic any) int4", "num_nonnulls(variadic any) int4"] {
+            b.called_on_null(|b| {
+                b.row(signature, move |args, _| {
+                    let nulls = args.iter().filter(|arg| arg.is_null()).count();
+                    let counted =
+                        if signature.starts_with("num_nulls") { nulls } else { args.len() - nulls };
+                    Ok(Datum::Int4(counted as i32))
+                });
             });
         }
     });
+}
+
+fn types(b: &mut Builder) {
+    b.called_on_null(|b| {
+        b.rewrite("pg_typeof(any) regtype", |mut args, _, _| {
+            let value = args.pop().ok_or_else(|| unexpected_value("pg_typeof"))?;
+            Typed::constant(Datum::Oid(value.ty.oid()), PgType::Regtype)
+        });
+        b.row("format_type(oid,int4) text", |args, _| {
+            let Datum::Oid(oid) = args[0] else { return Ok(Datum::Null) };
+            if oid == 0 {
+                return Ok(Datum::Text("-".into()));
+            }
+            let typmod = match args[1] {
+                Datum::Int4(typmod) => Some(typmod),
+                _ => None,
+            };
+            let Some(ty) = PgType::from_oid(oid) else { return Ok(Datum::Text("???".into())) };
+            Ok(Datum::Text(match (&ty, typmod) {
+                // bpchar with a modifier of none is not char(1).
+                (PgType::Bpchar(_), Some(-1)) => "bpchar".into(),
+                (_, Some(typmod)) => ty.with_typmod(typmod).to_string(),
+                (_, None) => ty.to_string(),
+            }))
+        });
+    });
+}
+
+fn identity(b: &mut Builder) {
+    let names: [(&str, fn(&Identity) -> String); 6] = [
+        ("current_user", |i| i.user.clone()),
+        ("user", |i| i.user.clone()),
+        ("current_role", |i| i.user.clone()),
+        ("session_user", |i| i.session_user.clone()),
+        ("current_database", |i| i.database.clone()),
+        ("current_catalog", |i| i.database.clone()),
+    ];
+    for (name, of) in names {
+        b.rewrite(&format!("{name}() name"), move |_, _, env| {
+            env.note_session_dependence();
+            Typed::constant(Datum::Text(of(&env.identity)), PgType::Name)
+        });
+    }
+    b.rewrite("pg_backend_pid() int4", |_, _, env| {
+        env.note_session_dependence();
+        Typed::constant(Datum::Int4(env.identity.backend_pid), PgType::Int4)
+    });
+    b.rewrite("inet_client_addr() inet", |_, _, env| {
+        env.note_session_dependence();
+        let address = env.identity.client_address.as_deref();
+        let address = address.and_then(|text| satsuma_common::inet::Inet::parse(text).ok());
+        Typed::constant(address.map_or(Datum::Null, Datum::Inet), PgType::Inet)
+    });
+    for name in ["inet_client_port", "inet_server_port"] {
+        b.rewrite(&format!("{name}() int4"), |_, _, _| Typed::null(PgType::Int4));
+    }
+    b.rewrite("inet_server_addr() inet", |_, _, _| Typed::null(PgType::Inet));
+}
+
+/// Schemas of the search path that exist.
+fn existing(env: &FunctionEnv) -> Vec<String> {
+    env.search_path.iter().filter(|name| env.catalog.schema_exists(name)).cloned().collect()
+}
+
+fn schemas(b: &mut Builder) {
+    for name in ["current_schema", "current_schema_name"] {
+        b.rewrite(&format!("{name}() name"), |_, _, env| {
+            env.note_session_dependence();
+            let first = existing(env).into_iter().find(|name| name != "pg_catalog");
+            Typed::constant(first.map_or(Datum::Null, Datum::Text), PgType::Name)
+        });
+    }
+    b.rewrite("current_schemas(bool) _name", |args, _, env| {
+        env.note_session_dependence();
+        let implicit =
+            matches!(args.first().and_then(Typed::as_constant), Some(Ok(Datum::Bool(true))));
+        let mut names = existing(env);
+        if implicit && !names.iter().any(|name| name == "pg_catalog") {
+            names.insert(0, "pg_catalog".into());
+        }
+        let values = names.into_iter().map(Datum::Text).collect();
+        let array = Array { element: PgType::Name, values };
+        Typed::constant(Datum::Array(array), PgType::Array(Box::new(PgType::Name)))
+    });
+}
+
+fn sizes(b: &mut Builder) {
+    b.row("pg_size_pretty(int8) text", |args, _| match args[0] {
+        Datum::Int8(bytes) => Ok(Datum::Text(pretty(bytes))),
+        _ => Err(unexpected_value("pg_size_pretty")),
+    });
+    b.row("pg_size_pretty(numeric) text", |args, _| match &args[0] {
+        Datum::Numeric(bytes) => {
+            let whole: SqlResult<i64> = Numeric::to_i64(&bytes.trunc(0)).map_err(Into::into);
+            Ok(Datum::Text(pretty(whole?)))
+        }
+        _ => Err(unexpected_value("pg_size_pretty")),
+    });
+}
+
+/// In the largest unit that leaves at least 10240, half up.
+fn pretty(bytes: i64) -> String {
+    let mut size = i128::from(bytes);
+    if size.abs() < 10 * 1024 {
+        return format!("{size} bytes");
+    }
+    // One more bit is kept than is shown, for rounding.
+    size >>= 9;
+    for unit in ["kB", "MB", "GB", "TB", "PB"] {
+        let last = unit == "PB";
+        if last || size.abs() < 20 * 1024 - 1 {
+            let rounded = (size + size.signum()) / 2;
+            return format!("{rounded} {unit}");
+        }
+        size /= 1 << 10;
+    }
+    String::new()
 }

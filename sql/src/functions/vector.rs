@@ -157,3 +157,32 @@ pub fn texts_to_bool(
     }
     columnar(Arc::new(BooleanArray::from(result)), left_scalar && right_scalar)
 }
+
+/// Two texts to a text or NULL, written without copies of the inputs.
+pub fn texts_to_text(
+    left: &ColumnarValue,
+    right: &ColumnarValue,
+    f: impl Fn(&str, &str, &mut String) -> SqlResult<bool>,
+) -> SqlResult<ColumnarValue> {
+    let (left, left_scalar) = array_of(left)?;
+    let (right, right_scalar) = array_of(right)?;
+    let (a, b) = (text(&left)?, text(&right)?);
+    let rows = if left_scalar { b.len() } else { a.len() };
+    let mut builder = StringViewBuilder::with_capacity(rows);
+    let mut buffer = String::new();
+    for row in 0..rows {
+        let i = if left_scalar { 0 } else { row };
+        let j = if right_scalar { 0 } else { row };
+        if a.is_null(i) || b.is_null(j) {
+            builder.append_null();
+            continue;
+        }
+        buffer.clear();
+        if f(a.value(i), b.value(j), &mut buffer)? {
+            builder.append_value(&buffer);
+        } else {
+            builder.append_null();
+        }
+    }
+    columnar(Arc::new(builder.finish()), left_scalar && right_scalar)
+}

@@ -27,6 +27,7 @@ pub(crate) fn install(b: &mut Builder) {
     mixed(b, &["int2", "int4", "int8"]);
     mixed(b, &["float4", "float8"]);
     numerics(b);
+    functions(b);
     bits(b);
 }
 
@@ -299,6 +300,18 @@ fn native_decimal(op: Operator, args: Vec<Typed>, ty: PgType) -> SqlResult<Typed
     };
     let expr = BinaryExpr::new(Box::new(left.expr), op, Box::new(right.expr));
     Ok(Typed::new(Expr::BinaryExpr(expr), ty))
+}
+
+/// Operators that are functions under another name.
+fn functions(b: &mut Builder) {
+    for (signature, key) in [
+        ("^(float8,float8) float8", "power(float8,float8)"),
+        ("^(numeric,numeric) numeric", "power(numeric,numeric)"),
+        ("|/(float8) float8", "sqrt(float8)"),
+        ("||/(float8) float8", "cbrt(float8)"),
+    ] {
+        b.rewrite(signature, move |args, _, env| call_known(key, args, env));
+    }
 }
 
 /// & | # ~ << >> of integers.

@@ -37,8 +37,7 @@ pub(crate) fn install(builder: &mut Builder) {
     compare::install(builder);
     datetime::install(builder);
     text::install(builder);
-    functions::arrays::install_operators(builder);
-    functions::regex::install_operators(builder);
+    functions::install_operators(builder);
 }
 
 /// `left op right`.

@@ -9,7 +9,7 @@ for name in "$@"; do
     sed 's/ => .*//' "$file" | awk '
         /^$/ || /^#/ { gsub(/\047/, "\047\047"); printf "\\echo \047%s\047\n", $0; next }
         {
-            quoted = $0; gsub(/\\/, "\\\\", quoted); gsub(/\047/, "\047\047", quoted)
+            quoted = $0; gsub(/\\/, "&&", quoted); gsub(/\047/, "\047\047", quoted)
             printf "\\echo -n \047%s => \047\nselect %s;\n", quoted, $0
             print "\\if :ERROR\n\\echo error :SQLSTATE\n\\endif\n\\echo @@"
         }' | PGTZ=UTC psql -X -A -t -q -P null=NULL -f - 2>/dev/null | awk '

@@ -1,0 +1,237 @@
+//! Functions that hold on to the session: the catalog's, sequences, names of objects.
+//!
+//! They are evaluated where they were bound, at the coordinator. Their names cannot be found in
+//! the registry, so that a plan that holds one does not travel unnoticed.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::Array as _;
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_types};
+
+use super::columns::{Reader, collect};
+use super::env::{CatalogFunction, SequenceAccess};
+use super::error::{from_datafusion, to_datafusion, unexpected_value};
+use super::library::Builder;
+use super::vector::array_of;
+use super::{FunctionEnv, Typed};
+use crate::casts::text::text;
+use satsuma_common::Oid;
+
+type Body = Arc<dyn Fn(&[Datum]) -> SqlResult<Datum> + Send + Sync>;
+
+/// A strict function whose body holds the session.
+pub struct SessionCall {
+    name: String,
+    arguments: Vec<PgType>,
+    result: PgType,
+    signature: Signature,
+    body: Body,
+}
+
+impl SessionCall {
+    /// The expression that calls `body` with `args`.
+    fn expr(
+        name: &str,
+        args: Vec<Typed>,
+        result: PgType,
+        volatility: Volatility,
+        body: Body,
+    ) -> Typed {
+        let (arguments, exprs) = args.into_iter().map(|arg| (arg.ty, arg.expr)).unzip();
+        let call = Self {
+            name: name.into(),
+            arguments,
+            result: result.clone(),
+            signature: Signature::user_defined(volatility),
+            body,
+        };
+        let udf = Arc::new(ScalarUDF::new_from_impl(call));
+        Typed::new(Expr::ScalarFunction(ScalarFunction::new_udf(udf, exprs)), result)
+    }
+
+    fn call(&self, args: &[ColumnarValue], rows: usize) -> SqlResult<ColumnarValue> {
+        let volatile = self.signature.volatility == Volatility::Volatile;
+        let constant = !volatile && args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let arrays = args.iter().map(array_of).collect::<SqlResult<Vec<_>>>()?;
+        let mut results = Vec::with_capacity(rows);
+        for row in 0..if constant { 1 } else { rows } {
+            let mut values = Vec::with_capacity(args.len());
+            for ((array, scalar), ty) in arrays.iter().zip(&self.arguments) {
+                let reader = Reader::new(array, ty);
+                values.push(reader.get(if *scalar { 0 } else { row.min(array.len() - 1) })?);
+            }
+            let null = values.iter().any(Datum::is_null);
+            results.push(if null { Datum::Null } else { (self.body)(&values)? });
+        }
+        let array = collect(&self.result, results)?;
+        if constant {
+            return ScalarValue::try_from_array(&array, 0)
+                .map(ColumnarValue::Scalar)
+                .map_err(from_datafusion);
+        }
+        Ok(ColumnarValue::Array(array))
+    }
+}
+
+impl std::fmt::Debug for SessionCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl PartialEq for SessionCall {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.arguments == other.arguments && self.result == other.result
+    }
+}
+
+impl Eq for SessionCall {}
+
+impl Hash for SessionCall {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.arguments.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for SessionCall {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(arrow_types::data_type(&self.result))
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs) -> Result<FieldRef> {
+        Ok(arrow_types::field_ref(self.name.as_str(), &self.result, true))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.call(&args.args, args.number_rows).map_err(to_datafusion)
+    }
+}
+
+/// Whether the expression can only be evaluated in this session, not on a worker.
+pub fn is_session_bound(expr: &Expr) -> bool {
+    expr.exists(|e| {
+        Ok(match e {
+            Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<SessionCall>().is_some(),
+            _ => false,
+        })
+    })
+    .unwrap_or(true)
+}
+
+pub(crate) fn install(b: &mut Builder) {
+    for (function, signature) in CatalogFunction::ALL {
+        let function = *function;
+        let name = signature.split('(').next().unwrap_or_default();
+        b.rewrite(signature, move |args, result, env| {
+            let catalog = env.catalog_functions.clone();
+            let acts = matches!(
+                function,
+                CatalogFunction::SetConfig
+                    | CatalogFunction::CancelBackend
+                    | CatalogFunction::TerminateBackend
+            );
+            let volatility = if acts { Volatility::Volatile } else { Volatility::Stable };
+            env.note_session_dependence();
+            let body: Body = Arc::new(move |args| catalog.call(function, args));
+            Ok(SessionCall::expr(name, args, result.clone(), volatility, body))
+        });
+    }
+    sequences(b);
+}
+
+type SequenceBody = fn(&dyn SequenceAccess, &[Datum]) -> SqlResult<i64>;
+
+fn sequences(b: &mut Builder) {
+    let add = |b: &mut Builder, signature: &'static str, f: SequenceBody| {
+        let name = signature.split('(').next().unwrap_or_default();
+        b.rewrite(signature, move |args, _, env| {
+            let sequences = env.sequences.clone();
+            let body: Body = Arc::new(move |args| f(sequences.as_ref(), args).map(Datum::Int8));
+            Ok(SessionCall::expr(name, args, PgType::Int8, Volatility::Volatile, body))
+        });
+    };
+    fn oid(value: &Datum) -> SqlResult<Oid> {
+        match value {
+            Datum::Oid(oid) => Ok(Oid(*oid)),
+            _ => Err(unexpected_value("a sequence")),
+        }
+    }
+    fn int8(value: &Datum) -> SqlResult<i64> {
+        match value {
+            Datum::Int8(value) => Ok(*value),
+            _ => Err(unexpected_value("bigint")),
+        }
+    }
+    add(b, "nextval(regclass) int8", |s, args| s.next_value(oid(&args[0])?));
+    add(b, "currval(regclass) int8", |s, args| s.current_value(oid(&args[0])?));
+    add(b, "lastval() int8", |s, _| s.last_value());
+    add(b, "setval(regclass,int8) int8", |s, args| {
+        s.set_value(oid(&args[0])?, int8(&args[1])?, true)
+    });
+    add(b, "setval(regclass,int8,bool) int8", |s, args| {
+        let called = matches!(args[2], Datum::Bool(true));
+        s.set_value(oid(&args[0])?, int8(&args[1])?, called)
+    });
+}
+
+/// `regclass` and its relatives to and from text, for values that are not constants.
+pub(crate) fn name_cast(value: Typed, to: &PgType, env: &FunctionEnv) -> SqlResult<Typed> {
+    let catalog = env.catalog.clone();
+    env.note_session_dependence();
+    if to.is_string() {
+        let from = value.ty.clone();
+        let own = from.clone();
+        let body: Body = Arc::new(move |args| match &args[0] {
+            Datum::Oid(oid) => Ok(Datum::Text(object_name(catalog.as_ref(), &own, *oid))),
+            _ => Err(unexpected_value("an object name")),
+        });
+        let name = format!("{from}out");
+        return Ok(SessionCall::expr(&name, vec![value], to.clone(), Volatility::Stable, body));
+    }
+    let ty = to.clone();
+    let env = env.clone();
+    let body: Body = Arc::new(move |args| {
+        crate::casts::convert::resolve_names(text(&args[0])?, &ty, &env)
+            .unwrap_or_else(|| Err(SqlError::new(SqlState::UNDEFINED_OBJECT, "no such object")))
+    });
+    let name = format!("{to}in");
+    Ok(SessionCall::expr(&name, vec![value], to.clone(), Volatility::Stable, body))
+}
+
+/// What `regclass` and its relatives print: the name, or the number of what does not exist.
+pub fn object_name(
+    catalog: &dyn crate::catalog_view::CatalogView,
+    ty: &PgType,
+    oid: u32,
+) -> String {
+    if oid == 0 {
+        return "-".into();
+    }
+    let builtin = || match ty {
+        PgType::Regtype => PgType::from_oid(oid).map(|ty| ty.to_string()),
+        _ => None,
+    };
+    catalog.oid_name(ty, oid).or_else(builtin).unwrap_or_else(|| oid.to_string())
+}
