@@ -9,6 +9,7 @@ mod citus;
 mod columns;
 mod constraints;
 mod definitions;
+mod functions;
 mod information_schema;
 mod layout;
 mod monitoring;
@@ -27,6 +28,7 @@ use datafusion::arrow::array::RecordBatch;
 pub use definitions::{
     constraint_definition, constraint_definition_by_oid, index_column_definition, index_definition,
 };
+pub use functions::SessionFunctions;
 pub use layout::{Layout, LayoutColumn, Layouts};
 use rows::Rows;
 use satsuma_common::{Oid, SqlResult};

@@ -54,6 +54,12 @@ pub trait Surroundings: Send + Sync + 'static {
 
     /// `pg_postmaster_start_time()`.
     fn started(&self) -> i64;
+
+    /// `pg_cancel_backend`: whether there is such a session.
+    fn cancel(&self, process_id: i32) -> bool;
+
+    /// `pg_terminate_backend`.
+    fn terminate(&self, process_id: i32) -> bool;
 }
 
 /// No sessions, no settings, no sizes.
@@ -75,6 +81,14 @@ impl Surroundings for Nobody {
 
     fn started(&self) -> i64 {
         0
+    }
+
+    fn cancel(&self, _process_id: i32) -> bool {
+        false
+    }
+
+    fn terminate(&self, _process_id: i32) -> bool {
+        false
     }
 }
 

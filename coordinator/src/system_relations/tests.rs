@@ -259,3 +259,63 @@ fn names_resolve_through_a_snapshot() {
     assert_eq!(quote_identifier("Odd \"name\""), "\"Odd \"\"name\"\"\"");
     assert_eq!(quote_identifier("select"), "\"select\"");
 }
+
+#[test]
+fn functions_answer_for_users_by_their_rights() {
+    use satsuma_sql::functions::{CatalogFunction as F, CatalogFunctions};
+
+    use crate::catalog::{CatalogSnapshot, Grant, ObjectAddress, ObjectClass, Role};
+
+    let (mut state, companies, campaigns) = tutorial();
+    let bob = reserve(&mut state, IdRequest::oids(1)).oid().expect("oid");
+    accept(&mut state, Command::CreateRole(Role::new(bob, "bob")));
+    let grants = vec![Grant {
+        grantee: bob,
+        grantor: crate::catalog::SUPERUSER_OID,
+        privileges: "r".into(),
+        grantable: String::new(),
+    }];
+    let class = ObjectClass::Relation;
+    let object = ObjectAddress { class, oid: Oid(companies.0), part: 0 };
+    accept(&mut state, Command::SetGrants { object, grants });
+    let state = Arc::new(state);
+    let as_user = |user| {
+        let catalog = CatalogSnapshot {
+            state: state.clone(),
+            search_path: vec!["public".into()],
+            user,
+            system: Arc::new(SystemCatalog::new(Arc::new(Nobody))),
+        };
+        SessionFunctions::new(catalog, Arc::new(Nobody), vec![("a.b".into(), "1".into(), "")])
+    };
+    let text = |text: &str| Datum::Text(text.into());
+    let table = Datum::Oid(companies.0);
+    let (boss, bob) = (as_user(crate::catalog::SUPERUSER_OID), as_user(bob));
+    let may = |functions: &SessionFunctions, what: &str| {
+        functions.call(F::HasTablePrivilege, &[table.clone(), text(what)]).expect("answer")
+    };
+    assert_eq!(may(&boss, "DELETE"), Datum::Bool(true));
+    assert_eq!(may(&bob, "SELECT"), Datum::Bool(true));
+    assert_eq!(may(&bob, "INSERT"), Datum::Bool(false));
+    assert_eq!(may(&bob, "insert, select"), Datum::Bool(true));
+    assert_eq!(may(&bob, "SELECT WITH GRANT OPTION"), Datum::Bool(false));
+    assert!(bob.call(F::HasTablePrivilege, &[table.clone(), text("FLY")]).is_err());
+
+    let call = |function, arguments: &[Datum]| boss.call(function, arguments).expect("answer");
+    assert_eq!(call(F::GetUserById, &[Datum::Oid(10)]), text("citus"));
+    assert_eq!(call(F::GetUserById, &[Datum::Oid(77)]), text("unknown (OID=77)"));
+    let index = state.indexes_of(campaigns).next().expect("index").oid;
+    assert_eq!(
+        call(F::GetIndexDef, &[Datum::Oid(index.0)]),
+        text("CREATE UNIQUE INDEX campaigns_pkey ON public.campaigns USING btree (id)")
+    );
+    let column = [Datum::Oid(index.0), Datum::Int4(1), Datum::Bool(true)];
+    assert_eq!(call(F::GetIndexDefColumn, &column), text("id"));
+    assert_eq!(call(F::ShardIdForColumn, &[table.clone(), text("5")]), Datum::Int8(102014));
+    assert!(boss.call(F::ShardIdForColumn, &[table.clone(), text("x")]).is_err());
+    let key = text("{VAR :varno 1 :varattno 2 :vartype 20}");
+    assert_eq!(call(F::ColumnToColumnName, &[table.clone(), key]), text("company_id"));
+    assert_eq!(call(F::CurrentSetting, &[text("A.B")]), text("1"));
+    assert!(boss.call(F::CurrentSetting, &[text("no")]).is_err());
+    assert_eq!(call(F::CurrentSettingMissing, &[text("no"), Datum::Bool(true)]), Datum::Null);
+}

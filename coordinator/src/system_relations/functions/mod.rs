@@ -1,0 +1,428 @@
+//! Functions that the catalog answers: `pg_get_indexdef`, `has_table_privilege`, ...
+
+mod privileges;
+
+use std::fmt;
+use std::sync::Arc;
+
+use satsuma_common::text::{TextContext, input};
+use satsuma_common::{
+    Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId, hash,
+};
+use satsuma_sql::catalog_view::CatalogView;
+use satsuma_sql::functions::{CatalogFunction, CatalogFunctions};
+
+use super::definitions::{constraint_definition_by_oid, index_column_definition, index_definition};
+use super::surroundings::{Surroundings, size_of_relation};
+use crate::catalog::{
+    CatalogSnapshot, ObjectAddress, ObjectClass, State, Table, TableDistribution, quote_identifier,
+    split_name,
+};
+
+/// The catalog's functions for one session's statement.
+pub struct SessionFunctions {
+    catalog: CatalogSnapshot,
+    around: Arc<dyn Surroundings>,
+    /// Name, value and description of each setting.
+    settings: Vec<(String, String, &'static str)>,
+}
+
+impl SessionFunctions {
+    pub fn new(
+        catalog: CatalogSnapshot,
+        around: Arc<dyn Surroundings>,
+        settings: Vec<(String, String, &'static str)>,
+    ) -> Self {
+        Self { catalog, around, settings }
+    }
+
+    fn state(&self) -> &State {
+        &self.catalog.state
+    }
+
+    fn table(&self, oid: Oid) -> Option<&Table> {
+        self.state().table(TableId(oid.0))
+    }
+
+    /// The relation that a text names, as regclass input reads it.
+    fn named_relation(&self, text: &str) -> SqlResult<Oid> {
+        self.catalog.oid_of(&PgType::Regclass, text).map(Oid).ok_or_else(|| {
+            SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{text}\" does not exist"))
+        })
+    }
+}
+
+impl fmt::Debug for SessionFunctions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionFunctions")
+            .field("version", &self.catalog.state.version())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Arguments by position; a value of another kind than the signature says is a bug of the caller.
+struct Arguments<'a>(&'a [Datum]);
+
+impl Arguments<'_> {
+    fn wrong(&self) -> SqlError {
+        SqlError::internal("a catalog function got arguments of other types than its own")
+    }
+
+    fn oid(&self, at: usize) -> SqlResult<Oid> {
+        match self.0.get(at) {
+            Some(Datum::Oid(oid)) => Ok(Oid(*oid)),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    fn text(&self, at: usize) -> SqlResult<&str> {
+        match self.0.get(at) {
+            Some(Datum::Text(text)) => Ok(text),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    fn int(&self, at: usize) -> SqlResult<i32> {
+        match self.0.get(at) {
+            Some(Datum::Int4(value)) => Ok(*value),
+            Some(Datum::Int2(value)) => Ok(i32::from(*value)),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    fn bool(&self, at: usize) -> SqlResult<bool> {
+        match self.0.get(at) {
+            Some(Datum::Bool(value)) => Ok(*value),
+            _ => Err(self.wrong()),
+        }
+    }
+}
+
+fn text(value: Option<impl Into<String>>) -> Datum {
+    value.map_or(Datum::Null, |value| Datum::Text(value.into()))
+}
+
+fn oid(value: Option<u32>) -> Datum {
+    value.map_or(Datum::Null, Datum::Oid)
+}
+
+impl CatalogFunctions for SessionFunctions {
+    fn call(&self, function: CatalogFunction, arguments: &[Datum]) -> SqlResult<Datum> {
+        if let Some(answer) = self.privilege(function, &Arguments(arguments)) {
+            return answer.map(Datum::Bool);
+        }
+        self.describe(function, &Arguments(arguments))
+    }
+}
+
+/// Functions that describe objects and sessions.
+impl SessionFunctions {
+    fn describe(&self, function: CatalogFunction, arguments: &Arguments<'_>) -> SqlResult<Datum> {
+        use CatalogFunction as F;
+        let state = self.state();
+        Ok(match function {
+            F::GetUserById => {
+                let role = arguments.oid(0)?;
+                let name = state.role(role).map(|role| role.name.clone());
+                text(Some(name.unwrap_or_else(|| format!("unknown (OID={})", role.0))))
+            }
+            F::TableIsVisible => {
+                let relation = arguments.oid(0)?;
+                match self.catalog.relation_name(relation) {
+                    Some(_) => Datum::Bool(self.catalog.is_visible(relation)),
+                    None => Datum::Null,
+                }
+            }
+            F::TypeIsVisible => self.type_is_visible(arguments.oid(0)?),
+            F::FunctionIsVisible | F::OperatorIsVisible | F::CollationIsVisible => {
+                Datum::Bool(true)
+            }
+            F::GetExpr | F::GetExprPretty => text(Some(arguments.text(0)?)),
+            F::GetConstraintDef => {
+                text(constraint_definition_by_oid(state, arguments.oid(0)?, false))
+            }
+            F::GetConstraintDefPretty => {
+                let pretty = arguments.bool(1)?;
+                text(constraint_definition_by_oid(state, arguments.oid(0)?, pretty))
+            }
+            F::GetIndexDef => {
+                let index = state.index(arguments.oid(0)?);
+                text(index.and_then(|index| index_definition(state, index)))
+            }
+            F::GetIndexDefColumn => {
+                let Some(index) = state.index(arguments.oid(0)?) else { return Ok(Datum::Null) };
+                match usize::try_from(arguments.int(1)?) {
+                    Ok(0) => text(index_definition(state, index)),
+                    Ok(number) => {
+                        let column = index_column_definition(state, index, number);
+                        text(Some(column.unwrap_or_default()))
+                    }
+                    Err(_) => text(Some("")),
+                }
+            }
+            F::GetViewDef | F::GetViewDefPretty => {
+                text(state.view(arguments.oid(0)?).map(|view| view.definition.as_str()))
+            }
+            // There are no triggers, rules, user functions, partitions or extended statistics.
+            F::GetTriggerDef
+            | F::GetTriggerDefPretty
+            | F::GetRuleDef
+            | F::GetFunctionDef
+            | F::GetFunctionArguments
+            | F::GetFunctionIdentityArguments
+            | F::GetFunctionResult
+            | F::GetStatisticsObjDefColumns
+            | F::GetPartKeyDef => Datum::Null,
+            F::GetSerialSequence => self.serial_sequence(arguments.text(0)?, arguments.text(1)?)?,
+            F::ObjDescription => {
+                let class = match arguments.text(1)? {
+                    "pg_class" => ObjectClass::Relation,
+                    "pg_namespace" => ObjectClass::Schema,
+                    "pg_type" => ObjectClass::Type,
+                    "pg_constraint" => ObjectClass::Constraint,
+                    _ => return Ok(Datum::Null),
+                };
+                self.comment(class, arguments.oid(0)?, 0)
+            }
+            F::ObjDescriptionOld => self.comment(ObjectClass::Relation, arguments.oid(0)?, 0),
+            F::ColDescription => {
+                self.comment(ObjectClass::Relation, arguments.oid(0)?, arguments.int(1)?)
+            }
+            F::ShobjDescription => match arguments.text(1)? {
+                "pg_database" => self.comment(ObjectClass::Database, arguments.oid(0)?, 0),
+                "pg_authid" => self.comment(ObjectClass::Role, arguments.oid(0)?, 0),
+                _ => Datum::Null,
+            },
+            F::RelationSize | F::TableSize | F::TotalRelationSize => {
+                self.relation_size(arguments.oid(0)?)
+            }
+            F::RelationSizeFork => match arguments.text(1)? {
+                "main" => self.relation_size(arguments.oid(0)?),
+                "fsm" | "vm" | "init" => Datum::Int8(0),
+                _ => {
+                    return Err(SqlError::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        "invalid fork name",
+                    )
+                    .hint("Valid fork names are \"main\", \"fsm\", \"vm\", and \"init\"."));
+                }
+            },
+            // Indexes are kept within the shards that they are of.
+            F::IndexesSize => Datum::Int8(0),
+            F::DatabaseSize | F::DatabaseSizeByName | F::TablespaceSize => self.database_size(),
+            F::TablespaceLocation => text(Some("")),
+            F::RelationIsPublishable | F::IsOtherTempSchema | F::IsInRecovery => Datum::Bool(false),
+            F::CitusTableSize | F::CitusRelationSize | F::CitusTotalRelationSize => {
+                self.citus_size(arguments.oid(0)?)?
+            }
+            F::ShardIdForColumn => self.shard_for_value(arguments.oid(0)?, arguments.text(1)?)?,
+            F::IsCitusTable => Datum::Bool(self.catalog.is_visible(arguments.oid(0)?)),
+            F::ColumnToColumnName => self.column_of_key(arguments.oid(0)?, arguments.text(1)?)?,
+            F::PartitionColumnId => {
+                let active = state.workers().filter(|node| node.is_active).count();
+                Datum::Int4(active as i32)
+            }
+            F::ToRegclass => oid(self.catalog.oid_of(&PgType::Regclass, arguments.text(0)?)),
+            F::ToRegtype => oid(self.catalog.oid_of(&PgType::Regtype, arguments.text(0)?)),
+            F::ToRegproc => oid(self.catalog.oid_of(&PgType::Regproc, arguments.text(0)?)),
+            F::ToRegnamespace => {
+                oid(self.catalog.oid_of(&PgType::Regnamespace, arguments.text(0)?))
+            }
+            F::ToRegrole => oid(self.catalog.oid_of(&PgType::Regrole, arguments.text(0)?)),
+            F::CurrentSetting => {
+                let name = arguments.text(0)?;
+                text(Some(self.setting(name).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::UNDEFINED_OBJECT,
+                        format!("unrecognized configuration parameter \"{name}\""),
+                    )
+                })?))
+            }
+            F::CurrentSettingMissing => {
+                let name = arguments.text(0)?;
+                match (self.setting(name), arguments.bool(1)?) {
+                    (None, false) => {
+                        return Err(SqlError::new(
+                            SqlState::UNDEFINED_OBJECT,
+                            format!("unrecognized configuration parameter \"{name}\""),
+                        ));
+                    }
+                    (value, _) => text(value),
+                }
+            }
+            F::SetConfig => {
+                return Err(SqlError::unsupported("set_config within a query is not supported")
+                    .hint("Use SET, or call set_config alone."));
+            }
+            F::MyTempSchema => Datum::Oid(0),
+            F::CancelBackend => self.signal(arguments.int(0)?, Surroundings::cancel)?,
+            F::TerminateBackend => self.signal(arguments.int(0)?, Surroundings::terminate)?,
+            F::PostmasterStartTime | F::ConfLoadTime => Datum::Timestamp(self.around.started()),
+            F::SequenceLastValue => {
+                let id = SequenceId(arguments.oid(0)?.0);
+                match state.sequence_position(id).filter(|position| position.is_called) {
+                    Some(position) => Datum::Int8(position.last_value),
+                    None => Datum::Null,
+                }
+            }
+            F::StatGetNumscans => Datum::Int8(0),
+            F::AgeOfXid => {
+                return Err(SqlError::unsupported("transactions have no xid here"));
+            }
+            F::HasTablePrivilege
+            | F::HasTablePrivilegeUser
+            | F::HasTablePrivilegeName
+            | F::HasTablePrivilegeUserName
+            | F::HasAnyColumnPrivilege
+            | F::HasColumnPrivilege
+            | F::HasColumnPrivilegeNumber
+            | F::HasSequencePrivilege
+            | F::HasSchemaPrivilege
+            | F::HasSchemaPrivilegeName
+            | F::HasSchemaPrivilegeUserName
+            | F::HasSchemaPrivilegeUser
+            | F::HasDatabasePrivilege
+            | F::HasDatabasePrivilegeName
+            | F::HasDatabasePrivilegeUserName
+            | F::HasFunctionPrivilege
+            | F::HasTypePrivilege
+            | F::HasRole
+            | F::HasRoleName
+            | F::HasRoleUserName
+            | F::HasRoleUser
+            | F::HasRoleOids => return Err(arguments.wrong()),
+        })
+    }
+
+    fn setting(&self, name: &str) -> Option<&str> {
+        let wanted = self.settings.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
+        wanted.map(|(_, value, _)| value.as_str())
+    }
+
+    fn comment(&self, class: ObjectClass, oid: Oid, part: i32) -> Datum {
+        text(self.state().comment(ObjectAddress { class, oid, part }))
+    }
+
+    fn type_is_visible(&self, oid: Oid) -> Datum {
+        if PgType::from_oid(oid.0).is_some() {
+            return Datum::Bool(true);
+        }
+        match self.state().enum_type(oid) {
+            Some(ty) => {
+                let found = self.catalog.user_type(None, &ty.name);
+                Datum::Bool(found == Some(PgType::Enum(oid)))
+            }
+            None => Datum::Null,
+        }
+    }
+
+    fn serial_sequence(&self, table: &str, column: &str) -> SqlResult<Datum> {
+        let relation = self.named_relation(table)?;
+        let known = self
+            .table(relation)
+            .and_then(|table| Some((table.id(), table.shape.column_named(column)?.id)));
+        let Some((table_id, column_id)) = known else {
+            let name = split_name(table).map_or_else(|| table.to_owned(), |(_, name)| name);
+            return Err(SqlError::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{column}\" of relation \"{name}\" does not exist"),
+            ));
+        };
+        let state = self.state();
+        let mut owned = state.sequences_of(table_id);
+        let sequence = owned.find(|sequence| sequence.owned_by == Some((table_id, column_id)));
+        Ok(text(sequence.and_then(|sequence| {
+            let schema = &state.schema(sequence.schema)?.name;
+            Some(format!("{}.{}", quote_identifier(schema), quote_identifier(&sequence.name)))
+        })))
+    }
+
+    fn relation_size(&self, relation: Oid) -> Datum {
+        match self.table(relation) {
+            Some(table) => {
+                let sizes = self.around.shard_sizes();
+                Datum::Int8(size_of_relation(self.state(), table, &sizes).bytes as i64)
+            }
+            None if self.catalog.relation_name(relation).is_some() => Datum::Int8(0),
+            None => Datum::Null,
+        }
+    }
+
+    fn database_size(&self) -> Datum {
+        let bytes: u64 = self.around.shard_sizes().values().map(|size| size.bytes).sum();
+        Datum::Int8(i64::try_from(bytes).unwrap_or(i64::MAX))
+    }
+
+    fn citus_size(&self, relation: Oid) -> SqlResult<Datum> {
+        match self.table(relation) {
+            Some(table) if table.distribution() != TableDistribution::Local => {
+                Ok(self.relation_size(relation))
+            }
+            _ => Err(SqlError::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cannot calculate the size because relation is not distributed",
+            )),
+        }
+    }
+
+    fn shard_for_value(&self, relation: Oid, value: &str) -> SqlResult<Datum> {
+        let Some(table) = self.table(relation) else {
+            return Err(not_distributed(&self.relation_text(relation)));
+        };
+        let Some(column) = table.distribution_column() else {
+            return match table.distribution() {
+                TableDistribution::Local => Err(not_distributed(&table.shape.name)),
+                _ => Ok(table
+                    .shards()
+                    .first()
+                    .map_or(Datum::Null, |shard| Datum::Int8(shard.id.0 as i64))),
+            };
+        };
+        let datum = input(&column.ty, value, &TextContext::default())?;
+        let token = hash::partition_hash(&datum, &column.ty);
+        let shard = token.and_then(|token| self.state().shard_for_hash(table, token));
+        Ok(shard.map_or(Datum::Null, |(_, shard)| Datum::Int8(shard.0 as i64)))
+    }
+
+    /// The column that a `pg_dist_partition.partkey` stands for.
+    fn column_of_key(&self, relation: Oid, key: &str) -> SqlResult<Datum> {
+        let mut words = key.split_whitespace();
+        let number = words
+            .find(|word| *word == ":varattno")
+            .and_then(|_| words.next()?.parse().ok())
+            .ok_or_else(|| {
+                SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "not a valid partition key")
+            })?;
+        let column = satsuma_common::ColumnId(number);
+        let table = self.table(relation);
+        Ok(text(table.and_then(|table| Some(table.shape.column(column)?.name.as_str()))))
+    }
+
+    fn relation_text(&self, relation: Oid) -> String {
+        self.catalog
+            .oid_name(&PgType::Regclass, relation.0)
+            .unwrap_or_else(|| relation.0.to_string())
+    }
+
+    fn signal(&self, process: i32, act: fn(&dyn Surroundings, i32) -> bool) -> SqlResult<Datum> {
+        let sessions = self.around.sessions();
+        let target = sessions.iter().find(|session| session.process_id == process);
+        if let Some(target) = target
+            && !self.may_act_for(&target.user)
+        {
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "must be a member of the role whose process is being terminated or member of \
+                 pg_signal_backend",
+            ));
+        }
+        Ok(Datum::Bool(act(self.around.as_ref(), process)))
+    }
+}
+
+fn not_distributed(table: &str) -> SqlError {
+    SqlError::new(
+        SqlState::INVALID_TABLE_DEFINITION,
+        format!("relation {table} is not a distributed table"),
+    )
+}
