@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use satsuma_tests::binaries::binary;
 use satsuma_tests::cluster::{Address, Layout, free_port};
 use satsuma_tests::process::Process;
+use satsuma_tests::wire::WireError;
 
 /// Runs a binary that is expected to end soon.
 fn run(program: &str, arguments: &[&str], directory: &Path) -> Output {
@@ -190,4 +191,67 @@ fn a_worker_is_added_by_hand() {
     let nodes = client.value("SELECT count(DISTINCT nodeport) FROM citus_shards");
     assert_eq!(nodes.expect("a count").as_deref(), Some("2"));
     cluster.kill_all();
+}
+
+#[test]
+fn settings_come_from_a_toml_file_and_flags_win() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    let (pg, grpc) = (free_port(), free_port());
+    let file = at.join("satsuma.toml");
+    let settings = format!(
+        "workers = 3\ngrpc-port = {grpc}\ndatabase = \"from_file\"\nsuperuser = \"from_file\"\n"
+    );
+    std::fs::write(&file, settings).expect("a file");
+    let arguments = [
+        "up",
+        "--config",
+        &file.display().to_string(),
+        "--data-dir",
+        &at.join("data").display().to_string(),
+        "--pg-port",
+        &pg.to_string(),
+        "--database",
+        "from_flag",
+    ];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let mut up = Process::new("up", binary("satsuma"), arguments, at);
+    up.start().unwrap_or_else(|error| panic!("{error}"));
+    let mut client = Address::local(pg, "from_file", "from_flag").client().expect("a connection");
+    let workers = client.value("SELECT count(*) FROM pg_dist_node WHERE shouldhaveshards");
+    assert_eq!(workers.expect("a count").as_deref(), Some("3"));
+    drop((client, up));
+
+    std::fs::write(&file, "no-such-key = 1\n").expect("a file");
+    fails("satsuma", &["up", "--config", "satsuma.toml"], at, &["no-such-key"]);
+    std::fs::write(&file, "workers = \n").expect("a file");
+    fails("satsuma", &["up", "--config", "satsuma.toml"], at, &["satsuma.toml", "line 1"]);
+    fails("satsuma", &["up", "--config", "missing.toml"], at, &["missing.toml"]);
+}
+
+#[test]
+fn there_is_a_limit_of_connections() {
+    let flags = vec!["--max-connections".into(), "4".into()];
+    let cluster = Layout { flags, ..Layout::up() }.start();
+    let address = cluster.address();
+    let mut held = Vec::new();
+    let error = loop {
+        match address.client() {
+            Ok(client) => held.push(client),
+            Err(WireError::Server(fields)) => break fields,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(held.len() <= 4, "more connections than allowed");
+    };
+    assert_eq!(error.code(), "53300");
+    assert_eq!(error.get('S'), "FATAL");
+    let mut one = held.pop().expect("a connection");
+    one.must("SELECT 1");
+    drop((one, held));
+    // Places come free again.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = address.client() {
+        assert!(Instant::now() < deadline, "{error}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
