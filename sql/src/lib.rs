@@ -1,6 +1,6 @@
 //! The SQL dialect that coordinator and worker share: from text to a bound statement.
 //!
-//! One door: `bind::bind` takes a parsed statement, a view of the catalog and the session's
+//! One door: [`bind::bind`] takes a parsed statement, a view of the catalog and the session's
 //! settings, and gives a [`bound::Bound`]. Everything that users call "PostgreSQL" is decided
 //! there: names, types, implicit casts, operators, overflow, output names, error positions.
 //! Nothing here does I/O or knows where rows live.

@@ -1,6 +1,6 @@
 //! Functions that act on the cluster: a statement of their own, carried out by the session.
 
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{PgType, SqlResult, SqlState};
 use sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, GroupByExpr, SelectItem, SetExpr, Spanned,
     TableFactor,
@@ -398,12 +398,4 @@ fn args_of(call: &Function) -> Option<&[FunctionArg]> {
         }
         _ => None,
     }
-}
-
-/// Why such a call cannot stand anywhere else.
-pub(super) fn cluster_function_elsewhere(name: &str) -> Option<SqlError> {
-    FUNCTIONS.iter().find(|(known, _)| *known == name).map(|_| {
-        SqlError::unsupported(format!("function {name} must be called alone"))
-            .hint(format!("Run SELECT {name}(...) as a statement of its own."))
-    })
 }

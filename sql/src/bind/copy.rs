@@ -80,7 +80,7 @@ impl Binder<'_> {
                     origin: None,
                 })
                 .collect();
-            let entry = Entry::new(table.shape.name.clone(), columns, self.number());
+            let entry = Entry::new(table.shape.name.clone(), columns);
             let scope = Scope::new(None, vec![entry]);
             let (ctes, windows) = (Ctes::default(), NamedWindows::default());
             let cx = Context::new(&scope, &ctes, &windows, Clause::CopyWhere);
@@ -145,6 +145,7 @@ impl Binder<'_> {
                             column: column.column.clone(),
                             ty: column.ty.clone(),
                             origin: column.origin,
+                            position: 0,
                         }
                     })
                     .collect();

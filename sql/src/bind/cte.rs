@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use datafusion::common::Column;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, RecursiveQuery};
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
 use sqlparser::ast::{self, Cte, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, With};
 
 use super::binder::Binder;
@@ -180,12 +181,11 @@ impl Binder<'_> {
 
         // Every iteration reads the rows of the one before, under these names.
         let table = format!("{name}#{}", self.number());
+        let first = self.with_type_metadata(first)?;
         let fields: Vec<_> = first
-            .plan
-            .schema()
-            .fields()
+            .columns
             .iter()
-            .map(|field| field.as_ref().clone().with_nullable(true))
+            .map(|column| arrow_types::field(&column.column.name, &column.ty, true))
             .collect();
         let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
         let work = Arc::new(CteWorkTable::new(&table, schema));
@@ -207,10 +207,7 @@ impl Binder<'_> {
             ));
         }
         let step = self.cast_step(step, &first, name)?;
-        let is_distinct = match quantifier {
-            SetQuantifier::All => false,
-            _ => true,
-        };
+        let is_distinct = quantifier != SetQuantifier::All;
         let query = plan::df(RecursiveQuery::try_new(
             table,
             Arc::new(first.plan.clone()),
@@ -226,6 +223,18 @@ impl Binder<'_> {
             .map(|(column, output)| RowsColumn { column: output, origin: None, ..column })
             .collect();
         Ok(Rows { plan, columns, order: Vec::new(), locks: Vec::new() })
+    }
+
+    /// The same rows, their fields telling the PostgreSQL type: both terms must do so alike.
+    fn with_type_metadata(&self, rows: Rows) -> SqlResult<Rows> {
+        let mut exprs = Vec::with_capacity(rows.columns.len());
+        let mut columns = Vec::with_capacity(rows.columns.len());
+        for column in &rows.columns {
+            let fresh = self.fresh(&column.name);
+            exprs.push(labelled(Expr::Column(column.column.clone()), &fresh.name, &column.ty));
+            columns.push(RowsColumn { column: fresh, ..column.clone() });
+        }
+        Ok(Rows { plan: plan::project(rows.plan, exprs)?, columns, ..rows })
     }
 
     /// The step's columns in the types of the first term.
@@ -252,10 +261,16 @@ impl Binder<'_> {
                 .hint("Cast the output of the non-recursive term to the correct type."));
             }
             let cast = self.cast_at(value, &wanted.ty, CastKind::Assignment, 0)?;
-            exprs.push(cast.expr.alias(&wanted.column.name));
+            exprs.push(labelled(cast.expr, &wanted.column.name, &wanted.ty));
         }
         plan::project(step.plan, exprs)
     }
+}
+
+/// An alias whose field carries the type.
+fn labelled(expr: Expr, name: &str, ty: &PgType) -> Expr {
+    let metadata = FieldMetadata::new(arrow_types::metadata(ty).into_iter().collect());
+    expr.alias_with_metadata(name, Some(metadata))
 }
 
 /// The two sides of a UNION that a recursive query has to be.

@@ -549,10 +549,10 @@ pub fn pull_up(plan: LogicalPlan) -> SqlResult<Option<(LogicalPlan, Vec<Expr>)>>
                 return Ok(None);
             };
             for condition in &conditions {
-                for column in condition.column_refs() {
-                    let kept = expr.iter().any(|e| df_name(e) == *column);
+                for column in plan::columns_of(condition) {
+                    let kept = expr.iter().any(|e| df_name(e) == column);
                     if !kept {
-                        expr.push(Expr::Column(column.clone()));
+                        expr.push(Expr::Column(column));
                     }
                 }
             }

@@ -19,10 +19,9 @@ use super::names::{self, fold};
 use super::plan;
 use super::query::{Rows, RowsColumn, entry_of};
 use super::scope::{Entry, Scope, ScopeColumn};
-use super::sets::{SetFunction, set_function};
 use super::window::NamedWindows;
 use crate::catalog_view::{Relation, TableInfo, ViewInfo};
-use crate::functions::{self, Typed};
+use crate::functions::{self, TableFunction, Typed};
 use crate::table::ScanSource;
 
 /// Views within views, at most.
@@ -239,16 +238,13 @@ impl Binder<'_> {
         let mut pairs = Vec::with_capacity(names.len());
         for (index, (name, position)) in names.iter().enumerate() {
             if names[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(self.at(
-                    SqlError::new(
-                        SqlState::DUPLICATE_COLUMN,
-                        format!("column name \"{name}\" appears more than once in USING clause"),
-                    ),
-                    *position,
+                return Err(SqlError::new(
+                    SqlState::DUPLICATE_COLUMN,
+                    format!("column name \"{name}\" appears more than once in USING clause"),
                 ));
             }
-            let l = self.using_column(&left.entries, name, "left", *position)?;
-            let r = self.using_column(&right.entries, name, "right", *position)?;
+            let l = self.using_column(&left.entries, name, "left")?;
+            let r = self.using_column(&right.entries, name, "right")?;
             tests.push(self.operate("=", typed(&l), typed(&r), *position)?.expr);
             pairs.push((name.clone(), l, r));
         }
@@ -291,38 +287,25 @@ impl Binder<'_> {
         for entry in &mut entries {
             entry.by_column = false;
         }
-        let mut join = Entry::new("", columns, 0);
+        let mut join = Entry::new("", columns);
         join.by_relation = false;
         entries.push(join);
         Ok(From { plan, entries })
     }
 
-    fn using_column(
-        &self,
-        entries: &[Entry],
-        name: &str,
-        side: &str,
-        position: u32,
-    ) -> SqlResult<ScopeColumn> {
+    fn using_column(&self, entries: &[Entry], name: &str, side: &str) -> SqlResult<ScopeColumn> {
         let mut found = visible_columns(entries).filter(|column| column.name == name);
         match (found.next(), found.next()) {
             (Some(column), None) => Ok(column.clone()),
-            (Some(_), Some(_)) => Err(self.at(
-                SqlError::new(
-                    SqlState::AMBIGUOUS_COLUMN,
-                    format!("common column name \"{name}\" appears more than once in {side} table"),
-                ),
-                position,
+            (Some(_), Some(_)) => Err(SqlError::new(
+                SqlState::AMBIGUOUS_COLUMN,
+                format!("common column name \"{name}\" appears more than once in {side} table"),
             )),
-            (None, _) => Err(self.at(
-                SqlError::new(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!(
-                        "column \"{name}\" specified in USING clause does not exist in {side} \
-                         table"
-                    ),
+            (None, _) => Err(SqlError::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!(
+                    "column \"{name}\" specified in USING clause does not exist in {side} table"
                 ),
-                position,
             )),
         }
     }
@@ -363,7 +346,8 @@ impl Binder<'_> {
                 sample: None,
                 ..
             } if args.settings.is_none() => {
-                let scope = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::new(outer, lateral.to_vec());
+                let scope = Scope::new(Some(&lateral), Vec::new());
                 self.function_in_from(
                     name,
                     &args.args,
@@ -374,19 +358,21 @@ impl Binder<'_> {
                 )
             }
             TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-                let scope = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::new(outer, lateral.to_vec());
+                let scope = Scope::new(Some(&lateral), Vec::new());
                 self.function_in_from(name, args, alias.as_ref(), *with_ordinality, &scope, ctes)
             }
             TableFactor::UNNEST {
                 alias, array_exprs, with_offset: false, with_ordinality, ..
             } => {
-                let scope = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::new(outer, lateral.to_vec());
+                let scope = Scope::new(Some(&lateral), Vec::new());
                 let windows = NamedWindows::default();
                 let cx = Context::new(&scope, ctes, &windows, Clause::FromFunction);
                 let args =
                     array_exprs.iter().map(|e| self.expr(e, cx)).collect::<SqlResult<Vec<_>>>()?;
                 let position = array_exprs.first().map_or(0, |e| self.start(e));
-                let function = set_function("unnest", args, &self.env)
+                let function = functions::table("unnest", args, &self.env)
                     .map_err(|error| self.at(error, position))?
                     .ok_or_else(|| SqlError::internal("unnest is missing"))?;
                 self.set_in_from("unnest", function, alias.as_ref(), *with_ordinality)
@@ -417,7 +403,7 @@ impl Binder<'_> {
                 if let Some(alias) = alias {
                     // An alias hides the names within.
                     let columns = visible_columns(&from.entries).cloned().collect::<Vec<_>>();
-                    let entry = Entry::new(fold(&alias.name), columns, self.number());
+                    let entry = Entry::new(fold(&alias.name), columns);
                     let entry = self.rename_entry(entry, alias)?;
                     from.entries = vec![entry];
                 }
@@ -429,24 +415,21 @@ impl Binder<'_> {
 
     /// A subquery's rows under an alias.
     fn aliased(&self, rows: Rows, alias: &TableAlias) -> SqlResult<From> {
-        let entry = entry_of(&rows, &fold(&alias.name), self.number());
+        let entry = entry_of(&rows, &fold(&alias.name));
         let entry = self.rename_entry(entry, alias)?;
         Ok(From { plan: rows.plan, entries: vec![entry] })
     }
 
     fn rename_entry(&self, mut entry: Entry, alias: &TableAlias) -> SqlResult<Entry> {
         if alias.columns.len() > entry.columns.len() {
-            return Err(self.at(
-                SqlError::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!(
-                        "table \"{}\" has {} columns available but {} columns specified",
-                        entry.alias,
-                        entry.columns.len(),
-                        alias.columns.len()
-                    ),
+            return Err(SqlError::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!(
+                    "table \"{}\" has {} columns available but {} columns specified",
+                    entry.alias,
+                    entry.columns.len(),
+                    alias.columns.len()
                 ),
-                self.ident_position(&alias.name),
             ));
         }
         if alias.at.is_some() {
@@ -482,7 +465,7 @@ impl Binder<'_> {
             && let Some(cte) = ctes.find(&relation)
         {
             let rows = self.read_cte(&cte)?;
-            let entry = entry_of(&rows, &relation, self.number());
+            let entry = entry_of(&rows, &relation);
             let from = From { plan: rows.plan, entries: vec![entry] };
             return self.with_alias(from, alias);
         }
@@ -503,7 +486,7 @@ impl Binder<'_> {
                         origin: None,
                     })
                     .collect();
-                let mut entry = Entry::new(system.name.clone(), columns, id);
+                let mut entry = Entry::new(system.name.clone(), columns);
                 entry.schema = Some(system.schema_name.clone());
                 let plan = plan::scan(&scan_alias, ScanSource::system(system.clone()))?;
                 From { plan, entries: vec![entry] }
@@ -543,9 +526,8 @@ impl Binder<'_> {
     }
 
     fn with_alias(&self, mut from: From, alias: Option<&TableAlias>) -> SqlResult<From> {
-        let (Some(alias), Some(mut entry)) = (alias, from.entries.pop()) else {
-            return Ok(from);
-        };
+        let Some(alias) = alias else { return Ok(from) };
+        let Some(mut entry) = from.entries.pop() else { return Ok(from) };
         entry.alias = fold(&alias.name);
         entry.schema = None;
         from.entries.push(self.rename_entry(entry, alias)?);
@@ -567,7 +549,7 @@ impl Binder<'_> {
                 origin: Some((shape.table, column.id)),
             })
             .collect();
-        let mut entry = Entry::new(shape.name.clone(), columns, id);
+        let mut entry = Entry::new(shape.name.clone(), columns);
         entry.schema = Some(shape.schema_name.clone());
         entry.table = Some(info.clone());
         let plan = plan::scan(&scan_alias, ScanSource::table(info.clone()))?;
@@ -597,7 +579,7 @@ impl Binder<'_> {
             column.name.clone_from(name);
             column.origin = None;
         }
-        let mut entry = entry_of(&rows, &view.name, self.number());
+        let mut entry = entry_of(&rows, &view.name);
         entry.schema = Some(view.schema_name.clone());
         Ok(From { plan: rows.plan, entries: vec![entry] })
     }
@@ -633,7 +615,7 @@ impl Binder<'_> {
                 }
             }
         }
-        let set = set_function(&function, values.clone(), &self.env)
+        let set = functions::table(&function, values.clone(), &self.env)
             .map_err(|error| self.at(error, position))?;
         if let Some(set) = set {
             return self.set_in_from(&function, set, alias, with_ordinality);
@@ -662,7 +644,7 @@ impl Binder<'_> {
             });
         }
         let plan = plan::project(input, exprs)?;
-        let entry = Entry::new(name, columns, self.number());
+        let entry = Entry::new(name, columns);
         let from = From { plan, entries: vec![entry] };
         self.with_alias(from, alias)
     }
@@ -670,7 +652,7 @@ impl Binder<'_> {
     fn set_in_from(
         &self,
         function: &str,
-        set: SetFunction,
+        set: TableFunction,
         alias: Option<&TableAlias>,
         with_ordinality: bool,
     ) -> SqlResult<From> {
@@ -688,7 +670,7 @@ impl Binder<'_> {
         }
         if with_ordinality && let Some(list) = counted {
             let fresh = self.fresh("ordinality");
-            lists.push(super::sets::positions_of(list).alias(&fresh.name));
+            lists.push(super::ordinality::positions_of(list).alias(&fresh.name));
             columns.push(ScopeColumn {
                 name: "ordinality".into(),
                 column: fresh,
@@ -698,7 +680,7 @@ impl Binder<'_> {
         }
         let plan = plan::project(plan::one_row(), lists)?;
         let plan = plan::unnest(plan, columns.iter().map(|c| c.column.clone()).collect())?;
-        let entry = Entry::new(entry_name, columns, self.number());
+        let entry = Entry::new(entry_name, columns);
         let from = From { plan, entries: vec![entry] };
         self.with_alias(from, alias)
     }
@@ -717,6 +699,7 @@ impl Binder<'_> {
                 column: column.column.clone(),
                 ty: column.ty.clone(),
                 origin: column.origin,
+                position: 0,
             })
             .collect();
         Rows { plan: from.plan, columns, order: Vec::new(), locks: Vec::new() }.exact()

@@ -61,10 +61,6 @@ fn figure(expr: &Expr) -> Option<(String, u8)> {
         Expr::Substring { .. } => named("substring"),
         Expr::Overlay { .. } => named("overlay"),
         Expr::Trim { trim_where, .. } => named(trim_name(*trim_where)),
-        Expr::Value(value) => match value.value {
-            sqlparser::ast::Value::Boolean(_) => Some(("bool".into(), 1)),
-            _ => None,
-        },
         Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => None,
         Expr::Tuple(_) => named("row"),
         _ => None,

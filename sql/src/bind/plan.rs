@@ -9,7 +9,9 @@ use datafusion::logical_expr::{
     LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, TableScanBuilder, TableSource,
     Unnest,
 };
+use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::prelude::lit;
+use datafusion::scalar::ScalarValue;
 use satsuma_common::{SqlError, SqlResult};
 
 use crate::functions::error::from_datafusion;
@@ -125,7 +127,12 @@ pub fn output_column(expr: &Expr) -> Column {
 /// `row_number() OVER (PARTITION BY .. ORDER BY ..)`, as an unsigned integer from 1.
 pub fn row_number(partition: Vec<Expr>, order: Vec<SortExpr>) -> SqlResult<Expr> {
     let call = datafusion::functions_window::expr_fn::row_number();
-    df(call.partition_by(partition).order_by(order).build())
+    let frame = WindowFrame::new_bounds(
+        WindowFrameUnits::Rows,
+        WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
+        WindowFrameBound::CurrentRow,
+    );
+    df(call.partition_by(partition).order_by(order).window_frame(frame).build())
 }
 
 /// `rank() OVER (ORDER BY ..)`.
@@ -187,6 +194,13 @@ pub fn visit_expressions(plan: &LogicalPlan, visit: &mut dyn FnMut(&Expr)) -> Sq
         })
     }))
     .map(|_| ())
+}
+
+/// The columns of an expression, each once, in a fixed order.
+pub fn columns_of(expr: &Expr) -> Vec<Column> {
+    let mut columns: Vec<Column> = expr.column_refs().into_iter().cloned().collect();
+    columns.sort();
+    columns
 }
 
 /// Whether reading the plan twice may give different rows.

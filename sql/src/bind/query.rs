@@ -26,6 +26,8 @@ pub(super) struct RowsColumn {
     /// Unknown where the query is a branch whose literals are still to be typed.
     pub ty: PgType,
     pub origin: Option<(TableId, ColumnId)>,
+    /// Where the select list has it.
+    pub position: u32,
 }
 
 /// A bound query: a plan, and which of its columns are the query's.
@@ -453,7 +455,7 @@ impl Binder<'_> {
 }
 
 /// A scope entry for the rows of a subquery, with column aliases applied.
-pub(super) fn entry_of(rows: &Rows, alias: &str, id: usize) -> Entry {
+pub(super) fn entry_of(rows: &Rows, alias: &str) -> Entry {
     let columns = rows
         .columns
         .iter()
@@ -464,7 +466,7 @@ pub(super) fn entry_of(rows: &Rows, alias: &str, id: usize) -> Entry {
             origin: column.origin,
         })
         .collect();
-    Entry::new(alias, columns, id)
+    Entry::new(alias, columns)
 }
 
 pub(super) fn ambiguous_order(name: &str) -> SqlError {

@@ -44,12 +44,10 @@ pub struct Entry {
     /// `false`: named from the right side of a join that LATERAL cannot reach.
     pub lateral_ok: bool,
     pub table: Option<Arc<TableInfo>>,
-    /// Number of the range-table entry; joins have none.
-    pub id: usize,
 }
 
 impl Entry {
-    pub fn new(alias: impl Into<String>, columns: Vec<ScopeColumn>, id: usize) -> Self {
+    pub fn new(alias: impl Into<String>, columns: Vec<ScopeColumn>) -> Self {
         Self {
             alias: alias.into(),
             schema: None,
@@ -59,7 +57,6 @@ impl Entry {
             lateral_only: false,
             lateral_ok: true,
             table: None,
-            id,
         }
     }
 }
@@ -75,7 +72,6 @@ pub struct Scope<'p> {
 
 /// What a column name was found to be.
 pub struct Found<'s> {
-    pub entry: &'s Entry,
     pub column: &'s ScopeColumn,
     /// Query levels up.
     pub level: usize,
@@ -100,7 +96,7 @@ impl<'p> Scope<'p> {
                         return Err(ambiguous_column(&name).at(position));
                     }
                     check_lateral(entry, &name, position)?;
-                    found = Some(Found { entry, column, level });
+                    found = Some(Found { column, level });
                 }
             }
             if found.is_some() {

@@ -12,7 +12,7 @@ use super::binder::Binder;
 use super::clause::Clause;
 use super::cte::Ctes;
 use super::expr::Context;
-use super::expr::operator::{all, unnested};
+use super::expr::operator::unnested;
 use super::names::{self, fold};
 use super::naming::output_name;
 use super::plan;
@@ -139,6 +139,7 @@ impl Binder<'_> {
                 column,
                 ty: item.value.ty,
                 origin,
+                position: item.position,
             })
             .collect();
         Ok(Rows { plan, columns, order, locks: Vec::new() })
@@ -351,7 +352,7 @@ impl Binder<'_> {
     fn set_returning(&self, plan: LogicalPlan, items: &mut [Item]) -> SqlResult<LogicalPlan> {
         let mut lists: Vec<(Expr, Column)> = Vec::new();
         for item in items.iter_mut() {
-            let expr = std::mem::replace(&mut item.value.expr, Expr::default());
+            let expr = std::mem::take(&mut item.value.expr);
             item.value.expr = plan::replace(expr, |node| {
                 let Expr::Unnest(call) = node else { return Ok(None) };
                 if contains_set(&call.expr) {
@@ -597,12 +598,4 @@ pub(super) fn origin(value: &Typed, scope: &Scope<'_>) -> Option<(TableId, Colum
         .flat_map(|entry| &entry.columns)
         .find(|candidate| candidate.column == *column)
         .and_then(|candidate| candidate.origin)
-}
-
-/// Conjunction of optional conditions.
-pub(super) fn both(left: Option<Expr>, right: Option<Expr>) -> Option<Expr> {
-    match (left, right) {
-        (Some(left), Some(right)) => Some(all(vec![left, right])),
-        (one, other) => one.or(other),
-    }
 }

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::{Expr, LogicalPlan, Union, Values};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
-use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier, Spanned};
+use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier};
 
 use super::binder::Binder;
 use super::clause::Clause;
@@ -21,7 +21,7 @@ use crate::functions::Typed;
 use crate::operators;
 
 impl Binder<'_> {
-    #[expect(clippy::too_many_arguments, reason = "the parts of the syntax node")]
+    #[allow(clippy::too_many_arguments, reason = "the parts of the syntax node")]
     #[recursive::recursive]
     pub fn set_operation(
         &self,
@@ -46,7 +46,7 @@ impl Binder<'_> {
         };
         let left_rows = self.body(left, outer, ctes, Unknowns::Keep)?.exact()?;
         let right_rows = self.body(right, outer, ctes, Unknowns::Keep)?.exact()?;
-        let position = self.position(right.span());
+        let position = right_rows.columns.first().map_or(0, |column| column.position);
         if left_rows.columns.len() != right_rows.columns.len() {
             return Err(self.at(
                 SqlError::new(
@@ -62,7 +62,7 @@ impl Binder<'_> {
             types.push(if both_unknown && unknowns == Unknowns::Keep {
                 PgType::Unknown
             } else {
-                self.common_type([(&l.ty, position), (&r.ty, position)].into_iter(), name)?
+                self.common_type([(&l.ty, l.position), (&r.ty, r.position)].into_iter(), name)?
             });
         }
         let names: Vec<String> = left_rows.columns.iter().map(|c| c.name.clone()).collect();
@@ -146,7 +146,9 @@ impl Binder<'_> {
         let mut exprs = Vec::with_capacity(types.len());
         for (column, ty) in rows.columns.iter().zip(types) {
             let value = Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
-            let cast = self.cast_column(value, ty, &rows.plan)?;
+            let cast = self
+                .cast_column(value, ty, &rows.plan)
+                .map_err(|error| self.at(error, column.position))?;
             exprs.push(cast.alias(self.fresh(&column.name).name));
         }
         plan::project(rows.plan, exprs)
@@ -183,7 +185,7 @@ impl Binder<'_> {
             .into_iter()
             .zip(names)
             .zip(types)
-            .map(|((column, name), ty)| RowsColumn { name, column, ty, origin: None })
+            .map(|((column, name), ty)| RowsColumn { name, column, ty, origin: None, position: 0 })
             .collect();
         Ok(Rows { plan, columns, order: Vec::new(), locks: Vec::new() })
     }

@@ -149,7 +149,7 @@ impl Binder<'_> {
                     origin: None,
                 })
                 .collect();
-            entries.push(Entry::new("", columns, 0));
+            entries.push(Entry::new("", columns));
         }
         let scope = Scope::new(None, entries);
         let (ctes, windows) = (Ctes::default(), NamedWindows::default());

@@ -16,7 +16,7 @@ use datafusion::common::{Column, ExprSchema, JoinType};
 use datafusion::logical_expr::expr::{Exists, InSubquery, LambdaVariable};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, Limit, LogicalPlan, Operator, Projection, Subquery,
+    BinaryExpr, Expr, Limit, LogicalPlan, Operator, Projection, Subquery,
 };
 use datafusion::prelude::{lit, when};
 use datafusion::scalar::ScalarValue;
@@ -29,8 +29,7 @@ use super::expr::Context;
 use super::plan::{self, df};
 use super::query::Rows;
 use super::scope::outer_reference_to_self;
-use crate::aggregates::OrderBy;
-use crate::functions::{self, AggregateCall, Typed};
+use crate::functions::{self, Typed};
 
 impl Binder<'_> {
     fn subquery_rows(&self, query: &ast::Query, cx: Context<'_>) -> SqlResult<Rows> {
@@ -43,7 +42,9 @@ impl Binder<'_> {
     pub fn scalar_subquery(&self, query: &ast::Query, cx: Context<'_>) -> SqlResult<Typed> {
         let rows = self.subquery_rows(query, cx)?;
         let [column] = rows.columns.as_slice() else {
-            return Err(self.at(too_many_columns(), self.query_position(query)));
+            // At the parenthesis before the query.
+            let position = self.query_position(query).saturating_sub(1);
+            return Err(self.at(too_many_columns(), position));
         };
         let ty = column.ty.clone();
         Ok(Typed { expr: Expr::ScalarSubquery(subquery(rows.plan)), ty })
@@ -158,7 +159,9 @@ impl Binder<'_> {
     pub fn array_subquery(&self, query: &ast::Query, cx: Context<'_>) -> SqlResult<Typed> {
         let rows = self.subquery_rows(query, cx)?;
         let [column] = rows.columns.as_slice() else {
-            return Err(self.at(too_many_columns(), self.query_position(query)));
+            // At the parenthesis before the query.
+            let position = self.query_position(query).saturating_sub(1);
+            return Err(self.at(too_many_columns(), position));
         };
         let value = self.resolve_unknown(Typed {
             expr: Expr::Column(column.column.clone()),
@@ -172,27 +175,12 @@ impl Binder<'_> {
         let key_name = self.fresh("position");
         let numbered = plan::project(
             numbered,
-            vec![
-                value.expr.clone().alias(&value_name.name),
-                Expr::Cast(Cast::new_from_field(
-                    Box::new(position),
-                    arrow_types::field_ref("position", &PgType::Int8, false),
-                ))
-                .alias(&key_name.name),
-            ],
+            vec![value.expr.clone().alias(&value_name.name), position.alias(&key_name.name)],
         )?;
-        let call = AggregateCall {
-            args: vec![Typed { expr: Expr::Column(value_name), ty: value.ty.clone() }],
-            order_by: vec![OrderBy {
-                value: Typed { expr: Expr::Column(key_name), ty: PgType::Int8 },
-                ascending: true,
-                nulls_first: false,
-            }],
-            ..AggregateCall::default()
-        };
-        let collected = functions::aggregate("array_agg", call, &self.env)?
-            .ok_or_else(|| SqlError::internal("array_agg is missing"))?
-            .expr;
+        let collected = functions::collect_array(
+            Expr::Column(value_name),
+            vec![Expr::Column(key_name).sort(true, false)],
+        );
         let output = plan::output_column(&collected);
         let aggregated = plan::aggregate(numbered, Vec::new(), vec![collected])?;
         let empty = crate::casts::cast(
@@ -352,13 +340,13 @@ impl Binder<'_> {
         Ok((joined, Expr::Column(output)))
     }
 
-    /// The subquery as one that refuses a second row (21000).
+    /// The subquery as an aggregate that refuses a second row (21000).
     fn only_row(&self, rows: LogicalPlan, column: &Column) -> SqlResult<LogicalPlan> {
-        let _ = (rows, column);
-        Err(SqlError::unsupported(
-            "a correlated subquery that may return several rows is not supported as a value",
-        )
-        .hint("Add LIMIT 1, or an aggregate."))
+        let only = functions::only_value(Expr::Column(column.clone()));
+        let output = plan::output_column(&only);
+        let aggregated = plan::aggregate(rows, Vec::new(), vec![only])?;
+        let name = self.fresh("value");
+        plan::project(aggregated, vec![Expr::Column(output).alias(&name.name)])
     }
 
     /// The common case: one aggregate over rows that the outer row selects by equality. Grouped

@@ -55,25 +55,6 @@ struct Bound {
     frame: Option<ast::WindowFrame>,
 }
 
-const WINDOW_ONLY: [&str; 11] = [
-    "row_number",
-    "rank",
-    "dense_rank",
-    "percent_rank",
-    "cume_dist",
-    "ntile",
-    "lag",
-    "lead",
-    "first_value",
-    "last_value",
-    "nth_value",
-];
-
-/// Whether a function exists over windows only.
-pub(super) fn is_window_only(name: &str) -> bool {
-    WINDOW_ONLY.contains(&name)
-}
-
 impl Binder<'_> {
     pub fn window_function(
         &self,
@@ -83,6 +64,9 @@ impl Binder<'_> {
         cx: Context<'_>,
         position: u32,
     ) -> SqlResult<Typed> {
+        if cx.clause == Clause::WindowDefinition {
+            return Err(self.at(cx.clause.no_windows(), position));
+        }
         match cx.within {
             Within::Aggregate => {
                 return Err(self.at(
@@ -123,9 +107,10 @@ impl Binder<'_> {
             return Err(self.at(SqlError::unsupported("IGNORE NULLS is not supported"), position));
         }
         let inner = cx.within(Within::Window);
+        let definition = inner.clause(Clause::WindowDefinition);
         let bound = match &call.over {
-            Some(WindowType::NamedWindow(window)) => self.named_window(window, inner)?,
-            Some(WindowType::WindowSpec(spec)) => self.window_spec(spec, inner)?,
+            Some(WindowType::NamedWindow(window)) => self.named_window(window, definition)?,
+            Some(WindowType::WindowSpec(spec)) => self.window_spec(spec, definition)?,
             None => Bound::default(),
         };
         let filter = match &call.filter {

@@ -212,7 +212,7 @@ fn steps(parser: &mut Parser<'_>, all: i64) -> Result<i64, ParserError> {
 fn count(parser: &mut Parser<'_>) -> Result<i64, ParserError> {
     let negative = parser.consume_token(&Token::Minus);
     if !negative {
-        parser.consume_token(&Token::Plus);
+        let _ = parser.consume_token(&Token::Plus);
     }
     let token = parser.next_token();
     let number = match &token.token {
@@ -292,7 +292,7 @@ fn lock(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     let tables = parser.parse_comma_separated(|parser| {
         take(parser, "only");
         let name = parser.parse_object_name(false)?;
-        parser.consume_token(&Token::Mul);
+        let _ = parser.consume_token(&Token::Mul);
         Ok(name)
     })?;
     let mut mode = String::from("ACCESS EXCLUSIVE");

@@ -75,10 +75,7 @@ fn copy(parser: &mut Parser<'_>) -> Result<CopyStatement, ParserError> {
             if parser.peek_token().token == Token::LParen { columns(parser)? } else { Vec::new() };
         CopySource::Table { name, columns }
     };
-    let from = match parser.expect_one_of_keywords(&[Keyword::FROM, Keyword::TO])? {
-        Keyword::FROM => true,
-        _ => false,
-    };
+    let from = parser.expect_one_of_keywords(&[Keyword::FROM, Keyword::TO])? == Keyword::FROM;
     if from && matches!(source, CopySource::Query(_)) {
         parser.prev_token();
         let token = parser.peek_token();
@@ -95,7 +92,7 @@ fn copy(parser: &mut Parser<'_>) -> Result<CopyStatement, ParserError> {
         let token = parser.next_token();
         options.push((named("delimiter", &token), CopyValue::Text(string(parser)?)));
     }
-    parser.parse_keyword(Keyword::WITH);
+    let _ = parser.parse_keyword(Keyword::WITH);
     if parser.consume_token(&Token::LParen) {
         loop {
             options.push(generic_option(parser)?);
@@ -175,7 +172,7 @@ fn old_option(parser: &mut Parser<'_>) -> Result<Option<(Ident, CopyValue)>, Par
         }
         "delimiter" | "null" | "quote" | "escape" => {
             parser.next_token();
-            parser.parse_keyword(Keyword::AS);
+            let _ = parser.parse_keyword(Keyword::AS);
             (named(&text, &token), CopyValue::Text(string(parser)?))
         }
         "encoding" => {

@@ -92,7 +92,7 @@ fn commands_that_the_grammar_behind_lacks() {
 
 #[test]
 fn weaker_row_locks_become_the_next_stronger() {
-    let Statement::Sql(statement) = one("select 1 for no key update nowait") else {
+    let Statement::Sql(statement) = one("select 1 from t for no key update nowait") else {
         panic!("not SQL")
     };
     assert!(statement.to_string().ends_with("FOR UPDATE NOWAIT"));

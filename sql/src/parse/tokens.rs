@@ -79,7 +79,8 @@ pub fn nesting(tokens: &[TokenWithSpan]) -> usize {
 }
 
 /// Replaces what sqlparser does not know by what it does: `FOR NO KEY UPDATE` and `FOR KEY SHARE`
-/// become the stronger `FOR UPDATE` and `FOR SHARE`, `ISNULL` becomes `IS NULL`.
+/// become the stronger `FOR UPDATE` and `FOR SHARE`, `ISNULL` becomes `IS NULL`, `ROW(..)` a row in
+/// parentheses, and `TABLE t` a query.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
@@ -93,6 +94,17 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         } else if after_for
             && is_keyword(&token.token, Keyword::KEY)
             && rest.peek().is_some_and(|next| is_keyword(&next.token, Keyword::SHARE))
+        {
+        } else if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
+            for word in ["SELECT", "FROM"] {
+                let span = token.span;
+                adapted.push(TokenWithSpan { token: Token::make_keyword(word), span });
+                if word == "SELECT" {
+                    adapted.push(TokenWithSpan { token: Token::Mul, span });
+                }
+            }
+        } else if is_word(&token.token, "row")
+            && rest.peek().is_some_and(|next| next.token == Token::LParen)
         {
         } else if is_word(&token.token, "isnull") {
             adapted.push(TokenWithSpan { token: Token::make_keyword("IS"), span: token.span });

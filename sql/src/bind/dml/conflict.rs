@@ -119,8 +119,8 @@ impl Binder<'_> {
             });
             fields.push((name, column.ty.clone()));
         }
-        let existing = input_entry(table, alias, self.number());
-        let proposed = Entry::new(EXCLUDED, excluded, self.number());
+        let existing = input_entry(table, alias);
+        let proposed = Entry::new(EXCLUDED, excluded);
         let scope = Scope::new(None, vec![existing, proposed]);
         let windows = NamedWindows::default();
         let cx = Context::new(&scope, ctes, &windows, Clause::Where);

@@ -139,7 +139,6 @@ impl Binder<'_> {
                     origin: None,
                 })
                 .collect(),
-            self.number(),
         );
         let scope = Scope::new(None, vec![entry]);
         let (ctes, windows) = (Ctes::default(), NamedWindows::default());

@@ -27,7 +27,7 @@ impl Binder<'_> {
         sources: &[Entry],
         ctes: &Ctes<'_>,
     ) -> SqlResult<(Returning, Vec<Column>)> {
-        let mut entries = vec![input_entry(table, alias, self.number())];
+        let mut entries = vec![input_entry(table, alias)];
         entries.extend_from_slice(sources);
         let scope = Scope::new(None, entries);
         let windows = NamedWindows::default();
@@ -37,11 +37,11 @@ impl Binder<'_> {
         let mut extras: Vec<&ScopeColumn> = Vec::new();
         for item in &mut bound {
             item.value = self.resolve_unknown(item.value.clone())?;
-            for used in item.value.expr.column_refs() {
+            for used in plan::columns_of(&item.value.expr) {
                 let found = sources
                     .iter()
                     .flat_map(|entry| &entry.columns)
-                    .find(|column| column.column == *used);
+                    .find(|column| column.column == used);
                 if let Some(column) = found
                     && !extras.iter().any(|known| known.column == column.column)
                 {
@@ -84,7 +84,7 @@ impl Binder<'_> {
 }
 
 /// The changed table's columns as the input yields them.
-pub(super) fn input_entry(table: &TableInfo, alias: &str, id: usize) -> Entry {
+pub(super) fn input_entry(table: &TableInfo, alias: &str) -> Entry {
     let columns = table
         .shape
         .columns
@@ -96,5 +96,5 @@ pub(super) fn input_entry(table: &TableInfo, alias: &str, id: usize) -> Entry {
             origin: Some((table.shape.table, column.id)),
         })
         .collect();
-    Entry::new(alias, columns, id)
+    Entry::new(alias, columns)
 }

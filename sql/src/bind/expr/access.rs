@@ -68,11 +68,11 @@ impl Binder<'_> {
         match &value.ty {
             PgType::Array(_) => {
                 let index = self.cast_at(index, &PgType::Int4, CastKind::Assignment, at)?;
-                self.call("array_subscript", vec![value, index], position)
+                self.call("array_element", vec![value, index], position)
             }
             PgType::Point => {
                 let index = self.cast_at(index, &PgType::Int4, CastKind::Assignment, at)?;
-                self.call("point_subscript", vec![value, index], position)
+                self.call("point_element", vec![value, index], position)
             }
             PgType::Jsonb => self.operate("->", value, index, position),
             other => Err(self.at(not_subscriptable(other), position)),
@@ -90,16 +90,14 @@ impl Binder<'_> {
         if !value.ty.is_array() {
             return Err(self.at(not_subscriptable(&value.ty), position));
         }
-        let bound = |bound: Option<&ast::Expr>| match bound {
+        let bound = |bound: Option<&ast::Expr>, end: i32| match bound {
             Some(expr) => {
                 let typed = self.expr(expr, cx)?;
                 self.cast_at(typed, &PgType::Int4, CastKind::Assignment, self.start(expr))
             }
-            None => Typed::null(PgType::Int4),
+            None => Ok(Typed::int4(end)),
         };
-        let given = Typed::bool(datafusion::prelude::lit(lower.is_some()));
-        let given_upper = Typed::bool(datafusion::prelude::lit(upper.is_some()));
-        let args = vec![value, bound(lower)?, bound(upper)?, given, given_upper];
+        let args = vec![value, bound(lower, i32::MIN)?, bound(upper, i32::MAX)?];
         self.call("array_slice", args, position)
     }
 }

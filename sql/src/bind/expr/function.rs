@@ -9,12 +9,10 @@ use sqlparser::ast::{
 };
 
 use super::{Binder, Context, Within};
-use crate::aggregates::{self, OrderBy};
+
 use crate::bind::clause::Clause;
 use crate::bind::names;
-use crate::bind::sets::set_function;
-use crate::bind::window::is_window_only;
-use crate::functions::{self, AggregateCall, Typed};
+use crate::functions::{self, AggregateCall, OrderBy, Typed};
 
 /// Parameter names of functions that people call by name.
 const NAMED_PARAMETERS: &[(&str, &[&str])] = &[
@@ -73,7 +71,7 @@ impl Binder<'_> {
         position: u32,
     ) -> SqlResult<Typed> {
         let inner = cx.within(Within::Aggregate);
-        if aggregates::is_aggregate(name) {
+        if functions::is_aggregate(name) {
             if cx.within == Within::Aggregate {
                 return Err(self.at(
                     SqlError::new(
@@ -92,7 +90,7 @@ impl Binder<'_> {
             return typed.ok_or_else(|| self.at(functions::undefined(name, &[]), position));
         }
         self.refuse_aggregate_syntax(name, call, arguments, position)?;
-        if is_window_only(name) {
+        if functions::is_window(name) {
             return Err(self.at(
                 SqlError::new(
                     SqlState::WRONG_OBJECT_TYPE,
@@ -103,13 +101,16 @@ impl Binder<'_> {
         }
         let args = self.call_values(name, arguments, cx, position)?;
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
-        let scalar = functions::scalar(name, args.clone(), &self.env)
-            .map_err(|error| self.at(error, position))?;
+        let scalar = functions::scalar(name, args.clone(), &self.env).map_err(|error| {
+            let values = arguments.values.iter().copied().zip(&types);
+            let position = self.blame(&error, values, position);
+            self.at(error, position)
+        })?;
         if let Some(typed) = scalar {
             return Ok(typed);
         }
         let table =
-            set_function(name, args, &self.env).map_err(|error| self.at(error, position))?;
+            functions::table(name, args, &self.env).map_err(|error| self.at(error, position))?;
         let Some(table) = table else {
             return Err(self.at(functions::undefined(name, &types), position));
         };
@@ -177,9 +178,10 @@ impl Binder<'_> {
         arguments: &Arguments<'_>,
         position: u32,
     ) -> SqlResult<()> {
-        let what = if arguments.star {
-            format!("{name}(*) specified, but {name} is not an aggregate function")
-        } else if arguments.distinct {
+        if arguments.star {
+            return Err(self.at(functions::undefined(name, &[]), position));
+        }
+        let what = if arguments.distinct {
             format!("DISTINCT specified, but {name} is not an aggregate function")
         } else if !call.within_group.is_empty() {
             format!("WITHIN GROUP specified, but {name} is not an aggregate function")
@@ -246,6 +248,7 @@ impl Binder<'_> {
             .map_err(|error| self.at(error, position))?;
         match schema.as_deref() {
             None | Some("pg_catalog" | "information_schema") => Ok(name),
+            Some("citus" | "public") if functions::is_known(&name) => Ok(name),
             Some(schema) => {
                 Err(self.at(functions::undefined(&format!("{schema}.{name}"), &[]), position))
             }

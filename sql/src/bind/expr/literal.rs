@@ -1,8 +1,6 @@
 //! Literals and arrays written out.
 
-use datafusion::functions_nested::make_array::make_array_udf;
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::scalar::ScalarValue;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, DateTimeField, Value, ValueWithSpan};
@@ -10,6 +8,7 @@ use sqlparser::ast::{self, DateTimeField, Value, ValueWithSpan};
 use super::{Binder, Context};
 use crate::casts::{self, CastKind};
 use crate::functions::Typed;
+use crate::operators;
 
 impl Binder<'_> {
     pub fn literal(&self, value: &ValueWithSpan) -> SqlResult<Typed> {
@@ -89,31 +88,34 @@ impl Binder<'_> {
         if bound.iter().any(|typed| typed.ty.is_array()) {
             return Err(SqlError::unsupported("multidimensional arrays are not supported"));
         }
-        let (ty, kind) = match element {
-            Some(ty) => (ty.clone(), CastKind::Explicit),
-            None if bound.is_empty() => {
-                return Err(SqlError::new(
+        let Some(ty) = element else {
+            if bound.is_empty() {
+                let error = SqlError::new(
                     SqlState::INDETERMINATE_DATATYPE,
                     "cannot determine type of empty array",
-                )
-                .hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
+                );
+                return Err(error
+                    .hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
             }
-            None => {
-                let types: Vec<PgType> = bound.iter().map(|typed| typed.ty.clone()).collect();
-                (casts::common_type(&types)?, CastKind::Implicit)
-            }
+            let types = bound.iter().zip(elements).map(|(typed, e)| (&typed.ty, self.start(e)));
+            let ty = self.common_type(types, "ARRAY")?;
+            let items = bound
+                .into_iter()
+                .zip(elements)
+                .map(|(typed, e)| self.cast_at(typed, &ty, CastKind::Implicit, self.start(e)))
+                .collect::<SqlResult<_>>()?;
+            return operators::array(items, &self.env);
         };
-        let array_type = PgType::Array(Box::new(ty.clone()));
         if bound.is_empty() {
+            let array_type = PgType::Array(Box::new(ty.clone()));
             return casts::cast(Typed::unknown("{}"), &array_type, CastKind::Explicit, &self.env);
         }
-        let args = bound
+        let items = bound
             .into_iter()
             .zip(elements)
-            .map(|(typed, e)| Ok(self.cast_at(typed, &ty, kind, self.start(e))?.expr))
-            .collect::<SqlResult<Vec<Expr>>>()?;
-        let expr = Expr::ScalarFunction(ScalarFunction::new_udf(make_array_udf(), args));
-        Ok(Typed { expr, ty: array_type })
+            .map(|(typed, e)| self.cast_at(typed, ty, CastKind::Explicit, self.start(e)))
+            .collect::<SqlResult<_>>()?;
+        operators::array(items, &self.env)
     }
 }
 

@@ -193,7 +193,10 @@ impl Binder<'_> {
                 self.check_collation(collation)?;
                 self.expr(value, cx)
             }
-            ast::Expr::Array(array) => self.array(&array.elem, None, cx),
+            ast::Expr::Array(array) => {
+                let typed = self.array(&array.elem, None, cx);
+                typed.map_err(|error| self.at(error, self.start(expr)))
+            }
             ast::Expr::Tuple(_) => Err(SqlError::unsupported(
                 "row values are supported in comparisons, IN and UPDATE only",
             )

@@ -3,7 +3,7 @@
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::InList;
 use datafusion::prelude::lit;
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator, ValueWithSpan};
 
 use super::{Binder, Context};
@@ -34,11 +34,33 @@ impl Binder<'_> {
                 {
                     return self.compare_row_with_subquery(left, &name, query, position, cx);
                 }
-                let left = self.expr(left, cx)?;
-                let right = self.expr(right, cx)?;
-                self.operate(&name, left, right, position)
+                let (l, r) = (self.expr(left, cx)?, self.expr(right, cx)?);
+                let types = [l.ty.clone(), r.ty.clone()];
+                operators::binary(&name, l, r, &self.env).map_err(|error| {
+                    let values = [left, right].into_iter().zip(&types);
+                    let position = self.blame(&error, values, position);
+                    self.at(error, position)
+                })
             }
         }
+    }
+
+    /// Where an error of a call or operator stands: a literal that does not parse is to blame
+    /// itself.
+    pub fn blame<'e>(
+        &self,
+        error: &SqlError,
+        values: impl Iterator<Item = (&'e ast::Expr, &'e PgType)>,
+        position: u32,
+    ) -> u32 {
+        if !error.state().as_str().starts_with("22") {
+            return position;
+        }
+        values
+            .filter(|(value, ty)| **ty == PgType::Unknown && !is_null(value))
+            .map(|(value, _)| self.start(value))
+            .next()
+            .unwrap_or(position)
     }
 
     /// Applies an operator by name.
@@ -141,7 +163,7 @@ impl Binder<'_> {
                 .collect::<SqlResult<Vec<_>>>()?;
             return Ok(Typed::bool(all(tests)));
         }
-        let value = Box::new(self.resolved(value, cx)?.expr);
+        let value = Box::new(self.expr(value, cx)?.expr);
         Ok(Typed::bool(if negated { Expr::IsNotNull(value) } else { Expr::IsNull(value) }))
     }
 
@@ -217,7 +239,11 @@ impl Binder<'_> {
         }
         let value = self.expr(value, cx)?;
         let items = list.iter().map(|e| self.expr(e, cx)).collect::<SqlResult<Vec<_>>>()?;
-        operators::in_list(value, items, negated, &self.env).map_err(|e| self.at(e, position))
+        let types: Vec<PgType> = items.iter().map(|item| item.ty.clone()).collect();
+        operators::in_list(value, items, negated, &self.env).map_err(|error| {
+            let position = self.blame(&error, list.iter().zip(&types), position);
+            self.at(error, position)
+        })
     }
 
     /// `(a, b) = (c, d)` and its relatives.
@@ -375,12 +401,13 @@ impl Binder<'_> {
         all: bool,
         position: u32,
     ) -> SqlResult<Typed> {
-        let _ = (left, array, all);
-        Err(self.at(
-            SqlError::unsupported(format!("{op} ANY and ALL over arrays are not supported")),
-            position,
-        ))
+        operators::quantified(op, left, array, all, &self.env)
+            .map_err(|error| self.at(error, position))
     }
+}
+
+fn is_null(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Value(value) if value.value == ast::Value::Null)
 }
 
 fn unequal_rows() -> SqlError {

@@ -109,7 +109,7 @@ impl Binder<'_> {
         };
         let position = self.start(value);
         let value = self.expr(value, cx)?;
-        self.call("extract", vec![Typed::unknown(name), value], position)
+        self.call("extract", vec![Typed::text(name), value], position)
     }
 
     pub fn rounding(

@@ -7,7 +7,7 @@ mod golden;
 mod plans;
 mod world;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{LogicalPlan, TableScan, TableScanBuilder};
@@ -16,8 +16,8 @@ use satsuma_common::{PgType, SqlError, SqlResult};
 
 use super::{BindContext, bind};
 use crate::bound::{Bound, BoundQuery, OutputColumn};
+use crate::functions::FunctionEnv;
 use crate::functions::error::from_datafusion;
-use crate::functions::{FunctionEnv, columns};
 use crate::parse;
 use crate::table::{Scan, ScanSource};
 use world::World;
@@ -96,11 +96,16 @@ pub fn run(
         for row in 0..batch.num_rows() {
             let mut cells = Vec::with_capacity(columns.len());
             for (array, column) in batch.columns().iter().zip(columns) {
-                let value = columns::read(array, row, &column.ty)?;
+                let value =
+                    satsuma_common::arrow_values::datum_at(array.as_ref(), row, &column.ty)?;
                 cells.push(if value.is_null() {
                     "NULL".into()
                 } else {
-                    crate::casts::convert::output(&value, &column.ty, &world.env.settings)?
+                    crate::casts::convert::output(
+                        &value,
+                        &column.ty,
+                        &world.env.settings.context(),
+                    )?
                 });
             }
             rows.push(cells);

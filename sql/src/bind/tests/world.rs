@@ -11,8 +11,8 @@ use satsuma_common::{
     ColumnId, Datum, NumericMod, Oid, PgType, SequenceId, SqlError, SqlResult, TableId,
 };
 
-use crate::catalog_view::{CatalogView, Distribution, Relation, TableInfo, ViewInfo};
 use crate::casts::convert;
+use crate::catalog_view::{CatalogView, Distribution, Relation, TableInfo, ViewInfo};
 use crate::functions::{
     CatalogFunction, CatalogFunctions, FunctionEnv, SequenceAccess, Settings, columns,
 };
@@ -37,11 +37,7 @@ impl World {
         world.table(
             "dept",
             &[("id", PgType::Int4), ("name", PgType::Text), ("budget", numeric(12, 2))],
-            &[
-                &["1", "sales", "1000.50"],
-                &["2", "research", "2500.00"],
-                &["3", "empty", "NULL"],
-            ],
+            &[&["1", "sales", "1000.50"], &["2", "research", "2500.00"], &["3", "empty", "NULL"]],
             true,
         );
         world.table(
@@ -65,12 +61,7 @@ impl World {
         );
         world.table(
             "t",
-            &[
-                ("a", PgType::Int4),
-                ("b", PgType::Int8),
-                ("c", PgType::Text),
-                ("d", PgType::Float8),
-            ],
+            &[("a", PgType::Int4), ("b", PgType::Int8), ("c", PgType::Text), ("d", PgType::Float8)],
             &[
                 &["1", "10", "x", "0.5"],
                 &["1", "20", "y", "NULL"],
@@ -174,7 +165,8 @@ impl Builder {
                 let values = rows.iter().map(|row| match row[index] {
                     "NULL" => Datum::Null,
                     text => {
-                        let value = convert::input(text, &ty.without_modifier(), &settings);
+                        let value =
+                            convert::input(text, &ty.without_modifier(), &settings.context());
                         value.expect("a value")
                     }
                 });
@@ -183,9 +175,8 @@ impl Builder {
             .collect();
         let keys: Vec<Vec<u8>> = (0..rows.len()).map(|i| vec![i as u8]).collect();
         arrays.push(Arc::new(BinaryArray::from_iter_values(keys)));
-        let schema = datafusion::logical_expr::TableSource::schema(
-            ScanSource::table(info.clone()).as_ref(),
-        );
+        let schema =
+            datafusion::logical_expr::TableSource::schema(ScanSource::table(info.clone()).as_ref());
         let batch = RecordBatch::try_new(schema.clone(), arrays).expect("a batch");
         let table = MemTable::try_new(schema, vec![vec![batch]]).expect("a table");
         self.catalog.tables.insert(name.into(), info);
