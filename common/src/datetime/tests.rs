@@ -115,6 +115,39 @@ fn days_and_civil_dates_agree() {
     assert_eq!(days_from_civil(2000, 1, 1), i64::from(EPOCH_SHIFT_DAYS));
 }
 
+#[test]
+fn zones_by_every_kind_of_name() {
+    // What PostgreSQL 15 makes of noon in each: AT TIME ZONE, then SET TimeZone.
+    let utc_of_noon = |zone: Option<TimeZone>| {
+        let noon = timestamp("2001-02-03 12:00:00");
+        zone.map(|zone| {
+            let civil = Civil::from_micros(zone.to_utc(noon).unwrap());
+            format!("{:02}:{:02}", civil.hour(), civil.minute())
+        })
+    };
+    for (name, in_zone, setting) in [
+        ("3", "15:00", "09:00"),
+        ("-7", "05:00", "19:00"),
+        ("+03", "15:00", "09:00"),
+        ("+03:30", "15:30", "15:30"),
+        ("UTC+3", "15:00", "15:00"),
+        ("EST", "17:00", "17:00"),
+        ("america/new_york", "17:00", "17:00"),
+        ("<abc>5", "17:00", "17:00"),
+        ("GMT-2", "10:00", "10:00"),
+        ("Etc/GMT+5", "17:00", "17:00"),
+        ("PST8PDT", "20:00", "20:00"),
+    ] {
+        assert_eq!(utc_of_noon(TimeZone::parse(name)).as_deref(), Some(in_zone), "{name}");
+        let parsed = utc_of_noon(TimeZone::parse_setting(name));
+        assert_eq!(parsed.as_deref(), Some(setting), "{name}");
+    }
+    assert_eq!(TimeZone::parse("Foo"), None);
+    assert!(TimeZone::parse("Z").is_some() && TimeZone::parse_setting("Z").is_none());
+    assert_eq!(TimeZone::parse_setting("168"), None);
+    assert_eq!(TimeZone::parse_setting("5.5").unwrap().to_string(), "<+05:30>-05:30");
+}
+
 proptest::proptest! {
     #[test]
     fn timestamps_survive_text(micros in -100_000_000_000_000_000i64..200_000_000_000_000_000) {

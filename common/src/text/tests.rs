@@ -37,6 +37,8 @@ fn context_of(settings: &str) -> TextContext {
         let (name, value) = setting.split_once('=').unwrap();
         match (name, value) {
             ("TimeZone", zone) => context.time_zone = TimeZone::parse(zone).unwrap(),
+            ("extra_float_digits", digits) => context.extra_float_digits = digits.parse().unwrap(),
+            ("bytea_output", _) => context.bytea_escape = true,
             ("IntervalStyle", "iso_8601") => context.interval_style = IntervalStyle::Iso8601,
             ("IntervalStyle", "sql_standard") => {
                 context.interval_style = IntervalStyle::SqlStandard;
