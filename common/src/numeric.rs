@@ -162,6 +162,31 @@ fn digit_count(value: &BigUint) -> u32 {
     }
 }
 
+/// [`Numeric::base10000`] without a big integer; `None` when the shifted coefficient overflows.
+fn small_base10000(magnitude: u128, scale: u16) -> Option<(i32, Vec<i16>)> {
+    let padding = (4 - scale % 4) % 4;
+    let mut rest = magnitude.checked_mul(10u128.pow(u32::from(padding)))?;
+    if rest == 0 {
+        return Some((0, Vec::new()));
+    }
+    let mut buffer = [0i16; 10];
+    let mut at = buffer.len();
+    while rest > u128::from(u64::MAX) {
+        at -= 1;
+        buffer[at] = (rest % 10_000) as i16;
+        rest /= 10_000;
+    }
+    let mut rest = rest as u64;
+    while rest > 0 {
+        at -= 1;
+        buffer[at] = (rest % 10_000) as i16;
+        rest /= 10_000;
+    }
+    let weight = (buffer.len() - at) as i32 - i32::from((scale + padding) / 4) - 1;
+    let end = buffer.iter().rposition(|digit| *digit != 0).map_or(at, |last| last + 1);
+    Some((weight, buffer[at..end].to_vec()))
+}
+
 impl Numeric {
     pub const NAN: Self = Self(Repr::NaN);
     pub const INFINITY: Self = Self(Repr::Infinity);
@@ -397,6 +422,11 @@ impl Numeric {
     /// trailing zero digits: PostgreSQL's storage and wire form. Empty for zero; `None` for NaN
     /// and the infinities.
     pub fn base10000(&self) -> Option<(i32, Vec<i16>)> {
+        if let Repr::Small { coefficient, scale } = self.0
+            && let Some(digits) = small_base10000(coefficient.unsigned_abs(), scale)
+        {
+            return Some(digits);
+        }
         let (coefficient, scale) = self.finite()?;
         let padding = (4 - scale % 4) % 4;
         let groups_after = ((scale + padding) / 4) as i32;

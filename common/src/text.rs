@@ -27,7 +27,9 @@ use crate::types::PgType;
 
 pub use column::{append_text, format_array};
 pub use scalar::{format_bytea, format_uuid, parse_bool, parse_bytea, parse_oid, parse_uuid};
-pub use scalar::{format_f32, format_f64, parse_f32, parse_f64, parse_i16, parse_i32, parse_i64};
+pub use scalar::{
+    format_f32, format_f64, format_i64, parse_f32, parse_f64, parse_i16, parse_i32, parse_i64,
+};
 pub use string::{fit_bpchar, fit_varchar, truncate_name};
 
 /// The settings that text forms depend on.
@@ -172,10 +174,10 @@ pub fn output_bytes(
     match value {
         Datum::Null => {}
         Datum::Bool(value) => out.push(if *value { b't' } else { b'f' }),
-        Datum::Int2(value) => show(value),
-        Datum::Int4(value) => show(value),
-        Datum::Int8(value) => show(value),
-        Datum::Oid(value) => show(value),
+        Datum::Int2(value) => format_i64(i64::from(*value), out),
+        Datum::Int4(value) => format_i64(i64::from(*value), out),
+        Datum::Int8(value) => format_i64(*value, out),
+        Datum::Oid(value) => format_i64(i64::from(*value), out),
         Datum::Float4(value) => format_f32(*value, context.extra_float_digits, out),
         Datum::Float8(value) => format_f64(*value, context.extra_float_digits, out),
         Datum::Numeric(value) => show(value),

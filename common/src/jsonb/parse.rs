@@ -129,7 +129,7 @@ impl<'a> Parser<'a, '_> {
             Some(b'"') => {
                 let string = self.string()?;
                 if let Some(out) = self.out.as_deref_mut() {
-                    quote_into(&string, out);
+                    push_string(&string, out);
                 }
                 Ok(())
             }
@@ -171,7 +171,7 @@ impl<'a> Parser<'a, '_> {
             }
             let start = self.written();
             if let Some(out) = self.out.as_deref_mut() {
-                quote_into(&key, out);
+                push_string(&key, out);
                 out.push_str(": ");
             }
             self.value(depth + 1)?;
@@ -506,6 +506,18 @@ impl<'a> Parser<'a, '_> {
         let cut = !at_end && next.is_some_and(|byte| !matches!(byte, b'\n' | b'\r'));
         let suffix = if cut { "..." } else { "" };
         format!("JSON data, line {line}: {prefix}{}{suffix}", &self.text[from..end])
+    }
+}
+
+/// Appends a string that [`Parser::string`] returned: a borrowed one has nothing to escape.
+fn push_string(string: &Cow<'_, str>, out: &mut String) {
+    match string {
+        Cow::Borrowed(plain) => {
+            out.push('"');
+            out.push_str(plain);
+            out.push('"');
+        }
+        Cow::Owned(text) => quote_into(text, out),
     }
 }
 

@@ -118,10 +118,18 @@ pub fn format_array(
     let mut show = |text: &dyn std::fmt::Display| drop(write!(out, "{text}"));
     match (array.data_type(), ty) {
         (DataType::Boolean, _) => out.push(if array.as_boolean().value(row) { b't' } else { b'f' }),
-        (DataType::Int16, PgType::Int2) => show(&array.as_primitive::<Int16Type>().value(row)),
-        (DataType::Int32, PgType::Int4) => show(&array.as_primitive::<Int32Type>().value(row)),
-        (DataType::Int64, PgType::Int8) => show(&array.as_primitive::<Int64Type>().value(row)),
-        (DataType::UInt32, PgType::Oid) => show(&array.as_primitive::<UInt32Type>().value(row)),
+        (DataType::Int16, PgType::Int2) => {
+            scalar::format_i64(i64::from(array.as_primitive::<Int16Type>().value(row)), out);
+        }
+        (DataType::Int32, PgType::Int4) => {
+            scalar::format_i64(i64::from(array.as_primitive::<Int32Type>().value(row)), out);
+        }
+        (DataType::Int64, PgType::Int8) => {
+            scalar::format_i64(array.as_primitive::<Int64Type>().value(row), out);
+        }
+        (DataType::UInt32, PgType::Oid) => {
+            scalar::format_i64(i64::from(array.as_primitive::<UInt32Type>().value(row)), out);
+        }
         (DataType::Float32, PgType::Float4) => {
             let value = array.as_primitive::<Float32Type>().value(row);
             scalar::format_f32(value, context.extra_float_digits, out);

@@ -154,6 +154,25 @@ pub fn parse_f32(text: &str) -> SqlResult<f32> {
     }
 }
 
+/// Appends an integer.
+pub fn format_i64(value: i64, out: &mut Vec<u8>) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
 /// Appends a double: the fewest digits that read back the same, or with `extra_float_digits`
 /// of 0 or less, 15 significant digits or fewer.
 pub fn format_f64(value: f64, extra_float_digits: i32, out: &mut Vec<u8>) {
