@@ -19,6 +19,7 @@ pub(crate) async fn load(
     request: LoadRequest,
     mut rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
 ) -> SqlResult<u64> {
+    shared.begin(&request.context)?;
     let mut targets = BTreeMap::new();
     for group in &request.groups {
         let placed = shared.placements.group(group)?;

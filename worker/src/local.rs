@@ -145,6 +145,12 @@ impl Shared {
         execution.start()
     }
 
+    /// From the first request that may write on, the transaction is known here: it can be
+    /// committed although nothing came of it.
+    pub fn begin(&self, context: &StatementContext) -> SqlResult<()> {
+        self.engine.begin(context.txn).map_err(error::storage)
+    }
+
     async fn begin_read(
         &self,
         context: &StatementContext,
@@ -329,6 +335,7 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
 }
 
 async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
+    shared.begin(&request.context)?;
     let group = shared.placements.group(&request.group)?;
     let target = group.table(request.table)?;
     let write = crate::modify::write_context(&request.context);

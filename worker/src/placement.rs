@@ -76,19 +76,24 @@ impl Placements {
         let known = self.shards.read();
         let mut tables = BTreeMap::new();
         for named in &request.shards {
-            // A reference table's shard is named with a group of another co-location.
-            let here = known
-                .get(&named.table)
-                .and_then(|shards| shards.iter().find(|(shard, _)| *shard == named.shard));
-            let Some((_, of)) = here else {
-                return Err(stale(format!("{} of {} is not here", named.shard, named.table)));
+            let shards = known.get(&named.table).map(Vec::as_slice).unwrap_or_default();
+            // A reference table's copy belongs to every group.
+            let of = match shards {
+                [(only, of)] if *only == named.shard => *of,
+                shards if shards.contains(&(named.shard, group)) => group,
+                _ => {
+                    return Err(stale(format!(
+                        "{} of {} is not in {group} here",
+                        named.shard, named.table
+                    )));
+                }
             };
             let meta = self.meta(named.table)?;
             if meta.shape.version != named.version {
                 let version = meta.shape.version;
                 return Err(stale(format!("{} is at version {version}", named.table)));
             }
-            tables.insert(named.table, PlacedTable { shard: named.shard, group: *of, meta });
+            tables.insert(named.table, PlacedTable { shard: named.shard, group: of, meta });
         }
         Ok(PlacedGroup { group, tables })
     }

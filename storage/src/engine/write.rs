@@ -260,6 +260,12 @@ impl Engine {
         self.lock(&txn, LockKey { shard, row: None }, mode, wait).await
     }
 
+    /// Opens the transaction, if it is not yet, so that it can be committed even when it comes to
+    /// write nothing.
+    pub fn begin(&self, txn: TxnId) -> Result<()> {
+        self.open_txn(txn).map(drop)
+    }
+
     /// Forgets the writes of one statement. Locks stay.
     pub fn undo_statement(&self, txn: TxnId, statement: u32) -> Result<()> {
         self.undo(txn, |written| written == statement)

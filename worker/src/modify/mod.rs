@@ -89,6 +89,7 @@ impl Drop for AbortOnDrop<'_> {
 }
 
 async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<ModifyReply> {
+    shared.begin(&request.context)?;
     let group = shared.placements.group(&request.group)?;
     let target = group.table(request.table)?.clone();
     let mut statement = Statement {

@@ -11,6 +11,7 @@ use super::fixture::*;
 
 both_ways! {
     joins_and_filters_run_on_every_group
+    reference_tables_are_read_in_every_group
     partial_aggregates_give_states
     old_placements_are_stale
     malformed_fragments_are_errors
@@ -55,6 +56,28 @@ async fn joins_and_filters_run_on_every_group(f: &Fixture) {
         .build()
         .unwrap();
     assert_eq!(f.rows(&one, &[G1]).await.unwrap(), ["7"]);
+}
+
+async fn reference_tables_are_read_in_every_group(f: &Fixture) {
+    f.fill().await;
+    let plan = LogicalPlanBuilder::from(scan(ADS))
+        .join(scan(KINDS), JoinType::Inner, (vec!["ads.kind"], vec!["kinds.id"]), None)
+        .unwrap()
+        .project(vec![col("ads.id"), col("kinds.label")])
+        .unwrap()
+        .build()
+        .unwrap();
+    let mut request = query(&f.begin(), &plan, &[G1, G2]);
+    for group in &mut request.groups {
+        group.shards.extend(group_ref(REFERENCE).shards);
+    }
+    let mut rows = f.worker.query(request).await.unwrap();
+    let mut lines = Vec::new();
+    while let Some(batch) = rows.next().await {
+        lines.extend(lines_of(&batch.unwrap()));
+    }
+    lines.sort();
+    assert_eq!(lines, ["100|text", "100|text", "102|video"]);
 }
 
 async fn partial_aggregates_give_states(f: &Fixture) {

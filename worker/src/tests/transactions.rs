@@ -15,6 +15,7 @@ both_ways! {
     nothing_is_seen_before_the_commit
     statements_and_savepoints_are_undone
     two_phases_commit_or_abort
+    a_participant_that_wrote_nothing_commits
     a_reader_waits_for_a_prepared_transaction
     row_locks_wait_skip_or_fail
     a_cancelled_wait_holds_up_nobody
@@ -78,6 +79,35 @@ async fn two_phases_commit_or_abort(f: &Fixture) {
     assert_eq!(f.all(CAMPAIGNS, &[G1, G2]).await, ["1|1|p", "2|1|p"]);
     // What was never opened here cannot be prepared.
     assert!(f.worker.transact(f.begin().txn, TxnAction::Prepare).await.is_err());
+}
+
+/// A coordinator counts every worker that it sent a change to, whatever came of it.
+async fn a_participant_that_wrote_nothing_commits(f: &Fixture) {
+    let failed = |start| {
+        let mut context = f.begin();
+        context.txn.start = Timestamp(start);
+        context
+    };
+    for (start, last) in [
+        (1, TxnAction::CommitOnePhase(f.now())),
+        (2, TxnAction::Prepare),
+        (3, TxnAction::UndoStatement(1)),
+    ] {
+        let context = failed(start);
+        let mut stale = satsuma_proto::worker::ModifyRequest {
+            context: context.clone(),
+            group: group_ref(G1),
+            table: CAMPAIGNS,
+            change: insert(campaign_rows(&[(1, 1, "x")])),
+            returning: false,
+            commit: false,
+        };
+        stale.group.generation.0 += 1;
+        f.worker.modify(stale).await.unwrap_err();
+        f.worker.transact(context.txn, last).await.unwrap();
+    }
+    f.worker.transact(failed(2).txn, TxnAction::Commit(f.now())).await.unwrap();
+    assert!(f.worker.status().await.unwrap().prepared.is_empty());
 }
 
 async fn a_reader_waits_for_a_prepared_transaction(f: &Fixture) {
