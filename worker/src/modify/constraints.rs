@@ -11,6 +11,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use parking_lot::RwLock;
 use satsuma_common::table::TableShape;
 use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
+use satsuma_proto::worker::StatementContext;
 use satsuma_sql::engine_error::to_sql;
 use satsuma_storage::{StorageError, TableMeta};
 
@@ -23,14 +24,14 @@ pub(crate) struct CompiledCheck {
     condition: Arc<dyn PhysicalExpr>,
 }
 
-type Compiled = Arc<Vec<CompiledCheck>>;
+pub(super) type Compiled = Arc<Vec<CompiledCheck>>;
 
 /// Compiled constraints of each table's present shape.
 #[derive(Default)]
 pub(crate) struct CheckCache(RwLock<BTreeMap<TableId, (u64, Compiled)>>);
 
 impl CheckCache {
-    pub fn get(&self, shape: &TableShape) -> SqlResult<Compiled> {
+    pub fn get(&self, shape: &TableShape, context: &StatementContext) -> SqlResult<Compiled> {
         if shape.checks.is_empty() {
             return Ok(Compiled::default());
         }
@@ -39,25 +40,34 @@ impl CheckCache {
         {
             return Ok(compiled.clone());
         }
-        let compiled = Arc::new(compile(shape)?);
-        self.0.write().insert(shape.table, (shape.version, compiled.clone()));
+        let (compiled, lasting) = compile(shape, context)?;
+        let compiled = Arc::new(compiled);
+        if lasting {
+            self.0.write().insert(shape.table, (shape.version, compiled.clone()));
+        }
         Ok(compiled)
     }
 }
 
-fn compile(shape: &TableShape) -> SqlResult<Vec<CompiledCheck>> {
+/// The constraints, and whether they mean the same to every statement.
+fn compile(
+    shape: &TableShape,
+    context: &StatementContext,
+) -> SqlResult<(Vec<CompiledCheck>, bool)> {
     let schema = DFSchema::try_from(shape.arrow_schema()).map_err(to_sql)?;
     let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
-    shape
-        .checks
-        .iter()
-        .map(|check| {
-            let condition = condition::bind(&check.condition, shape)?;
-            let condition =
-                create_physical_expr(&condition, &schema, &props, &planning).map_err(to_sql)?;
-            Ok(CompiledCheck { name: check.name.clone(), condition })
-        })
-        .collect()
+    let mut compiled = Vec::with_capacity(shape.checks.len());
+    let mut lasting = true;
+    for check in &shape.checks {
+        let (condition, depends) = condition::bind(&check.condition, shape, context)?;
+        lasting &= !depends;
+        let condition =
+            create_physical_expr(&condition, &schema, &props, &planning).map_err(to_sql)?;
+        compiled.push(CompiledCheck { name: check.name.clone(), condition });
+    }
+    // PostgreSQL checks them by name.
+    compiled.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((compiled, lasting))
 }
 
 /// Every row satisfies NOT NULL and CHECK, else the error of the first row that does not.

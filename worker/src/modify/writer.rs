@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{BinaryArray, RecordBatch};
 use satsuma_common::SqlResult;
+use satsuma_common::table::TableShape;
 use satsuma_proto::worker::StatementContext;
 use satsuma_storage::{Changed, ConflictPolicy, Inserted, WriteContext};
 
-use super::constraints;
+use super::constraints::{self, Compiled};
 use super::foreign_keys::Pending;
 use super::rows;
 use crate::error;
@@ -17,13 +18,18 @@ use crate::placement::PlacedTable;
 pub(crate) struct Writer<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) write: WriteContext,
+    context: &'a StatementContext,
     /// Foreign keys to look at when all rows are in.
     pub(super) pending: Pending,
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(shared: &'a Arc<Shared>, context: &StatementContext) -> Self {
-        Self { shared, write: write_context(context), pending: Pending::default() }
+    pub fn new(shared: &'a Arc<Shared>, context: &'a StatementContext) -> Self {
+        Self { shared, write: write_context(context), context, pending: Pending::default() }
+    }
+
+    fn checks(&self, shape: &TableShape) -> SqlResult<Compiled> {
+        self.shared.checks.get(shape, self.context)
     }
 
     /// `batch` starts with the table's columns.
@@ -34,7 +40,7 @@ impl<'a> Writer<'a> {
         policy: ConflictPolicy,
     ) -> SqlResult<Inserted> {
         let meta = &target.meta;
-        constraints::check(meta, &self.shared.checks.get(&meta.shape)?, batch)?;
+        constraints::check(meta, &self.checks(&meta.shape)?, batch)?;
         let inserted = self
             .shared
             .engine
@@ -56,7 +62,7 @@ impl<'a> Writer<'a> {
         batch: &RecordBatch,
     ) -> SqlResult<Changed> {
         let meta = &target.meta;
-        constraints::check(meta, &self.shared.checks.get(&meta.shape)?, batch)?;
+        constraints::check(meta, &self.checks(&meta.shape)?, batch)?;
         let keys: Vec<_> = keys.iter().flatten().collect();
         let changed = self
             .shared

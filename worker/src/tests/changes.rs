@@ -1,6 +1,9 @@
 use datafusion::logical_expr::{LogicalPlanBuilder, TableSource, col, lit};
 use satsuma_common::SqlState;
-use satsuma_proto::worker::{CHANGED_SINCE_SNAPSHOT, Change, OnConflict, RowSource, TxnAction};
+use satsuma_common::table::{Check, ForeignKeyAction};
+use satsuma_proto::worker::{
+    CHANGED_SINCE_SNAPSHOT, Change, OnConflict, RowSource, ShardAction, TxnAction,
+};
 use satsuma_sql::table::{INPUT, ScanSource};
 use std::sync::Arc;
 
@@ -9,6 +12,7 @@ use super::fixture::*;
 both_ways! {
     inserts_updates_and_deletes_return_their_rows
     nulls_and_taken_keys_are_named
+    checks_name_the_row
     on_conflict_skips_or_updates
     a_key_that_occurs_twice_is_updated_once
     truncate_empties_one_shard
@@ -92,6 +96,28 @@ async fn nulls_and_taken_keys_are_named(f: &Fixture) {
     );
     assert_eq!(error.fields().detail.as_deref(), Some("Failing row contains (1, 21, null)."));
     assert_eq!(f.all(CAMPAIGNS, &[G1]).await, ["1|10|red", "1|11|blue"]);
+}
+
+async fn checks_name_the_row(f: &Fixture) {
+    f.fill().await;
+    let none = ForeignKeyAction::NoAction;
+    let mut shape = campaigns(&Actions { on_delete: none, on_update: none });
+    let check =
+        |name: &str, condition: &str| Check { name: name.into(), condition: condition.into() };
+    shape.checks = vec![check("short_name", "length(name) < 6"), check("id_check", "id > 0")];
+    f.worker.shards(ShardAction::Alter { shape }).await.unwrap();
+    let rows = [(1, 12, "pink"), (1, 13, "magenta"), (1, -1, "turquoise")];
+    let error = f.run(G1, CAMPAIGNS, insert(campaign_rows(&rows))).await.unwrap_err();
+    assert_eq!(error.state(), SqlState::CHECK_VIOLATION);
+    assert_eq!(
+        error.message(),
+        "new row for relation \"campaigns\" violates check constraint \"short_name\""
+    );
+    assert_eq!(error.fields().detail.as_deref(), Some("Failing row contains (1, 13, magenta)."));
+    assert_eq!(error.fields().constraint.as_deref(), Some("short_name"));
+    let error = f.run(G1, CAMPAIGNS, insert(campaign_rows(&rows[2..]))).await.unwrap_err();
+    assert_eq!(error.fields().constraint.as_deref(), Some("id_check"));
+    f.run(G1, CAMPAIGNS, insert(campaign_rows(&rows[..1]))).await.unwrap();
 }
 
 async fn on_conflict_skips_or_updates(f: &Fixture) {
