@@ -129,7 +129,7 @@ impl<'a> Parser<'a, '_> {
             Some(b'"') => {
                 let string = self.string()?;
                 if let Some(out) = self.out.as_deref_mut() {
-                    push_string(&string, out);
+                    push_string(&string, matches!(string, Cow::Borrowed(_)), out);
                 }
                 Ok(())
             }
@@ -171,7 +171,7 @@ impl<'a> Parser<'a, '_> {
             }
             let start = self.written();
             if let Some(out) = self.out.as_deref_mut() {
-                push_string(&key, out);
+                push_string(&key, matches!(key, Cow::Borrowed(_)), out);
                 out.push_str(": ");
             }
             self.value(depth + 1)?;
@@ -509,16 +509,14 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
-/// Appends a string that [`Parser::string`] returned: a borrowed one has nothing to escape.
-fn push_string(string: &Cow<'_, str>, out: &mut String) {
-    match string {
-        Cow::Borrowed(plain) => {
-            out.push('"');
-            out.push_str(plain);
-            out.push('"');
-        }
-        Cow::Owned(text) => quote_into(text, out),
+/// Appends a string; one that was borrowed from the input has nothing to escape.
+fn push_string(text: &str, borrowed: bool, out: &mut String) {
+    if !borrowed {
+        return quote_into(text, out);
     }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }
 
 /// Position behind the run of letters, digits and underscores at `at`.
