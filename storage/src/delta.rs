@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -31,6 +31,10 @@ const VERSION_OVERHEAD: usize = 48;
 pub struct Delta {
     rows: RwLock<BTreeMap<Bytes, Versions>>,
     bytes: AtomicUsize,
+    /// Keys whose newest version is a row, about.
+    live: AtomicUsize,
+    /// Moment of the latest TRUNCATE.
+    dead_before: AtomicU64,
 }
 
 impl Delta {
@@ -43,11 +47,23 @@ impl Delta {
             size += KEY_OVERHEAD + key.len();
             Vec::with_capacity(1)
         });
+        let dead_before = self.dead_before.load(Ordering::Relaxed);
+        let is_live = |versions: &Versions| {
+            versions.last().is_some_and(|v| v.row.is_some() && v.ts.0 >= dead_before)
+        };
+        let before = is_live(versions);
         match versions.binary_search_by_key(&version.ts, |version| version.ts) {
             Ok(at) => versions[at] = version,
             Err(at) => versions.insert(at, version),
         }
+        let after = is_live(versions);
         drop(rows);
+        if after && !before {
+            self.live.fetch_add(1, Ordering::Relaxed);
+        } else if before && !after {
+            let less = |live: usize| Some(live.saturating_sub(1));
+            let _ = self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
         self.bytes.fetch_add(size, Ordering::Relaxed);
     }
 
@@ -119,6 +135,17 @@ impl Delta {
         let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| {
             Some(bytes.saturating_sub(freed))
         });
+    }
+
+    /// Rows, about.
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// A TRUNCATE ended all rows.
+    pub fn set_dead(&self, before: Timestamp) {
+        self.dead_before.fetch_max(before.0, Ordering::Relaxed);
+        self.live.store(0, Ordering::Relaxed);
     }
 
     pub fn len(&self) -> usize {

@@ -27,6 +27,9 @@ pub enum StorageError {
     NoSuchShard(ShardId),
     #[error("table {0} is not here")]
     NoSuchTable(TableId),
+    /// The rows of a shard would not read under the new shape: copy them to new shards instead.
+    #[error("rows of table {0} must be rewritten for its new primary key or column types")]
+    NeedsRewrite(TableId),
     #[error("transaction {0} is not open here")]
     NoSuchTransaction(TxnId),
     #[error("transaction {0} is already being committed or prepared")]
@@ -109,7 +112,7 @@ impl From<StorageError> for SqlError {
             E::TransactionTooLarge { .. } => SqlState::OUT_OF_MEMORY,
             E::Closed => SqlState::ADMIN_SHUTDOWN,
             E::Row(RowError::TooLong(_)) => SqlState::PROGRAM_LIMIT_EXCEEDED,
-            E::Key(KeyError::NoOrder(_)) => SqlState::FEATURE_NOT_SUPPORTED,
+            E::NeedsRewrite(_) | E::Key(KeyError::NoOrder(_)) => SqlState::FEATURE_NOT_SUPPORTED,
             E::InUse(_)
             | E::UnknownFormat { .. }
             | E::NoSuchShard(_)

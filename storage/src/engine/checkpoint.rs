@@ -113,7 +113,7 @@ impl Engine {
     }
 
     /// One round: seal what is large, merge, checkpoint when the log has grown or is old.
-    fn maintenance_round(&self, last_checkpoint: &mut Instant) -> Result<()> {
+    fn maintenance_round(&self, upkeep: &mut Upkeep) -> Result<()> {
         let retention = u64::try_from(self.options.retention.as_micros()).unwrap_or(u64::MAX);
         let oldest = self.timeline.last_commit().0.saturating_sub(retention);
         self.set_oldest_snapshot(Timestamp(oldest));
@@ -132,32 +132,43 @@ impl Engine {
             total -= bytes;
             self.pressure.set(total > limit * 2);
         }
-        for shard in &shards {
-            while shard.check().is_ok() && self.merge(shard)? {}
+        // Counting dead rows takes a look at every mark: not in every round.
+        if upkeep.merged.elapsed() >= MERGE_PAUSE {
+            for shard in &shards {
+                while shard.check().is_ok() && self.merge(shard)? {}
+            }
+            upkeep.merged = Instant::now();
         }
         let logged = self.wal.stats().bytes;
         let grown = logged.saturating_sub(self.checkpointed_bytes.load(Ordering::Relaxed));
-        let old = last_checkpoint.elapsed() >= self.options.checkpoint_interval;
+        let old = upkeep.checkpointed.elapsed() >= self.options.checkpoint_interval;
         if grown >= self.options.checkpoint_bytes || (grown > 0 && old) {
             self.checkpoint()?;
-            *last_checkpoint = Instant::now();
+            upkeep.checkpointed = Instant::now();
         }
         Ok(())
     }
 }
 
+/// When the thread last did what it does seldom.
+struct Upkeep {
+    merged: Instant,
+    checkpointed: Instant,
+}
+
+const MERGE_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 /// After a failure: the disk may be full for a while.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 fn maintain(engine: &Weak<Engine>) {
-    let mut last_checkpoint = Instant::now();
+    let mut upkeep = Upkeep { merged: Instant::now(), checkpointed: Instant::now() };
     loop {
         let Some(engine) = engine.upgrade() else { return };
         if engine.closed.load(Ordering::Acquire) {
             return;
         }
-        let result = engine.maintenance_round(&mut last_checkpoint);
+        let result = engine.maintenance_round(&mut upkeep);
         let pause = if result.is_ok() { PAUSE } else { LONG_PAUSE };
         engine.pressure.report(result);
         let wake = engine.wake.clone();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
-use satsuma_common::table::TableShape;
-use satsuma_common::{Epoch, Generation, GroupId, Lsn, ShardId, TableId};
+use satsuma_common::table::{Column, TableShape};
+use satsuma_common::{Epoch, Generation, GroupId, Lsn, PgType, ShardId, TableId, arrow_types};
 
-use crate::error::Result;
+use crate::error::{Result, StorageError};
 use crate::shard::Shard;
 use crate::wal::record::MetaChange;
 
@@ -59,6 +59,23 @@ impl TableMeta {
         &self.decoder
     }
 
+    /// Whether rows and keys that were written under this shape can be read under `new`.
+    fn reads_as(&self, new: &Self) -> bool {
+        let key_types = |table: &Self| -> Vec<PgType> {
+            table.key_positions.iter().map(|p| table.shape.columns[*p].ty.clone()).collect()
+        };
+        let same_form = |old: &Column| {
+            let now = new.shape.column(old.id);
+            now.is_none_or(|now| arrow_types::data_type(&now.ty) == arrow_types::data_type(&old.ty))
+        };
+        self.shape.primary_key == new.shape.primary_key
+            && key_types(self)
+                .iter()
+                .map(PgType::without_modifier)
+                .eq(key_types(new).iter().map(PgType::without_modifier))
+            && self.shape.columns.iter().all(same_form)
+    }
+
     /// Encodes the primary key; `None` for tables without one.
     pub fn key_encoder(&self) -> Option<&KeyEncoder> {
         self.key.as_ref()
@@ -81,10 +98,21 @@ impl Meta {
     pub fn check(&self, change: &MetaChange) -> Result<()> {
         match change {
             MetaChange::CreateShards { shape, .. } | MetaChange::AlterTable { shape } => {
-                TableMeta::new((**shape).clone(), Layouts::default()).map(drop)
+                let new = TableMeta::new((**shape).clone(), Layouts::default())?;
+                match self.tables.get(&shape.table) {
+                    Some(old) if !old.reads_as(&new) && self.has_rows(shape.table) => {
+                        Err(StorageError::NeedsRewrite(shape.table))
+                    }
+                    _ => Ok(()),
+                }
             }
             MetaChange::DropShards { .. } | MetaChange::SetGeneration { .. } => Ok(()),
         }
+    }
+
+    fn has_rows(&self, table: TableId) -> bool {
+        let mut shards = self.shards.values().filter(|shard| shard.table == table);
+        shards.any(|shard| !shard.is_bare())
     }
 
     /// Makes a logged change. Repeating one changes nothing.

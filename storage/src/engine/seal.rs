@@ -108,8 +108,8 @@ fn build(
             let ended = versions.get(index + 1).map(|next| next.ts);
             let at = truncations.partition_point(|truncation| *truncation <= version.ts);
             let truncated = truncations.get(at).copied();
-            let gone = [ended, truncated].into_iter().flatten().any(|end| end <= horizon);
-            if gone {
+            let ended = [ended, truncated].into_iter().flatten().min();
+            if ended.is_some_and(|ended| ended <= horizon) {
                 continue;
             }
             let stored = StoredRow { key: key.clone(), ts: version.ts, row: row.clone() };

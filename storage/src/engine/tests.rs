@@ -255,8 +255,10 @@ async fn truncate_hides_what_was_there_from_then_on() {
     assert_eq!(rows(&engine, own), seen(&[(1, "new")]));
     let after = engine.commit(write.txn, Timestamp(0)).await.unwrap();
     for _ in 0..2 {
+        assert_eq!(engine.shards()[0].rows, 1);
         assert_eq!(rows(&engine, ReadView::new(after)), seen(&[(1, "new")]));
         assert_eq!(rows(&engine, ReadView::new(before)), seen(&[(1, "one"), (2, "two")]));
+        engine.checkpoint().unwrap();
     }
     assert!(engine.get(SHARD, &key(2), &ReadView::new(after)).unwrap().is_none());
 }
@@ -319,6 +321,10 @@ async fn shards_and_shapes_are_durable_and_old_rows_read_as_the_new_shape() {
         not_null: true,
         missing,
     });
+    let mut another_key = altered.clone();
+    another_key.primary_key = vec![ColumnId(3)];
+    let error = engine.alter_table(&another_key).await.unwrap_err();
+    assert!(matches!(error, StorageError::NeedsRewrite(_)), "{error}");
     engine.alter_table(&altered).await.unwrap();
     engine.set_generation(GROUP, Generation(7), Epoch(2)).await.unwrap();
     close(engine);

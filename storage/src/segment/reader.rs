@@ -162,7 +162,12 @@ impl Segment {
     /// When a row was committed.
     pub fn timestamp(&self, row: u32) -> Result<Timestamp> {
         let (block, at) = self.locate(row)?;
-        stamp(&self.timestamps(block)?, at).map_err(|e| damaged(&self.path, 0, &e))
+        self.stamp(&self.timestamps(block)?, at)
+    }
+
+    /// A commit timestamp out of a block's.
+    pub fn stamp(&self, timestamps: &Chunk<'_>, place: usize) -> Result<Timestamp> {
+        stamp(timestamps, place).map_err(|e| self.damaged(&e))
     }
 
     /// A row as bytes, under the segment's layout.

@@ -258,6 +258,10 @@ impl Shard {
             truncations.insert(at, ts);
         }
         state.truncations = Arc::new(truncations);
+        state.active.set_dead(ts);
+        if let Some(frozen) = &state.frozen {
+            frozen.set_dead(ts);
+        }
     }
 
     /// A segment cannot be read, so that rows would be missing, or shown after their end: from now
@@ -325,13 +329,21 @@ impl Shard {
     /// Live rows, about.
     pub fn rows(&self) -> u64 {
         let contents = self.contents();
+        let truncated = contents.truncations.last().map_or(0, |ts| ts.0);
         let sealed: u64 = contents
             .segments
             .iter()
+            .filter(|segment| segment.footer().max_ts >= truncated)
             .map(|segment| segment.rows().saturating_sub(segment.marks().len() as u64))
             .sum();
-        let frozen = contents.frozen.as_ref().map_or(0, |frozen| frozen.len());
-        sealed + (frozen + contents.active.len()) as u64
+        let frozen = contents.frozen.as_ref().map_or(0, |frozen| frozen.live());
+        sealed + (frozen + contents.active.live()) as u64
+    }
+
+    /// Whether there is no row of whatever version.
+    pub fn is_bare(&self) -> bool {
+        let contents = self.contents();
+        contents.active.is_empty() && contents.frozen.is_none() && contents.segments.is_empty()
     }
 
     /// Bytes in memory and in segments.

@@ -153,6 +153,10 @@ impl Scan {
         let Some(opened) = self.contents.segments.get(segment) else {
             return Ok(Stage::Delta { delta: 0, from: self.range.0.clone() });
         };
+        let newest = Timestamp(opened.footer().max_ts);
+        if truncated_at(&self.contents.truncations, newest, self.snapshot).is_some() {
+            return self.enter_segment(segment + 1);
+        }
         // Rows that the transaction itself has changed come from its own writes.
         let mut hidden = BTreeSet::new();
         for key in self.overlay.keys() {
@@ -212,16 +216,23 @@ impl Scan {
         for row in hidden.range(meta.first_row..meta.first_row + meta.rows) {
             visible[(row - meta.first_row) as usize] = false;
         }
-        let truncations = &self.contents.truncations;
-        if meta.max_ts > self.snapshot.0 || !truncations.is_empty() {
+        if meta.max_ts > self.snapshot.0 || self.truncates_within(segment) {
+            let truncations = &self.contents.truncations;
+            let stamps = segment.timestamps(block)?;
             for place in places.clone() {
-                let ts = segment.timestamp(meta.first_row + place)?;
+                let ts = segment.stamp(&stamps, place as usize)?;
                 if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some() {
                     visible[place as usize] = false;
                 }
             }
         }
         Ok(places.filter(|place| visible[*place as usize]).collect())
+    }
+
+    /// Whether a TRUNCATE that the snapshot sees came after some row of the segment.
+    fn truncates_within(&self, segment: &Segment) -> bool {
+        let oldest = Timestamp(segment.footer().min_ts);
+        truncated_at(&self.contents.truncations, oldest, self.snapshot).is_some()
     }
 
     fn take_rows(&mut self, segment: usize, block: usize, rows: &[u32]) -> Result<()> {
