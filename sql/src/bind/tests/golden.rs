@@ -71,4 +71,4 @@ macro_rules! golden {
     )*};
 }
 
-golden!(select, joins, grouping, subqueries, sets, errors, windows);
+golden!(select, joins, grouping, subqueries, sets, errors, windows, types);

@@ -82,6 +82,44 @@ impl World {
             ],
             false,
         );
+        world.table(
+            "geo",
+            &[("addrs", PgType::Cidr), ("latlon", PgType::Point)],
+            &[
+                &["10.0.0.0/8", "(1.5,-2)"],
+                &["10.1.0.0/16", "(90,180)"],
+                &["2001:db8::/32", "(0,0)"],
+            ],
+            false,
+        );
+        world.table(
+            "ev",
+            &[
+                ("id", PgType::Int4),
+                ("data", PgType::Jsonb),
+                ("ip", PgType::Inet),
+                ("at", PgType::Timestamp),
+                ("tz", PgType::Timestamptz),
+            ],
+            &[
+                &[
+                    "1",
+                    r#"{"is_mobile": true, "o": {"k": [1, 2]}}"#,
+                    "10.1.2.3",
+                    "2020-01-01 10:00:00",
+                    "2020-01-01 10:00:00+00",
+                ],
+                &[
+                    "2",
+                    r#"{"is_mobile": false, "n": 5}"#,
+                    "10.2.0.1",
+                    "2020-01-02 00:00:00.5",
+                    "2020-06-01 00:00:00+00",
+                ],
+                &["3", r#"[1, "a"]"#, "2001:db8::1", "NULL", "NULL"],
+            ],
+            true,
+        );
         world.catalog.views.insert(
             "v".into(),
             Arc::new(ViewInfo {
