@@ -128,8 +128,9 @@ fn is_keyword(text: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Month(u32),
-    /// Named days are accepted and ignored.
     Ignored,
+    /// Its name is not checked against the date.
+    Weekday,
     Am,
     Pm,
     Bc,
@@ -167,7 +168,8 @@ pub(super) fn word(text: &str) -> Option<Word> {
         "december" | "dec" => Word::Month(12),
         "sunday" | "sun" | "monday" | "mon" | "tuesday" | "tue" | "tues" | "wednesday" | "wed"
         | "weds" | "thursday" | "thu" | "thur" | "thurs" | "friday" | "fri" | "saturday"
-        | "sat" | "at" | "on" => Word::Ignored,
+        | "sat" => Word::Weekday,
+        "at" | "on" => Word::Ignored,
         "am" => Word::Am,
         "pm" => Word::Pm,
         "bc" => Word::Bc,

@@ -122,7 +122,9 @@ fn unit(word: &str) -> Option<(Unit, u32)> {
     })
 }
 
-const TIME_BITS: u32 = 1 << 2 | 1 << 3 | 1 << 4;
+/// Seconds with a fraction say something of the units below them too.
+const SECOND_BITS: u32 = 1 | 1 << 1 | 1 << 2;
+const TIME_BITS: u32 = SECOND_BITS | 1 << 3 | 1 << 4;
 
 /// Fields are read from right to left, so that a number knows the unit behind it.
 fn decode(fields: &[Field]) -> Step<Interval> {
@@ -163,7 +165,7 @@ fn decode(fields: &[Field]) -> Step<Interval> {
                     continue;
                 }
                 sum.add(unit, number.whole, number.fraction)?;
-                mark(1 << id)?;
+                mark(if id == 2 && number.fraction != 0.0 { SECOND_BITS } else { 1 << id })?;
                 // 1 2:03 reads the number before hours as days.
                 pending = Some(if id == 4 { (DAY, 5) } else { (unit, id) });
             }
@@ -281,7 +283,14 @@ fn iso_body(body: &str) -> Step<Interval> {
             continue;
         }
         let Some(letter) = after.chars().next() else { return Err(Failure::Format) };
-        let number = read_number(number)?;
+        let digits = number;
+        let mut number = read_number(digits)?;
+        if number.fraction != 0.0
+            && let Ok(value) = digits.parse::<f64>()
+        {
+            // What is left of the double when its whole part is taken off, as PostgreSQL does it.
+            number.fraction = value - value.trunc();
+        }
         let unit = match (letter.to_ascii_uppercase(), in_time) {
             ('Y', false) => Unit::Months(12),
             ('M', false) => Unit::Months(1),

@@ -224,6 +224,7 @@ struct Decoder<'a> {
     time_only: bool,
     /// Whether the input is one field.
     alone: bool,
+    weekday: bool,
     year: Option<i64>,
     month: Option<i64>,
     day: Option<i64>,
@@ -246,6 +247,7 @@ impl<'a> Decoder<'a> {
             context,
             time_only,
             alone: false,
+            weekday: false,
             year: None,
             month: None,
             day: None,
@@ -262,6 +264,7 @@ impl<'a> Decoder<'a> {
 
     fn has_date(&self) -> bool {
         self.whole_days.is_some()
+            || (self.year.is_some() && self.day_of_year.is_some())
             || (self.year.is_some() && self.month.is_some() && self.day.is_some())
     }
 
@@ -321,7 +324,8 @@ impl<'a> Decoder<'a> {
         match meaning {
             Word::Month(month) => {
                 // A number read as the month before was the day: 8 January.
-                if self.month.is_some() && !self.text_month && self.day.is_none() {
+                let number = self.month.filter(|_| !self.text_month && self.day.is_none());
+                if number.is_some_and(|number| (1..=31).contains(&number)) {
                     self.day = self.month.take();
                 }
                 set(&mut self.month, i64::from(month))?;
@@ -329,6 +333,10 @@ impl<'a> Decoder<'a> {
                 Ok(())
             }
             Word::Ignored => Ok(()),
+            Word::Weekday => {
+                self.weekday = true;
+                Ok(())
+            }
             Word::Am | Word::Pm => set(&mut self.half, meaning),
             Word::Bc | Word::Ad => set(&mut self.era, meaning),
             Word::Today | Word::Tomorrow | Word::Yesterday => {
@@ -391,6 +399,7 @@ impl<'a> Decoder<'a> {
     fn date_field(&mut self, text: &str) -> Step {
         let have_month_and_day = self.whole_days.is_some()
             || (self.month.is_some() && self.day.is_some())
+            || self.day_of_year.is_some()
             || (self.time_only && self.alone);
         let starts_with_digit = text.starts_with(|c: char| c.is_ascii_digit());
         if !have_month_and_day && (starts_with_digit || !self.is_zone_name(text)) {
@@ -414,8 +423,8 @@ impl<'a> Decoder<'a> {
 
     /// A date in one field: `1999-01-08`, `jan-8-1999`, `8.1.1999`.
     fn date_parts(&mut self, text: &str) -> Step {
-        // PostgreSQL does not take such a date behind the time.
-        if self.time.is_some() {
+        // PostgreSQL does not take such a date behind the time or the name of the day.
+        if self.time.is_some() || self.weekday {
             return Err(Failure::Format);
         }
         let mut parts: Vec<&str> = Vec::new();
@@ -438,7 +447,7 @@ impl<'a> Decoder<'a> {
                         set(&mut self.month, i64::from(month))?;
                         self.text_month = true;
                     }
-                    Some(Word::Ignored) => {}
+                    Some(Word::Ignored | Word::Weekday) => {}
                     _ => return Err(Failure::Format),
                 }
             }
@@ -510,6 +519,9 @@ impl<'a> Decoder<'a> {
 
     /// One number of a date; what it is depends on what is known already.
     fn date_number(&mut self, text: &str) -> Step {
+        if self.has_date() {
+            return self.digits_of_time(text);
+        }
         let value: i64 = text.parse().map_err(|_| Failure::Overflow)?;
         let len = text.len();
         let order = self.context.date_order;
@@ -545,8 +557,7 @@ impl<'a> Decoder<'a> {
                 set(&mut self.day, value)
             }
             (false, true, true) => self.set_year(value, len),
-            (true, true, true) => self.digits_of_time(text),
-            (true, false, true) => Err(Failure::Format),
+            (true, true, true) | (true, false, true) => Err(Failure::Format),
         }
     }
 

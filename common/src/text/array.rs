@@ -127,6 +127,7 @@ fn element(text: &str, at: usize, out: &mut String) -> SqlResult<(usize, bool)> 
     let bytes = text.as_bytes();
     let mut at = at;
     let mut in_quotes = false;
+    let mut closed = false;
     let mut quoted = false;
     // Length up to which trailing blanks are part of the element.
     let mut kept = 0;
@@ -136,6 +137,11 @@ fn element(text: &str, at: usize, out: &mut String) -> SqlResult<(usize, bool)> 
             return Err(malformed(text, "Unexpected end of input."));
         };
         match byte {
+            // Nothing but blanks may follow the closing quote.
+            b'\\' if closed => return Err(malformed(text, "Unexpected \"\\\" character.")),
+            byte if closed && !matches!(byte, b',' | b'}' | b'{') && !is_space(*byte) => {
+                return Err(malformed(text, "Unexpected array element."));
+            }
             b'\\' => {
                 out.push_str(&text[plain..at]);
                 let next = text[at + 1..].chars().next();
@@ -153,6 +159,7 @@ fn element(text: &str, at: usize, out: &mut String) -> SqlResult<(usize, bool)> 
                 if !in_quotes && (quoted || !out.trim_end().is_empty()) {
                     return Err(malformed(text, "Unexpected array element."));
                 }
+                closed = in_quotes;
                 in_quotes = !in_quotes;
                 quoted = true;
                 kept = out.len();
@@ -167,9 +174,6 @@ fn element(text: &str, at: usize, out: &mut String) -> SqlResult<(usize, bool)> 
     }
     out.push_str(&text[plain..at]);
     let trimmed = out.trim_end_matches(|c: char| c.is_ascii() && is_space(c as u8)).len();
-    if quoted && trimmed > kept && bytes[plain.saturating_sub(1)] == b'"' {
-        return Err(malformed(text, "Unexpected array element."));
-    }
     out.truncate(trimmed.max(kept));
     Ok((at, quoted))
 }

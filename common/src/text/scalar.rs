@@ -180,7 +180,13 @@ pub fn format_f64(value: f64, extra_float_digits: i32, out: &mut Vec<u8>) {
         return;
     }
     if extra_float_digits > 0 {
-        push_float(&format!("{value:e}"), 15, out);
+        let shortest = format!("{value:e}");
+        let text = if is_midpoint_f64(value, &shortest) {
+            one_digit_more(value, &shortest)
+        } else {
+            shortest
+        };
+        push_float(&text, 15, out);
     } else {
         let digits = (15 + extra_float_digits).max(1) as usize;
         push_float(&trimmed_exponent(value, digits), digits as i32, out);
@@ -193,11 +199,50 @@ pub fn format_f32(value: f32, extra_float_digits: i32, out: &mut Vec<u8>) {
         return;
     }
     if extra_float_digits > 0 {
-        push_float(&format!("{value:e}"), 6, out);
+        let shortest = format!("{value:e}");
+        let text = if is_midpoint_f32(value, &shortest) {
+            one_digit_more(f64::from(value), &shortest)
+        } else {
+            shortest
+        };
+        push_float(&text, 6, out);
     } else {
         let digits = (6 + extra_float_digits).max(1) as usize;
         push_float(&trimmed_exponent(f64::from(value), digits), digits as i32, out);
     }
+}
+
+/// Whether a decimal lies exactly between two neighbouring floats. It reads back as the even one
+/// of them, but PostgreSQL does not rely on that and prints a digit more.
+fn is_midpoint_f32(value: f32, shortest: &str) -> bool {
+    let Ok(decimal) = shortest.parse::<f64>() else { return false };
+    let value64 = f64::from(value);
+    let neighbour = if decimal > value64 { value.next_up() } else { value.next_down() };
+    decimal != value64 && decimal == (value64 + f64::from(neighbour)) / 2.0
+}
+
+/// As [`is_midpoint_f32`]. Only integers can be that short and yet between two doubles.
+fn is_midpoint_f64(value: f64, shortest: &str) -> bool {
+    let magnitude = value.abs();
+    if !((1u64 << 53) as f64..1e38).contains(&magnitude) {
+        return false;
+    }
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let zeros = exponent.parse::<usize>().ok().and_then(|e| (e + 1).checked_sub(digits.len()));
+    let decimal = zeros.and_then(|zeros| 10u128.checked_pow(zeros as u32));
+    let decimal =
+        decimal.and_then(|power| digits.parse::<u128>().ok().and_then(|d| d.checked_mul(power)));
+    let Some(decimal) = decimal else { return false };
+    let exact = magnitude as u128;
+    let neighbour =
+        if decimal > exact { magnitude.next_up() } else { magnitude.next_down() } as u128;
+    decimal != exact && decimal * 2 == exact + neighbour
+}
+
+fn one_digit_more(value: f64, shortest: &str) -> String {
+    let digits = shortest.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    trimmed_exponent(value, digits + 1)
 }
 
 fn push_special(value: f64, out: &mut Vec<u8>) -> bool {
