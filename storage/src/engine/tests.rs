@@ -505,3 +505,33 @@ async fn a_transaction_from_before_a_restart_cannot_go_on() {
     assert!(matches!(error, StorageError::NoSuchTransaction(_)));
     engine.delete(&context(100, 1), SHARD, &[key(1)]).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_taken_key_answers_at_once_unless_it_is_being_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(1, "one"), (2, "two")]).await;
+    let reader = WriteContext { snapshot: now, ..context(20, 1) };
+    let locks = RowLocks {
+        mode: RowLockMode::KeyShare,
+        wait: LockWait::NoWait,
+        skip_locked: false,
+        newest: true,
+    };
+    engine.lock_rows(&reader, SHARD, &[key(1)], locks).await.unwrap();
+    engine
+        .delete(&WriteContext { snapshot: now, ..context(30, 1) }, SHARD, &[key(2)])
+        .await
+        .unwrap();
+
+    let write = WriteContext { lock_timeout: Some(Duration::ZERO), ..context(40, 1) };
+    let input = batch(&[(1, "again")]);
+    let skipped = engine.insert(&write, SHARD, &input, ConflictPolicy::Skip).await.unwrap();
+    assert!(skipped.rows.is_empty());
+    let input = batch(&[(2, "again")]);
+    let waited = engine.insert(&write, SHARD, &input, ConflictPolicy::Skip).await;
+    assert!(matches!(waited, Err(StorageError::LockTimeout)));
+    engine.commit(txn(30), now).await.unwrap();
+    let done = engine.insert(&write, SHARD, &input, ConflictPolicy::Fail).await.unwrap();
+    assert_eq!(done.rows, [0]);
+}

@@ -378,10 +378,10 @@ impl Writing<'_> {
         // A row that nobody is changing answers without a lock, unless it is to be changed.
         if policy != ConflictPolicy::Report {
             let row = LockKey { shard: self.shard.id, row: Some(key.clone()) };
-            if !self.engine.locks.is_held(&row)
+            if !self.engine.locks.is_changing(&row)
                 && let Some(version) = self.shard.newest(key)?.filter(|v| v.row.is_some())
                 && self.own(key).is_none()
-                && !self.engine.locks.is_held(&row)
+                && !self.engine.locks.is_changing(&row)
             {
                 return Ok(Some(version));
             }

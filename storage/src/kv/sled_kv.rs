@@ -76,7 +76,7 @@ impl Kv for SledKv {
                 _ => {}
             }
         }
-        Ok(())
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(io)
     }
 }
 

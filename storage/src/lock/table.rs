@@ -143,9 +143,11 @@ impl LockTable {
         !inner.closed
     }
 
-    /// Whether anybody holds a lock on this, of whatever strength.
-    pub fn is_held(&self, key: &LockKey) -> bool {
-        self.inner.lock().locks.get(key).is_some_and(|entry| !entry.holders.is_empty())
+    /// Whether anybody holds a lock on this that lets them change it.
+    pub fn is_changing(&self, key: &LockKey) -> bool {
+        let inner = self.inner.lock();
+        let changes = |mode: &RowLockMode| *mode >= RowLockMode::NoKeyUpdate;
+        inner.locks.get(key).is_some_and(|entry| entry.holders.iter().any(|(_, m)| changes(m)))
     }
 
     /// Takes the lock at once, or queues for it. A lock that the transaction already holds in
