@@ -33,6 +33,11 @@ pub enum FrameError {
     Bad(&'static str),
 }
 
+/// Bytes of a frame with a payload of this length.
+pub fn size(payload: usize) -> u64 {
+    (FRAME_HEADER + payload).next_multiple_of(8) as u64
+}
+
 pub fn put(out: &mut Vec<u8>, lsn: u64, durable: u64, payload: &[u8]) {
     let start = out.len();
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());

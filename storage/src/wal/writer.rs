@@ -206,6 +206,9 @@ impl Drop for Wal {
     }
 }
 
+/// Frames are written in pieces of about this size.
+const WRITE_BYTES: usize = 1 << 20;
+
 /// The writer thread's state.
 struct Appender {
     disk: Arc<dyn Disk>,
@@ -235,13 +238,9 @@ impl Appender {
     fn run(mut self) {
         while let Some(batch) = self.gather() {
             let first = self.next_lsn;
-            let mut next = first;
-            let mut bytes = Vec::new();
-            for payload in batch.iter().flat_map(|pending| &pending.payloads) {
-                frame::put(&mut bytes, next, first - 1, payload);
-                next += 1;
-            }
-            match self.write(&bytes) {
+            let records: usize = batch.iter().map(|pending| pending.payloads.len()).sum();
+            let next = first + records as u64;
+            match self.write(&batch) {
                 Ok(()) => {
                     self.next_lsn = next;
                     self.shared.durable.store(next - 1, Ordering::Release);
@@ -296,24 +295,35 @@ impl Appender {
         Some(batch)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn write(&mut self, batch: &[Pending]) -> Result<(), Failure> {
         if self.file.as_ref().is_none_or(|tail| tail.at >= self.options.file_bytes) {
             self.start_file().map_err(Failure::NoRoom)?;
         }
-        self.make_room(bytes.len() as u64)?;
+        let payloads = || batch.iter().flat_map(|pending| &pending.payloads);
+        let total: u64 = payloads().map(|payload| frame::size(payload.len())).sum();
+        self.make_room(total)?;
         let Some(tail) = &mut self.file else {
             return Err(Failure::Broken(StorageError::Closed));
         };
         let broken = |e: std::io::Error| Failure::Broken(StorageError::io(&tail.path, &e));
-        tail.file.write_at(bytes, tail.at).map_err(broken)?;
+        let (mut buffer, mut at) = (Vec::new(), tail.at);
+        for (lsn, payload) in (self.next_lsn..).zip(payloads()) {
+            frame::put(&mut buffer, lsn, self.next_lsn - 1, payload);
+            if buffer.len() >= WRITE_BYTES {
+                tail.file.write_at(&buffer, at).map_err(broken)?;
+                at += buffer.len() as u64;
+                buffer.clear();
+            }
+        }
+        tail.file.write_at(&buffer, at).map_err(broken)?;
         let started = Instant::now();
         tail.file.sync().map_err(broken)?;
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        tail.at += bytes.len() as u64;
+        tail.at += total;
         let stats = &self.shared.stats;
         stats.syncs.fetch_add(1, Ordering::Relaxed);
         stats.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
-        stats.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        stats.bytes.fetch_add(total, Ordering::Relaxed);
         Ok(())
     }
 
