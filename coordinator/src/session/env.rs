@@ -12,7 +12,7 @@ use super::ClusterSession;
 use super::surroundings::SessionSurroundings;
 use crate::catalog::CatalogSnapshot;
 use crate::sequences::Sequences;
-use crate::system_relations::SystemCatalog;
+use crate::system_relations::{SessionFunctions, SystemCatalog};
 
 /// Values of sequences that this session has drawn.
 #[derive(Clone, Debug, Default)]
@@ -105,20 +105,6 @@ impl SequenceAccess for SessionSequences {
     }
 }
 
-/// Functions of the catalog that are not answered yet.
-#[derive(Debug)]
-struct Unanswered;
-
-impl satsuma_sql::functions::CatalogFunctions for Unanswered {
-    fn call(
-        &self,
-        function: satsuma_sql::functions::CatalogFunction,
-        _: &[satsuma_common::Datum],
-    ) -> SqlResult<satsuma_common::Datum> {
-        Err(SqlError::unsupported(format!("function {function:?} is not supported yet")))
-    }
-}
-
 impl ClusterSession {
     /// The catalog for binding: the session's view of it, and where it looks for names.
     pub(super) fn snapshot(&self) -> CatalogSnapshot {
@@ -134,6 +120,13 @@ impl ClusterSession {
             SessionSurroundings { cluster: self.cluster.clone(), settings: self.settings.all() };
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));
         CatalogSnapshot { state, search_path, user, system }
+    }
+
+    fn surroundings(&self) -> Arc<SessionSurroundings> {
+        Arc::new(SessionSurroundings {
+            cluster: self.cluster.clone(),
+            settings: self.settings.all(),
+        })
     }
 
     /// How values are read and written as text.
@@ -166,7 +159,11 @@ impl ClusterSession {
             identity: Arc::new(identity),
             search_path: Arc::new(catalog.search_path.clone()),
             catalog: Arc::new(catalog.clone()),
-            catalog_functions: Arc::new(Unanswered),
+            catalog_functions: Arc::new(SessionFunctions::new(
+                catalog.clone(),
+                self.surroundings(),
+                self.settings.all(),
+            )),
             sequences: Arc::new(SessionSequences {
                 sequences: self.cluster.sequences.clone(),
                 values: self.sequence_values.clone(),

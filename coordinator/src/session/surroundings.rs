@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
+use crate::session_api::InterruptReason;
 use crate::system_relations::{RunningSession, SettingRow, ShardSizes, Surroundings};
 
 /// One session's view: everybody's statements, its own settings.
@@ -48,5 +49,13 @@ impl Surroundings for SessionSurroundings {
 
     fn started(&self) -> i64 {
         self.cluster.started_micros
+    }
+
+    fn cancel(&self, process_id: i32) -> bool {
+        self.cluster.sessions.cancel(process_id, InterruptReason::UserRequest)
+    }
+
+    fn terminate(&self, process_id: i32) -> bool {
+        self.cluster.sessions.cancel(process_id, InterruptReason::Shutdown)
     }
 }
