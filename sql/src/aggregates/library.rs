@@ -116,6 +116,9 @@ static LIBRARY: LazyLock<Builder> = LazyLock::new(|| {
     let mut builder = Builder::default();
     super::sums::install(&mut builder);
     super::collect::install(&mut builder);
+    super::statistics::install(&mut builder);
+    super::ordered::install(&mut builder);
+    super::json::install(&mut builder);
     builder
 });
 

@@ -5,6 +5,9 @@
 //! | `library` | the table: signatures and how each keeps its state |
 //! | `udaf` | the DataFusion side: accumulators over rows, DISTINCT, ORDER BY, sliding frames |
 //! | `sums` | sum and avg, with states per group in columns |
+//! | `statistics` | variance, deviation, correlation, regression |
+//! | `ordered` | percentiles, mode |
+//! | `json` | json_agg and its relatives |
 //! | `collect` | array_agg, string_agg, min and max by key, bool_and, bit_and |
 //! | `only` | what subqueries need: their only row, all their rows |
 //! | `window` | row_number and its relatives; aggregates over windows |
@@ -13,8 +16,11 @@
 //! count, and min and max of types whose Arrow order is PostgreSQL's, are DataFusion's own.
 
 pub mod collect;
+pub mod json;
 pub mod library;
 pub mod only;
+pub mod ordered;
+pub mod statistics;
 pub mod sums;
 pub mod udaf;
 pub mod window;
@@ -25,7 +31,7 @@ use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr, lit};
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
 use crate::casts;
 use crate::functions::signature::{Choice, choose_function};
@@ -96,9 +102,24 @@ pub(crate) fn resolve(
         // The sorted values are the last arguments.
         call.args.extend(call.order_by.iter().map(|order| order.value.clone()));
     }
-    let types: Vec<PgType> = call.args.iter().map(|arg| arg.ty.clone()).collect();
+    if let ("min" | "max", [only]) = (name, call.args.as_mut_slice()) {
+        *only = casts::relabel_unknown(only.clone());
+    }
     if let Some(native) = native(name, &call)? {
         return Ok(Some(native));
+    }
+    let name = &json::prepare(name, &mut call, env)?;
+    let types: Vec<PgType> = call.args.iter().map(|arg| arg.ty.clone()).collect();
+    if let ("min" | "max", [PgType::Enum(_)]) = (name.as_str(), types.as_slice()) {
+        call.order_by = call
+            .args
+            .iter()
+            .map(|value| OrderBy {
+                value: value.clone(),
+                ascending: name == "min",
+                nulls_first: false,
+            })
+            .collect();
     }
     let candidates = library::named(name);
     let definition = match choose_function(candidates, &types) {
@@ -240,10 +261,10 @@ fn is_natively_ordered(ty: &PgType) -> bool {
         | PgType::Inet
         | PgType::Cidr => true,
         // The display scale decides among equal numbers, which may be any of them.
-        PgType::Numeric(m) => {
-            let _ = m.map(arrow_types::fits_decimal128);
-            true
-        }
+        PgType::Numeric(_) => true,
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

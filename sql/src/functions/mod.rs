@@ -228,4 +228,4 @@ pub(crate) fn fold_constant(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -77,6 +77,11 @@ impl SequenceAccess for NoCatalog {
     }
 }
 
+/// Columns that a test's expressions may name.
+pub(crate) struct Source(pub Option<Columns>);
+
+type Columns = Box<dyn Fn(&str) -> Option<Typed>>;
+
 pub(crate) fn env() -> FunctionEnv {
     let nothing = Arc::new(NoCatalog);
     FunctionEnv {
@@ -91,7 +96,7 @@ pub(crate) fn env() -> FunctionEnv {
     }
 }
 
-fn parse(text: &str) -> ast::Expr {
+pub(crate) fn parse(text: &str) -> ast::Expr {
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).try_with_sql(text).expect(text);
     parser.parse_expr().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -128,8 +133,13 @@ fn ty(data_type: &DataType) -> PgType {
 }
 
 /// The part of a binder that expressions without columns need.
-fn bind(expr: &ast::Expr, env: &FunctionEnv) -> SqlResult<Typed> {
+pub(crate) fn bind(expr: &ast::Expr, env: &FunctionEnv, source: &Source) -> SqlResult<Typed> {
     match expr {
+        ast::Expr::Identifier(name) => Ok(source
+            .0
+            .as_ref()
+            .and_then(|columns| columns(&name.value))
+            .unwrap_or_else(|| panic!("no column {name}"))),
         ast::Expr::Value(value) => match &value.value {
             Value::Number(text, _) => Typed::number(text),
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
@@ -139,53 +149,68 @@ fn bind(expr: &ast::Expr, env: &FunctionEnv) -> SqlResult<Typed> {
             Value::Null => Ok(Typed::unknown_null()),
             other => panic!("literal {other}"),
         },
-        ast::Expr::Nested(inner) => bind(inner, env),
+        ast::Expr::Nested(inner) => bind(inner, env, source),
         ast::Expr::Cast { expr, data_type, .. } => {
-            casts::cast(bind(expr, env)?, &ty(data_type), CastKind::Explicit, env)
+            casts::cast(bind(expr, env, source)?, &ty(data_type), CastKind::Explicit, env)
         }
         ast::Expr::TypedString(typed) => {
             let text = typed.value.value.clone().into_string().expect("a string");
             casts::cast(Typed::unknown(text), &ty(&typed.data_type), CastKind::Explicit, env)
         }
-        ast::Expr::Interval(interval) => {
-            casts::cast(bind(&interval.value, env)?, &PgType::Interval, CastKind::Explicit, env)
-        }
+        ast::Expr::Interval(interval) => casts::cast(
+            bind(&interval.value, env, source)?,
+            &PgType::Interval,
+            CastKind::Explicit,
+            env,
+        ),
         ast::Expr::Array(array) => {
             let items: Vec<Typed> =
-                array.elem.iter().map(|item| bind(item, env)).collect::<SqlResult<_>>()?;
+                array.elem.iter().map(|item| bind(item, env, source)).collect::<SqlResult<_>>()?;
             operators::array(items, env)
         }
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr } => {
-            operators::not(bind(expr, env)?, env)
+            operators::not(bind(expr, env, source)?, env)
         }
-        ast::Expr::UnaryOp { op, expr } => operators::unary(&op.to_string(), bind(expr, env)?, env),
+        ast::Expr::UnaryOp { op, expr } => {
+            operators::unary(&op.to_string(), bind(expr, env, source)?, env)
+        }
         ast::Expr::BinaryOp { left, op, right } => {
-            let (left, right) = (bind(left, env)?, bind(right, env)?);
+            let (left, right) = (bind(left, env, source)?, bind(right, env, source)?);
             match op {
                 ast::BinaryOperator::And => operators::and(left, right, env),
                 ast::BinaryOperator::Or => operators::or(left, right, env),
                 op => operators::binary(&op.to_string(), left, right, env),
             }
         }
-        ast::Expr::Like { negated, expr, pattern, .. } => {
-            operators::like(bind(expr, env)?, bind(pattern, env)?, None, *negated, false, env)
-        }
-        ast::Expr::ILike { negated, expr, pattern, .. } => {
-            operators::like(bind(expr, env)?, bind(pattern, env)?, None, *negated, true, env)
-        }
+        ast::Expr::Like { negated, expr, pattern, .. } => operators::like(
+            bind(expr, env, source)?,
+            bind(pattern, env, source)?,
+            None,
+            *negated,
+            false,
+            env,
+        ),
+        ast::Expr::ILike { negated, expr, pattern, .. } => operators::like(
+            bind(expr, env, source)?,
+            bind(pattern, env, source)?,
+            None,
+            *negated,
+            true,
+            env,
+        ),
         ast::Expr::IsDistinctFrom(left, right) => {
-            operators::distinct(bind(left, env)?, bind(right, env)?, false, env)
+            operators::distinct(bind(left, env, source)?, bind(right, env, source)?, false, env)
         }
         ast::Expr::InList { expr, list, negated } => {
-            let list = list.iter().map(|item| bind(item, env)).collect::<SqlResult<_>>()?;
-            operators::in_list(bind(expr, env)?, list, *negated, env)
+            let list = list.iter().map(|item| bind(item, env, source)).collect::<SqlResult<_>>()?;
+            operators::in_list(bind(expr, env, source)?, list, *negated, env)
         }
         ast::Expr::AnyOp { left, compare_op, right, .. } => {
-            let (left, right) = (bind(left, env)?, bind(right, env)?);
+            let (left, right) = (bind(left, env, source)?, bind(right, env, source)?);
             operators::quantified(&compare_op.to_string(), left, right, false, env)
         }
         ast::Expr::AllOp { left, compare_op, right } => {
-            let (left, right) = (bind(left, env)?, bind(right, env)?);
+            let (left, right) = (bind(left, env, source)?, bind(right, env, source)?);
             operators::quantified(&compare_op.to_string(), left, right, true, env)
         }
         ast::Expr::Function(call) => {
@@ -197,38 +222,42 @@ fn bind(expr: &ast::Expr, env: &FunctionEnv) -> SqlResult<Typed> {
                     let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) = arg else {
                         panic!("argument {arg}")
                     };
-                    args.push(bind(arg, env)?);
+                    args.push(bind(arg, env, source)?);
                 }
             }
             let types: Vec<PgType> = args.iter().map(|a| a.ty.clone()).collect();
             super::scalar(&name, args, env)?.ok_or_else(|| super::undefined(&name, &types))
         }
         ast::Expr::Substring { expr, substring_from, substring_for, .. } => {
-            let mut args = vec![bind(expr, env)?];
+            let mut args = vec![bind(expr, env, source)?];
             for part in [substring_from, substring_for].into_iter().flatten() {
-                args.push(bind(part, env)?);
+                args.push(bind(part, env, source)?);
             }
             super::scalar("substring", args, env).map(|value| value.expect("substring"))
         }
         ast::Expr::Extract { field, expr, .. } => {
-            let args = vec![Typed::text(field.to_string().to_lowercase()), bind(expr, env)?];
+            let args =
+                vec![Typed::text(field.to_string().to_lowercase()), bind(expr, env, source)?];
             super::scalar("extract", args, env).map(|value| value.expect("extract"))
         }
         ast::Expr::AtTimeZone { timestamp, time_zone } => {
-            let args = vec![bind(time_zone, env)?, bind(timestamp, env)?];
+            let args = vec![bind(time_zone, env, source)?, bind(timestamp, env, source)?];
             super::scalar("timezone", args, env).map(|value| value.expect("timezone"))
         }
-        ast::Expr::Ceil { expr, .. } => call1("ceil", expr, env),
-        ast::Expr::Floor { expr, .. } => call1("floor", expr, env),
+        ast::Expr::Ceil { expr, .. } => call1("ceil", expr, env, source),
+        ast::Expr::Floor { expr, .. } => call1("floor", expr, env, source),
         ast::Expr::Position { expr, r#in } => {
-            let args = vec![bind(r#in, env)?, bind(expr, env)?];
+            let args = vec![bind(r#in, env, source)?, bind(expr, env, source)?];
             super::scalar("position", args, env).map(|value| value.expect("position"))
         }
         ast::Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-            let mut args =
-                vec![bind(expr, env)?, bind(overlay_what, env)?, bind(overlay_from, env)?];
+            let mut args = vec![
+                bind(expr, env, source)?,
+                bind(overlay_what, env, source)?,
+                bind(overlay_from, env, source)?,
+            ];
             if let Some(count) = overlay_for {
-                args.push(bind(count, env)?);
+                args.push(bind(count, env, source)?);
             }
             super::scalar("overlay", args, env).map(|value| value.expect("overlay"))
         }
@@ -238,23 +267,39 @@ fn bind(expr: &ast::Expr, env: &FunctionEnv) -> SqlResult<Typed> {
                 Some(ast::TrimWhereField::Trailing) => "rtrim",
                 _ => "btrim",
             };
-            let mut args = vec![bind(expr, env)?];
+            let mut args = vec![bind(expr, env, source)?];
             if let Some(what) = trim_what {
-                args.push(bind(what, env)?);
+                args.push(bind(what, env, source)?);
             }
             super::scalar(name, args, env).map(|value| value.expect("trim"))
+        }
+        ast::Expr::IsNotNull(inner) => {
+            Ok(Typed::bool(Expr::IsNotNull(Box::new(bind(inner, env, source)?.expr))))
+        }
+        ast::Expr::Case { operand: None, conditions, else_result: Some(otherwise), .. } => {
+            let mut values = vec![bind(otherwise, env, source)?];
+            for branch in conditions {
+                values.push(bind(&branch.result, env, source)?);
+            }
+            let (mut values, ty) = super::special::unified("CASE", values, env)?;
+            let otherwise = values.remove(0).expr;
+            let mut branches = Vec::new();
+            for (branch, value) in conditions.iter().zip(values) {
+                branches.push((bind(&branch.condition, env, source)?.expr, value.expr));
+            }
+            Ok(operators::case(branches, Some(otherwise), ty))
         }
         other => panic!("the test binder does not know {other:?}"),
     }
 }
 
-fn call1(name: &str, expr: &ast::Expr, env: &FunctionEnv) -> SqlResult<Typed> {
-    super::scalar(name, vec![bind(expr, env)?], env).map(|value| value.expect("a function"))
+fn call1(name: &str, expr: &ast::Expr, env: &FunctionEnv, source: &Source) -> SqlResult<Typed> {
+    super::scalar(name, vec![bind(expr, env, source)?], env).map(|value| value.expect("a function"))
 }
 
 /// Evaluates through DataFusion, optimizer and all, and prints as a client would see it.
 fn evaluate(text: &str, env: &FunctionEnv) -> SqlResult<Option<String>> {
-    let typed = bind(&parse(text), env)?;
+    let typed = bind(&parse(text), env, &Source(None))?;
     let typed = casts::relabel_unknown(typed);
     let context = SessionContext::new();
     let schema = DFSchema::empty();

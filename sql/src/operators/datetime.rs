@@ -279,6 +279,10 @@ pub fn divide(value: Interval, divisor: f64) -> SqlResult<Interval> {
     scale(value, |v| v / divisor)
 }
 
+pub fn scale_by(value: Interval, factor: f64) -> SqlResult<Interval> {
+    scale(value, |v| v * factor)
+}
+
 /// Fractions of a month become days of 30 a month, fractions of a day become time; both rounded
 /// to the microsecond first, so that 0.1 of ten days is a day.
 fn scale(value: Interval, by: impl Fn(f64) -> f64) -> SqlResult<Interval> {

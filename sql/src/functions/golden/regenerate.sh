@@ -1,10 +1,8 @@
 #!/bin/sh
-# Rewrites the answers of the named golden files with those of the PostgreSQL 15 server that psql
+# Rewrites the answers of the given golden files with those of the PostgreSQL 15 server that psql
 # connects to (PGHOST, PGPORT, PGUSER, PGDATABASE). Lines that start with # and empty lines stay.
 set -e
-cd "$(dirname "$0")"
-for name in "$@"; do
-    file="${name%.txt}.txt"
+for file in "$@"; do
     out=$(mktemp)
     sed 's/ => .*//' "$file" | awk '
         /^$/ || /^#/ { gsub(/\047/, "\047\047"); printf "\\echo \047%s\047\n", $0; next }
