@@ -37,8 +37,10 @@ impl TimeZone {
     /// abbreviation as `EST`, or a POSIX form as `UTC+3` or just `+3`, which is *west* of UTC.
     pub fn parse(name: &str) -> Option<Self> {
         let name = name.trim();
-        Self::named(name)
-            .or_else(|| abbreviations::offset_of(name).map(Self::Fixed))
+        // EST is the offset, not the zone of that name with its history.
+        abbreviations::offset_of(name)
+            .map(Self::Fixed)
+            .or_else(|| Self::named(name))
             .or_else(|| Self::posix(name))
     }
 

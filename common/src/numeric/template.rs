@@ -248,7 +248,7 @@ impl Numeric {
             marks.replace_range(point..=point, ".");
             return marks;
         }
-        let mut exponent = if self.is_zero() {
+        let exponent = if self.is_zero() {
             0
         } else {
             i64::from(self.digits()) - i64::from(self.scale().unwrap_or(0)) - 1
@@ -264,11 +264,8 @@ impl Numeric {
             };
             scaled.unwrap_or(Self::NAN)
         };
-        let mut mantissa = at(exponent);
-        if mantissa >= Self::from_i64(10) {
-            exponent += 1;
-            mantissa = at(exponent);
-        }
+        // 9.995 to two places shows as 10.00e+00: PostgreSQL 15 does not carry.
+        let mantissa = at(exponent);
         let sign = if self.is_negative() { '-' } else { ' ' };
         let exponent_sign = if exponent < 0 { '-' } else { '+' };
         format!("{sign}{mantissa}e{exponent_sign}{:02}", exponent.abs())

@@ -182,7 +182,9 @@ pub fn format_f64(value: f64, extra_float_digits: i32, out: &mut Vec<u8>) {
     if extra_float_digits > 0 {
         let shortest = format!("{value:e}");
         let text = if is_midpoint_f64(value, &shortest) {
-            one_digit_more(value, &shortest)
+            more_digits(value, &shortest, |text| {
+                text.parse() == Ok(value) && !is_midpoint_f64(value, text)
+            })
         } else {
             shortest
         };
@@ -201,7 +203,9 @@ pub fn format_f32(value: f32, extra_float_digits: i32, out: &mut Vec<u8>) {
     if extra_float_digits > 0 {
         let shortest = format!("{value:e}");
         let text = if is_midpoint_f32(value, &shortest) {
-            one_digit_more(f64::from(value), &shortest)
+            more_digits(f64::from(value), &shortest, |text| {
+                text.parse() == Ok(value) && !is_midpoint_f32(value, text)
+            })
         } else {
             shortest
         };
@@ -240,9 +244,13 @@ fn is_midpoint_f64(value: f64, shortest: &str) -> bool {
     decimal != exact && decimal * 2 == exact + neighbour
 }
 
-fn one_digit_more(value: f64, shortest: &str) -> String {
+/// The first longer form that `good` accepts: one that reads back the same and is no midpoint.
+fn more_digits(value: f64, shortest: &str, good: impl Fn(&str) -> bool) -> String {
     let digits = shortest.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
-    trimmed_exponent(value, digits + 1)
+    (digits + 1..=17)
+        .map(|digits| trimmed_exponent(value, digits))
+        .find(|text| good(text))
+        .unwrap_or_else(|| shortest.to_owned())
 }
 
 fn push_special(value: f64, out: &mut Vec<u8>) -> bool {
