@@ -142,6 +142,12 @@ impl Engine {
         let (prepared, logged_from, sections) = {
             let mut state = txn.state.lock();
             match (state.phase, commit) {
+                // Nothing was logged for it.
+                (Phase::Prepared(_), _) if state.logged_from.is_none() => {
+                    drop(state);
+                    self.end(&txn);
+                    return Ok(());
+                }
                 (Phase::Prepared(ts), _) => {
                     state.phase = Phase::Deciding;
                     (ts, state.logged_from, self.sections(&state))

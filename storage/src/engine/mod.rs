@@ -44,6 +44,8 @@ pub(crate) use snapshots::Held;
 pub use write::{Changed, Conflict, ConflictPolicy, Inserted, LockedRow, RowLocks, WriteContext};
 
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod stress_tests;
