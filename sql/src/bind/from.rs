@@ -488,6 +488,8 @@ impl Binder<'_> {
                     .collect();
                 let mut entry = Entry::new(system.name.clone(), columns);
                 entry.schema = Some(system.schema_name.clone());
+                let full = format!("{}.{}", system.schema_name, system.name);
+                entry.oid = self.catalog.oid_of(&PgType::Regclass, &full);
                 let plan = plan::scan(&scan_alias, ScanSource::system(system.clone()))?;
                 From { plan, entries: vec![entry] }
             }
@@ -552,6 +554,7 @@ impl Binder<'_> {
         let mut entry = Entry::new(shape.name.clone(), columns);
         entry.schema = Some(shape.schema_name.clone());
         entry.table = Some(info.clone());
+        entry.oid = Some(shape.table.0);
         let plan = plan::scan(&scan_alias, ScanSource::table(info.clone()))?;
         Ok(From { plan, entries: vec![entry] })
     }
@@ -670,7 +673,7 @@ impl Binder<'_> {
         }
         if with_ordinality && let Some(list) = counted {
             let fresh = self.fresh("ordinality");
-            lists.push(super::ordinality::positions_of(list).alias(&fresh.name));
+            lists.push(super::lists::positions_of(list).alias(&fresh.name));
             columns.push(ScopeColumn {
                 name: "ordinality".into(),
                 column: fresh,

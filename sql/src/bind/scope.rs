@@ -44,6 +44,8 @@ pub struct Entry {
     /// `false`: named from the right side of a join that LATERAL cannot reach.
     pub lateral_ok: bool,
     pub table: Option<Arc<TableInfo>>,
+    /// What `tableoid` says of each row.
+    pub oid: Option<u32>,
 }
 
 impl Entry {
@@ -57,6 +59,7 @@ impl Entry {
             lateral_only: false,
             lateral_ok: true,
             table: None,
+            oid: None,
         }
     }
 }

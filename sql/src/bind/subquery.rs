@@ -320,13 +320,23 @@ impl Binder<'_> {
 
     /// Left join of a correlated subquery of one column and at most one row per outer row.
     fn join_scalar(&self, plan: LogicalPlan, rows: LogicalPlan) -> SqlResult<(LogicalPlan, Expr)> {
-        let column = rows
-            .schema()
-            .columns()
-            .into_iter()
-            .next()
-            .ok_or_else(|| SqlError::internal("a scalar subquery without a column"))?;
-        let rows = if yields_at_most_one(&rows) { rows } else { self.only_row(rows, &column)? };
+        // Rows are counted per outer row, after the join: what no outer row asks for may be many.
+        let (rows, collected) = match yields_at_most_one(&rows) {
+            true => (rows, false),
+            false => (self.collected(rows)?, true),
+        };
+        let (plan, value) = self.join_one_row(plan, rows)?;
+        if !collected {
+            return Ok((plan, value));
+        }
+        let rows = Typed { expr: super::lists::length_of(value.clone()), ty: PgType::Int8 };
+        let index = self.call("at_most_one_row", vec![rows], 0)?;
+        Ok((plan, super::lists::element_of(value, index.expr)))
+    }
+
+    /// Left join of a correlated subquery whose shape says that it yields at most one row.
+    fn join_one_row(&self, plan: LogicalPlan, rows: LogicalPlan) -> SqlResult<(LogicalPlan, Expr)> {
+        let column = first_column(&rows)?;
         if let Some(joined) = self.join_scalar_aggregate(&plan, &rows)? {
             return Ok(joined);
         }
@@ -340,12 +350,12 @@ impl Binder<'_> {
         Ok((joined, Expr::Column(output)))
     }
 
-    /// The subquery as an aggregate that refuses a second row (21000).
-    fn only_row(&self, rows: LogicalPlan, column: &Column) -> SqlResult<LogicalPlan> {
-        let only = functions::only_value(Expr::Column(column.clone()));
-        let output = plan::output_column(&only);
-        let aggregated = plan::aggregate(rows, Vec::new(), vec![only])?;
-        let name = self.fresh("value");
+    /// The subquery's values as one array.
+    fn collected(&self, rows: LogicalPlan) -> SqlResult<LogicalPlan> {
+        let all = functions::collect_array(Expr::Column(first_column(&rows)?), Vec::new());
+        let output = plan::output_column(&all);
+        let aggregated = plan::aggregate(rows, Vec::new(), vec![all])?;
+        let name = self.fresh("values");
         plan::project(aggregated, vec![Expr::Column(output).alias(&name.name)])
     }
 
@@ -371,16 +381,21 @@ impl Binder<'_> {
         let Some((source, conditions)) = pull_up(aggregate.input.as_ref().clone())? else {
             return Ok(None);
         };
+        // Outer columns must be this plan's: those of a query further out stay references.
+        let own = plan.schema().clone();
         let mut keys = Vec::new();
+        let mut tests = Vec::new();
         for condition in conditions {
+            // A condition on the outer row alone decides whether there are any rows for it.
+            if condition.column_refs().is_empty() {
+                tests.push(outer_reference_to_self(condition, &own)?);
+                continue;
+            }
             match key_pair(condition) {
                 Some(pair) => keys.push(pair),
                 None => return Ok(None),
             }
         }
-        // Outer columns must be this plan's: those of a query further out stay references.
-        let own = plan.schema().clone();
-        let mut tests = Vec::new();
         let mut group = Vec::new();
         let mut named = Vec::new();
         for (outer, inner) in keys {
@@ -421,6 +436,11 @@ impl Binder<'_> {
 
 pub(super) fn subquery(plan: LogicalPlan) -> Subquery {
     Subquery { subquery: Arc::new(plan), outer_ref_columns: Vec::new(), spans: Default::default() }
+}
+
+fn first_column(rows: &LogicalPlan) -> SqlResult<Column> {
+    let column = rows.schema().columns().into_iter().next();
+    column.ok_or_else(|| SqlError::internal("a scalar subquery without a column"))
 }
 
 fn owned(subquery: Subquery) -> LogicalPlan {

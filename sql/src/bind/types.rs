@@ -105,6 +105,12 @@ fn custom(name: &ObjectName, modifiers: &[String], catalog: &dyn CatalogView) ->
             Some(PgType::Char)
         }
         Some("pg_catalog") if folded == "char" => Some(PgType::Char),
+        // Citus's enums of node roles and distribution types, whose columns are text here.
+        None | Some("pg_catalog" | "citus")
+            if matches!(folded.as_str(), "noderole" | "distribution_type") =>
+        {
+            Some(PgType::Text)
+        }
         None | Some("pg_catalog") => PgType::parse_name(&folded),
         Some(_) => None,
     };

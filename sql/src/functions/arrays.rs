@@ -179,6 +179,19 @@ pub(crate) fn install(b: &mut Builder) {
         });
     });
     subscripts(b);
+    at_most_one_row(b);
+}
+
+/// How many rows a subquery used as a value gave: an error beyond one.
+fn at_most_one_row(b: &mut Builder) {
+    b.row("at_most_one_row(int8) int8", |args, _| match args {
+        [Datum::Int8(rows @ ..=1)] => Ok(Datum::Int8(*rows)),
+        [Datum::Int8(_)] => Err(SqlError::new(
+            SqlState::CARDINALITY_VIOLATION,
+            "more than one row returned by a subquery used as an expression",
+        )),
+        _ => Err(wrong()),
+    });
 }
 
 /// `array[i]` and `array[i:j]`, as functions.

@@ -1,6 +1,6 @@
 //! Column references, with PostgreSQL's errors and hints for those that do not resolve.
 
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::Ident;
 
 use super::{Binder, Context};
@@ -41,6 +41,11 @@ impl Binder<'_> {
         }
         if cx.scope.relation(None, &name, position)?.is_some() {
             return Err(self.whole_row(position));
+        }
+        if let ("tableoid", [entry]) = (name.as_str(), cx.scope.entries.as_slice())
+            && entry.oid.is_some()
+        {
+            return self.table_oid(entry);
         }
         if SYSTEM_COLUMNS.contains(&name.as_str()) && !cx.scope.entries.is_empty() {
             return Err(self.at(system_column(&name), position));
@@ -97,11 +102,16 @@ impl Binder<'_> {
             (Some(_), Some(_)) => {
                 Err(self.at(crate::bind::scope::ambiguous_column(&name), position))
             }
+            (None, _) if name == "tableoid" && entry.oid.is_some() => self.table_oid(entry),
             (None, _) if SYSTEM_COLUMNS.contains(&name.as_str()) => {
                 Err(self.at(system_column(&name), position))
             }
             (None, _) => Err(self.at(undefined_column(Some(&relation), &name, cx.scope), position)),
         }
+    }
+
+    fn table_oid(&self, entry: &Entry) -> SqlResult<Typed> {
+        Typed::constant(Datum::Oid(entry.oid.unwrap_or(0)), PgType::Oid)
     }
 
     /// The columns that `*` or `relation.*` stands for, with their names.
