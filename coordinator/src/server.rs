@@ -23,7 +23,7 @@ use crate::flight::{self, FlightConfig};
 use crate::membership::Members;
 use crate::oracle::{Oracle, system_clock};
 use crate::pgwire::{self, Registry};
-use crate::raft::{Catalog, CatalogConfig, NoPeers};
+use crate::raft::{Catalog, CatalogConfig, NoPeers, PeerNetwork, PeerServer, Peers};
 use crate::session::Factory;
 use crate::tls::{self, TlsFiles};
 use crate::workers::{Connector, Workers};
@@ -75,10 +75,14 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
 
     let catalog = open_catalog(&config)?;
     let stop = CancellationToken::new();
-    catalog.ready().await?;
-    bootstrap(&config, &catalog, pg_address, grpc_address).await?;
     let oracle = Oracle::start(catalog.clone(), system_clock());
-    oracle.timestamp().await?;
+    // Several coordinators must serve each other before they have a leader.
+    let alone = config.peers.len() <= 1;
+    if alone {
+        prepare(&config, &catalog, &oracle, pg_address, grpc_address).await?;
+    }
+    let peers = PeerServer::new(catalog.clone(), oracle.clone()).into_service();
+    let group = (catalog.clone(), oracle.clone());
 
     let cpu = tokio::runtime::Builder::new_multi_thread()
         .thread_name("coordinator-query")
@@ -115,8 +119,12 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         transport()
             .add_service(flight)
             .add_service(members)
+            .add_service(peers)
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
     );
+    if !alone {
+        prepare(&config, &group.0, &group.1, pg_address, grpc_address).await?;
+    }
     let pg = tokio::spawn(pgwire::serve(
         Arc::new(pgwire::Server {
             factory,
@@ -185,16 +193,31 @@ fn local_address(listener: &TcpListener) -> SqlResult<SocketAddr> {
 }
 
 fn open_catalog(config: &Config) -> SqlResult<Catalog> {
-    if config.peers.len() > 1 {
-        return Err(SqlError::unsupported("several coordinators are not supported yet"));
+    let mut members: Vec<NodeId> = config.peers.iter().map(|(node, _)| *node).collect();
+    if members.is_empty() {
+        members.push(config.node);
     }
-    let catalog = CatalogConfig {
-        node: config.node,
-        data_dir: config.data_dir.clone(),
-        members: vec![config.node],
+    let catalog = CatalogConfig { node: config.node, data_dir: config.data_dir.clone(), members };
+    let peers: Arc<dyn Peers> = match catalog.members.len() {
+        1 => Arc::new(NoPeers),
+        _ => Arc::new(PeerNetwork::new(config.node, &config.peers)?),
     };
-    Catalog::open(&catalog, Arc::new(NoPeers))
+    Catalog::open(&catalog, peers)
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))
+}
+
+/// Waits for the catalog and the clock of the cluster.
+async fn prepare(
+    config: &Config,
+    catalog: &Catalog,
+    oracle: &Oracle,
+    pg: SocketAddr,
+    grpc: SocketAddr,
+) -> SqlResult<()> {
+    catalog.ready().await?;
+    bootstrap(config, catalog, pg, grpc).await?;
+    oracle.timestamp().await?;
+    Ok(())
 }
 
 /// Makes the catalog's first entries, or tells it where this coordinator is now.

@@ -21,8 +21,14 @@ pub mod satsuma {
             tonic::include_proto!("satsuma.coordinator.v1");
         }
     }
+    pub mod peers {
+        pub mod v1 {
+            tonic::include_proto!("satsuma.peers.v1");
+        }
+    }
 }
 
 pub use satsuma::coordinator::v1 as coordinator;
+pub use satsuma::peers::v1 as peers;
 pub use satsuma::v1 as types;
 pub use satsuma::worker::v1 as worker;

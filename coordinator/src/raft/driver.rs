@@ -23,6 +23,7 @@ const MAX_BATCH: usize = 4096;
 const READ_RETRY_TICKS: u64 = 4;
 
 /// What happens to a member.
+#[derive(Debug)]
 pub(super) enum Event {
     /// An entry to propose; the answer tells whether it was taken.
     Propose(Vec<u8>, Option<oneshot::Sender<bool>>),

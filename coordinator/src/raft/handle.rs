@@ -18,7 +18,7 @@ use super::driver::{Driver, Event, TICK};
 use super::envelope::{Envelope, MAX_ENTRY_BYTES};
 use super::error::RaftError;
 use super::log::{FileLog, Recovered, Stable};
-use super::peers::Peers;
+use super::peers::{Peers, Reports};
 use crate::catalog::{Command, Outcome, RequestId, State};
 
 /// Events that may wait for the driver.
@@ -139,6 +139,7 @@ impl Catalog {
         let core = Core::open(config.node, &config.members, log, recovered)?;
         let published = Arc::new(Published::new(config.node, boot, core.state().clone()));
         let (events, received) = sync_channel(QUEUE);
+        peers.attach(Reports::new(events.clone()));
         let driver = Driver::new(core, received, peers.clone(), published.clone());
         let thread =
             std::thread::Builder::new().name("catalog-raft".into()).spawn(move || driver.run())?;
@@ -312,14 +313,6 @@ impl Catalog {
     /// A Raft message from another coordinator. Dropped when too many wait.
     pub fn receive(&self, message: Message) {
         let _ = self.0.events.try_send(Event::Message(Box::new(message)));
-    }
-
-    pub fn report_unreachable(&self, node: NodeId) {
-        let _ = self.0.events.try_send(Event::Unreachable(node));
-    }
-
-    pub fn report_snapshot(&self, node: NodeId, arrived: bool) {
-        let _ = self.0.events.try_send(Event::SnapshotSent(node, arrived));
     }
 
     /// Queues an event, waiting while the queue is full.

@@ -26,6 +26,7 @@ mod peers;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use self::core::{Core, Leadership, Progress};
 pub use directory::{Directory, FORMAT};
@@ -33,4 +34,5 @@ pub use envelope::{Envelope, MAX_ENTRY_BYTES};
 pub use error::RaftError;
 pub use handle::{Catalog, CatalogConfig};
 pub use log::{FileLog, MemoryLog, Recovered, Stable};
-pub use peers::{NoPeers, PeerError, Peers, TimestampReply, TimestampRequest};
+pub use peers::{NoPeers, PeerError, Peers, Reports, TimestampReply, TimestampRequest};
+pub use transport::{PeerNetwork, PeerServer};

@@ -1,10 +1,14 @@
 //! How coordinators reach each other. The seam between the Raft shell and the network.
 
+use std::sync::mpsc::SyncSender;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use raft::eraftpb::Message;
 use satsuma_common::{NodeId, Timestamp};
 use thiserror::Error;
+
+use super::driver::Event;
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PeerError {
@@ -32,8 +36,29 @@ pub struct TimestampReply {
     pub first: Timestamp,
 }
 
+/// Tells the own member what became of messages.
+#[derive(Clone)]
+pub struct Reports(SyncSender<Event>);
+
+impl Reports {
+    pub(super) fn new(events: SyncSender<Event>) -> Self {
+        Self(events)
+    }
+
+    pub fn unreachable(&self, node: NodeId) {
+        let _ = self.0.try_send(Event::Unreachable(node));
+    }
+
+    pub fn snapshot_sent(&self, node: NodeId, arrived: bool) {
+        let _ = self.0.try_send(Event::SnapshotSent(node, arrived));
+    }
+}
+
 #[async_trait]
 pub trait Peers: Send + Sync + 'static {
+    /// Called once, before anything is sent.
+    fn attach(&self, reports: Reports);
+
     /// Sends a Raft message, at once or never: Raft copes with losses.
     fn send(&self, message: Message);
 
@@ -53,6 +78,8 @@ pub struct NoPeers;
 
 #[async_trait]
 impl Peers for NoPeers {
+    fn attach(&self, _reports: Reports) {}
+
     fn send(&self, _message: Message) {}
 
     async fn propose(&self, leader: NodeId, _entry: Bytes) -> Result<(), PeerError> {

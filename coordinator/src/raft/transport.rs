@@ -1,0 +1,244 @@
+//! Coordinators over gRPC: both ends of the `Peers` service.
+//!
+//! Each peer has a bounded queue and one task that sends what is in it, all that waits in one
+//! call. When the queue is full, or the peer away, messages are dropped: Raft sends again what
+//! matters. Snapshots go on their own, so that heartbeats do not wait behind them.
+//!
+//! Peers are trusted: whoever reaches this service can take part in the group.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use protobuf::Message as _;
+use raft::eraftpb::{Message, MessageType};
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, Timestamp};
+use satsuma_proto::pb::peers as pb;
+use satsuma_proto::pb::peers::peers_client::PeersClient;
+use satsuma_proto::pb::peers::peers_server as generated;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use super::envelope::MAX_ENTRY_BYTES;
+use super::handle::Catalog;
+use super::peers::{PeerError, Peers, Reports, TimestampReply, TimestampRequest};
+use crate::oracle::Oracle;
+
+/// Messages that may wait for one peer.
+const QUEUE: usize = 1024;
+/// Messages in one call: with the largest append of 1 MiB each, well below the limit on a call.
+const MAX_BATCH: usize = 64;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A snapshot is the whole catalog.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_MESSAGE_BYTES: usize = 512 << 20;
+
+/// The other coordinators.
+pub struct PeerNetwork {
+    peers: BTreeMap<NodeId, Peer>,
+    reports: Arc<OnceLock<Reports>>,
+    runtime: Handle,
+}
+
+struct Peer {
+    client: PeersClient<Channel>,
+    queue: mpsc::Sender<Message>,
+}
+
+impl PeerNetwork {
+    /// `peers` are `host:port` of every coordinator; `own` is left out. Must be called within a
+    /// tokio runtime. Connections are made when they are needed, and again when they break.
+    pub fn new(own: NodeId, peers: &[(NodeId, String)]) -> SqlResult<Self> {
+        let runtime = Handle::try_current().map_err(|e| SqlError::internal(e.to_string()))?;
+        let reports = Arc::new(OnceLock::new());
+        let mut all = BTreeMap::new();
+        for (node, address) in peers.iter().filter(|(node, _)| *node != own) {
+            let client = client(address)?;
+            let (queue, queued) = mpsc::channel(QUEUE);
+            runtime.spawn(deliver(*node, client.clone(), queued, reports.clone()));
+            all.insert(*node, Peer { client, queue });
+        }
+        Ok(Self { peers: all, reports, runtime })
+    }
+
+    fn peer(&self, node: NodeId) -> Result<PeersClient<Channel>, PeerError> {
+        let peer = self.peers.get(&node).ok_or(PeerError::Unreachable(node))?;
+        Ok(peer.client.clone())
+    }
+}
+
+fn client(address: &str) -> SqlResult<PeersClient<Channel>> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| {
+        SqlError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid coordinator address \"{address}\": {error}"),
+        )
+    })?;
+    let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy();
+    Ok(PeersClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES))
+}
+
+/// Sends what is queued for one peer, until the network is dropped.
+async fn deliver(
+    node: NodeId,
+    client: PeersClient<Channel>,
+    mut queued: mpsc::Receiver<Message>,
+    reports: Arc<OnceLock<Reports>>,
+) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while queued.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let sent = step(client.clone(), node, batch.drain(..), CALL_TIMEOUT).await;
+        if !sent && let Some(reports) = reports.get() {
+            reports.unreachable(node);
+        }
+    }
+}
+
+/// Whether the messages arrived.
+async fn step(
+    mut client: PeersClient<Channel>,
+    node: NodeId,
+    messages: impl Iterator<Item = Message>,
+    patience: Duration,
+) -> bool {
+    let messages: Vec<Bytes> =
+        messages.filter_map(|message| Some(message.write_to_bytes().ok()?.into())).collect();
+    let call = client.step(pb::StepRequest { to: node.0, messages });
+    match tokio::time::timeout(patience, call).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => {
+            tracing::debug!(%node, %error, "coordinator not reached");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+#[async_trait]
+impl Peers for PeerNetwork {
+    fn attach(&self, reports: Reports) {
+        let _ = self.reports.set(reports);
+    }
+
+    fn send(&self, message: Message) {
+        let Ok(node) = u32::try_from(message.to).map(NodeId) else { return };
+        let Some(peer) = self.peers.get(&node) else { return };
+        if message.get_msg_type() != MessageType::MsgSnapshot {
+            let _ = peer.queue.try_send(message);
+            return;
+        }
+        let (client, reports) = (peer.client.clone(), self.reports.clone());
+        self.runtime.spawn(async move {
+            let sent = step(client, node, std::iter::once(message), SNAPSHOT_TIMEOUT).await;
+            if let Some(reports) = reports.get() {
+                reports.snapshot_sent(node, sent);
+            }
+        });
+    }
+
+    async fn propose(&self, leader: NodeId, entry: Bytes) -> Result<(), PeerError> {
+        let mut client = self.peer(leader)?;
+        let call = client.propose(pb::ProposeRequest { entry });
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(reply)) if reply.get_ref().taken => Ok(()),
+            Ok(Ok(_)) => Err(PeerError::NotLeader(leader)),
+            Ok(Err(status)) => Err(PeerError::Refused(leader, status.message().to_owned())),
+            Err(_) => Err(PeerError::Unreachable(leader)),
+        }
+    }
+
+    async fn timestamps(
+        &self,
+        leader: NodeId,
+        request: TimestampRequest,
+    ) -> Result<TimestampReply, PeerError> {
+        let mut client = self.peer(leader)?;
+        let TimestampRequest { count, observe } = request;
+        let call = client.timestamps(pb::TimestampsRequest { count, observe: observe.0 });
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(reply)) => Ok(TimestampReply { first: Timestamp(reply.get_ref().first) }),
+            Ok(Err(status)) => Err(PeerError::Refused(leader, status.message().to_owned())),
+            Err(_) => Err(PeerError::Unreachable(leader)),
+        }
+    }
+}
+
+/// Serves the other coordinators.
+pub struct PeerServer {
+    catalog: Catalog,
+    oracle: Oracle,
+}
+
+impl PeerServer {
+    pub fn new(catalog: Catalog, oracle: Oracle) -> Self {
+        Self { catalog, oracle }
+    }
+
+    /// The service to add to the gRPC server.
+    pub fn into_service(self) -> generated::PeersServer<Self> {
+        generated::PeersServer::new(self)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}
+
+fn status(error: SqlError) -> Status {
+    match error.state() {
+        SqlState::CANNOT_CONNECT_NOW => Status::unavailable(error.message()),
+        SqlState::PROTOCOL_VIOLATION => Status::invalid_argument(error.message()),
+        _ => Status::internal(error.message()),
+    }
+}
+
+#[tonic::async_trait]
+impl generated::Peers for PeerServer {
+    async fn step(
+        &self,
+        request: Request<pb::StepRequest>,
+    ) -> Result<Response<pb::StepReply>, Status> {
+        let request = request.into_inner();
+        let own = self.catalog.node();
+        if request.to != own.0 {
+            let wrong = format!("this is coordinator {own}, not n{}", request.to);
+            return Err(Status::failed_precondition(wrong));
+        }
+        for bytes in request.messages {
+            let message = Message::parse_from_bytes(&bytes)
+                .map_err(|_| Status::invalid_argument("malformed raft message"))?;
+            if message.to != u64::from(own.0) || message.from == message.to || message.from == 0 {
+                return Err(Status::invalid_argument("a raft message of somebody else"));
+            }
+            self.catalog.receive(message);
+        }
+        Ok(Response::new(pb::StepReply {}))
+    }
+
+    async fn propose(
+        &self,
+        request: Request<pb::ProposeRequest>,
+    ) -> Result<Response<pb::ProposeReply>, Status> {
+        let entry = request.into_inner().entry;
+        if entry.len() > MAX_ENTRY_BYTES {
+            return Err(Status::invalid_argument("the entry is too large"));
+        }
+        let taken = self.catalog.offer_from_peer(entry.to_vec()).await.map_err(status)?;
+        Ok(Response::new(pb::ProposeReply { taken }))
+    }
+
+    async fn timestamps(
+        &self,
+        request: Request<pb::TimestampsRequest>,
+    ) -> Result<Response<pb::TimestampsReply>, Status> {
+        let pb::TimestampsRequest { count, observe } = request.into_inner();
+        let request = TimestampRequest { count, observe: Timestamp(observe) };
+        let reply = self.oracle.serve(request).await.map_err(status)?;
+        Ok(Response::new(pb::TimestampsReply { first: reply.first.0 }))
+    }
+}
