@@ -56,10 +56,14 @@ pub trait Surroundings: Send + Sync + 'static {
     fn started(&self) -> i64;
 
     /// `pg_cancel_backend`: whether there is such a session.
-    fn cancel(&self, process_id: i32) -> bool;
+    fn cancel(&self, _process_id: i32) -> bool {
+        false
+    }
 
     /// `pg_terminate_backend`.
-    fn terminate(&self, process_id: i32) -> bool;
+    fn terminate(&self, _process_id: i32) -> bool {
+        false
+    }
 }
 
 /// No sessions, no settings, no sizes.
@@ -81,14 +85,6 @@ impl Surroundings for Nobody {
 
     fn started(&self) -> i64 {
         0
-    }
-
-    fn cancel(&self, _process_id: i32) -> bool {
-        false
-    }
-
-    fn terminate(&self, _process_id: i32) -> bool {
-        false
     }
 }
 
