@@ -312,9 +312,9 @@ pub struct WorkerStatus {
 pub trait Worker: Send + Sync + 'static {
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream>;
 
-    /// The physical plan of the fragment on the first group, one operator a line, indented by
-    /// two spaces a level, in PostgreSQL's words. With `analyze`, the plan is run and each
-    /// line tells rows and milliseconds.
+    /// The physical plan of the fragment on the first group, laid out as PostgreSQL prints a plan
+    /// of its own: the root at the margin, properties two columns in, children behind `->`. With
+    /// `analyze`, the plan is run and each operator tells rows and milliseconds.
     async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>>;
 
     async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply>;

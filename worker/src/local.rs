@@ -129,15 +129,18 @@ impl Shared {
         groups: Vec<PlacedGroup>,
         schema: Option<SchemaRef>,
     ) -> SqlResult<BatchStream> {
-        let template = Template::decode(fragment, &self.queries, None).await?;
+        // Plans are decoded where stacks are deep and nobody waits for the thread.
+        let (queries, fragment) = (self.queries.clone(), fragment.clone());
+        let decode = async move { Template::decode(&fragment, &queries, None).await };
+        let template = self.on_cpu(decode).await?;
         self.begin_read(context, &groups).await?;
         let execution = Execution {
             engine: self.engine.clone(),
             runtime: self.queries.clone(),
             template,
-            groups,
             view: view(context),
-            rows: self.row_counts(),
+            rows: self.row_counts(&groups),
+            groups,
             schema,
             memory_limit: context.memory_limit,
             timeout: context.timeout,
@@ -163,7 +166,11 @@ impl Shared {
             .map_err(error::storage)
     }
 
-    fn row_counts(&self) -> BTreeMap<ShardId, u64> {
+    /// Sizes decide how tables are joined; one table alone needs none.
+    fn row_counts(&self, groups: &[PlacedGroup]) -> BTreeMap<ShardId, u64> {
+        if groups.iter().all(|group| group.tables.len() < 2) {
+            return BTreeMap::new();
+        }
         self.engine.shards().into_iter().map(|info| (info.shard, info.rows)).collect()
     }
 
@@ -317,7 +324,7 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
     let group = groups.first().ok_or_else(|| error::malformed("nothing to explain on no group"))?;
     let context = &request.context;
     let template = Template::decode(&request.fragment, &shared.queries, None).await?;
-    let rows = shared.row_counts();
+    let rows = shared.row_counts(&groups);
     let source = Source { engine: &shared.engine, group, view: view(context), rows: &rows };
     let plan = template.bind(&source, &shared.queries).await?;
     if analyze {

@@ -151,10 +151,10 @@ impl Lines {
             fragment: Fragment { plan: codec::encode(&task.plan)?, mode },
             schema: task.plan.schema().inner().clone(),
         };
-        for line in assignment.worker.explain(request, self.analyze).await? {
-            let level = (line.len() - line.trim_start().len()) / 2;
-            let indent = " ".repeat(level * 6);
-            self.lines.push(format!("{inner}{indent}->  {}", line.trim_start()));
+        let plan = assignment.worker.explain(request, self.analyze).await?;
+        for (number, line) in plan.into_iter().enumerate() {
+            let lead = if number == 0 { "->  " } else { "    " };
+            self.lines.push(format!("{inner}{lead}{line}"));
         }
         Ok(())
     }

@@ -231,7 +231,7 @@ fn actual(plan: &dyn ExecutionPlan) -> String {
 /// The expression as PostgreSQL would write it, where it has the same parts.
 fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
     if let Some(column) = expr.downcast_ref::<Column>() {
-        column.name().to_string()
+        without_positions(column.name())
     } else if let Some(literal) = expr.downcast_ref::<Literal>() {
         constant(literal.value())
     } else if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
@@ -275,13 +275,13 @@ fn constant(value: &ScalarValue) -> String {
     }
 }
 
-/// DataFusion writes columns as `name@3`.
+/// DataFusion writes columns as `name@3`, the binder calls computed ones `name#3`.
 fn without_positions(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         let after_name = out.chars().last().is_some_and(|c| c.is_alphanumeric() || c == '_');
-        if c == '@' && after_name && rest.peek().is_some_and(char::is_ascii_digit) {
+        if matches!(c, '@' | '#') && after_name && rest.peek().is_some_and(char::is_ascii_digit) {
             while rest.peek().is_some_and(char::is_ascii_digit) {
                 rest.next();
             }
