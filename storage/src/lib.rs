@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!   write --> transaction's buffer --> WAL record --(fdatasync)--> delta, in memory, by key
-//!   read  <-- delta
+//!                                                                    | sealed
+//!   read  <-- own writes, delta, segments                            v
+//!                                           merged <-- segments, columnar, with marks
 //! ```
 //!
 //! [`Engine`] is the door. A transaction's writes wait in [`txn`] under row locks ([`lock`]) until
 //! a commit logs them as one record ([`wal`]); once that is on disk they are applied to the shards'
 //! deltas ([`delta`]) as versions of the commit's timestamp, which [`timeline`] gives out so that
-//! a snapshot, once read, never changes.
+//! a snapshot, once read, never changes. In the background deltas become [`segment`]s, which a
+//! manifest in the key-value store ([`kv`]) names, and the log is cut behind them.
 //!
 //! Rows and keys are bytes of [`satsuma_common::row`] and [`satsuma_common::key`]; scans yield
 //! Arrow batches. There is no SQL and no network here.
@@ -16,7 +19,8 @@
 //! Invariants:
 //! - What was acknowledged is in the log, synced, before anybody can see it.
 //! - A reader never blocks a writer, and a writer never blocks a reader for longer than a commit.
-//! - All I/O of files goes through [`disk::Disk`].
+//! - A live row is in one place: a delta, or one segment without a mark on it.
+//! - All I/O of files goes through [`disk::Disk`], but for sled's own.
 
 pub mod delta;
 pub mod disk;
