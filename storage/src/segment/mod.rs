@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A block has up to [`BLOCK_ROWS`] rows. Each chunk is addressed, checked and decoded on its own:
-//! [`column`] has the encodings. The footer ([`footer`]) says where the chunks are, and their
+//! [`mod@column`] has the encodings. The footer ([`footer`]) says where the chunks are, and their
 //! smallest and largest values, by which scans skip blocks. Rows are found by key through the
 //! blocks' first keys and a binary search in the key chunk.
 //!
