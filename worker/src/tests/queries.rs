@@ -18,6 +18,7 @@ both_ways! {
     a_reader_that_goes_away_stops_the_query
     time_runs_out
     plans_are_explained
+    little_memory_means_spilling_or_an_error
 }
 
 fn join() -> LogicalPlan {
@@ -216,4 +217,38 @@ async fn plans_are_explained(f: &Fixture) {
     );
     assert!(lines[0].ends_with("rows=3 loops=1)"), "{lines:?}");
     assert_eq!(lines[1], "  Filter: (company_id = 1)");
+}
+
+async fn little_memory_means_spilling_or_an_error(f: &Fixture) {
+    let pad = "x".repeat(80);
+    let names: Vec<_> = (0..40_000).map(|id| format!("{id} {pad}")).collect();
+    let rows: Vec<_> = names.iter().zip(0..).map(|(name, id)| (1, id, name.as_str())).collect();
+    f.run(G1, CAMPAIGNS, insert(campaign_rows(&rows))).await.unwrap();
+    let mut context = f.begin();
+    context.memory_limit = 4 << 20;
+
+    // Groups spill: each comes once all the same.
+    let groups = LogicalPlanBuilder::from(scan(CAMPAIGNS))
+        .aggregate(vec![col("name")], vec![count(col("id"))])
+        .unwrap()
+        .build()
+        .unwrap();
+    let lines = f.rows_in(&context, &groups, &[G1]).await.unwrap();
+    assert_eq!(lines.len(), rows.len());
+    assert!(lines.iter().all(|line| line.ends_with("|1")));
+
+    // A hash table cannot: the query fails, and nothing but the query.
+    let other = LogicalPlanBuilder::from(scan(CAMPAIGNS))
+        .project(vec![col("name").alias("other")])
+        .unwrap()
+        .build()
+        .unwrap();
+    let join = LogicalPlanBuilder::from(scan(CAMPAIGNS))
+        .join(other, JoinType::Inner, (vec!["campaigns.name"], vec!["other"]), None)
+        .unwrap()
+        .build()
+        .unwrap();
+    let error = f.rows_in(&context, &join, &[G1]).await.unwrap_err();
+    assert_eq!(error.state(), SqlState::OUT_OF_MEMORY);
+    assert_eq!(f.rows(&join, &[G1]).await.unwrap().len(), rows.len());
 }
