@@ -200,3 +200,95 @@ fn a_name_tells_the_whole_aggregate() {
         assert_eq!(datafusion::logical_expr::AggregateUDFImpl::name(&found), name);
     }
 }
+
+/// `name(column) OVER (ORDER BY i, t ..frame)` for every row of the table, in that order.
+async fn over(
+    name: &str,
+    args: Vec<Typed>,
+    frame: datafusion::logical_expr::WindowFrame,
+) -> String {
+    let env = env();
+    let column = |name: &str| Expr::Column(Column::from_name(name));
+    let order = vec![column("i").sort(true, false), column("t").sort(true, false)];
+    let call = super::WindowCall {
+        args,
+        distinct: false,
+        filter: None,
+        partition_by: Vec::new(),
+        order_by: order.clone(),
+        frame,
+    };
+    let typed = super::window(name, call, &env).expect(name).expect(name);
+    let (schema, parts) = batches();
+    let table = Arc::new(MemTable::try_new(schema, parts).expect("a table"));
+    let frame = SessionContext::new().read_table(table).expect("a table");
+    // A cast stands above the window function, as the binder plans it.
+    let (window, shown) = match typed.expr {
+        Expr::Cast(cast) => {
+            let window = cast.expr.as_ref().clone().alias("w");
+            let field = cast.field.clone();
+            let cast = datafusion::logical_expr::Cast::new_from_field(Box::new(column("w")), field);
+            (window, Expr::Cast(cast))
+        }
+        window => (window.alias("w"), column("w")),
+    };
+    let rows = frame
+        .window(vec![window])
+        .and_then(|frame| frame.sort(order))
+        .and_then(|frame| frame.select(vec![shown.alias("shown")]))
+        .expect("a plan");
+    let mut out = Vec::new();
+    for batch in rows.collect().await.expect("rows") {
+        for row in 0..batch.num_rows() {
+            let value = datum_at(batch.column(0).as_ref(), row, &typed.ty).expect("a value");
+            out.push(match value.is_null() {
+                true => "NULL".to_string(),
+                false => output(&value, &typed.ty, &TextContext::default()).expect("text"),
+            });
+        }
+    }
+    out.join(" ")
+}
+
+/// Answers of PostgreSQL: `select f over (order by i, t frame) from t order by i, t`.
+#[test]
+fn windows_agree_with_postgresql() {
+    use datafusion::common::ScalarValue;
+    use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let column = |name: &str| source().0.and_then(|columns| columns(name)).expect(name);
+    let preceding = |n| WindowFrameBound::Preceding(ScalarValue::UInt64(n));
+    let sliding = || {
+        WindowFrame::new_bounds(
+            WindowFrameUnits::Rows,
+            preceding(Some(1)),
+            WindowFrameBound::CurrentRow,
+        )
+    };
+    let growing = || WindowFrame::new(Some(false));
+    let cases = [
+        ("sum", vec![column("i")], sliding(), "-7 -4 6 8 10 13 8"),
+        ("sum", vec![column("n")], sliding(), "-0.005 2.245 3.750 3.000 3.00 101.5 100"),
+        (
+            "avg",
+            vec![column("i")],
+            sliding(),
+            "-7.0000000000000000 -2.0000000000000000 3.0000000000000000 4.0000000000000000 \
+             5.0000000000000000 6.5000000000000000 8.0000000000000000",
+        ),
+        ("max", vec![column("iv")], sliding(), "-1 days 02:00:00 1 day 1 day 1 mon 1 mon 24:00:00"),
+        ("count", vec![column("i")], sliding(), "1 2 2 2 2 2 1"),
+        ("sum", vec![column("i")], growing(), "-7 -4 -1 4 9 17 17"),
+        ("string_agg", vec![column("t"), Typed::text("")], sliding(), "zz zza ab bb bc ca a"),
+        ("row_number", vec![], growing(), "1 2 3 4 5 6 7"),
+        ("rank", vec![], growing(), "1 2 3 4 5 6 7"),
+        ("ntile", vec![Typed::int4(3)], growing(), "1 1 1 2 2 3 3"),
+        ("lag", vec![column("i")], growing(), "NULL -7 3 3 5 5 8"),
+        ("lead", vec![column("i"), Typed::int4(2), Typed::int4(0)], growing(), "3 5 5 8 NULL 0 0"),
+        ("first_value", vec![column("t")], growing(), "zz zz zz zz zz zz zz"),
+        ("nth_value", vec![column("t"), Typed::int4(2)], growing(), "NULL a a a a a a"),
+    ];
+    for (name, args, frame, expected) in cases {
+        assert_eq!(runtime.block_on(over(name, args, frame)), expected, "{name}");
+    }
+}

@@ -27,10 +27,12 @@ pub mod udf;
 pub mod vector;
 
 mod bytes;
+mod date_templates;
 mod datetime;
 mod json;
 mod math;
 mod network;
+mod number_templates;
 mod strings;
 mod system;
 mod uuids;
@@ -67,6 +69,8 @@ fn install(builder: &mut Builder) {
     strings::install(builder);
     bytes::install(builder);
     datetime::install(builder);
+    date_templates::install(builder);
+    number_templates::install(builder);
     json::install(builder);
     network::install(builder);
     uuids::install(builder);

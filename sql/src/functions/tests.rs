@@ -356,7 +356,7 @@ macro_rules! golden {
     )*};
 }
 
-golden!(numbers, comparisons, strings, dates, json, arrays, network, regex, bytes);
+golden!(numbers, comparisons, strings, dates, json, arrays, network, regex, bytes, templates);
 
 #[test]
 fn every_signature_is_found_again_by_its_name() {
