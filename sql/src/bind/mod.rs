@@ -63,10 +63,17 @@ pub struct BindContext<'a> {
 /// Binds a statement. Gives the types of its parameters beside it.
 pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> SqlResult<(Bound, Vec<PgType>)> {
     let binder = binder::Binder::new(context, parsed.source.clone());
-    let bound = binder.statement(&parsed.statement)?;
-    let parameters = binder.finish_parameters()?;
-    Ok((bound, parameters))
+    let run = || {
+        let bound = binder.statement(&parsed.statement)?;
+        let parameters = binder.finish_parameters()?;
+        Ok((bound, parameters))
+    };
+    // Long texts may nest deeply; the short ones of the key path stay on the caller's stack.
+    if parsed.text.len() < LONG_TEXT_BYTES { run() } else { stacker::grow(DEEP_STACK_BYTES, run) }
 }
+
+const LONG_TEXT_BYTES: usize = 512;
+const DEEP_STACK_BYTES: usize = 64 << 20;
 
 /// A column that a CHECK, DEFAULT or generated expression may name.
 #[derive(Clone, Debug)]

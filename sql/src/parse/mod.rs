@@ -30,6 +30,11 @@ pub use source::Source;
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
 /// Deepest nesting of parentheses, brackets and CASE.
 const MAX_NESTING: usize = 200;
+/// Longest chain of AND and OR, and of set operations: `a OR b OR ..` nests as deeply, and
+/// statements are copied and dropped recursively, on stacks of 2 MiB.
+pub const MAX_LOGICAL_CHAIN: usize = 200;
+/// Longest chain of other operators.
+pub const MAX_CHAIN: usize = 100;
 /// sqlparser's own recursion counter; it decreases several times per level of parentheses.
 const PARSER_RECURSION: usize = 4 * MAX_NESTING;
 /// Nesting that is parsed on the caller's stack.
@@ -119,6 +124,14 @@ pub(crate) fn with_parser<T>(
     if nesting > MAX_NESTING {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
             .hint(format!("Nest parentheses, subqueries and CASE at most {MAX_NESTING} deep.")));
+    }
+    let (logical, other) = tokens::longest_chains(tokens);
+    if logical > MAX_LOGICAL_CHAIN || other > MAX_CHAIN {
+        return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+            .hint(format!(
+                "Chain at most {MAX_LOGICAL_CHAIN} conditions or set operations, and {MAX_CHAIN} \
+                 other operators; use IN, = ANY or VALUES for long lists."
+            )));
     }
     let run = || {
         let mut parser = Parser::new(&DIALECT)

@@ -46,6 +46,17 @@ fn nesting_is_bounded_and_deep_statements_parse() {
 }
 
 #[test]
+fn chains_of_operators_are_bounded() {
+    let chain = |n: usize| format!("select 1{}", " + 1".repeat(n));
+    assert!(parse(&chain(MAX_CHAIN - 1)).is_ok());
+    assert_eq!(parse(&chain(1_000_000)).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
+    let unions = format!("select 1{}", " union all select 1, 2".repeat(100_000));
+    assert_eq!(parse(&unions).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
+    // Lists may be long.
+    assert!(parse(&format!("select 1 in (1{})", ", 1".repeat(50_000))).is_ok());
+}
+
+#[test]
 fn copy_takes_both_notations() {
     let Statement::Copy(new) = one("COPY s.t (a, b) FROM STDIN WITH (FORMAT csv, HEADER, NULL '')")
     else {

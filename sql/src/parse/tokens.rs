@@ -78,6 +78,62 @@ pub fn nesting(tokens: &[TokenWithSpan]) -> usize {
     deepest
 }
 
+/// Lengths of the longest chains, which nest to the left: of AND and OR (or of set operations),
+/// and of other operators between these.
+pub fn longest_chains(tokens: &[TokenWithSpan]) -> (usize, usize) {
+    #[derive(Default)]
+    struct Chain {
+        logical: usize,
+        other: usize,
+    }
+    let mut chains = vec![Chain::default()];
+    let (mut logical, mut other, mut sets) = (0, 0, 0);
+    for token in tokens {
+        let depth = chains.len();
+        let Some(chain) = chains.last_mut() else { break };
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                // A subscript is an operator, too.
+                if token.token == Token::LBracket {
+                    chain.other += 1;
+                }
+                other = other.max(chain.other);
+                chains.push(Chain::default());
+                continue;
+            }
+            Token::RParen | Token::RBracket | Token::RBrace if depth > 1 => {
+                chains.pop();
+                continue;
+            }
+            Token::Comma => *chain = Chain::default(),
+            Token::Word(word) => match word.keyword {
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => sets += 1,
+                Keyword::AND | Keyword::OR => {
+                    chain.logical += 1;
+                    chain.other = 0;
+                }
+                Keyword::IS
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::SIMILAR
+                | Keyword::COLLATE
+                | Keyword::AT => chain.other += 1,
+                _ => {}
+            },
+            Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::Placeholder(_)
+            | Token::Period => {}
+            _ => chain.other += 1,
+        }
+        logical = logical.max(chain.logical);
+        other = other.max(chain.other);
+    }
+    (logical.max(sets), other)
+}
+
 /// Replaces what sqlparser does not know by what it does: `FOR NO KEY UPDATE` and `FOR KEY SHARE`
 /// become the stronger `FOR UPDATE` and `FOR SHARE`, `ISNULL` becomes `IS NULL`, `ROW(..)` a row in
 /// parentheses, and `TABLE t` a query.

@@ -74,6 +74,8 @@ impl Binder<'_> {
         operators::binary(name, left, right, &self.env).map_err(|error| self.at(error, position))
     }
 
+    /// AND and OR. A chain is bound flat and joined in halves, so that its plan is not as deep as
+    /// the chain is long.
     fn logical(
         &self,
         left: &ast::Expr,
@@ -82,8 +84,32 @@ impl Binder<'_> {
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
         let name = if *op == BinaryOperator::And { "AND" } else { "OR" };
-        let left = Typed::bool(self.condition(left, name, cx)?);
-        let right = Typed::bool(self.condition(right, name, cx)?);
+        let mut operands = vec![right];
+        let mut rest = left;
+        while let ast::Expr::BinaryOp { left, op: same, right } = rest
+            && same == op
+        {
+            operands.push(right);
+            rest = left;
+        }
+        operands.push(rest);
+        operands.reverse();
+        let bound = operands
+            .into_iter()
+            .map(|operand| self.condition(operand, name, cx).map(Typed::bool))
+            .collect::<SqlResult<Vec<_>>>()?;
+        self.combine(bound, op)
+    }
+
+    fn combine(&self, mut operands: Vec<Typed>, op: &BinaryOperator) -> SqlResult<Typed> {
+        if operands.len() == 1
+            && let Some(only) = operands.pop()
+        {
+            return Ok(only);
+        }
+        let right = operands.split_off(operands.len() / 2);
+        let left = self.combine(operands, op)?;
+        let right = self.combine(right, op)?;
         match op {
             BinaryOperator::And => operators::and(left, right, &self.env),
             _ => operators::or(left, right, &self.env),
