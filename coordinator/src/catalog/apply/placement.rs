@@ -3,7 +3,9 @@
 use satsuma_common::{ColocationId, GroupId, HashRange, MoveId, NodeId, PlacementId};
 
 use super::footprint::{self, Touched};
-use crate::catalog::colocation::{Colocation, ColocationKind, Group, Placement, PlacementState};
+use crate::catalog::colocation::{
+    Colocation, ColocationKind, Group, LOCAL_COLOCATION, Placement, PlacementState,
+};
 use crate::catalog::movement::{Move, MovePhase};
 use crate::catalog::node::Node;
 use crate::catalog::rejection::Rejection;
@@ -97,19 +99,22 @@ pub(super) fn check_table_placement(
     Ok(())
 }
 
+/// Gives an id to each placement of each shard. Users do not see those of local tables, which
+/// take none of the numbers.
 fn fill_placement_ids(state: &mut State, placement: &mut TablePlacement) {
+    let is_local = placement.colocation == LOCAL_COLOCATION;
     for shard in &mut placement.shards {
         let Some(group) = state.groups.get(&shard.group) else { continue };
         let known = std::mem::take(&mut shard.placement_ids);
         for node in group.placements.iter().map(|placement| placement.node) {
-            let id = known.iter().find(|(of, _)| *of == node).map_or_else(
-                || {
-                    let id = PlacementId(state.counters.placement);
+            let id = match known.iter().find(|(of, _)| *of == node) {
+                Some((_, id)) => *id,
+                None if is_local => PlacementId(0),
+                None => {
                     state.counters.placement += 1;
-                    id
-                },
-                |(_, id)| *id,
-            );
+                    PlacementId(state.counters.placement - 1)
+                }
+            };
             shard.placement_ids.push((node, id));
         }
     }

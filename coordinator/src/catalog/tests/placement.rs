@@ -25,6 +25,8 @@ fn shards_have_citus_numbers_and_places() {
     let (group, shard) = state.shard_for_hash(table, -1330264708).expect("shard");
     assert_eq!(shard, ShardId(102014));
     assert_eq!(Some(group), state.group_for_hash(ColocationId(1), -1330264708));
+    assert_eq!(shards[0].0.placement_ids, [(NodeId(2), PlacementId(1))]);
+    assert_eq!(shards[31].0.placement_ids, [(NodeId(3), PlacementId(32))]);
     let second = state.table(campaigns).expect("campaigns");
     assert_eq!(second.shards()[0].id, ShardId(102040));
     assert_eq!(second.shards()[0].group, table.shards()[0].group);

@@ -20,7 +20,7 @@ const SNAPSHOT_MAGIC: &[u8; 8] = b"SATSNAP1";
 const SNAPSHOT: &str = "snapshot.bin";
 /// Segments are filled with zeros up to here when made, so that a later `fdatasync` has no file
 /// size to write.
-const SEGMENT_BYTES: u64 = 1 << 20;
+const SEGMENT_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
 
 /// One segment and what it holds.
 #[derive(Debug)]
