@@ -284,6 +284,13 @@ fn instants(
 }
 
 fn strings(b: &mut Builder) {
+    for parameters in ["text,text", "text,text,text"] {
+        b.row(&format!("regexp_matches list({parameters}) __text"), |args, _| {
+            let flags = args.get(2).map_or(Ok(""), text)?;
+            let matches = regex::all_matches(text(&args[0])?, text(&args[1])?, flags)?;
+            list(PgType::Array(Box::new(PgType::Text)), matches)
+        });
+    }
     for name in ["regexp_split_to_table"] {
         for parameters in ["text,text", "text,text,text"] {
             b.row(&format!("{name} list({parameters}) _text"), |args, _| {

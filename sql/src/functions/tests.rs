@@ -400,6 +400,66 @@ fn a_guard_is_not_evaluated_past() {
     assert_eq!(result, [Some(false), Some(true), None, Some(false)]);
 }
 
+/// The elements that a set-returning function gives, as one array's text.
+fn listed(call: &str) -> String {
+    let env = env();
+    let ast::Expr::Function(function) = parse(call) else { panic!("{call}") };
+    let ast::FunctionArguments::List(list) = &function.args else { panic!("{call}") };
+    let args = list
+        .args
+        .iter()
+        .map(|arg| match arg {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) => {
+                bind(arg, &env, &Source(None)).expect(call)
+            }
+            other => panic!("argument {other}"),
+        })
+        .collect();
+    let table = match super::table(&function.name.to_string(), args, &env) {
+        Ok(table) => table.expect(call),
+        Err(error) => return format!("error {}", error.state()),
+    };
+    let shown = table.columns.into_iter().map(|column| {
+        let ty = PgType::Array(Box::new(column.ty));
+        let Expr::Literal(value, _) = super::fold_constant(column.list) else {
+            return "error".into();
+        };
+        let value = super::columns::from_scalar(&ty, &value).expect(call);
+        casts::convert::output(&value, &ty, &env.settings.context()).expect(call)
+    });
+    shown.collect::<Vec<String>>().join(" ")
+}
+
+/// As PostgreSQL's `select array_agg(x) from f(..) x` has it.
+#[test]
+fn sets_come_as_lists() {
+    for (call, expected) in [
+        ("generate_series(1, 5, 2)", "{1,3,5}"),
+        ("generate_series(5, 1)", "{}"),
+        ("generate_series(3, 1, -1)", "{3,2,1}"),
+        ("generate_series(1, 2, 0)", "error"),
+        (
+            "generate_series(9223372036854775806, 9223372036854775807)",
+            "{9223372036854775806,9223372036854775807}",
+        ),
+        ("generate_series(1.0, 2, 0.5)", "{1.0,1.5,2.0}"),
+        (
+            "generate_series(timestamp '2024-01-31', timestamp '2024-03-31', '1 month')",
+            "{\"2024-01-31 00:00:00\",\"2024-02-29 00:00:00\",\"2024-03-29 00:00:00\"}",
+        ),
+        ("jsonb_array_elements('[1, \"a\", null]')", "{1,\"\\\"a\\\"\",\"null\"}"),
+        ("jsonb_array_elements_text('[1, \"a\", null]')", "{1,a,NULL}"),
+        ("jsonb_object_keys('{\"b\": 1, \"a\": 2}')", "{a,b}"),
+        ("jsonb_each_text('{\"b\": 1, \"a\": null}')", "{a,b} {NULL,1}"),
+        ("regexp_split_to_table('a b', ' ')", "{a,b}"),
+        ("regexp_matches('a1b2', '([a-z])([0-9])', 'g')", "{\"{a,1}\",\"{b,2}\"}"),
+        ("string_to_table('a,b', ',')", "{a,b}"),
+        ("generate_subscripts(array[4,5], 1)", "{1,2}"),
+    ] {
+        assert_eq!(listed(call), expected, "{call}");
+    }
+}
+
 #[test]
 fn reserved_words_are_found() {
     for word in ["all", "authorization", "select", "user", "xmltable", "when"] {

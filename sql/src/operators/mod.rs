@@ -48,7 +48,9 @@ pub fn binary(op: &str, left: Typed, right: Typed, env: &FunctionEnv) -> SqlResu
 
 /// `op operand`.
 pub fn unary(op: &str, operand: Typed, env: &FunctionEnv) -> SqlResult<Typed> {
-    call(op, vec![operand], env)
+    let typed = call(op, vec![operand], env)?;
+    // So that -1 is a constant like any other.
+    Ok(Typed::new(functions::fold_constant(typed.expr), typed.ty))
 }
 
 fn call(op: &str, operands: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
