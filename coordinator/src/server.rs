@@ -52,6 +52,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Bytes that all queries of this coordinator may hold in memory.
     pub memory_limit: usize,
+    /// Settings that every session starts with.
+    pub settings: Vec<(String, String)>,
 }
 
 /// A coordinator that serves.
@@ -93,7 +95,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let workers = Arc::new(Workers::new(connector));
     let cluster = Arc::new(Cluster::new(config.node, catalog, oracle, workers, Arc::new(executor)));
 
-    let factory = Arc::new(Factory::new(cluster.clone()));
+    let factory = Arc::new(Factory::new(cluster.clone(), config.settings.clone()));
     let authenticator = Arc::new(Authenticator::new(
         factory.clone(),
         &config.superuser,

@@ -5,14 +5,26 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
+use satsuma_proto::RemoteWorker;
 use satsuma_proto::worker::Worker;
 
 use crate::catalog::Node;
 
 /// Makes the client of a worker: gRPC, or the worker itself where it runs in this process.
-/// Connecting happens at first use, so this does not fail.
+/// Connecting happens at first use, so this fails only where the address makes no sense.
 pub trait Connector: Send + Sync + 'static {
-    fn connect(&self, node: &Node) -> Arc<dyn Worker>;
+    fn connect(&self, node: &Node) -> SqlResult<Arc<dyn Worker>>;
+}
+
+/// Workers in processes of their own.
+pub struct Remote;
+
+impl Connector for Remote {
+    fn connect(&self, node: &Node) -> SqlResult<Arc<dyn Worker>> {
+        let host =
+            if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
+        Ok(Arc::new(RemoteWorker::new(&format!("{host}:{}", node.port))?))
+    }
 }
 
 /// One client per worker, kept as long as the worker keeps its address.
@@ -33,7 +45,7 @@ impl Workers {
     }
 
     /// A client of a worker that may not be in the catalog.
-    pub fn probe(&self, node: &Node) -> Arc<dyn Worker> {
+    pub fn probe(&self, node: &Node) -> SqlResult<Arc<dyn Worker>> {
         self.connector.connect(node)
     }
 
@@ -51,7 +63,7 @@ impl Workers {
                 Ok(client.worker.clone())
             }
             _ => {
-                let worker = self.connector.connect(node);
+                let worker = self.connector.connect(node)?;
                 let client =
                     Client { host: node.host.clone(), port: node.port, worker: worker.clone() };
                 clients.insert(node.id, client);

@@ -16,7 +16,7 @@ use prost::Message;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use tonic::{Request, Response, Status};
 
-use super::run::{self, Input, Parameters, Statement};
+use super::run::{self, Statement};
 use super::status::to_status;
 use super::{Flight, MOST_PREPARED, PreparedEntry, QueryTicket};
 use crate::session_api::{Interrupt, InterruptReason};
@@ -117,9 +117,8 @@ pub async fn end(
 }
 
 async fn command(flight: &Flight, taken: super::sessions::Taken, sql: &str) -> SqlResult<String> {
-    let statement =
-        Statement { sql: sql.to_owned(), parameters: Parameters::None, input: Input::None };
-    let started = run::start(taken, statement, Interrupt::new(), flight.shutdown.clone()).await?;
+    let started =
+        run::start(taken, Statement::new(sql), Interrupt::new(), flight.shutdown.clone()).await?;
     Ok(started.finish().await?.tag)
 }
 

@@ -48,8 +48,24 @@ pub fn field(name: &str, ty: &PgType) -> Field {
     Field::new(name, visible_type(ty), true).with_metadata(metadata)
 }
 
-pub fn schema(columns: &[OutputColumn]) -> SchemaRef {
-    let fields: Vec<Field> = columns.iter().map(|column| field(&column.name, &column.ty)).collect();
+/// How rows leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Each value in its Arrow type.
+    Arrow,
+    /// Each value as the text that PostgreSQL would print.
+    Text,
+}
+
+pub fn schema(columns: &[OutputColumn], shape: Shape) -> SchemaRef {
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|column| match shape {
+            Shape::Arrow => field(&column.name, &column.ty),
+            Shape::Text => Field::new(&column.name, DataType::Utf8, true)
+                .with_metadata(arrow_types::metadata(&column.ty)),
+        })
+        .collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -58,6 +74,7 @@ pub fn outgoing(
     batch: &RecordBatch,
     columns: &[OutputColumn],
     schema: &SchemaRef,
+    shape: Shape,
     settings: &TextSettings,
 ) -> SqlResult<RecordBatch> {
     if batch.num_columns() != columns.len() {
@@ -66,7 +83,10 @@ pub fn outgoing(
     let arrays = columns
         .iter()
         .zip(batch.columns())
-        .map(|(column, array)| visible(array, &column.ty, settings))
+        .map(|(column, array)| match shape {
+            Shape::Arrow => visible(array, &column.ty, settings),
+            Shape::Text => as_text(array, &column.ty, settings),
+        })
         .collect::<SqlResult<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), arrays, &options)

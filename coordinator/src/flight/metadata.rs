@@ -17,7 +17,7 @@ use tonic::{Request, Status};
 
 use super::Flight;
 use super::put::quoted;
-use super::run::{self, Input, Parameters, Statement};
+use super::run::{self, Statement};
 use super::status::to_status;
 use crate::session_api::Interrupt;
 
@@ -35,9 +35,8 @@ async fn query<T>(
     sql: String,
 ) -> SqlResult<Vec<Vec<String>>> {
     let taken = flight.take(request, &[]).await?;
-    let statement = Statement { sql, parameters: Parameters::None, input: Input::None };
     let mut started =
-        run::start(taken, statement, Interrupt::new(), flight.shutdown.clone()).await?;
+        run::start(taken, Statement::new(sql), Interrupt::new(), flight.shutdown.clone()).await?;
     let mut rows = vec![];
     while let Some(batch) = started.batches.recv().await.transpose()? {
         let columns = batch

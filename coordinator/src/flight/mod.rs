@@ -61,13 +61,15 @@ use crate::auth::Authenticator;
 use crate::pgwire::Registry;
 use crate::session_api::{Interrupt, SessionFactory};
 pub use run::{COPY_COLUMN, Report, ReportNotice};
-use run::{Input, Parameters, Started, Statement};
-pub use sessions::DATABASE_HEADER;
+use run::{Started, Statement};
+pub use sessions::{DATABASE_HEADER, basic_credentials};
 use sessions::{Sessions, Taken};
 use status::to_status;
 
 /// Ask for a [`Report`] after the rows.
 pub const REPORT_HEADER: &str = "satsuma-report";
+/// Ask for every value as text, as PostgreSQL would print it under the session's settings.
+pub const TEXT_HEADER: &str = "satsuma-text";
 /// Largest message from a client.
 const MESSAGE_LIMIT: usize = 64 << 20;
 /// Statements that one server keeps prepared for its Flight clients.
@@ -154,7 +156,7 @@ impl Flight {
         };
         taken.session.end_batch().await?;
         let result = match &prepared.columns {
-            Some(columns) => edge::schema(columns),
+            Some(columns) => edge::schema(columns, edge::Shape::Arrow),
             None => Arc::new(Schema::empty()),
         };
         let parameters = prepared
@@ -175,6 +177,8 @@ impl Flight {
         id: Option<[u8; 16]>,
     ) -> Result<Response<DoGetStream>, Status> {
         let wants_report = request.metadata().contains_key(REPORT_HEADER);
+        let statement =
+            Statement { as_text: request.metadata().contains_key(TEXT_HEADER), ..statement };
         let taken = self.take(request, transaction).await.map_err(|error| to_status(&error))?;
         let interrupt = Interrupt::new();
         if let Some(id) = id {
@@ -310,8 +314,7 @@ impl FlightSqlService for Flight {
     ) -> Result<Response<DoGetStream>, Status> {
         let ticket: QueryTicket = postcard::from_bytes(&ticket.statement_handle)
             .map_err(|_| Status::invalid_argument("malformed ticket"))?;
-        let statement =
-            Statement { sql: ticket.sql, parameters: Parameters::None, input: Input::None };
+        let statement = Statement::new(ticket.sql);
         self.stream_statement(&request, statement, &ticket.transaction, Some(ticket.id)).await
     }
 
@@ -343,7 +346,7 @@ impl FlightSqlService for Flight {
             return Err(to_status(&error));
         }
         let statement =
-            Statement { sql: entry.sql, parameters: entry.parameters.into(), input: Input::None };
+            Statement { parameters: entry.parameters.into(), ..Statement::new(entry.sql) };
         self.stream_statement(&request, statement, &entry.transaction, None).await
     }
 

@@ -61,9 +61,8 @@ pub async fn update(
     let (request, batches) = split(request);
     let transaction = command.transaction_id.unwrap_or_default();
     let statement = Statement {
-        sql: command.query,
-        parameters: Parameters::None,
         input: Input::Bytes(batches.map(|batch| copy_bytes(&batch?)).boxed()),
+        ..Statement::new(command.query)
     };
     let report =
         flight.complete(&request, statement, &transaction).await.map_err(|e| sql_error(&e))?;
@@ -116,15 +115,16 @@ pub async fn ingest(
         before.push(create_table(&table, &first.schema(), fail));
     }
     for sql in before {
-        let statement = Statement { sql, parameters: Parameters::None, input: Input::None };
-        flight.complete(&request, statement, &transaction).await.map_err(|e| sql_error(&e))?;
+        flight
+            .complete(&request, Statement::new(sql), &transaction)
+            .await
+            .map_err(|e| sql_error(&e))?;
     }
     let columns: Vec<String> =
         first.schema().fields().iter().map(|field| quoted(field.name())).collect();
     let statement = Statement {
-        sql: format!("COPY {table} ({}) FROM STDIN", columns.join(", ")),
-        parameters: Parameters::None,
         input: Input::Batches(futures::stream::iter([Ok(first)]).chain(batches).boxed()),
+        ..Statement::new(format!("COPY {table} ({}) FROM STDIN", columns.join(", ")))
     };
     let report =
         flight.complete(&request, statement, &transaction).await.map_err(|e| sql_error(&e))?;
@@ -180,7 +180,7 @@ pub async fn prepared_update(
     let (request, batches) = split(request);
     let given = collect(batches).await.map_err(|e| sql_error(&e))?;
     let parameters = given.filter(|batch| batch.num_columns() > 0).or(entry.parameters);
-    let statement = Statement { sql: entry.sql, parameters: parameters.into(), input: Input::None };
+    let statement = Statement { parameters: parameters.into(), ..Statement::new(entry.sql) };
     let report = flight
         .complete(&request, statement, &entry.transaction)
         .await

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::edge;
+use super::edge::{self, Shape};
 use super::sessions::Taken;
 use crate::copy::{CopyReader, CopyWriter};
 use crate::session_api::{
@@ -85,6 +85,14 @@ pub struct Statement {
     /// One list per execution; a statement without parameters has one empty list.
     pub parameters: Parameters,
     pub input: Input,
+    /// Every value as text.
+    pub as_text: bool,
+}
+
+impl Statement {
+    pub fn new(sql: impl Into<String>) -> Self {
+        Self { sql: sql.into(), parameters: Parameters::None, input: Input::None, as_text: false }
+    }
 }
 
 pub enum Parameters {
@@ -102,7 +110,8 @@ pub async fn start(
     let (batches, receiver) = mpsc::channel(AHEAD);
     let (head, head_receiver) = oneshot::channel();
     let report = Arc::new(Mutex::new(None));
-    let task = Task { batches, head: Some(head), interrupt, shutdown };
+    let shape = if statement.as_text { Shape::Text } else { Shape::Arrow };
+    let task = Task { batches, head: Some(head), interrupt, shutdown, shape };
     let slot = report.clone();
     tokio::spawn(run(taken, statement, task, slot));
     match head_receiver.await {
@@ -141,6 +150,7 @@ struct Task {
     head: Option<oneshot::Sender<SqlResult<SchemaRef>>>,
     interrupt: Interrupt,
     shutdown: CancellationToken,
+    shape: Shape,
 }
 
 impl Task {
@@ -288,13 +298,14 @@ impl Task {
         let Rows { columns, stream, tag } = rows;
         let mut stream: BatchStream = stream;
         let settings = session.text_settings();
-        let schema = edge::schema(&columns);
+        let schema = edge::schema(&columns, self.shape);
         self.announce(&schema);
         let mut count = 0;
         while let Some(batch) = self.next(&mut stream).await? {
             if batch.num_rows() > 0 {
                 count += batch.num_rows() as u64;
-                self.send(edge::outgoing(&batch, &columns, &schema, &settings)?).await?;
+                self.send(edge::outgoing(&batch, &columns, &schema, self.shape, &settings)?)
+                    .await?;
             }
         }
         Ok(Report { tag: Rows::tag(tag, count), count, ..Report::default() })

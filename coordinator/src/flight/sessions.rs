@@ -256,3 +256,8 @@ fn parse_credentials(value: Option<&str>) -> Option<Credentials> {
     let (user, password) = decoded.split_once(':')?;
     Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
 }
+
+/// The value of an `authorization` header.
+pub fn basic_credentials(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}

@@ -162,7 +162,7 @@ async fn add_node(session: &mut ClusterSession, arguments: &Arguments) -> SqlRes
         is_active: true,
         should_have_shards: true,
     };
-    let worker = session.cluster.workers.probe(&probe);
+    let worker = session.cluster.workers.probe(&probe)?;
     let node = crate::membership::add(&session.cluster, worker.as_ref(), host, port).await?;
     Ok(Datum::Int4(i32::try_from(node.0).unwrap_or(i32::MAX)))
 }

@@ -12,11 +12,13 @@ use crate::session_list::SessionEntry;
 
 pub struct Factory {
     cluster: Arc<Cluster>,
+    /// Settings that every session starts with, below what its client asks for.
+    defaults: Vec<(String, String)>,
 }
 
 impl Factory {
-    pub fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster }
+    pub fn new(cluster: Arc<Cluster>, defaults: Vec<(String, String)>) -> Self {
+        Self { cluster, defaults }
     }
 }
 
@@ -55,7 +57,8 @@ impl SessionFactory for Factory {
                 format!("database \"{}\" does not exist", info.database),
             ));
         }
-        let mut settings = Settings::new(&info.settings)?;
+        let startup: Vec<_> = self.defaults.iter().chain(&info.settings).cloned().collect();
+        let mut settings = Settings::new(&startup)?;
         settings.fix("is_superuser", if role.superuser { "on" } else { "off" });
         settings.fix("session_authorization", &info.user);
         self.cluster.sessions.insert(SessionEntry {

@@ -1,0 +1,108 @@
+//! Runs a coordinator.
+
+use std::path::PathBuf;
+
+use satsuma_common::NodeId;
+use satsuma_coordinator::server::{Config, start};
+use satsuma_coordinator::tls::TlsFiles;
+use satsuma_coordinator::workers::Remote;
+
+use crate::options::{ByteSize, CoordinatorOptions, Peers};
+use crate::process::{self, Failure};
+
+pub fn run(options: CoordinatorOptions) -> Result<(), Failure> {
+    let options = options.with_file()?;
+    process::start_logging(
+        options.log.as_deref().unwrap_or("info"),
+        options.log_json.unwrap_or(false),
+    )?;
+    let config = config(options)?;
+    process::runtime()?.block_on(async {
+        let running = start(config, Remote).await?;
+        process::print_ready(&format!(
+            "coordinator pg={} grpc={}",
+            running.pg_address(),
+            running.grpc_address()
+        ));
+        process::stop_signal().await?;
+        running.shutdown().await?;
+        Ok(())
+    })
+}
+
+fn config(options: CoordinatorOptions) -> Result<Config, Failure> {
+    let node = options.node_id.unwrap_or(1);
+    if node == 0 {
+        return Err(Failure::Other("--node-id counts from 1".into()));
+    }
+    let Peers(peers) = options.peers.unwrap_or_default();
+    if !peers.is_empty() && !peers.iter().any(|(peer, _)| *peer == node) {
+        return Err(Failure::Other(format!("--peers does not name this coordinator, {node}")));
+    }
+    Ok(Config {
+        node: NodeId(node),
+        data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("satsuma-data")),
+        pg_listen: options.pg_listen.unwrap_or_else(|| "127.0.0.1:5432".into()),
+        grpc_listen: options.grpc_listen.unwrap_or_else(|| "127.0.0.1:7432".into()),
+        peers: peers.into_iter().map(|(node, address)| (NodeId(node), address)).collect(),
+        superuser: options.superuser.unwrap_or_else(|| "satsuma".into()),
+        password: options.password_file.as_deref().map(process::read_password).transpose()?,
+        database: options.database.unwrap_or_else(|| "satsuma".into()),
+        tls: tls_files(options.tls_cert, options.tls_key)?,
+        max_connections: max_connections(options.max_connections)?,
+        memory_limit: memory_limit(options.memory_limit)?,
+        settings: session_settings(options.shard_count),
+    })
+}
+
+pub(crate) fn tls_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<TlsFiles>, Failure> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
+        (None, None) => Ok(None),
+        _ => Err(Failure::Other("--tls-cert and --tls-key go together".into())),
+    }
+}
+
+pub(crate) fn max_connections(wanted: Option<usize>) -> Result<usize, Failure> {
+    match wanted.unwrap_or(100) {
+        count @ 1..=100_000 => Ok(count),
+        other => Err(Failure::Other(format!("--max-connections {other} is not in 1 to 100000"))),
+    }
+}
+
+pub(crate) fn memory_limit(wanted: Option<ByteSize>) -> Result<usize, Failure> {
+    let ByteSize(bytes) = wanted.unwrap_or(ByteSize(1 << 30));
+    usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes >= 16 << 20)
+        .ok_or_else(|| Failure::Other("--memory-limit must be 16MB at least".into()))
+}
+
+pub(crate) fn session_settings(shard_count: Option<u32>) -> Vec<(String, String)> {
+    shard_count
+        .map(|count| ("citus.shard_count".to_owned(), count.to_string()))
+        .into_iter()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_and_mistakes() {
+        let config_ = config(CoordinatorOptions::default()).unwrap();
+        assert_eq!(config_.pg_listen, "127.0.0.1:5432");
+        assert_eq!((config_.superuser.as_str(), config_.node), ("satsuma", NodeId(1)));
+        let options = CoordinatorOptions {
+            peers: Some(Peers(vec![(2, "a:1".into())])),
+            ..CoordinatorOptions::default()
+        };
+        assert!(config(options).unwrap_err().to_string().contains("--peers"));
+        assert!(tls_files(Some("a".into()), None).is_err());
+        assert!(max_connections(Some(0)).is_err());
+    }
+}

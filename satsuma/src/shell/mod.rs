@@ -1,0 +1,173 @@
+//! `satsuma sql`: a shell over gRPC that behaves as psql does where psql users would notice.
+//!
+//! | file | what |
+//! |---|---|
+//! | client.rs | the Flight SQL connection |
+//! | split.rs | where a statement ends |
+//! | table.rs | aligned and expanded output |
+//! | complain.rs | errors and notices in psql's words |
+//! | backslash.rs | `\d`, `\x`, `\copy` and their like |
+//! | session.rs | runs statements and commands one after the other |
+//!
+//! Exit codes are psql's: 1 for a failed `-c`, 2 for a lost connection, 3 for a script that
+//! stopped at an error.
+
+mod backslash;
+pub(crate) mod client;
+mod complain;
+mod session;
+mod split;
+pub(crate) mod table;
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+
+use client::{Client, Target};
+use session::{Origin, Shell, Stop};
+
+use crate::process::Failure;
+
+/// Where to connect, and what to run there.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShellOptions {
+    /// gRPC address of a coordinator
+    #[arg(long, env = "SATSUMA_URL", default_value = "grpc://127.0.0.1:7432")]
+    pub url: String,
+    /// Run this SQL (or backslash command) and leave; may be given again
+    #[arg(short = 'c', long, value_name = "SQL", conflicts_with = "file")]
+    pub command: Vec<String>,
+    /// Run this script and leave; stop at the first error
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Role to connect as [default: the superuser, where it is trusted]
+    #[arg(short = 'U', long, env = "SATSUMA_USER", value_name = "NAME")]
+    pub user: Option<String>,
+    /// Password
+    #[arg(long, env = "SATSUMA_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
+    /// Database [default: the cluster's]
+    #[arg(short = 'd', long, env = "SATSUMA_DATABASE", value_name = "NAME")]
+    pub database: Option<String>,
+    /// Print rows only: unaligned, without header and command tags
+    #[arg(short = 't', long)]
+    pub tuples_only: bool,
+}
+
+impl ShellOptions {
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            url: self.url.clone(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+            database: self.database.clone(),
+        }
+    }
+}
+
+pub fn run(options: ShellOptions) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("could not start: {error}")))?;
+    let client = match runtime.block_on(Client::connect(options.target())) {
+        Ok(client) => client,
+        Err(error) => {
+            eprintln!("satsuma: connection to {} failed: {}", options.url, error.message());
+            return Err(Failure::Exit(2));
+        }
+    };
+    let mut shell = Shell::new(client, options.tuples_only);
+    let outcome = if !options.command.is_empty() {
+        run_commands(&runtime, &mut shell, &options.command)
+    } else if let Some(path) = &options.file {
+        run_script(&runtime, &mut shell, path)
+    } else if std::io::stdin().is_terminal() {
+        interact(&runtime, &mut shell)
+    } else {
+        run_stdin(&runtime, &mut shell)
+    };
+    runtime.block_on(shell.close());
+    outcome
+}
+
+fn run_commands(
+    runtime: &tokio::runtime::Runtime,
+    shell: &mut Shell,
+    commands: &[String],
+) -> Result<(), Failure> {
+    for command in commands {
+        match runtime.block_on(shell.run_text(command, &Origin::Command)) {
+            Ok(()) => {}
+            Err(Stop::Quit) => return Ok(()),
+            Err(Stop::Failed) => return Err(Failure::Exit(1)),
+            Err(Stop::Lost) => return Err(Failure::Exit(2)),
+        }
+    }
+    Ok(())
+}
+
+fn run_script(
+    runtime: &tokio::runtime::Runtime,
+    shell: &mut Shell,
+    path: &std::path::Path,
+) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        eprintln!("satsuma: {}: {error}", path.display());
+        Failure::Exit(1)
+    })?;
+    match runtime.block_on(shell.run_text(&text, &Origin::File(path.display().to_string()))) {
+        Ok(()) | Err(Stop::Quit) => Ok(()),
+        Err(Stop::Failed) => Err(Failure::Exit(3)),
+        Err(Stop::Lost) => Err(Failure::Exit(2)),
+    }
+}
+
+/// Statements from a pipe: goes on after errors, as psql does.
+fn run_stdin(runtime: &tokio::runtime::Runtime, shell: &mut Shell) -> Result<(), Failure> {
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|error| Failure::Other(format!("stdin: {error}")))?;
+        match runtime.block_on(shell.feed(&line, &Origin::Command)) {
+            Ok(()) | Err(Stop::Failed) => {}
+            Err(Stop::Quit) => return Ok(()),
+            Err(Stop::Lost) => return Err(Failure::Exit(2)),
+        }
+    }
+    match runtime.block_on(shell.finish(&Origin::Command)) {
+        Err(Stop::Lost) => Err(Failure::Exit(2)),
+        _ => Ok(()),
+    }
+}
+
+fn interact(runtime: &tokio::runtime::Runtime, shell: &mut Shell) -> Result<(), Failure> {
+    use rustyline::error::ReadlineError;
+
+    let failed = |error: ReadlineError| Failure::Other(format!("terminal: {error}"));
+    let mut editor = rustyline::DefaultEditor::new().map_err(failed)?;
+    let history = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".satsuma_history"));
+    if let Some(history) = &history {
+        // There is none at the first start.
+        let _ = editor.load_history(history);
+    }
+    println!("satsuma {}. Type \\? for help.", env!("CARGO_PKG_VERSION"));
+    loop {
+        let line = match editor.readline(&shell.prompt()) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => {
+                shell.forget();
+                continue;
+            }
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(failed(error)),
+        };
+        let _ = editor.add_history_entry(&line);
+        match runtime.block_on(shell.feed(&line, &Origin::Terminal)) {
+            Ok(()) | Err(Stop::Failed) => {}
+            Err(Stop::Quit) => break,
+            Err(Stop::Lost) => return Err(Failure::Exit(2)),
+        }
+    }
+    if let Some(history) = &history {
+        let _ = editor.save_history(history);
+    }
+    Ok(())
+}
