@@ -13,6 +13,7 @@
 //! What is not here: where rows belong (the coordinator routes them), and any retry (the session
 //! answers [`satsuma_proto::worker::STALE_PLACEMENT`] and its like).
 
+mod busy;
 mod error;
 mod functions;
 mod load;

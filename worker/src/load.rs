@@ -19,6 +19,7 @@ pub(crate) async fn load(
     request: LoadRequest,
     mut rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
 ) -> SqlResult<u64> {
+    let _at_work = shared.busy.enter(request.context.txn);
     shared.begin(&request.context)?;
     let mut targets = BTreeMap::new();
     for group in &request.groups {

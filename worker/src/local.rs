@@ -21,6 +21,7 @@ use satsuma_proto::worker::{
 use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};
 
+use crate::busy::Busy;
 use crate::error;
 use crate::load;
 use crate::membership::Remembered;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub placements: Placements,
     pub queries: Arc<QueryRuntime>,
     pub checks: CheckCache,
+    pub busy: Arc<Busy>,
     pub membership: Remembered,
 }
 
@@ -83,6 +85,7 @@ impl LocalWorker {
             placements: Placements::new(engine.clone()),
             queries: Arc::new(queries),
             checks: CheckCache::default(),
+            busy: Arc::default(),
             membership: Remembered::open(dir, disk)?,
             engine,
         };
@@ -260,6 +263,7 @@ impl Worker for LocalWorker {
     }
 
     async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply> {
+        self.shared.busy.idle(txn).await;
         let engine = &self.shared.engine;
         let timestamp = match action {
             TxnAction::Prepare => engine.prepare(txn).await.map(Some),
@@ -342,6 +346,7 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
 }
 
 async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
+    let _at_work = shared.busy.enter(request.context.txn);
     shared.begin(&request.context)?;
     let group = shared.placements.group(&request.group)?;
     let target = group.table(request.table)?;

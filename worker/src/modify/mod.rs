@@ -36,6 +36,7 @@ pub(crate) use writer::{Writer, write_context};
 
 /// Carries out the request, and commits when it says so.
 pub(crate) async fn modify(shared: Arc<Shared>, request: ModifyRequest) -> SqlResult<ModifyReply> {
+    let _at_work = shared.busy.enter(request.context.txn);
     if !request.commit {
         return change(&shared, request).await;
     }
