@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::server::transport;
 use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 use satsuma_proto::{RemoteCoordinator, WorkerServer};
@@ -56,6 +56,7 @@ pub async fn start(config: Config) -> SqlResult<Running> {
         .local_addr()
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, format!("could not listen: {error}")))?;
     let worker = LocalWorker::open(&config.data_dir, config.settings.clone())?;
+    refuse_older_transactions(&worker);
     let stop = CancellationToken::new();
     let service = WorkerServer::new(Arc::new(worker.clone()), GRACE).into_service();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -73,6 +74,16 @@ pub async fn start(config: Config) -> SqlResult<Running> {
         background.spawn(register(worker.clone(), coordinator.clone(), registration));
     }
     Ok(Running { worker, address, stop, server, _background: background })
+}
+
+/// A transaction that began before this process may have written here before: those writes are
+/// gone, so that it must not go on and commit the rest. Its start is a moment of the oracle, which
+/// follows the coordinators' clocks; clocks that differ cost refused transactions, or, where a
+/// coordinator's is ahead, leave a gap as long as the difference.
+fn refuse_older_transactions(worker: &LocalWorker) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let micros = u64::try_from(now.as_micros()).unwrap_or(0);
+    worker.engine().refuse_transactions_before(Timestamp(micros));
 }
 
 impl Running {

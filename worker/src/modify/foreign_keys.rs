@@ -19,7 +19,9 @@ use arrow::compute::{cast, concat_batches, take};
 use futures::future::BoxFuture;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
-use satsuma_common::{ColumnId, SqlError, SqlResult, SqlState, TableId, Timestamp, arrow_types};
+use satsuma_common::{
+    ColumnId, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types,
+};
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::{
     Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, TableMeta,
@@ -38,7 +40,7 @@ const FEW_KEYS: usize = 32;
 #[derive(Default)]
 pub(super) struct Pending {
     /// Keys that parents must have, by child table and position of the foreign key in its shape.
-    references: BTreeMap<(TableId, usize), References>,
+    references: BTreeMap<(ShardId, usize), References>,
     /// Parent rows that are gone or have another key.
     parents: Vec<ParentChange>,
     /// NO ACTION keys whose removed parents must have no children in the end.
@@ -80,7 +82,7 @@ impl Pending {
                 None => None,
             };
             let pending =
-                self.references.entry((child.meta.shape.table, position)).or_insert_with(|| {
+                self.references.entry((child.shard, position)).or_insert_with(|| {
                     References {
                         child: child.clone(),
                         parent,
