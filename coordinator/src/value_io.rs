@@ -1,19 +1,42 @@
 //! Values between Arrow columns and the forms that clients send and read: thin wrappers that bind
 //! a column, its type and the session's settings together.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::DataType;
-use satsuma_common::arrow_values::DatumBuilder;
-use satsuma_common::{Datum, PgType, SqlResult, binary, text};
+use std::sync::Arc;
 
-pub use satsuma_common::text::TextContext as TextSettings;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::datatypes::{DataType, UInt32Type};
+use satsuma_common::arrow_values::DatumBuilder;
+use satsuma_common::text::TextContext;
+use satsuma_common::{Datum, PgType, SqlResult, binary, text};
+use satsuma_sql::catalog_view::CatalogView;
+
+/// How a session reads and writes text.
+#[derive(Clone, Default)]
+pub struct TextSettings {
+    pub context: TextContext,
+    /// Names of what `regclass` and its relatives refer to; without it they are written as
+    /// numbers.
+    pub names: Option<Arc<dyn CatalogView>>,
+}
 
 pub fn parse_text(text: &str, ty: &PgType, settings: &TextSettings) -> SqlResult<Datum> {
-    text::input(ty, text, settings)
+    text::input(ty, text, &settings.context)
 }
 
 pub fn parse_binary(raw: &[u8], ty: &PgType) -> SqlResult<Datum> {
     binary::binary_input(ty, raw)
+}
+
+/// Types whose text is the name of a catalog object.
+fn is_object(ty: &PgType) -> bool {
+    matches!(
+        ty,
+        PgType::Regclass
+            | PgType::Regtype
+            | PgType::Regproc
+            | PgType::Regnamespace
+            | PgType::Regrole
+    )
 }
 
 /// One column of results.
@@ -34,7 +57,15 @@ impl<'a> ValueWriter<'a> {
 
     /// Appends the text of a value that is not null.
     pub fn write_text(&self, row: usize, output: &mut Vec<u8>) -> SqlResult<()> {
-        text::format_array(self.array, row, self.ty, self.settings, output)
+        if let Some(names) = &self.settings.names
+            && is_object(self.ty)
+            && let Some(oids) = self.array.as_primitive_opt::<UInt32Type>()
+            && let Some(name) = names.oid_name(self.ty, oids.value(row))
+        {
+            output.extend_from_slice(name.as_bytes());
+            return Ok(());
+        }
+        text::format_array(self.array, row, self.ty, &self.settings.context, output)
     }
 
     /// Appends the binary form of a value that is not null.
@@ -63,7 +94,7 @@ impl ValueBuilder {
     }
 
     pub fn append_text(&mut self, text: &str, settings: &TextSettings) -> SqlResult<()> {
-        text::append_text(&mut self.0, text, settings)
+        text::append_text(&mut self.0, text, &settings.context)
     }
 
     pub fn finish(mut self) -> SqlResult<ArrayRef> {

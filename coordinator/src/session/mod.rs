@@ -234,7 +234,10 @@ impl Session for ClusterSession {
     }
 
     fn text_settings(&self) -> TextSettings {
-        self.function_settings().context()
+        TextSettings {
+            context: self.function_settings().context(),
+            names: Some(Arc::new(self.snapshot())),
+        }
     }
 
     fn timeouts(&self) -> Timeouts {

@@ -202,6 +202,14 @@ catalog_functions! {
     FunctionIsVisible = "pg_function_is_visible(oid) bool";
     OperatorIsVisible = "pg_operator_is_visible(oid) bool";
     CollationIsVisible = "pg_collation_is_visible(oid) bool";
+    ConversionIsVisible = "pg_conversion_is_visible(oid) bool";
+    OpclassIsVisible = "pg_opclass_is_visible(oid) bool";
+    OpfamilyIsVisible = "pg_opfamily_is_visible(oid) bool";
+    StatisticsObjIsVisible = "pg_statistics_obj_is_visible(oid) bool";
+    TsConfigIsVisible = "pg_ts_config_is_visible(oid) bool";
+    TsDictIsVisible = "pg_ts_dict_is_visible(oid) bool";
+    TsParserIsVisible = "pg_ts_parser_is_visible(oid) bool";
+    TsTemplateIsVisible = "pg_ts_template_is_visible(oid) bool";
     GetExpr = "pg_get_expr(text,oid) text";
     GetExprPretty = "pg_get_expr(text,oid,bool) text";
     GetConstraintDef = "pg_get_constraintdef(oid) text";
@@ -213,6 +221,8 @@ catalog_functions! {
     GetTriggerDef = "pg_get_triggerdef(oid) text";
     GetTriggerDefPretty = "pg_get_triggerdef(oid,bool) text";
     GetRuleDef = "pg_get_ruledef(oid) text";
+    GetRuleDefPretty = "pg_get_ruledef(oid,bool) text";
+    PartitionRoot = "pg_partition_root(regclass) regclass";
     GetFunctionDef = "pg_get_functiondef(oid) text";
     GetFunctionArguments = "pg_get_function_arguments(oid) text";
     GetFunctionIdentityArguments = "pg_get_function_identity_arguments(oid) text";

@@ -135,6 +135,10 @@ pub(crate) fn install(b: &mut Builder) {
     strings(b);
     json(b, "json", &PgType::Json);
     json(b, "jsonb", &PgType::Jsonb);
+    // No table here is a partition or has any.
+    b.row("pg_partition_ancestors list(regclass) _regclass", |_, _| {
+        Ok(Datum::Array(Array { element: PgType::Regclass, values: Vec::new() }))
+    });
     b.row("generate_subscripts list(anyarray,int4) _int4", |args, _| match args {
         [Datum::Array(array), Datum::Int4(1)] => {
             list(PgType::Int4, (1..=array.values.len() as i32).map(Datum::Int4).collect())

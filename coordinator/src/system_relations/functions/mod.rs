@@ -134,7 +134,17 @@ impl SessionFunctions {
                 }
             }
             F::TypeIsVisible => self.type_is_visible(arguments.oid(0)?),
-            F::FunctionIsVisible | F::OperatorIsVisible | F::CollationIsVisible => {
+            F::FunctionIsVisible
+            | F::OperatorIsVisible
+            | F::CollationIsVisible
+            | F::ConversionIsVisible
+            | F::OpclassIsVisible
+            | F::OpfamilyIsVisible
+            | F::StatisticsObjIsVisible
+            | F::TsConfigIsVisible
+            | F::TsDictIsVisible
+            | F::TsParserIsVisible
+            | F::TsTemplateIsVisible => {
                 Datum::Bool(true)
             }
             F::GetExpr | F::GetExprPretty => text(Some(arguments.text(0)?)),
@@ -167,6 +177,8 @@ impl SessionFunctions {
             F::GetTriggerDef
             | F::GetTriggerDefPretty
             | F::GetRuleDef
+            | F::GetRuleDefPretty
+            | F::PartitionRoot
             | F::GetFunctionDef
             | F::GetFunctionArguments
             | F::GetFunctionIdentityArguments
