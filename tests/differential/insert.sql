@@ -117,7 +117,7 @@ WITH src AS (SELECT 95 AS k) INSERT INTO plain SELECT k, 'from with' FROM src RE
 WITH added AS (INSERT INTO plain VALUES (96, 'p'), (97, 'q') RETURNING k) SELECT sum(k) FROM added;
 
 -- name: default values
--- differs: the distribution column would be NULL, which a distributed table refuses as in Citus
+-- differs distributed: the distribution column would be NULL, which a distributed table refuses as in Citus
 INSERT INTO plain DEFAULT VALUES;
 
 -- name: union into insert

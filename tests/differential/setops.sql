@@ -1,11 +1,11 @@
 UNION, INTERSECT, EXCEPT, and ordering and limits of whole queries.
 
 -- name: tables
--- tables: left_side by a, right_side by a
-CREATE TABLE left_side (a int, b text);
-CREATE TABLE right_side (a int, b text);
-INSERT INTO left_side VALUES (1, 'x'), (2, 'y'), (2, 'y'), (3, NULL), (NULL, NULL);
-INSERT INTO right_side VALUES (2, 'y'), (3, NULL), (4, 'z'), (4, 'z');
+-- tables: left_side by k, right_side by k
+CREATE TABLE left_side (k int, a int, b text);
+CREATE TABLE right_side (k int, a int, b text);
+INSERT INTO left_side VALUES (1, 1, 'x'), (2, 2, 'y'), (3, 2, 'y'), (4, 3, NULL), (5, NULL, NULL);
+INSERT INTO right_side VALUES (1, 2, 'y'), (2, 3, NULL), (3, 4, 'z'), (4, 4, 'z');
 
 -- name: union
 SELECT a, b FROM left_side UNION SELECT a, b FROM right_side ORDER BY a, b;

@@ -19,8 +19,9 @@ pub struct Record {
     pub data: String,
     pub only: Option<Only>,
     pub unordered: bool,
-    /// Why the two are known to differ.
+    /// Why the two are known to differ: always, or with one placement of the tables.
     pub differs: Option<String>,
+    pub differs_placed: Option<(String, String)>,
     /// Why only the message of the error is known to differ.
     pub message_differs: Option<String>,
     /// Tables that exist after this record, with their distribution columns.
@@ -163,6 +164,10 @@ impl Record {
             ("differs", reason) if !reason.is_empty() => self.differs = Some(reason.into()),
             ("message differs", reason) if !reason.is_empty() => {
                 self.message_differs = Some(reason.into());
+            }
+            (keyword, reason) if keyword.starts_with("differs ") && !reason.is_empty() => {
+                let placement = keyword.trim_start_matches("differs ").trim();
+                self.differs_placed = Some((placement.into(), reason.into()));
             }
             ("differs" | "message differs", _) => return Err("a difference needs a reason".into()),
             ("only", "satsuma") => self.only = Some(Only::Satsuma),

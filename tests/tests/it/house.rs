@@ -165,7 +165,7 @@ fn nothing_is_left_undone() {
         ["unimple", "mented!("],
         ["FIX", "ME"],
         ["XX", "X:"],
-        ["#[ig", "nore"],
+        ["#[ig", "nore]"],
         ["db", "g!("],
     ]
     .map(|halves| halves.concat());

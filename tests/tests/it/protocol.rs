@@ -1,7 +1,7 @@
 //! The extended query protocol, message by message: PostgreSQL 15 and Satsuma get the same
 //! frames and must answer with the same ones.
 
-use satsuma_tests::cluster::{Address, Cluster, shared_up};
+use satsuma_tests::cluster::{Address, Cluster, Layout};
 use satsuma_tests::frames::{
     Frame, bind, close, copy_data, copy_done, copy_fail, describe, exchange, execute, flush, parse,
     query, sync,
@@ -26,17 +26,16 @@ INSERT INTO framed (id) VALUES (11);
 struct Pair {
     _oracle: std::sync::Arc<Oracle>,
     postgres: Address,
-    cluster: std::sync::Arc<Cluster>,
+    cluster: Cluster,
 }
 
 impl Pair {
     /// Both with the table `framed`; Satsuma's is distributed.
     fn prepare(test: &str) -> Option<Self> {
         let oracle = Oracle::shared(test)?;
-        let cluster = shared_up();
+        let cluster = Layout::up().start();
         let postgres = oracle.database();
         let mut satsuma = cluster.client();
-        satsuma.must("DROP TABLE IF EXISTS framed");
         satsuma.must(TABLE);
         satsuma.must("SELECT create_distributed_table('framed', 'id')");
         satsuma.must(ROWS);
