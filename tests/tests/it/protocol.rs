@@ -205,8 +205,8 @@ fn the_extended_protocol_answers_as_postgresql() {
         (
             "an error skips to sync",
             vec![
-                parse("", "SELECT 1 / $1::int", &[]),
-                bind("", "", &[], &[Some(b"0")], &[]),
+                parse("", "SELECT 1 / (id - $1::int) FROM framed WHERE id = 1", &[]),
+                bind("", "", &[], &[Some(b"1")], &[]),
                 execute("", 0),
                 execute("", 0),
                 describe('P', ""),
