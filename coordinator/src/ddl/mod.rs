@@ -11,8 +11,11 @@
 mod create_table;
 mod distribute;
 mod drop;
+mod index;
 mod names;
+mod operator_class;
 mod sequence;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,6 +64,18 @@ pub async fn execute(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult
         ast::Statement::CreateSchema { schema_name, if_not_exists, .. } => {
             names::create_schema(ddl, schema_name, *if_not_exists).await?;
             Ok(Some("CREATE SCHEMA".into()))
+        }
+        ast::Statement::CreateIndex(create) => {
+            index::create_index(ddl, create).await?;
+            Ok(Some("CREATE INDEX".into()))
+        }
+        ast::Statement::CreateView(create) => {
+            view::create_view(ddl, create).await?;
+            Ok(Some("CREATE VIEW".into()))
+        }
+        ast::Statement::CreateSequence { .. } => {
+            sequence::create_sequence(ddl, statement).await?;
+            Ok(Some("CREATE SEQUENCE".into()))
         }
         ast::Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             drop::drop(ddl, object_type, names, *if_exists, *cascade).await.map(Some)

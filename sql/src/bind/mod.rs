@@ -50,6 +50,7 @@ use crate::functions::FunctionEnv;
 use crate::parse::Parsed;
 
 pub use names::{fold, last as last_name, qualified as qualified_name};
+pub use naming::output_name;
 pub use types::data_type;
 
 /// What a statement is bound against.
