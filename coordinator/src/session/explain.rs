@@ -102,7 +102,7 @@ impl Lines {
                 self.push(depth, if grouped { "HashAggregate" } else { "Aggregate" });
                 if grouped {
                     let keys: Vec<String> =
-                        node.aggregate.group_expr.iter().map(|key| readable(key)).collect();
+                        node.aggregate.group_expr.iter().map(readable).collect();
                     self.property(depth, &format!("Group Key: {}", keys.join(", ")));
                 }
                 return self.task(&node.task, FragmentMode::PartialAggregate, depth + 1).await;
