@@ -108,6 +108,9 @@ SELECT * FROM temporary_thing;
 -- name: ddl commits
 BEGIN; CREATE TABLE kept (a int); INSERT INTO kept VALUES (1); COMMIT; SELECT a FROM kept;
 
+-- name: a serial in the transaction that creates it
+BEGIN; CREATE TABLE numbered (id bigserial PRIMARY KEY, note text); INSERT INTO numbered (note) SELECT 'x' FROM generate_series(1, 3); SELECT max(id) FROM numbered; COMMIT; DROP TABLE numbered;
+
 -- name: drop rolls back
 BEGIN; DROP TABLE kept; ROLLBACK; SELECT a FROM kept;
 
