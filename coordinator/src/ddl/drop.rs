@@ -22,6 +22,10 @@ pub async fn drop(
         ast::ObjectType::Sequence => drop_sequences(ddl, objects, if_exists)?,
         ast::ObjectType::View => drop_views(ddl, objects, if_exists)?,
         ast::ObjectType::Index => drop_indexes(ddl, objects, if_exists)?,
+        ast::ObjectType::Role | ast::ObjectType::User => {
+            super::role::drop_roles(ddl, objects, if_exists)?;
+            return Ok("DROP ROLE".into());
+        }
         other => return Err(SqlError::unsupported(format!("DROP {other} is not supported"))),
     }
     Ok(format!("DROP {kind}"))

@@ -8,12 +8,14 @@
 //!  statement -> plan on the overlay's state -> reserve ids -> shards at workers -> commands
 //! ```
 
+mod comment;
 mod create_table;
 mod distribute;
 mod drop;
 mod index;
 mod names;
 mod operator_class;
+mod role;
 mod sequence;
 mod view;
 
@@ -76,6 +78,18 @@ pub async fn execute(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult
         ast::Statement::CreateSequence { .. } => {
             sequence::create_sequence(ddl, statement).await?;
             Ok(Some("CREATE SEQUENCE".into()))
+        }
+        ast::Statement::CreateRole(create) => {
+            role::create_role(ddl, create).await?;
+            Ok(Some("CREATE ROLE".into()))
+        }
+        ast::Statement::AlterRole { name, operation } => {
+            role::alter_role(ddl, name, operation)?;
+            Ok(Some("ALTER ROLE".into()))
+        }
+        ast::Statement::Comment { object_type, object_name, comment, if_exists: false } => {
+            comment::comment(ddl, object_type, object_name, comment.as_ref())?;
+            Ok(Some("COMMENT".into()))
         }
         ast::Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             drop::drop(ddl, object_type, names, *if_exists, *cascade).await.map(Some)

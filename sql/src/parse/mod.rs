@@ -11,6 +11,7 @@
 mod command;
 mod copy;
 mod error;
+mod role;
 mod source;
 mod tokens;
 
@@ -109,7 +110,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     if let Some(command) = command::parse(source, &tokens)? {
         return Ok(Statement::Command(Box::new(command)));
     }
-    let tokens = tokens::adapt(tokens);
+    let tokens = role::adapt(tokens::adapt(tokens));
     let statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }

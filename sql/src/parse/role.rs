@@ -1,0 +1,56 @@
+//! Statements about users, which are statements about roles.
+
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::tokens::is_word;
+
+/// `CREATE USER` is `CREATE ROLE .. LOGIN` and `ALTER USER` is `ALTER ROLE`; `ENCRYPTED` before
+/// `PASSWORD` says what is so anyway.
+pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let word = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
+    let (create, alter) = (word(0, "create"), word(0, "alter"));
+    let is_user = word(1, "user") && !word(2, "mapping");
+    if !(create || alter) || !(is_user || word(1, "role")) {
+        return tokens;
+    }
+    if is_user {
+        let span = tokens[1].span;
+        tokens[1] = TokenWithSpan { token: Token::make_keyword("ROLE"), span };
+        let says_login = tokens
+            .iter()
+            .skip(3)
+            .any(|it| is_word(&it.token, "login") || is_word(&it.token, "nologin"));
+        if create && !says_login && tokens.len() > 2 {
+            let span = tokens[tokens.len() - 1].span;
+            tokens.push(TokenWithSpan { token: Token::make_keyword("LOGIN"), span });
+        }
+    }
+    let encrypted = tokens.windows(2).position(|pair| {
+        is_word(&pair[0].token, "encrypted") && is_word(&pair[1].token, "password")
+    });
+    if let Some(at) = encrypted {
+        tokens.remove(at);
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    fn rewritten(sql: &str) -> String {
+        let parsed = crate::parse::parse(sql).unwrap();
+        let [one] = parsed.as_slice() else { panic!("one statement") };
+        let crate::parse::Statement::Sql(statement) = &one.statement else { panic!("SQL") };
+        statement.to_string()
+    }
+
+    #[test]
+    fn a_user_is_a_role_that_may_log_in() {
+        assert_eq!(rewritten("CREATE USER ada"), "CREATE ROLE ada LOGIN");
+        assert_eq!(rewritten("CREATE USER ada NOLOGIN"), "CREATE ROLE ada NOLOGIN");
+        assert_eq!(rewritten("CREATE ROLE ada"), "CREATE ROLE ada");
+        assert_eq!(
+            rewritten("ALTER USER ada WITH ENCRYPTED PASSWORD 'x'"),
+            rewritten("ALTER ROLE ada PASSWORD 'x'")
+        );
+    }
+}
