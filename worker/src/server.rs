@@ -55,6 +55,12 @@ pub async fn start(config: Config) -> SqlResult<Running> {
     let address = listener
         .local_addr()
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, format!("could not listen: {error}")))?;
+    if config.data_dir.join("raft").exists() {
+        let message =
+            format!("data directory \"{}\" belongs to a coordinator", config.data_dir.display());
+        return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            .hint("Give the worker a directory of its own."));
+    }
     let worker = LocalWorker::open(&config.data_dir, config.settings.clone())?;
     refuse_older_transactions(&worker);
     let stop = CancellationToken::new();

@@ -248,6 +248,7 @@ catalog_functions! {
     CitusRelationSize = "citus_relation_size(regclass) int8";
     CitusTotalRelationSize = "citus_total_relation_size(regclass) int8";
     ShardIdForColumn = "get_shard_id_for_distribution_column(regclass,text) int8";
+    ShardIdForInteger = "get_shard_id_for_distribution_column(regclass,int8) int8";
     IsCitusTable = "citus_table_is_visible(oid) bool";
     ColumnToColumnName = "column_to_column_name(regclass,text) text";
     PartitionColumnId = "citus_get_active_worker_count() int4";

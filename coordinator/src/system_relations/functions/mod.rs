@@ -90,6 +90,13 @@ impl Arguments<'_> {
         }
     }
 
+    fn long(&self, at: usize) -> SqlResult<i64> {
+        match self.0.get(at) {
+            Some(Datum::Int8(value)) => Ok(*value),
+            _ => self.int(at).map(i64::from),
+        }
+    }
+
     fn bool(&self, at: usize) -> SqlResult<bool> {
         match self.0.get(at) {
             Some(Datum::Bool(value)) => Ok(*value),
@@ -228,6 +235,10 @@ impl SessionFunctions {
                 self.citus_size(arguments.oid(0)?)?
             }
             F::ShardIdForColumn => self.shard_for_value(arguments.oid(0)?, arguments.text(1)?)?,
+            F::ShardIdForInteger => {
+                let value = arguments.long(1)?.to_string();
+                self.shard_for_value(arguments.oid(0)?, &value)?
+            }
             F::IsCitusTable => Datum::Bool(self.catalog.is_visible(arguments.oid(0)?)),
             F::ColumnToColumnName => self.column_of_key(arguments.oid(0)?, arguments.text(1)?)?,
             F::PartitionColumnId => {
