@@ -272,11 +272,14 @@ impl Transaction {
     }
 
     async fn abort(&self, cluster: &Cluster, overlay: Option<Overlay>) {
+        // While the locks are held: nobody reads by the shape that goes.
+        if let Some(overlay) = &overlay {
+            restore_shapes(cluster, overlay.altered()).await;
+        }
         if let Err(error) = self.tell_all(TxnAction::Abort).await {
             tracing::warn!(txn = %self.id, %error, "a participant was not told of an abort");
         }
         if let Some(overlay) = overlay {
-            restore_shapes(cluster, overlay.altered()).await;
             drop_shards(cluster, overlay.created().to_vec()).await;
         }
     }

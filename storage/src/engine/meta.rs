@@ -123,7 +123,7 @@ impl Meta {
         self.lsn = lsn;
         match change {
             MetaChange::CreateShards { shape, shards } => {
-                self.set_shape(shape)?;
+                self.set_shape(shape, false)?;
                 for (shard, group, generation) in shards {
                     self.shards
                         .entry(*shard)
@@ -132,7 +132,7 @@ impl Meta {
                     known.0 = known.0.max(*generation);
                 }
             }
-            MetaChange::AlterTable { shape } => self.set_shape(shape)?,
+            MetaChange::AlterTable { shape } => self.set_shape(shape, true)?,
             MetaChange::DropShards { shards } => {
                 for shard in shards {
                     self.shards.remove(shard);
@@ -146,13 +146,16 @@ impl Meta {
         Ok(())
     }
 
-    /// An older shape only adds the layout of its rows.
-    fn set_shape(&mut self, shape: &TableShape) -> Result<()> {
+    /// The shape of a table from now on. Unless it is `forced`, an older one than the present only
+    /// adds the layout of its rows; a definition that was rolled back is forced.
+    fn set_shape(&mut self, shape: &TableShape, forced: bool) -> Result<()> {
         let known = self.tables.get(&shape.table);
         let mut layouts = known.map(|table| (*table.layouts).clone()).unwrap_or_default();
         layouts.add(shape);
         let newest = match known {
-            Some(table) if table.shape.version > shape.version => (*table.shape).clone(),
+            Some(table) if !forced && table.shape.version > shape.version => {
+                (*table.shape).clone()
+            }
             _ => shape.clone(),
         };
         self.tables.insert(shape.table, Arc::new(TableMeta::new(newest, layouts)?));
