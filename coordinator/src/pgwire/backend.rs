@@ -120,20 +120,12 @@ pub fn put_row_description(output: &mut BytesMut, columns: &[OutputColumn], form
                 attribute,
                 wire_oid(&column.ty),
                 column.ty.byte_len(),
-                typmod(column),
+                column.ty.typmod(),
                 format_of(formats, index).code(),
             )
         })
         .collect();
     put(output, &RowDescription::new(fields));
-}
-
-/// A computed numeric has no precision that a client could rely on, whatever it is held as.
-fn typmod(column: &OutputColumn) -> i32 {
-    match (&column.ty, column.origin) {
-        (PgType::Numeric(_), None) => -1,
-        (ty, _) => ty.typmod(),
-    }
 }
 
 pub fn put_parameter_description(output: &mut BytesMut, types: &[PgType]) {

@@ -153,9 +153,7 @@ impl Meta {
         let mut layouts = known.map(|table| (*table.layouts).clone()).unwrap_or_default();
         layouts.add(shape);
         let newest = match known {
-            Some(table) if !forced && table.shape.version > shape.version => {
-                (*table.shape).clone()
-            }
+            Some(table) if !forced && table.shape.version > shape.version => (*table.shape).clone(),
             _ => shape.clone(),
         };
         self.tables.insert(shape.table, Arc::new(TableMeta::new(newest, layouts)?));

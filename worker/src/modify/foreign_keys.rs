@@ -19,9 +19,7 @@ use arrow::compute::{cast, concat_batches, take};
 use futures::future::BoxFuture;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
-use satsuma_common::{
-    ColumnId, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types,
-};
+use satsuma_common::{ColumnId, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types};
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::{
     Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, TableMeta,
@@ -82,13 +80,11 @@ impl Pending {
                 None => None,
             };
             let pending =
-                self.references.entry((child.shard, position)).or_insert_with(|| {
-                    References {
-                        child: child.clone(),
-                        parent,
-                        key: key.clone(),
-                        wanted: BTreeMap::new(),
-                    }
+                self.references.entry((child.shard, position)).or_insert_with(|| References {
+                    child: child.clone(),
+                    parent,
+                    key: key.clone(),
+                    wanted: BTreeMap::new(),
                 });
             for (row, wanted) in wanted.into_iter().enumerate() {
                 let Some(wanted) = wanted else { continue };

@@ -151,9 +151,7 @@ impl SessionFunctions {
             | F::TsConfigIsVisible
             | F::TsDictIsVisible
             | F::TsParserIsVisible
-            | F::TsTemplateIsVisible => {
-                Datum::Bool(true)
-            }
+            | F::TsTemplateIsVisible => Datum::Bool(true),
             F::GetExpr | F::GetExprPretty => text(Some(arguments.text(0)?)),
             F::GetConstraintDef => {
                 text(constraint_definition_by_oid(state, arguments.oid(0)?, false))
