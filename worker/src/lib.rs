@@ -15,7 +15,6 @@
 
 mod busy;
 mod error;
-mod functions;
 mod load;
 mod local;
 mod membership;

@@ -20,7 +20,6 @@ use super::input::{InputRows, InputTable};
 use super::runtime::QueryRuntime;
 use super::shard_table::{ShardTable, TableSlot};
 use crate::error::{malformed, stale};
-use crate::functions;
 use crate::placement::PlacedGroup;
 
 /// The most bytes of a plan.
@@ -61,7 +60,7 @@ impl Template {
             }
             (ScanName::Input, None) => Err(malformed("a fragment reads rows that it is not given")),
         };
-        let plan = codec::decode(&fragment.plan, functions::lookup(), Arc::new(resolver))?;
+        let plan = codec::decode(&fragment.plan, codec::library(), Arc::new(resolver))?;
         match fragment.mode {
             FragmentMode::Rows => Ok(Self { plan: optimise(plan, runtime)?, partial: None }),
             FragmentMode::PartialAggregate => {
