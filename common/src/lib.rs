@@ -17,6 +17,7 @@ pub mod inet;
 pub mod jsonb;
 pub mod key;
 pub mod numeric;
+pub mod recent;
 pub mod row;
 pub mod table;
 pub mod text;
@@ -29,4 +30,5 @@ pub use ids::{
     ColocationId, ColumnId, Epoch, Generation, GroupId, Lsn, MoveId, NodeId, Oid, PlacementId,
     SequenceId, ShardId, TableId, Timestamp, TxnId,
 };
+pub use recent::Recent;
 pub use types::{NumericMod, PgType};

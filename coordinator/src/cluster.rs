@@ -8,6 +8,7 @@ use satsuma_proto::worker::ShardAction;
 
 use crate::catalog::Command;
 use crate::executor::Executor;
+use crate::keypath::Programs;
 use crate::oracle::Oracle;
 use crate::raft::Catalog;
 use crate::sequences::Sequences;
@@ -24,6 +25,8 @@ pub struct Cluster {
     pub workers: Arc<Workers>,
     pub executor: Arc<Executor>,
     pub sequences: Arc<Sequences>,
+    /// What workers keep of UPDATEs by key.
+    pub programs: Programs,
     pub sessions: Arc<SessionList>,
     /// Committed transactions whose participants all know: their decisions can go.
     settled: Mutex<Vec<TxnId>>,
@@ -48,6 +51,7 @@ impl Cluster {
             workers,
             executor,
             sequences,
+            programs: Programs::default(),
             sessions: Arc::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),

@@ -11,6 +11,7 @@ pub mod executor;
 #[cfg(test)]
 mod fake_session;
 pub mod flight;
+pub mod keypath;
 pub mod membership;
 pub mod node_sync;
 pub mod oracle;

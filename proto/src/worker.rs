@@ -24,6 +24,9 @@ pub const STALE_PLACEMENT: SqlState = SqlState(*b"SA001");
 /// lock is now held: under READ COMMITTED run the statement again with a new snapshot.
 pub const CHANGED_SINCE_SNAPSHOT: SqlState = SqlState(*b"SA002");
 
+/// The request speaks of a [`Program`] that this worker does not know (any more): send it along.
+pub const UNKNOWN_PROGRAM: SqlState = SqlState(*b"SA003");
+
 /// Rows in the order they were produced. Ends after the first error.
 pub type BatchStream = BoxStream<'static, SqlResult<RecordBatch>>;
 
@@ -140,6 +143,66 @@ pub enum RowSource {
     Batches(Vec<RecordBatch>),
     /// Evaluated at the worker, on the group of the change.
     Fragment(Fragment),
+    /// For INSERT: rows as `satsuma_common::row` encodes them, under the version of the table's
+    /// shape that the request names.
+    Encoded(Vec<Bytes>),
+    /// For UPDATE and DELETE: the row with a key, as it is when its lock is held.
+    Keyed(KeyedRow),
+}
+
+/// A row to change by its primary key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedRow {
+    /// The encoded primary key.
+    pub key: Bytes,
+    /// READ COMMITTED: a row that was changed since the snapshot is taken as it is now, as if the
+    /// snapshot had been taken when the row's lock was had. Otherwise it is
+    /// [`CHANGED_SINCE_SNAPSHOT`].
+    pub newest: bool,
+    /// For UPDATE.
+    pub assignments: Option<Assignments>,
+}
+
+/// What an UPDATE sets: a program that the worker keeps, and this execution's parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignments {
+    pub id: ProgramId,
+    /// Sent where the worker may not know it yet; without it, an unknown one is
+    /// [`UNKNOWN_PROGRAM`].
+    pub program: Option<Program>,
+    /// In their physical form ([`satsuma_common::row::value`]); `None` is NULL.
+    pub params: Vec<Option<Bytes>>,
+}
+
+/// Names a program for as long as its coordinator runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProgramId {
+    /// Drawn at random when the coordinator started.
+    pub origin: u64,
+    pub number: u64,
+}
+
+/// Expressions over one row of a table and parameters. Belongs to one version of the shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// A projection over a scan of handed-in rows (`satsuma_sql::codec`), whose columns are the
+    /// `inputs` and then the parameters.
+    pub plan: Bytes,
+    /// Columns that the expressions use, as positions in the shape.
+    pub inputs: Vec<u32>,
+    /// Columns that the expressions are assigned to, in their order.
+    pub targets: Vec<u32>,
+}
+
+/// The row of a table with a primary key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyRead {
+    pub context: StatementContext,
+    /// Holds the table's shard.
+    pub group: GroupRef,
+    pub table: TableId,
+    /// The encoded primary key.
+    pub key: Bytes,
 }
 
 /// INSERT .. ON CONFLICT.
@@ -318,6 +381,10 @@ pub trait Worker: Send + Sync + 'static {
     async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>>;
 
     async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply>;
+
+    /// The row as the statement sees it, encoded under the version of the shape that the request
+    /// names; `None` where there is none.
+    async fn read_key(&self, request: KeyRead) -> SqlResult<Option<Bytes>>;
 
     /// Answers with the number of rows. `rows` pairs each batch with the group it belongs to.
     async fn load(

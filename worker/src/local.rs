@@ -9,11 +9,12 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, ShardId, SqlError, SqlResult, SqlState, TxnId};
 use satsuma_proto::worker::{
-    BatchStream, Change, Fragment, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
+    BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
     ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource, ShardAction,
     ShardLockMode, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply, Worker,
     WorkerStatus,
@@ -25,7 +26,7 @@ use crate::busy::Busy;
 use crate::error;
 use crate::load;
 use crate::membership::Remembered;
-use crate::modify::{self, CheckCache};
+use crate::modify::{self, CheckCache, Programs};
 use crate::placement::{PlacedGroup, Placements};
 use crate::query::{Execution, QueryRuntime, Source, Template, render};
 use crate::recovery::{self, Pace};
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub placements: Placements,
     pub queries: Arc<QueryRuntime>,
     pub checks: CheckCache,
+    pub programs: Programs,
     pub busy: Arc<Busy>,
     pub membership: Remembered,
 }
@@ -85,6 +87,7 @@ impl LocalWorker {
             placements: Placements::new(engine.clone()),
             queries: Arc::new(queries),
             checks: CheckCache::default(),
+            programs: Programs::default(),
             busy: Arc::default(),
             membership: Remembered::open(dir, disk)?,
             engine,
@@ -209,6 +212,8 @@ fn is_small(change: &Change) -> bool {
         RowSource::Batches(batches) => {
             batches.iter().map(RecordBatch::num_rows).sum::<usize>() <= FEW_ROWS
         }
+        RowSource::Encoded(rows) => rows.len() <= FEW_ROWS,
+        RowSource::Keyed(_) => true,
         RowSource::Fragment(_) => false,
     };
     match change {
@@ -245,6 +250,11 @@ impl Worker for LocalWorker {
         } else {
             within(timeout, self.shared.on_cpu(work)).await
         }
+    }
+
+    async fn read_key(&self, request: KeyRead) -> SqlResult<Option<Bytes>> {
+        let timeout = request.context.timeout;
+        within(timeout, modify::read(&self.shared, request)).await
     }
 
     async fn load(

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::RowError;
 use super::builder::ColumnBuilder;
 use super::layout::{Layout, Layouts};
-use super::value::decode_value;
+use super::value::{Physical, decode_value};
 use crate::datum::Datum;
 use crate::table::TableShape;
 
@@ -63,6 +63,31 @@ impl RowDecoder {
             Some(at) => layout.value(body, at),
             None => Ok(column.missing.as_deref()),
         }
+    }
+
+    /// The row was written under the shape's own version, and every value in it is one of its
+    /// column's type. For rows that come from elsewhere.
+    pub fn check(&self, row: &[u8]) -> Result<(), RowError> {
+        let (layout, body) = self.layouts.split(row)?;
+        if layout.version != self.shape.version {
+            return Err(RowError::UnknownLayout(layout.version));
+        }
+        layout.check_length(body)?;
+        for (position, (_, ty)) in layout.columns.iter().enumerate() {
+            let Some(value) = layout.value(body, position)? else { continue };
+            match layout.physical(position) {
+                Physical::Fixed(_) | Physical::Null => {}
+                Physical::Bool if value == [0] || value == [1] => {}
+                Physical::Bool => return Err(RowError::Mismatch(ty.to_string())),
+                Physical::Utf8 => {
+                    std::str::from_utf8(value).map_err(|_| RowError::Utf8)?;
+                }
+                Physical::Bytes | Physical::List(_) => {
+                    decode_value(value, ty)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn column(&self, position: usize) -> Result<&crate::table::Column, RowError> {

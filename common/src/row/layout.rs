@@ -109,6 +109,19 @@ impl Layout {
         tail.get(start..end).ok_or(RowError::Truncated).map(Some)
     }
 
+    /// The body ends where its last variable-width value does.
+    pub(super) fn check_length(&self, body: &[u8]) -> Result<(), RowError> {
+        let tail = self.bitmap_len + self.slots_len;
+        let end = match self.previous_variable(self.slots.len()) {
+            Some(last) => {
+                let at = self.bitmap_len + self.slots[last].1;
+                u32_le(body.get(at..at + 4).ok_or(RowError::Truncated)?)? as usize
+            }
+            None => 0,
+        };
+        if tail.checked_add(end) == Some(body.len()) { Ok(()) } else { Err(RowError::Truncated) }
+    }
+
     fn previous_variable(&self, position: usize) -> Option<usize> {
         (0..position).rev().find(|&i| self.slots[i].0.fixed_width().is_none())
     }

@@ -11,7 +11,7 @@ use datafusion::arrow::array::RecordBatch;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, TableId, Timestamp};
 use satsuma_proto::worker::{
-    Change, Fragment, FragmentMode, ModifyReply, ModifyRequest, OnConflict, RowSource, Worker,
+    Change, Fragment, FragmentMode, GroupRef, ModifyReply, ModifyRequest, OnConflict, RowSource, Worker,
 };
 use satsuma_sql::bound::{BoundDelete, BoundInsert, BoundOnConflict, BoundUpdate};
 use satsuma_sql::catalog_view::{Distribution, TableInfo};
@@ -50,7 +50,7 @@ pub struct Modification<'a> {
 }
 
 /// A request and where it goes.
-struct Addressed {
+pub struct Addressed {
     node: NodeId,
     worker: Arc<dyn Worker>,
     request: ModifyRequest,
@@ -205,10 +205,21 @@ impl Modification<'_> {
         change: Change,
         tables: &BTreeMap<TableId, u64>,
     ) -> SqlResult<Vec<Addressed>> {
-        let group = self.scope.group(group)?;
         let mut tables = tables.clone();
         tables.insert(table.id(), table.shape.version);
-        let group_ref = self.scope.group_ref(group, &tables)?;
+        let group_ref = self.scope.group_ref(self.scope.group(group)?, &tables)?;
+        self.address_group(table, group, change, group_ref)
+    }
+
+    /// The same with the group's shards known.
+    pub fn address_group(
+        &self,
+        table: &Table,
+        group: GroupId,
+        change: Change,
+        group_ref: GroupRef,
+    ) -> SqlResult<Vec<Addressed>> {
+        let group = self.scope.group(group)?;
         let copies: Vec<NodeId> = group.finalized().collect();
         let commit = self.commit && copies.len() == 1;
         copies
@@ -231,7 +242,7 @@ impl Modification<'_> {
 
     /// Sends all requests and waits for every answer, the failed ones too: an answer that comes
     /// after the abort would leave locks behind.
-    async fn send(
+    pub async fn send(
         &mut self,
         mut requests: Vec<Addressed>,
         modified: &mut Modified,

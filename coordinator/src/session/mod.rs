@@ -17,8 +17,10 @@ mod cursor;
 mod env;
 mod explain;
 mod factory;
+mod key;
 mod parameters;
 mod params;
+mod ready;
 mod run;
 mod settings;
 mod surroundings;
@@ -45,6 +47,7 @@ use crate::session_api::{
 };
 use crate::txn::{Isolation, Transaction};
 use cursor::Cursor;
+use ready::Planned;
 
 pub struct ClusterSession {
     cluster: Arc<Cluster>,
@@ -60,13 +63,6 @@ pub struct ClusterSession {
     notices: Vec<Notice>,
     /// Values that `currval` and `lastval` answer with.
     sequence_values: env::SequenceValues,
-}
-
-/// What [`Prepared::plan`] holds: the statement as parsed. It is bound anew at every execution,
-/// because tables, settings and the time may have changed.
-struct Planned {
-    parsed: Parsed,
-    params: Vec<PgType>,
 }
 
 impl ClusterSession {
@@ -164,13 +160,13 @@ impl Session for ClusterSession {
             });
         };
         self.refuse_if_failed(&parsed)?;
-        let (bound, params) = self.bind(&parsed, param_types)?;
-        let columns = self.columns_of(&bound, &parsed)?;
+        let (ready, params) = self.make_ready(&parsed, param_types)?;
+        let columns = self.columns_of(&ready.bound, &parsed)?;
         Ok(Prepared {
             sql: sql.into(),
             params: params.clone().into(),
             columns,
-            plan: Arc::new(Planned { parsed, params }),
+            plan: Arc::new(Planned::new(parsed, params, ready)),
             is_empty: false,
         })
     }

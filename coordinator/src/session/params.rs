@@ -11,18 +11,24 @@ use satsuma_sql::engine_error::{from_sql, to_sql};
 /// Values by parameter number, as DataFusion literals.
 pub struct Params(Vec<ScalarValue>);
 
+/// A value for each parameter, or 08P01.
+pub fn check_count(values: &[Datum], types: &[PgType]) -> SqlResult<()> {
+    if values.len() != types.len() {
+        return Err(SqlError::new(
+            SqlState::PROTOCOL_VIOLATION,
+            format!(
+                "bind message supplies {} parameters, but prepared statement requires {}",
+                values.len(),
+                types.len()
+            ),
+        ));
+    }
+    Ok(())
+}
+
 impl Params {
     pub fn new(values: &[Datum], types: &[PgType]) -> SqlResult<Self> {
-        if values.len() != types.len() {
-            return Err(SqlError::new(
-                SqlState::PROTOCOL_VIOLATION,
-                format!(
-                    "bind message supplies {} parameters, but prepared statement requires {}",
-                    values.len(),
-                    types.len()
-                ),
-            ));
-        }
+        check_count(values, types)?;
         let literals = values.iter().zip(types).map(|(value, ty)| {
             let array = arrow_values::array_from_datums(std::slice::from_ref(value), ty)?;
             ScalarValue::try_from_array(&array, 0).map_err(to_sql)

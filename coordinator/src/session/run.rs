@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::worker::{BatchStream, CHANGED_SINCE_SNAPSHOT, StatementContext};
 use satsuma_sql::bind::{self, BindContext};
 use satsuma_sql::bound::{Bound, BoundQuery, Returning};
 use satsuma_sql::parse::Parsed;
 
-use super::params::Params;
-use super::{ClusterSession, Planned, calls, copy, explain};
+use super::params::{self, Params};
+use super::ready::{Planned, Ready};
+use super::{ClusterSession, calls, copy, explain};
 use crate::executor::modify::{Modification, Modified};
 use crate::executor::{Scope, is_stale};
 use crate::session_api::{CopyOut, ExecuteOptions, Execution, Rows};
@@ -30,9 +31,21 @@ impl ClusterSession {
         parsed: &Parsed,
         param_types: &[Option<PgType>],
     ) -> SqlResult<(Bound, Vec<PgType>)> {
+        self.bind_lasting(parsed, param_types).map(|(bound, params, _)| (bound, params))
+    }
+
+    /// Also tells whether the bound statement means the same at another time and under other
+    /// settings.
+    pub(super) fn bind_lasting(
+        &self,
+        parsed: &Parsed,
+        param_types: &[Option<PgType>],
+    ) -> SqlResult<(Bound, Vec<PgType>, bool)> {
         let catalog = self.snapshot();
         let env = self.function_env(&catalog);
-        bind::bind(parsed, &BindContext { catalog: &catalog, env: &env, param_types })
+        let context = BindContext { catalog: &catalog, env: &env, param_types };
+        let (bound, params) = bind::bind(parsed, &context)?;
+        Ok((bound, params, !env.is_session_dependent()))
     }
 
     pub(super) async fn run_statement(
@@ -41,13 +54,11 @@ impl ClusterSession {
         params: Vec<Datum>,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
-        let types: Vec<_> = planned.params.iter().cloned().map(Some).collect();
-        let params = Params::new(&params, &planned.params)?;
-        let (bound, _) = self.bind(&planned.parsed, &types)?;
-        if let Bound::Utility(_) = &bound {
+        params::check_count(&params, &planned.params)?;
+        let mut ready = self.ready(planned)?;
+        if let Bound::Utility(_) = &ready.bound {
             return self.utility(&planned.parsed, options).await;
         }
-        let mut bound = params.bind(bound)?;
         self.transaction().await?;
         let mut attempt = 0;
         loop {
@@ -55,7 +66,7 @@ impl ClusterSession {
             let result = tokio::select! {
                 biased;
                 () = wait => Err(options.interrupt.error()),
-                result = self.attempt(&bound, options) => result,
+                result = self.attempt(&ready, &params, &planned.params, options) => result,
             };
             let error = match result {
                 Ok(execution) => return Ok(execution),
@@ -73,8 +84,7 @@ impl ClusterSession {
                 tokio::time::sleep(Duration::from_millis(u64::from(attempt).min(20))).await;
                 self.cluster.catalog.read().await?;
             }
-            let (again, _) = self.bind(&planned.parsed, &types)?;
-            bound = params.bind(again)?;
+            ready = self.ready(planned)?;
         }
     }
 
@@ -111,7 +121,23 @@ impl ClusterSession {
         }))
     }
 
-    async fn attempt(&mut self, bound: &Bound, options: &ExecuteOptions) -> SqlResult<Execution> {
+    async fn attempt(
+        &mut self,
+        ready: &Ready,
+        params: &[Datum],
+        types: &[PgType],
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        match &ready.key {
+            Some(statement) => self.run_key(statement, params, types, options).await,
+            None => {
+                let bound = Params::new(params, types)?.bind(ready.bound.clone())?;
+                self.run_bound(&bound, options).await
+            }
+        }
+    }
+
+    async fn run_bound(&mut self, bound: &Bound, options: &ExecuteOptions) -> SqlResult<Execution> {
         let scope = self.scope().await?;
         match bound {
             Bound::Query(query) => self.query(query, &scope, options).await,
@@ -209,7 +235,7 @@ impl ClusterSession {
         Ok(())
     }
 
-    fn modification<'a>(
+    pub(super) fn modification<'a>(
         &'a mut self,
         scope: &'a Arc<Scope>,
         options: &ExecuteOptions,
@@ -247,15 +273,26 @@ impl ClusterSession {
                 })
             }
         };
-        match modified.committed {
+        self.changed(modified.committed, options).await?;
+        Ok(answer)
+    }
+
+    /// Rows were changed: ends the transaction where nothing can follow. `committed`: the worker
+    /// has done so.
+    pub(super) async fn changed(
+        &mut self,
+        committed: Option<Timestamp>,
+        options: &ExecuteOptions,
+    ) -> SqlResult<()> {
+        match committed {
             Some(moment) => {
                 committed_at(&self.cluster, Some(moment)).await?;
                 self.txn = None;
                 self.settings.end(true);
+                Ok(())
             }
-            None => self.finish_statement(options).await?,
+            None => self.finish_statement(options).await,
         }
-        Ok(answer)
     }
 
     /// Commits a transaction that the statement began and nothing else can join.

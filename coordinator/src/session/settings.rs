@@ -4,6 +4,7 @@
 //! rollback undoes SET as well.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use satsuma_common::datetime::TimeZone;
@@ -21,7 +22,16 @@ pub struct Settings {
     saved: Option<BTreeMap<String, String>>,
     /// Names that clients must be told of.
     changed: Vec<&'static str>,
+    /// Grows with every change of a value.
+    generation: u64,
+    /// Grows when names may stand for other objects than before.
+    naming: u64,
+    /// What [`Settings::all`] gave, until the next change.
+    listed: OnceLock<Listed>,
 }
+
+/// Name, value and description of settings, in the order of names.
+pub type Listed = Arc<Vec<(String, String, &'static str)>>;
 
 impl Settings {
     /// `startup` are the client's, with names in lower case.
@@ -120,7 +130,27 @@ impl Settings {
     }
 
     /// All settings in the order of names, with their descriptions.
-    pub fn all(&self) -> Vec<(String, String, &'static str)> {
+    pub fn all(&self) -> Listed {
+        self.listed.get_or_init(|| Arc::new(self.list())).clone()
+    }
+
+    /// Equal numbers: no value has changed in between.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Equal numbers: names have been looked up in the same way in between.
+    pub fn naming(&self) -> u64 {
+        self.naming
+    }
+
+    /// Something else that decides what names stand for has changed: the role.
+    pub fn rename(&mut self) {
+        self.naming += 1;
+        self.generation += 1;
+    }
+
+    fn list(&self) -> Vec<(String, String, &'static str)> {
         let mut all: BTreeMap<String, (String, &'static str)> = PARAMETERS
             .iter()
             .map(|parameter| {
@@ -137,6 +167,11 @@ impl Settings {
     }
 
     fn note(&mut self, name: &str) {
+        self.generation += 1;
+        self.listed = OnceLock::new();
+        if name.eq_ignore_ascii_case("search_path") {
+            self.naming += 1;
+        }
         if let Some(parameter) = parameter(name)
             && parameter.reported
             && !self.changed.contains(&parameter.name)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::settings::Listed;
 use crate::cluster::Cluster;
 use crate::session_api::InterruptReason;
 use crate::system_relations::{RunningSession, SettingRow, ShardSizes, Surroundings};
@@ -9,8 +10,7 @@ use crate::system_relations::{RunningSession, SettingRow, ShardSizes, Surroundin
 /// One session's view: everybody's statements, its own settings.
 pub struct SessionSurroundings {
     pub cluster: Arc<Cluster>,
-    /// Name, value and description, in the order of names.
-    pub settings: Vec<(String, String, &'static str)>,
+    pub settings: Listed,
 }
 
 impl Surroundings for SessionSurroundings {

@@ -10,7 +10,8 @@ use satsuma_sql::parse::{self, Command, CursorDirection, Parsed, Statement};
 use sqlparser::ast;
 
 use super::cursor::{Cursor, stream_of};
-use super::{ClusterSession, Isolation, Planned, isolation, serializable};
+use super::ready::Planned;
+use super::{ClusterSession, Isolation, isolation, serializable};
 use crate::ddl::Ddl;
 use crate::session_api::{ExecuteOptions, Execution, NamedStatement, Notice, Rows, Session};
 
@@ -121,7 +122,7 @@ impl ClusterSession {
                     ast::Reset::ConfigurationParameter(name) => {
                         let name = setting_name(name);
                         if name == "role" {
-                            self.role = self.info.user.clone();
+                            self.restore_role();
                         } else {
                             self.settings.reset(&name)?;
                         }
@@ -239,7 +240,7 @@ impl ClusterSession {
                     self.cursors.clear();
                     self.statements.clear();
                     self.settings.reset_all();
-                    self.role = self.info.user.clone();
+                    self.restore_role();
                 }
                 if what == "all" || what == "sequences" {
                     self.sequence_values.clear();
@@ -451,7 +452,13 @@ impl ClusterSession {
             ));
         }
         self.role = role;
+        self.settings.rename();
         Ok(())
+    }
+
+    fn restore_role(&mut self) {
+        self.role = self.info.user.clone();
+        self.settings.rename();
     }
 
     fn set_one(&mut self, name: &str, values: &[ast::Expr], local: bool) -> SqlResult<()> {
@@ -495,10 +502,11 @@ impl ClusterSession {
     fn show(&self, variable: &[ast::Ident]) -> SqlResult<Execution> {
         let columns = show_columns(variable);
         let rows: Vec<Vec<Datum>> = if is_all(variable) {
-            let all = self.settings.all().into_iter();
-            all.map(|(name, value, description)| {
-                vec![Datum::Text(name), Datum::Text(value), Datum::Text(description.into())]
-            })
+            let all = self.settings.all();
+            all.iter()
+                .map(|(name, value, description)| {
+                    [name.as_str(), value, description].map(|text| Datum::Text(text.into())).into()
+                })
             .collect()
         } else {
             let name = show_name(variable);

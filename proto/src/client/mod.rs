@@ -14,12 +14,13 @@ mod rows;
 mod session;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
 
 use crate::convert::{Request, Response};
 use crate::worker::{
-    BatchStream, LoadRequest, LockRequest, Membership, ModifyReply, ModifyRequest, QueryRequest,
+    BatchStream, KeyRead, LoadRequest, LockRequest, Membership, ModifyReply, ModifyRequest, QueryRequest,
     ShardAction, ShardReply, TxnAction, TxnReply, Worker, WorkerStatus,
 };
 
@@ -84,6 +85,10 @@ impl Worker for RemoteWorker {
 
     async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
         expect!(self.session.call(Request::Modify(request)).await?, Modify)
+    }
+
+    async fn read_key(&self, request: KeyRead) -> SqlResult<Option<Bytes>> {
+        expect!(self.session.call(Request::ReadKey(request)).await?, ReadKey)
     }
 
     async fn load(

@@ -2,6 +2,7 @@
 //! a peer is checked here, so that the rest of the system only meets valid values.
 
 mod error;
+mod key;
 mod request;
 mod response;
 mod shape;

@@ -7,7 +7,7 @@ use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schem
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
-    Change, Fragment, FragmentMode, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
+    Change, Fragment, FragmentMode, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
     ModifyRequest, OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction, ShardLockMode,
     TxnAction,
 };
@@ -17,6 +17,7 @@ use satsuma_common::TxnId;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     Modify(ModifyRequest),
+    ReadKey(KeyRead),
     Lock(LockRequest),
     Transact(TxnId, TxnAction),
     Shards(ShardAction),
@@ -32,6 +33,7 @@ impl TryFrom<Request> for pb::Request {
         use pb::request::Kind;
         let kind = match request {
             Request::Modify(request) => Kind::Modify(request.try_into()?),
+            Request::ReadKey(request) => Kind::ReadKey(request.into()),
             Request::Lock(request) => Kind::Lock(request.into()),
             Request::Transact(txn, action) => Kind::Transact(transact(txn, action)),
             Request::Shards(action) => Kind::Shards(action.into()),
@@ -52,6 +54,7 @@ impl TryFrom<pb::Request> for Request {
         use pb::request::Kind;
         Ok(match need(request.kind, "request")? {
             Kind::Modify(request) => Self::Modify(request.try_into()?),
+            Kind::ReadKey(request) => Self::ReadKey(request.try_into()?),
             Kind::Lock(request) => Self::Lock(request.try_into()?),
             Kind::Transact(request) => {
                 let txn = need(request.txn, "transaction")?.into();
@@ -188,6 +191,8 @@ impl TryFrom<RowSource> for pb::RowSource {
         let kind = match rows {
             RowSource::Batches(batches) => pb::row_source::Kind::Batches(encode_batches(&batches)?),
             RowSource::Fragment(fragment) => pb::row_source::Kind::Fragment(fragment.into()),
+            RowSource::Encoded(rows) => pb::row_source::Kind::Encoded(pb::EncodedRows { rows }),
+            RowSource::Keyed(row) => pb::row_source::Kind::Keyed(row.into()),
         };
         Ok(Self { kind: Some(kind) })
     }
@@ -200,6 +205,8 @@ impl TryFrom<pb::RowSource> for RowSource {
         Ok(match need(rows.kind, "rows")? {
             pb::row_source::Kind::Batches(batches) => Self::Batches(decode_batches(batches)?),
             pb::row_source::Kind::Fragment(fragment) => Self::Fragment(fragment.try_into()?),
+            pb::row_source::Kind::Encoded(encoded) => Self::Encoded(encoded.rows),
+            pb::row_source::Kind::Keyed(row) => Self::Keyed(row.into()),
         })
     }
 }

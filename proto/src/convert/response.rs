@@ -1,5 +1,6 @@
 //! Answers.
 
+use bytes::Bytes;
 use satsuma_common::{GroupId, Lsn, NodeId, ShardId, SqlError, TableId, Timestamp};
 
 use super::{Wire, list, need};
@@ -13,6 +14,8 @@ use crate::worker::{ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus
 pub enum Response {
     Failed(SqlError),
     Modify(ModifyReply),
+    /// The row, if there is one.
+    ReadKey(Option<Bytes>),
     Locked(Vec<Vec<u8>>),
     Transact(TxnReply),
     Shards(ShardReply),
@@ -34,6 +37,7 @@ impl From<Response> for pb::Response {
                 }),
                 Err(error) => Kind::Error(SqlError::from(error).into()),
             },
+            Response::ReadKey(row) => Kind::ReadKey(pb::KeyReadReply { row }),
             Response::Locked(keys) => {
                 Kind::Lock(pb::LockReply { keys: keys.into_iter().map(Into::into).collect() })
             }
@@ -73,6 +77,7 @@ impl TryFrom<pb::Response> for Response {
                 returned: decode_batches(reply.returned.unwrap_or_default())?,
                 commit_ts: reply.commit_ts.map(Timestamp),
             }),
+            Kind::ReadKey(reply) => Self::ReadKey(reply.row),
             Kind::Lock(reply) => {
                 Self::Locked(reply.keys.into_iter().map(|key| key.to_vec()).collect())
             }

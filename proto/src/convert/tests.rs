@@ -113,6 +113,38 @@ fn requests() -> Vec<Request> {
         modify(Change::Insert { rows: RowSource::Batches(vec![]), on_conflict: OnConflict::Fail }),
         modify(Change::Update { rows: RowSource::Fragment(plan.clone()) }),
         modify(Change::Delete { rows: RowSource::Fragment(plan) }),
+        modify(Change::Insert {
+            rows: RowSource::Encoded(vec![Bytes::from_static(b"row"), Bytes::new()]),
+            on_conflict: OnConflict::Fail,
+        }),
+        modify(Change::Update {
+            rows: RowSource::Keyed(KeyedRow {
+                key: Bytes::from_static(b"key"),
+                newest: true,
+                assignments: Some(Assignments {
+                    id: ProgramId { origin: u64::MAX, number: 3 },
+                    program: Some(Program {
+                        plan: Bytes::from_static(b"plan"),
+                        inputs: vec![0, 2],
+                        targets: vec![2],
+                    }),
+                    params: vec![None, Some(Bytes::new()), Some(Bytes::from_static(b"1"))],
+                }),
+            }),
+        }),
+        modify(Change::Delete {
+            rows: RowSource::Keyed(KeyedRow {
+                key: Bytes::from_static(b"key"),
+                newest: false,
+                assignments: None,
+            }),
+        }),
+        Request::ReadKey(KeyRead {
+            context: context(),
+            group: group(),
+            table: TableId(16384),
+            key: Bytes::from_static(b"key"),
+        }),
         modify(Change::Truncate),
         lock(LockTarget::Rows(vec![vec![1], vec![]], RowLockMode::NoKeyUpdate), LockWait::Wait),
         lock(LockTarget::Shard(ShardLockMode::Exclusive), LockWait::SkipLocked),

@@ -86,6 +86,7 @@ impl<W: Worker> Presence<W> {
             Request::Lock(request) => self.clients.opened(self.client, request.context.txn),
             Request::Transact(txn, TxnAction::Prepare) => self.clients.closed(self.client, *txn),
             Request::Transact(..)
+            | Request::ReadKey(_)
             | Request::Shards(_)
             | Request::Status
             | Request::Explain(..)
@@ -104,6 +105,7 @@ impl<W: Worker> Presence<W> {
                 TxnAction::Prepare | TxnAction::UndoStatement(_) | TxnAction::RollbackTo(_) => None,
             },
             Request::Lock(_)
+            | Request::ReadKey(_)
             | Request::Shards(_)
             | Request::Status
             | Request::Explain(..)

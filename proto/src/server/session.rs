@@ -186,6 +186,7 @@ fn failed(id: u64, error: SqlError) -> pb::Answer {
 async fn carry_out<W: Worker>(worker: &W, request: Request) -> Result<Response, SqlError> {
     Ok(match request {
         Request::Modify(request) => Response::Modify(worker.modify(request).await?),
+        Request::ReadKey(request) => Response::ReadKey(worker.read_key(request).await?),
         Request::Lock(request) => Response::Locked(worker.lock(request).await?),
         Request::Transact(txn, action) => Response::Transact(worker.transact(txn, action).await?),
         Request::Shards(action) => Response::Shards(worker.shards(action).await?),

@@ -86,6 +86,10 @@ impl Worker for Recorder {
         }
     }
 
+    async fn read_key(&self, request: KeyRead) -> SqlResult<Option<Bytes>> {
+        Ok(Some(request.key))
+    }
+
     async fn load(
         &self,
         _: LoadRequest,

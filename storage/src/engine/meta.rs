@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
 use satsuma_common::table::{Column, TableShape};
@@ -74,6 +75,33 @@ impl TableMeta {
                 .map(PgType::without_modifier)
                 .eq(key_types(new).iter().map(PgType::without_modifier))
             && self.shape.columns.iter().all(same_form)
+    }
+
+    /// Writes rows of the present shape.
+    pub fn encoder(&self) -> &RowEncoder {
+        &self.encoder
+    }
+
+    /// The primary key of a row; empty for tables without one.
+    pub(crate) fn key_of(&self, row: &[u8]) -> Result<Vec<u8>> {
+        let Some(key) = &self.key else { return Ok(Vec::new()) };
+        let mut values = Vec::with_capacity(self.key_positions.len());
+        for position in &self.key_positions {
+            values.push(self.decoder.bytes(row, *position)?);
+        }
+        Ok(key.encode_physical(values)?)
+    }
+
+    /// The row under the present shape, whichever one it was written under.
+    pub fn current(&self, row: &Bytes) -> Result<Bytes> {
+        if self.layouts.split(row)?.0.version == self.shape.version {
+            return Ok(row.clone());
+        }
+        let mut values = Vec::with_capacity(self.shape.columns.len());
+        for position in 0..self.shape.columns.len() {
+            values.push(self.decoder.bytes(row, position)?);
+        }
+        Ok(self.encoder.encode_physical(|position| values[position])?.into())
     }
 
     /// Encodes the primary key; `None` for tables without one.

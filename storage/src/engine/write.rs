@@ -102,41 +102,59 @@ impl Engine {
     ) -> Result<Inserted> {
         let write = self.begin_write(context, shard).await?;
         let encoded = write.table.encoder.encode_batch(rows)?;
-        let mut keys = match &write.table.key {
-            Some(key) => Some(key.encode_batch(rows, &write.table.key_positions)?.into_iter()),
+        let keys = match &write.table.key {
+            Some(key) => Some(key.encode_batch(rows, &write.table.key_positions)?),
             None => None,
         };
-        let mut inserted = Inserted::default();
-        for (index, row) in encoded.into_iter().enumerate() {
-            let row = Bytes::from(row);
-            let key = match &mut keys {
-                Some(keys) => Bytes::from(keys.next().unwrap_or_default()),
-                None => write.shard.new_row_key(),
-            };
-            if keys.is_some()
-                && let Some(existing) = write.claim(&key, policy).await?
-            {
-                match policy {
-                    ConflictPolicy::Fail => {
-                        let key = key.to_vec();
-                        return Err(StorageError::UniqueViolation { shard, row: index, key });
-                    }
-                    ConflictPolicy::Skip => {}
-                    ConflictPolicy::Report => inserted.conflicts.push(Conflict {
-                        row: index,
-                        same_statement: write.wrote(&key),
-                        above_snapshot: existing.ts > context.snapshot,
-                        existing: existing.row.unwrap_or_default(),
-                        key,
-                    }),
-                }
-                continue;
-            }
-            write.put(key.clone(), Some(row))?;
-            inserted.rows.push(index);
-            inserted.keys.push(key);
-        }
-        Ok(inserted)
+        let rows = encoded.into_iter().map(Bytes::from).collect();
+        write.insert(rows, keys, policy).await
+    }
+
+    /// Inserts rows that are encoded already. They must be sound, and of the table's present
+    /// shape: see [`satsuma_common::row::RowDecoder::check`].
+    pub async fn insert_rows(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        rows: Vec<Bytes>,
+        policy: ConflictPolicy,
+    ) -> Result<Inserted> {
+        let write = self.begin_write(context, shard).await?;
+        let keys = match &write.table.key {
+            Some(_) => Some(rows.iter().map(|row| write.table.key_of(row)).collect::<Result<_>>()?),
+            None => None,
+        };
+        write.insert(rows, keys, policy).await
+    }
+
+    /// Changes the row with this key to what `change` makes of it, or deletes it where that is
+    /// `None`; its key stays. Answers with the row as it was, or `None` where there is none.
+    ///
+    /// `newest` takes the row as it is once its lock is held, as if the statement's snapshot had
+    /// been taken then. Without it, a row that was changed after the snapshot is an error as in
+    /// [`Self::update`].
+    pub async fn change_row<E: From<StorageError>>(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        key: &[u8],
+        newest: bool,
+        mode: RowLockMode,
+        change: impl FnOnce(&TableMeta, &[u8]) -> std::result::Result<Option<Bytes>, E>,
+    ) -> std::result::Result<Option<RowBytes>, E> {
+        let write = self.begin_write(context, shard).await?;
+        let key = Bytes::copy_from_slice(key);
+        write.lock(&key, mode, LockWait::Wait(context.lock_timeout)).await?;
+        let old = match (write.own(&key), newest) {
+            (Some(Own::Row(row)), _) => Some(row),
+            (Some(Own::Deleted), _) => None,
+            (None, true) => write.shard.newest(&key)?.and_then(|version| version.row),
+            (None, false) => write.unchanged(&key)?,
+        };
+        let Some(old) = old else { return Ok(None) };
+        let new = change(&write.table, &old)?;
+        write.put(key, new)?;
+        Ok(Some(old))
     }
 
     /// Replaces the rows with these keys; `rows` holds the table's columns as they shall be, in
@@ -354,6 +372,46 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    /// Without `keys` the rows get hidden ones.
+    async fn insert(
+        &self,
+        rows: Vec<Bytes>,
+        keys: Option<Vec<Vec<u8>>>,
+        policy: ConflictPolicy,
+    ) -> Result<Inserted> {
+        let mut keys = keys.map(Vec::into_iter);
+        let mut inserted = Inserted::default();
+        for (index, row) in rows.into_iter().enumerate() {
+            let key = match &mut keys {
+                Some(keys) => Bytes::from(keys.next().unwrap_or_default()),
+                None => self.shard.new_row_key(),
+            };
+            if keys.is_some()
+                && let Some(existing) = self.claim(&key, policy).await?
+            {
+                match policy {
+                    ConflictPolicy::Fail => {
+                        let (shard, key) = (self.shard.id, key.to_vec());
+                        return Err(StorageError::UniqueViolation { shard, row: index, key });
+                    }
+                    ConflictPolicy::Skip => {}
+                    ConflictPolicy::Report => inserted.conflicts.push(Conflict {
+                        row: index,
+                        same_statement: self.wrote(&key),
+                        above_snapshot: existing.ts > self.context.snapshot,
+                        existing: existing.row.unwrap_or_default(),
+                        key,
+                    }),
+                }
+                continue;
+            }
+            self.put(key.clone(), Some(row))?;
+            inserted.rows.push(index);
+            inserted.keys.push(key);
+        }
+        Ok(inserted)
+    }
+
     async fn lock(&self, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
         let key = LockKey { shard: self.shard.id, row: Some(key.clone()) };
         self.engine.lock(&self.txn, key, mode, wait).await

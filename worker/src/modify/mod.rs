@@ -11,7 +11,9 @@
 mod condition;
 mod constraints;
 mod foreign_keys;
+mod keyed;
 mod on_conflict;
+mod program;
 mod rows;
 mod writer;
 
@@ -31,6 +33,8 @@ use crate::local::Shared;
 use crate::placement::{PlacedGroup, PlacedTable};
 
 pub(crate) use constraints::CheckCache;
+pub(crate) use keyed::read;
+pub(crate) use program::Programs;
 pub(crate) use rows::check_columns;
 pub(crate) use writer::{Writer, write_context};
 
@@ -132,10 +136,20 @@ impl Statement<'_> {
                 let groups = vec![self.group.clone()];
                 self.shared.run_fragment(self.context, &fragment, groups, None).await
             }
+            RowSource::Encoded(_) | RowSource::Keyed(_) => {
+                Err(error::malformed("rows come in a form that this change does not take"))
+            }
         }
     }
 
     async fn insert(&mut self, rows: RowSource, on_conflict: OnConflict) -> SqlResult<()> {
+        match rows {
+            RowSource::Encoded(rows) => self.insert_encoded(rows, on_conflict).await,
+            rows => self.insert_rows(rows, on_conflict).await,
+        }
+    }
+
+    async fn insert_rows(&mut self, rows: RowSource, on_conflict: OnConflict) -> SqlResult<()> {
         let policy = match &on_conflict {
             OnConflict::Fail => ConflictPolicy::Fail,
             OnConflict::DoNothing => ConflictPolicy::Skip,
@@ -183,6 +197,9 @@ impl Statement<'_> {
     }
 
     async fn update(&mut self, rows: RowSource) -> SqlResult<()> {
+        if let RowSource::Keyed(row) = rows {
+            return self.update_keyed(row).await;
+        }
         let mut source = self.source(rows).await?;
         while let Some(batch) = source.next().await {
             let batch = batch?;
@@ -198,6 +215,9 @@ impl Statement<'_> {
     }
 
     async fn delete(&mut self, rows: RowSource) -> SqlResult<()> {
+        if let RowSource::Keyed(row) = rows {
+            return self.delete_keyed(row).await;
+        }
         let mut source = self.source(rows).await?;
         while let Some(batch) = source.next().await {
             let batch = batch?;

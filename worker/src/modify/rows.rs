@@ -104,3 +104,12 @@ pub(super) fn decode(meta: &TableMeta, rows: &[Bytes]) -> SqlResult<RecordBatch>
     }
     builder.finish().map_err(malformed)
 }
+
+/// Whether an encoded row has a NULL where none may be.
+pub(super) fn has_forbidden_null(meta: &TableMeta, row: &[u8]) -> bool {
+    let shape = &meta.shape;
+    shape.columns.iter().enumerate().any(|(position, column)| {
+        let must = column.not_null || shape.primary_key.contains(&column.id);
+        must && !matches!(meta.decoder().bytes(row, position), Ok(Some(_)))
+    })
+}

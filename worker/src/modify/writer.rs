@@ -32,6 +32,23 @@ impl<'a> Writer<'a> {
         self.shared.checks.get(shape, self.context)
     }
 
+    /// NOT NULL and CHECK. `batch` starts with the table's columns.
+    pub fn check(&self, target: &PlacedTable, batch: &RecordBatch) -> SqlResult<()> {
+        let meta = &target.meta;
+        constraints::check(meta, &self.checks(&meta.shape)?, batch)
+    }
+
+    /// Rows have become others: foreign keys on either side are looked at in [`Self::finish`].
+    pub fn replaced(
+        &mut self,
+        target: &PlacedTable,
+        old: RecordBatch,
+        new: RecordBatch,
+    ) -> SqlResult<()> {
+        self.pending.refers(self.shared, target, &new, Some(&old))?;
+        self.pending.replaced(target, old, new)
+    }
+
     /// `batch` starts with the table's columns.
     pub async fn insert(
         &mut self,
@@ -40,7 +57,7 @@ impl<'a> Writer<'a> {
         policy: ConflictPolicy,
     ) -> SqlResult<Inserted> {
         let meta = &target.meta;
-        constraints::check(meta, &self.checks(&meta.shape)?, batch)?;
+        self.check(target, batch)?;
         let inserted = self
             .shared
             .engine
@@ -62,7 +79,7 @@ impl<'a> Writer<'a> {
         batch: &RecordBatch,
     ) -> SqlResult<Changed> {
         let meta = &target.meta;
-        constraints::check(meta, &self.checks(&meta.shape)?, batch)?;
+        self.check(target, batch)?;
         let keys: Vec<_> = keys.iter().flatten().collect();
         let changed = self
             .shared
@@ -73,9 +90,7 @@ impl<'a> Writer<'a> {
         let related = !meta.shape.foreign_keys.is_empty() || !meta.shape.referenced_by.is_empty();
         if !changed.rows.is_empty() && related {
             let new = rows::take(batch, &changed.rows)?;
-            let old = rows::decode(meta, &changed.old)?;
-            self.pending.refers(self.shared, target, &new, Some(&old))?;
-            self.pending.replaced(target, old, new)?;
+            self.replaced(target, rows::decode(meta, &changed.old)?, new)?;
         }
         Ok(changed)
     }

@@ -48,19 +48,7 @@ impl Template {
         runtime: &QueryRuntime,
         input: Option<InputRows>,
     ) -> SqlResult<Self> {
-        if fragment.plan.len() > MAX_PLAN_BYTES {
-            return Err(malformed("a fragment is too large"));
-        }
-        let resolver = move |name: ScanName, schema: SchemaRef| match (name, &input) {
-            (ScanName::Table(table), _) => {
-                Ok(Arc::new(TableSlot { table, schema }) as Arc<dyn TableProvider>)
-            }
-            (ScanName::Input, Some(rows)) => {
-                Ok(Arc::new(InputTable { schema, rows: rows.clone() }) as Arc<dyn TableProvider>)
-            }
-            (ScanName::Input, None) => Err(malformed("a fragment reads rows that it is not given")),
-        };
-        let plan = codec::decode(&fragment.plan, codec::library(), Arc::new(resolver))?;
+        let plan = Self::read(fragment, input)?;
         match fragment.mode {
             FragmentMode::Rows => Ok(Self { plan: optimise(plan, runtime)?, partial: None }),
             FragmentMode::PartialAggregate => {
@@ -73,6 +61,23 @@ impl Template {
                 Ok(Self { plan, partial: Some(partial) })
             }
         }
+    }
+
+    /// The fragment's plan as it was sent.
+    pub fn read(fragment: &Fragment, input: Option<InputRows>) -> SqlResult<LogicalPlan> {
+        if fragment.plan.len() > MAX_PLAN_BYTES {
+            return Err(malformed("a fragment is too large"));
+        }
+        let resolver = move |name: ScanName, schema: SchemaRef| match (name, &input) {
+            (ScanName::Table(table), _) => {
+                Ok(Arc::new(TableSlot { table, schema }) as Arc<dyn TableProvider>)
+            }
+            (ScanName::Input, Some(rows)) => {
+                Ok(Arc::new(InputTable { schema, rows: rows.clone() }) as Arc<dyn TableProvider>)
+            }
+            (ScanName::Input, None) => Err(malformed("a fragment reads rows that it is not given")),
+        };
+        codec::decode(&fragment.plan, codec::library(), Arc::new(resolver))
     }
 
     /// The plan for one group.

@@ -24,14 +24,14 @@ pub struct SessionFunctions {
     catalog: CatalogSnapshot,
     around: Arc<dyn Surroundings>,
     /// Name, value and description of each setting.
-    settings: Vec<(String, String, &'static str)>,
+    settings: Arc<Vec<(String, String, &'static str)>>,
 }
 
 impl SessionFunctions {
     pub fn new(
         catalog: CatalogSnapshot,
         around: Arc<dyn Surroundings>,
-        settings: Vec<(String, String, &'static str)>,
+        settings: Arc<Vec<(String, String, &'static str)>>,
     ) -> Self {
         Self { catalog, around, settings }
     }

@@ -1,0 +1,84 @@
+//! What a prepared statement keeps between its executions: its bound form and its key path.
+//!
+//! Names, types and defaults are bound once and hold until the catalog changes, or what names
+//! stand for in the session. A statement that depends on settings or the time, or that is
+//! prepared among a transaction's own definitions, is bound at every execution.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use satsuma_common::{PgType, SqlResult};
+use satsuma_sql::bound::Bound;
+use satsuma_sql::parse::Parsed;
+
+use super::ClusterSession;
+use crate::keypath::{self, KeyStatement};
+use crate::txn::Transaction;
+
+/// What [`crate::session_api::Prepared::plan`] holds.
+pub(super) struct Planned {
+    pub parsed: Parsed,
+    pub params: Vec<PgType>,
+    ready: Mutex<Option<Arc<Ready>>>,
+}
+
+/// A statement that can be run, its parameters still open.
+pub(super) struct Ready {
+    pub bound: Bound,
+    pub key: Option<KeyStatement>,
+    /// Until when it holds; `None`: for one execution.
+    stamp: Option<Stamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    catalog: u64,
+    naming: u64,
+}
+
+impl Planned {
+    pub fn new(parsed: Parsed, params: Vec<PgType>, ready: Ready) -> Self {
+        Self { parsed, params, ready: Mutex::new(Some(Arc::new(ready))) }
+    }
+}
+
+impl ClusterSession {
+    /// `None` while the session sees a catalog of its own.
+    fn stamp(&self) -> Option<Stamp> {
+        if self.txn.as_ref().and_then(Transaction::overlay).is_some() {
+            return None;
+        }
+        let catalog = self.cluster.catalog.snapshot().version();
+        Some(Stamp { catalog, naming: self.settings.naming() })
+    }
+
+    /// Binds a statement, and finds its key path. Answers with the types of its parameters.
+    pub(super) fn make_ready(
+        &self,
+        parsed: &Parsed,
+        param_types: &[Option<PgType>],
+    ) -> SqlResult<(Ready, Vec<PgType>)> {
+        let stamp = self.stamp();
+        let (bound, params, lasts) = self.bind_lasting(parsed, param_types)?;
+        let key = keypath::recognise(&bound, &params, &self.cluster.programs);
+        Ok((Ready { bound, key, stamp: stamp.filter(|_| lasts) }, params))
+    }
+
+    /// The statement as the session would bind it now.
+    pub(super) fn ready(&self, planned: &Planned) -> SqlResult<Arc<Ready>> {
+        let known = planned.ready.lock().clone();
+        if let Some(known) = known
+            && (matches!(known.bound, Bound::Utility(_))
+                || known.stamp.is_some() && known.stamp == self.stamp())
+        {
+            return Ok(known);
+        }
+        let types: Vec<_> = planned.params.iter().cloned().map(Some).collect();
+        let (ready, _) = self.make_ready(&planned.parsed, &types)?;
+        let ready = Arc::new(ready);
+        if ready.stamp.is_some() {
+            *planned.ready.lock() = Some(ready.clone());
+        }
+        Ok(ready)
+    }
+}
