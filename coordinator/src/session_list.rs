@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -17,7 +18,7 @@ pub struct SessionEntry {
     /// Microseconds since 1970-01-01 UTC.
     pub started_micros: i64,
     /// The statement under way, or the last one.
-    pub query: String,
+    pub query: Arc<str>,
     pub query_started_micros: Option<i64>,
     pub transaction_started_micros: Option<i64>,
     pub state: &'static str,

@@ -155,6 +155,17 @@ impl Executor {
         self.run_local(&input::feed(plan.clone(), rows)?).await
     }
 
+    /// Runs work that may take or wait long where nobody waits for the thread.
+    pub async fn on_cpu<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> SqlResult<T> + Send + 'static,
+    ) -> SqlResult<T> {
+        self.cpu
+            .spawn(async move { work() })
+            .await
+            .unwrap_or_else(|_| Err(SqlError::internal("the query failed in an unexpected way")))
+    }
+
     /// Drives the plan on the CPU runtime; a panic there becomes an error here.
     fn execute(&self, physical: Arc<dyn ExecutionPlan>) -> BatchStream {
         let task = self.task.clone();

@@ -91,9 +91,10 @@ fn insert(insert: &BoundInsert, params: &[PgType]) -> Option<KeyStatement> {
             row.iter().zip(columns).map(|(cell, c)| Cell::new(cell, &c.ty, params)).collect()
         })
         .collect::<Option<Vec<Vec<Cell>>>>()?;
+    let waits = cells.iter().flatten().any(is_session_bound);
     let returning = returned(insert.returning.as_ref(), info)?;
     let table = KeyTable::new(info.clone())?;
-    Some(KeyStatement { table, action: KeyAction::Insert { rows, on_conflict, returning } })
+    Some(KeyStatement { table, action: KeyAction::Insert { rows, waits, on_conflict, returning } })
 }
 
 fn delete(delete: &BoundDelete, params: &[PgType]) -> Option<KeyStatement> {
@@ -312,8 +313,9 @@ struct ProgramBuilder<'a> {
 impl ProgramBuilder<'_> {
     /// The value with its columns and parameters replaced.
     fn value(&mut self, value: &Expr, ty: &PgType) -> Option<Expr> {
-        // A constant is better a parameter: the program stays the same when it changes.
-        if let Expr::Literal(..) = value {
+        // What does not depend on the row is better a parameter: the program stays the same when
+        // it changes.
+        if value.column_refs().is_empty() {
             let cell = Cell::new(value, ty, self.params)?;
             return Some(self.parameter(cell, ty.clone()));
         }

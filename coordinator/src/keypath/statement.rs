@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use satsuma_common::hash::partition_hash;
 use satsuma_common::key::KeyEncoder;
@@ -32,6 +33,8 @@ pub enum KeyAction {
     Insert {
         /// A cell for every column of the table.
         rows: Vec<Vec<Cell>>,
+        /// A cell asks the session for something that it may have to wait for: a sequence.
+        waits: bool,
         on_conflict: OnConflict,
         returning: Option<Returned>,
     },
@@ -149,6 +152,27 @@ impl KeyTable {
         Ok((encoded, distribution.unwrap_or(Datum::Null)))
     }
 
+    /// Encoded rows by where they go, in the order of groups.
+    pub fn routed(
+        &self,
+        rows: &[Vec<Cell>],
+        values: &Values<'_>,
+        state: &State,
+        table: &Table,
+    ) -> SqlResult<Vec<(Target, Vec<Bytes>)>> {
+        let mut routed: Vec<(Target, Vec<Bytes>)> = Vec::new();
+        for cells in rows {
+            let (row, distribution) = self.row(cells, values)?;
+            let target = self.target(state, table, &distribution)?;
+            match routed.iter_mut().find(|(known, _)| *known == target) {
+                Some((_, rows)) => rows.push(row.into()),
+                None => routed.push((target, vec![row.into()])),
+            }
+        }
+        routed.sort_by_key(|(target, _)| *target);
+        Ok(routed)
+    }
+
     /// The group of a row whose distribution column has this value.
     pub fn target(&self, state: &State, table: &Table, value: &Datum) -> SqlResult<Target> {
         let colocation: &Colocation = state
@@ -182,7 +206,7 @@ impl KeyTable {
     }
 
     /// The columns `output` of rows.
-    pub fn batch(&self, rows: &[bytes::Bytes], output: &[usize]) -> SqlResult<RecordBatch> {
+    pub fn batch(&self, rows: &[Bytes], output: &[usize]) -> SqlResult<RecordBatch> {
         let malformed = |error: satsuma_common::row::RowError| {
             SqlError::new(SqlState::DATA_CORRUPTED, error.to_string())
         };

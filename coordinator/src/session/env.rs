@@ -131,28 +131,38 @@ impl ClusterSession {
 
     /// How values are read and written as text.
     pub(super) fn function_settings(&self) -> FunctionSettings {
-        let text = |name: &str| self.settings.get(name).unwrap_or_default();
         let now = crate::clock::now_micros();
         FunctionSettings {
-            time_zone: text("TimeZone"),
-            date_style: text("DateStyle"),
-            interval_style: text("IntervalStyle"),
-            extra_float_digits: text("extra_float_digits").parse().unwrap_or(1),
-            bytea_output: text("bytea_output"),
             transaction_micros: self.txn.as_ref().map_or(now, |txn| txn.now_micros),
             statement_micros: now,
+            ..self.settings.frequent().functions.clone()
         }
     }
 
+    /// The catalog for the names that values of `regclass` and its relatives are written as.
+    pub(super) fn names(&self) -> Arc<CatalogSnapshot> {
+        let state = self.state();
+        let mut kept = self.names.lock();
+        let mark = (state.version(), self.settings.naming());
+        if let Some((known, names)) = &*kept
+            && *known == mark
+            && !self.has_overlay()
+        {
+            return names.clone();
+        }
+        let names = Arc::new(self.snapshot());
+        *kept = (!self.has_overlay()).then(|| (mark, names.clone()));
+        names
+    }
+
     pub(super) fn function_env(&self, catalog: &CatalogSnapshot) -> FunctionEnv {
-        let text = |name: &str| self.settings.get(name).unwrap_or_default();
         let identity = Identity {
             user: self.role.clone(),
             session_user: self.info.user.clone(),
             database: self.info.database.clone(),
             backend_pid: self.info.process_id,
             client_address: self.info.client_addr.map(|address| address.ip().to_string()),
-            application_name: text("application_name"),
+            application_name: self.settings.frequent().application_name.clone(),
         };
         FunctionEnv {
             settings: Arc::new(self.function_settings()),

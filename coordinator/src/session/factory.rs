@@ -68,7 +68,7 @@ impl SessionFactory for Factory {
             application_name: settings.get("application_name").unwrap_or_default(),
             client_addr: info.client_addr,
             started_micros: crate::clock::now_micros(),
-            query: String::new(),
+            query: "".into(),
             query_started_micros: None,
             transaction_started_micros: None,
             state: "idle",
@@ -85,6 +85,7 @@ impl SessionFactory for Factory {
             failed: false,
             notices: Vec::new(),
             sequence_values: Default::default(),
+            names: Default::default(),
         }))
     }
 }

@@ -11,6 +11,7 @@ use satsuma_proto::worker::{
 };
 
 use super::ClusterSession;
+use super::ready::Ready;
 use crate::catalog::Table;
 use crate::executor::Scope;
 use crate::executor::modify::Modified;
@@ -22,6 +23,7 @@ impl ClusterSession {
     /// One attempt at a statement. `params` has a value for each of `types`.
     pub(super) async fn run_key(
         &mut self,
+        ready: &Arc<Ready>,
         statement: &KeyStatement,
         params: &[Datum],
         types: &[PgType],
@@ -50,19 +52,16 @@ impl ClusterSession {
                 };
                 Ok(Execution::Rows(Rows { columns: columns.clone(), stream, tag: "SELECT" }))
             }
-            KeyAction::Insert { rows, on_conflict, returning } => {
-                let mut by_target: Vec<(Target, Vec<Bytes>)> = Vec::new();
-                for cells in rows {
-                    let (row, distribution) = table.row(cells, &values)?;
-                    let target = table.target(&scope.state, &stored, &distribution)?;
-                    match by_target.iter_mut().find(|(known, _)| *known == target) {
-                        Some((_, rows)) => rows.push(row.into()),
-                        None => by_target.push((target, vec![row.into()])),
-                    }
-                }
-                drop(values);
-                by_target.sort_by_key(|(target, _)| *target);
-                let changes = by_target
+            KeyAction::Insert { rows, waits, on_conflict, returning } => {
+                let routed = if *waits {
+                    drop(values);
+                    self.route_on_cpu(ready, params, types, &scope, &stored).await?
+                } else {
+                    let routed = table.routed(rows, &values, &scope.state, &stored)?;
+                    drop(values);
+                    routed
+                };
+                let changes = routed
                     .into_iter()
                     .map(|(target, rows)| {
                         let rows = RowSource::Encoded(rows);
@@ -102,6 +101,26 @@ impl ClusterSession {
                 self.keys_changed(modified, "DELETE", table, returning, options).await
             }
         }
+    }
+
+    /// The rows of an INSERT whose values may have to be waited for.
+    async fn route_on_cpu(
+        &self,
+        ready: &Arc<Ready>,
+        params: &[Datum],
+        types: &[PgType],
+        scope: &Arc<Scope>,
+        stored: &Arc<Table>,
+    ) -> SqlResult<Vec<(Target, Vec<Bytes>)>> {
+        let (ready, params, types) = (ready.clone(), params.to_vec(), types.to_vec());
+        let (scope, stored) = (scope.clone(), stored.clone());
+        let work = move || match &ready.key {
+            Some(KeyStatement { table, action: KeyAction::Insert { rows, .. } }) => {
+                table.routed(rows, &Values::new(&params, &types), &scope.state, &stored)
+            }
+            _ => Err(SqlError::internal("an insertion is something else")),
+        };
+        self.cluster.executor.on_cpu(work).await
     }
 
     /// Under READ COMMITTED a row that has changed meanwhile is taken as it is now.

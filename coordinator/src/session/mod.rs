@@ -31,6 +31,8 @@ use std::sync::Arc;
 
 use crate::value_io::TextSettings;
 use async_trait::async_trait;
+use parking_lot::Mutex;
+use satsuma_common::text::TextContext;
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Parsed};
@@ -39,7 +41,7 @@ pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
 pub use settings::Settings;
 
-use crate::catalog::State;
+use crate::catalog::{CatalogSnapshot, State};
 use crate::cluster::Cluster;
 use crate::session_api::{
     BatchStatement, ConnectInfo, ExecuteOptions, Execution, NamedStatements, Notice, Prepared,
@@ -63,6 +65,8 @@ pub struct ClusterSession {
     notices: Vec<Notice>,
     /// Values that `currval` and `lastval` answer with.
     sequence_values: env::SequenceValues,
+    /// What [`ClusterSession::names`] gave, for a version of the catalog and a way of naming.
+    names: Mutex<Option<((u64, u64), Arc<CatalogSnapshot>)>>,
 }
 
 impl ClusterSession {
@@ -74,6 +78,11 @@ impl ClusterSession {
         }
     }
 
+    /// Whether the session sees a catalog of its own.
+    fn has_overlay(&self) -> bool {
+        self.txn.as_ref().and_then(Transaction::overlay).is_some()
+    }
+
     fn notice(&mut self, notice: Notice) {
         self.notices.push(notice);
     }
@@ -81,7 +90,7 @@ impl ClusterSession {
     /// The open transaction, or a new one that ends with the statement or batch.
     async fn transaction(&mut self) -> SqlResult<&mut Transaction> {
         if self.txn.is_none() {
-            let isolation = isolation(&self.settings, "default_transaction_isolation")?;
+            let isolation = default_isolation(&self.settings)?;
             self.begin(isolation, false).await?;
         }
         self.txn.as_mut().ok_or_else(|| SqlError::internal("no transaction was begun"))
@@ -89,7 +98,7 @@ impl ClusterSession {
 
     async fn begin(&mut self, isolation: Isolation, is_block: bool) -> SqlResult<()> {
         let mut txn = Transaction::begin(&self.cluster, isolation, is_block).await?;
-        txn.read_only = self.settings.flag("default_transaction_read_only");
+        txn.read_only = self.settings.frequent().default_read_only;
         self.settings.begin();
         self.txn = Some(txn);
         self.failed = false;
@@ -118,9 +127,8 @@ impl ClusterSession {
     }
 }
 
-/// The isolation level that a setting names.
-fn isolation(settings: &Settings, name: &str) -> SqlResult<Isolation> {
-    match settings.show(name)?.as_str() {
+fn default_isolation(settings: &Settings) -> SqlResult<Isolation> {
+    match settings.frequent().default_isolation.as_str() {
         "repeatable read" => Ok(Isolation::RepeatableRead),
         "serializable" => Err(serializable()),
         _ => Ok(Isolation::ReadCommitted),
@@ -185,7 +193,7 @@ impl Session for ClusterSession {
             .downcast_ref::<Planned>()
             .ok_or_else(|| SqlError::internal("the statement was prepared by another server"))?;
         self.refuse_if_failed(&planned.parsed)?;
-        self.activity_started(&planned.parsed.text, &options);
+        self.activity_started(&prepared.sql, &options);
         let result = self.run_statement(planned, params, &options).await;
         self.activity_ended();
         result.map_err(crate::executor::for_client)
@@ -230,18 +238,15 @@ impl Session for ClusterSession {
     }
 
     fn text_settings(&self) -> TextSettings {
+        let now = self.txn.as_ref().map_or_else(crate::clock::now_micros, |txn| txn.now_micros);
         TextSettings {
-            context: self.function_settings().context(),
-            names: Some(Arc::new(self.snapshot())),
+            context: TextContext { now, ..self.settings.frequent().text.clone() },
+            names: Some(self.names()),
         }
     }
 
     fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            statement: self.settings.duration("statement_timeout"),
-            idle_in_transaction: self.settings.duration("idle_in_transaction_session_timeout"),
-            idle_session: self.settings.duration("idle_session_timeout"),
-        }
+        self.settings.frequent().timeouts
     }
 
     async fn close(&mut self) {

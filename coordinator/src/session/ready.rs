@@ -13,7 +13,6 @@ use satsuma_sql::parse::Parsed;
 
 use super::ClusterSession;
 use crate::keypath::{self, KeyStatement};
-use crate::txn::Transaction;
 
 /// What [`crate::session_api::Prepared::plan`] holds.
 pub(super) struct Planned {
@@ -45,7 +44,7 @@ impl Planned {
 impl ClusterSession {
     /// `None` while the session sees a catalog of its own.
     fn stamp(&self) -> Option<Stamp> {
-        if self.txn.as_ref().and_then(Transaction::overlay).is_some() {
+        if self.has_overlay() {
             return None;
         }
         let catalog = self.cluster.catalog.snapshot().version();

@@ -99,9 +99,9 @@ impl ClusterSession {
     /// What the next statement of the transaction runs with.
     pub(super) async fn scope(&mut self) -> SqlResult<Arc<Scope>> {
         let cluster = self.cluster.clone();
-        let lock_timeout = self.settings.duration("lock_timeout");
-        let timeout = self.settings.duration("statement_timeout");
-        let time_zone = self.settings.show("TimeZone")?;
+        let frequent = self.settings.frequent();
+        let (lock_timeout, timeout) = (frequent.lock_timeout, frequent.timeouts.statement);
+        let time_zone = frequent.time_zone.clone();
         let txn = self.transaction().await?;
         let (snapshot, statement) = txn.next_statement(&cluster).await?;
         let context = StatementContext {
@@ -123,13 +123,13 @@ impl ClusterSession {
 
     async fn attempt(
         &mut self,
-        ready: &Ready,
+        ready: &Arc<Ready>,
         params: &[Datum],
         types: &[PgType],
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         match &ready.key {
-            Some(statement) => self.run_key(statement, params, types, options).await,
+            Some(statement) => self.run_key(ready, statement, params, types, options).await,
             None => {
                 let bound = Params::new(params, types)?.bind(ready.bound.clone())?;
                 self.run_bound(&bound, options).await

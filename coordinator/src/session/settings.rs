@@ -8,9 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use satsuma_common::datetime::TimeZone;
+use satsuma_common::text::TextContext;
 use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_sql::functions::Settings as FunctionSettings;
 
 use super::parameters::{Kind, PARAMETERS, Parameter};
+use crate::session_api::Timeouts;
 
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -22,12 +25,25 @@ pub struct Settings {
     saved: Option<BTreeMap<String, String>>,
     /// Names that clients must be told of.
     changed: Vec<&'static str>,
-    /// Grows with every change of a value.
-    generation: u64,
     /// Grows when names may stand for other objects than before.
     naming: u64,
     /// What [`Settings::all`] gave, until the next change.
     listed: OnceLock<Listed>,
+    frequent: OnceLock<Frequent>,
+}
+
+/// What every statement asks for, read once after each change.
+#[derive(Clone, Debug)]
+pub struct Frequent {
+    pub timeouts: Timeouts,
+    pub lock_timeout: Option<Duration>,
+    pub time_zone: String,
+    pub application_name: String,
+    pub default_isolation: String,
+    pub default_read_only: bool,
+    /// All but the time.
+    pub functions: FunctionSettings,
+    pub text: TextContext,
 }
 
 /// Name, value and description of settings, in the order of names.
@@ -134,9 +150,33 @@ impl Settings {
         self.listed.get_or_init(|| Arc::new(self.list())).clone()
     }
 
-    /// Equal numbers: no value has changed in between.
-    pub fn generation(&self) -> u64 {
-        self.generation
+    pub fn frequent(&self) -> &Frequent {
+        self.frequent.get_or_init(|| {
+            let text = |name: &str| self.get(name).unwrap_or_default();
+            let functions = FunctionSettings {
+                time_zone: text("TimeZone"),
+                date_style: text("DateStyle"),
+                interval_style: text("IntervalStyle"),
+                extra_float_digits: text("extra_float_digits").parse().unwrap_or(1),
+                bytea_output: text("bytea_output"),
+                transaction_micros: 0,
+                statement_micros: 0,
+            };
+            Frequent {
+                timeouts: Timeouts {
+                    statement: self.duration("statement_timeout"),
+                    idle_in_transaction: self.duration("idle_in_transaction_session_timeout"),
+                    idle_session: self.duration("idle_session_timeout"),
+                },
+                lock_timeout: self.duration("lock_timeout"),
+                time_zone: functions.time_zone.clone(),
+                application_name: text("application_name"),
+                default_isolation: text("default_transaction_isolation"),
+                default_read_only: self.flag("default_transaction_read_only"),
+                text: functions.context(),
+                functions,
+            }
+        })
     }
 
     /// Equal numbers: names have been looked up in the same way in between.
@@ -147,7 +187,6 @@ impl Settings {
     /// Something else that decides what names stand for has changed: the role.
     pub fn rename(&mut self) {
         self.naming += 1;
-        self.generation += 1;
     }
 
     fn list(&self) -> Vec<(String, String, &'static str)> {
@@ -167,8 +206,8 @@ impl Settings {
     }
 
     fn note(&mut self, name: &str) {
-        self.generation += 1;
         self.listed = OnceLock::new();
+        self.frequent = OnceLock::new();
         if name.eq_ignore_ascii_case("search_path") {
             self.naming += 1;
         }

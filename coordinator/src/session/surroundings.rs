@@ -27,7 +27,7 @@ impl Surroundings for SessionSurroundings {
                 transaction_started: entry.transaction_started_micros,
                 query_started: entry.query_started_micros,
                 state: entry.state.into(),
-                query: entry.query,
+                query: entry.query.to_string(),
             })
             .collect()
     }

@@ -11,7 +11,7 @@ use sqlparser::ast;
 
 use super::cursor::{Cursor, stream_of};
 use super::ready::Planned;
-use super::{ClusterSession, Isolation, isolation, serializable};
+use super::{ClusterSession, Isolation, default_isolation, serializable};
 use crate::ddl::Ddl;
 use crate::session_api::{ExecuteOptions, Execution, NamedStatement, Notice, Rows, Session};
 
@@ -289,7 +289,7 @@ impl ClusterSession {
             // BEGIN in the middle of a batch takes over what the batch has done so far.
             Some(txn) => txn.is_block = true,
             None => {
-                let isolation = isolation(&self.settings, "default_transaction_isolation")?;
+                let isolation = default_isolation(&self.settings)?;
                 self.begin(isolation, true).await?;
             }
         }
@@ -682,16 +682,18 @@ impl ClusterSession {
         Ok(Execution::Rows(Rows { columns, stream: stream_of(rows), tag: "FETCH" }))
     }
 
-    pub(super) fn activity_started(&self, text: &str, options: &ExecuteOptions) {
+    pub(super) fn activity_started(&self, text: &Arc<str>, options: &ExecuteOptions) {
         let now = crate::clock::now_micros();
         let interrupt = options.interrupt.clone();
-        let text = text.to_owned();
-        let application_name = self.settings.get("application_name").unwrap_or_default();
+        let text = text.clone();
+        let application_name = &self.settings.frequent().application_name;
         self.cluster.sessions.update(self.info.process_id, |entry| {
             entry.query = text;
             entry.query_started_micros = Some(now);
             entry.state = "active";
-            entry.application_name = application_name;
+            if entry.application_name != *application_name {
+                entry.application_name.clone_from(application_name);
+            }
             entry.interrupt = Some(interrupt);
         });
     }

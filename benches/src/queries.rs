@@ -1,4 +1,4 @@
-//! `compare`: the same queries on several servers, side by side.
+//! `queries`: the lab's queries on servers that are up and have the data, side by side.
 //!
 //! Each query runs on every target in turn, so that a busy moment of the machine hits all of
 //! them; the fastest and the median run are told. The answers must have the same number of rows
