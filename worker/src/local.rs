@@ -14,10 +14,10 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, ShardId, SqlError, SqlResult, SqlState, TxnId};
 use satsuma_proto::worker::{
-    BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
-    ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource, ShardAction,
-    ShardLockMode, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply, Worker,
-    WorkerStatus,
+    BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
+    Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource,
+    ShardAction, ShardLockMode, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply,
+    Worker, WorkerStatus,
 };
 use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};

@@ -75,8 +75,7 @@ fn both(
         })
     };
     let prefix = format!("--log-prefix={}", logs.join("log").display());
-    let run =
-        pgbench::run(server, script, CLIENTS, lineup.options.seconds, &["--log", &prefix]);
+    let run = pgbench::run(server, script, CLIENTS, lineup.options.seconds, &["--log", &prefix]);
     stop.store(true, Ordering::Relaxed);
     let asked: Result<Vec<Duration>, tokio_postgres::Error> =
         lineup.runtime.block_on(asking).unwrap_or_else(|_| Ok(Vec::new()));

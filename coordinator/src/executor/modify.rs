@@ -11,7 +11,8 @@ use datafusion::arrow::array::RecordBatch;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, TableId, Timestamp};
 use satsuma_proto::worker::{
-    Change, Fragment, FragmentMode, GroupRef, ModifyReply, ModifyRequest, OnConflict, RowSource, Worker,
+    Change, Fragment, FragmentMode, GroupRef, ModifyReply, ModifyRequest, OnConflict, RowSource,
+    Worker,
 };
 use satsuma_sql::bound::{BoundDelete, BoundInsert, BoundOnConflict, BoundUpdate};
 use satsuma_sql::catalog_view::{Distribution, TableInfo};

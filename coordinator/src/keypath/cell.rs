@@ -48,8 +48,7 @@ impl Cell {
                 }
                 let expr = over_params(expr.clone())?;
                 let schema = DFSchema::try_from(params_schema(params).as_ref().clone()).ok()?;
-                let (props, planning) =
-                    (ExecutionProps::new(), PhysicalPlanningContext::default());
+                let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
                 let physical = create_physical_expr(&expr, &schema, &props, &planning).ok()?;
                 let same = physical.data_type(schema.as_arrow()).ok()? == expected;
                 same.then_some(Self::Computed(physical))
@@ -104,9 +103,7 @@ fn params_schema(params: &[PgType]) -> SchemaRef {
     let fields: Vec<_> = params
         .iter()
         .enumerate()
-        .map(|(index, ty)| {
-            Field::new(format!("${}", index + 1), arrow_types::data_type(ty), true)
-        })
+        .map(|(index, ty)| Field::new(format!("${}", index + 1), arrow_types::data_type(ty), true))
         .collect();
     Arc::new(Schema::new(fields))
 }
@@ -150,8 +147,8 @@ impl<'a> Values<'a> {
             .collect::<SqlResult<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let schema = params_schema(self.types);
-        let batch = RecordBatch::try_new_with_options(schema, columns, &options)
-            .map_err(arrow_to_sql)?;
+        let batch =
+            RecordBatch::try_new_with_options(schema, columns, &options).map_err(arrow_to_sql)?;
         Ok(self.batch.get_or_init(|| batch))
     }
 }

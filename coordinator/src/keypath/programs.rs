@@ -45,13 +45,8 @@ impl Default for Programs {
 impl Programs {
     /// The program for rows of a table under a version of its shape.
     pub fn share(&self, table: TableId, version: u64, program: Program) -> Arc<SharedProgram> {
-        let content = (
-            table,
-            version,
-            program.plan.clone(),
-            program.inputs.clone(),
-            program.targets.clone(),
-        );
+        let content =
+            (table, version, program.plan.clone(), program.inputs.clone(), program.targets.clone());
         let mut known = self.known.lock();
         if let Some(found) = known.programs.get(&content) {
             return found;

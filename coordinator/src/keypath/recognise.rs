@@ -156,8 +156,7 @@ fn update(update: &BoundUpdate, params: &[PgType], programs: &Programs) -> Optio
         values.push(builder.value(value, &column.ty)?);
     }
     let plan = builder.plan(&inputs, values)?;
-    let inputs =
-        inputs.into_iter().map(|at| u32::try_from(at).ok()).collect::<Option<Vec<_>>>()?;
+    let inputs = inputs.into_iter().map(|at| u32::try_from(at).ok()).collect::<Option<Vec<_>>>()?;
     let program = Program { plan, inputs, targets };
     let program = programs.share(shape.table, shape.version, program);
     let returning = returned(update.returning.as_ref(), info)?;
@@ -231,8 +230,10 @@ impl<'a> Rows<'a> {
             }
             // A key has one row at most.
             LogicalPlan::Limit(limit) => {
-                let none_skipped = limit.skip.as_deref().is_none_or(|skip| is_count(skip, |n| n == 0));
-                let some_fetched = limit.fetch.as_deref().is_none_or(|fetch| is_count(fetch, |n| n > 0));
+                let none_skipped =
+                    limit.skip.as_deref().is_none_or(|skip| is_count(skip, |n| n == 0));
+                let some_fetched =
+                    limit.fetch.as_deref().is_none_or(|fetch| is_count(fetch, |n| n > 0));
                 let rows = Self::of(&limit.input)?;
                 (none_skipped && some_fetched).then_some(Self { plan, ..rows })
             }
@@ -352,9 +353,8 @@ impl ProgramBuilder<'_> {
     /// The values as an encoded projection over the inputs and the parameters.
     fn plan(&self, inputs: &[usize], values: Vec<Expr>) -> Option<bytes::Bytes> {
         let columns = &self.rows.info.shape.columns;
-        let inputs = inputs.iter().map(|at| {
-            arrow_types::field(&format!("c{at}"), &columns[*at].ty, true)
-        });
+        let inputs =
+            inputs.iter().map(|at| arrow_types::field(&format!("c{at}"), &columns[*at].ty, true));
         let params = self
             .cells
             .iter()

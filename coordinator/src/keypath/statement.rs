@@ -175,9 +175,9 @@ impl KeyTable {
 
     /// The group of a row whose distribution column has this value.
     pub fn target(&self, state: &State, table: &Table, value: &Datum) -> SqlResult<Target> {
-        let colocation: &Colocation = state
-            .colocation(table.colocation())
-            .ok_or_else(|| SqlError::internal(format!("table {} has no co-location", table.id())))?;
+        let colocation: &Colocation = state.colocation(table.colocation()).ok_or_else(|| {
+            SqlError::internal(format!("table {} has no co-location", table.id()))
+        })?;
         let index = match self.distribution {
             None => 0,
             Some(_) if value.is_null() => return Err(self.null_distribution()),

@@ -11,9 +11,7 @@ use satsuma_sql::parse::parse;
 
 use super::*;
 use crate::catalog::tests::*;
-use crate::catalog::{
-    CatalogSnapshot, ColocateWith, SUPERUSER_OID, State, TableDistribution,
-};
+use crate::catalog::{CatalogSnapshot, ColocateWith, SUPERUSER_OID, State, TableDistribution};
 use crate::system_relations::{Nobody, SessionFunctions, SystemCatalog};
 
 #[derive(Debug)]
@@ -47,7 +45,11 @@ impl World {
         let mut state = cluster(2);
         create_distributed(&mut state, "orders");
         let lands = create_local(&mut state, "lands");
-        distribute(&mut state, lands, &request(TableDistribution::Reference, ColocateWith::Default));
+        distribute(
+            &mut state,
+            lands,
+            &request(TableDistribution::Reference, ColocateWith::Default),
+        );
         Self { state: Arc::new(state), programs: Programs::default() }
     }
 

@@ -93,7 +93,8 @@ impl ClusterSession {
                 };
                 let target = table.target(&scope.state, &stored, &distribution)?;
                 drop(values);
-                let row = KeyedRow { key: key.into(), newest: self.reads_newest(), assignments: None };
+                let row =
+                    KeyedRow { key: key.into(), newest: self.reads_newest(), assignments: None };
                 let change = Change::Delete { rows: RowSource::Keyed(row) };
                 let changes = vec![(target, change)];
                 let modified =
@@ -204,9 +205,9 @@ impl ClusterSession {
                     .returned
                     .into_iter()
                     .map(|batch| match batch.num_columns() {
-                        found if found >= width => batch
-                            .project(output)
-                            .map_err(satsuma_sql::engine_error::arrow_to_sql),
+                        found if found >= width => {
+                            batch.project(output).map_err(satsuma_sql::engine_error::arrow_to_sql)
+                        }
                         _ => Err(SqlError::internal("a changed row came back without a column")),
                     })
                     .collect::<SqlResult<Vec<_>>>()?;
@@ -234,11 +235,10 @@ fn stored(scope: &Scope, table: &KeyTable) -> SqlResult<Arc<Table>> {
 
 fn group_ref(scope: &Scope, stored: &Table, target: Target) -> SqlResult<GroupRef> {
     let group = scope.group(target.group)?;
-    let shard = stored
-        .shards()
-        .get(target.index)
-        .filter(|shard| shard.group == target.group)
-        .ok_or_else(|| SqlError::internal(format!("{} has no shard in {}", stored.id(), group.id)))?;
+    let shard =
+        stored.shards().get(target.index).filter(|shard| shard.group == target.group).ok_or_else(
+            || SqlError::internal(format!("{} has no shard in {}", stored.id(), group.id)),
+        )?;
     let shard =
         TableShard { table: stored.id(), shard: shard.id, version: stored.info().shape.version };
     Ok(GroupRef { group: group.id, generation: group.generation, shards: vec![shard] })

@@ -507,7 +507,7 @@ impl ClusterSession {
                 .map(|(name, value, description)| {
                     [name.as_str(), value, description].map(|text| Datum::Text(text.into())).into()
                 })
-            .collect()
+                .collect()
         } else {
             let name = show_name(variable);
             let value = match name.to_ascii_lowercase().as_str() {

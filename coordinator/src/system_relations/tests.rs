@@ -286,7 +286,11 @@ fn functions_answer_for_users_by_their_rights() {
             user,
             system: Arc::new(SystemCatalog::new(Arc::new(Nobody))),
         };
-        SessionFunctions::new(catalog, Arc::new(Nobody), Arc::new(vec![("a.b".into(), "1".into(), "")]))
+        SessionFunctions::new(
+            catalog,
+            Arc::new(Nobody),
+            Arc::new(vec![("a.b".into(), "1".into(), "")]),
+        )
     };
     let text = |text: &str| Datum::Text(text.into());
     let table = Datum::Oid(companies.0);

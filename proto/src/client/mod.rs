@@ -20,8 +20,8 @@ use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
 
 use crate::convert::{Request, Response};
 use crate::worker::{
-    BatchStream, KeyRead, LoadRequest, LockRequest, Membership, ModifyReply, ModifyRequest, QueryRequest,
-    ShardAction, ShardReply, TxnAction, TxnReply, Worker, WorkerStatus,
+    BatchStream, KeyRead, LoadRequest, LockRequest, Membership, ModifyReply, ModifyRequest,
+    QueryRequest, ShardAction, ShardReply, TxnAction, TxnReply, Worker, WorkerStatus,
 };
 
 use arrow::array::RecordBatch;

@@ -7,9 +7,9 @@ use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schem
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
-    Change, Fragment, FragmentMode, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait, Membership,
-    ModifyRequest, OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction, ShardLockMode,
-    TxnAction,
+    Change, Fragment, FragmentMode, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
+    Membership, ModifyRequest, OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction,
+    ShardLockMode, TxnAction,
 };
 use satsuma_common::TxnId;
 
