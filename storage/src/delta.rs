@@ -107,6 +107,14 @@ impl Delta {
         (found, None)
     }
 
+    /// How many keys are in the range, counted up to `most`.
+    pub fn count_within(&self, range: &(Bound<Bytes>, Bound<Bytes>), most: usize) -> usize {
+        if is_empty_range(&range.0, &range.1) {
+            return 0;
+        }
+        self.rows.read().range::<Bytes, _>((range.0.as_ref(), range.1.as_ref())).take(most).count()
+    }
+
     /// Every key with all its versions, in order.
     pub fn entries(&self) -> Vec<(Bytes, Versions)> {
         self.rows.read().iter().map(|(key, versions)| (key.clone(), versions.clone())).collect()

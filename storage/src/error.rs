@@ -54,6 +54,9 @@ pub enum StorageError {
     TransactionTooLarge { limit: u64 },
     #[error("engine is shut down")]
     Closed,
+    /// A condition that a scan evaluates failed.
+    #[error("{0}")]
+    Filter(SqlError),
     #[error(transparent)]
     Row(#[from] RowError),
     #[error(transparent)]
@@ -103,6 +106,7 @@ impl From<StorageError> for SqlError {
                 return Self::new(SqlState(*b"72000"), "snapshot too old")
                     .hint("The transaction has been open for too long. Run it again.");
             }
+            E::Filter(error) => return error.clone(),
             E::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
             E::Deadlock { detail } => {
                 return Self::new(SqlState::DEADLOCK_DETECTED, "deadlock detected")

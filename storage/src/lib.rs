@@ -41,4 +41,4 @@ pub use engine::{
 };
 pub use error::{Result, StorageError};
 pub use lock::{LockWait, RowLockMode, WaitEdge};
-pub use shard::{CompareOp, KeyRange, Predicate, ReadView, Scan, ScanOptions};
+pub use shard::{CompareOp, KeyRange, Predicate, ReadView, RowFilter, Scan, ScanOptions};

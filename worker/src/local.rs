@@ -1,6 +1,5 @@
 //! The worker, called in process.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use satsuma_common::{GroupId, ShardId, SqlError, SqlResult, SqlState, TxnId};
+use satsuma_common::{GroupId, SqlError, SqlResult, SqlState, TxnId};
 use satsuma_proto::worker::{
     BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
     Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource,
@@ -137,7 +136,7 @@ impl Shared {
     ) -> SqlResult<BatchStream> {
         // Plans are decoded where stacks are deep and nobody waits for the thread.
         let (queries, fragment) = (self.queries.clone(), fragment.clone());
-        let decode = async move { Template::decode(&fragment, &queries, None).await };
+        let decode = async move { Template::of(&fragment, &queries).await };
         let template = self.on_cpu(decode).await?;
         self.begin_read(context, &groups).await?;
         let execution = Execution {
@@ -145,7 +144,6 @@ impl Shared {
             runtime: self.queries.clone(),
             template,
             view: view(context),
-            rows: self.row_counts(&groups),
             groups,
             schema,
             memory_limit: context.memory_limit,
@@ -170,14 +168,6 @@ impl Shared {
             .begin_read(&shards, context.snapshot, Some(context.txn))
             .await
             .map_err(error::storage)
-    }
-
-    /// Sizes decide how tables are joined; one table alone needs none.
-    fn row_counts(&self, groups: &[PlacedGroup]) -> BTreeMap<ShardId, u64> {
-        if groups.iter().all(|group| group.tables.len() < 2) {
-            return BTreeMap::new();
-        }
-        self.engine.shards().into_iter().map(|info| (info.shard, info.rows)).collect()
     }
 
     /// Runs work on the query threads. It stops when the caller goes away.
@@ -337,12 +327,12 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
     let groups = placed(shared, &request)?;
     let group = groups.first().ok_or_else(|| error::malformed("nothing to explain on no group"))?;
     let context = &request.context;
-    let template = Template::decode(&request.fragment, &shared.queries, None).await?;
-    let rows = shared.row_counts(&groups);
-    let source = Source { engine: &shared.engine, group, view: view(context), rows: &rows };
+    let template = Template::of(&request.fragment, &shared.queries).await?;
+    let groups = std::slice::from_ref(group);
+    let source = Source { engine: &shared.engine, groups, view: view(context), threads: 1 };
     let plan = template.bind(&source, &shared.queries).await?;
     if analyze {
-        shared.begin_read(context, std::slice::from_ref(group)).await?;
+        shared.begin_read(context, groups).await?;
         let cancel = tokio_util::sync::CancellationToken::new();
         let tasks = shared.queries.task_context(context.memory_limit, cancel)?;
         let to_sql = satsuma_sql::engine_error::to_sql;

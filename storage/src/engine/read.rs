@@ -5,7 +5,7 @@ use satsuma_common::{ShardId, Timestamp, TxnId};
 use super::{Engine, RowBytes};
 use crate::delta::Version;
 use crate::error::Result;
-use crate::shard::{ReadView, Scan, ScanOptions};
+use crate::shard::{KeyRange, ReadView, Scan, ScanOptions};
 use crate::txn::{Own, ShardWrites};
 
 impl Engine {
@@ -49,6 +49,16 @@ impl Engine {
         let held = self.snapshots.hold(view.snapshot)?;
         let own = self.with_own(shard.id, view, ShardWrites::clone);
         shard.scan(table, view, held, own, options)
+    }
+
+    /// Live rows of a shard, about; none of one that is not here.
+    pub fn rows(&self, shard: ShardId) -> u64 {
+        self.shard(shard).map_or(0, |shard| shard.rows())
+    }
+
+    /// Rows whose keys are in the range, about.
+    pub fn rows_within(&self, shard: ShardId, range: &KeyRange) -> Result<u64> {
+        self.shard(shard)?.rows_within(range)
     }
 
     fn with_own<T>(

@@ -251,12 +251,12 @@ fn put_bytes<'a>(
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
     rows: usize,
-    nulls: Option<&'a [u8]>,
-    payload: Payload<'a>,
+    pub(super) nulls: Option<&'a [u8]>,
+    pub(super) payload: Payload<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Payload<'a> {
+pub(super) enum Payload<'a> {
     Plain { values: &'a [u8], width: usize },
     Offset { base: i128, divisor: u64, code_width: usize, codes: &'a [u8], width: usize },
     Dictionary { code_width: usize, codes: &'a [u8], entries: Strings<'a> },
@@ -266,21 +266,31 @@ enum Payload<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Strings<'a> {
+pub(super) struct Strings<'a> {
     ends: &'a [u8],
-    bytes: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 impl<'a> Strings<'a> {
-    fn get(&self, i: usize) -> Result<&'a [u8]> {
-        let end = |i: usize| {
-            let bytes = self.ends.get(i * 4..i * 4 + 4)?;
-            Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
-        };
-        let start = if i == 0 { Some(0) } else { end(i - 1) };
-        start
-            .zip(end(i))
-            .and_then(|(start, end)| self.bytes.get(start..end))
+    pub fn len(&self) -> usize {
+        self.ends.len() / 4
+    }
+
+    pub fn end(&self, i: usize) -> Result<usize> {
+        self.ends
+            .get(i * 4..i * 4 + 4)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(|bytes| u32::from_le_bytes(bytes) as usize)
+            .ok_or_else(|| SegmentError::new("string offset is out of bounds"))
+    }
+
+    pub fn start(&self, i: usize) -> Result<usize> {
+        if i == 0 { Ok(0) } else { self.end(i - 1) }
+    }
+
+    pub fn get(&self, i: usize) -> Result<&'a [u8]> {
+        self.bytes
+            .get(self.start(i)?..self.end(i)?)
             .ok_or_else(|| SegmentError::new("string offset is out of bounds"))
     }
 }
@@ -433,11 +443,11 @@ impl<'a> Chunk<'a> {
     }
 }
 
-fn bit(bits: &[u8], i: usize) -> bool {
+pub(super) fn bit(bits: &[u8], i: usize) -> bool {
     bits[i / 8] & (1 << (i % 8)) != 0
 }
 
-fn code(codes: &[u8], width: usize, i: usize) -> u64 {
+pub(super) fn code(codes: &[u8], width: usize, i: usize) -> u64 {
     let at = i * width;
     match width {
         0 => 0,

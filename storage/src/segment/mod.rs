@@ -17,12 +17,14 @@
 //! length and offset when it is followed.
 
 pub mod column;
+pub mod decode;
 pub mod footer;
 pub mod marks;
 pub mod prune;
 mod reader;
 mod writer;
 
+pub use decode::Selection;
 pub use marks::Marks;
 pub use reader::Segment;
 pub use writer::{SegmentWriter, StoredRow};

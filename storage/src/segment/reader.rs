@@ -11,6 +11,7 @@ use satsuma_common::row::{Layout, RowEncoder};
 use satsuma_common::{Timestamp, arrow_types};
 
 use super::column::{Chunk, Kind};
+use super::decode::Decoder;
 use super::footer::{Block, Footer, Place};
 use super::{Marks, SegmentError};
 use crate::error::{Result, StorageError};
@@ -216,6 +217,16 @@ impl Segment {
     pub fn column(&self, block: usize, column: usize) -> Result<Chunk<'_>> {
         let place = &self.footer.blocks[block].columns[column].place;
         self.chunk(block, column + 2, self.kinds[column], place)
+    }
+
+    /// A column of a block, ready to be decoded.
+    pub fn decoder(&self, block: usize, column: usize) -> Result<Decoder<'_>> {
+        Ok(Decoder { chunk: self.column(block, column)?, bytes: &self.bytes })
+    }
+
+    /// The keys of a block, ready to be decoded.
+    pub fn key_decoder(&self, block: usize) -> Result<Decoder<'_>> {
+        Ok(Decoder { chunk: self.keys(block)?, bytes: &self.bytes })
     }
 
     fn chunk(&self, block: usize, index: usize, kind: Kind, place: &Place) -> Result<Chunk<'_>> {

@@ -1,5 +1,6 @@
 //! One shard: its versions, and reading them at a snapshot.
 
+mod filter;
 mod scan;
 
 use std::ops::Bound;
@@ -17,6 +18,7 @@ use crate::segment::Segment;
 use crate::txn::ShardWrites;
 use crate::wal::record::Op;
 
+pub use filter::RowFilter;
 pub use scan::Scan;
 
 /// What a read sees: rows committed at or before `snapshot`, and the writes of `txn` itself by
@@ -85,7 +87,7 @@ pub struct Predicate {
     pub value: Datum,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ScanOptions {
     /// Positions in the shape; its number of columns stands for the hidden key. `None`: every
     /// column and then the key.
@@ -94,6 +96,9 @@ pub struct ScanOptions {
     pub key_range: Option<KeyRange>,
     /// All hold (AND).
     pub predicates: Vec<Predicate>,
+    /// Exact: only rows for which all are true come. Evaluated in this order, each on the rows
+    /// that those before it have left.
+    pub filters: Vec<Arc<dyn RowFilter>>,
     /// At least this many rows are enough.
     pub limit: Option<usize>,
     /// Rows per batch, at most.
@@ -106,6 +111,7 @@ impl Default for ScanOptions {
             projection: None,
             key_range: None,
             predicates: Vec::new(),
+            filters: Vec::new(),
             limit: None,
             batch_rows: 8192,
         }
@@ -169,6 +175,8 @@ pub(crate) struct Frozen {
 }
 
 const NONE: u64 = u64::MAX;
+/// Keys of a delta are counted up to this many.
+const FEW_ROWS: usize = 10_000;
 
 impl Contents {
     /// The deltas, older first.
@@ -338,6 +346,33 @@ impl Shard {
             .sum();
         let frozen = contents.frozen.as_ref().map_or(0, |frozen| frozen.live());
         sealed + (frozen + contents.active.live()) as u64
+    }
+
+    /// Rows whose keys are in the range, about: marks are not looked at, and of the deltas no more
+    /// than a bound of their size.
+    pub fn rows_within(&self, range: &KeyRange) -> Result<u64> {
+        let bound = |bound: &Bound<Vec<u8>>| bound.as_ref().map(|key| Bytes::copy_from_slice(key));
+        let range = (bound(&range.from), bound(&range.to));
+        let contents = self.contents();
+        let mut rows = 0;
+        for segment in contents.segments.iter() {
+            for (index, block) in segment.footer().blocks.iter().enumerate() {
+                let before = match &range.0 {
+                    Bound::Included(from) | Bound::Excluded(from) => block.last_key[..] < from[..],
+                    Bound::Unbounded => false,
+                };
+                let after = match &range.1 {
+                    Bound::Included(to) | Bound::Excluded(to) => block.first_key[..] > to[..],
+                    Bound::Unbounded => false,
+                };
+                if !before && !after {
+                    rows += segment.places_in(index, &range)?.len() as u64;
+                }
+            }
+        }
+        let most = FEW_ROWS - FEW_ROWS.min(rows as usize);
+        let deltas = contents.frozen.iter().chain([&contents.active]);
+        Ok(rows + deltas.map(|delta| delta.count_within(&range, most) as u64).sum::<u64>())
     }
 
     /// Whether there is no row of whatever version.

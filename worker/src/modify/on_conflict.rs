@@ -1,6 +1,5 @@
 //! ON CONFLICT DO UPDATE: what a row becomes when a proposed one meets it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -39,9 +38,9 @@ impl Updater {
         let template = Template::decode(fragment, &shared.queries, Some(input.clone())).await?;
         let source = Source {
             engine: &shared.engine,
-            group,
+            groups: std::slice::from_ref(group),
             view: crate::local::view(context),
-            rows: &BTreeMap::new(),
+            threads: 1,
         };
         let plan = template.bind(&source, &shared.queries).await?;
         let context =

@@ -1,15 +1,14 @@
-//! From a fragment's bytes to a physical plan on a group's shards.
+//! From a fragment's bytes to a physical plan on groups' shards.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::default_table_source::provider_as_source;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::logical_expr::{Aggregate, LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
-use satsuma_common::{ShardId, SqlError, SqlResult};
+use satsuma_common::SqlResult;
 use satsuma_proto::worker::{Fragment, FragmentMode};
 use satsuma_sql::codec::{self, ScanName};
 use satsuma_sql::engine_error::{from_sql, to_sql};
@@ -20,12 +19,13 @@ use super::input::{InputRows, InputTable};
 use super::runtime::QueryRuntime;
 use super::shard_table::{ShardTable, TableSlot};
 use crate::error::{malformed, stale};
-use crate::placement::PlacedGroup;
+use crate::placement::{PlacedGroup, PlacedTable};
 
 /// The most bytes of a plan.
 const MAX_PLAN_BYTES: usize = 256 << 20;
 
 /// A fragment that is decoded and optimised, but not bound to shards yet.
+#[derive(Debug)]
 pub(crate) struct Template {
     plan: LogicalPlan,
     /// The plan is the input of this aggregate, whose states are wanted.
@@ -33,15 +33,27 @@ pub(crate) struct Template {
 }
 
 /// What scans are bound to.
+#[derive(Clone)]
 pub(crate) struct Source<'a> {
     pub engine: &'a Arc<Engine>,
-    pub group: &'a PlacedGroup,
+    /// A scan reads its table's shards of all of these.
+    pub groups: &'a [PlacedGroup],
     pub view: ReadView,
-    /// Live rows per shard, estimated.
-    pub rows: &'a BTreeMap<ShardId, u64>,
+    /// Threads that the plan is for.
+    pub threads: usize,
 }
 
 impl Template {
+    /// The fragment, decoded now or lately.
+    pub async fn of(fragment: &Fragment, runtime: &QueryRuntime) -> SqlResult<Arc<Self>> {
+        if let Some(known) = runtime.templates().get(fragment) {
+            return Ok(known);
+        }
+        let template = Arc::new(Self::decode(fragment, runtime, None).await?);
+        runtime.templates().put(fragment, template.clone());
+        Ok(template)
+    }
+
     /// `input` is what scans of handed-in rows read; without it they are refused.
     pub async fn decode(
         fragment: &Fragment,
@@ -80,37 +92,77 @@ impl Template {
         codec::decode(&fragment.plan, codec::library(), Arc::new(resolver))
     }
 
-    /// The plan for one group.
+    /// The plan over all groups of the source at once.
     pub async fn bind(
+        &self,
+        source: &Source<'_>,
+        runtime: &QueryRuntime,
+    ) -> SqlResult<Arc<dyn ExecutionPlan>> {
+        self.finish(self.bind_rows(source, runtime).await?)
+    }
+
+    /// The plan without the aggregate above it.
+    pub async fn bind_rows(
         &self,
         source: &Source<'_>,
         runtime: &QueryRuntime,
     ) -> SqlResult<Arc<dyn ExecutionPlan>> {
         let bound = self.plan.clone().transform_up_with_subqueries(|node| {
             let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
-            let provider = codec::provider(&scan);
-            let slot = provider.as_ref().and_then(|provider| provider.downcast_ref::<TableSlot>());
-            let Some(slot) = slot else {
+            let Some(table) = table_of(&scan, source) else {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
             };
-            let table = shard_table(slot, source).map_err(from_sql)?;
-            let source = provider_as_source(Arc::new(table));
+            let source = provider_as_source(Arc::new(table.map_err(from_sql)?));
             Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
         });
         let bound = bound.map_err(to_sql)?.data;
-        let state = runtime.state();
-        let plan =
-            state.query_planner().create_physical_plan(&bound, state).await.map_err(to_sql)?;
+        let state = runtime.state(source.threads);
+        state.query_planner().create_physical_plan(&bound, state).await.map_err(to_sql)
+    }
+
+    /// The aggregate's first phase over the plan's rows, if there is one.
+    pub fn finish(&self, rows: Arc<dyn ExecutionPlan>) -> SqlResult<Arc<dyn ExecutionPlan>> {
         match &self.partial {
-            Some(partial) => partial.partial(plan),
-            None => Ok(plan),
+            Some(partial) => partial.partial(rows),
+            None => Ok(rows),
         }
+    }
+
+    /// Rows of every scan over these groups, estimated.
+    pub fn scanned_rows(&self, source: &Source<'_>) -> SqlResult<Vec<u64>> {
+        let mut rows = Vec::new();
+        self.plan
+            .apply_with_subqueries(|node| {
+                if let LogicalPlan::TableScan(scan) = node
+                    && let Some(table) = table_of(scan, source)
+                {
+                    rows.push(table.map_err(from_sql)?.rows());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+            .map_err(to_sql)?;
+        Ok(rows)
     }
 }
 
+/// The shards that a scan is bound to; `None` where it is no scan of a table.
+fn table_of(scan: &TableScan, source: &Source<'_>) -> Option<SqlResult<ShardTable>> {
+    let provider = codec::provider(scan)?;
+    let slot = provider.downcast_ref::<TableSlot>()?;
+    Some(shard_table(slot, source))
+}
+
 fn shard_table(slot: &TableSlot, source: &Source<'_>) -> SqlResult<ShardTable> {
-    let placed = source.group.table(slot.table)?.clone();
-    let here = placed.meta.decoder().schema_with_key();
+    let mut shards: Vec<PlacedTable> = Vec::with_capacity(source.groups.len());
+    for group in source.groups {
+        let placed = group.table(slot.table)?;
+        // A reference table's one shard belongs to every group.
+        if shards.iter().all(|known| known.shard != placed.shard) {
+            shards.push(placed.clone());
+        }
+    }
+    let first = shards.first().ok_or_else(|| malformed("a fragment is to run on no group"))?;
+    let here = first.meta.decoder().schema_with_key();
     let same = here.fields().len() == slot.schema.fields().len()
         && here
             .fields()
@@ -122,20 +174,20 @@ fn shard_table(slot: &TableSlot, source: &Source<'_>) -> SqlResult<ShardTable> {
     }
     Ok(ShardTable {
         engine: source.engine.clone(),
-        rows: source.rows.get(&placed.shard).copied().unwrap_or_default(),
-        placed,
+        shards,
         view: source.view,
         schema: slot.schema.clone(),
+        threads: source.threads,
     })
 }
 
 /// Types are decided by whoever bound the statement: the optimiser runs, the analyser does not.
 fn optimise(plan: LogicalPlan, runtime: &QueryRuntime) -> SqlResult<LogicalPlan> {
-    let state = runtime.state();
+    let state = runtime.state(1);
     state.optimizer().optimize(plan, state, |_, _| {}).map_err(to_sql)
 }
 
 /// A plan that yields other columns than the coordinator expects.
-pub(crate) fn mismatch(expected: &SchemaRef, found: &SchemaRef) -> SqlError {
-    SqlError::internal(format!("a fragment yields {found}, not {expected}"))
+pub(crate) fn mismatch(expected: &SchemaRef, found: &SchemaRef) -> satsuma_common::SqlError {
+    satsuma_common::SqlError::internal(format!("a fragment yields {found}, not {expected}"))
 }

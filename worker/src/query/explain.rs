@@ -15,7 +15,8 @@ use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::scalar::ScalarValue;
 
-use super::shard_scan::ShardScanExec;
+use super::condition::Condition;
+use super::shard_scan::{REMOVED, ShardScanExec};
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -65,6 +66,16 @@ impl Printer<'_> {
                 && all > kept
             {
                 self.lines.push(format!("{inner}Rows Removed by Filter: {}", all - kept));
+            }
+        }
+        if let Some(scan) = plan.downcast_ref::<ShardScanExec>()
+            && let Some(condition) = conditions(scan.conditions())
+        {
+            self.lines.push(format!("{inner}Filter: {condition}"));
+            if self.analyze
+                && let Some(removed @ 1..) = removed(scan)
+            {
+                self.lines.push(format!("{inner}Rows Removed by Filter: {removed}"));
             }
         }
         match (plan.is::<HashJoinExec>(), &plan.children()[..]) {
@@ -184,8 +195,20 @@ fn describe(plan: &Plan) -> Description {
     Description { title, properties }
 }
 
+/// A scan's conditions as one.
+fn conditions(conditions: &[Arc<Condition>]) -> Option<String> {
+    conditions
+        .iter()
+        .map(|condition| expression(condition.shown()))
+        .reduce(|all, next| format!("({all} AND {next})"))
+}
+
+fn removed(scan: &ShardScanExec) -> Option<usize> {
+    scan.metrics()?.sum_by_name(REMOVED).map(|removed| removed.as_usize())
+}
+
 fn scan_title(scan: &ShardScanExec) -> String {
-    let placed = scan.placed();
+    let Some(placed) = scan.placed() else { return "Seq Scan".into() };
     let (name, shard) = (&placed.meta.shape.name, placed.shard.0);
     match scan.key_range() {
         Some(_) => {

@@ -1,11 +1,17 @@
 //! Fragments: from bytes to one stream of batches.
 //!
 //! ```text
-//! bytes -> Template (decoded, optimised, once) -> a plan per group -> batches of all groups
+//! bytes -> Template (decoded, optimised, once) -> plan over all groups' shards -> batches
+//!                                              -> plan per group, where joins are large
 //! ```
+//!
+//! A group's rows depend on the distribution column alone, so that a fragment gives the same rows
+//! whether it runs on each group or on the union of several.
 
 mod bind;
+mod condition;
 mod explain;
+mod groups;
 mod input;
 mod memory;
 mod pruning;
@@ -13,6 +19,7 @@ mod run;
 mod runtime;
 mod shard_scan;
 mod shard_table;
+mod templates;
 
 pub(crate) use bind::{Source, Template};
 pub(crate) use explain::render;

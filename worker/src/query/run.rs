@@ -1,37 +1,36 @@
 //! Running a fragment on several groups at once, into one bounded stream.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::execution::TaskContext;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
-use satsuma_common::{ShardId, SqlError, SqlResult, SqlState};
+use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::BatchStream;
 use satsuma_sql::engine_error::to_sql;
 use satsuma_storage::{Engine, ReadView};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::bind::{Source, Template, mismatch};
+use super::groups::GroupsExec;
 use super::runtime::QueryRuntime;
 use crate::placement::PlacedGroup;
 
 /// Batches that may wait for a slow reader.
 const QUEUE: usize = 4;
+/// Rows of all tables but the largest up to which groups are run together.
+const HELD_ROWS: u64 = 1 << 20;
 
 /// One execution of a fragment.
 pub(crate) struct Execution {
     pub engine: Arc<Engine>,
     pub runtime: Arc<QueryRuntime>,
-    pub template: Template,
+    pub template: Arc<Template>,
     pub groups: Vec<PlacedGroup>,
     pub view: ReadView,
-    pub rows: BTreeMap<ShardId, u64>,
     /// What the batches must look like; `None` takes them as they come.
     pub schema: Option<SchemaRef>,
     pub memory_limit: u64,
@@ -89,41 +88,14 @@ impl Execution {
         }
     }
 
-    /// A task per group, as many at a time as there are threads. Dropping this stops them.
+    /// Dropping this stops the work.
     async fn run_groups(
         self,
         cancel: CancellationToken,
         sender: mpsc::Sender<SqlResult<RecordBatch>>,
     ) -> SqlResult<()> {
-        let turns = Arc::new(Semaphore::new(self.runtime.threads()));
         let context = self.runtime.task_context(self.memory_limit, cancel)?;
-        let groups = self.groups.clone();
-        let shared = Arc::new(self);
-        let mut tasks = JoinSet::new();
-        for group in groups {
-            let (shared, context) = (shared.clone(), context.clone());
-            let (turns, sender) = (turns.clone(), sender.clone());
-            tasks.spawn(async move {
-                let _turn = turns.acquire_owned().await;
-                shared.run_group(group, context, sender).await
-            });
-        }
-        drop(sender);
-        while let Some(finished) = tasks.join_next().await {
-            finished.unwrap_or_else(|failure| Err(panicked(failure)))?;
-        }
-        Ok(())
-    }
-
-    async fn run_group(
-        &self,
-        group: PlacedGroup,
-        context: Arc<TaskContext>,
-        sender: mpsc::Sender<SqlResult<RecordBatch>>,
-    ) -> SqlResult<()> {
-        let source =
-            Source { engine: &self.engine, group: &group, view: self.view, rows: &self.rows };
-        let plan = self.template.bind(&source, &self.runtime).await?;
+        let plan = self.plan().await?;
         let mut stream = execute_stream(plan, context).map_err(to_sql)?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(to_sql)?;
@@ -136,6 +108,26 @@ impl Execution {
             }
         }
         Ok(())
+    }
+
+    async fn plan(&self) -> SqlResult<Arc<dyn ExecutionPlan>> {
+        let source = Source {
+            engine: &self.engine,
+            groups: &self.groups,
+            view: self.view,
+            threads: self.runtime.threads(),
+        };
+        let mut rows = self.template.scanned_rows(&source)?;
+        rows.sort_unstable();
+        rows.pop();
+        // What is left is what joins would hold in memory, if all goes well.
+        let held: u64 = rows.iter().sum();
+        if held <= HELD_ROWS || self.groups.len() < 2 {
+            return self.template.bind(&source, &self.runtime).await;
+        }
+        let template = self.template.clone();
+        let groups = GroupsExec::new(template, &source, self.runtime.clone()).await?;
+        self.template.finish(Arc::new(groups))
     }
 
     /// The batch with the names and metadata that the coordinator expects.

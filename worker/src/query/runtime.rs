@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::memory::{NodeMemory, QueryPool};
+use super::templates::Templates;
 
 /// Rows of a batch inside a query.
 const BATCH_ROWS: usize = 8192;
@@ -23,7 +24,10 @@ pub(crate) struct QueryRuntime {
     threads: usize,
     memory: Arc<NodeMemory>,
     base: Arc<RuntimeEnv>,
-    state: Arc<SessionState>,
+    /// Plans for one thread, and for all.
+    alone: SessionState,
+    parallel: SessionState,
+    templates: Templates,
     active: Arc<()>,
 }
 
@@ -52,27 +56,41 @@ impl QueryRuntime {
             .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
         let base =
             RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().map_err(to_sql)?;
-        let config = SessionConfig::new()
-            .with_target_partitions(1)
-            .with_batch_size(BATCH_ROWS)
-            .with_information_schema(false);
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(base.clone())
-            .with_default_features()
-            .build();
+        let state = |threads: usize| {
+            let mut config = SessionConfig::new()
+                .with_target_partitions(threads)
+                .with_batch_size(BATCH_ROWS)
+                .with_information_schema(false)
+                // Scans share out their work themselves.
+                .with_round_robin_repartition(false);
+            // Scans over shards give rows in chance order: a partition has no part of the keys.
+            config.options_mut().optimizer.repartition_file_scans = false;
+            SessionStateBuilder::new()
+                .with_config(config)
+                .with_runtime_env(base.clone())
+                .with_default_features()
+                .build()
+        };
+        let (alone, parallel) = (state(1), state(threads));
         Ok(Self {
             runtime: Some(runtime),
             threads,
             memory: Arc::new(NodeMemory::new(memory_limit)),
             base,
-            state: Arc::new(state),
+            alone,
+            parallel,
+            templates: Templates::default(),
             active: Arc::new(()),
         })
     }
 
-    pub fn state(&self) -> &SessionState {
-        &self.state
+    /// What plans for so many threads are made with.
+    pub fn state(&self, threads: usize) -> &SessionState {
+        if threads > 1 { &self.parallel } else { &self.alone }
+    }
+
+    pub fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// Counts as a running query until dropped.
@@ -106,7 +124,7 @@ impl QueryRuntime {
             .with_memory_pool(Arc::new(pool))
             .build_arc()
             .map_err(to_sql)?;
-        let config = self.state.config().clone().with_extension(Arc::new(Cancelled(cancel)));
+        let config = self.alone.config().clone().with_extension(Arc::new(Cancelled(cancel)));
         let empty = TaskContext::default().with_session_config(config).with_runtime(runtime);
         Ok(Arc::new(empty))
     }

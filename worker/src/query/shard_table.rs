@@ -1,21 +1,33 @@
-//! One shard as DataFusion's planner sees it.
+//! The shards of one table as DataFusion's planner sees them.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, Statistics};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::create_physical_expr;
 use datafusion::physical_plan::ExecutionPlan;
 use satsuma_common::TableId;
+use satsuma_sql::engine_error::from_sql;
 use satsuma_storage::{Engine, ReadView, ScanOptions};
 
+use super::condition::{self, Condition};
 use super::pruning;
-use super::shard_scan::ShardScanExec;
+use super::shard_scan::{Reading, ShardScanExec};
+use crate::error;
 use crate::placement::PlacedTable;
+
+/// Rows that are worth a thread of their own.
+const ROWS_PER_PARTITION: u64 = 32 << 10;
+/// Of rows under conditions, one in so many is expected to remain.
+const EXPECTED_SHARE: u64 = 5;
 
 /// A table before a shard is chosen: what a decoded fragment's scans are bound to.
 #[derive(Debug)]
@@ -38,7 +50,7 @@ impl TableProvider for TableSlot {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        Ok(vec![TableProviderFilterPushDown::Exact; filters.len()])
     }
 
     async fn scan(
@@ -52,15 +64,23 @@ impl TableProvider for TableSlot {
     }
 }
 
-/// A shard at a snapshot. Filters narrow what is read and stay above the scan.
+/// Shards of a table at a snapshot. Filters are evaluated where the rows are.
 #[derive(Debug)]
 pub(crate) struct ShardTable {
     pub engine: Arc<Engine>,
-    pub placed: PlacedTable,
+    /// At least one.
+    pub shards: Vec<PlacedTable>,
     pub view: ReadView,
-    /// Live rows, estimated.
-    pub rows: u64,
     pub schema: SchemaRef,
+    /// Threads that may read them at the same time.
+    pub threads: usize,
+}
+
+impl ShardTable {
+    /// Live rows, estimated.
+    pub fn rows(&self) -> u64 {
+        self.shards.iter().map(|placed| self.engine.rows(placed.shard)).sum()
+    }
 }
 
 #[async_trait]
@@ -77,12 +97,13 @@ impl TableProvider for ShardTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+        Ok(vec![TableProviderFilterPushDown::Exact; filters.len()])
     }
 
     fn statistics(&self) -> Option<Statistics> {
+        let rows = usize::try_from(self.rows()).unwrap_or(usize::MAX);
         let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Inexact(usize::try_from(self.rows).unwrap_or(usize::MAX));
+        statistics.num_rows = Precision::Inexact(rows);
         Some(statistics)
     }
 
@@ -93,17 +114,56 @@ impl TableProvider for ShardTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(first) = self.shards.first() else {
+            return Err(DataFusionError::Internal("a table was bound to no shard".into()));
+        };
+        let shape = &first.meta.shape;
+        let schema = DFSchema::try_from(self.schema.as_ref().clone())?;
+        let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+        let every_column: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let (mut conditions, mut predicates) = (Vec::new(), Vec::new());
+        for filter in filters.iter().cloned().flat_map(split_conjunction_owned) {
+            let expr = create_physical_expr(&filter, &schema, &props, &planning)?;
+            predicates.extend(condition::bounds(&expr, &every_column, shape));
+            let condition = Condition::new(shape.clone(), expr, Some, false)?;
+            conditions.extend(condition.map(Arc::new));
+        }
+        let key_range = pruning::key_range(&first.meta, filters)?;
+        let within = match &key_range {
+            Some(range) => {
+                let rows = self.shards.iter().map(|p| self.engine.rows_within(p.shard, range));
+                rows.sum::<Result<u64, _>>().map_err(|e| from_sql(error::storage(e)))?
+            }
+            None => self.rows(),
+        };
+        let by_key = key_range.is_some();
+        let rows = match conditions.len() {
+            0 => within,
+            1 if by_key => within,
+            _ => within.div_ceil(EXPECTED_SHARE),
+        };
         let options = ScanOptions {
             projection: projection.cloned(),
-            key_range: pruning::key_range(&self.placed.meta, filters)?,
-            limit: limit.filter(|_| filters.is_empty()),
+            key_range,
+            predicates,
+            limit,
             ..ScanOptions::default()
         };
         let schema = match projection {
             Some(projection) => Arc::new(self.schema.project(projection)?),
             None => self.schema.clone(),
         };
-        let (engine, placed) = (self.engine.clone(), self.placed.clone());
-        Ok(Arc::new(ShardScanExec::new(engine, placed, self.view, options, schema, self.rows)))
+        let worth = usize::try_from(within / ROWS_PER_PARTITION).unwrap_or(usize::MAX);
+        let reading = Reading {
+            engine: self.engine.clone(),
+            shards: self.shards.clone(),
+            view: self.view,
+            options,
+            conditions,
+            schema,
+            rows,
+            partitions: worth.clamp(1, self.threads.max(1)),
+        };
+        Ok(Arc::new(ShardScanExec::new(reading)))
     }
 }

@@ -1,0 +1,506 @@
+//! Chunks to Arrow columns, a whole selection of rows at a time.
+//!
+//! Loops are specialised by the width of codes and values, and strings are not copied where most
+//! of a block is wanted: views point into the segment's own bytes. What has no loop of its own
+//! (arrays) goes value by value.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayData, ArrayRef, BinaryArray, BooleanArray, NullArray, StringArray, StringViewArray,
+    UInt32Array, make_array,
+};
+use arrow::array::{BinaryViewArray, GenericByteArray};
+use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::take;
+use arrow::datatypes::{ByteArrayType, DataType};
+use satsuma_common::row::{ColumnBuilder, Physical};
+
+use super::SegmentError;
+use super::column::{Chunk, Payload, Strings, bit, code};
+
+type Result<T> = std::result::Result<T, SegmentError>;
+
+/// Which rows of a block are wanted, by their places in it, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    Range(Range<u32>),
+    Rows(Vec<u32>),
+}
+
+impl Selection {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::Rows(rows) => rows.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The place of the `i`th selected row.
+    pub fn place(&self, i: usize) -> u32 {
+        match self {
+            Self::Range(range) => range.start + i as u32,
+            Self::Rows(rows) => rows[i],
+        }
+    }
+
+    /// The part of it from `start` on, `len` rows.
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        match self {
+            Self::Range(range) => {
+                let start = range.start + start as u32;
+                Self::Range(start..start + len as u32)
+            }
+            Self::Rows(rows) => Self::Rows(rows[start..start + len].to_vec()),
+        }
+    }
+
+    /// The rows of it at which `mask` is set.
+    pub fn filter(&self, mask: &BooleanBuffer) -> Self {
+        Self::Rows(mask.set_indices().map(|i| self.place(i)).collect())
+    }
+
+    fn end(&self) -> usize {
+        match self {
+            Self::Range(range) => range.end as usize,
+            Self::Rows(rows) => rows.last().map_or(0, |row| *row as usize + 1),
+        }
+    }
+
+    /// Calls `each` with every place.
+    fn map<T>(&self, mut each: impl FnMut(usize) -> T) -> Vec<T> {
+        match self {
+            Self::Range(range) => range.clone().map(|row| each(row as usize)).collect(),
+            Self::Rows(rows) => rows.iter().map(|row| each(*row as usize)).collect(),
+        }
+    }
+}
+
+/// The distinct values of a chunk and which of them each selected row has.
+pub struct Dictionary {
+    /// Without NULLs.
+    pub values: ArrayRef,
+    /// NULL where the row is.
+    pub codes: UInt32Array,
+}
+
+impl Dictionary {
+    pub fn decode(&self) -> Result<ArrayRef> {
+        take(self.values.as_ref(), &self.codes, None).map_err(malformed)
+    }
+}
+
+fn malformed(error: arrow::error::ArrowError) -> SegmentError {
+    SegmentError::new(format!("values are malformed: {error}"))
+}
+
+/// Reads chunks of one segment's bytes.
+pub struct Decoder<'a> {
+    pub chunk: Chunk<'a>,
+    /// What the chunk lies in.
+    pub bytes: &'a bytes::Bytes,
+}
+
+impl Decoder<'_> {
+    /// The selected rows as a column of `data_type`, which must be the type the chunk was made of.
+    pub fn decode(&self, data_type: &DataType, rows: &Selection) -> Result<ArrayRef> {
+        if rows.end() > self.chunk.rows() {
+            return Err(SegmentError::new("row is out of bounds"));
+        }
+        if let Some(dictionary) = self.dictionary(data_type, rows)? {
+            return dictionary.decode();
+        }
+        let nulls = || self.nulls(rows);
+        match (&self.chunk.payload, data_type) {
+            (Payload::Bools(bits), DataType::Boolean) => {
+                let values = match rows {
+                    Selection::Range(range) => {
+                        let buffer = Buffer::from_slice_ref(bits);
+                        BooleanBuffer::new(buffer, range.start as usize, range.len())
+                    }
+                    Selection::Rows(_) => BooleanBuffer::collect_bool(rows.len(), |i| {
+                        bit(bits, rows.place(i) as usize)
+                    }),
+                };
+                Ok(Arc::new(BooleanArray::new(values, nulls())))
+            }
+            (_, DataType::Null) => Ok(Arc::new(NullArray::new(rows.len()))),
+            (Payload::Plain { values, width }, _) => {
+                fixed(data_type, plain(values, *width, rows), rows.len(), nulls())
+            }
+            (Payload::Offset { base, divisor, code_width, codes, width }, _) => {
+                let codes = Codes { codes, width: *code_width };
+                let buffer = match width {
+                    2 => offsets(
+                        codes,
+                        rows,
+                        *base as i16,
+                        *divisor as i16,
+                        i16::wrapping_mul,
+                        i16::wrapping_add,
+                    ),
+                    4 => offsets(
+                        codes,
+                        rows,
+                        *base as i32,
+                        *divisor as i32,
+                        i32::wrapping_mul,
+                        i32::wrapping_add,
+                    ),
+                    8 => offsets(
+                        codes,
+                        rows,
+                        *base as i64,
+                        *divisor as i64,
+                        i64::wrapping_mul,
+                        i64::wrapping_add,
+                    ),
+                    16 => offsets(
+                        codes,
+                        rows,
+                        *base,
+                        i128::from(*divisor),
+                        i128::wrapping_mul,
+                        i128::wrapping_add,
+                    ),
+                    _ => return Err(SegmentError::new("values of an unknown width")),
+                };
+                fixed(data_type, buffer, rows.len(), nulls())
+            }
+            (Payload::Bytes(strings), DataType::Utf8View) => {
+                let array: StringArray = self.strings(strings, rows)?;
+                Ok(Arc::new(StringViewArray::from(&array)))
+            }
+            (Payload::Bytes(strings), DataType::BinaryView) => {
+                let array: BinaryArray = self.strings(strings, rows)?;
+                Ok(Arc::new(BinaryViewArray::from(&array)))
+            }
+            (Payload::Bytes(strings), DataType::Binary) => {
+                Ok(Arc::new(self.strings::<arrow::datatypes::BinaryType>(strings, rows)?))
+            }
+            (Payload::Prefixed { prefix, width, values }, DataType::Binary) => {
+                Ok(Arc::new(self.prefixed(prefix, *width, values, rows)?))
+            }
+            _ => self.one_by_one(data_type, rows),
+        }
+    }
+
+    /// `None` where the chunk has no dictionary, or `data_type` is no string.
+    pub fn dictionary(&self, data_type: &DataType, rows: &Selection) -> Result<Option<Dictionary>> {
+        let Payload::Dictionary { code_width, codes, entries } = &self.chunk.payload else {
+            return Ok(None);
+        };
+        let count = entries.len();
+        let all = Selection::Range(0..count as u32);
+        let values: ArrayRef = match data_type {
+            DataType::Utf8View => {
+                let array: StringArray = self.array(entries, &all, None)?;
+                Arc::new(StringViewArray::from(&array))
+            }
+            DataType::BinaryView => {
+                let array: BinaryArray = self.array(entries, &all, None)?;
+                Arc::new(BinaryViewArray::from(&array))
+            }
+            DataType::Binary => {
+                Arc::new(self.array::<arrow::datatypes::BinaryType>(entries, &all, None)?)
+            }
+            _ => return Ok(None),
+        };
+        let codes = Codes { codes, width: *code_width }.map(rows, |code| code as u32);
+        // A NULL's code may be anything, but within the entries.
+        if codes.iter().any(|code| *code as usize >= count) {
+            return Err(SegmentError::new("dictionary code is out of bounds"));
+        }
+        let codes = UInt32Array::new(ScalarBuffer::from(codes), self.nulls(rows));
+        Ok(Some(Dictionary { values, codes }))
+    }
+
+    fn nulls(&self, rows: &Selection) -> Option<NullBuffer> {
+        let nulls = self.chunk.nulls?;
+        let valid =
+            BooleanBuffer::collect_bool(rows.len(), |i| !bit(nulls, rows.place(i) as usize));
+        let nulls = NullBuffer::new(valid);
+        (nulls.null_count() > 0).then_some(nulls)
+    }
+
+    fn strings<T: ByteArrayType<Offset = i32>>(
+        &self,
+        strings: &Strings<'_>,
+        rows: &Selection,
+    ) -> Result<GenericByteArray<T>> {
+        self.array(strings, rows, self.nulls(rows))
+    }
+
+    /// Strings one after another: those of a range where they lie, others copied together.
+    fn array<T: ByteArrayType<Offset = i32>>(
+        &self,
+        strings: &Strings<'_>,
+        rows: &Selection,
+        nulls: Option<NullBuffer>,
+    ) -> Result<GenericByteArray<T>> {
+        let too_long = || SegmentError::new("strings of more than 2 GiB");
+        let (ends, values) = match rows {
+            Selection::Range(range) => {
+                let start = strings.start(range.start as usize)?;
+                let mut offsets = Vec::with_capacity(range.len() + 1);
+                offsets.push(0i32);
+                for row in range.clone() {
+                    let end = strings.end(row as usize)?;
+                    let end = end.checked_sub(start).and_then(|end| i32::try_from(end).ok());
+                    offsets.push(end.ok_or_else(too_long)?);
+                }
+                let end = start + offsets.last().map_or(0, |end| *end as usize);
+                let slice = strings.bytes.get(start..end).ok_or_else(too_long)?;
+                (offsets, Buffer::from(self.bytes.slice_ref(slice)))
+            }
+            Selection::Rows(rows) => {
+                let mut offsets = Vec::with_capacity(rows.len() + 1);
+                offsets.push(0i32);
+                let mut values = Vec::with_capacity(rows.len() * 16);
+                for row in rows {
+                    values.extend_from_slice(strings.get(*row as usize)?);
+                    offsets.push(i32::try_from(values.len()).map_err(|_| too_long())?);
+                }
+                (offsets, Buffer::from_vec(values))
+            }
+        };
+        if ends.windows(2).any(|pair| pair[0] > pair[1]) {
+            return Err(SegmentError::new("string offset is out of bounds"));
+        }
+        let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
+        GenericByteArray::try_new(ends, values, nulls).map_err(malformed)
+    }
+
+    fn prefixed(
+        &self,
+        prefix: &[u8],
+        width: usize,
+        values: &[u8],
+        rows: &Selection,
+    ) -> Result<BinaryArray> {
+        let whole = prefix.len() + width;
+        let len = i32::try_from(whole * rows.len())
+            .map_err(|_| SegmentError::new("strings of more than 2 GiB"))?;
+        let mut out = Vec::with_capacity(len as usize);
+        for i in 0..rows.len() {
+            let at = rows.place(i) as usize * width;
+            out.extend_from_slice(prefix);
+            out.extend_from_slice(&values[at..at + width]);
+        }
+        let offsets: Vec<i32> = (0..=rows.len()).map(|i| (i * whole) as i32).collect();
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        BinaryArray::try_new(offsets, Buffer::from_vec(out), self.nulls(rows)).map_err(malformed)
+    }
+
+    fn one_by_one(&self, data_type: &DataType, rows: &Selection) -> Result<ArrayRef> {
+        let row_error = |error: satsuma_common::row::RowError| SegmentError::new(error.to_string());
+        let mut builder = ColumnBuilder::new(data_type, rows.len());
+        for i in 0..rows.len() {
+            let value = self.chunk.value(rows.place(i) as usize)?;
+            builder.push(value.as_deref()).map_err(row_error)?;
+        }
+        builder.finish().map_err(row_error)
+    }
+}
+
+/// Little-endian codes of one width.
+#[derive(Clone, Copy)]
+struct Codes<'a> {
+    codes: &'a [u8],
+    width: usize,
+}
+
+impl Codes<'_> {
+    fn map<T>(self, rows: &Selection, each: impl Fn(u64) -> T) -> Vec<T> {
+        match self.width {
+            0 => rows.map(|_| each(0)),
+            1 => self.of::<1, T>(rows, |bytes| each(u64::from(bytes[0]))),
+            2 => self.of::<2, T>(rows, |bytes| each(u64::from(u16::from_le_bytes(bytes)))),
+            4 => self.of::<4, T>(rows, |bytes| each(u64::from(u32::from_le_bytes(bytes)))),
+            8 => self.of::<8, T>(rows, |bytes| each(u64::from_le_bytes(bytes))),
+            width => rows.map(|row| each(code(self.codes, width, row))),
+        }
+    }
+
+    fn of<const W: usize, T>(self, rows: &Selection, each: impl Fn([u8; W]) -> T) -> Vec<T> {
+        let (codes, _) = self.codes.as_chunks::<W>();
+        match rows {
+            Selection::Range(range) => codes[range.start as usize..range.end as usize]
+                .iter()
+                .map(|bytes| each(*bytes))
+                .collect(),
+            Selection::Rows(rows) => rows.iter().map(|row| each(codes[*row as usize])).collect(),
+        }
+    }
+}
+
+/// A whole number that codes are turned into.
+trait Number: arrow::datatypes::ArrowNativeType {
+    fn of_code(code: u64) -> Self;
+}
+
+macro_rules! numbers {
+    ($($ty:ty)*) => {$(
+        impl Number for $ty {
+            fn of_code(code: u64) -> Self {
+                code as Self
+            }
+        }
+    )*};
+}
+numbers!(i16 i32 i64 i128);
+
+fn offsets<T: Number>(
+    codes: Codes<'_>,
+    rows: &Selection,
+    base: T,
+    divisor: T,
+    times: impl Fn(T, T) -> T,
+    plus: impl Fn(T, T) -> T,
+) -> Buffer {
+    let values = if divisor == T::of_code(1) {
+        codes.map(rows, |code| plus(base, T::of_code(code)))
+    } else {
+        codes.map(rows, |code| plus(base, times(T::of_code(code), divisor)))
+    };
+    Buffer::from_vec(values)
+}
+
+fn plain(values: &[u8], width: usize, rows: &Selection) -> Buffer {
+    let mut out = MutableBuffer::new(rows.len() * width);
+    match rows {
+        Selection::Range(range) => {
+            out.extend_from_slice(
+                &values[range.start as usize * width..range.end as usize * width],
+            );
+        }
+        Selection::Rows(rows) => {
+            for row in rows {
+                let at = *row as usize * width;
+                out.extend_from_slice(&values[at..at + width]);
+            }
+        }
+    }
+    out.into()
+}
+
+fn fixed(
+    data_type: &DataType,
+    buffer: Buffer,
+    len: usize,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
+    let Physical::Fixed(width) = Physical::of_arrow(data_type) else {
+        return Err(SegmentError::new("column has values of another type"));
+    };
+    if buffer.len() != len * width {
+        return Err(SegmentError::new("value of another width"));
+    }
+    let data = match data_type {
+        DataType::FixedSizeList(item, 2) => {
+            let points = ArrayData::builder(item.data_type().clone())
+                .len(len * 2)
+                .add_buffer(buffer)
+                .build()
+                .map_err(malformed)?;
+            ArrayData::builder(data_type.clone()).len(len).add_child_data(points)
+        }
+        other => ArrayData::builder(other.clone()).len(len).add_buffer(buffer),
+    };
+    Ok(make_array(data.nulls(nulls).build().map_err(malformed)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::segment::column::{Kind, encode};
+
+    /// The decoded column of every selection against the chunk's values taken one by one.
+    fn check(data_type: &DataType, values: &[Option<Vec<u8>>]) {
+        let kind = Kind::of(data_type);
+        let values: Vec<_> = values.iter().map(|v| v.as_deref()).collect();
+        let bytes = bytes::Bytes::from(encode(kind, &values).unwrap());
+        let chunk = Chunk::open(kind, values.len(), &bytes).unwrap();
+        let decoder = Decoder { chunk, bytes: &bytes };
+        let len = values.len() as u32;
+        let selections = [
+            Selection::Range(0..len),
+            Selection::Range(len / 3..len - len / 4),
+            Selection::Rows((0..len).step_by(3).collect()),
+            Selection::Rows(Vec::new()),
+        ];
+        for rows in selections {
+            let array = decoder.decode(data_type, &rows).unwrap();
+            let expected = decoder.one_by_one(data_type, &rows).unwrap();
+            assert_eq!(array.data_type(), data_type);
+            assert_eq!(array.to_data(), expected.to_data(), "{data_type} {rows:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn selections_decode_to_the_values(
+            ints in proptest::collection::vec(proptest::option::of(any::<i64>()), 1..60),
+            small in proptest::collection::vec(-9i64..9, 1..60),
+            texts in proptest::collection::vec(proptest::option::of("[aé]{0,20}"), 1..60),
+            few in proptest::collection::vec(proptest::option::of("[ab]{1}"), 8..60),
+        ) {
+            let small: Vec<_> = small.into_iter().map(|v| Some(v * 1000)).collect();
+            for ints in [ints, small] {
+                let wide: Vec<_> = ints.iter().map(|v| v.map(|v| i128::from(v).to_le_bytes().to_vec())).collect();
+                check(&DataType::Decimal128(38, 4), &wide);
+                check(&DataType::FixedSizeBinary(16), &wide);
+                let long: Vec<_> = ints.iter().map(|v| v.map(|v| v.to_le_bytes().to_vec())).collect();
+                check(&DataType::Int64, &long);
+                check(&DataType::Float64, &long);
+                let half: Vec<_> = ints.iter().map(|v| v.map(|v| (v as i32).to_le_bytes().to_vec())).collect();
+                check(&DataType::Int32, &half);
+                check(&DataType::Date32, &half);
+                let short: Vec<_> = ints.iter().map(|v| v.map(|v| (v as i16).to_le_bytes().to_vec())).collect();
+                check(&DataType::Int16, &short);
+                let bools: Vec<_> = ints.iter().map(|v| v.map(|v| vec![u8::from(v > 0)])).collect();
+                check(&DataType::Boolean, &bools);
+            }
+            for texts in [texts, few] {
+                let texts: Vec<_> = texts.into_iter().map(|v| v.map(String::into_bytes)).collect();
+                for ty in [DataType::Utf8View, DataType::BinaryView, DataType::Binary] {
+                    check(&ty, &texts);
+                }
+            }
+        }
+
+        #[test]
+        fn wrong_chunks_are_errors(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            encoding in 0u8..7,
+            rows in 0usize..20,
+        ) {
+            let bytes: bytes::Bytes = [encoding, 0].into_iter().chain(bytes).collect::<Vec<_>>().into();
+            for ty in [DataType::Boolean, DataType::Int64, DataType::Decimal128(9, 2), DataType::Utf8View, DataType::Binary] {
+                if let Ok(chunk) = Chunk::open(Kind::of(&ty), rows, &bytes) {
+                    let decoder = Decoder { chunk, bytes: &bytes };
+                    let _ = decoder.decode(&ty, &Selection::Range(0..rows as u32));
+                    let _ = decoder.decode(&ty, &Selection::Rows((0..rows as u32).collect()));
+                    let _ = decoder.decode(&ty, &Selection::Range(0..rows as u32 + 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strings_that_are_not_utf8_are_an_error() {
+        let values: [Option<&[u8]>; 3] = [Some(b"a"), Some(&[0xc3]), Some(&[0xa9])];
+        let bytes = bytes::Bytes::from(encode(Kind::Bytes, &values).unwrap());
+        let chunk = Chunk::open(Kind::Bytes, 3, &bytes).unwrap();
+        let decoder = Decoder { chunk, bytes: &bytes };
+        assert!(decoder.decode(&DataType::Utf8View, &Selection::Range(0..3)).is_err());
+        assert!(decoder.decode(&DataType::Utf8View, &Selection::Range(0..1)).is_ok());
+    }
+}
