@@ -13,6 +13,7 @@ use crate::oracle::Oracle;
 use crate::raft::Catalog;
 use crate::sequences::Sequences;
 use crate::session_list::SessionList;
+use crate::snapshots::Snapshots;
 use crate::system_relations::{ShardSize, ShardSizes};
 use crate::workers::Workers;
 
@@ -28,6 +29,7 @@ pub struct Cluster {
     /// What workers keep of UPDATEs by key.
     pub programs: Programs,
     pub sessions: Arc<SessionList>,
+    pub snapshots: Snapshots,
     /// Committed transactions whose participants all know: their decisions can go.
     settled: Mutex<Vec<TxnId>>,
     /// As the workers last reported them.
@@ -53,6 +55,7 @@ impl Cluster {
             sequences,
             programs: Programs::default(),
             sessions: Arc::default(),
+            snapshots: Snapshots::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),
             started_micros: crate::clock::now_micros(),
@@ -76,6 +79,22 @@ impl Cluster {
             }
         }
         *self.sizes.lock() = Arc::new(sizes);
+    }
+
+    /// Tells every worker below which snapshot nothing will be read any more.
+    pub async fn report_snapshots(&self) {
+        let Ok(now) = self.oracle.timestamp().await else { return };
+        let action = ShardAction::OldestSnapshot {
+            coordinator: self.node,
+            snapshot: self.snapshots.oldest(now),
+        };
+        for node in self.catalog.snapshot().workers().filter(|node| node.is_active) {
+            let Ok(worker) = self.workers.client(node) else { continue };
+            // One that does not hear of it keeps more than it needs to.
+            if let Err(error) = worker.shards(action.clone()).await {
+                tracing::debug!(node = %node.id, %error, "oldest snapshot was not told");
+            }
+        }
     }
 
     /// The decision on this transaction is not needed any more. It goes with the next

@@ -265,6 +265,7 @@ async fn housekeeping(cluster: Arc<Cluster>) {
         tokio::time::sleep(HOUSEKEEPING).await;
         cluster.forget_settled().await;
         if turn.is_multiple_of(SIZES_EVERY) {
+            cluster.report_snapshots().await;
             cluster.refresh_sizes().await;
         }
     }

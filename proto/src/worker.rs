@@ -323,6 +323,12 @@ pub enum ShardAction {
         epoch: Epoch,
     },
     List,
+    /// No statement of this coordinator will read below this snapshot any more. Told again and
+    /// again; not durable.
+    OldestSnapshot {
+        coordinator: NodeId,
+        snapshot: Timestamp,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]

@@ -36,7 +36,7 @@ pub mod txn;
 pub mod wal;
 
 pub use engine::{
-    Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options, RowBytes, RowLocks,
+    BulkError, BulkLoad, Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options, RowBytes, RowLocks,
     ShardInfo, Stats, TableMeta, WriteContext,
 };
 pub use error::{Result, StorageError};

@@ -24,7 +24,7 @@ use crate::error::{Result, StorageError};
 use crate::kv::{Batch, Kv};
 use crate::segment::Marks;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 pub const CHECKPOINT: &[u8] = b"c";
 
@@ -67,6 +67,8 @@ pub struct Manifest {
     pub truncations: Vec<u64>,
     pub segments: Vec<SegmentRef>,
     pub marks: MarksPlace,
+    /// Records beyond `sealed` whose segments are among these, or were and have been merged.
+    pub attached: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +76,8 @@ pub struct SegmentRef {
     pub id: u64,
     pub size: u64,
     pub in_file: bool,
+    /// When all its rows were committed; 0: they have timestamps of their own.
+    pub committed: u64,
 }
 
 /// Marks of the segments, in their order.

@@ -2,9 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use parking_lot::Mutex;
 use satsuma_common::{Lsn, ShardId, Timestamp, TxnId};
+
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::segment::Segment;
+use crate::shard::Shard;
 
 /// How far a transaction has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +48,51 @@ pub struct ShardWrites {
     rows: BTreeMap<Bytes, Vec<Write>>,
     /// TRUNCATEs, oldest first, as (statement, order).
     truncates: Vec<(u32, u64)>,
+    /// Segments of loads, oldest first. Writes to their rows come after them.
+    loaded: Vec<Arc<Loaded>>,
+}
+
+/// A segment of rows that the transaction has loaded. Its shard knows of its keys until it is
+/// dropped; with it goes the file, unless a record may name it.
+#[derive(Debug)]
+pub struct Loaded {
+    statement: u32,
+    order: u64,
+    pub segment: Arc<Segment>,
+    shard: Arc<Shard>,
+    file: LoadedFile,
+}
+
+/// The file of a loaded segment.
+#[derive(Debug)]
+pub struct LoadedFile {
+    pub disk: Arc<dyn Disk>,
+    pub kept: AtomicBool,
+}
+
+impl Loaded {
+    pub fn new(
+        txn: TxnId,
+        statement: u32,
+        shard: Arc<Shard>,
+        segment: Arc<Segment>,
+        file: LoadedFile,
+    ) -> Self {
+        shard.add_loader(txn, segment.clone());
+        Self { statement, order: 0, segment, shard, file }
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.shard.remove_loader(self.segment.id);
+        if !self.file.kept.load(Ordering::Acquire)
+            && let Err(error) = self.file.disk.remove(&self.segment.path)
+        {
+            // It is an orphan for the next start.
+            tracing::warn!(path = %self.segment.path.display(), %error, "file stays");
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +135,18 @@ impl TxnState {
         self.shards.entry(shard).or_default().truncates.push((statement, order));
     }
 
+    pub fn load(&mut self, shard: ShardId, mut loaded: Loaded) {
+        loaded.order = self.order();
+        self.shards.entry(shard).or_default().loaded.push(Arc::new(loaded));
+    }
+
+    /// Whether a record names the files of what was loaded, or may name them.
+    pub fn keep_loaded(&self, kept: bool) {
+        for loaded in self.shards.values().flat_map(|writes| &writes.loaded) {
+            loaded.file.kept.store(kept, Ordering::Release);
+        }
+    }
+
     fn order(&mut self) -> u64 {
         self.next_order += 1;
         self.next_order
@@ -92,6 +157,7 @@ impl TxnState {
         let mut freed = 0;
         for writes in self.shards.values_mut() {
             writes.truncates.retain(|(statement, _)| !gone(*statement));
+            writes.loaded.retain(|loaded| !gone(loaded.statement));
             writes.rows.retain(|key, versions| {
                 versions.retain(|write| {
                     let keep = !gone(write.statement);
@@ -114,7 +180,37 @@ impl TxnState {
 
 impl ShardWrites {
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.truncates.is_empty()
+        !self.has_row_writes() && self.loaded.is_empty()
+    }
+
+    /// Whether there is more than loaded segments.
+    pub fn has_row_writes(&self) -> bool {
+        !self.rows.is_empty() || !self.truncates.is_empty()
+    }
+
+    /// Loaded segments whose rows have not been truncated.
+    fn loaded(&self, before: Option<u32>) -> impl Iterator<Item = &Arc<Loaded>> {
+        let truncated = self.truncated(before).unwrap_or(0);
+        let counts = move |statement: u32| before.is_none_or(|before| statement < before);
+        self.loaded
+            .iter()
+            .filter(move |loaded| loaded.order > truncated && counts(loaded.statement))
+    }
+
+    pub fn loaded_segments(&self, before: Option<u32>) -> Vec<Arc<Segment>> {
+        self.loaded(before).map(|loaded| loaded.segment.clone()).collect()
+    }
+
+    /// The row with this key in a loaded segment, and the statement that loaded it.
+    pub fn find_loaded(&self, key: &[u8], before: Option<u32>) -> Result<Option<(Bytes, u32)>> {
+        for loaded in self.loaded(before) {
+            let found = loaded.segment.find(key)?;
+            if !found.is_empty() {
+                let row = loaded.segment.row(found.start)?.row;
+                return Ok(Some((row, loaded.statement)));
+            }
+        }
+        Ok(None)
     }
 
     /// Statements below `before` count; `None`: all.
@@ -131,6 +227,17 @@ impl ShardWrites {
     /// The transaction's own view of a key; `None`: it did not touch it.
     pub fn get(&self, key: &[u8], before: Option<u32>) -> Option<Own> {
         self.rows.get(key).and_then(|writes| self.own(writes, before))
+    }
+
+    /// The same with what was loaded, and what a TRUNCATE hides.
+    pub fn view(&self, key: &[u8], before: Option<u32>) -> Result<Option<Own>> {
+        if let Some(own) = self.get(key, before) {
+            return Ok(Some(own));
+        }
+        if let Some((row, _)) = self.find_loaded(key, before)? {
+            return Ok(Some(Own::Row(row)));
+        }
+        Ok(self.hides_committed(before).then_some(Own::Deleted))
     }
 
     fn own(&self, writes: &[Write], before: Option<u32>) -> Option<Own> {
@@ -156,8 +263,11 @@ impl ShardWrites {
             .collect()
     }
 
-    /// What a commit does: whether it truncates first, and then each key's last state.
-    pub fn effects(&self) -> (bool, impl Iterator<Item = (&Bytes, Option<&Bytes>)>) {
+    /// What a commit does: whether it truncates first, then the segments that come, and then each
+    /// key's last state.
+    pub fn effects(
+        &self,
+    ) -> (bool, Vec<Arc<Segment>>, impl Iterator<Item = (&Bytes, Option<&Bytes>)>) {
         let truncated = self.truncated(None);
         let rows = self.rows.iter().filter_map(move |(key, writes)| {
             let last = writes.last()?;
@@ -165,6 +275,6 @@ impl ShardWrites {
             // A delete of what a TRUNCATE took needs no record.
             (last.order > truncated).then_some((key, last.row.as_ref()))
         });
-        (truncated.is_some(), rows)
+        (truncated.is_some(), self.loaded_segments(None), rows)
     }
 }

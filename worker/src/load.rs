@@ -1,4 +1,5 @@
-//! Bulk insertion: batches as they come, each checked and written before the next is taken.
+//! Bulk insertion: batches as they come, each checked before it goes to the engine, which makes
+//! segments of what is much.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,13 +7,14 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use satsuma_common::{GroupId, SqlResult};
+use satsuma_common::{GroupId, SqlError, SqlResult};
 use satsuma_proto::worker::LoadRequest;
-use satsuma_storage::ConflictPolicy;
+use satsuma_storage::{BulkError, StorageError};
 
-use crate::error::malformed;
+use crate::error::{self, malformed};
 use crate::local::Shared;
-use crate::modify::{Writer, check_columns};
+use crate::modify::{Writer, check_columns, named, write_context};
+use crate::placement::PlacedTable;
 
 pub(crate) async fn load(
     shared: Arc<Shared>,
@@ -27,18 +29,34 @@ pub(crate) async fn load(
         targets.insert(placed.group, placed.table(request.table)?.clone());
     }
     let mut writer = Writer::new(&shared, &request.context);
-    let mut count = 0;
+    let mut load = shared.engine.bulk_load(write_context(&request.context));
     while let Some(item) = rows.next().await {
         let (group, batch) = item?;
         let target = targets
             .get(&group)
             .ok_or_else(|| malformed(format!("rows for {group}, which the load does not name")))?;
         check_columns(&target.meta.shape, &batch, 0)?;
-        let inserted = writer.insert(target, &batch, ConflictPolicy::Fail).await?;
-        count += inserted.rows.len() as u64;
+        writer.admit(target, &batch)?;
+        load.add(target.shard, &batch).await.map_err(|failure| blamed(&targets, failure))?;
         // Long loads share the threads with queries.
         tokio::task::yield_now().await;
     }
+    let count = load.finish().await.map_err(|failure| blamed(&targets, failure))?;
     writer.finish().await?;
     Ok(count)
+}
+
+/// The error with the names of the table, and the values of the row that is to blame.
+fn blamed(targets: &BTreeMap<GroupId, PlacedTable>, failure: BulkError) -> SqlError {
+    let BulkError { error, row } = failure;
+    let (StorageError::UniqueViolation { shard, key, .. }, Some((_, row))) = (&error, &row) else {
+        return error::storage(error);
+    };
+    match targets.values().find(|target| target.shard == *shard) {
+        Some(target) => {
+            let (shard, key) = (*shard, key.clone());
+            named(&target.meta, row, StorageError::UniqueViolation { shard, row: 0, key })
+        }
+        None => error::storage(error),
+    }
 }

@@ -287,6 +287,11 @@ impl Worker for LocalWorker {
             ShardAction::SetGeneration { group, generation, epoch } => {
                 engine.set_generation(group, generation, epoch).await
             }
+            ShardAction::OldestSnapshot { coordinator, snapshot } => {
+                let coordinators = self.membership().map_or(1, |m| m.coordinators.len());
+                engine.report_snapshots(coordinator, snapshot, coordinators);
+                return Ok(ShardReply::default());
+            }
             ShardAction::List => {
                 let shards = engine.shards().into_iter().map(|info| ShardStatus {
                     shard: info.shard,

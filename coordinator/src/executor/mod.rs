@@ -8,6 +8,7 @@
 //! large join is computed. Every stream between them is bounded; dropping one stops the work.
 
 mod input;
+mod load;
 pub mod modify;
 mod physical;
 mod remote;
@@ -34,6 +35,7 @@ use satsuma_proto::worker::{BatchStream, FragmentMode};
 use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
 
+pub use load::Loads;
 pub use remote::conform;
 pub use scope::{Assignment, Scope, for_client, is_stale};
 

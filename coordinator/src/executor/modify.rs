@@ -18,6 +18,7 @@ use satsuma_sql::bound::{BoundDelete, BoundInsert, BoundOnConflict, BoundUpdate}
 use satsuma_sql::catalog_view::{Distribution, TableInfo};
 use satsuma_sql::codec;
 
+use super::load::Loads;
 use super::route;
 use super::scope::Scope;
 use super::{Executor, conform};
@@ -72,13 +73,26 @@ impl Modification<'_> {
         let mut modified = Modified::default();
         let mut pending: Vec<RecordBatch> = Vec::new();
         let mut pending_rows = 0;
+        let mut loads: Option<Loads> = None;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             let batch = RecordBatch::try_new(nullable(&schema), batch.columns().to_vec())
                 .map_err(satsuma_sql::engine_error::arrow_to_sql)?;
+            if let Some(loads) = &mut loads {
+                loads.send(batch).await?;
+                continue;
+            }
             pending_rows += batch.num_rows();
             pending.push(batch);
-            if pending_rows >= INSERT_ROWS {
+            if pending_rows >= INSERT_ROWS && !self.returning && on_conflict == OnConflict::Fail {
+                // Many rows: the rest of them follow, without an answer to each batch.
+                self.commit = false;
+                let load = loads.insert(Loads::start(self.txn, table.clone(), self.scope)?);
+                for batch in std::mem::take(&mut pending) {
+                    load.send(batch).await?;
+                }
+                pending_rows = 0;
+            } else if pending_rows >= INSERT_ROWS {
                 let batches = std::mem::take(&mut pending);
                 pending_rows = 0;
                 self.commit = false;
@@ -87,6 +101,9 @@ impl Modification<'_> {
         }
         if pending_rows > 0 {
             self.insert_batches(&table, pending, &on_conflict, &mut modified).await?;
+        }
+        if let Some(loads) = loads {
+            modified.count += loads.finish().await?;
         }
         Ok(modified)
     }

@@ -25,6 +25,7 @@ pub use overlay::Overlay;
 
 use crate::catalog::{Command, Outcome};
 use crate::cluster::Cluster;
+use crate::snapshots::Kept;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -40,6 +41,8 @@ pub struct Transaction {
     pub is_block: bool,
     /// `now()`: microseconds since 1970-01-01 UTC.
     pub now_micros: i64,
+    /// Workers keep what its snapshots see.
+    _kept: Kept,
     /// Of the first statement; later ones of REPEATABLE READ share it.
     snapshot: Option<Timestamp>,
     /// Number of the statement under way, from 1.
@@ -62,6 +65,7 @@ impl Transaction {
     pub async fn begin(cluster: &Cluster, isolation: Isolation, is_block: bool) -> SqlResult<Self> {
         let start = cluster.oracle.timestamp().await?;
         Ok(Self {
+            _kept: cluster.snapshots.keep(start),
             id: TxnId { start, coordinator: cluster.node },
             isolation,
             read_only: false,

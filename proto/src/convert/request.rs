@@ -357,6 +357,12 @@ impl From<ShardAction> for pb::ShardRequest {
                 })
             }
             ShardAction::List => Action::List(pb::ListShards {}),
+            ShardAction::OldestSnapshot { coordinator, snapshot } => {
+                Action::OldestSnapshot(pb::OldestSnapshot {
+                    coordinator: coordinator.0,
+                    snapshot: snapshot.0,
+                })
+            }
         };
         Self { action: Some(action) }
     }
@@ -384,6 +390,10 @@ impl TryFrom<pb::ShardRequest> for ShardAction {
                 epoch: Epoch(set.epoch),
             },
             Action::List(pb::ListShards {}) => Self::List,
+            Action::OldestSnapshot(oldest) => Self::OldestSnapshot {
+                coordinator: NodeId(oldest.coordinator),
+                snapshot: Timestamp(oldest.snapshot),
+            },
         })
     }
 }

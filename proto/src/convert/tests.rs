@@ -166,6 +166,10 @@ fn requests() -> Vec<Request> {
             epoch: Epoch(3),
         }),
         Request::Shards(ShardAction::List),
+        Request::Shards(ShardAction::OldestSnapshot {
+            coordinator: NodeId(3),
+            snapshot: Timestamp(1_700_000_000_000_000),
+        }),
         Request::Status,
         Request::Explain(query, true),
         Request::Join(Membership { node: NodeId(2), coordinators: vec!["a:1".into()] }),

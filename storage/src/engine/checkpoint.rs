@@ -115,8 +115,8 @@ impl Engine {
     /// One round: seal what is large, merge, checkpoint when the log has grown or is old.
     fn maintenance_round(&self, upkeep: &mut Upkeep) -> Result<()> {
         let retention = u64::try_from(self.options.retention.as_micros()).unwrap_or(u64::MAX);
-        let oldest = self.timeline.last_commit().0.saturating_sub(retention);
-        self.set_oldest_snapshot(Timestamp(oldest));
+        let kept = Timestamp(self.timeline.last_commit().0.saturating_sub(retention));
+        self.set_oldest_snapshot(self.snapshots.reported().unwrap_or(kept));
         let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
         let mut sizes: Vec<(u64, &Arc<Shard>)> =
             shards.iter().map(|shard| (shard.delta_bytes(), shard)).collect();
@@ -142,7 +142,8 @@ impl Engine {
         let logged = self.wal.stats().bytes;
         let grown = logged.saturating_sub(self.checkpointed_bytes.load(Ordering::Relaxed));
         let old = upkeep.checkpointed.elapsed() >= self.options.checkpoint_interval;
-        if grown >= self.options.checkpoint_bytes || (grown > 0 && old) {
+        let dropped = self.has_dropped.swap(false, Ordering::AcqRel);
+        if grown >= self.options.checkpoint_bytes || (grown > 0 && old) || dropped {
             self.checkpoint()?;
             upkeep.checkpointed = Instant::now();
         }

@@ -20,7 +20,7 @@ use crate::error::{Result, StorageError};
 use crate::lock::RowLockMode;
 use crate::txn::{Phase, Txn, TxnState};
 use crate::wal::Written;
-use crate::wal::record::{LoggedLock, Op, Record, Section};
+use crate::wal::record::{Attached, LoggedLock, Op, Record, Section};
 
 /// Operations of one record, in bytes, about. What is more goes ahead in parts.
 const PART_BYTES: usize = 4 << 20;
@@ -41,6 +41,9 @@ impl Engine {
         if sections.is_empty() {
             self.end(&txn);
             return Ok(at_least);
+        }
+        if let Err(error) = self.keep_loaded(&txn, &sections) {
+            return Err(self.give_up(&txn, error));
         }
         let ts = self.timeline.assign(txn.id, at_least, shards_of(&sections));
         let (done, answer) = oneshot::channel();
@@ -91,6 +94,9 @@ impl Engine {
             self.timeline.settle(txn.id);
             txn.state.lock().phase = Phase::Prepared(ts);
             return Ok(ts);
+        }
+        if let Err(error) = self.keep_loaded(&txn, &sections) {
+            return Err(self.give_up(&txn, error));
         }
         let (done, answer) = oneshot::channel();
         let engine = self.clone();
@@ -180,6 +186,7 @@ impl Engine {
                         Ok(())
                     }
                     (Ok(_), None) => {
+                        txn.state.lock().keep_loaded(false);
                         engine.end(&txn);
                         Ok(())
                     }
@@ -194,6 +201,16 @@ impl Engine {
             }),
         );
         answer.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// Makes the names of loaded files durable, before a record names them.
+    fn keep_loaded(&self, txn: &Txn, sections: &[Section]) -> Result<()> {
+        let attaches = |section: &Section| section.ops.iter().any(|op| matches!(op, Op::Attach(_)));
+        if sections.iter().any(attaches) {
+            self.store.sync_names()?;
+            txn.state.lock().keep_loaded(true);
+        }
+        Ok(())
     }
 
     fn find(&self, txn: TxnId) -> Result<Arc<Txn>> {
@@ -223,17 +240,19 @@ impl Engine {
     /// itself has failed, only a restart can tell what became of it.
     fn give_up(&self, txn: &Txn, error: StorageError) -> StorageError {
         if !matches!(error, StorageError::Poisoned(_)) {
+            txn.state.lock().keep_loaded(false);
             self.end(txn);
         }
         error
     }
 
     fn end(&self, txn: &Txn) {
-        {
+        // Files of loads may go with their segments: not under the lock.
+        let _ended = {
             let mut state = txn.state.lock();
             state.phase = Phase::Ended;
-            state.shards.clear();
-        }
+            std::mem::take(&mut state.shards)
+        };
         self.timeline.settle(txn.id);
         self.txns.lock().remove(&txn.id);
         self.locks.release(txn.id);
@@ -244,13 +263,17 @@ impl Engine {
         let mut sections = Vec::new();
         for (id, writes) in &state.shards {
             let Some(shard) = meta.shards.get(id) else { continue };
-            let (truncated, rows) = writes.effects();
+            let (truncated, loaded, rows) = writes.effects();
             let truncate = truncated.then_some(Op::Truncate);
             let ops = rows.map(|(key, row)| match row {
                 Some(row) => Op::Put { key: key.clone(), row: row.clone() },
                 None => Op::Delete { key: key.clone() },
             });
-            let ops: Vec<_> = truncate.into_iter().chain(ops).collect();
+            let attached = loaded.into_iter().map(|segment| {
+                let (id, size, rows) = (segment.id, segment.size(), segment.rows());
+                Op::Attach(Attached { id, size, rows, segment: Some(segment) })
+            });
+            let ops: Vec<_> = truncate.into_iter().chain(attached).chain(ops).collect();
             let epoch = meta.groups.get(&shard.group).map_or(Epoch(0), |known| known.1);
             if !ops.is_empty() {
                 sections.push(Section { group: shard.group, epoch, shard: *id, ops });

@@ -76,7 +76,7 @@ impl Engine {
             .iter()
             .map(|segment| {
                 let all_gone =
-                    truncations.iter().any(|t| t.0 > segment.footer().max_ts && *t <= horizon);
+                    truncations.iter().any(|t| **t > segment.max_ts() && **t <= horizon);
                 let ended = segment.marks().iter().filter(|(_, ts)| *ts <= horizon).count() as u64;
                 let dead = if all_gone { segment.rows() } else { ended };
                 Run { rows: segment.rows(), dead }

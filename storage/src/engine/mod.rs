@@ -3,6 +3,7 @@
 //! Files follow what a caller does: [`open`] a directory, manage `shards`, `read`, `write`,
 //! `commit`.
 
+mod bulk;
 mod checkpoint;
 mod commit;
 mod merge;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use satsuma_common::{Lsn, ShardId, Timestamp, TxnId};
+use satsuma_common::{Lsn, NodeId, ShardId, Timestamp, TxnId};
 
 use crate::error::{Result, StorageError};
 use crate::lock::{LockTable, WaitEdge};
@@ -38,6 +39,7 @@ use pressure::{Pressure, Wake};
 use snapshots::Snapshots;
 use store::Store;
 
+pub use bulk::{BulkError, BulkLoad};
 pub use meta::TableMeta;
 pub use shards::ShardInfo;
 pub(crate) use snapshots::Held;
@@ -58,6 +60,8 @@ pub type RowBytes = Bytes;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub wal: WalOptions,
+    /// A load of fewer rows into a shard is inserted row by row; more become a segment.
+    pub bulk_rows: usize,
     /// Most bytes that one transaction may have waiting in memory.
     pub transaction_bytes: u64,
     /// A delta of this size is sealed.
@@ -79,6 +83,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             wal: WalOptions::default(),
+            bulk_rows: 2048,
             transaction_bytes: 1 << 30,
             seal_bytes: 64 << 20,
             delta_bytes: 512 << 20,
@@ -106,6 +111,8 @@ pub struct Engine {
     checkpointing: Mutex<()>,
     /// Bytes of log at the last checkpoint.
     checkpointed_bytes: AtomicU64,
+    /// Shards are gone whose files a checkpoint would remove.
+    has_dropped: AtomicBool,
     pressure: Pressure,
     wake: Arc<Wake>,
     closed: AtomicBool,
@@ -147,6 +154,12 @@ impl Engine {
                 shard.collect(horizon);
             }
         }
+    }
+
+    /// What a coordinator says of the oldest snapshot that it still uses, one of so many. Followed
+    /// once all of them have spoken, by the thread that keeps memory small.
+    pub fn report_snapshots(&self, coordinator: NodeId, oldest: Timestamp, coordinators: usize) {
+        self.snapshots.report(coordinator, oldest, coordinators);
     }
 
     /// Transactions that started before this moment and are not known here may not begin: they may

@@ -61,7 +61,7 @@ struct World {
 
 fn options() -> Options {
     let wal = WalOptions { file_bytes: 4096, zero_ahead: 1024, batch_bytes: 1 << 20 };
-    Options { wal, maintenance: false, ..Options::default() }
+    Options { wal, maintenance: false, bulk_rows: 2, ..Options::default() }
 }
 
 fn open(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
@@ -112,6 +112,10 @@ impl World {
                 writes.extend(gone.into_iter().map(|id| ((shard, id), None)));
                 continue;
             }
+            if self.chance.below(4) == 0 {
+                self.load(&context, shard, &mut writes).await?;
+                continue;
+            }
             let at = (shard, self.chance.below(KEYS as u64) as i64);
             if self.is_held(at) {
                 continue;
@@ -142,7 +146,85 @@ impl World {
                 writes.insert(at, change);
             }
         }
+        self.check_own(id, &writes)?;
         Ok(writes.into_iter().collect())
+    }
+
+    /// Rows that are not there yet, at once; sometimes with one that is, which must fail.
+    async fn load(
+        &mut self,
+        context: &WriteContext,
+        shard: ShardId,
+        writes: &mut BTreeMap<Place, Option<String>>,
+    ) -> Result<()> {
+        let mut rows = BTreeMap::new();
+        let mut taken = false;
+        for _ in 0..1 + self.chance.below(6) {
+            let id = self.chance.below(KEYS as u64) as i64;
+            if self.is_held((shard, id)) {
+                continue;
+            }
+            let latest = self.model.get((shard, id), Timestamp(u64::MAX));
+            let exists = writes.get(&(shard, id)).map_or(latest.is_some(), Option::is_some);
+            if !exists || self.chance.below(20) == 0 {
+                taken |= exists;
+                rows.insert(id, format!("v{}", self.chance.below(1 << 30)));
+            }
+        }
+        let mut load = self.engine.bulk_load(*context);
+        // Not in the order of keys.
+        let shuffled: Vec<_> = rows.iter().rev().map(|(id, value)| (*id, &value[..])).collect();
+        let result = match load.add(shard, &batch(&shuffled)).await {
+            Ok(()) => load.finish().await,
+            Err(error) => Err(error),
+        };
+        let undo = self.chance.below(6) == 0;
+        match result {
+            Err(BulkError { error: StorageError::UniqueViolation { .. }, row }) => {
+                assert!(taken && row.is_some(), "seed {}", self.seed);
+                return self.engine.undo_statement(context.txn, context.statement);
+            }
+            Err(failed) => return Err(failed.error),
+            Ok(count) => assert_eq!((count, taken), (rows.len() as u64, false)),
+        }
+        if undo {
+            self.engine.undo_statement(context.txn, context.statement)?;
+        } else {
+            writes.extend(rows.into_iter().map(|(id, value)| ((shard, id), Some(value))));
+        }
+        Ok(())
+    }
+
+    /// What the transaction sees of itself.
+    fn check_own(&self, id: TxnId, writes: &BTreeMap<Place, Option<String>>) -> Result<()> {
+        let view = ReadView::own(Timestamp(self.now), id);
+        for shard in SHARDS {
+            let mut expected: BTreeMap<i64, String> =
+                self.model.rows(shard, Timestamp(self.now)).into_iter().collect();
+            for ((at, key), value) in writes {
+                match value {
+                    Some(value) if *at == shard => drop(expected.insert(*key, value.clone())),
+                    None if *at == shard => drop(expected.remove(key)),
+                    _ => {}
+                }
+            }
+            let mut found = BTreeMap::new();
+            for batch in self.engine.scan(shard, &view, &ScanOptions::default())? {
+                let batch = batch?;
+                let ids = batch.column(0).as_primitive::<Int64Type>();
+                let names = batch.column(1).as_string_view();
+                for row in 0..batch.num_rows() {
+                    let again = found.insert(ids.value(row), names.value(row).to_owned());
+                    assert!(again.is_none(), "seed {}", self.seed);
+                }
+            }
+            assert_eq!(found, expected, "seed {} {shard}", self.seed);
+            for id in 0..KEYS {
+                let row = self.engine.get(shard, &key(id), &view)?;
+                assert_eq!(row.is_some(), expected.contains_key(&id), "seed {}", self.seed);
+            }
+        }
+        Ok(())
     }
 
     /// One operation; an error says that the power went, and what was being committed.

@@ -1,6 +1,6 @@
 //! Opening a data directory: whose it is, what format it has, and what its log says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::lock::{LockKey, LockTable};
 use crate::manifest::{self, Checkpoint, GroupRecord, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
 use crate::timeline::Timeline;
-use crate::txn::{Phase, Txn};
+use crate::txn::{Loaded, Phase, Txn};
 use crate::wal::record::{LoggedLock, MetaChange, Op, Record, Section};
 use crate::wal::{self, Wal};
 
@@ -70,7 +70,8 @@ impl Engine {
         tracing::info!(dir = %dir.display(), from, to = replayed.next_lsn - 1, "recovered");
         let wal = Wal::open(disk.clone(), &log_dir, replayed, options.wal.clone())?;
         let locks = LockTable::start().map_err(io)?;
-        let (timeline, txns) = recovery.undecided(&locks);
+        store.sweep(recovery.stored.iter(), &recovery.attached)?;
+        let (timeline, txns) = recovery.undecided(&store, &locks);
         let maintenance = options.maintenance;
         let engine = Arc::new(Self {
             dir: dir.to_owned(),
@@ -86,6 +87,7 @@ impl Engine {
             oldest_transaction: AtomicU64::new(0),
             checkpointing: Mutex::new(()),
             checkpointed_bytes: AtomicU64::new(0),
+            has_dropped: AtomicBool::new(false),
             pressure: Pressure::default(),
             wake: Arc::new(Wake::default()),
             closed: AtomicBool::new(false),
@@ -146,6 +148,10 @@ struct Recovery {
     meta: Meta,
     /// Manifests of shards that the log has yet to make.
     manifests: BTreeMap<ShardId, Manifest>,
+    /// All of them.
+    stored: Vec<Manifest>,
+    /// Segments that the log names.
+    attached: BTreeSet<u64>,
     /// Parts of transactions whose last record has not come yet, with the LSN of the first.
     parts: BTreeMap<TxnId, (Lsn, Vec<Section>)>,
     prepared: BTreeMap<TxnId, Prepared>,
@@ -175,7 +181,7 @@ impl Recovery {
             recovery.meta.groups.insert(GroupId(id), (record.generation, record.epoch));
         }
         let manifests = manifest::all::<Manifest>(kv, b'm')?;
-        store.sweep(&manifests.iter().map(|(_, manifest)| manifest.clone()).collect::<Vec<_>>())?;
+        recovery.stored = manifests.iter().map(|(_, manifest)| manifest.clone()).collect();
         recovery.manifests =
             manifests.into_iter().map(|(id, manifest)| (ShardId(id), manifest)).collect();
         for (id, header) in manifest::all::<ShardHeader>(kv, b'h')? {
@@ -201,6 +207,11 @@ impl Recovery {
     }
 
     fn apply(&mut self, store: &Store, lsn: Lsn, record: Record) -> Result<()> {
+        for op in record.sections().iter().flat_map(|section| &section.ops) {
+            if let Op::Attach(attached) = op {
+                self.attached.insert(attached.id);
+            }
+        }
         match record {
             Record::Meta(change) => {
                 self.meta.apply(lsn, &change)?;
@@ -217,7 +228,7 @@ impl Recovery {
             }
             Record::Commit { txn, ts, sections } => {
                 let (from, sections) = self.whole(txn, lsn, sections);
-                self.commit(lsn, from, ts, &sections);
+                self.commit(store, lsn, from, ts, sections);
             }
             Record::Prepare { txn, ts, sections, locks } => {
                 let (from, sections) = self.whole(txn, lsn, sections);
@@ -226,7 +237,7 @@ impl Recovery {
             }
             Record::CommitPrepared { txn, ts } => {
                 if let Some(prepared) = self.prepared.remove(&txn) {
-                    self.commit(lsn, prepared.from, ts, &prepared.sections);
+                    self.commit(store, lsn, prepared.from, ts, prepared.sections);
                 }
             }
             Record::Abort { txn } => {
@@ -244,27 +255,87 @@ impl Recovery {
         (from, all)
     }
 
-    fn commit(&mut self, lsn: Lsn, from: Lsn, ts: Timestamp, sections: &[Section]) {
+    fn commit(
+        &mut self,
+        store: &Store,
+        lsn: Lsn,
+        from: Lsn,
+        ts: Timestamp,
+        mut sections: Vec<Section>,
+    ) {
         self.last_commit = self.last_commit.max(ts.0);
-        self.meta.commit(lsn, from, ts, sections);
+        self.open_attached(store, Some(lsn), &mut sections);
+        self.meta.commit(lsn, from, ts, &sections);
+    }
+
+    /// Opens the segments that operations bring, but for those that are in place by `lsn`. A shard
+    /// whose segment cannot be read is damaged.
+    fn open_attached(&self, store: &Store, lsn: Option<Lsn>, sections: &mut [Section]) {
+        for section in sections {
+            let Some(shard) = self.meta.shards.get(&section.shard) else { continue };
+            for op in &mut section.ops {
+                let Op::Attach(attached) = op else { continue };
+                if lsn.is_some_and(|lsn| shard.has_attached(lsn, attached.id)) {
+                    continue;
+                }
+                match store.open_loaded(attached.id) {
+                    Ok(segment) if segment.size() == attached.size => {
+                        attached.segment = Some(Arc::new(segment));
+                    }
+                    Ok(segment) => shard.set_damaged(StorageError::corrupt(
+                        &segment.path,
+                        segment.size(),
+                        format!("the file should have {} bytes", attached.size),
+                    )),
+                    Err(error) => shard.set_damaged(error),
+                }
+            }
+        }
+    }
+
+    /// A shard whose keys are row ids.
+    fn heap(&self, shard: ShardId) -> Option<&Arc<Shard>> {
+        let shard = self.meta.shards.get(&shard)?;
+        self.meta.tables.get(&shard.table).filter(|table| table.key.is_none()).map(|_| shard)
     }
 
     /// Prepared transactions wait for their outcome again, with their locks.
-    fn undecided(&mut self, locks: &LockTable) -> (Timeline, HashMap<TxnId, Arc<Txn>>) {
+    fn undecided(
+        &mut self,
+        store: &Store,
+        locks: &LockTable,
+    ) -> (Timeline, HashMap<TxnId, Arc<Txn>>) {
         let timeline = Timeline::default();
         timeline.observe_commit(Timestamp(self.last_commit));
         let mut txns = HashMap::new();
-        for (id, prepared) in std::mem::take(&mut self.prepared) {
+        for (id, mut prepared) in std::mem::take(&mut self.prepared) {
+            self.open_attached(store, None, &mut prepared.sections);
             let txn = Txn::with_phase(id, Phase::Prepared(prepared.ts));
             let mut state = txn.state.lock();
             for section in &prepared.sections {
                 for op in &section.ops {
                     match op {
                         Op::Put { key, row } => {
+                            if let Some(shard) = self.heap(section.shard) {
+                                shard.note_row_id(key);
+                            }
                             state.write(section.shard, 1, key.clone(), Some(row.clone()));
                         }
                         Op::Delete { key } => state.write(section.shard, 1, key.clone(), None),
                         Op::Truncate => state.truncate(section.shard, 1),
+                        Op::Attach(attached) => {
+                            let shard = self.meta.shards.get(&section.shard);
+                            let (Some(segment), Some(shard)) = (&attached.segment, shard) else {
+                                continue;
+                            };
+                            if let Some(shard) = self.heap(section.shard) {
+                                shard.note_row_id(segment.footer().last_key());
+                            }
+                            let (shard, segment) = (shard.clone(), segment.clone());
+                            let file = store.kept_file();
+                            let loaded = Loaded::new(id, 1, shard, segment, file);
+                            state.load(section.shard, loaded);
+                        }
                     }
                 }
             }

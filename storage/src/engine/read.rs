@@ -27,10 +27,9 @@ impl Engine {
         let shard = self.shard(shard)?;
         let _held = self.snapshots.hold(view.snapshot)?;
         let own = self.with_own(shard.id, view, |own| {
-            let hides = own.hides_committed(view.before_statement);
-            own.get(key, view.before_statement).or(hides.then_some(Own::Deleted))
+            own.view(key, view.before_statement)
         });
-        match own.flatten() {
+        match own.transpose()?.flatten() {
             Some(Own::Row(row)) => Ok(Some(row)),
             Some(Own::Deleted) => Ok(None),
             None => Ok(shard.get(key, view.snapshot)?.and_then(|version| version.row)),

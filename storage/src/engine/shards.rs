@@ -1,6 +1,7 @@
 //! Life of shards.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use satsuma_common::table::TableShape;
 use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId};
@@ -40,7 +41,9 @@ impl Engine {
     }
 
     pub async fn drop_shards(self: &Arc<Self>, shards: &[ShardId]) -> Result<()> {
-        self.change(MetaChange::DropShards { shards: shards.to_vec() }).await
+        self.change(MetaChange::DropShards { shards: shards.to_vec() }).await?;
+        self.has_dropped.store(true, Ordering::Release);
+        Ok(())
     }
 
     pub async fn set_generation(

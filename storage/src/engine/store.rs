@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -13,6 +13,7 @@ use crate::kv::{Batch, Kv};
 use crate::manifest::{self, Manifest, MarksPlace, SegmentRef};
 use crate::segment::{Marks, Segment};
 use crate::shard::{Contents, Shard, Stored};
+use crate::txn::LoadedFile;
 
 /// Segments up to this size live in the key-value store.
 const SMALL_SEGMENT: usize = 32 << 10;
@@ -42,7 +43,7 @@ impl Store {
     pub fn put_segment(&self, bytes: Vec<u8>, batch: &mut Batch) -> Result<(SegmentRef, Segment)> {
         let id = self.number();
         let in_file = bytes.len() > SMALL_SEGMENT;
-        let at = SegmentRef { id, size: bytes.len() as u64, in_file };
+        let at = SegmentRef { id, size: bytes.len() as u64, in_file, committed: 0 };
         let (path, bytes) = if in_file {
             let path = manifest::segment_file(&self.dir, id);
             self.write_file(&path, &bytes)?;
@@ -53,6 +54,28 @@ impl Store {
             (kv_path(id), Bytes::from(bytes))
         };
         Ok((at, Segment::open(id, path, bytes, Marks::default())?))
+    }
+
+    /// Stores the segment of a load in a file, whatever its size. It is durable after
+    /// [`Self::sync_names`].
+    pub fn put_loaded(&self, bytes: Vec<u8>) -> Result<(Segment, LoadedFile)> {
+        let id = self.number();
+        let path = manifest::segment_file(&self.dir, id);
+        self.write_file(&path, &bytes)?;
+        let file = LoadedFile { disk: self.disk.clone(), kept: AtomicBool::new(false) };
+        Ok((self.open_loaded(id)?, file))
+    }
+
+    /// A loaded segment's file that a record names.
+    pub fn kept_file(&self) -> LoadedFile {
+        LoadedFile { disk: self.disk.clone(), kept: AtomicBool::new(true) }
+    }
+
+    /// Opens the segment file of a load.
+    pub fn open_loaded(&self, id: u64) -> Result<Segment> {
+        let path = manifest::segment_file(&self.dir, id);
+        let bytes = self.disk.map(&path).map_err(|e| StorageError::io(&path, &e))?;
+        Segment::open(id, path, bytes, Marks::default())
     }
 
     fn write_file(&self, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
@@ -100,10 +123,17 @@ impl Store {
                 .map(|segment| SegmentRef {
                     id: segment.id,
                     size: segment.size(),
-                    in_file: segment.size() as usize > SMALL_SEGMENT,
+                    in_file: segment.path.starts_with(&self.dir),
+                    committed: segment.committed(),
                 })
                 .collect(),
             marks,
+            attached: contents
+                .attached
+                .iter()
+                .filter(|(lsn, _)| *lsn > sealed)
+                .copied()
+                .collect(),
         })
     }
 
@@ -129,7 +159,9 @@ impl Store {
                 (kv_path(at.id), Bytes::from(bytes.ok_or_else(missing)?))
             };
             let marks = marks.get(index).cloned().unwrap_or_default();
-            segments.push(Arc::new(Segment::open(at.id, path, bytes, marks)?));
+            let segment = Segment::open(at.id, path, bytes, marks)?;
+            segment.set_committed(satsuma_common::Timestamp(at.committed));
+            segments.push(Arc::new(segment));
         }
         Ok(Stored {
             segments,
@@ -140,14 +172,20 @@ impl Store {
                 .collect(),
             sealed: manifest.sealed,
             next_row_id: manifest.next_row_id,
+            attached: manifest.attached.clone(),
         })
     }
 
-    /// Removes files and entries that no manifest names, and goes on with fresh numbers.
-    pub fn sweep(&self, manifests: &[Manifest]) -> Result<()> {
-        let mut used: BTreeSet<u64> =
-            manifests.iter().flat_map(|m| &m.segments).map(|at| at.id).collect();
-        used.extend(manifests.iter().filter_map(|manifest| match manifest.marks {
+    /// Removes files and entries that neither a manifest nor the log names, and goes on with fresh
+    /// numbers.
+    pub fn sweep<'a>(
+        &self,
+        manifests: impl Iterator<Item = &'a Manifest> + Clone,
+        logged: &BTreeSet<u64>,
+    ) -> Result<()> {
+        let mut used = logged.clone();
+        used.extend(manifests.clone().flat_map(|m| &m.segments).map(|at| at.id));
+        used.extend(manifests.filter_map(|manifest| match manifest.marks {
             MarksPlace::File(number) => Some(number),
             MarksPlace::Here(_) => None,
         }));

@@ -145,7 +145,7 @@ impl Engine {
         let write = self.begin_write(context, shard).await?;
         let key = Bytes::copy_from_slice(key);
         write.lock(&key, mode, LockWait::Wait(context.lock_timeout)).await?;
-        let old = match (write.own(&key), newest) {
+        let old = match (write.own(&key)?, newest) {
             (Some(Own::Row(row)), _) => Some(row),
             (Some(Own::Deleted), _) => None,
             (None, true) => write.shard.newest(&key)?.and_then(|version| version.row),
@@ -254,7 +254,7 @@ impl Engine {
                 Err(StorageError::LockNotAvailable) if skip_locked => continue,
                 other => other?,
             }
-            let exists = match (write.own(&key), newest) {
+            let exists = match (write.own(&key)?, newest) {
                 (Some(own), _) => matches!(own, Own::Row(_)),
                 (None, true) => write.shard.newest(&key)?.is_some_and(|v| v.row.is_some()),
                 (None, false) => write.unchanged(&key)?.is_some(),
@@ -319,7 +319,7 @@ impl Engine {
         Ok(txn)
     }
 
-    async fn begin_write<'a>(
+    pub(super) async fn begin_write<'a>(
         &'a self,
         context: &'a WriteContext,
         shard: ShardId,
@@ -346,7 +346,13 @@ impl Engine {
         self.lock(txn, LockKey { shard, row }, mode, wait).await
     }
 
-    async fn lock(&self, txn: &Txn, key: LockKey, mode: RowLockMode, wait: LockWait) -> Result<()> {
+    pub(super) async fn lock(
+        &self,
+        txn: &Txn,
+        key: LockKey,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> Result<()> {
         if let Some(wait) = self.locks.acquire(txn.id, &key, mode, wait)? {
             wait.granted().await?;
         }
@@ -361,12 +367,12 @@ impl Engine {
 }
 
 /// A statement at work on one shard.
-struct Writing<'a> {
-    engine: &'a Engine,
-    context: &'a WriteContext,
-    txn: Arc<Txn>,
-    shard: Arc<Shard>,
-    table: Arc<TableMeta>,
+pub(super) struct Writing<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) context: &'a WriteContext,
+    pub(super) txn: Arc<Txn>,
+    pub(super) shard: Arc<Shard>,
+    pub(super) table: Arc<TableMeta>,
     /// Keeps tombstones that tell of changes after the snapshot.
     _held: Held,
 }
@@ -397,7 +403,7 @@ impl Writing<'_> {
                     ConflictPolicy::Skip => {}
                     ConflictPolicy::Report => inserted.conflicts.push(Conflict {
                         row: index,
-                        same_statement: self.wrote(&key),
+                        same_statement: self.wrote(&key)?,
                         above_snapshot: existing.ts > self.context.snapshot,
                         existing: existing.row.unwrap_or_default(),
                         key,
@@ -418,16 +424,20 @@ impl Writing<'_> {
     }
 
     /// The transaction's own view of the key.
-    fn own(&self, key: &[u8]) -> Option<Own> {
+    fn own(&self, key: &[u8]) -> Result<Option<Own>> {
         let state = self.txn.state.lock();
-        let writes = state.shards.get(&self.shard.id)?;
-        writes.get(key, None).or(writes.hides_committed(None).then_some(Own::Deleted))
+        match state.shards.get(&self.shard.id) {
+            Some(writes) => writes.view(key, None),
+            None => Ok(None),
+        }
     }
 
-    fn wrote(&self, key: &[u8]) -> bool {
+    fn wrote(&self, key: &[u8]) -> Result<bool> {
         let state = self.txn.state.lock();
-        let writes = state.shards.get(&self.shard.id);
-        writes.is_some_and(|writes| writes.written_by(key, self.context.statement))
+        let Some(writes) = state.shards.get(&self.shard.id) else { return Ok(false) };
+        let statement = self.context.statement;
+        Ok(writes.written_by(key, statement)
+            || writes.find_loaded(key, None)?.is_some_and(|(_, by)| by == statement))
     }
 
     /// Takes a key for a new row: waits for whoever holds it, and answers with the row that has
@@ -438,7 +448,7 @@ impl Writing<'_> {
             let row = LockKey { shard: self.shard.id, row: Some(key.clone()) };
             if !self.engine.locks.is_changing(&row)
                 && let Some(version) = self.shard.newest(key)?.filter(|v| v.row.is_some())
-                && self.own(key).is_none()
+                && self.own(key)?.is_none()
                 && !self.engine.locks.is_changing(&row)
             {
                 return Ok(Some(version));
@@ -446,7 +456,8 @@ impl Writing<'_> {
         }
         let wait = LockWait::Wait(self.context.lock_timeout);
         self.lock(key, RowLockMode::Update, wait).await?;
-        Ok(match self.own(key) {
+        self.wait_for_loaders(key).await?;
+        Ok(match self.own(key)? {
             Some(Own::Row(row)) => Some(Version { ts: Timestamp(0), row: Some(row) }),
             Some(Own::Deleted) => None,
             None => self.shard.newest(key)?.filter(|version| version.row.is_some()),
@@ -457,10 +468,10 @@ impl Writing<'_> {
     /// statement has changed it already.
     async fn lock_and_find(&self, key: &Bytes, mode: RowLockMode) -> Result<Option<RowBytes>> {
         self.lock(key, mode, LockWait::Wait(self.context.lock_timeout)).await?;
-        if self.wrote(key) {
+        if self.wrote(key)? {
             return Ok(None);
         }
-        match self.own(key) {
+        match self.own(key)? {
             Some(Own::Row(row)) => Ok(Some(row)),
             Some(Own::Deleted) => Ok(None),
             None => self.unchanged(key),

@@ -118,6 +118,21 @@ impl LockTable {
         Ok(table)
     }
 
+    /// A row lock of another transaction on a key of this shard for which `wanted` holds.
+    pub fn held_by_others(
+        &self,
+        shard: ShardId,
+        txn: TxnId,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Option<LockKey> {
+        let inner = self.inner.lock();
+        let mut others = inner.held.iter().filter(|(holder, _)| **holder != txn);
+        others.find_map(|(_, keys)| {
+            let mut keys = keys.iter().filter(|key| key.shard == shard);
+            keys.find(|key| key.row.as_ref().is_some_and(|row| wanted(row))).cloned()
+        })
+    }
+
     /// Ends the timer thread.
     pub fn close(&self) {
         self.inner.lock().closed = true;

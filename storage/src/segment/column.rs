@@ -174,7 +174,7 @@ fn put_offsets(
     Ok(true)
 }
 
-fn number(value: &[u8], width: usize, signed: bool) -> Result<i128> {
+pub(super) fn number(value: &[u8], width: usize, signed: bool) -> Result<i128> {
     if value.len() != width || width > 16 {
         return Err(SegmentError::new("value of another width"));
     }

@@ -3,7 +3,7 @@
 use std::ops::{Bound, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -28,6 +28,9 @@ pub struct Segment {
     kinds: Vec<Kind>,
     encoder: RowEncoder,
     marks: RwLock<Arc<Marks>>,
+    /// When all its rows were committed, for a segment that was written before that was known; 0:
+    /// each row has a timestamp of its own.
+    committed: AtomicU64,
     /// Per block and chunk: its checksum was right.
     checked: Vec<AtomicBool>,
 }
@@ -47,6 +50,7 @@ impl Segment {
             footer,
             bytes,
             marks: RwLock::new(Arc::new(marks)),
+            committed: AtomicU64::new(0),
             checked: (0..chunks).map(|_| AtomicBool::new(false)).collect(),
         })
     }
@@ -61,6 +65,42 @@ impl Segment {
 
     pub fn rows(&self) -> u64 {
         self.footer.rows
+    }
+
+    /// The moment at which all rows of a loaded segment were committed.
+    pub fn set_committed(&self, ts: Timestamp) {
+        self.committed.store(ts.0, Ordering::Release);
+    }
+
+    /// 0 where rows have timestamps of their own.
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    fn one_or(&self, own: u64) -> Timestamp {
+        match self.committed() {
+            0 => Timestamp(own),
+            one => Timestamp(one),
+        }
+    }
+
+    /// Commit timestamps of the oldest and the newest row.
+    pub fn min_ts(&self) -> Timestamp {
+        self.one_or(self.footer.min_ts)
+    }
+
+    pub fn max_ts(&self) -> Timestamp {
+        self.one_or(self.footer.max_ts)
+    }
+
+    /// That of the newest row of a block.
+    pub fn newest_of(&self, block: &Block) -> Timestamp {
+        self.one_or(block.max_ts)
+    }
+
+    /// Whether the segment's keys and these have a range in common.
+    pub fn overlaps(&self, first: &[u8], last: &[u8]) -> bool {
+        self.rows() > 0 && self.footer.first_key() <= last && first <= self.footer.last_key()
     }
 
     pub fn size(&self) -> u64 {
@@ -168,7 +208,8 @@ impl Segment {
 
     /// A commit timestamp out of a block's.
     pub fn stamp(&self, timestamps: &Chunk<'_>, place: usize) -> Result<Timestamp> {
-        stamp(timestamps, place).map_err(|e| self.damaged(&e))
+        let own = stamp(timestamps, place).map_err(|e| self.damaged(&e))?;
+        Ok(self.one_or(own.0))
     }
 
     /// A row as bytes, under the segment's layout.
@@ -176,7 +217,7 @@ impl Segment {
         let (block, at) = self.locate(row)?;
         let fail = |e: SegmentError| damaged(&self.path, 0, &e);
         let key = self.keys(block)?.value(at).map_err(fail)?;
-        let ts = stamp(&self.timestamps(block)?, at).map_err(fail)?;
+        let ts = self.stamp(&self.timestamps(block)?, at)?;
         let values = (0..self.kinds.len())
             .map(|column| self.column(block, column)?.value(at).map_err(fail))
             .collect::<Result<Vec<_>>>()?;

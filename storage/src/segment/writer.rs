@@ -1,10 +1,14 @@
 //! Building a segment from rows in key order.
 
+use std::borrow::Cow;
+
+use arrow::array::RecordBatch;
 use bytes::Bytes;
-use satsuma_common::Timestamp;
 use satsuma_common::arrow_types;
+use satsuma_common::row::source::ColumnSource;
+use satsuma_common::{PgType, Timestamp};
 use satsuma_common::key::KeyEncoder;
-use satsuma_common::row::{Layout, RowDecoder};
+use satsuma_common::row::{Layout, RowDecoder, RowError};
 
 use super::column::{self, Kind};
 use super::footer::{Block, ColumnChunk, Footer, Place};
@@ -26,7 +30,7 @@ pub struct StoredRow {
 #[derive(Debug)]
 pub struct SegmentWriter {
     decoder: RowDecoder,
-    kinds: Vec<(Kind, Option<KeyEncoder>)>,
+    kinds: Vec<Stored>,
     out: Vec<u8>,
     footer: Footer,
     block: Vec<StoredRow>,
@@ -39,8 +43,13 @@ impl SegmentWriter {
         let kinds = layout
             .columns
             .iter()
-            .map(|(_, ty)| {
-                (Kind::of(&arrow_types::data_type(ty)), KeyEncoder::new([ty.clone()]).ok())
+            .map(|(_, ty)| Stored {
+                kind: Kind::of(&arrow_types::data_type(ty)),
+                order: KeyEncoder::new([ty.clone()]).ok(),
+                by_bytes: matches!(
+                    ty,
+                    PgType::Text | PgType::Varchar(_) | PgType::Bytea | PgType::Inet | PgType::Cidr
+                ),
             })
             .collect();
         let footer = Footer { layout, rows: 0, min_ts: u64::MAX, max_ts: 0, blocks: Vec::new() };
@@ -78,38 +87,83 @@ impl SegmentWriter {
 
     fn end_block(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.block);
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(()) };
         let keys: Vec<&[u8]> = rows.iter().map(|row| &row.key[..]).collect();
-        let keys = column::encode_keys(&keys).map_err(segment)?;
-        let stamps: Vec<_> = rows.iter().map(|row| row.ts.0.to_le_bytes()).collect();
+        let stamps: Vec<u64> = rows.iter().map(|row| row.ts.0).collect();
+        let decoder = self.decoder.clone();
+        let first_row = self.footer.rows - rows.len() as u64;
+        self.put_block(&keys, &stamps, first_row, |position| {
+            let value = |row: &StoredRow| {
+                Ok(decoder.bytes(&row.row, position)?.map(|v| Cow::Owned(v.to_vec())))
+            };
+            rows.iter().map(value).collect()
+        })
+    }
+
+    /// Rows of a batch of the table's columns, `order` telling which comes when; `keys` are theirs,
+    /// in order. They have no commit timestamps. Not to be mixed with [`Self::push`].
+    pub fn push_sorted(
+        &mut self,
+        batch: &RecordBatch,
+        keys: &[&[u8]],
+        order: &[u32],
+    ) -> Result<()> {
+        let sources = batch
+            .columns()
+            .iter()
+            .take(self.kinds.len())
+            .map(|column| ColumnSource::new(column))
+            .collect::<Result<Vec<_>, _>>()?;
+        if sources.len() < self.kinds.len() || keys.len() != order.len() {
+            return Err(RowError::ColumnCount(sources.len(), self.kinds.len()).into());
+        }
+        u32::try_from(self.footer.rows + order.len() as u64)
+            .map_err(|_| segment(SegmentError::new("segment has too many rows")))?;
+        for (keys, order) in keys.chunks(BLOCK_ROWS).zip(order.chunks(BLOCK_ROWS)) {
+            let first_row = self.footer.rows;
+            self.footer.rows += order.len() as u64;
+            let stamps = vec![0; order.len()];
+            self.put_block(keys, &stamps, first_row, |position| {
+                order.iter().map(|row| Ok(sources[position].value(*row as usize)?)).collect()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn put_block<'a>(
+        &mut self,
+        keys: &[&[u8]],
+        stamps: &[u64],
+        first_row: u64,
+        column_values: impl Fn(usize) -> Result<Vec<Option<Cow<'a, [u8]>>>>,
+    ) -> Result<()> {
+        let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(()) };
+        let max_ts = stamps.iter().copied().max().unwrap_or(0);
+        let min_ts = stamps.iter().copied().min().unwrap_or(0);
+        let stamps: Vec<_> = stamps.iter().map(|ts| ts.to_le_bytes()).collect();
         let stamps: Vec<_> = stamps.iter().map(|ts| Some(&ts[..])).collect();
         let stamps = column::encode(Kind::Unsigned(8), &stamps).map_err(segment)?;
-        let keys = self.put(&keys)?;
+        let key_chunk = column::encode_keys(keys).map_err(segment)?;
+        let key_chunk = self.put(&key_chunk)?;
         let timestamps = self.put(&stamps)?;
         let mut columns = Vec::with_capacity(self.kinds.len());
         for position in 0..self.kinds.len() {
-            let decoder = self.decoder.clone();
-            let values = rows
-                .iter()
-                .map(|row| decoder.bytes(&row.row, position))
-                .collect::<Result<Vec<_>, _>>()?;
-            let (kind, order) = &self.kinds[position];
-            let bounds = order.as_ref().and_then(|order| bounds(order, &values));
+            let values = column_values(position)?;
+            let values: Vec<_> = values.iter().map(Option::as_deref).collect();
+            let column = &self.kinds[position];
+            let bounds = column.bounds(&values);
             let nulls = values.iter().filter(|value| value.is_none()).count() as u32;
-            let chunk = column::encode(*kind, &values).map_err(segment)?;
+            let chunk = column::encode(column.kind, &values).map_err(segment)?;
             columns.push(ColumnChunk { place: self.put(&chunk)?, nulls, bounds });
         }
-        let max_ts = rows.iter().map(|row| row.ts.0).max().unwrap_or(0);
-        let min_ts = rows.iter().map(|row| row.ts.0).min().unwrap_or(0);
         self.footer.max_ts = self.footer.max_ts.max(max_ts);
         self.footer.min_ts = self.footer.min_ts.min(min_ts);
         self.footer.blocks.push(Block {
-            rows: rows.len() as u32,
-            first_row: (self.footer.rows - rows.len() as u64) as u32,
-            first_key: first.key.to_vec(),
-            last_key: last.key.to_vec(),
+            rows: keys.len() as u32,
+            first_row: first_row as u32,
+            first_key: first.to_vec(),
+            last_key: last.to_vec(),
             max_ts,
-            keys,
+            keys: key_chunk,
             timestamps,
             columns,
         });
@@ -125,27 +179,52 @@ impl SegmentWriter {
     }
 }
 
-/// Smallest and largest value as keys.
-fn bounds(order: &KeyEncoder, values: &[Option<&[u8]>]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut bounds: Option<(Vec<u8>, Vec<u8>)> = None;
-    let mut previous: Option<&[u8]> = None;
-    for value in values.iter().flatten() {
-        if previous == Some(value) {
-            continue;
-        }
-        previous = Some(value);
-        if value.len() > LONG_BOUND {
+/// How a column is written.
+#[derive(Debug)]
+struct Stored {
+    kind: Kind,
+    /// `None` where the type has no order.
+    order: Option<KeyEncoder>,
+    /// Values compare as their bytes do.
+    by_bytes: bool,
+}
+
+impl Stored {
+    /// Smallest and largest value as keys.
+    fn bounds(&self, values: &[Option<&[u8]>]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let order = self.order.as_ref()?;
+        let present = || values.iter().flatten().copied();
+        if present().any(|value| value.len() > LONG_BOUND) {
             return None;
         }
-        let key = order.encode_physical([Some(*value)]).ok()?;
-        bounds = Some(match bounds {
-            None => (key.clone(), key),
-            Some((min, max)) if key < min => (key, max),
-            Some((min, max)) if key > max => (min, key),
-            Some(same) => same,
-        });
+        let key = |value: &[u8]| order.encode_physical([Some(value)]).ok();
+        match self.kind {
+            Kind::Signed(width) => {
+                let number = |value: &&[u8]| column::number(value, width, true).unwrap_or_default();
+                let least = present().min_by_key(number)?;
+                Some((key(least)?, key(present().max_by_key(number)?)?))
+            }
+            Kind::Bytes if self.by_bytes => Some((key(present().min()?)?, key(present().max()?)?)),
+            _ => {
+                let mut bounds: Option<(Vec<u8>, Vec<u8>)> = None;
+                let mut previous: Option<&[u8]> = None;
+                for value in present().filter(|value| {
+                    let again = previous == Some(*value);
+                    previous = Some(*value);
+                    !again
+                }) {
+                    let key = key(value)?;
+                    bounds = Some(match bounds {
+                        None => (key.clone(), key),
+                        Some((min, max)) if key < min => (key, max),
+                        Some((min, max)) if key > max => (min, key),
+                        Some(same) => same,
+                    });
+                }
+                bounds
+            }
+        }
     }
-    bounds
 }
 
 fn segment(error: SegmentError) -> StorageError {

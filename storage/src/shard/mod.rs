@@ -16,7 +16,7 @@ use crate::engine::{Held, TableMeta};
 use crate::error::{Result, StorageError};
 use crate::segment::Segment;
 use crate::txn::ShardWrites;
-use crate::wal::record::Op;
+use crate::wal::record::{Attached, Op};
 
 pub use filter::RowFilter;
 pub use scan::Scan;
@@ -143,6 +143,8 @@ pub struct Shard {
     /// Last record in the frozen delta.
     frozen_upto: AtomicU64,
     damage: Mutex<Option<StorageError>>,
+    /// Segments of transactions that are loading, in the order in which they came.
+    loaders: Mutex<Vec<(TxnId, Arc<Segment>)>>,
 }
 
 /// What a reader holds on to.
@@ -155,6 +157,8 @@ pub(crate) struct Contents {
     pub truncations: Arc<Vec<Timestamp>>,
     /// Records up to here are in the segments.
     pub sealed: u64,
+    /// Records beyond it that brought a segment, and the segment.
+    pub attached: Arc<Vec<(u64, u64)>>,
 }
 
 /// What a manifest says of a shard, opened.
@@ -164,6 +168,7 @@ pub(crate) struct Stored {
     pub truncations: Vec<Timestamp>,
     pub sealed: u64,
     pub next_row_id: u64,
+    pub attached: Vec<(u64, u64)>,
 }
 
 /// A delta that is being sealed.
@@ -204,6 +209,7 @@ impl Shard {
             frozen_from: AtomicU64::new(NONE),
             frozen_upto: AtomicU64::new(0),
             damage: Mutex::default(),
+            loaders: Mutex::default(),
         }
     }
 
@@ -213,6 +219,7 @@ impl Shard {
         state.segments = Arc::new(stored.segments);
         state.truncations = Arc::new(stored.truncations);
         state.sealed = stored.sealed;
+        state.attached = Arc::new(stored.attached);
         self.next_row_id.fetch_max(stored.next_row_id, Ordering::Relaxed);
         self.last_lsn.fetch_max(stored.sealed, Ordering::Relaxed);
     }
@@ -226,11 +233,63 @@ impl Shard {
         self.next_row_id.load(Ordering::Relaxed)
     }
 
+    /// Later row ids are above that of this key.
+    pub(crate) fn note_row_id(&self, key: &[u8]) {
+        if let Some(id) = key::row_id(key) {
+            self.next_row_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn add_loader(&self, txn: TxnId, segment: Arc<Segment>) {
+        self.loaders.lock().push((txn, segment));
+    }
+
+    pub(crate) fn remove_loader(&self, segment: u64) {
+        self.loaders.lock().retain(|(_, loaded)| loaded.id != segment);
+    }
+
+    /// Segments of other transactions, those that came before `mine` with one.
+    pub(crate) fn loaders(&self, txn: TxnId, mine: Option<u64>) -> Vec<(TxnId, Arc<Segment>)> {
+        let loaders = self.loaders.lock();
+        let earlier = loaders.iter().take_while(|(_, segment)| Some(segment.id) != mine);
+        earlier.filter(|(other, _)| *other != txn).cloned().collect()
+    }
+
+    /// Whether a record's segment is here already, or was and has been merged.
+    pub(crate) fn has_attached(&self, lsn: Lsn, segment: u64) -> bool {
+        let state = self.state.read();
+        lsn.0 <= state.sealed || state.attached.iter().any(|(_, id)| *id == segment)
+    }
+
+    fn attach(&self, lsn: Lsn, from: Lsn, ts: Timestamp, segment: &Arc<Segment>, hidden_key: bool) {
+        let mut state = self.state.write();
+        if lsn.0 <= state.sealed || state.attached.iter().any(|(_, id)| *id == segment.id) {
+            return;
+        }
+        segment.set_committed(ts);
+        if hidden_key {
+            self.note_row_id(segment.footer().last_key());
+        }
+        self.active_from.fetch_min(from.0, Ordering::AcqRel);
+        let mut segments = (*state.segments).clone();
+        segments.push(segment.clone());
+        state.segments = Arc::new(segments);
+        let mut attached = (*state.attached).clone();
+        attached.push((lsn.0, segment.id));
+        state.attached = Arc::new(attached);
+        self.last_lsn.fetch_max(lsn.0, Ordering::AcqRel);
+    }
+
     /// Makes a commit's operations visible at `ts`. `from` is the first record that a replay would
     /// need for them; `hidden_key`: keys are row ids. What is sealed already is left out.
     pub fn apply(&self, lsn: Lsn, from: Lsn, ts: Timestamp, ops: &[Op], hidden_key: bool) {
         if ops.contains(&Op::Truncate) {
             self.truncate(lsn, ts);
+        }
+        for op in ops {
+            if let Op::Attach(Attached { segment: Some(segment), .. }) = op {
+                self.attach(lsn, from, ts, segment, hidden_key);
+            }
         }
         let state = self.state.read();
         if lsn.0 <= state.sealed {
@@ -241,7 +300,7 @@ impl Shard {
             let (key, row) = match op {
                 Op::Put { key, row } => (key, Some(row.clone())),
                 Op::Delete { key } => (key, None),
-                Op::Truncate => continue,
+                Op::Truncate | Op::Attach(_) => continue,
             };
             if hidden_key && let Some(id) = key::row_id(key) {
                 self.next_row_id.fetch_max(id.saturating_add(1), Ordering::Relaxed);
@@ -249,7 +308,9 @@ impl Shard {
             let known = state.active.contains(key)
                 || state.frozen.as_ref().is_some_and(|frozen| frozen.contains(key));
             state.active.put(key.clone(), Version { ts, row });
-            if !known && let Err(error) = end_in_segments(&state.segments, key, ts) {
+            // What a delta knows of a key may be older than a segment that was attached since.
+            if (!known || !state.attached.is_empty())
+                && let Err(error) = end_in_segments(&state.segments, key, ts) {
                 self.set_damaged(error);
             }
         }
@@ -300,7 +361,12 @@ impl Shard {
             .get(key, snapshot)
             .or_else(|| contents.frozen.as_ref().and_then(|frozen| frozen.get(key, snapshot)));
         let version = match in_delta {
-            Some(version) => Some(version),
+            Some(version) if contents.attached.is_empty() => Some(version),
+            Some(version) => match find_in_segments(&contents.segments, key, snapshot)? {
+                // Loaded after what the delta says of the key.
+                Some(loaded) if loaded.row.is_some() && loaded.ts > version.ts => Some(loaded),
+                _ => Some(version),
+            },
             None => find_in_segments(&contents.segments, key, snapshot)?,
         };
         Ok(version.map(|version| match truncated_at(&contents.truncations, version.ts, snapshot) {
@@ -327,7 +393,7 @@ impl Shard {
         if state.truncations.is_empty() || state.frozen.is_some() {
             return;
         }
-        let sealed = state.segments.iter().map(|segment| segment.footer().min_ts).min();
+        let sealed = state.segments.iter().map(|segment| segment.min_ts().0).min();
         let active = state.active.first_versions().into_iter().map(|(_, ts)| ts.0).min();
         let oldest = sealed.into_iter().chain(active).min().unwrap_or(u64::MAX);
         let needed = |ts: &&Timestamp| **ts > horizon || ts.0 > oldest;
@@ -341,7 +407,7 @@ impl Shard {
         let sealed: u64 = contents
             .segments
             .iter()
-            .filter(|segment| segment.footer().max_ts >= truncated)
+            .filter(|segment| segment.max_ts().0 >= truncated)
             .map(|segment| segment.rows().saturating_sub(segment.marks().len() as u64))
             .sum();
         let frozen = contents.frozen.as_ref().map_or(0, |frozen| frozen.live());
@@ -439,6 +505,8 @@ impl Shard {
         }
         state.frozen = None;
         state.sealed = sealed;
+        state.attached =
+            Arc::new(state.attached.iter().filter(|(lsn, _)| *lsn > sealed).copied().collect());
         self.frozen_from.store(NONE, Ordering::Release);
     }
 
@@ -512,6 +580,10 @@ fn find_in_segments(
         let marks = segment.marks();
         for row in rows {
             let begun = segment.timestamp(row)?;
+            // Loaded and changed again by one transaction: nobody has seen it.
+            if marks.ended_at(row) == Some(begun) {
+                continue;
+            }
             if begun <= snapshot && last.is_none_or(|last| begun >= last) {
                 (last, live) = (Some(begun), Some((segment, row)));
             }

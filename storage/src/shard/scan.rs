@@ -54,9 +54,8 @@ pub struct Scan {
 struct Shared {
     table: Arc<TableMeta>,
     contents: Contents,
-    marks: Vec<Arc<Marks>>,
-    /// Rows of each segment that the transaction itself has written anew or deleted.
-    hidden: Vec<BTreeSet<u32>>,
+    /// Segments of the shard, and of the transaction itself.
+    layers: Vec<Layer>,
     snapshot: Timestamp,
     /// Keeps the versions that the snapshot sees.
     _held: Held,
@@ -76,6 +75,16 @@ struct Shared {
     /// Rows that are still wanted.
     left: AtomicUsize,
     batch_rows: usize,
+}
+
+#[derive(Debug)]
+struct Layer {
+    segment: Arc<Segment>,
+    marks: Arc<Marks>,
+    /// Rows that the transaction itself has written anew or deleted.
+    hidden: BTreeSet<u32>,
+    /// Loaded by the transaction itself: its other rows are all visible.
+    own: bool,
 }
 
 #[derive(Debug)]
@@ -138,6 +147,7 @@ impl Scan {
         };
         let before = view.before_statement;
         let hides_committed = own.as_ref().is_some_and(|own| own.hides_committed(before));
+        let loaded = own.as_ref().map(|own| own.loaded_segments(before)).unwrap_or_default();
         let overlay = own.map(|own| own.overlay(before)).unwrap_or_default();
         let tests = options
             .predicates
@@ -147,27 +157,28 @@ impl Scan {
                 Some((column.id, Test::new(predicate, &column.ty)?))
             })
             .collect();
-        let mut hidden = Vec::with_capacity(contents.segments.len());
-        let mut blocks = Vec::new();
-        for (index, segment) in contents.segments.iter().enumerate() {
-            let newest = Timestamp(segment.footer().max_ts);
+        let committed = contents.segments.iter().filter(|segment| {
+            let newest = segment.max_ts();
             let gone = truncated_at(&contents.truncations, newest, view.snapshot).is_some();
-            let mut rows = BTreeSet::new();
-            if !gone && !hides_committed {
-                blocks.extend((0..segment.footer().blocks.len()).map(|block| (index, block)));
-                // Rows that the transaction itself has changed come from its own writes.
-                for key in overlay.keys() {
-                    rows.extend(segment.find(key)?);
-                }
+            !gone && !hides_committed
+        });
+        let committed = committed.map(|segment| (segment.clone(), false));
+        let mut layers = Vec::new();
+        let mut blocks = Vec::new();
+        for (segment, own) in committed.chain(loaded.into_iter().map(|segment| (segment, true))) {
+            blocks.extend((0..segment.footer().blocks.len()).map(|block| (layers.len(), block)));
+            // Rows that the transaction itself has changed come from its own writes.
+            let mut hidden = BTreeSet::new();
+            for key in overlay.keys() {
+                hidden.extend(segment.find(key)?);
             }
-            hidden.push(rows);
+            layers.push(Layer { marks: segment.marks(), segment, hidden, own });
         }
         let trials = vec![Trial::default(); options.filters.len()];
         let shared = Shared {
-            marks: contents.segments.iter().map(|segment| segment.marks()).collect(),
             table,
             contents,
-            hidden,
+            layers,
             snapshot: view.snapshot,
             _held: held,
             overlay,
@@ -342,7 +353,7 @@ impl Shared {
         if visible == 0 {
             return Ok((None, 0));
         }
-        let opened = &self.contents.segments[segment];
+        let opened = self.layers[segment].segment.as_ref();
         let mut reading = BlockReading { shared: self, opened, block, rows, columns: Vec::new() };
         for (condition, trial) in self.filters.iter().zip(trials) {
             if condition.is_optional() && trial.is_useless() {
@@ -368,7 +379,7 @@ impl Shared {
 
     /// Whether the block's bounds say that none of its rows is wanted.
     fn skips(&self, segment: usize, block: usize) -> bool {
-        let opened = &self.contents.segments[segment];
+        let opened = &self.layers[segment].segment;
         let Some(meta) = opened.block(block) else { return true };
         let misses = |column: satsuma_common::ColumnId, test: &Test| {
             let position = opened.layout().position(column);
@@ -401,14 +412,15 @@ impl Shared {
 
     /// Rows of the block that are in the range and that the snapshot sees.
     fn visible_rows(&self, index: usize, block: usize) -> Result<Selection> {
-        let segment = &self.contents.segments[index];
+        let Layer { segment, marks, hidden, own } = &self.layers[index];
         let none = Selection::Rows(Vec::new());
         let Some(meta) = segment.block(block) else { return Ok(none) };
         let places = segment.places_in(block, &self.range)?;
-        let mut ended = self.marks[index].ended(meta.first_row, meta.rows, self.snapshot);
-        let mut hidden = self.hidden[index].range(meta.first_row..meta.first_row + meta.rows);
+        let mut ended = marks.ended(meta.first_row, meta.rows, self.snapshot);
+        let mut hidden = hidden.range(meta.first_row..meta.first_row + meta.rows);
         let (first_ended, first_hidden) = (ended.next(), hidden.next());
-        let check_times = meta.max_ts > self.snapshot.0 || self.truncates_within(segment);
+        let check_times = !own
+            && (segment.newest_of(meta) > self.snapshot || self.truncates_within(segment));
         if first_ended.is_none() && first_hidden.is_none() && !check_times {
             return Ok(Selection::Range(places));
         }
@@ -432,7 +444,7 @@ impl Shared {
 
     /// Whether a TRUNCATE that the snapshot sees came after some row of the segment.
     fn truncates_within(&self, segment: &Segment) -> bool {
-        let oldest = Timestamp(segment.footer().min_ts);
+        let oldest = segment.min_ts();
         truncated_at(&self.contents.truncations, oldest, self.snapshot).is_some()
     }
 }

@@ -10,9 +10,12 @@
 //! txn      = varint:start varint:coordinator
 //! sections = varint:count (varint:group varint:epoch varint:shard varint:count op*)*
 //! op       = 01 bytes:key bytes:row | 02 bytes:key (delete) | 03 (truncate)
+//!          | 04 varint:segment varint:size varint:rows (attach)
 //! locks    = varint:count (varint:shard u8:mode bytes:key)*
 //! bytes    = varint:length byte*
 //! ```
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use satsuma_common::row::{RowError, put_varint, take_varint};
@@ -22,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, StorageError};
 use crate::lock::RowLockMode;
+use crate::segment::Segment;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
@@ -53,6 +57,25 @@ pub enum Op {
     },
     /// Everything that was committed before goes.
     Truncate,
+    /// A segment file's rows come.
+    Attach(Attached),
+}
+
+/// A segment that a load has written.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    pub id: u64,
+    /// Bytes of the file.
+    pub size: u64,
+    pub rows: u64,
+    /// `None` in a record that was read from the log.
+    pub segment: Option<Arc<Segment>>,
+}
+
+impl PartialEq for Attached {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.size, self.rows) == (other.id, other.size, other.rows)
+    }
 }
 
 impl Op {
@@ -62,6 +85,7 @@ impl Op {
             Self::Put { key, row } => key.len() + row.len() + 7,
             Self::Delete { key } => key.len() + 4,
             Self::Truncate => 1,
+            Self::Attach(_) => 31,
         }
     }
 }
@@ -83,6 +107,15 @@ pub enum MetaChange {
 }
 
 impl Record {
+    pub fn sections(&self) -> &[Section] {
+        match self {
+            Self::Commit { sections, .. }
+            | Self::Part { sections, .. }
+            | Self::Prepare { sections, .. } => sections,
+            Self::CommitPrepared { .. } | Self::Abort { .. } | Self::Meta(_) => &[],
+        }
+    }
+
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         match self {
@@ -211,6 +244,12 @@ fn put_sections(out: &mut Vec<u8>, sections: &[Section]) {
                     put_bytes(out, key);
                 }
                 Op::Truncate => out.push(3),
+                Op::Attach(attached) => {
+                    out.push(4);
+                    put_varint(out, attached.id);
+                    put_varint(out, attached.size);
+                    put_varint(out, attached.rows);
+                }
             }
         }
     }
@@ -228,6 +267,12 @@ fn take_sections(rest: &mut &[u8]) -> Result<Vec<Section>> {
                 1 => Op::Put { key: take_bytes(rest)?, row: take_bytes(rest)? },
                 2 => Op::Delete { key: take_bytes(rest)? },
                 3 => Op::Truncate,
+                4 => Op::Attach(Attached {
+                    id: take_varint(rest)?,
+                    size: take_varint(rest)?,
+                    rows: take_varint(rest)?,
+                    segment: None,
+                }),
                 _ => return Err(malformed("operation of unknown kind")),
             });
         }

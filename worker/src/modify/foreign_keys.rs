@@ -11,6 +11,7 @@
 //! committed a moment ago counts. The parent's row lock makes that safe: whoever adds a child
 //! holds KEY SHARE, whoever takes the parent away holds FOR UPDATE.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -49,8 +50,8 @@ struct References {
     child: PlacedTable,
     parent: PlacedTable,
     key: ForeignKey,
-    /// Each parent key with a row that refers to it, for the error.
-    wanted: BTreeMap<Vec<u8>, (Arc<RecordBatch>, usize)>,
+    /// Each parent key in words, as the first row that refers to it has it, for the error.
+    wanted: BTreeMap<Vec<u8>, String>,
 }
 
 #[derive(Clone)]
@@ -71,7 +72,6 @@ impl Pending {
         new: &RecordBatch,
         old: Option<&RecordBatch>,
     ) -> SqlResult<()> {
-        let rows = Arc::new(new.clone());
         for (position, key) in child.meta.shape.foreign_keys.iter().enumerate() {
             let parent = parent_of(shared, child, key)?;
             let wanted = references(key, &child.meta.shape, &parent.meta, new)?;
@@ -89,8 +89,9 @@ impl Pending {
             for (row, wanted) in wanted.into_iter().enumerate() {
                 let Some(wanted) = wanted else { continue };
                 let same = before.as_ref().is_some_and(|old| old[row].as_ref() == Some(&wanted));
-                if !same {
-                    pending.wanted.entry(wanted).or_insert_with(|| (rows.clone(), row));
+                if !same && let Entry::Vacant(vacant) = pending.wanted.entry(wanted) {
+                    let values = text::datums(&child.meta, new, row);
+                    vacant.insert(text::key(&child.meta.shape, &key.columns, &values));
                 }
             }
         }
@@ -158,13 +159,8 @@ impl Writer<'_> {
             .map_err(error::storage)?;
         let Some(missing) = locked.iter().find(|locked| !locked.exists) else { return Ok(()) };
         let shape = &child.meta.shape;
-        let detail = match keys.get(missing.row).and_then(|key| wanted.get(*key)) {
-            Some((batch, row)) => {
-                let values = text::datums(&child.meta, batch, *row);
-                text::key(shape, &key.columns, &values)
-            }
-            None => String::new(),
-        };
+        let detail = keys.get(missing.row).and_then(|key| wanted.get(*key));
+        let detail = detail.map(String::as_str).unwrap_or_default();
         Err(SqlError::new(
             SqlState::FOREIGN_KEY_VIOLATION,
             format!(

@@ -32,7 +32,7 @@ use crate::error;
 use crate::local::Shared;
 use crate::placement::{PlacedGroup, PlacedTable};
 
-pub(crate) use constraints::CheckCache;
+pub(crate) use constraints::{CheckCache, named};
 pub(crate) use keyed::read;
 pub(crate) use program::Programs;
 pub(crate) use rows::check_columns;

@@ -71,6 +71,16 @@ impl<'a> Writer<'a> {
         Ok(inserted)
     }
 
+    /// Checks rows that are loaded: NOT NULL and CHECK now, foreign keys in the end.
+    pub fn admit(&mut self, target: &PlacedTable, batch: &RecordBatch) -> SqlResult<()> {
+        let meta = &target.meta;
+        constraints::check(meta, &self.checks(&meta.shape)?, batch)?;
+        if !meta.shape.foreign_keys.is_empty() {
+            self.pending.refers(self.shared, target, batch, None)?;
+        }
+        Ok(())
+    }
+
     /// `batch` starts with the table's columns as they shall be.
     pub async fn update(
         &mut self,

@@ -1,0 +1,356 @@
+//! Many rows at once: from batches straight into segments.
+//!
+//! ```text
+//! batches --> per shard, until memory is full --> sorted, encoded, written --> [loaded, not seen]
+//!                                                                                  | commit
+//!                                                 one record that names the files  v
+//!                                                                            the shard's segments
+//! ```
+//!
+//! A loaded segment belongs to its transaction ([`crate::txn::Loaded`]): it sees the rows, nobody
+//! else does. The record of the commit attaches it to the shard; its rows' commit timestamp is
+//! that of the record, as the file was written before there was one. A transaction that ends
+//! otherwise takes the file with it.
+//!
+//! Keys stay unique without a lock on each row. A loader makes its segment's keys known to the
+//! shard and then looks at the locks of others; who inserts a row locks it and then looks at the
+//! segments of loaders. One of two that have a key in common sees the other, and waits for its
+//! transaction to end: for a lock that each loader holds under a name of its own.
+//!
+//! What a shard gets of a load is inserted row by row where it is little, so that small loads make
+//! no files, and where the transaction has written to the shard row by row before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
+use arrow::datatypes::DataType;
+use bytes::Bytes;
+use satsuma_common::{ShardId, TxnId};
+
+use super::write::Writing;
+use super::{ConflictPolicy, Engine, WriteContext};
+use crate::error::{Result, StorageError};
+use crate::lock::{LockKey, LockWait, RowLockMode};
+use crate::segment::SegmentWriter;
+use crate::shard::Shard;
+use crate::txn::{Loaded, Phase};
+
+/// What a load holds in memory before it writes.
+const BUFFER_BYTES: usize = 64 << 20;
+
+/// A load at work.
+pub struct BulkLoad {
+    engine: Arc<Engine>,
+    context: WriteContext,
+    buffers: BTreeMap<ShardId, Buffer>,
+    bytes: usize,
+    rows: u64,
+}
+
+#[derive(Default)]
+struct Buffer {
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    bytes: usize,
+    /// Some rows of the load are in segments already.
+    spilled: bool,
+}
+
+/// Why a load failed, and the row that is to blame for a taken key.
+#[derive(Debug)]
+pub struct BulkError {
+    pub error: StorageError,
+    /// The shard and a batch of one row.
+    pub row: Option<(ShardId, RecordBatch)>,
+}
+
+impl From<StorageError> for BulkError {
+    fn from(error: StorageError) -> Self {
+        Self { error, row: None }
+    }
+}
+
+impl Engine {
+    pub fn bulk_load(self: &Arc<Self>, context: WriteContext) -> BulkLoad {
+        BulkLoad { engine: self.clone(), context, buffers: BTreeMap::new(), bytes: 0, rows: 0 }
+    }
+}
+
+impl BulkLoad {
+    /// Adds rows: the table's columns in the shape's order, further columns are ignored.
+    pub async fn add(&mut self, shard: ShardId, rows: &RecordBatch) -> Result<(), BulkError> {
+        let rows = compact(rows)?;
+        let bytes = rows.get_array_memory_size();
+        let buffer = self.buffers.entry(shard).or_default();
+        buffer.rows += rows.num_rows();
+        buffer.bytes += bytes;
+        self.rows += rows.num_rows() as u64;
+        buffer.batches.push(rows);
+        self.bytes += bytes;
+        while self.bytes > BUFFER_BYTES {
+            let largest = self.buffers.iter().max_by_key(|(_, buffer)| buffer.bytes);
+            let Some((shard, _)) = largest else { break };
+            self.flush(*shard).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left; answers with the number of rows.
+    pub async fn finish(mut self) -> Result<u64, BulkError> {
+        let shards: Vec<_> = self.buffers.keys().copied().collect();
+        for shard in shards {
+            self.flush(shard).await?;
+        }
+        Ok(self.rows)
+    }
+
+    async fn flush(&mut self, shard: ShardId) -> Result<(), BulkError> {
+        let Some(buffer) = self.buffers.get_mut(&shard) else { return Ok(()) };
+        let batches = std::mem::take(&mut buffer.batches);
+        self.bytes -= std::mem::take(&mut buffer.bytes);
+        let rows = std::mem::take(&mut buffer.rows);
+        let few = rows < self.engine.options.bulk_rows && !buffer.spilled;
+        buffer.spilled = true;
+        let Some(first) = batches.first() else { return Ok(()) };
+        let batch = concat_batches(&first.schema(), &batches).map_err(malformed)?;
+        drop(batches);
+        let write = self.engine.begin_write(&self.context, shard).await?;
+        if few || write.has_row_writes() {
+            drop(write);
+            return self.insert(shard, batch).await;
+        }
+        write.load(batch).await
+    }
+
+    async fn insert(&self, shard: ShardId, batch: RecordBatch) -> Result<(), BulkError> {
+        let inserted = self.engine.insert(&self.context, shard, &batch, ConflictPolicy::Fail).await;
+        match inserted {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let row = match &error {
+                    StorageError::UniqueViolation { row, .. } => Some((shard, batch.slice(*row, 1))),
+                    _ => None,
+                };
+                Err(BulkError { error, row })
+            }
+        }
+    }
+}
+
+/// The lock that a loader holds while its rows are not decided. Longer than any row id, and no key
+/// begins like this.
+fn loader_lock(shard: ShardId, txn: TxnId) -> LockKey {
+    let mut name = vec![0xff; 4];
+    name.extend_from_slice(&txn.start.0.to_be_bytes());
+    name.extend_from_slice(&txn.coordinator.0.to_be_bytes());
+    LockKey { shard, row: Some(name.into()) }
+}
+
+/// Who stands in the way.
+enum Rival {
+    /// It holds a row lock.
+    Row(LockKey),
+    /// It has loaded one of the keys.
+    Loader(TxnId),
+}
+
+impl Writing<'_> {
+    /// Whether the transaction has written to the shard row by row, or truncated it.
+    fn has_row_writes(&self) -> bool {
+        let state = self.txn.state.lock();
+        state.shards.get(&self.shard.id).is_some_and(|writes| writes.has_row_writes())
+    }
+
+    /// Waits for loaders of this key that are other transactions.
+    pub(super) async fn wait_for_loaders(&self, key: &[u8]) -> Result<()> {
+        while let Some(loader) = self.shard.loader_of(key, self.txn.id)? {
+            self.wait_for(Rival::Loader(loader)).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for(&self, rival: Rival) -> Result<()> {
+        let wait = LockWait::Wait(self.context.lock_timeout);
+        let (key, mode) = match rival {
+            Rival::Row(key) => (key, RowLockMode::Update),
+            Rival::Loader(txn) => (loader_lock(self.shard.id, txn), RowLockMode::KeyShare),
+        };
+        self.engine.lock(&self.txn, key, mode, wait).await
+    }
+
+    /// Writes the rows as a segment of the transaction.
+    async fn load(&self, batch: RecordBatch) -> Result<(), BulkError> {
+        let keys = match &self.table.key {
+            Some(key) => key.encode_batch(&batch, &self.table.key_positions),
+            None => Ok((0..batch.num_rows()).map(|_| self.shard.new_row_key().to_vec()).collect()),
+        };
+        let keys = keys.map_err(StorageError::from)?;
+        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+        order.sort_unstable_by(|a, b| {
+            keys[*a as usize].cmp(&keys[*b as usize]).then_with(|| a.cmp(b))
+        });
+        let unique = self.table.key.is_some();
+        let twice = order
+            .windows(2)
+            .filter(|pair| unique && keys[pair[0] as usize] == keys[pair[1] as usize])
+            .map(|pair| pair[1])
+            .min();
+        let sorted: Vec<&[u8]> = order.iter().map(|row| &keys[*row as usize][..]).collect();
+        let taken = |row: u32| BulkError {
+            error: StorageError::UniqueViolation {
+                shard: self.shard.id,
+                row: 0,
+                key: keys[row as usize].clone(),
+            },
+            row: Some((self.shard.id, batch.slice(row as usize, 1))),
+        };
+        if unique && let Some(row) = self.first_taken(&sorted, &order)?.into_iter().chain(twice).min()
+        {
+            return Err(taken(row));
+        }
+        let mut writer = SegmentWriter::new(self.table.decoder().clone());
+        writer.push_sorted(&batch, &sorted, &order)?;
+        let mine = loader_lock(self.shard.id, self.txn.id);
+        let wait = LockWait::Wait(self.context.lock_timeout);
+        self.engine.lock(&self.txn, mine, RowLockMode::Update, wait).await?;
+        let (segment, file) = self.engine.store.put_loaded(writer.finish()?)?;
+        let segment = Arc::new(segment);
+        if let Some(last) = sorted.last().filter(|_| !unique) {
+            self.shard.note_row_id(last);
+        }
+        let loaded =
+            Loaded::new(self.txn.id, self.context.statement, self.shard.clone(), segment, file);
+        while unique {
+            match self.rival(&sorted, loaded.segment.id)? {
+                Some(rival) => self.wait_for(rival).await?,
+                None => break,
+            }
+            // What they did may be committed now.
+            if let Some(row) = self.first_taken(&sorted, &order)? {
+                return Err(taken(row));
+            }
+        }
+        let mut state = self.txn.state.lock();
+        if state.phase != Phase::Open {
+            return Err(StorageError::NotOpen(self.txn.id).into());
+        }
+        state.load(self.shard.id, loaded);
+        Ok(())
+    }
+
+    /// The first input row whose key is that of a row which is there already.
+    fn first_taken(&self, sorted: &[&[u8]], order: &[u32]) -> Result<Option<u32>> {
+        let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { return Ok(None) };
+        let own = self.own_segments();
+        let near_own = own.iter().any(|segment| segment.overlaps(first, last));
+        if !near_own && !self.shard.has_keys_within(first, last) {
+            return Ok(None);
+        }
+        let mut taken: Option<u32> = None;
+        for (key, row) in sorted.iter().zip(order) {
+            if taken.is_some_and(|taken| taken < *row) {
+                continue;
+            }
+            let mut found = self.shard.newest(key)?.is_some_and(|version| version.row.is_some());
+            for segment in &own {
+                found |= !segment.find(key)?.is_empty();
+            }
+            if found {
+                taken = Some(*row);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Segments that the transaction itself has loaded.
+    fn own_segments(&self) -> Vec<Arc<crate::segment::Segment>> {
+        let state = self.txn.state.lock();
+        let writes = state.shards.get(&self.shard.id);
+        writes.map(|writes| writes.loaded_segments(None)).unwrap_or_default()
+    }
+
+    /// Another transaction that is inserting one of these keys, or has loaded one.
+    fn rival(&self, sorted: &[&[u8]], mine: u64) -> Result<Option<Rival>> {
+        let holds = |key: &[u8]| sorted.binary_search(&key).is_ok();
+        if let Some(key) = self.engine.locks.held_by_others(self.shard.id, self.txn.id, holds) {
+            return Ok(Some(Rival::Row(key)));
+        }
+        Ok(self.shard.loader_of_any(sorted, self.txn.id, mine)?.map(Rival::Loader))
+    }
+}
+
+impl Shard {
+    /// Whether a row with a key from `first` to `last` may be there, of whatever version.
+    pub(crate) fn has_keys_within(&self, first: &[u8], last: &[u8]) -> bool {
+        use std::ops::Bound::Included;
+        let contents = self.contents();
+        let range =
+            (Included(Bytes::copy_from_slice(first)), Included(Bytes::copy_from_slice(last)));
+        contents.segments.iter().any(|segment| segment.overlaps(first, last))
+            || contents.active.count_within(&range, 1) > 0
+            || contents.frozen.is_some_and(|frozen| frozen.count_within(&range, 1) > 0)
+    }
+
+    /// Another transaction that has loaded this key.
+    fn loader_of(&self, key: &[u8], txn: TxnId) -> Result<Option<TxnId>> {
+        for (loader, segment) in self.loaders(txn, None) {
+            if !segment.find(key)?.is_empty() {
+                return Ok(Some(loader));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Another transaction that loaded one of these keys before the segment `mine` came: of two
+    /// loaders the later one waits.
+    fn loader_of_any(
+        &self,
+        sorted: &[&[u8]],
+        txn: TxnId,
+        mine: u64,
+    ) -> Result<Option<TxnId>> {
+        let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { return Ok(None) };
+        for (loader, segment) in self.loaders(txn, Some(mine)) {
+            if !segment.overlaps(first, last) {
+                continue;
+            }
+            for key in sorted {
+                if !segment.find(key)?.is_empty() {
+                    return Ok(Some(loader));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The same rows without memory that others hold on to: strings of a part of a batch point into
+/// those of the whole.
+fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .map(|column| match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
+            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            _ => column.clone(),
+        })
+        .collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options).map_err(malformed)
+}
+
+fn malformed(error: arrow::error::ArrowError) -> StorageError {
+    StorageError::Row(satsuma_common::row::RowError::Malformed(error.to_string()))
+}
+
+impl std::fmt::Debug for BulkLoad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BulkLoad")
+            .field("buffers", &self.buffers.len())
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
