@@ -23,7 +23,7 @@ pub mod server;
 pub mod session;
 pub mod session_api;
 pub mod session_list;
-mod snapshots;
+pub mod snapshots;
 pub mod system_relations;
 pub mod tls;
 pub mod txn;

@@ -1,6 +1,6 @@
 //! Requests. Turning one into a message can fail only on row batches that cannot travel.
 
-use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId, Timestamp};
+use satsuma_common::{Epoch, Generation, GroupId, NodeId, ShardId, TableId, Timestamp};
 
 use super::{Wire, list, need};
 use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schema};
