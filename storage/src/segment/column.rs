@@ -7,7 +7,7 @@
 //! 1 offset      i128:base u64:divisor u8:width, rows * width bytes: (value - base) / divisor
 //! 2 dictionary  u32:count u8:width, rows * width bytes: entry, count * u32:end, bytes
 //! 3 bytes       rows * u32:end, bytes
-//! 4 prefixed    u16:length, the common prefix, u16:width, rows * width bytes   (keys)
+//! 4 prefixed    u16:length, the common prefix, u16:width, rows * width bytes   (of one length)
 //! 5 bools       bitmap
 //! ```
 //!
@@ -93,6 +93,8 @@ pub fn encode(kind: Kind, values: &[Option<&[u8]>]) -> Result<Vec<u8>> {
         Kind::Bytes => {
             if put_dictionary(&mut out, values)? {
                 DICTIONARY
+            } else if !has_nulls && put_prefixed(&mut out, &present(values)) {
+                PREFIXED
             } else {
                 put_bytes(&mut out, values.iter().map(|v| v.unwrap_or_default()))?;
                 BYTES
@@ -104,25 +106,36 @@ pub fn encode(kind: Kind, values: &[Option<&[u8]>]) -> Result<Vec<u8>> {
 
 /// Encodes keys: fixed-width ones without their common prefix.
 pub fn encode_keys(keys: &[&[u8]]) -> Result<Vec<u8>> {
+    let mut out = vec![PREFIXED, 0];
+    if !put_prefixed(&mut out, keys) {
+        out[0] = BYTES;
+        put_bytes(&mut out, keys.iter().copied())?;
+    }
+    Ok(out)
+}
+
+fn present<'a>(values: &[Option<&'a [u8]>]) -> Vec<&'a [u8]> {
+    values.iter().map(|value| value.unwrap_or_default()).collect()
+}
+
+/// `false`, with nothing written, where values are not of one length.
+fn put_prefixed(out: &mut Vec<u8>, keys: &[&[u8]]) -> bool {
     let first = keys.first().copied().unwrap_or_default();
     if keys.iter().any(|key| key.len() != first.len()) || first.len() > usize::from(u16::MAX) {
-        let mut out = vec![BYTES, 0];
-        put_bytes(&mut out, keys.iter().copied())?;
-        return Ok(out);
+        return false;
     }
     let prefix = keys
         .iter()
         .map(|key| key.iter().zip(first).take_while(|(a, b)| a == b).count())
         .min()
         .unwrap_or(0);
-    let mut out = vec![PREFIXED, 0];
     out.extend_from_slice(&(prefix as u16).to_le_bytes());
     out.extend_from_slice(&first[..prefix]);
     out.extend_from_slice(&((first.len() - prefix) as u16).to_le_bytes());
     for key in keys {
         out.extend_from_slice(&key[prefix..]);
     }
-    Ok(out)
+    true
 }
 
 fn put_bitmap(out: &mut Vec<u8>, rows: usize, bit: impl Fn(usize) -> bool) {

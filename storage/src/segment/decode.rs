@@ -14,7 +14,7 @@ use arrow::array::{
 use arrow::array::{BinaryViewArray, GenericByteArray};
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::take;
-use arrow::datatypes::{ByteArrayType, DataType};
+use arrow::datatypes::{BinaryType, ByteArrayType, DataType, Utf8Type};
 use satsuma_common::row::{ColumnBuilder, Physical};
 
 use super::SegmentError;
@@ -181,10 +181,18 @@ impl Decoder<'_> {
                 Ok(Arc::new(BinaryViewArray::from(&array)))
             }
             (Payload::Bytes(strings), DataType::Binary) => {
-                Ok(Arc::new(self.strings::<arrow::datatypes::BinaryType>(strings, rows)?))
+                Ok(Arc::new(self.strings::<BinaryType>(strings, rows)?))
             }
             (Payload::Prefixed { prefix, width, values }, DataType::Binary) => {
-                Ok(Arc::new(self.prefixed(prefix, *width, values, rows)?))
+                Ok(Arc::new(self.prefixed::<BinaryType>(prefix, *width, values, rows)?))
+            }
+            (Payload::Prefixed { prefix, width, values }, DataType::BinaryView) => {
+                let array = self.prefixed::<BinaryType>(prefix, *width, values, rows)?;
+                Ok(Arc::new(BinaryViewArray::from(&array)))
+            }
+            (Payload::Prefixed { prefix, width, values }, DataType::Utf8View) => {
+                let array = self.prefixed::<Utf8Type>(prefix, *width, values, rows)?;
+                Ok(Arc::new(StringViewArray::from(&array)))
             }
             _ => self.one_by_one(data_type, rows),
         }
@@ -207,7 +215,7 @@ impl Decoder<'_> {
                 Arc::new(BinaryViewArray::from(&array))
             }
             DataType::Binary => {
-                Arc::new(self.array::<arrow::datatypes::BinaryType>(entries, &all, None)?)
+                Arc::new(self.array::<BinaryType>(entries, &all, None)?)
             }
             _ => return Ok(None),
         };
@@ -276,13 +284,13 @@ impl Decoder<'_> {
         GenericByteArray::try_new(ends, values, nulls).map_err(malformed)
     }
 
-    fn prefixed(
+    fn prefixed<T: ByteArrayType<Offset = i32>>(
         &self,
         prefix: &[u8],
         width: usize,
         values: &[u8],
         rows: &Selection,
-    ) -> Result<BinaryArray> {
+    ) -> Result<GenericByteArray<T>> {
         let whole = prefix.len() + width;
         let len = i32::try_from(whole * rows.len())
             .map_err(|_| SegmentError::new("strings of more than 2 GiB"))?;
@@ -294,7 +302,8 @@ impl Decoder<'_> {
         }
         let offsets: Vec<i32> = (0..=rows.len()).map(|i| (i * whole) as i32).collect();
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        BinaryArray::try_new(offsets, Buffer::from_vec(out), self.nulls(rows)).map_err(malformed)
+        GenericByteArray::try_new(offsets, Buffer::from_vec(out), self.nulls(rows))
+            .map_err(malformed)
     }
 
     fn one_by_one(&self, data_type: &DataType, rows: &Selection) -> Result<ArrayRef> {
@@ -451,6 +460,7 @@ mod tests {
             small in proptest::collection::vec(-9i64..9, 1..60),
             texts in proptest::collection::vec(proptest::option::of("[aé]{0,20}"), 1..60),
             few in proptest::collection::vec(proptest::option::of("[ab]{1}"), 8..60),
+            same in proptest::collection::vec("a[b-z]{3}", 1..60),
         ) {
             let small: Vec<_> = small.into_iter().map(|v| Some(v * 1000)).collect();
             for ints in [ints, small] {
@@ -468,7 +478,8 @@ mod tests {
                 let bools: Vec<_> = ints.iter().map(|v| v.map(|v| vec![u8::from(v > 0)])).collect();
                 check(&DataType::Boolean, &bools);
             }
-            for texts in [texts, few] {
+            let same = same.into_iter().map(Some).collect();
+            for texts in [texts, few, same] {
                 let texts: Vec<_> = texts.into_iter().map(|v| v.map(String::into_bytes)).collect();
                 for ty in [DataType::Utf8View, DataType::BinaryView, DataType::Binary] {
                     check(&ty, &texts);
