@@ -36,8 +36,8 @@ pub mod txn;
 pub mod wal;
 
 pub use engine::{
-    BulkError, BulkLoad, Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options, RowBytes, RowLocks,
-    ShardInfo, Stats, TableMeta, WriteContext,
+    BulkError, BulkLoad, Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options,
+    RowBytes, RowLocks, ShardInfo, Stats, TableMeta, WriteContext,
 };
 pub use error::{Result, StorageError};
 pub use lock::{LockWait, RowLockMode, WaitEdge};

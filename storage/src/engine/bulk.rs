@@ -23,9 +23,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, RecordBatchOptions,
+};
 use arrow::compute::concat_batches;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{ByteViewType, DataType};
 use bytes::Bytes;
 use satsuma_common::{ShardId, TxnId};
 
@@ -82,7 +84,7 @@ impl BulkLoad {
     /// Adds rows: the table's columns in the shape's order, further columns are ignored.
     pub async fn add(&mut self, shard: ShardId, rows: &RecordBatch) -> Result<(), BulkError> {
         let rows = compact(rows)?;
-        let bytes = rows.get_array_memory_size();
+        let bytes = rows.columns().iter().map(weight).sum::<usize>();
         let buffer = self.buffers.entry(shard).or_default();
         buffer.rows += rows.num_rows();
         buffer.bytes += bytes;
@@ -91,8 +93,8 @@ impl BulkLoad {
         self.bytes += bytes;
         while self.bytes > BUFFER_BYTES {
             let largest = self.buffers.iter().max_by_key(|(_, buffer)| buffer.bytes);
-            let Some((shard, _)) = largest else { break };
-            self.flush(*shard).await?;
+            let Some(shard) = largest.map(|(shard, _)| *shard) else { break };
+            self.flush(shard).await?;
         }
         Ok(())
     }
@@ -130,7 +132,9 @@ impl BulkLoad {
             Ok(_) => Ok(()),
             Err(error) => {
                 let row = match &error {
-                    StorageError::UniqueViolation { row, .. } => Some((shard, batch.slice(*row, 1))),
+                    StorageError::UniqueViolation { row, .. } => {
+                        Some((shard, batch.slice(*row, 1)))
+                    }
                     _ => None,
                 };
                 Err(BulkError { error, row })
@@ -206,7 +210,8 @@ impl Writing<'_> {
             },
             row: Some((self.shard.id, batch.slice(row as usize, 1))),
         };
-        if unique && let Some(row) = self.first_taken(&sorted, &order)?.into_iter().chain(twice).min()
+        if unique
+            && let Some(row) = self.first_taken(&sorted, &order)?.into_iter().chain(twice).min()
         {
             return Err(taken(row));
         }
@@ -305,12 +310,7 @@ impl Shard {
 
     /// Another transaction that loaded one of these keys before the segment `mine` came: of two
     /// loaders the later one waits.
-    fn loader_of_any(
-        &self,
-        sorted: &[&[u8]],
-        txn: TxnId,
-        mine: u64,
-    ) -> Result<Option<TxnId>> {
+    fn loader_of_any(&self, sorted: &[&[u8]], txn: TxnId, mine: u64) -> Result<Option<TxnId>> {
         let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { return Ok(None) };
         for (loader, segment) in self.loaders(txn, Some(mine)) {
             if !segment.overlaps(first, last) {
@@ -326,20 +326,38 @@ impl Shard {
     }
 }
 
-/// The same rows without memory that others hold on to: strings of a part of a batch point into
-/// those of the whole.
+/// The same rows without much memory that others hold on to: strings of a part of a batch point
+/// into those of the whole.
 fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
+    fn is_loose<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
+        let held: usize = array.data_buffers().iter().map(|buffer| buffer.len()).sum();
+        held > 2 * array.total_buffer_bytes_used()
+    }
     let columns: Vec<ArrayRef> = batch
         .columns()
         .iter()
         .map(|column| match column.data_type() {
-            DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
-            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            DataType::Utf8View if is_loose(column.as_string_view()) => {
+                Arc::new(column.as_string_view().gc()) as ArrayRef
+            }
+            DataType::BinaryView if is_loose(column.as_binary_view()) => {
+                Arc::new(column.as_binary_view().gc())
+            }
             _ => column.clone(),
         })
         .collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(batch.schema(), columns, &options).map_err(malformed)
+}
+
+/// Bytes that a column's values take, about. What its buffers hold may be shared with others.
+fn weight(column: &ArrayRef) -> usize {
+    let own = match column.data_type() {
+        DataType::Utf8View => column.as_string_view().total_buffer_bytes_used(),
+        DataType::BinaryView => column.as_binary_view().total_buffer_bytes_used(),
+        _ => return column.to_data().get_slice_memory_size().unwrap_or(16 * column.len()),
+    };
+    own + 16 * column.len()
 }
 
 fn malformed(error: arrow::error::ArrowError) -> StorageError {

@@ -248,11 +248,12 @@ impl Engine {
 
     fn end(&self, txn: &Txn) {
         // Files of loads may go with their segments: not under the lock.
-        let _ended = {
+        let ended = {
             let mut state = txn.state.lock();
             state.phase = Phase::Ended;
             std::mem::take(&mut state.shards)
         };
+        drop(ended);
         self.timeline.settle(txn.id);
         self.txns.lock().remove(&txn.id);
         self.locks.release(txn.id);

@@ -75,8 +75,7 @@ impl Engine {
             .segments
             .iter()
             .map(|segment| {
-                let all_gone =
-                    truncations.iter().any(|t| **t > segment.max_ts() && **t <= horizon);
+                let all_gone = truncations.iter().any(|t| *t > segment.max_ts() && *t <= horizon);
                 let ended = segment.marks().iter().filter(|(_, ts)| *ts <= horizon).count() as u64;
                 let dead = if all_gone { segment.rows() } else { ended };
                 Run { rows: segment.rows(), dead }

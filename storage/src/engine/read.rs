@@ -26,9 +26,7 @@ impl Engine {
     pub fn get(&self, shard: ShardId, key: &[u8], view: &ReadView) -> Result<Option<RowBytes>> {
         let shard = self.shard(shard)?;
         let _held = self.snapshots.hold(view.snapshot)?;
-        let own = self.with_own(shard.id, view, |own| {
-            own.view(key, view.before_statement)
-        });
+        let own = self.with_own(shard.id, view, |own| own.view(key, view.before_statement));
         match own.transpose()?.flatten() {
             Some(Own::Row(row)) => Ok(Some(row)),
             Some(Own::Deleted) => Ok(None),

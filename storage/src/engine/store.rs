@@ -128,12 +128,7 @@ impl Store {
                 })
                 .collect(),
             marks,
-            attached: contents
-                .attached
-                .iter()
-                .filter(|(lsn, _)| *lsn > sealed)
-                .copied()
-                .collect(),
+            attached: contents.attached.iter().filter(|(lsn, _)| *lsn > sealed).copied().collect(),
         })
     }
 

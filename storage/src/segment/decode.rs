@@ -214,9 +214,7 @@ impl Decoder<'_> {
                 let array: BinaryArray = self.array(entries, &all, None)?;
                 Arc::new(BinaryViewArray::from(&array))
             }
-            DataType::Binary => {
-                Arc::new(self.array::<BinaryType>(entries, &all, None)?)
-            }
+            DataType::Binary => Arc::new(self.array::<BinaryType>(entries, &all, None)?),
             _ => return Ok(None),
         };
         let codes = Codes { codes, width: *code_width }.map(rows, |code| code as u32);

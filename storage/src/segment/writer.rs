@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use satsuma_common::arrow_types;
-use satsuma_common::row::source::ColumnSource;
-use satsuma_common::{PgType, Timestamp};
 use satsuma_common::key::KeyEncoder;
+use satsuma_common::row::source::ColumnSource;
 use satsuma_common::row::{Layout, RowDecoder, RowError};
+use satsuma_common::{PgType, Timestamp};
 
 use super::column::{self, Kind};
 use super::footer::{Block, ColumnChunk, Footer, Place};
@@ -91,11 +91,10 @@ impl SegmentWriter {
         let stamps: Vec<u64> = rows.iter().map(|row| row.ts.0).collect();
         let decoder = self.decoder.clone();
         let first_row = self.footer.rows - rows.len() as u64;
+        let (rows, decoder) = (&rows, &decoder);
         self.put_block(&keys, &stamps, first_row, |position| {
-            let value = |row: &StoredRow| {
-                Ok(decoder.bytes(&row.row, position)?.map(|v| Cow::Owned(v.to_vec())))
-            };
-            rows.iter().map(value).collect()
+            let value = |row| Ok(decoder.bytes(row, position)?.map(Cow::Borrowed));
+            rows.iter().map(|row| &row.row[..]).map(value).collect()
         })
     }
 
@@ -118,6 +117,7 @@ impl SegmentWriter {
         }
         u32::try_from(self.footer.rows + order.len() as u64)
             .map_err(|_| segment(SegmentError::new("segment has too many rows")))?;
+        let sources = &sources;
         for (keys, order) in keys.chunks(BLOCK_ROWS).zip(order.chunks(BLOCK_ROWS)) {
             let first_row = self.footer.rows;
             self.footer.rows += order.len() as u64;

@@ -310,7 +310,8 @@ impl Shard {
             state.active.put(key.clone(), Version { ts, row });
             // What a delta knows of a key may be older than a segment that was attached since.
             if (!known || !state.attached.is_empty())
-                && let Err(error) = end_in_segments(&state.segments, key, ts) {
+                && let Err(error) = end_in_segments(&state.segments, key, ts)
+            {
                 self.set_damaged(error);
             }
         }

@@ -419,8 +419,8 @@ impl Shared {
         let mut ended = marks.ended(meta.first_row, meta.rows, self.snapshot);
         let mut hidden = hidden.range(meta.first_row..meta.first_row + meta.rows);
         let (first_ended, first_hidden) = (ended.next(), hidden.next());
-        let check_times = !own
-            && (segment.newest_of(meta) > self.snapshot || self.truncates_within(segment));
+        let check_times =
+            !own && (segment.newest_of(meta) > self.snapshot || self.truncates_within(segment));
         if first_ended.is_none() && first_hidden.is_none() && !check_times {
             return Ok(Selection::Range(places));
         }
