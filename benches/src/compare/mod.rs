@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! servers     PostgreSQL 15 | coordinator and two workers | `satsuma up`     all durable
-//! parts       transactions, mixed, ...: workloads, each run on every server, round by round
+//! parts       transactions, mixed, analytics, loading: workloads, each run on every server, round by round
 //! figures     median of the rounds, CPU of the server per operation, memory, ratio to PostgreSQL
 //! report      a table on the way, then JSON, Markdown and a chart in the output directory
 //! ```
@@ -10,7 +10,10 @@
 //! Every workload ends with a check that the servers hold what they should: a wrong answer is no
 //! measurement. A server that is not installed is left out and named.
 
+mod advertising;
+mod analytics;
 mod figures;
+mod loading;
 mod mixed;
 mod pgbench;
 mod process;
@@ -41,6 +44,10 @@ pub struct Options {
     pub seconds: u64,
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 128])]
     pub clients: Vec<u32>,
+    /// Size of the data set of `analytics` and `loading`, in percent of 2 million clicks and
+    /// 4 million impressions.
+    #[arg(long, default_value_t = 100)]
+    pub scale: u64,
     /// Where the servers keep their data; removed afterwards.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
@@ -56,6 +63,8 @@ pub struct Options {
 pub enum Part {
     Transactions,
     Mixed,
+    Analytics,
+    Loading,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -102,13 +111,15 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let servers = servers::start(options, &runtime)?;
     let mut lineup = Lineup { options, runtime: &runtime, servers, figures: Figures::default() };
     let parts = match options.part.as_slice() {
-        [] => &[Part::Transactions, Part::Mixed],
+        [] => &[Part::Transactions, Part::Mixed, Part::Loading, Part::Analytics],
         chosen => chosen,
     };
     for part in parts {
         match part {
             Part::Transactions => transactions::run(&mut lineup)?,
             Part::Mixed => mixed::run(&mut lineup)?,
+            Part::Analytics => analytics::run(&mut lineup)?,
+            Part::Loading => loading::run(&mut lineup)?,
         }
     }
     report::write(&lineup.figures, &options.out)?;

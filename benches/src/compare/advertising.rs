@@ -1,0 +1,135 @@
+//! The ad-analytics data that `analytics` and `loading` work on: tables, files, and how they get in.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use super::servers::{Server, ServerKind};
+use super::{Error, Lineup, process};
+use crate::adgen;
+
+pub struct Table {
+    pub name: &'static str,
+    columns: &'static str,
+    /// `None` for a reference table.
+    distribution: Option<&'static str>,
+}
+
+/// As in the tutorial, but without foreign keys: what is compared are keys and rows.
+pub const TABLES: &[Table] = &[
+    Table {
+        name: "campaigns",
+        columns: "id bigint, company_id bigint, name text NOT NULL, cost_model text NOT NULL,
+            state text NOT NULL, monthly_budget bigint, blacklisted_site_urls text[],
+            created_at timestamp NOT NULL, updated_at timestamp NOT NULL,
+            PRIMARY KEY (company_id, id)",
+        distribution: Some("company_id"),
+    },
+    Table {
+        name: "ads",
+        columns: "id bigint, company_id bigint, campaign_id bigint, name text NOT NULL,
+            image_url text, target_url text, impressions_count bigint DEFAULT 0,
+            clicks_count bigint DEFAULT 0, created_at timestamp NOT NULL,
+            updated_at timestamp NOT NULL, PRIMARY KEY (company_id, id)",
+        distribution: Some("company_id"),
+    },
+    Table {
+        name: "clicks",
+        columns: "id bigint, company_id bigint, ad_id bigint, clicked_at timestamp NOT NULL,
+            site_url text NOT NULL, cost_per_click_usd numeric(20,10), user_ip inet NOT NULL,
+            user_data jsonb NOT NULL, PRIMARY KEY (company_id, id)",
+        distribution: Some("company_id"),
+    },
+    Table {
+        name: "impressions",
+        columns: "id bigint, company_id bigint, ad_id bigint, seen_at timestamp NOT NULL,
+            site_url text NOT NULL, cost_per_impression_usd numeric(20,10), user_ip inet NOT NULL,
+            user_data jsonb NOT NULL, PRIMARY KEY (company_id, id)",
+        distribution: Some("company_id"),
+    },
+    Table {
+        name: "geo_ips",
+        columns: "addrs cidr NOT NULL PRIMARY KEY, latlon point NOT NULL",
+        distribution: None,
+    },
+];
+
+pub fn table(name: &str) -> &'static Table {
+    TABLES.iter().find(|table| table.name == name).unwrap_or(&TABLES[0])
+}
+
+/// Writes the files, unless they are there.
+pub fn files(lineup: &Lineup<'_>) -> Result<PathBuf, Error> {
+    let options = lineup.options;
+    let scale = options.scale.max(1);
+    let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+    let directory = parent.join(format!("satsuma-bench-ads-{scale}"));
+    if directory.join("complete").is_file() {
+        return Ok(directory);
+    }
+    println!("Writing the data set to {}.", directory.display());
+    let mut arguments = vec!["adgen".to_owned(), "--quiet".into(), "--out".into()];
+    arguments.push(directory.display().to_string());
+    for (table, rows) in [
+        ("companies", 1_000),
+        ("campaigns", 10_000),
+        ("ads", 70_000),
+        ("clicks", 2_000_000),
+        ("impressions", 4_000_000),
+        ("geo-ips", 10_000),
+    ] {
+        arguments.push(format!("--{table}"));
+        arguments.push((rows * scale / 100).max(10).to_string());
+    }
+    let wrong = |error: String| Error::Program { program: "adgen".into(), output: error };
+    let generator = Generator::try_parse_from(arguments).map_err(|e| wrong(e.to_string()))?;
+    adgen::run(&generator.options).map_err(|error| wrong(error.to_string()))?;
+    std::fs::write(directory.join("complete"), "").map_err(Error::io("the data set"))?;
+    Ok(directory)
+}
+
+#[derive(Parser)]
+struct Generator {
+    #[command(flatten)]
+    options: adgen::Options,
+}
+
+/// An empty table, distributed where that is possible.
+pub async fn create(server: &Server, table: &Table) -> Result<(), Error> {
+    let Table { name, columns, distribution } = table;
+    let drop = format!("DROP TABLE IF EXISTS {name}");
+    let create = format!("CREATE TABLE {name} ({columns})");
+    server.run(&[&drop, &create]).await?;
+    let place = match distribution {
+        _ if server.kind == ServerKind::Postgres => return Ok(()),
+        Some(column) => format!("SELECT create_distributed_table('{name}', '{column}')"),
+        None => format!("SELECT create_reference_table('{name}')"),
+    };
+    server.run(&[&place]).await
+}
+
+/// Loads a file with psql's `\copy`; tells how long it took.
+pub fn copy(server: &Server, table: &str, file: &Path) -> Result<Duration, Error> {
+    let command = format!("\\copy {table} from '{}' with csv", file.display());
+    let started = Instant::now();
+    process::output(server.client_program("psql").args(["-X", "-q", "-c", &command]))?;
+    Ok(started.elapsed())
+}
+
+/// All tables, filled, on a server that does not have them.
+pub fn provide(lineup: &Lineup<'_>, server: &Server, files: &Path) -> Result<(), Error> {
+    for table in TABLES {
+        let rows = format!("SELECT count(*) FROM {}", table.name);
+        let there = lineup.runtime.block_on(server.value(&rows));
+        if there.is_ok_and(|rows| rows != "0") {
+            continue;
+        }
+        lineup.runtime.block_on(create(server, table))?;
+        copy(server, table.name, &files.join(format!("{}.csv", table.name)))?;
+    }
+    if server.kind == ServerKind::Postgres {
+        lineup.runtime.block_on(server.run(&["VACUUM ANALYZE"]))?;
+    }
+    Ok(())
+}
