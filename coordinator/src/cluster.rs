@@ -9,11 +9,13 @@ use satsuma_proto::worker::ShardAction;
 use crate::catalog::Command;
 use crate::executor::Executor;
 use crate::keypath::Programs;
+use crate::metrics::StatementCounters;
 use crate::oracle::Oracle;
 use crate::raft::Catalog;
 use crate::sequences::Sequences;
 use crate::session_list::SessionList;
 use crate::snapshots::Snapshots;
+use crate::statement_statistics::StatementStatistics;
 use crate::system_relations::{ShardSize, ShardSizes};
 use crate::workers::Workers;
 
@@ -30,6 +32,8 @@ pub struct Cluster {
     pub programs: Programs,
     pub sessions: Arc<SessionList>,
     pub snapshots: Snapshots,
+    pub statements: StatementCounters,
+    pub statement_statistics: StatementStatistics,
     /// Committed transactions whose participants all know: their decisions can go.
     settled: Mutex<Vec<TxnId>>,
     /// As the workers last reported them.
@@ -56,6 +60,8 @@ impl Cluster {
             programs: Programs::default(),
             sessions: Arc::default(),
             snapshots: Snapshots::default(),
+            statements: StatementCounters::default(),
+            statement_statistics: StatementStatistics::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),
             started_micros: crate::clock::now_micros(),

@@ -36,8 +36,9 @@ pub mod txn;
 pub mod wal;
 
 pub use engine::{
-    BulkError, BulkLoad, Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options,
-    RowBytes, RowLocks, ShardInfo, Stats, TableMeta, WriteContext,
+    BulkError, BulkLoad, Changed, Conflict, ConflictPolicy, CopyReader, CopyWriter, Engine,
+    Inserted, LockedRow, Options, Progress, RowBytes, RowLocks, ShardInfo, ShardSum,
+    SnapshotReader, Stats, TableMeta, Watermark, WriteContext,
 };
 pub use error::{Result, StorageError};
 pub use lock::{LockWait, RowLockMode, WaitEdge};

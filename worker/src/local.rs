@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, SqlError, SqlResult, SqlState, TxnId};
+use satsuma_proto::copy::{CopyReply, CopyRequest};
 use satsuma_proto::worker::{
     BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
     Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource,
@@ -22,6 +23,7 @@ use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};
 
 use crate::busy::Busy;
+use crate::copy::{self, Copies};
 use crate::error;
 use crate::load;
 use crate::membership::Remembered;
@@ -56,6 +58,7 @@ pub(crate) struct Shared {
     pub checks: CheckCache,
     pub programs: Programs,
     pub busy: Arc<Busy>,
+    pub copies: Copies,
     pub membership: Remembered,
 }
 
@@ -88,6 +91,7 @@ impl LocalWorker {
             checks: CheckCache::default(),
             programs: Programs::default(),
             busy: Arc::default(),
+            copies: Copies::default(),
             membership: Remembered::open(dir, disk)?,
             engine,
         };
@@ -299,6 +303,7 @@ impl Worker for LocalWorker {
                     group: info.group,
                     rows: info.rows,
                     bytes: info.bytes,
+                    generation: info.generation,
                 });
                 return Ok(ShardReply { shards: shards.collect() });
             }
@@ -306,6 +311,10 @@ impl Worker for LocalWorker {
         .map_err(error::storage)?;
         self.shared.placements.refresh();
         Ok(ShardReply::default())
+    }
+
+    async fn copy(&self, request: CopyRequest) -> SqlResult<CopyReply> {
+        copy::copy(self.shared.clone(), request).await
     }
 
     async fn status(&self) -> SqlResult<WorkerStatus> {
@@ -380,6 +389,7 @@ async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> 
             let engine = &shared.engine;
             let locked =
                 engine.lock_rows(&write, target.shard, &keys, locks).await.map_err(named)?;
+            shared.placements.still(&request.group)?;
             let exist = locked.into_iter().filter(|locked| locked.exists);
             Ok(exist.filter_map(|locked| keys.get(locked.row).cloned()).collect())
         }
@@ -389,6 +399,7 @@ async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> 
                 ShardLockMode::Exclusive => satsuma_storage::RowLockMode::SHARD_EXCLUSIVE,
             };
             shared.engine.lock_shard(&write, target.shard, mode, wait).await.map_err(named)?;
+            shared.placements.still(&request.group)?;
             Ok(Vec::new())
         }
     }

@@ -52,6 +52,11 @@ pub trait Surroundings: Send + Sync + 'static {
 
     fn shard_sizes(&self) -> Arc<ShardSizes>;
 
+    /// Statements that were run: id, user, text and number of calls.
+    fn statements(&self) -> Vec<(i64, String, String, u64)> {
+        Vec::new()
+    }
+
     /// `pg_postmaster_start_time()`.
     fn started(&self) -> i64;
 

@@ -1,10 +1,11 @@
 //! Answers.
 
 use bytes::Bytes;
-use satsuma_common::{GroupId, Lsn, NodeId, ShardId, SqlError, TableId, Timestamp};
+use satsuma_common::{Generation, GroupId, Lsn, NodeId, ShardId, SqlError, TableId, Timestamp};
 
 use super::{Wire, list, need};
 use crate::batches::{decode_batches, encode_batches};
+use crate::copy::CopyReply;
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus};
@@ -22,6 +23,7 @@ pub enum Response {
     Status(WorkerStatus),
     Explain(Vec<String>),
     Joined(WorkerStatus),
+    Copied(CopyReply),
 }
 
 impl From<Response> for pb::Response {
@@ -54,12 +56,14 @@ impl From<Response> for pb::Response {
                         group: shard.group.0,
                         rows: shard.rows,
                         bytes: shard.bytes,
+                        generation: shard.generation.0,
                     })
                     .collect(),
             }),
             Response::Status(status) => Kind::Status(status.into()),
             Response::Explain(lines) => Kind::Explain(pb::ExplainReply { lines }),
             Response::Joined(status) => Kind::Joined(status.into()),
+            Response::Copied(reply) => Kind::Copy(reply.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -92,12 +96,14 @@ impl TryFrom<pb::Response> for Response {
                         group: GroupId(shard.group),
                         rows: shard.rows,
                         bytes: shard.bytes,
+                        generation: Generation(shard.generation),
                     })
                 })?,
             }),
             Kind::Status(status) => Self::Status(status.try_into()?),
             Kind::Explain(reply) => Self::Explain(reply.lines),
             Kind::Joined(status) => Self::Joined(status.try_into()?),
+            Kind::Copy(reply) => Self::Copied(reply.try_into()?),
         })
     }
 }

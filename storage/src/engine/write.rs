@@ -353,6 +353,7 @@ impl Engine {
         mode: RowLockMode,
         wait: LockWait,
     ) -> Result<()> {
+        let (shard, is_shard) = (key.shard, key.row.is_none());
         if let Some(wait) = self.locks.acquire(txn.id, &key, mode, wait)? {
             wait.granted().await?;
         }
@@ -362,7 +363,8 @@ impl Engine {
             self.locks.release(txn.id);
             return Err(StorageError::NotOpen(txn.id));
         }
-        Ok(())
+        // The wait may have been for the group to move away.
+        if is_shard { self.meta.read().check_fence(&[shard]) } else { Ok(()) }
     }
 }
 

@@ -8,5 +8,7 @@ mod differential;
 mod drivers;
 mod house;
 mod lab;
+mod moves;
+mod operations;
 mod protocol;
 mod slt;
