@@ -41,5 +41,5 @@ pub use engine::{
     SnapshotReader, Stats, TableMeta, Watermark, WriteContext,
 };
 pub use error::{Result, StorageError};
-pub use lock::{LockWait, RowLockMode, WaitEdge};
+pub use lock::{LockEntry, LockKey, LockMode, LockWait, RowLockMode, TableLockMode, WaitEdge};
 pub use shard::{CompareOp, KeyRange, Predicate, ReadView, RowFilter, Scan, ScanOptions};

@@ -9,6 +9,7 @@
 
 mod input;
 mod load;
+pub mod lock_rows;
 pub mod modify;
 mod physical;
 mod remote;

@@ -4,6 +4,7 @@
 mod copy;
 mod error;
 mod key;
+mod locks;
 mod request;
 mod response;
 mod shape;

@@ -8,7 +8,7 @@ use crate::batches::{decode_batches, encode_batches};
 use crate::copy::CopyReply;
 use crate::error::WireError;
 use crate::pb::worker as pb;
-use crate::worker::{ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus};
+use crate::worker::{Locks, ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus};
 
 /// The answer to a [`super::Request`].
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,9 @@ pub enum Response {
     Explain(Vec<String>),
     Joined(WorkerStatus),
     Copied(CopyReply),
+    Locks(Locks),
+    Cancelled(()),
+    Advisory(bool),
 }
 
 impl From<Response> for pb::Response {
@@ -64,6 +67,9 @@ impl From<Response> for pb::Response {
             Response::Explain(lines) => Kind::Explain(pb::ExplainReply { lines }),
             Response::Joined(status) => Kind::Joined(status.into()),
             Response::Copied(reply) => Kind::Copy(reply.into()),
+            Response::Locks(locks) => Kind::Locks(locks.into()),
+            Response::Cancelled(()) => Kind::Cancelled(pb::CancelWaitReply {}),
+            Response::Advisory(done) => Kind::Advisory(pb::AdvisoryReply { done }),
         };
         Self { kind: Some(kind) }
     }
@@ -104,6 +110,9 @@ impl TryFrom<pb::Response> for Response {
             Kind::Explain(reply) => Self::Explain(reply.lines),
             Kind::Joined(status) => Self::Joined(status.try_into()?),
             Kind::Copy(reply) => Self::Copied(reply.try_into()?),
+            Kind::Locks(locks) => Self::Locks(locks.try_into()?),
+            Kind::Cancelled(pb::CancelWaitReply {}) => Self::Cancelled(()),
+            Kind::Advisory(reply) => Self::Advisory(reply.done),
         })
     }
 }

@@ -196,5 +196,10 @@ async fn carry_out<W: Worker>(worker: &W, request: Request) -> Result<Response, 
         }
         Request::Join(membership) => Response::Joined(worker.join(membership).await?),
         Request::Copy(request) => Response::Copied(worker.copy(request).await?),
+        Request::Locks(rows) => Response::Locks(worker.locks(rows).await?),
+        Request::CancelWait(victim, detail) => {
+            Response::Cancelled(worker.cancel_wait(victim, detail).await?)
+        }
+        Request::Advisory(request) => Response::Advisory(worker.advisory(request).await?),
     })
 }

@@ -30,7 +30,7 @@ use parking_lot::{Mutex, RwLock};
 use satsuma_common::{Lsn, NodeId, ShardId, Timestamp, TxnId};
 
 use crate::error::{Result, StorageError};
-use crate::lock::{LockTable, WaitEdge};
+use crate::lock::{LockEntry, LockTable, WaitEdge};
 use crate::shard::Shard;
 use crate::timeline::Timeline;
 use crate::txn::Txn;
@@ -176,6 +176,11 @@ impl Engine {
     /// Every wait for a lock, for the deadlock detector that sees all workers.
     pub fn waits(&self) -> Vec<WaitEdge> {
         self.locks.waits()
+    }
+
+    /// Locks that are held or waited for, rows that nobody waits for up to `rows`.
+    pub fn lock_entries(&self, rows: usize) -> Vec<LockEntry> {
+        self.locks.entries(rows)
     }
 
     /// Ends the waits of a transaction that was chosen as a deadlock's victim.

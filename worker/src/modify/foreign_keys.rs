@@ -145,12 +145,8 @@ impl Writer<'_> {
     async fn check_references(&self, references: References) -> SqlResult<()> {
         let References { child, parent, key, wanted } = references;
         let keys: Vec<_> = wanted.keys().collect();
-        let request = RowLocks {
-            mode: RowLockMode::KeyShare,
-            wait: LockWait::Wait(self.write.lock_timeout),
-            skip_locked: false,
-            newest: true,
-        };
+        let wait = LockWait::Wait(self.write.lock_timeout);
+        let request = RowLocks { newest: true, ..RowLocks::new(RowLockMode::KeyShare, wait) };
         let locked = self
             .shared
             .engine
