@@ -13,7 +13,7 @@ use crate::oracle::Oracle;
 use crate::raft::Catalog;
 use crate::sequences::Sequences;
 use crate::session_list::SessionList;
-use crate::system_relations::{ShardSize, ShardSizes};
+use crate::system_relations::{IndexSizes, ShardSize, ShardSizes};
 use crate::workers::Workers;
 
 /// One coordinator's services.
@@ -32,6 +32,7 @@ pub struct Cluster {
     settled: Mutex<Vec<TxnId>>,
     /// As the workers last reported them.
     sizes: Mutex<Arc<ShardSizes>>,
+    index_sizes: Mutex<Arc<IndexSizes>>,
     pub started_micros: i64,
 }
 
@@ -55,6 +56,7 @@ impl Cluster {
             sessions: Arc::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),
+            index_sizes: Mutex::default(),
             started_micros: crate::clock::now_micros(),
         }
     }
@@ -63,19 +65,29 @@ impl Cluster {
         self.sizes.lock().clone()
     }
 
+    pub fn index_sizes(&self) -> Arc<IndexSizes> {
+        self.index_sizes.lock().clone()
+    }
+
     /// Asks every worker for its shards' sizes. One that does not answer keeps its last ones.
     pub async fn refresh_sizes(&self) {
         let mut sizes = ShardSizes::clone(&self.sizes());
+        let mut index_sizes = IndexSizes::clone(&self.index_sizes());
         for node in self.catalog.snapshot().workers().filter(|node| node.is_active) {
             let Ok(worker) = self.workers.client(node) else { continue };
             let Ok(reply) = worker.shards(ShardAction::List).await else { continue };
             sizes.retain(|(_, at), _| *at != node.id);
+            index_sizes.retain(|(_, at), _| *at != node.id);
             for shard in reply.shards {
                 let size = ShardSize { rows: shard.rows, bytes: shard.bytes };
                 sizes.insert((shard.shard, node.id), size);
+                for (index, bytes) in shard.indexes {
+                    *index_sizes.entry((index, node.id)).or_default() += bytes;
+                }
             }
         }
         *self.sizes.lock() = Arc::new(sizes);
+        *self.index_sizes.lock() = Arc::new(index_sizes);
     }
 
     /// The decision on this transaction is not needed any more. It goes with the next

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use satsuma_common::table::TableShape;
 use satsuma_common::{
-    Epoch, Generation, GroupId, Lsn, NodeId, ShardId, SqlResult, SqlState, TableId, Timestamp,
+    Epoch, Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlResult, SqlState, TableId, Timestamp,
     TxnId,
 };
 
@@ -205,16 +205,34 @@ pub struct KeyRead {
     pub key: Bytes,
 }
 
-/// INSERT .. ON CONFLICT.
+/// INSERT .. ON CONFLICT. `arbiters` are the unique indexes whose conflicts count, with
+/// [`PRIMARY_KEY`] for the primary key; none: all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OnConflict {
     /// 23505.
     Fail,
-    DoNothing,
+    DoNothing {
+        arbiters: Vec<Oid>,
+    },
     /// The fragment maps an input of the existing row's columns followed by the proposed row's
     /// columns to the table's columns as they shall be; a row that its WHERE drops stays as is.
-    DoUpdate(Fragment),
+    DoUpdate {
+        arbiters: Vec<Oid>,
+        fragment: Fragment,
+    },
 }
+
+impl OnConflict {
+    pub fn arbiters(&self) -> &[Oid] {
+        match self {
+            Self::Fail => &[],
+            Self::DoNothing { arbiters } | Self::DoUpdate { arbiters, .. } => arbiters,
+        }
+    }
+}
+
+/// Stands for the primary key among unique indexes.
+pub const PRIMARY_KEY: Oid = Oid(0);
 
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ModifyReply {
@@ -322,6 +340,14 @@ pub enum ShardAction {
         generation: Generation,
         epoch: Epoch,
     },
+    /// Builds indexes that the table's shape has, over the rows that are there, anew where they
+    /// were built before. 23505 when a unique one does not hold for the newest rows and the
+    /// transaction's own; the caller holds the shards' locks.
+    BuildIndexes {
+        table: TableId,
+        indexes: Vec<Oid>,
+        txn: TxnId,
+    },
     List,
 }
 
@@ -340,6 +366,8 @@ pub struct ShardStatus {
     pub rows: u64,
     /// Bytes on disk and in the delta.
     pub bytes: u64,
+    /// Bytes of each index, beside those.
+    pub indexes: Vec<(Oid, u64)>,
 }
 
 /// What a worker is told when the cluster takes it in: at its registration, or when a user adds

@@ -40,6 +40,8 @@ pub struct ShardWrites {
     rows: BTreeMap<Bytes, Vec<Write>>,
     /// TRUNCATEs, oldest first, as (statement, order).
     truncates: Vec<(u32, u64)>,
+    /// Rows that may have an entry of a unique index, by the entry's lock.
+    claims: BTreeMap<Bytes, Vec<Bytes>>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +77,17 @@ impl TxnState {
         let order = self.order();
         let writes = self.shards.entry(shard).or_default();
         writes.rows.entry(key).or_default().push(Write { statement, order, row });
+    }
+
+    /// A row of this transaction has an entry of a unique index. It is never taken back: whoever
+    /// asks looks at the row.
+    pub fn claim(&mut self, shard: ShardId, lock: Bytes, key: Bytes) {
+        self.bytes += lock.len() + key.len() + 96;
+        let claims = &mut self.shards.entry(shard).or_default().claims;
+        let keys = claims.entry(lock).or_default();
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
     }
 
     pub fn truncate(&mut self, shard: ShardId, statement: u32) {
@@ -141,6 +154,11 @@ impl ShardWrites {
             Some(row) if write.order > truncated => Some(Own::Row(row.clone())),
             _ => Some(Own::Deleted),
         }
+    }
+
+    /// Rows that the transaction wrote and that may have the entry.
+    pub fn claims(&self, lock: &[u8]) -> Vec<Bytes> {
+        self.claims.get(lock).cloned().unwrap_or_default()
     }
 
     /// Whether `statement` wrote this key.

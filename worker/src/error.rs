@@ -7,7 +7,9 @@ use satsuma_storage::StorageError;
 /// An error of the engine where no table is known by name.
 pub(crate) fn storage(error: StorageError) -> SqlError {
     match error {
-        StorageError::NoSuchShard(_) | StorageError::NoSuchTable(_) => stale(error.to_string()),
+        StorageError::NoSuchShard(_)
+        | StorageError::NoSuchTable(_)
+        | StorageError::NoSuchIndex(_) => stale(error.to_string()),
         StorageError::ChangedSinceSnapshot { .. } => SqlError::new(
             CHANGED_SINCE_SNAPSHOT,
             "could not serialize access due to concurrent update",

@@ -15,6 +15,7 @@
 
 mod busy;
 mod error;
+mod index;
 mod load;
 mod local;
 mod membership;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use satsuma_common::{GroupId, ShardId, SqlError, SqlResult, SqlState, TxnId};
+use satsuma_common::{GroupId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_proto::worker::{
     BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
     Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource,
@@ -24,6 +24,7 @@ use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};
 
 use crate::busy::Busy;
 use crate::error;
+use crate::index::IndexEvaluator;
 use crate::load;
 use crate::membership::Remembered;
 use crate::modify::{self, CheckCache, Programs};
@@ -78,7 +79,8 @@ impl LocalWorker {
     }
 
     pub fn open_on(dir: &Path, settings: Settings, disk: Arc<dyn Disk>) -> SqlResult<Self> {
-        let engine = Engine::open(dir, disk.clone(), settings.storage).map_err(error::storage)?;
+        let storage = Options { expressions: Arc::new(IndexEvaluator::default()), ..settings.storage };
+        let engine = Engine::open(dir, disk.clone(), storage).map_err(error::storage)?;
         let threads = settings.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
@@ -297,6 +299,9 @@ impl Worker for LocalWorker {
             ShardAction::SetGeneration { group, generation, epoch } => {
                 engine.set_generation(group, generation, epoch).await
             }
+            ShardAction::BuildIndexes { table, indexes, txn } => {
+                return self.build_indexes(table, indexes, txn).await;
+            }
             ShardAction::List => {
                 let shards = engine.shards().into_iter().map(|info| ShardStatus {
                     shard: info.shard,
@@ -304,6 +309,7 @@ impl Worker for LocalWorker {
                     group: info.group,
                     rows: info.rows,
                     bytes: info.bytes,
+                    indexes: info.indexes,
                 });
                 return Ok(ShardReply { shards: shards.collect() });
             }
@@ -326,6 +332,27 @@ impl Worker for LocalWorker {
     async fn join(&self, membership: Membership) -> SqlResult<WorkerStatus> {
         self.shared.membership.set(membership)?;
         self.status().await
+    }
+}
+
+impl LocalWorker {
+    async fn build_indexes(
+        &self,
+        table: TableId,
+        indexes: Vec<Oid>,
+        txn: TxnId,
+    ) -> SqlResult<ShardReply> {
+        let engine = self.shared.engine.clone();
+        let work = async move {
+            engine.build_indexes(table, &indexes, txn).map_err(|failure| {
+                match engine.shape(table) {
+                    Some(shape) => modify::duplicates(&shape, failure),
+                    None => error::storage(failure),
+                }
+            })
+        };
+        self.shared.on_cpu(work).await?;
+        Ok(ShardReply::default())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::settings::Listed;
 use crate::cluster::Cluster;
 use crate::session_api::InterruptReason;
-use crate::system_relations::{RunningSession, SettingRow, ShardSizes, Surroundings};
+use crate::system_relations::{IndexSizes, RunningSession, SettingRow, ShardSizes, Surroundings};
 
 /// One session's view: everybody's statements, its own settings.
 pub struct SessionSurroundings {
@@ -45,6 +45,10 @@ impl Surroundings for SessionSurroundings {
 
     fn shard_sizes(&self) -> Arc<ShardSizes> {
         self.cluster.sizes()
+    }
+
+    fn index_sizes(&self) -> Arc<IndexSizes> {
+        self.cluster.index_sizes()
     }
 
     fn started(&self) -> i64 {

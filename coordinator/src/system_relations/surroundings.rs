@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use satsuma_common::{NodeId, ShardId};
+use satsuma_common::{NodeId, Oid, ShardId};
 
 use crate::catalog::{State, Table};
 
@@ -43,6 +43,9 @@ pub struct ShardSize {
 
 pub type ShardSizes = BTreeMap<(ShardId, NodeId), ShardSize>;
 
+/// Bytes of an index on a node, in all its shards there.
+pub type IndexSizes = BTreeMap<(Oid, NodeId), u64>;
+
 /// The present moment of a coordinator.
 pub trait Surroundings: Send + Sync + 'static {
     fn sessions(&self) -> Vec<RunningSession>;
@@ -51,6 +54,10 @@ pub trait Surroundings: Send + Sync + 'static {
     fn settings(&self) -> Vec<SettingRow>;
 
     fn shard_sizes(&self) -> Arc<ShardSizes>;
+
+    fn index_sizes(&self) -> Arc<IndexSizes> {
+        Arc::default()
+    }
 
     /// `pg_postmaster_start_time()`.
     fn started(&self) -> i64;

@@ -1,7 +1,7 @@
 //! Answers.
 
 use bytes::Bytes;
-use satsuma_common::{GroupId, Lsn, NodeId, ShardId, SqlError, TableId, Timestamp};
+use satsuma_common::{GroupId, Lsn, NodeId, Oid, ShardId, SqlError, TableId, Timestamp};
 
 use super::{Wire, list, need};
 use crate::batches::{decode_batches, encode_batches};
@@ -54,6 +54,11 @@ impl From<Response> for pb::Response {
                         group: shard.group.0,
                         rows: shard.rows,
                         bytes: shard.bytes,
+                        indexes: shard
+                            .indexes
+                            .into_iter()
+                            .map(|(index, bytes)| pb::IndexSize { index: index.0, bytes })
+                            .collect(),
                     })
                     .collect(),
             }),
@@ -92,6 +97,7 @@ impl TryFrom<pb::Response> for Response {
                         group: GroupId(shard.group),
                         rows: shard.rows,
                         bytes: shard.bytes,
+                        indexes: list(shard.indexes, |size| Ok((Oid(size.index), size.bytes)))?,
                     })
                 })?,
             }),

@@ -51,7 +51,7 @@ impl Engine {
         shard.scan(table, view, held, own, options)
     }
 
-    fn with_own<T>(
+    pub(super) fn with_own<T>(
         &self,
         shard: ShardId,
         view: &ReadView,

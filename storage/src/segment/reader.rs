@@ -14,6 +14,7 @@ use super::column::{Chunk, Kind};
 use super::footer::{Block, Footer, Place};
 use super::{Marks, SegmentError};
 use crate::error::{Result, StorageError};
+use crate::index::Runs;
 use crate::segment::StoredRow;
 
 /// An open segment and the marks on its rows.
@@ -27,6 +28,7 @@ pub struct Segment {
     kinds: Vec<Kind>,
     encoder: RowEncoder,
     marks: RwLock<Arc<Marks>>,
+    pub(crate) runs: Runs,
     /// Per block and chunk: its checksum was right.
     checked: Vec<AtomicBool>,
 }
@@ -46,6 +48,7 @@ impl Segment {
             footer,
             bytes,
             marks: RwLock::new(Arc::new(marks)),
+            runs: Runs::default(),
             checked: (0..chunks).map(|_| AtomicBool::new(false)).collect(),
         })
     }
@@ -184,6 +187,18 @@ impl Segment {
             .encode_physical(|column| values.get(column).and_then(|value| value.as_deref()))?;
         let key = Bytes::copy_from_slice(key.as_deref().unwrap_or_default());
         Ok(StoredRow { key, ts, row: row.into() })
+    }
+
+    /// A row's key.
+    pub fn key(&self, row: u32) -> Result<Bytes> {
+        let (block, at) = self.locate(row)?;
+        let key = self.keys(block)?.value(at).map_err(|e| self.damaged(&e))?;
+        Ok(Bytes::copy_from_slice(key.as_deref().unwrap_or_default()))
+    }
+
+    /// The block that a row is in.
+    pub fn block_of(&self, row: u32) -> Result<usize> {
+        Ok(self.locate(row)?.0)
     }
 
     fn locate(&self, row: u32) -> Result<(usize, usize)> {

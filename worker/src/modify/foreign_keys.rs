@@ -19,7 +19,7 @@ use arrow::compute::{cast, concat_batches, take};
 use futures::future::BoxFuture;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
-use satsuma_common::{ColumnId, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types};
+use satsuma_common::{ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types};
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::{
     Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, TableMeta,
@@ -101,25 +101,15 @@ impl Pending {
         self.parents.push(ParentChange { parent: parent.clone(), old, new: None });
     }
 
-    /// Updated rows of a table: those with another primary key than before matter.
+    /// Updated rows of a table that others refer to.
     pub fn replaced(
         &mut self,
         parent: &PlacedTable,
         old: RecordBatch,
         new: RecordBatch,
     ) -> SqlResult<()> {
-        let meta = &parent.meta;
-        let Some(encoder) = meta.key_encoder().filter(|_| !meta.shape.referenced_by.is_empty())
-        else {
-            return Ok(());
-        };
-        let positions = meta.shape.key_positions();
-        let before = encoder.encode_batch(&old, &positions).map_err(no_key)?;
-        let after = encoder.encode_batch(&new, &positions).map_err(no_key)?;
-        let moved: Vec<_> = (0..before.len()).filter(|row| before[*row] != after[*row]).collect();
-        if !moved.is_empty() {
-            let (old, new) = (rows::take(&old, &moved)?, Some(rows::take(&new, &moved)?));
-            self.parents.push(ParentChange { parent: parent.clone(), old, new });
+        if !parent.meta.shape.referenced_by.is_empty() {
+            self.parents.push(ParentChange { parent: parent.clone(), old, new: Some(new) });
         }
         Ok(())
     }
@@ -129,7 +119,9 @@ impl Writer<'_> {
     pub(super) async fn settle_foreign_keys(&mut self) -> SqlResult<()> {
         while let Some(change) = self.pending.parents.pop() {
             for key in change.parent.meta.shape.referenced_by.clone() {
-                self.act(&key, &change).await?;
+                if let Some(change) = change.of(&key)? {
+                    self.act(&key, &change).await?;
+                }
             }
         }
         for references in std::mem::take(&mut self.pending.references).into_values() {
@@ -144,18 +136,19 @@ impl Writer<'_> {
     async fn check_references(&self, references: References) -> SqlResult<()> {
         let References { child, parent, key, wanted } = references;
         let keys: Vec<_> = wanted.keys().collect();
-        let request = RowLocks {
-            mode: RowLockMode::KeyShare,
-            wait: LockWait::Wait(self.write.lock_timeout),
-            skip_locked: false,
-            newest: true,
+        let wait = LockWait::Wait(self.write.lock_timeout);
+        let mode = RowLockMode::KeyShare;
+        let engine = &self.shared.engine;
+        let locked = match TargetKey::of(&key, &parent.meta)?.index {
+            None => {
+                let request = RowLocks { mode, wait, skip_locked: false, newest: true };
+                engine.lock_rows(&self.write, parent.shard, &keys, request).await
+            }
+            Some(index) => {
+                engine.lock_entries(&self.write, parent.shard, index, &keys, (mode, wait)).await
+            }
         };
-        let locked = self
-            .shared
-            .engine
-            .lock_rows(&self.write, parent.shard, &keys, request)
-            .await
-            .map_err(error::storage)?;
+        let locked = locked.map_err(error::storage)?;
         let Some(missing) = locked.iter().find(|locked| !locked.exists) else { return Ok(()) };
         let shape = &child.meta.shape;
         let detail = match keys.get(missing.row).and_then(|key| wanted.get(*key)) {
@@ -265,7 +258,7 @@ impl Writer<'_> {
             let referenced: BTreeSet<_> = children.parents.values().iter().copied().collect();
             for row in referenced {
                 let row = usize::try_from(row).unwrap_or_default();
-                if unless_back && self.exists(parent, &change.old, row)? {
+                if unless_back && self.exists(key, parent, &change.old, row)? {
                     continue;
                 }
                 let shape = &parent.meta.shape;
@@ -288,14 +281,26 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Whether there is a row now with the primary key of this one.
-    fn exists(&self, table: &PlacedTable, batch: &RecordBatch, row: usize) -> SqlResult<bool> {
-        let Some(encoder) = table.meta.key_encoder() else { return Ok(false) };
-        let positions = table.meta.shape.key_positions();
-        let keys = encoder.encode_batch(&batch.slice(row, 1), &positions).map_err(no_key)?;
-        let Some(key) = keys.first() else { return Ok(false) };
-        let view = ReadView::own(Timestamp(u64::MAX), self.write.txn);
-        Ok(self.shared.engine.get(table.shard, key, &view).map_err(error::storage)?.is_some())
+    /// Whether there is a row now with the key that this one had.
+    fn exists(
+        &self,
+        key: &ForeignKey,
+        table: &PlacedTable,
+        batch: &RecordBatch,
+        row: usize,
+    ) -> SqlResult<bool> {
+        let target = TargetKey::of(key, &table.meta)?;
+        let keys = target.of_rows(&table.meta, &batch.slice(row, 1))?;
+        let Some(Some(key)) = keys.first() else { return Ok(false) };
+        let engine = &self.shared.engine;
+        match target.index {
+            None => {
+                let view = ReadView::own(Timestamp(u64::MAX), self.write.txn);
+                engine.get(table.shard, key, &view).map(|row| row.is_some())
+            }
+            Some(index) => engine.entry_exists(self.write.txn, table.shard, index, key),
+        }
+        .map_err(error::storage)
     }
 
     /// Rows of a child's shard that refer to one of the changed rows.
@@ -383,12 +388,9 @@ impl Search {
 
     /// The removed keys, and the row each was in.
     fn parent_keys(&self) -> SqlResult<BTreeMap<Vec<u8>, usize>> {
-        let Some(encoder) = self.parent.meta.key_encoder() else {
-            return Err(not_a_key(&self.key));
-        };
-        let positions = self.parent.meta.shape.key_positions();
-        let keys = encoder.encode_batch(&self.old, &positions).map_err(no_key)?;
-        Ok(keys.into_iter().enumerate().map(|(row, key)| (key, row)).collect())
+        let target = TargetKey::of(&self.key, &self.parent.meta)?;
+        let keys = target.of_rows(&self.parent.meta, &self.old)?;
+        Ok(keys.into_iter().enumerate().filter_map(|(row, key)| Some((key?, row))).collect())
     }
 
     /// Where in the child's shard to look: all of it, or the places that its primary key tells
@@ -426,20 +428,72 @@ fn references(
     parent: &TableMeta,
     batch: &RecordBatch,
 ) -> SqlResult<Vec<Option<Vec<u8>>>> {
-    let encoder = parent.key_encoder().ok_or_else(|| not_a_key(key))?;
-    let primary = &parent.shape.primary_key;
-    if primary.len() != key.target_columns.len() {
-        return Err(not_a_key(key));
-    }
-    let mut columns = Vec::with_capacity(primary.len());
-    for id in primary {
+    let target = TargetKey::of(key, parent)?;
+    let mut columns = Vec::with_capacity(target.columns.len());
+    for id in &target.columns {
         let at = key.target_columns.iter().position(|target| target == id);
         let at = at.ok_or_else(|| not_a_key(key))?;
         let ty = &parent.shape.columns[position(&parent.shape, *id)?].ty;
         let values = batch.column(position(child, key.columns[at])?);
         columns.push(cast_to(values, &arrow_types::data_type(ty))?);
     }
-    encode(encoder, columns)
+    encode(target.encoder, columns)
+}
+
+/// The key of the parent table that a foreign key refers to: the primary key, or a unique index.
+struct TargetKey<'a> {
+    index: Option<Oid>,
+    encoder: &'a KeyEncoder,
+    /// In the order of the encoded key.
+    columns: Vec<ColumnId>,
+}
+
+impl<'a> TargetKey<'a> {
+    fn of(key: &ForeignKey, parent: &'a TableMeta) -> SqlResult<Self> {
+        let wanted: BTreeSet<_> = key.target_columns.iter().copied().collect();
+        let same = |columns: &[ColumnId]| {
+            columns.len() == key.target_columns.len()
+                && columns.iter().copied().collect::<BTreeSet<_>>() == wanted
+        };
+        if let Some(encoder) = parent.key_encoder()
+            && same(&parent.shape.primary_key)
+        {
+            let columns = parent.shape.primary_key.clone();
+            return Ok(Self { index: None, encoder, columns });
+        }
+        let unique = parent.indexes().iter().filter(|index| index.shape.is_plain_unique());
+        let found = unique.filter_map(|index| {
+            let columns = index.shape.columns().filter(|columns| same(columns))?;
+            Some(Self { index: Some(index.shape.id), encoder: index.encoder()?, columns })
+        });
+        found.into_iter().next().ok_or_else(|| not_a_key(key))
+    }
+
+    /// The keys of the parent's own rows; `None` where a column is NULL.
+    fn of_rows(&self, parent: &TableMeta, rows: &RecordBatch) -> SqlResult<Vec<Option<Vec<u8>>>> {
+        let columns = self
+            .columns
+            .iter()
+            .map(|id| Ok(rows.column(position(&parent.shape, *id)?).clone()))
+            .collect::<SqlResult<Vec<_>>>()?;
+        encode(self.encoder, columns)
+    }
+}
+
+impl ParentChange {
+    /// The rows whose key that `key` refers to is gone; `None` when there are none.
+    fn of(&self, key: &ForeignKey) -> SqlResult<Option<Self>> {
+        let Some(new) = &self.new else { return Ok(Some(self.clone())) };
+        let target = TargetKey::of(key, &self.parent.meta)?;
+        let before = target.of_rows(&self.parent.meta, &self.old)?;
+        let after = target.of_rows(&self.parent.meta, new)?;
+        let moved: Vec<_> = (0..before.len()).filter(|row| before[*row] != after[*row]).collect();
+        if moved.is_empty() {
+            return Ok(None);
+        }
+        let (old, new) = (rows::take(&self.old, &moved)?, Some(rows::take(new, &moved)?));
+        Ok(Some(Self { parent: self.parent.clone(), old, new }))
+    }
 }
 
 /// Keys of rows; `None` where a column is NULL.
@@ -480,7 +534,7 @@ fn position(shape: &TableShape, column: ColumnId) -> SqlResult<usize> {
 
 fn not_a_key(key: &ForeignKey) -> SqlError {
     SqlError::unsupported(format!(
-        "foreign key \"{}\" does not refer to the primary key of \"{}\"",
+        "foreign key \"{}\" does not refer to a unique key of \"{}\"",
         key.name, key.target_name
     ))
 }

@@ -16,6 +16,7 @@ use satsuma_sql::engine_error::{from_sql, to_sql};
 use satsuma_sql::split_aggregate::SplitAggregate;
 use satsuma_storage::{Engine, ReadView};
 
+use super::index_join;
 use super::input::{InputRows, InputTable};
 use super::runtime::QueryRuntime;
 use super::shard_table::{ShardTable, TableSlot};
@@ -93,7 +94,7 @@ impl Template {
             let Some(slot) = slot else {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
             };
-            let table = shard_table(slot, source).map_err(from_sql)?;
+            let table = shard_table(slot, source, runtime).map_err(from_sql)?;
             let source = provider_as_source(Arc::new(table));
             Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
         });
@@ -101,6 +102,7 @@ impl Template {
         let state = runtime.state();
         let plan =
             state.query_planner().create_physical_plan(&bound, state).await.map_err(to_sql)?;
+        let plan = index_join::use_indexes(plan).map_err(to_sql)?;
         match &self.partial {
             Some(partial) => partial.partial(plan),
             None => Ok(plan),
@@ -108,7 +110,11 @@ impl Template {
     }
 }
 
-fn shard_table(slot: &TableSlot, source: &Source<'_>) -> SqlResult<ShardTable> {
+fn shard_table(
+    slot: &TableSlot,
+    source: &Source<'_>,
+    runtime: &QueryRuntime,
+) -> SqlResult<ShardTable> {
     let placed = source.group.table(slot.table)?.clone();
     let here = placed.meta.decoder().schema_with_key();
     let same = here.fields().len() == slot.schema.fields().len()
@@ -122,6 +128,7 @@ fn shard_table(slot: &TableSlot, source: &Source<'_>) -> SqlResult<ShardTable> {
     }
     Ok(ShardTable {
         engine: source.engine.clone(),
+        indexes: runtime.indexes.clone(),
         rows: source.rows.get(&placed.shard).copied().unwrap_or_default(),
         placed,
         view: source.view,

@@ -6,9 +6,11 @@
 
 mod bind;
 mod explain;
+mod index_join;
+mod index_scan;
 mod input;
 mod memory;
-mod pruning;
+pub(crate) mod pruning;
 mod run;
 mod runtime;
 mod shard_scan;

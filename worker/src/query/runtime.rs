@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::memory::{NodeMemory, QueryPool};
+use crate::index::IndexEvaluator;
 
 /// Rows of a batch inside a query.
 const BATCH_ROWS: usize = 8192;
@@ -25,6 +26,8 @@ pub(crate) struct QueryRuntime {
     base: Arc<RuntimeEnv>,
     state: Arc<SessionState>,
     active: Arc<()>,
+    /// Indexes of tables, bound.
+    pub indexes: Arc<IndexEvaluator>,
 }
 
 /// Reaches our own operators through the task context.
@@ -68,6 +71,7 @@ impl QueryRuntime {
             base,
             state: Arc::new(state),
             active: Arc::new(()),
+            indexes: Arc::default(),
         })
     }
 

@@ -66,6 +66,23 @@ impl ShardScanExec {
         }
     }
 
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub fn view(&self) -> &ReadView {
+        &self.view
+    }
+
+    pub fn options(&self) -> &ScanOptions {
+        &self.options
+    }
+
+    /// Live rows of the shard, estimated.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     pub fn placed(&self) -> &PlacedTable {
         &self.placed
     }
