@@ -17,12 +17,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt64Array, new_null_array};
 use arrow::compute::{cast, concat_batches, take};
 use futures::future::BoxFuture;
+use satsuma_common::index::IndexMethod;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types};
 use satsuma_sql::engine_error::arrow_to_sql;
+use satsuma_storage::index::Probe;
 use satsuma_storage::{
-    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, TableMeta,
+    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError, TableMeta,
 };
 
 use super::rows;
@@ -331,6 +333,9 @@ struct Children {
     parents: UInt64Array,
 }
 
+/// Batches of rows.
+type Rows = Box<dyn Iterator<Item = Result<RecordBatch, StorageError>>>;
+
 struct Search {
     engine: Arc<Engine>,
     view: ReadView,
@@ -346,10 +351,7 @@ impl Search {
         let width = self.child.meta.shape.columns.len();
         let mut found = Vec::new();
         let (mut keys, mut parents) = (Vec::new(), Vec::new());
-        for range in self.ranges(parent_keys.len())? {
-            let options = ScanOptions { key_range: range, ..ScanOptions::default() };
-            let scan =
-                self.engine.scan(self.child.shard, &self.view, &options).map_err(error::storage)?;
+        for scan in self.scans(parent_keys.len())? {
             for batch in scan {
                 let batch = batch.map_err(error::storage)?;
                 let refers =
@@ -393,21 +395,51 @@ impl Search {
         Ok(keys.into_iter().enumerate().filter_map(|(row, key)| Some((key?, row))).collect())
     }
 
-    /// Where in the child's shard to look: all of it, or the places that its primary key tells
-    /// when it starts with columns of the foreign key.
-    fn ranges(&self, removed: usize) -> SqlResult<Vec<Option<KeyRange>>> {
-        let shape = &self.child.meta.shape;
-        let shared: Vec<_> = shape
-            .primary_key
-            .iter()
-            .map_while(|id| self.key.columns.iter().position(|column| column == id))
-            .collect();
-        if shared.is_empty() || removed > FEW_KEYS {
-            return Ok(vec![None]);
+    /// Where in the child's shard to look: all of it, or the places that an index tells, or its
+    /// primary key, when it starts with columns of the foreign key.
+    fn scans(&self, removed: usize) -> SqlResult<Vec<Rows>> {
+        let shard = self.child.shard;
+        let scan = |key_range: Option<KeyRange>| -> SqlResult<Rows> {
+            let options = ScanOptions { key_range, ..ScanOptions::default() };
+            let rows = self.engine.scan(shard, &self.view, &options).map_err(error::storage)?;
+            Ok(Box::new(rows))
+        };
+        if removed > FEW_KEYS {
+            return Ok(vec![scan(None)?]);
         }
+        let shared = |columns: &[ColumnId]| -> Vec<usize> {
+            let place = |id: &ColumnId| self.key.columns.iter().position(|column| column == id);
+            columns.iter().map_while(place).collect()
+        };
+        let shape = &self.child.meta.shape;
+        let by_key = shared(&shape.primary_key);
+        let by_index = shape
+            .indexes
+            .iter()
+            .filter(|index| index.method == IndexMethod::Ordered && index.predicate.is_none())
+            .filter_map(|index| Some((index.id, shared(&index.columns()?))))
+            .max_by_key(|(_, shared)| shared.len());
+        if let Some((index, shared)) = by_index
+            && shared.len() > by_key.len()
+        {
+            let probe = Probe { index, clauses: vec![self.prefixes(&shared)?] };
+            let options = ScanOptions::default();
+            let rows = self.engine.index_scan(shard, &self.view, &probe, &options);
+            return Ok(vec![Box::new(rows.map_err(error::storage)?)]);
+        }
+        match by_key.is_empty() {
+            true => Ok(vec![scan(None)?]),
+            false => self.prefixes(&by_key)?.into_iter().map(|range| scan(Some(range))).collect(),
+        }
+    }
+
+    /// The changed rows' values of these columns of the key, as ranges of a key that starts with
+    /// them.
+    fn prefixes(&self, shared: &[usize]) -> SqlResult<Vec<KeyRange>> {
+        let shape = &self.child.meta.shape;
         let mut types = Vec::new();
         let mut columns = Vec::new();
-        for at in &shared {
+        for at in shared {
             let ty = &shape.columns[position(shape, self.key.columns[*at])?].ty;
             let from = position(&self.parent.meta.shape, self.key.target_columns[*at])?;
             let values = cast_to(self.old.column(from), &arrow_types::data_type(ty))?;
@@ -417,7 +449,7 @@ impl Search {
         let encoder = KeyEncoder::new(types).map_err(no_key)?;
         let prefixes = encode(&encoder, columns)?;
         let distinct: BTreeSet<_> = prefixes.into_iter().flatten().collect();
-        Ok(distinct.into_iter().map(|prefix| Some(KeyRange::prefix(prefix))).collect())
+        Ok(distinct.into_iter().map(KeyRange::prefix).collect())
     }
 }
 

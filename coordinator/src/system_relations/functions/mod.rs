@@ -213,12 +213,7 @@ impl SessionFunctions {
             F::RelationSize | F::TableSize => self.relation_size(arguments.oid(0)?),
             F::TotalRelationSize => {
                 let relation = arguments.oid(0)?;
-                match (self.relation_size(relation), self.indexes_size(relation)) {
-                    (Datum::Int8(rows), Datum::Int8(indexes)) => {
-                        Datum::Int8(rows.saturating_add(indexes))
-                    }
-                    (rows, _) => rows,
-                }
+                self.with_indexes(relation, self.relation_size(relation))
             }
             F::RelationSizeFork => match arguments.text(1)? {
                 "main" => self.relation_size(arguments.oid(0)?),
@@ -235,8 +230,10 @@ impl SessionFunctions {
             F::DatabaseSize | F::DatabaseSizeByName | F::TablespaceSize => self.database_size(),
             F::TablespaceLocation => text(Some("")),
             F::RelationIsPublishable | F::IsOtherTempSchema | F::IsInRecovery => Datum::Bool(false),
-            F::CitusTableSize | F::CitusRelationSize | F::CitusTotalRelationSize => {
-                self.citus_size(arguments.oid(0)?)?
+            F::CitusTableSize | F::CitusRelationSize => self.citus_size(arguments.oid(0)?)?,
+            F::CitusTotalRelationSize => {
+                let relation = arguments.oid(0)?;
+                self.with_indexes(relation, self.citus_size(relation)?)
             }
             F::ShardIdForColumn => self.shard_for_value(arguments.oid(0)?, arguments.text(1)?)?,
             F::ShardIdForInteger => {
@@ -384,6 +381,14 @@ impl SessionFunctions {
         let bytes: u64 =
             sizes.iter().filter(|((known, _), _)| *known == index).map(|(_, bytes)| bytes).sum();
         i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+
+    /// The size of a table and of its indexes.
+    fn with_indexes(&self, relation: Oid, rows: Datum) -> Datum {
+        match (rows, self.indexes_size(relation)) {
+            (Datum::Int8(rows), Datum::Int8(indexes)) => Datum::Int8(rows.saturating_add(indexes)),
+            (rows, _) => rows,
+        }
     }
 
     fn indexes_size(&self, relation: Oid) -> Datum {
