@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `jsonb/parse.rs` | validation and normalisation of input |
 //! | `jsonb/scan.rs` | walking over valid text |
+//! | `jsonb/walk.rs` | every key and scalar, with the way to it |
 //! | `jsonb/access.rs` | `->`, `->>`, `#>`, `?`, elements, keys |
 //! | `jsonb/contain.rs` | `@>`, order and equality |
 //! | `jsonb/edit.rs` | `\|\|`, `-`, `#-`, set, insert, strip, pretty |
@@ -19,12 +20,14 @@ mod contain;
 mod edit;
 mod parse;
 mod scan;
+mod walk;
 
 pub use access::*;
 pub use contain::{compare, contains};
 pub use edit::*;
 pub use parse::{JsonError, normalize, normalize_into, validate};
 pub use scan::{Kind, kind, quote, quote_into, unquote};
+pub use walk::{Met, Scalar, Step, walk};
 
 use crate::hash::{hash_bytes, hash_numeric};
 use crate::numeric::Numeric;

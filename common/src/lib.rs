@@ -13,6 +13,7 @@ pub mod error;
 pub mod hash;
 pub mod hash_range;
 pub mod ids;
+pub mod index;
 pub mod inet;
 pub mod jsonb;
 pub mod key;

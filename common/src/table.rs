@@ -7,7 +7,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::arrow_types;
-use crate::ids::{ColumnId, TableId};
+use crate::ids::{ColumnId, Oid, TableId};
+use crate::index::IndexShape;
 use crate::types::PgType;
 
 /// A column of a table. Dropped columns are not in the list; ids are never reused.
@@ -40,6 +41,9 @@ pub struct TableShape {
     pub foreign_keys: Vec<ForeignKey>,
     /// Foreign keys of other tables that point here.
     pub referenced_by: Vec<ForeignKey>,
+    /// In the order of their ids. A change of them alone is not a new version: plans do not
+    /// depend on it.
+    pub indexes: Vec<IndexShape>,
 }
 
 /// A CHECK constraint.
@@ -85,6 +89,10 @@ impl TableShape {
 
     pub fn column_named(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    pub fn index(&self, id: Oid) -> Option<&IndexShape> {
+        self.indexes.iter().find(|index| index.id == id)
     }
 
     /// Positions of the primary key's columns, in key order.

@@ -20,7 +20,7 @@ use crate::neighbours::{AtWork, Neighbours};
 use crate::session_api::InterruptReason;
 use crate::snapshots::Snapshots;
 use crate::statement_statistics::StatementStatistics;
-use crate::system_relations::{RunningSession, ShardSize, ShardSizes};
+use crate::system_relations::{IndexSizes, RunningSession, ShardSize, ShardSizes};
 use crate::workers::Workers;
 
 /// One coordinator's services.
@@ -45,6 +45,7 @@ pub struct Cluster {
     settled: Mutex<Vec<TxnId>>,
     /// As the workers last reported them.
     sizes: Mutex<Arc<ShardSizes>>,
+    index_sizes: Mutex<Arc<IndexSizes>>,
     pub started_micros: i64,
 }
 
@@ -73,6 +74,7 @@ impl Cluster {
             lock_holders: Mutex::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),
+            index_sizes: Mutex::default(),
             started_micros: crate::clock::now_micros(),
         }
     }
@@ -81,19 +83,29 @@ impl Cluster {
         self.sizes.lock().clone()
     }
 
+    pub fn index_sizes(&self) -> Arc<IndexSizes> {
+        self.index_sizes.lock().clone()
+    }
+
     /// Asks every worker for its shards' sizes. One that does not answer keeps its last ones.
     pub async fn refresh_sizes(&self) {
         let mut sizes = ShardSizes::clone(&self.sizes());
+        let mut index_sizes = IndexSizes::clone(&self.index_sizes());
         for node in self.catalog.snapshot().workers().filter(|node| node.is_active) {
             let Ok(worker) = self.workers.client(node) else { continue };
             let Ok(reply) = worker.shards(ShardAction::List).await else { continue };
             sizes.retain(|(_, at), _| *at != node.id);
+            index_sizes.retain(|(_, at), _| *at != node.id);
             for shard in reply.shards {
                 let size = ShardSize { rows: shard.rows, bytes: shard.bytes };
                 sizes.insert((shard.shard, node.id), size);
+                for (index, bytes) in shard.indexes {
+                    *index_sizes.entry((index, node.id)).or_default() += bytes;
+                }
             }
         }
         *self.sizes.lock() = Arc::new(sizes);
+        *self.index_sizes.lock() = Arc::new(index_sizes);
     }
 
     /// Tells every worker below which snapshot nothing will be read any more.

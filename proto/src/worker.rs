@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use satsuma_common::table::TableShape;
 use satsuma_common::{
-    Epoch, Generation, GroupId, Lsn, NodeId, ShardId, SqlResult, SqlState, TableId, Timestamp,
+    Epoch, Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlResult, SqlState, TableId, Timestamp,
     TxnId,
 };
 
@@ -208,16 +208,34 @@ pub struct KeyRead {
     pub key: Bytes,
 }
 
-/// INSERT .. ON CONFLICT.
+/// INSERT .. ON CONFLICT. `arbiters` are the unique indexes whose conflicts count, with
+/// [`PRIMARY_KEY`] for the primary key; none: all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OnConflict {
     /// 23505.
     Fail,
-    DoNothing,
+    DoNothing {
+        arbiters: Vec<Oid>,
+    },
     /// The fragment maps an input of the existing row's columns followed by the proposed row's
     /// columns to the table's columns as they shall be; a row that its WHERE drops stays as is.
-    DoUpdate(Fragment),
+    DoUpdate {
+        arbiters: Vec<Oid>,
+        fragment: Fragment,
+    },
 }
+
+impl OnConflict {
+    pub fn arbiters(&self) -> &[Oid] {
+        match self {
+            Self::Fail => &[],
+            Self::DoNothing { arbiters } | Self::DoUpdate { arbiters, .. } => arbiters,
+        }
+    }
+}
+
+/// Stands for the primary key among unique indexes.
+pub const PRIMARY_KEY: Oid = Oid(0);
 
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ModifyReply {
@@ -402,6 +420,14 @@ pub enum ShardAction {
         generation: Generation,
         epoch: Epoch,
     },
+    /// Builds indexes that the table's shape has, over the rows that are there, anew where they
+    /// were built before. 23505 when a unique one does not hold for the newest rows and the
+    /// transaction's own; the caller holds the shards' locks.
+    BuildIndexes {
+        table: TableId,
+        indexes: Vec<Oid>,
+        txn: TxnId,
+    },
     List,
     /// No statement of this coordinator will read below this snapshot any more. Told again and
     /// again; not durable.
@@ -428,6 +454,8 @@ pub struct ShardStatus {
     pub bytes: u64,
     /// Of its group, as this worker knows it.
     pub generation: Generation,
+    /// Bytes of each index, beside those.
+    pub indexes: Vec<(Oid, u64)>,
 }
 
 /// What a worker is told when the cluster takes it in: at its registration, or when a user adds

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::table::ForeignKey;
-use satsuma_common::{ColumnId, PgType, TableId};
+use satsuma_common::{ColumnId, Oid, PgType, TableId};
 
 use crate::catalog_view::TableInfo;
 
@@ -75,14 +75,14 @@ pub struct BoundInsert {
 #[derive(Clone, Debug)]
 pub enum BoundOnConflict {
     Fail,
-    /// Arbiter columns; empty: any unique constraint.
+    /// Unique indexes whose conflicts count, `Oid(0)` for the primary key; empty: all of them.
     DoNothing {
-        arbiter: Vec<ColumnId>,
+        arbiters: Vec<Oid>,
     },
     /// `plan` maps a scan of [`crate::table::INPUT`] (the existing row's columns, then the
     /// proposed row's) to the table's columns as they shall be.
     DoUpdate {
-        arbiter: Vec<ColumnId>,
+        arbiters: Vec<Oid>,
         plan: LogicalPlan,
     },
 }

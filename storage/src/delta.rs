@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 use satsuma_common::Timestamp;
+
+use crate::index::{DeltaIndex, DeltaIndexes, TableIndex};
 
 /// A row as it was from a commit on; `row` is `None` where it was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,7 @@ pub struct Delta {
     live: AtomicUsize,
     /// Moment of the latest TRUNCATE.
     dead_before: AtomicU64,
+    indexes: DeltaIndexes,
 }
 
 impl Delta {
@@ -52,6 +56,9 @@ impl Delta {
             versions.last().is_some_and(|v| v.row.is_some() && v.ts.0 >= dead_before)
         };
         let before = is_live(versions);
+        if let Some(row) = &version.row {
+            self.indexes.written(&key, row);
+        }
         match versions.binary_search_by_key(&version.ts, |version| version.ts) {
             Ok(at) => versions[at] = version,
             Err(at) => versions.insert(at, version),
@@ -65,6 +72,22 @@ impl Delta {
             let _ = self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
         self.bytes.fetch_add(size, Ordering::Relaxed);
+    }
+
+    /// The delta's index of this definition, made where it is not there yet.
+    pub(crate) fn index(&self, index: &TableIndex) -> Arc<DeltaIndex> {
+        if let Some(known) = self.indexes.find(index) {
+            return known;
+        }
+        let rows = self.rows.read();
+        let versions = rows.iter().flat_map(|(key, versions)| {
+            versions.iter().filter_map(|v| Some((key.clone(), v.row.clone()?)))
+        });
+        self.indexes.begin(index, versions)
+    }
+
+    pub(crate) fn indexes(&self) -> &DeltaIndexes {
+        &self.indexes
     }
 
     pub fn contains(&self, key: &[u8]) -> bool {
@@ -113,6 +136,12 @@ impl Delta {
             return 0;
         }
         self.rows.read().range::<Bytes, _>((range.0.as_ref(), range.1.as_ref())).take(most).count()
+    /// How many keys are in a range, up to `most`.
+    pub fn count(&self, range: &(Bound<Bytes>, Bound<Bytes>), most: usize) -> usize {
+        if is_empty_range(&range.0, &range.1) {
+            return 0;
+        }
+        self.rows.read().range(range.clone()).take(most).count()
     }
 
     /// Every key with all its versions, in order.
@@ -164,9 +193,9 @@ impl Delta {
         self.rows.read().is_empty()
     }
 
-    /// Memory that the delta takes, about.
+    /// Memory that the delta takes, about, its indexes included.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed) + self.indexes.bytes()
     }
 }
 

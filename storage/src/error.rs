@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use satsuma_common::key::KeyError;
 use satsuma_common::row::RowError;
-use satsuma_common::{GroupId, ShardId, SqlError, SqlState, TableId, TxnId};
+use satsuma_common::{GroupId, Oid, ShardId, SqlError, SqlState, TableId, TxnId};
 
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
@@ -43,7 +43,22 @@ pub enum StorageError {
     NotOpen(TxnId),
     /// The key of input row `row` is taken.
     #[error("duplicate key in shard {shard}")]
-    UniqueViolation { shard: ShardId, row: usize, key: Vec<u8> },
+    UniqueViolation {
+        shard: ShardId,
+        row: usize,
+        /// The index; `None` is the primary key.
+        index: Option<Oid>,
+        /// The primary key, or the entry in the index.
+        key: Vec<u8>,
+    },
+    /// A unique index cannot be built: rows that are there have the same entry.
+    #[error("rows have the same entry in index {index}")]
+    Duplicates { shard: ShardId, index: Oid, key: Vec<u8> },
+    #[error("index {0} is not here")]
+    NoSuchIndex(Oid),
+    /// An index's expression failed on a row.
+    #[error(transparent)]
+    Expression(Box<SqlError>),
     /// The row's newest version is above the statement's snapshot. Its lock is held now.
     #[error("row was changed after the snapshot")]
     ChangedSinceSnapshot { shard: ShardId, key: Vec<u8> },
@@ -68,6 +83,12 @@ pub enum StorageError {
     Row(#[from] RowError),
     #[error(transparent)]
     Key(#[from] KeyError),
+}
+
+impl From<SqlError> for StorageError {
+    fn from(error: SqlError) -> Self {
+        Self::Expression(Box::new(error))
+    }
 }
 
 impl StorageError {
@@ -96,7 +117,8 @@ impl From<StorageError> for SqlError {
             e if e.is_disk_full() => SqlState::DISK_FULL,
             E::Io { .. } | E::Poisoned(_) => SqlState::IO_ERROR,
             E::Corrupt { .. } => SqlState::DATA_CORRUPTED,
-            E::UniqueViolation { .. } => SqlState::UNIQUE_VIOLATION,
+            E::UniqueViolation { .. } | E::Duplicates { .. } => SqlState::UNIQUE_VIOLATION,
+            E::Expression(error) => return (**error).clone(),
             E::ChangedSinceSnapshot { .. } => {
                 return Self::new(
                     SqlState::SERIALIZATION_FAILURE,
@@ -130,6 +152,7 @@ impl From<StorageError> for SqlError {
             | E::NoSuchTable(_)
             | E::GroupMoved(_)
             | E::CopyBroken(_)
+            | E::NoSuchIndex(_)
             | E::NoSuchTransaction(_)
             | E::NotOpen(_)
             | E::Row(_)

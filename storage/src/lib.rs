@@ -13,6 +13,8 @@
 //! a snapshot, once read, never changes. In the background deltas become [`segment`]s, which a
 //! manifest in the key-value store ([`kv`]) names, and the log is cut behind them.
 //!
+//! Secondary indexes ([`index`]) follow from the rows of each layer.
+//!
 //! Rows and keys are bytes of [`satsuma_common::row`] and [`satsuma_common::key`]; scans yield
 //! Arrow batches. There is no SQL and no network here.
 //!
@@ -26,6 +28,7 @@ pub mod delta;
 pub mod disk;
 mod engine;
 pub mod error;
+pub mod index;
 pub mod kv;
 pub mod lock;
 mod manifest;
@@ -37,7 +40,7 @@ pub mod wal;
 
 pub use engine::{
     BulkError, BulkLoad, Changed, Conflict, ConflictPolicy, CopyReader, CopyWriter, Engine,
-    Inserted, LockedRow, Options, Progress, RowBytes, RowLocks, ShardInfo, ShardSum,
+    Inserted, LockedRow, Options, PRIMARY_KEY, Progress, RowBytes, RowLocks, ShardInfo, ShardSum,
     SnapshotReader, Stats, TableMeta, Watermark, WriteContext,
 };
 pub use error::{Result, StorageError};

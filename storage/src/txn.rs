@@ -93,6 +93,8 @@ impl Drop for Loaded {
             tracing::warn!(path = %self.segment.path.display(), %error, "file stays");
         }
     }
+    /// Rows that may have an entry of a unique index, by the entry's lock.
+    claims: BTreeMap<Bytes, Vec<Bytes>>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +130,17 @@ impl TxnState {
         let order = self.order();
         let writes = self.shards.entry(shard).or_default();
         writes.rows.entry(key).or_default().push(Write { statement, order, row });
+    }
+
+    /// A row of this transaction has an entry of a unique index. It is never taken back: whoever
+    /// asks looks at the row.
+    pub fn claim(&mut self, shard: ShardId, lock: Bytes, key: Bytes) {
+        self.bytes += lock.len() + key.len() + 96;
+        let claims = &mut self.shards.entry(shard).or_default().claims;
+        let keys = claims.entry(lock).or_default();
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
     }
 
     pub fn truncate(&mut self, shard: ShardId, statement: u32) {
@@ -248,6 +261,11 @@ impl ShardWrites {
             Some(row) if write.order > truncated => Some(Own::Row(row.clone())),
             _ => Some(Own::Deleted),
         }
+    }
+
+    /// Rows that the transaction wrote and that may have the entry.
+    pub fn claims(&self, lock: &[u8]) -> Vec<Bytes> {
+        self.claims.get(lock).cloned().unwrap_or_default()
     }
 
     /// Whether `statement` wrote this key.

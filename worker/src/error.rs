@@ -9,6 +9,7 @@ pub(crate) fn storage(error: StorageError) -> SqlError {
     match error {
         StorageError::NoSuchShard(_)
         | StorageError::NoSuchTable(_)
+        | StorageError::NoSuchIndex(_)
         | StorageError::GroupMoved(_) => stale(error.to_string()),
         StorageError::ChangedSinceSnapshot { .. } => SqlError::new(
             CHANGED_SINCE_SNAPSHOT,

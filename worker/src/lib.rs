@@ -17,6 +17,7 @@ mod admission;
 mod busy;
 mod copy;
 mod error;
+mod index;
 mod load;
 mod local;
 mod locks;

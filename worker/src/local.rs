@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use satsuma_common::{GroupId, SqlError, SqlResult, SqlState, TxnId};
+use satsuma_common::{GroupId, Oid, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_proto::copy::{CopyReply, CopyRequest};
 use satsuma_proto::worker::{
     AdvisoryRequest, BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, Locks,
@@ -25,6 +25,7 @@ use crate::admission::Admission;
 use crate::busy::Busy;
 use crate::copy::{self, Copies};
 use crate::error;
+use crate::index::IndexEvaluator;
 use crate::load;
 use crate::locks;
 use crate::membership::Remembered;
@@ -82,7 +83,8 @@ impl LocalWorker {
     }
 
     pub fn open_on(dir: &Path, settings: Settings, disk: Arc<dyn Disk>) -> SqlResult<Self> {
-        let engine = Engine::open(dir, disk.clone(), settings.storage).map_err(error::storage)?;
+        let storage = Options { expressions: Arc::new(IndexEvaluator::default()), ..settings.storage };
+        let engine = Engine::open(dir, disk.clone(), storage).map_err(error::storage)?;
         let threads = settings.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
@@ -319,6 +321,8 @@ impl Worker for LocalWorker {
                 let coordinators = self.membership().map_or(1, |m| m.coordinators.len());
                 engine.report_snapshots(coordinator, snapshot, coordinators);
                 return Ok(ShardReply::default());
+            ShardAction::BuildIndexes { table, indexes, txn } => {
+                return self.build_indexes(table, indexes, txn).await;
             }
             ShardAction::List => {
                 let shards = engine.shards().into_iter().map(|info| ShardStatus {
@@ -328,6 +332,7 @@ impl Worker for LocalWorker {
                     rows: info.rows,
                     bytes: info.bytes,
                     generation: info.generation,
+                    indexes: info.indexes,
                 });
                 return Ok(ShardReply { shards: shards.collect() });
             }
@@ -354,6 +359,27 @@ impl Worker for LocalWorker {
     async fn join(&self, membership: Membership) -> SqlResult<WorkerStatus> {
         self.shared.membership.set(membership)?;
         self.status().await
+    }
+}
+
+impl LocalWorker {
+    async fn build_indexes(
+        &self,
+        table: TableId,
+        indexes: Vec<Oid>,
+        txn: TxnId,
+    ) -> SqlResult<ShardReply> {
+        let engine = self.shared.engine.clone();
+        let work = async move {
+            engine.build_indexes(table, &indexes, txn).map_err(|failure| {
+                match engine.shape(table) {
+                    Some(shape) => modify::duplicates(&shape, failure),
+                    None => error::storage(failure),
+                }
+            })
+        };
+        self.shared.on_cpu(work).await?;
+        Ok(ShardReply::default())
     }
 }
 

@@ -11,7 +11,7 @@ use satsuma_storage::TableMeta;
 const VALUE_BYTES: usize = 64;
 
 /// The value as PostgreSQL's output function writes it; NULL as `null`.
-fn value(datum: &Datum, ty: &PgType) -> String {
+pub(crate) fn value(datum: &Datum, ty: &PgType) -> String {
     match to_text(ty, datum, &TextContext::default()) {
         Ok(Some(text)) => text,
         Ok(None) => "null".into(),

@@ -27,6 +27,7 @@ fn shape(version: u64, columns: &[(u16, PgType)]) -> TableShape {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         referenced_by: Vec::new(),
+        indexes: Vec::new(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! The smaller objects of the catalog, as DDL defines them.
 
+use satsuma_common::index::{IndexKeyShape, IndexMethod, IndexShape, IndexedValue};
+use satsuma_common::key::KeyEncoder;
+use satsuma_common::table::TableShape;
 use satsuma_common::{ColumnId, Oid, PgType, SequenceId, TableId};
 use serde::{Deserialize, Serialize};
 
@@ -109,16 +112,75 @@ pub struct Index {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexKey {
     pub value: IndexValue,
+    /// Of an expression; a column has its own.
+    pub expression_type: Option<PgType>,
     /// Operator class other than the default (`inet_ops`, `jsonb_path_ops`).
     pub operator_class: Option<String>,
     pub descending: bool,
     pub nulls_first: bool,
 }
 
+impl Index {
+    /// The index as workers keep it. `None` for that of the primary key, in whose order rows lie,
+    /// and for what storage does not do: those are only recorded.
+    pub fn shape(&self, table: &TableShape) -> Option<IndexShape> {
+        if self.primary {
+            return None;
+        }
+        let key = |key: &IndexKey| {
+            let (value, ty) = match &key.value {
+                IndexValue::Column(id) => {
+                    (IndexedValue::Column(*id), table.column(*id)?.ty.clone())
+                }
+                IndexValue::Expression(text) => {
+                    (IndexedValue::Expression(text.clone()), key.expression_type.clone()?)
+                }
+            };
+            Some(IndexKeyShape { value, ty })
+        };
+        let keys: Vec<_> = self.keys.iter().map(key).collect::<Option<_>>()?;
+        let method = match (self.method.as_str(), &keys[..]) {
+            ("btree" | "hash", keys) => {
+                KeyEncoder::new(keys.iter().map(|key| key.ty.clone())).ok()?;
+                IndexMethod::Ordered
+            }
+            ("gin", [key]) if key.ty == PgType::Jsonb => IndexMethod::Documents,
+            ("gist", [key]) if matches!(key.ty, PgType::Inet | PgType::Cidr) => {
+                IndexMethod::Networks
+            }
+            _ => return None,
+        };
+        Some(IndexShape {
+            id: self.oid,
+            name: self.name.clone(),
+            method,
+            keys,
+            unique: self.unique,
+            nulls_not_distinct: self.nulls_not_distinct,
+            constraint: self.constraint,
+            predicate: self.predicate.clone(),
+        })
+    }
+
+    /// Its columns, where all keys are.
+    pub fn columns(&self) -> Option<Vec<ColumnId>> {
+        let column = |key: &IndexKey| match key.value {
+            IndexValue::Column(column) => Some(column),
+            IndexValue::Expression(_) => None,
+        };
+        self.keys.iter().map(column).collect()
+    }
+
+    pub fn has_column(&self, column: ColumnId) -> bool {
+        self.keys.iter().any(|key| key.value == IndexValue::Column(column))
+    }
+}
+
 impl IndexKey {
     pub fn column(column: ColumnId) -> Self {
         Self {
             value: IndexValue::Column(column),
+            expression_type: None,
             operator_class: None,
             descending: false,
             nulls_first: false,

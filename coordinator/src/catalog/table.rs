@@ -45,8 +45,8 @@ impl TableDistribution {
 /// moves and a column that is added do not overwrite each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableDef {
-    /// `version` and `referenced_by` are kept by the catalog; what a command says there is
-    /// ignored.
+    /// `version`, `referenced_by` and `indexes` are kept by the catalog; what a command says there
+    /// is ignored.
     pub shape: Shared<TableShape>,
     pub schema: Oid,
     pub owner: Oid,

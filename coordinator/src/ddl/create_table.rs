@@ -28,8 +28,16 @@ struct Draft {
     identity: Vec<Option<bool>>,
     serials: Vec<Serial>,
     primary_key: Option<(Option<String>, Vec<String>)>,
+    unique: Vec<Unique>,
     checks: Vec<(Option<String>, Option<String>, ast::Expr)>,
     foreign_keys: Vec<(Option<String>, Vec<String>, ast::ForeignKeyConstraint)>,
+}
+
+/// A UNIQUE constraint.
+struct Unique {
+    name: Option<String>,
+    columns: Vec<String>,
+    nulls_not_distinct: bool,
 }
 
 /// A column whose values come from a sequence of its own.
@@ -65,7 +73,7 @@ pub async fn create_table(ddl: &mut Ddl<'_>, create: &ast::CreateTable) -> SqlRe
     let place = plan(&state, &request)?;
     let mut needed = place.ids(&state);
     // Table, row type's stand-in, sequences, index, and one oid per constraint.
-    let constraints = 1 + draft.checks.len() + draft.foreign_keys.len();
+    let constraints = 1 + draft.checks.len() + draft.foreign_keys.len() + 2 * draft.unique.len();
     needed += IdRequest::oids((2 + draft.serials.len() + constraints) as u32);
     let mut ids = ddl.reserve(needed).await?;
     let table = ids.table()?;
@@ -142,6 +150,7 @@ fn draft(
         identity: Vec::new(),
         serials: Vec::new(),
         primary_key: None,
+        unique: Vec::new(),
         checks: Vec::new(),
         foreign_keys: Vec::new(),
     };
@@ -202,7 +211,10 @@ impl Draft {
                 ast::ColumnOption::ForeignKey(key) => {
                     self.foreign_keys.push((label, vec![name.clone()], key.clone()));
                 }
-                ast::ColumnOption::Unique(_) => return Err(unique_unsupported()),
+                ast::ColumnOption::Unique(constraint) => {
+                    let columns = vec![name.clone()];
+                    self.unique.push(Unique::new(label, columns, constraint)?);
+                }
                 ast::ColumnOption::Generated { generation_expr: Some(expr), .. } => {
                     generated = Some(expr.to_string());
                 }
@@ -252,17 +264,7 @@ impl Draft {
     fn constraint(&mut self, constraint: &ast::TableConstraint) -> SqlResult<()> {
         match constraint {
             ast::TableConstraint::PrimaryKey(key) => {
-                let columns = key
-                    .columns
-                    .iter()
-                    .map(|column| match &column.column.expr {
-                        ast::Expr::Identifier(ident) => Ok(names::fold(ident)),
-                        other => Err(SqlError::new(
-                            SqlState::SYNTAX_ERROR,
-                            format!("syntax error at or near \"{other}\""),
-                        )),
-                    })
-                    .collect::<SqlResult<Vec<_>>>()?;
+                let columns = key_columns(&key.columns)?;
                 self.set_primary_key(key.name.as_ref().map(names::fold), columns)
             }
             ast::TableConstraint::Check(check) => {
@@ -275,7 +277,12 @@ impl Draft {
                 self.foreign_keys.push((key.name.as_ref().map(names::fold), columns, key.clone()));
                 Ok(())
             }
-            ast::TableConstraint::Unique(_) => Err(unique_unsupported()),
+            ast::TableConstraint::Unique(constraint) => {
+                let name = constraint.name.as_ref().map(names::fold);
+                let columns = key_columns(&constraint.columns)?;
+                self.unique.push(Unique::new(name, columns, constraint)?);
+                Ok(())
+            }
             other => Err(SqlError::unsupported(format!("constraint {other} is not supported"))),
         }
     }
@@ -420,9 +427,10 @@ impl Draft {
             });
             primary_key_name = Some(name);
         }
+        self.unique_indexes(state, (schema, table), &mut constraint_oids, &mut indexes, ids)?;
         self.check_expressions(ddl)?;
         let checks = self.named_checks(&mut constraint_oids, ids)?;
-        let own = TableShape {
+        let mut own = TableShape {
             table,
             version: 1,
             schema_name: self.schema_name.clone(),
@@ -433,7 +441,17 @@ impl Draft {
             checks,
             foreign_keys: Vec::new(),
             referenced_by: Vec::new(),
+            indexes: Vec::new(),
         };
+        own.indexes = indexes.iter().filter_map(|index| index.shape(&own)).collect();
+        if let Some(index) =
+            indexes.iter().find(|index| !index.primary && own.index(index.oid).is_none())
+        {
+            return Err(SqlError::unsupported(format!(
+                "unique constraint \"{}\" is on a column whose type has no order",
+                index.name
+            )));
+        }
         let mut foreign_keys = Vec::new();
         for (name, columns, constraint) in &self.foreign_keys {
             let key =
@@ -455,6 +473,70 @@ impl Draft {
             options: Vec::new(),
         };
         Ok((def, indexes))
+    }
+
+    /// The indexes of UNIQUE constraints. One that another key has already gets none.
+    fn unique_indexes(
+        &self,
+        state: &State,
+        (schema, table): (Oid, TableId),
+        constraint_oids: &mut BTreeMap<String, Oid>,
+        indexes: &mut Vec<Index>,
+        ids: &mut Ids,
+    ) -> SqlResult<()> {
+        for unique in &self.unique {
+            let mut columns = Vec::with_capacity(unique.columns.len());
+            for column in &unique.columns {
+                let id = self.columns[self.position(column)?].id;
+                if columns.contains(&id) {
+                    return Err(SqlError::new(
+                        SqlState::DUPLICATE_COLUMN,
+                        format!("column \"{column}\" appears twice in unique constraint"),
+                    ));
+                }
+                columns.push(id);
+            }
+            // PostgreSQL makes one index of two equal constraints.
+            let same = indexes.iter().any(|index: &Index| {
+                index.columns().as_ref() == Some(&columns)
+                    && index.nulls_not_distinct == unique.nulls_not_distinct
+            });
+            if same && unique.name.is_none() {
+                continue;
+            }
+            let taken = |name: &str| {
+                indexes.iter().any(|index| index.name == name)
+                    || state.schema(schema).is_some_and(|schema| schema.relation(name).is_some())
+            };
+            let name = match &unique.name {
+                Some(name) if taken(name) => {
+                    return Err(SqlError::new(
+                        SqlState::DUPLICATE_TABLE,
+                        format!("relation \"{name}\" already exists"),
+                    ));
+                }
+                Some(name) => name.clone(),
+                None => {
+                    names::choose(&self.name, Some(&unique.columns.join("_")), "key", taken)
+                }
+            };
+            constraint_oids.insert(name.clone(), ids.oid()?);
+            indexes.push(Index {
+                oid: ids.oid()?,
+                name,
+                schema,
+                table,
+                method: "btree".into(),
+                keys: columns.into_iter().map(IndexKey::column).collect(),
+                include: Vec::new(),
+                unique: true,
+                primary: false,
+                constraint: true,
+                nulls_not_distinct: unique.nulls_not_distinct,
+                predicate: None,
+            });
+        }
+        Ok(())
     }
 
     /// Defaults, generated columns and conditions must bind, now rather than at the first row.
@@ -528,9 +610,34 @@ impl Draft {
     }
 }
 
-fn unique_unsupported() -> SqlError {
-    SqlError::unsupported("UNIQUE constraints are not supported yet")
-        .hint("A PRIMARY KEY is; it may have several columns.")
+/// Names in the column list of a key.
+fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
+    let name = |column: &ast::IndexColumn| match &column.column.expr {
+        ast::Expr::Identifier(ident) => Ok(names::fold(ident)),
+        other => Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            format!("syntax error at or near \"{other}\""),
+        )),
+    };
+    columns.iter().map(name).collect()
+}
+
+impl Unique {
+    fn new(
+        name: Option<String>,
+        columns: Vec<String>,
+        constraint: &ast::UniqueConstraint,
+    ) -> SqlResult<Self> {
+        let deferrable = constraint.characteristics.as_ref().is_some_and(|characteristics| {
+            characteristics.deferrable == Some(true) || characteristics.initially.is_some()
+        });
+        if deferrable {
+            return Err(SqlError::unsupported("deferrable unique constraints are not supported"));
+        }
+        let nulls_not_distinct =
+            constraint.nulls_distinct == ast::NullsDistinctOption::NotDistinct;
+        Ok(Self { name, columns, nulls_not_distinct })
+    }
 }
 
 /// Resolves a foreign key of `own` against the catalog.
@@ -603,7 +710,12 @@ fn foreign_key(
     let same_set = |a: &[ColumnId], b: &[ColumnId]| {
         a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
     };
-    if !same_set(&target_columns, &target.primary_key) {
+    let is_unique = same_set(&target_columns, &target.primary_key)
+        || target.indexes.iter().any(|index| {
+            index.is_plain_unique()
+                && index.columns().is_some_and(|columns| same_set(&target_columns, &columns))
+        });
+    if !is_unique {
         return Err(SqlError::new(
             SqlState::INVALID_FOREIGN_KEY,
             format!(

@@ -72,17 +72,10 @@ pub async fn create_distributed_table(
                 )
                 .detail("Distribution column must not use GENERATED ALWAYS AS (...) STORED."));
             }
-            if !table.shape.primary_key.is_empty() && !table.shape.primary_key.contains(&column.id)
-            {
-                return Err(SqlError::unsupported(format!(
-                    "cannot create constraint on \"{}\"",
-                    table.shape.name
-                ))
-                .detail(
-                    "Distributed relations cannot have UNIQUE, EXCLUDE, or PRIMARY KEY \
-                     constraints that do not include the partition column (with an equality \
-                     operator if EXCLUDE).",
-                ));
+            let state = ddl.state();
+            let mut unique = state.indexes_of(table.id()).filter(|index| index.unique);
+            if unique.any(|index| !index.has_column(column.id)) {
+                return Err(super::index::constraint_not_distributed(&table.shape.name));
             }
             (TableDistribution::Hash(column.id), Some(column.ty.without_modifier()))
         }

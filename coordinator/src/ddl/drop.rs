@@ -21,7 +21,7 @@ pub async fn drop(
         ast::ObjectType::Schema => drop_schemas(ddl, objects, if_exists, cascade).await?,
         ast::ObjectType::Sequence => drop_sequences(ddl, objects, if_exists)?,
         ast::ObjectType::View => drop_views(ddl, objects, if_exists)?,
-        ast::ObjectType::Index => drop_indexes(ddl, objects, if_exists)?,
+        ast::ObjectType::Index => drop_indexes(ddl, objects, if_exists).await?,
         ast::ObjectType::Role | ast::ObjectType::User => {
             super::role::drop_roles(ddl, objects, if_exists)?;
             return Ok("DROP ROLE".into());
@@ -286,7 +286,11 @@ fn drop_views(ddl: &mut Ddl<'_>, objects: &[ast::ObjectName], if_exists: bool) -
     Ok(())
 }
 
-fn drop_indexes(ddl: &mut Ddl<'_>, objects: &[ast::ObjectName], if_exists: bool) -> SqlResult<()> {
+async fn drop_indexes(
+    ddl: &mut Ddl<'_>,
+    objects: &[ast::ObjectName],
+    if_exists: bool,
+) -> SqlResult<()> {
     for name in objects {
         let Some(RelationRef::Index(oid)) = find(ddl, "index", name, if_exists)? else { continue };
         let state = ddl.state();
@@ -303,7 +307,21 @@ fn drop_indexes(ddl: &mut Ddl<'_>, objects: &[ast::ObjectName], if_exists: bool)
             )
             .hint(format!("You can drop constraint {} on table {table} instead.", index.name)));
         }
-        ddl.apply(Command::DropIndex { oid })?;
+        if let Some(index) = state.index(oid)
+            && let Some(table) = state.table(index.table)
+            && let Some(key) = super::index::referring_key(table, index)
+        {
+            return Err(SqlError::new(
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!("cannot drop index {} because other objects depend on it", index.name),
+            )
+            .detail(format!(
+                "constraint {} on table {} depends on index {}",
+                key.name, key.table_name, index.name
+            ))
+            .hint("Drop that constraint first."));
+        }
+        super::index::remove_index(ddl, oid).await?;
     }
     Ok(())
 }

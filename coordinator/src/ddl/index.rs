@@ -1,9 +1,9 @@
-//! CREATE INDEX. The index is recorded and shown; storage reads tables by their primary key and
-//! does not build or use others yet. So the one uniqueness that can be promised is the key's.
+//! CREATE INDEX: recorded in the catalog, told to the workers, and built over the rows there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use satsuma_common::{ColumnId, SqlError, SqlResult, SqlState};
+use satsuma_common::table::ForeignKey;
+use satsuma_common::{ColumnId, Oid, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind::{self, BindContext, ExpressionColumn, ExpressionUse};
 use sqlparser::ast;
 
@@ -66,9 +66,6 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
         }
         None => None,
     };
-    if create.unique {
-        require_primary_key(&table, &keys)?;
-    }
     let name = label.unwrap_or_else(|| {
         names::choose(&table.shape.name, Some(&key_names.join("_")), "idx", taken)
     });
@@ -86,7 +83,143 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
         nulls_not_distinct: create.nulls_distinct == Some(false),
         predicate,
     };
+    if index.unique {
+        check_unique(&table, &index)?;
+    }
+    add_index(ddl, &table, index, !create.concurrently || create.unique).await
+}
+
+/// Adds an index to a table. Its rows are looked at now where `build` says so, else in the
+/// background.
+///
+/// Writers wait until the transaction ends, because a unique index must see all there is; readers
+/// do not.
+pub(super) async fn add_index(
+    ddl: &mut Ddl<'_>,
+    table: &Table,
+    index: Index,
+    build: bool,
+) -> SqlResult<()> {
+    ddl.lock_table(table).await?;
+    let (id, oid) = (index.table, index.oid);
     ddl.apply(Command::CreateIndex(index))?;
+    if ddl.state().table(id).is_some_and(|table| table.shape.index(oid).is_some()) {
+        ddl.alter_shards(id).await?;
+        if build {
+            ddl.build_indexes(id, vec![oid]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes an index away from its table.
+pub(super) async fn remove_index(ddl: &mut Ddl<'_>, oid: Oid) -> SqlResult<()> {
+    let state = ddl.state();
+    let Some(index) = state.index(oid) else { return Ok(()) };
+    let Some(table) = state.table_arc(index.table) else { return Ok(()) };
+    ddl.lock_table(&table).await?;
+    ddl.apply(Command::DropIndex { oid })?;
+    ddl.alter_shards(table.id()).await
+}
+
+/// The table that refers to another by the columns of a unique index, if no other index holds
+/// them.
+pub(super) fn referring_key<'a>(table: &'a Table, index: &Index) -> Option<&'a ForeignKey> {
+    let set = |columns: &[ColumnId]| columns.iter().copied().collect::<BTreeSet<_>>();
+    let held = set(&index.columns().filter(|_| index.unique && index.predicate.is_none())?);
+    let elsewhere = set(&table.shape.primary_key) == held
+        || table.shape.indexes.iter().any(|other| {
+            other.id != index.oid
+                && other.is_plain_unique()
+                && other.columns().is_some_and(|columns| set(&columns) == held)
+        });
+    let mut keys = table.shape.referenced_by.iter();
+    keys.find(|key| !elsewhere && set(&key.target_columns) == held)
+}
+
+/// Whether storage can keep the index unique, and a distributed table's shards can each by
+/// itself.
+pub(super) fn check_unique(table: &Table, index: &Index) -> SqlResult<()> {
+    if index.shape(&table.shape).is_none() {
+        return Err(SqlError::unsupported(
+            "unique indexes on columns of this type are not supported",
+        )
+        .hint("Types without an order of their values, such as jsonb, cannot be unique."));
+    }
+    match table.distribution().column() {
+        Some(column) if !index.has_column(column) && index.constraint => {
+            Err(constraint_not_distributed(&table.shape.name))
+        }
+        Some(column) if !index.has_column(column) => Err(SqlError::unsupported(
+            "creating unique indexes on non-partition columns is currently not supported",
+        )
+        .hint("Add the distribution column to the index.")),
+        _ => Ok(()),
+    }
+}
+
+/// Rows of different shards are not compared with each other.
+pub(super) fn constraint_not_distributed(table: &str) -> SqlError {
+    SqlError::unsupported(format!("cannot create constraint on \"{table}\"")).detail(
+        "Distributed relations cannot have UNIQUE, EXCLUDE, or PRIMARY KEY constraints that do \
+         not include the partition column (with an equality operator if EXCLUDE).",
+    )
+}
+
+/// REINDEX: builds indexes anew from the rows, and checks the unique ones.
+pub async fn reindex(
+    ddl: &mut Ddl<'_>,
+    kind: &str,
+    name: Option<&ast::ObjectName>,
+) -> SqlResult<()> {
+    let state = ddl.state();
+    let chosen: Vec<(TableId, Oid)> = match (kind, name) {
+        ("index", Some(name)) => {
+            let (schema, relation) = names::split(name)?;
+            let path = &ddl.snapshot.search_path;
+            match state.relation_by_name(path, schema.as_deref(), &relation) {
+                Some(RelationRef::Index(oid)) => {
+                    state.index(oid).map(|index| (index.table, oid)).into_iter().collect()
+                }
+                Some(_) => {
+                    return Err(SqlError::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!("\"{relation}\" is not an index"),
+                    ));
+                }
+                None => return Err(names::no_relation(schema.as_deref(), &relation)),
+            }
+        }
+        ("table", Some(name)) => {
+            let id = ddl.table(name)?.id();
+            state.indexes_of(id).map(|index| (id, index.oid)).collect()
+        }
+        ("schema", Some(name)) => {
+            let (_, name) = names::split(name)?;
+            let schema = state.schema_by_name(&name).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::INVALID_SCHEMA_NAME,
+                    format!("schema \"{name}\" does not exist"),
+                )
+            })?;
+            let oid = schema.oid;
+            let within = state.indexes().filter(|index| index.schema == oid);
+            within.map(|index| (index.table, index.oid)).collect()
+        }
+        _ => state.indexes().map(|index| (index.table, index.oid)).collect(),
+    };
+    let mut by_table: BTreeMap<TableId, Vec<Oid>> = BTreeMap::new();
+    for (table, index) in chosen {
+        by_table.entry(table).or_default().push(index);
+    }
+    for (id, mut indexes) in by_table {
+        let Some(table) = state.table_arc(id) else { continue };
+        indexes.retain(|index| table.shape.index(*index).is_some());
+        if !indexes.is_empty() {
+            ddl.lock_table(&table).await?;
+            ddl.build_indexes(id, indexes).await?;
+        }
+    }
     Ok(())
 }
 
@@ -217,10 +350,13 @@ fn index_key(
         Some(class) => Some(names::split(class)?.1),
         None => None,
     };
+    let expression_type =
+        matches!(value, IndexValue::Expression(_)).then(|| ty.clone());
     let options = &column.column.options;
     let descending = options.asc == Some(false);
     Ok(IndexKey {
         value,
+        expression_type,
         operator_class: method.operator_class(&ty, class.as_deref())?,
         descending,
         nulls_first: options.nulls_first.unwrap_or(descending),
@@ -263,23 +399,6 @@ fn unique_label(name: &str, taken: &[String]) -> String {
     let numbered = (1u32..).map(|number| format!("{name}{number}"));
     let mut labels = std::iter::once(name.to_owned()).chain(numbered);
     labels.find(|label| !is_taken(label)).unwrap_or_else(|| name.to_owned())
-}
-
-/// Rows are unique by their primary key and nothing else.
-fn require_primary_key(table: &Table, keys: &[IndexKey]) -> SqlResult<()> {
-    let columns: Option<BTreeSet<ColumnId>> = keys
-        .iter()
-        .map(|key| match key.value {
-            IndexValue::Column(column) => Some(column),
-            IndexValue::Expression(_) => None,
-        })
-        .collect();
-    let primary: BTreeSet<ColumnId> = table.shape.primary_key.iter().copied().collect();
-    if !primary.is_empty() && columns.is_some_and(|columns| columns == primary) {
-        return Ok(());
-    }
-    Err(SqlError::unsupported("unique indexes other than on the primary key are not supported")
-        .hint("Rows are unique by their PRIMARY KEY; it may have several columns."))
 }
 
 #[cfg(test)]

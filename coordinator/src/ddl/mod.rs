@@ -33,6 +33,8 @@ use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
 use sqlparser::ast;
 
+pub use index::reindex;
+
 pub use distribute::{DistributeArguments, create_distributed_table, create_reference_table};
 pub use redistribute::{AlterArguments, alter_distributed_table};
 pub use split::{isolate_tenant, split_shard};
@@ -191,6 +193,28 @@ impl Ddl<'_> {
             worker.shards(ShardAction::Alter { shape }).await?;
         }
         Ok(())
+    }
+
+    /// Builds indexes over the rows that the table's shards hold; 23505 when a unique one does not
+    /// hold. The workers know them already.
+    pub async fn build_indexes(&mut self, table: TableId, indexes: Vec<Oid>) -> SqlResult<()> {
+        let state = self.state();
+        let Some(table) = state.table(table) else { return Ok(()) };
+        let mut nodes = std::collections::BTreeSet::new();
+        for (_, group) in state.shards_of(table) {
+            nodes.extend(group.finalized());
+        }
+        let txn = self.scope.statement.txn;
+        let mut requests = Vec::new();
+        for node in nodes {
+            let worker = self.scope.worker(node)?;
+            let (table, indexes) = (table.id(), indexes.clone());
+            requests.push(async move {
+                let action = ShardAction::BuildIndexes { table, indexes, txn };
+                worker.shards(action).await.map(|_| ())
+            });
+        }
+        futures::future::join_all(requests).await.into_iter().collect()
     }
 
     /// A table's shards go when the transaction commits.

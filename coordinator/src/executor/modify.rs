@@ -66,8 +66,13 @@ impl Modification<'_> {
         let table = self.table(&bound.table)?;
         let on_conflict = match &bound.on_conflict {
             BoundOnConflict::Fail => OnConflict::Fail,
-            BoundOnConflict::DoNothing { .. } => OnConflict::DoNothing,
-            BoundOnConflict::DoUpdate { plan, .. } => OnConflict::DoUpdate(fragment(plan)?),
+            BoundOnConflict::DoNothing { arbiters } => {
+                OnConflict::DoNothing { arbiters: arbiters.clone() }
+            }
+            BoundOnConflict::DoUpdate { arbiters, plan } => OnConflict::DoUpdate {
+                arbiters: arbiters.clone(),
+                fragment: fragment(plan)?,
+            },
         };
         let schema = bound.table.shape.arrow_schema();
         let (_, mut rows) = self.executor.run(bound.source.clone(), self.scope).await?;

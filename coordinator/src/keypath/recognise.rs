@@ -66,7 +66,9 @@ fn insert(insert: &BoundInsert, params: &[PgType]) -> Option<KeyStatement> {
     }
     let on_conflict = match &insert.on_conflict {
         BoundOnConflict::Fail => OnConflict::Fail,
-        BoundOnConflict::DoNothing { .. } => OnConflict::DoNothing,
+        BoundOnConflict::DoNothing { arbiters } => {
+            OnConflict::DoNothing { arbiters: arbiters.clone() }
+        }
         BoundOnConflict::DoUpdate { .. } => return None,
     };
     let one;

@@ -79,6 +79,7 @@ fn scan_where(name: &str, filters: Vec<Expr>) -> LogicalPlanBuilder {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         referenced_by: Vec::new(),
+        indexes: Vec::new(),
     };
     let info = TableInfo {
         shape: Arc::new(shape),

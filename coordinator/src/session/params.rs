@@ -97,8 +97,8 @@ impl Params {
             Bound::Insert(mut insert) => {
                 insert.source = self.plan(insert.source)?;
                 insert.on_conflict = match insert.on_conflict {
-                    BoundOnConflict::DoUpdate { arbiter, plan } => {
-                        BoundOnConflict::DoUpdate { arbiter, plan: self.plan(plan)? }
+                    BoundOnConflict::DoUpdate { arbiters, plan } => {
+                        BoundOnConflict::DoUpdate { arbiters, plan: self.plan(plan)? }
                     }
                     other => other,
                 };

@@ -8,7 +8,7 @@ use satsuma_proto::worker::Locks;
 use super::advisory::SessionLocks;
 use super::settings::Listed;
 use crate::cluster::Cluster;
-use crate::system_relations::{RunningSession, SettingRow, ShardSizes, Surroundings};
+use crate::system_relations::{IndexSizes, RunningSession, SettingRow, ShardSizes, Surroundings};
 use crate::waiting::wait_for;
 
 /// Row locks that nobody waits for, of one worker, that are shown.
@@ -59,6 +59,8 @@ impl Surroundings for SessionSurroundings {
     fn statements(&self) -> Vec<(i64, String, String, u64)> {
         let entries = self.cluster.statement_statistics.entries();
         entries.iter().map(|e| (e.query_id, e.user.clone(), e.query.clone(), e.calls())).collect()
+    fn index_sizes(&self) -> Arc<IndexSizes> {
+        self.cluster.index_sizes()
     }
 
     fn started(&self) -> i64 {

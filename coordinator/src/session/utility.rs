@@ -228,7 +228,15 @@ impl ClusterSession {
                 Ok(Execution::Command(tag.into()))
             }
             Command::Checkpoint => Ok(Execution::Command("CHECKPOINT".into())),
-            Command::Reorganise { tag, .. } => Ok(Execution::Command((*tag).into())),
+            Command::Reorganise { tag, kind, name } => {
+                if let Some(kind) = kind {
+                    self.transaction().await?;
+                    let mut ddl = self.ddl().await?;
+                    crate::ddl::reindex(&mut ddl, kind, name.as_ref()).await?;
+                    self.finish_statement(options).await?;
+                }
+                Ok(Execution::Command((*tag).into()))
+            }
             Command::Discard { what } => {
                 if what == "all" && self.in_block() {
                     return Err(SqlError::new(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use satsuma_common::{Datum, NodeId, ShardId, SqlError, SqlResult, TxnId};
+use satsuma_common::{Datum, NodeId, Oid, ShardId, SqlError, SqlResult, TxnId};
 use satsuma_proto::worker::Locks;
 
 use crate::catalog::{State, Table};
@@ -49,6 +49,9 @@ pub struct ShardSize {
 
 pub type ShardSizes = BTreeMap<(ShardId, NodeId), ShardSize>;
 
+/// Bytes of an index on a node, in all its shards there.
+pub type IndexSizes = BTreeMap<(Oid, NodeId), u64>;
+
 /// The present moment of a coordinator.
 pub trait Surroundings: Send + Sync + 'static {
     fn sessions(&self) -> Vec<RunningSession>;
@@ -76,6 +79,8 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Statements that were run: id, user, text and number of calls.
     fn statements(&self) -> Vec<(i64, String, String, u64)> {
         Vec::new()
+    fn index_sizes(&self) -> Arc<IndexSizes> {
+        Arc::default()
     }
 
     /// `pg_postmaster_start_time()`.

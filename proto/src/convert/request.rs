@@ -1,6 +1,6 @@
 //! Requests. Turning one into a message can fail only on row batches that cannot travel.
 
-use satsuma_common::{Epoch, Generation, GroupId, NodeId, ShardId, TableId, Timestamp};
+use satsuma_common::{Epoch, Generation, GroupId, NodeId, Oid, ShardId, TableId, Timestamp};
 
 use super::{Wire, list, need};
 use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schema};
@@ -146,11 +146,13 @@ impl TryFrom<ModifyRequest> for pb::ModifyRequest {
                 rows: Some(rows.try_into()?),
                 on_conflict: match on_conflict {
                     OnConflict::Fail => None,
-                    OnConflict::DoNothing => Some(pb::OnConflict {
+                    OnConflict::DoNothing { arbiters } => Some(pb::OnConflict {
                         kind: Some(pb::on_conflict::Kind::DoNothing(pb::DoNothing {})),
+                        arbiters: arbiters.into_iter().map(|oid| oid.0).collect(),
                     }),
-                    OnConflict::DoUpdate(fragment) => Some(pb::OnConflict {
+                    OnConflict::DoUpdate { arbiters, fragment } => Some(pb::OnConflict {
                         kind: Some(pb::on_conflict::Kind::DoUpdate(fragment.into())),
+                        arbiters: arbiters.into_iter().map(|oid| oid.0).collect(),
                     }),
                 },
             }),
@@ -179,12 +181,17 @@ impl TryFrom<pb::ModifyRequest> for ModifyRequest {
                 rows: need(insert.rows, "rows")?.try_into()?,
                 on_conflict: match insert.on_conflict {
                     None => OnConflict::Fail,
-                    Some(conflict) => match need(conflict.kind, "conflict action")? {
-                        pb::on_conflict::Kind::DoNothing(pb::DoNothing {}) => OnConflict::DoNothing,
-                        pb::on_conflict::Kind::DoUpdate(fragment) => {
-                            OnConflict::DoUpdate(fragment.try_into()?)
+                    Some(conflict) => {
+                        let arbiters = list(conflict.arbiters, |oid| Ok(Oid(oid)))?;
+                        match need(conflict.kind, "conflict action")? {
+                            pb::on_conflict::Kind::DoNothing(pb::DoNothing {}) => {
+                                OnConflict::DoNothing { arbiters }
+                            }
+                            pb::on_conflict::Kind::DoUpdate(fragment) => {
+                                OnConflict::DoUpdate { arbiters, fragment: fragment.try_into()? }
+                            }
                         }
-                    },
+                    }
                 },
             },
             Kind::Update(rows) => Change::Update { rows: rows.try_into()? },
@@ -302,6 +309,13 @@ impl From<ShardAction> for pb::ShardRequest {
                     epoch: epoch.0,
                 })
             }
+            ShardAction::BuildIndexes { table, indexes, txn } => {
+                Action::BuildIndexes(pb::BuildIndexes {
+                    table: table.0,
+                    indexes: indexes.into_iter().map(|oid| oid.0).collect(),
+                    txn: Some(txn.into()),
+                })
+            }
             ShardAction::List => Action::List(pb::ListShards {}),
             ShardAction::OldestSnapshot { coordinator, snapshot } => {
                 Action::OldestSnapshot(pb::OldestSnapshot {
@@ -334,6 +348,11 @@ impl TryFrom<pb::ShardRequest> for ShardAction {
                 group: GroupId(set.group),
                 generation: Generation(set.generation),
                 epoch: Epoch(set.epoch),
+            },
+            Action::BuildIndexes(build) => Self::BuildIndexes {
+                table: TableId(build.table),
+                indexes: list(build.indexes, |oid| Ok(Oid(oid)))?,
+                txn: need(build.txn, "transaction")?.into(),
             },
             Action::List(pb::ListShards {}) => Self::List,
             Action::OldestSnapshot(oldest) => Self::OldestSnapshot {

@@ -1,7 +1,9 @@
 //! Answers.
 
 use bytes::Bytes;
-use satsuma_common::{Generation, GroupId, Lsn, NodeId, ShardId, SqlError, TableId, Timestamp};
+use satsuma_common::{
+    Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlError, TableId, Timestamp,
+};
 
 use super::{Wire, list, need};
 use crate::batches::{decode_batches, encode_batches};
@@ -60,6 +62,11 @@ impl From<Response> for pb::Response {
                         rows: shard.rows,
                         bytes: shard.bytes,
                         generation: shard.generation.0,
+                        indexes: shard
+                            .indexes
+                            .into_iter()
+                            .map(|(index, bytes)| pb::IndexSize { index: index.0, bytes })
+                            .collect(),
                     })
                     .collect(),
             }),
@@ -103,6 +110,7 @@ impl TryFrom<pb::Response> for Response {
                         rows: shard.rows,
                         bytes: shard.bytes,
                         generation: Generation(shard.generation),
+                        indexes: list(shard.indexes, |size| Ok((Oid(size.index), size.bytes)))?,
                     })
                 })?,
             }),

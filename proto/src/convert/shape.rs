@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use satsuma_common::index::{IndexKeyShape, IndexMethod, IndexShape, IndexedValue};
 use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{ColumnId, Oid, PgType, TableId};
 
@@ -98,6 +99,68 @@ impl TryFrom<pb::ForeignKey> for ForeignKey {
     }
 }
 
+impl From<IndexShape> for pb::Index {
+    fn from(index: IndexShape) -> Self {
+        let method = match index.method {
+            IndexMethod::Ordered => pb::IndexMethod::Ordered,
+            IndexMethod::Documents => pb::IndexMethod::Documents,
+            IndexMethod::Networks => pb::IndexMethod::Networks,
+        };
+        let key = |key: IndexKeyShape| pb::IndexKey {
+            r#type: Some((&key.ty).into()),
+            value: Some(match key.value {
+                IndexedValue::Column(column) => pb::index_key::Value::Column(column.0.into()),
+                IndexedValue::Expression(text) => pb::index_key::Value::Expression(text),
+            }),
+        };
+        Self {
+            id: index.id.0,
+            name: index.name,
+            method: method.into(),
+            keys: index.keys.into_iter().map(key).collect(),
+            unique: index.unique,
+            nulls_not_distinct: index.nulls_not_distinct,
+            constraint: index.constraint,
+            predicate: index.predicate,
+        }
+    }
+}
+
+impl TryFrom<pb::Index> for IndexShape {
+    type Error = WireError;
+
+    fn try_from(index: pb::Index) -> Wire<Self> {
+        let method = pb::IndexMethod::try_from(index.method)
+            .map_err(|_| WireError::Unknown("index method"))?;
+        let key = |key: pb::IndexKey| {
+            Ok(IndexKeyShape {
+                ty: need(key.r#type, "index key type")?.try_into()?,
+                value: match need(key.value, "index key")? {
+                    pb::index_key::Value::Column(id) => IndexedValue::Column(column_id(id)?),
+                    pb::index_key::Value::Expression(sql) => IndexedValue::Expression(text(sql)?),
+                },
+            })
+        };
+        if index.keys.is_empty() {
+            return Err(WireError::OutOfRange("index keys"));
+        }
+        Ok(Self {
+            id: Oid(index.id),
+            name: text(index.name)?,
+            method: match method {
+                pb::IndexMethod::Ordered => IndexMethod::Ordered,
+                pb::IndexMethod::Documents => IndexMethod::Documents,
+                pb::IndexMethod::Networks => IndexMethod::Networks,
+            },
+            keys: list(index.keys, key)?,
+            unique: index.unique,
+            nulls_not_distinct: index.nulls_not_distinct,
+            constraint: index.constraint,
+            predicate: index.predicate.map(text).transpose()?,
+        })
+    }
+}
+
 impl From<TableShape> for pb::TableShape {
     fn from(shape: TableShape) -> Self {
         let column = |column: Column| pb::Column {
@@ -119,6 +182,7 @@ impl From<TableShape> for pb::TableShape {
             checks: shape.checks.into_iter().map(check).collect(),
             foreign_keys: shape.foreign_keys.into_iter().map(Into::into).collect(),
             referenced_by: shape.referenced_by.into_iter().map(Into::into).collect(),
+            indexes: shape.indexes.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -153,6 +217,17 @@ impl TryFrom<pb::TableShape> for TableShape {
         if referenced_by.iter().any(|key| !key.target_columns.iter().all(|id| known.contains(id))) {
             return Err(WireError::OutOfRange("referenced column"));
         }
+        let indexes = list(shape.indexes, IndexShape::try_from)?;
+        let columns_of = |index: &IndexShape| {
+            index.keys.iter().all(|key| match key.value {
+                IndexedValue::Column(id) => known.contains(&id),
+                IndexedValue::Expression(_) => true,
+            })
+        };
+        let ids: BTreeSet<_> = indexes.iter().map(|index| index.id).collect();
+        if ids.len() != indexes.len() || !indexes.iter().all(columns_of) {
+            return Err(WireError::OutOfRange("index"));
+        }
         Ok(Self {
             table: TableId(shape.table),
             version: shape.version,
@@ -166,6 +241,7 @@ impl TryFrom<pb::TableShape> for TableShape {
             })?,
             foreign_keys,
             referenced_by,
+            indexes,
         })
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use bytes::Bytes;
 use prost::Message;
+use satsuma_common::index::{IndexKeyShape, IndexMethod, IndexShape, IndexedValue};
 use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{
     ColumnId, Epoch, Generation, NumericMod, Oid, PgType, SqlError, SqlResult, SqlState,
@@ -76,6 +77,34 @@ fn shape() -> TableShape {
             target_columns: vec![ColumnId(1)],
             ..key
         }],
+        indexes: vec![
+            IndexShape {
+                id: Oid(16500),
+                name: "ads_cost".into(),
+                method: IndexMethod::Ordered,
+                keys: vec![IndexKeyShape {
+                    value: IndexedValue::Column(ColumnId(2)),
+                    ty: PgType::Numeric(Some(NumericMod { precision: 20, scale: 10 })),
+                }],
+                unique: true,
+                nulls_not_distinct: true,
+                constraint: true,
+                predicate: None,
+            },
+            IndexShape {
+                id: Oid(16501),
+                name: "ads_expr".into(),
+                method: IndexMethod::Documents,
+                keys: vec![IndexKeyShape {
+                    value: IndexedValue::Expression("tags[1]".into()),
+                    ty: PgType::Jsonb,
+                }],
+                unique: false,
+                nulls_not_distinct: false,
+                constraint: false,
+                predicate: Some("cost > 0".into()),
+            },
+        ],
     }
 }
 
@@ -136,11 +165,11 @@ fn requests() -> Vec<Request> {
     vec![
         modify(Change::Insert {
             rows: RowSource::Batches(vec![rows(), rows()]),
-            on_conflict: OnConflict::DoUpdate(plan.clone()),
+            on_conflict: OnConflict::DoUpdate { arbiters: vec![Oid(0)], fragment: plan.clone() },
         }),
         modify(Change::Insert {
             rows: RowSource::Fragment(plan.clone()),
-            on_conflict: OnConflict::DoNothing,
+            on_conflict: OnConflict::DoNothing { arbiters: vec![Oid(0), Oid(16500)] },
         }),
         modify(Change::Insert { rows: RowSource::Batches(vec![]), on_conflict: OnConflict::Fail }),
         modify(Change::Update { rows: RowSource::Fragment(plan.clone()) }),
@@ -274,6 +303,7 @@ fn every_response_survives_the_wire() {
         rows: 4,
         bytes: 5,
         generation: Generation(6),
+        indexes: vec![(Oid(6), 7)],
     };
     let error = SqlError::new(SqlState::UNIQUE_VIOLATION, "duplicate key")
         .detail("d")

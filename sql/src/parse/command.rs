@@ -38,9 +38,11 @@ pub enum Command {
     },
     Checkpoint,
     Lock(LockTarget),
-    /// REINDEX and CLUSTER: accepted, storage needs neither.
+    /// REINDEX of an index, table, schema, database or system (`kind`); CLUSTER, which storage
+    /// does not need.
     Reorganise {
         tag: &'static str,
+        kind: Option<&'static str>,
         name: Option<ObjectName>,
     },
     /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
@@ -329,9 +331,11 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     let reindex = tokens::is_word(&parser.next_token().token, "reindex");
     let tag = if reindex { "REINDEX" } else { "CLUSTER" };
     take(parser, "verbose");
+    let mut kind = None;
     if reindex {
         let kinds = ["index", "table", "schema", "database", "system"];
-        if !kinds.iter().any(|kind| take(parser, kind)) {
+        kind = kinds.into_iter().find(|kind| take(parser, kind));
+        if kind.is_none() {
             let token = parser.peek_token();
             return parser.expected("TABLE or INDEX", token);
         }
@@ -344,7 +348,7 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
             parser.parse_identifier()?;
         }
     }
-    Ok(Command::Reorganise { tag, name })
+    Ok(Command::Reorganise { tag, kind, name })
 }
 
 fn discard(parser: &mut Parser<'_>) -> Result<Command, ParserError> {

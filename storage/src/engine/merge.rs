@@ -115,6 +115,7 @@ impl Engine {
             0 => None,
             _ => {
                 let (_, segment) = self.store.put_segment(writer.finish()?, &mut batch)?;
+                self.build_runs(&table, &segment);
                 Some(Arc::new(segment))
             }
         };

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
 use satsuma_common::table::{Column, TableShape};
-use satsuma_common::{Epoch, Generation, GroupId, Lsn, PgType, ShardId, TableId, arrow_types};
+use satsuma_common::{Epoch, Generation, GroupId, Lsn, Oid, PgType, ShardId, TableId, arrow_types};
 
 use crate::error::{Result, StorageError};
+use crate::index::TableIndex;
 use crate::shard::Shard;
 use crate::wal::record::MetaChange;
 
@@ -33,6 +34,7 @@ pub struct TableMeta {
     /// `None`: rows have hidden ids.
     pub(crate) key: Option<KeyEncoder>,
     pub(crate) key_positions: Vec<usize>,
+    indexes: Vec<Arc<TableIndex>>,
     decoder: RowDecoder,
 }
 
@@ -47,7 +49,10 @@ impl TableMeta {
             true => None,
             false => Some(KeyEncoder::new(types)?),
         };
+        let indexes = shape.indexes.iter().map(|index| TableIndex::new(index.clone(), &shape));
+        let indexes = indexes.map(|index| index.map(Arc::new)).collect::<Result<_>>()?;
         Ok(Self {
+            indexes,
             encoder: RowEncoder::new(&shape),
             decoder: RowDecoder::new(shape.clone(), layouts.clone()),
             key,
@@ -104,6 +109,14 @@ impl TableMeta {
             values.push(self.decoder.bytes(row, position)?);
         }
         Ok(self.encoder.encode_physical(|position| values[position])?.into())
+    }
+
+    pub fn indexes(&self) -> &[Arc<TableIndex>] {
+        &self.indexes
+    }
+
+    pub fn index(&self, id: Oid) -> Option<&Arc<TableIndex>> {
+        self.indexes.iter().find(|index| index.shape.id == id)
     }
 
     /// Encodes the primary key; `None` for tables without one.

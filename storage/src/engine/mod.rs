@@ -7,15 +7,18 @@ mod bulk;
 mod checkpoint;
 mod commit;
 mod copy;
+mod index;
 mod merge;
 mod meta;
 mod open;
 mod pressure;
 mod read;
+mod run_files;
 mod seal;
 mod shards;
 mod snapshots;
 mod store;
+mod unique;
 mod write;
 
 use std::collections::HashMap;
@@ -30,6 +33,7 @@ use parking_lot::{Mutex, RwLock};
 use satsuma_common::{Lsn, NodeId, ShardId, Timestamp, TxnId};
 
 use crate::error::{Result, StorageError};
+use crate::index::{IndexExpressions, NoExpressions};
 use crate::lock::{LockEntry, LockTable, WaitEdge};
 use crate::shard::Shard;
 use crate::timeline::Timeline;
@@ -46,12 +50,16 @@ pub use copy::{CopyReader, CopyWriter, Progress, ShardSum, SnapshotReader, Water
 pub use meta::TableMeta;
 pub use shards::ShardInfo;
 pub(crate) use snapshots::Held;
-pub use write::{Changed, Conflict, ConflictPolicy, Inserted, LockedRow, RowLocks, WriteContext};
+pub use write::{
+    Changed, Conflict, ConflictPolicy, Inserted, LockedRow, PRIMARY_KEY, RowLocks, WriteContext,
+};
 
 #[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod index_tests;
 #[cfg(test)]
 mod stress_tests;
 #[cfg(test)]
@@ -80,6 +88,11 @@ pub struct Options {
     pub retention: Duration,
     /// Seal, merge and checkpoint in the background.
     pub maintenance: bool,
+    /// Segments up to this size live in the key-value store. The same for a directory's whole life:
+    /// at most 32 KiB.
+    pub small_segment: u64,
+    /// Evaluates what is SQL in indexes.
+    pub expressions: Arc<dyn IndexExpressions>,
 }
 
 impl Default for Options {
@@ -94,6 +107,8 @@ impl Default for Options {
             checkpoint_interval: Duration::from_secs(300),
             retention: Duration::from_secs(3600),
             maintenance: true,
+            small_segment: 32 << 10,
+            expressions: Arc::new(NoExpressions),
         }
     }
 }

@@ -8,7 +8,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use satsuma_common::{Generation, GroupId, ShardId, Timestamp, TxnId};
 
-use super::tests::{batch, key, shape, txn};
+use super::index_tests::{self, indexed_shape};
+use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::kv::MemoryKv;
@@ -59,21 +60,30 @@ struct World {
     oldest: u64,
 }
 
-fn options() -> Options {
+fn options(seed: u64) -> Options {
     let wal = WalOptions { file_bytes: 4096, zero_ahead: 1024, batch_bytes: 1 << 20 };
-    Options { wal, maintenance: false, bulk_rows: 2, ..Options::default() }
+    Options {
+        wal,
+        maintenance: false,
+        bulk_rows: 2,
+        // Segments, and so their indexes, in files or in the store.
+        small_segment: if seed.is_multiple_of(2) { 300 } else { 32 << 10 },
+        expressions: Arc::new(index_tests::FirstDigit),
+        ..Options::default()
+    }
 }
 
-fn open(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
-    Engine::open_with(Path::new("/data"), Arc::new(disk.clone()), Arc::new(kv.clone()), options())
+fn open(disk: &FaultyDisk, kv: &MemoryKv, seed: u64) -> Result<Arc<Engine>> {
+    let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
+    Engine::open_with(Path::new("/data"), disk, kv, options(seed))
 }
 
 impl World {
     async fn new(seed: u64) -> Self {
         let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-        let engine = open(&disk, &kv).unwrap();
+        let engine = open(&disk, &kv, seed).unwrap();
         let shards = SHARDS.map(|shard| (shard, GroupId(shard.0), Generation(1)));
-        engine.create_shards(&shape(), &shards).await.unwrap();
+        engine.create_shards(&indexed_shape(), &shards).await.unwrap();
         Self {
             seed,
             chance: Chance::new(seed),
@@ -329,6 +339,7 @@ impl World {
                     expected.iter().filter(|row| (low..high).contains(&row.0)).cloned().collect();
                 assert_eq!(found, expected, "seed {} {shard} at {snapshot}", self.seed);
             }
+            self.check_indexes(shard, snapshot, &expected);
             for id in 0..KEYS {
                 let row = self.engine.get(shard, &key(id), &ReadView::new(snapshot)).unwrap();
                 let expected = self.model.get((shard, id), snapshot);
@@ -337,12 +348,26 @@ impl World {
         }
     }
 
+    /// What an index finds, and the condition then lets through, is what a scan of everything finds.
+    fn check_indexes(&mut self, shard: ShardId, snapshot: Timestamp, rows: &[(i64, String)]) {
+        let mut digit = || char::from(b'0' + self.chance.below(10) as u8);
+        let (low, high, first) = (digit(), digit(), digit());
+        for (probe, matches) in index_tests::probes(low, high, first) {
+            let found = index_tests::found(&self.engine, shard, snapshot, &probe);
+            let expected: Vec<_> = rows.iter().filter(|row| matches(&row.1)).cloned().collect();
+            let seed = self.seed;
+            assert!(found.iter().all(|row| rows.contains(row)), "seed {seed} {shard} {probe:?}");
+            let found: Vec<_> = found.into_iter().filter(|row| matches(&row.1)).collect();
+            assert_eq!(found, expected, "seed {seed} {shard} at {snapshot} {probe:?}");
+        }
+    }
+
     /// Power comes back. `in_doubt` was being committed or prepared when it went.
     async fn restart(&mut self, in_doubt: Vec<Write>) {
         let seed = self.chance.number();
         self.disk = self.disk.crash(seed);
         self.kv = self.kv.crash(seed);
-        self.engine = open(&self.disk, &self.kv)
+        self.engine = open(&self.disk, &self.kv, self.seed)
             .unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
         self.engine.set_oldest_snapshot(Timestamp(self.oldest));
         // A decision that was not acknowledged may have been made all the same; it is told again.

@@ -26,7 +26,7 @@ use crate::txn::{Loaded, Phase, Txn};
 use crate::wal::record::{LoggedLock, MetaChange, Op, Record, Section};
 use crate::wal::{self, Wal};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_FILE: &str = "FORMAT";
 
 impl Engine {
@@ -63,7 +63,7 @@ impl Engine {
         disk.create_dir(&segment_dir).map_err(io)?;
         disk.sync_dir(dir).map_err(io)?;
 
-        let store = Store::new(disk.clone(), kv, segment_dir);
+        let store = Store::new(disk.clone(), kv, segment_dir, options.small_segment);
         let (mut recovery, from) = Recovery::load(&store)?;
         let replayed = wal::replay(&*disk, &log_dir, from, |lsn, payload| {
             recovery.apply(&store, Lsn(lsn), Record::decode(payload)?)

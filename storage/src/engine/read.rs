@@ -60,7 +60,7 @@ impl Engine {
         self.shard(shard)?.rows_within(range)
     }
 
-    fn with_own<T>(
+    pub(super) fn with_own<T>(
         &self,
         shard: ShardId,
         view: &ReadView,

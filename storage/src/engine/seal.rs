@@ -71,6 +71,7 @@ impl Engine {
             Some(bytes) => {
                 let (_, segment) = self.store.put_segment(bytes, batch)?;
                 segment.end_rows(ends);
+                self.build_runs(&table, &segment);
                 Some(Arc::new(segment))
             }
             None => None,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use satsuma_common::table::TableShape;
-use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId};
+use satsuma_common::{Epoch, Generation, GroupId, Oid, ShardId, TableId};
 use tokio::sync::oneshot;
 
 use super::{Engine, TableMeta};
 use crate::error::{Result, StorageError};
+use crate::shard::Shard;
 use crate::wal::record::{MetaChange, Record};
 
 /// A shard of this worker.
@@ -20,8 +21,10 @@ pub struct ShardInfo {
     pub generation: Generation,
     /// Live rows, estimated.
     pub rows: u64,
-    /// Bytes on disk and in memory.
+    /// Bytes on disk and in memory, without indexes.
     pub bytes: u64,
+    /// Bytes of each index, as far as it has been built.
+    pub indexes: Vec<(Oid, u64)>,
 }
 
 /// Durable when they return; repeating one changes nothing.
@@ -37,7 +40,9 @@ impl Engine {
 
     /// A new shape of a table. Rows that are there stay as they are and read as it says.
     pub async fn alter_table(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
-        self.change(MetaChange::AlterTable { shape: Box::new(shape.clone()) }).await
+        let change = MetaChange::AlterTable { shape: Box::new(shape.clone()) };
+        self.change(change).await?;
+        self.forget_indexes(shape.table)
     }
 
     pub async fn drop_shards(self: &Arc<Self>, shards: &[ShardId]) -> Result<()> {
@@ -66,6 +71,7 @@ impl Engine {
                 generation: meta.groups.get(&shard.group).map_or(Generation(0), |known| known.0),
                 rows: shard.rows(),
                 bytes: shard.bytes(),
+                indexes: index_bytes(meta.tables.get(&shard.table), shard),
             })
             .collect()
     }
@@ -104,4 +110,19 @@ impl Engine {
         );
         answer.await.unwrap_or(Err(StorageError::Closed))
     }
+}
+
+fn index_bytes(table: Option<&Arc<TableMeta>>, shard: &Shard) -> Vec<(Oid, u64)> {
+    let indexes = table.map_or(&[][..], |table| table.indexes());
+    let contents = shard.contents();
+    let deltas = || (0..2).filter_map(|at| contents.delta(at));
+    indexes
+        .iter()
+        .map(|index| {
+            let id = index.shape.id;
+            let sealed: u64 = contents.segments.iter().map(|s| s.runs.bytes_of(id)).sum();
+            let recent: usize = deltas().map(|delta| delta.indexes().bytes_of(id)).sum();
+            (id, sealed + recent as u64)
+        })
+        .collect()
 }

@@ -15,8 +15,6 @@ use crate::segment::{Marks, Segment};
 use crate::shard::{Contents, Shard, Stored};
 use crate::txn::LoadedFile;
 
-/// Segments up to this size live in the key-value store.
-const SMALL_SEGMENT: usize = 32 << 10;
 /// Marks up to this many are in the manifest itself.
 const FEW_MARKS: usize = 2000;
 
@@ -26,12 +24,14 @@ pub struct Store {
     pub disk: Arc<dyn Disk>,
     pub kv: Arc<dyn Kv>,
     pub dir: PathBuf,
+    /// Segments up to this size live in the key-value store.
+    small_segment: u64,
     next_number: AtomicU64,
 }
 
 impl Store {
-    pub fn new(disk: Arc<dyn Disk>, kv: Arc<dyn Kv>, dir: PathBuf) -> Self {
-        Self { disk, kv, dir, next_number: AtomicU64::new(1) }
+    pub fn new(disk: Arc<dyn Disk>, kv: Arc<dyn Kv>, dir: PathBuf, small_segment: u64) -> Self {
+        Self { disk, kv, dir, small_segment, next_number: AtomicU64::new(1) }
     }
 
     fn number(&self) -> u64 {
@@ -42,7 +42,7 @@ impl Store {
     /// store, which is added to `batch`, when that is written and flushed.
     pub fn put_segment(&self, bytes: Vec<u8>, batch: &mut Batch) -> Result<(SegmentRef, Segment)> {
         let id = self.number();
-        let in_file = bytes.len() > SMALL_SEGMENT;
+        let in_file = bytes.len() as u64 > self.small_segment;
         let at = SegmentRef { id, size: bytes.len() as u64, in_file, committed: 0 };
         let (path, bytes) = if in_file {
             let path = manifest::segment_file(&self.dir, id);
@@ -54,6 +54,15 @@ impl Store {
             (kv_path(id), Bytes::from(bytes))
         };
         Ok((at, Segment::open(id, path, bytes, Marks::default())?))
+    }
+
+    pub(super) fn remove(&self, path: &std::path::Path) -> Result<()> {
+        match self.disk.remove(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StorageError::io(path, &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Stores the segment of a load in a file, whatever its size. It is durable after
@@ -81,7 +90,7 @@ impl Store {
     /// Room for a segment that arrives in pieces.
     pub fn incoming(&self, size: u64) -> Result<IncomingSegment> {
         let id = self.number();
-        let place = if size > SMALL_SEGMENT as u64 {
+        let place = if size > self.small_segment {
             let path = manifest::segment_file(&self.dir, id);
             let file = self.disk.create(&path).map_err(|e| StorageError::io(&path, &e))?;
             IncomingPlace::File { path, file }
@@ -126,7 +135,12 @@ impl Store {
         }
     }
 
-    fn write_file(&self, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    /// Whether a segment is in a file of its own.
+    pub fn is_in_file(&self, segment: &Segment) -> bool {
+        segment.path.starts_with(&self.dir)
+    }
+
+    pub(super) fn write_file(&self, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
         let write = || {
             let file = self.disk.create(path)?;
             file.write_at(bytes, 0)?;
@@ -171,7 +185,7 @@ impl Store {
                 .map(|segment| SegmentRef {
                     id: segment.id,
                     size: segment.size(),
-                    in_file: segment.path.starts_with(&self.dir),
+                    in_file: self.is_in_file(segment),
                     committed: segment.committed(),
                 })
                 .collect(),
@@ -242,6 +256,11 @@ impl Store {
                 self.disk.remove(&path).map_err(|e| StorageError::io(&path, &e))?;
             }
         }
+        // A number that comes again must not find the run of an earlier segment.
+        self.remove_runs(|segment, _| {
+            highest = highest.max(segment);
+            !used.contains(&segment)
+        })?;
         let mut orphans = Batch::new();
         for (key, _) in self.kv.scan(b"s")? {
             let Some(number) = manifest::number_of(&key) else { continue };
@@ -273,13 +292,17 @@ impl Store {
         {
             files.push(manifest::marks_file(&self.dir, number));
         }
+        let gone: BTreeSet<u64> = old
+            .segments
+            .iter()
+            .filter(|at| at.in_file && !kept.contains(&at.id))
+            .map(|at| at.id)
+            .collect();
+        if !gone.is_empty() {
+            self.remove_runs(|segment, _| gone.contains(&segment))?;
+        }
         for path in files {
-            match self.disk.remove(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StorageError::io(&path, &error));
-                }
-                _ => {}
-            }
+            self.remove(&path)?;
         }
         if batch.is_empty() { Ok(()) } else { self.kv.write(batch) }
     }

@@ -36,6 +36,7 @@ pub fn shape() -> TableShape {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         referenced_by: Vec::new(),
+        indexes: Vec::new(),
     }
 }
 

@@ -7,14 +7,18 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use satsuma_common::row::RowError;
-use satsuma_common::{ShardId, Timestamp, TxnId};
+use satsuma_common::{Oid, ShardId, Timestamp, TxnId};
 
+use super::unique::UniqueEntries;
 use super::{Engine, Held, RowBytes, TableMeta};
 use crate::delta::Version;
 use crate::error::{Result, StorageError};
 use crate::lock::{LockKey, LockMode, LockWait, RowLockMode, TableLockMode};
 use crate::shard::Shard;
 use crate::txn::{Own, Phase, Txn};
+
+/// Stands for the primary key among unique indexes.
+pub const PRIMARY_KEY: Oid = Oid(0);
 
 /// Longest row, so that one always fits a log record.
 const MAX_ROW: usize = 32 << 20;
@@ -111,6 +115,19 @@ impl Engine {
         rows: &RecordBatch,
         policy: ConflictPolicy,
     ) -> Result<Inserted> {
+        self.insert_unless(context, shard, rows, policy, &[]).await
+    }
+
+    /// The same, where `policy` is for conflicts in the unique indexes `arbiters` alone, and others
+    /// fail. [`PRIMARY_KEY`] stands for the primary key; without arbiters all count.
+    pub async fn insert_unless(
+        &self,
+        context: &WriteContext,
+        shard: ShardId,
+        rows: &RecordBatch,
+        policy: ConflictPolicy,
+        arbiters: &[Oid],
+    ) -> Result<Inserted> {
         let write = self.begin_write(context, shard).await?;
         let encoded = write.table.encoder.encode_batch(rows)?;
         let keys = match &write.table.key {
@@ -118,7 +135,7 @@ impl Engine {
             None => None,
         };
         let rows = encoded.into_iter().map(Bytes::from).collect();
-        write.insert(rows, keys, policy).await
+        write.insert(rows, keys, policy, arbiters).await
     }
 
     /// Inserts rows that are encoded already. They must be sound, and of the table's present
@@ -129,13 +146,14 @@ impl Engine {
         shard: ShardId,
         rows: Vec<Bytes>,
         policy: ConflictPolicy,
+        arbiters: &[Oid],
     ) -> Result<Inserted> {
         let write = self.begin_write(context, shard).await?;
         let keys = match &write.table.key {
             Some(_) => Some(rows.iter().map(|row| write.table.key_of(row)).collect::<Result<_>>()?),
             None => None,
         };
-        write.insert(rows, keys, policy).await
+        write.insert(rows, keys, policy, arbiters).await
     }
 
     /// Changes the row with this key to what `change` makes of it, or deletes it where that is
@@ -163,8 +181,15 @@ impl Engine {
             (None, false) => write.unchanged(&key)?,
         };
         let Some(old) = old else { return Ok(None) };
-        let new = change(&write.table, &old)?;
-        write.put(key, new)?;
+        let Some(new) = change(&write.table, &old)? else {
+            write.put(key, None)?;
+            return Ok(Some(old));
+        };
+        let indexing = write.indexing();
+        let unique = UniqueEntries::of(&indexing, std::slice::from_ref(&new))?;
+        write.claim_changed(&indexing, &unique, 0, (&key, None), &old).await?;
+        write.put(key.clone(), Some(new))?;
+        write.note_entries(&unique, 0, &key);
         Ok(Some(old))
     }
 
@@ -187,6 +212,8 @@ impl Engine {
             Some(key) => Some(key.encode_batch(rows, &write.table.key_positions)?),
             None => None,
         };
+        let indexing = write.indexing();
+        let unique = UniqueEntries::of(&indexing, &encoded)?;
         let mut changed = Changed::default();
         for (index, (key, row)) in keys.iter().zip(encoded).enumerate() {
             let key = Bytes::copy_from_slice(key.as_ref());
@@ -196,18 +223,24 @@ impl Engine {
                 None => RowLockMode::NoKeyUpdate,
             };
             let Some(old) = write.lock_and_find(&key, mode).await? else { continue };
+            let moved = new_key.map(|new| Bytes::copy_from_slice(new));
+            let keys = (&key, moved.as_ref());
+            write.claim_changed(&indexing, &unique, index, keys, &old).await?;
+            let written = moved.unwrap_or_else(|| key.clone());
             match new_key {
                 None => write.put(key, Some(row.into()))?,
                 Some(new_key) => {
                     let new_key = Bytes::copy_from_slice(new_key);
                     if write.claim(&new_key, ConflictPolicy::Fail).await?.is_some() {
-                        let key = new_key.to_vec();
-                        return Err(StorageError::UniqueViolation { shard, row: index, key });
+                        let (row, key) = (index, new_key.to_vec());
+                        let index = None;
+                        return Err(StorageError::UniqueViolation { shard, row, index, key });
                     }
                     write.put(key, None)?;
                     write.put(new_key, Some(row.into()))?;
                 }
             }
+            write.note_entries(&unique, index, &written);
             changed.rows.push(index);
             changed.old.push(old);
         }
@@ -442,7 +475,18 @@ impl Writing<'_> {
         rows: Vec<Bytes>,
         keys: Option<Vec<Vec<u8>>>,
         policy: ConflictPolicy,
+        arbiters: &[Oid],
     ) -> Result<Inserted> {
+        let known = |index: &Oid| *index == PRIMARY_KEY || self.table.index(*index).is_some();
+        if let Some(gone) = arbiters.iter().find(|index| !known(index)) {
+            return Err(StorageError::NoSuchIndex(*gone));
+        }
+        let policy_of = |index: Oid| match arbiters.is_empty() || arbiters.contains(&index) {
+            true => policy,
+            false => ConflictPolicy::Fail,
+        };
+        let indexing = self.indexing();
+        let unique = UniqueEntries::of(&indexing, &rows)?;
         let mut keys = keys.map(Vec::into_iter);
         let mut inserted = Inserted::default();
         for (index, row) in rows.into_iter().enumerate() {
@@ -450,13 +494,26 @@ impl Writing<'_> {
                 Some(keys) => Bytes::from(keys.next().unwrap_or_default()),
                 None => self.shard.new_row_key(),
             };
-            if keys.is_some()
-                && let Some(existing) = self.claim(&key, policy).await?
-            {
+            let mut taken = None;
+            if keys.is_some() {
+                let policy = policy_of(PRIMARY_KEY);
+                let existing = self.claim(&key, policy).await?;
+                taken = existing.map(|row| (None, key.to_vec(), policy, (key.clone(), row)));
+            }
+            for (of, entry) in unique.of_row(index) {
+                if taken.is_some() {
+                    break;
+                }
+                let policy = policy_of(of.shape.id);
+                let existing = self.claim_entry(&indexing, of, entry, &[&key], policy).await?;
+                taken = existing.map(|row| (Some(of.shape.id), entry.to_vec(), policy, row));
+            }
+            if let Some((of, entry, policy, (key, existing))) = taken {
                 match policy {
                     ConflictPolicy::Fail => {
-                        let (shard, key) = (self.shard.id, key.to_vec());
-                        return Err(StorageError::UniqueViolation { shard, row: index, key });
+                        let (shard, row) = (self.shard.id, index);
+                        let (index, key) = (of, entry);
+                        return Err(StorageError::UniqueViolation { shard, row, index, key });
                     }
                     ConflictPolicy::Skip => {}
                     ConflictPolicy::Report => inserted.conflicts.push(Conflict {
@@ -470,19 +527,25 @@ impl Writing<'_> {
                 continue;
             }
             self.put(key.clone(), Some(row))?;
+            self.note_entries(&unique, index, &key);
             inserted.rows.push(index);
             inserted.keys.push(key);
         }
         Ok(inserted)
     }
 
-    async fn lock(&self, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
+    pub(super) async fn lock(
+        &self,
+        key: &Bytes,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> Result<()> {
         let key = LockKey { shard: self.shard.id, row: Some(key.clone()) };
         self.engine.lock(&self.txn, key, mode.into(), wait).await
     }
 
     /// The transaction's own view of the key.
-    fn own(&self, key: &[u8]) -> Result<Option<Own>> {
+    pub(super) fn own(&self, key: &[u8]) -> Result<Option<Own>> {
         let state = self.txn.state.lock();
         match state.shards.get(&self.shard.id) {
             Some(writes) => writes.view(key, None),

@@ -15,6 +15,7 @@ use super::decode::Decoder;
 use super::footer::{Block, Footer, Place};
 use super::{Marks, SegmentError};
 use crate::error::{Result, StorageError};
+use crate::index::Runs;
 use crate::segment::StoredRow;
 
 /// An open segment and the marks on its rows.
@@ -31,6 +32,7 @@ pub struct Segment {
     /// When all its rows were committed, for a segment that was written before that was known; 0:
     /// each row has a timestamp of its own.
     committed: AtomicU64,
+    pub(crate) runs: Runs,
     /// Per block and chunk: its checksum was right.
     checked: Vec<AtomicBool>,
 }
@@ -51,6 +53,7 @@ impl Segment {
             bytes,
             marks: RwLock::new(Arc::new(marks)),
             committed: AtomicU64::new(0),
+            runs: Runs::default(),
             checked: (0..chunks).map(|_| AtomicBool::new(false)).collect(),
         })
     }
@@ -231,6 +234,18 @@ impl Segment {
             .encode_physical(|column| values.get(column).and_then(|value| value.as_deref()))?;
         let key = Bytes::copy_from_slice(key.as_deref().unwrap_or_default());
         Ok(StoredRow { key, ts, row: row.into() })
+    }
+
+    /// A row's key.
+    pub fn key(&self, row: u32) -> Result<Bytes> {
+        let (block, at) = self.locate(row)?;
+        let key = self.keys(block)?.value(at).map_err(|e| self.damaged(&e))?;
+        Ok(Bytes::copy_from_slice(key.as_deref().unwrap_or_default()))
+    }
+
+    /// The block that a row is in.
+    pub fn block_of(&self, row: u32) -> Result<usize> {
+        Ok(self.locate(row)?.0)
     }
 
     fn locate(&self, row: u32) -> Result<(usize, usize)> {

@@ -34,6 +34,7 @@ fn shape() -> TableShape {
         checks: Vec::new(),
         foreign_keys: Vec::new(),
         referenced_by: Vec::new(),
+        indexes: Vec::new(),
     }
 }
 

@@ -185,7 +185,7 @@ const FEW_ROWS: usize = 10_000;
 
 impl Contents {
     /// The deltas, older first.
-    fn delta(&self, index: usize) -> Option<&Arc<Delta>> {
+    pub(crate) fn delta(&self, index: usize) -> Option<&Arc<Delta>> {
         match (&self.frozen, index) {
             (Some(frozen), 0) => Some(frozen),
             (Some(_), 1) | (None, 0) => Some(&self.active),
@@ -550,6 +550,12 @@ impl Shard {
     }
 }
 
+/// The range as bounds of keys.
+pub(crate) fn as_bytes(range: &KeyRange) -> (Bound<Bytes>, Bound<Bytes>) {
+    let bound = |bound: &Bound<Vec<u8>>| bound.as_ref().map(|key| Bytes::copy_from_slice(key));
+    (bound(&range.from), bound(&range.to))
+}
+
 /// Marks the live row with this key, in whichever segment it is.
 fn end_in_segments(segments: &[Arc<Segment>], key: &[u8], ts: Timestamp) -> Result<()> {
     segments.iter().try_for_each(|segment| end_in_segment(segment, key, ts))
@@ -604,7 +610,7 @@ fn find_in_segments(
 }
 
 /// The first TRUNCATE after `ts` that `snapshot` sees.
-fn truncated_at(
+pub(crate) fn truncated_at(
     truncations: &[Timestamp],
     ts: Timestamp,
     snapshot: Timestamp,

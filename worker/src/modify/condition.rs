@@ -24,17 +24,33 @@ pub(super) fn bind(
         .iter()
         .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
         .collect();
-    let env = environment(context);
+    let env = environment(&context.time_zone, context.now_micros);
     let context = BindContext { catalog: &Nothing, env: &env, param_types: &[] };
     let (expr, _) = check_expression(condition, &columns, ExpressionUse::Check, None, &context)?;
     Ok((expr, env.is_session_dependent()))
 }
 
-fn environment(context: &StatementContext) -> FunctionEnv {
+/// An expression that means the same in every session: of an index.
+pub(crate) fn bind_constant(
+    text: &str,
+    usage: ExpressionUse,
+    shape: &TableShape,
+) -> SqlResult<Expr> {
+    let columns: Vec<_> = shape
+        .columns
+        .iter()
+        .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
+        .collect();
+    let env = environment("UTC", 0);
+    let context = BindContext { catalog: &Nothing, env: &env, param_types: &[] };
+    Ok(check_expression(text, &columns, usage, None, &context)?.0)
+}
+
+fn environment(time_zone: &str, now_micros: i64) -> FunctionEnv {
     let settings = Settings {
-        time_zone: context.time_zone.clone(),
-        transaction_micros: context.now_micros,
-        statement_micros: context.now_micros,
+        time_zone: time_zone.to_owned(),
+        transaction_micros: now_micros,
+        statement_micros: now_micros,
         ..Settings::default()
     };
     let nothing = Arc::new(Nothing);

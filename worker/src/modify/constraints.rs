@@ -9,6 +9,8 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use parking_lot::RwLock;
+use satsuma_common::index::{IndexShape, IndexedValue};
+use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::TableShape;
 use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
 use satsuma_proto::worker::StatementContext;
@@ -154,16 +156,67 @@ fn check_violation(meta: &TableMeta, batch: &RecordBatch, row: usize, check: &st
         .constraint(check)
 }
 
+/// `(lower(name), id)=(abc, 1)`: an entry of an index.
+fn entry_text(shape: &TableShape, index: &IndexShape, entry: &[u8]) -> String {
+    let names: Vec<_> = index
+        .keys
+        .iter()
+        .map(|key| match &key.value {
+            IndexedValue::Column(id) => {
+                shape.column(*id).map_or_else(String::new, |column| column.name.clone())
+            }
+            IndexedValue::Expression(text) => text.clone(),
+        })
+        .collect();
+    let encoder = KeyEncoder::new(index.keys.iter().map(|key| key.ty.clone()));
+    let values = encoder.and_then(|encoder| encoder.decode(entry)).unwrap_or_default();
+    let values: Vec<_> = index
+        .keys
+        .iter()
+        .zip(&values)
+        .map(|(key, value)| text::value(value, &key.ty))
+        .collect();
+    format!("({})=({})", names.join(", "), values.join(", "))
+}
+
+/// A unique index that could not be built.
+pub(crate) fn duplicates(shape: &TableShape, failure: StorageError) -> SqlError {
+    let StorageError::Duplicates { index, key, .. } = failure else {
+        return error::storage(failure);
+    };
+    let Some(index) = shape.index(index) else { return error::stale("the index is gone") };
+    let message = format!("could not create unique index \"{}\"", index.name);
+    SqlError::new(SqlState::UNIQUE_VIOLATION, message)
+        .detail(format!("Key {} is duplicated.", entry_text(shape, index, &key)))
+        .table(&shape.schema_name, &shape.name)
+        .constraint(&index.name)
+}
+
 /// An error of writing these rows, with the table's names.
 pub(crate) fn named(meta: &TableMeta, batch: &RecordBatch, failure: StorageError) -> SqlError {
-    let StorageError::UniqueViolation { row, .. } = failure else {
+    let StorageError::UniqueViolation { row, index, key: entry, .. } = failure else {
         return error::storage(failure);
     };
     let shape = &meta.shape;
-    let constraint =
-        shape.primary_key_name.clone().unwrap_or_else(|| format!("{}_pkey", shape.name));
     let values = text::datums(meta, batch, row);
-    let key = text::key(shape, &shape.primary_key, &values);
+    let (constraint, key) = match index {
+        None => {
+            let name = shape.primary_key_name.clone();
+            let name = name.unwrap_or_else(|| format!("{}_pkey", shape.name));
+            (name, text::key(shape, &shape.primary_key, &values))
+        }
+        Some(index) => match shape.index(index) {
+            Some(index) => (
+                index.name.clone(),
+                match index.columns() {
+                    Some(columns) => text::key(shape, &columns, &values),
+                    None => entry_text(shape, index, &entry),
+                },
+            ),
+            // Made since this statement looked at the table.
+            None => return error::stale("a unique index was made meanwhile"),
+        },
+    };
     let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
     SqlError::new(SqlState::UNIQUE_VIOLATION, message)
         .detail(format!("Key {key} already exists."))

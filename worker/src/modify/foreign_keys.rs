@@ -18,12 +18,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt64Array, new_null_array};
 use arrow::compute::{cast, concat_batches, take};
 use futures::future::BoxFuture;
+use satsuma_common::index::IndexMethod;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
-use satsuma_common::{ColumnId, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types};
+use satsuma_common::{ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types};
 use satsuma_sql::engine_error::arrow_to_sql;
+use satsuma_storage::index::Probe;
 use satsuma_storage::{
-    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, TableMeta,
+    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError, TableMeta,
 };
 
 use super::rows;
@@ -102,25 +104,15 @@ impl Pending {
         self.parents.push(ParentChange { parent: parent.clone(), old, new: None });
     }
 
-    /// Updated rows of a table: those with another primary key than before matter.
+    /// Updated rows of a table that others refer to.
     pub fn replaced(
         &mut self,
         parent: &PlacedTable,
         old: RecordBatch,
         new: RecordBatch,
     ) -> SqlResult<()> {
-        let meta = &parent.meta;
-        let Some(encoder) = meta.key_encoder().filter(|_| !meta.shape.referenced_by.is_empty())
-        else {
-            return Ok(());
-        };
-        let positions = meta.shape.key_positions();
-        let before = encoder.encode_batch(&old, &positions).map_err(no_key)?;
-        let after = encoder.encode_batch(&new, &positions).map_err(no_key)?;
-        let moved: Vec<_> = (0..before.len()).filter(|row| before[*row] != after[*row]).collect();
-        if !moved.is_empty() {
-            let (old, new) = (rows::take(&old, &moved)?, Some(rows::take(&new, &moved)?));
-            self.parents.push(ParentChange { parent: parent.clone(), old, new });
+        if !parent.meta.shape.referenced_by.is_empty() {
+            self.parents.push(ParentChange { parent: parent.clone(), old, new: Some(new) });
         }
         Ok(())
     }
@@ -130,7 +122,9 @@ impl Writer<'_> {
     pub(super) async fn settle_foreign_keys(&mut self) -> SqlResult<()> {
         while let Some(change) = self.pending.parents.pop() {
             for key in change.parent.meta.shape.referenced_by.clone() {
-                self.act(&key, &change).await?;
+                if let Some(change) = change.of(&key)? {
+                    self.act(&key, &change).await?;
+                }
             }
         }
         for references in std::mem::take(&mut self.pending.references).into_values() {
@@ -146,13 +140,18 @@ impl Writer<'_> {
         let References { child, parent, key, wanted } = references;
         let keys: Vec<_> = wanted.keys().collect();
         let wait = LockWait::Wait(self.write.lock_timeout);
-        let request = RowLocks { newest: true, ..RowLocks::new(RowLockMode::KeyShare, wait) };
-        let locked = self
-            .shared
-            .engine
-            .lock_rows(&self.write, parent.shard, &keys, request)
-            .await
-            .map_err(error::storage)?;
+        let mode = RowLockMode::KeyShare;
+        let engine = &self.shared.engine;
+        let locked = match TargetKey::of(&key, &parent.meta)?.index {
+            None => {
+                let request = RowLocks { newest: true, ..RowLocks::new(mode, wait) };
+                engine.lock_rows(&self.write, parent.shard, &keys, request).await
+            }
+            Some(index) => {
+                engine.lock_entries(&self.write, parent.shard, index, &keys, (mode, wait)).await
+            }
+        };
+        let locked = locked.map_err(error::storage)?;
         let Some(missing) = locked.iter().find(|locked| !locked.exists) else { return Ok(()) };
         let shape = &child.meta.shape;
         let detail = keys.get(missing.row).and_then(|key| wanted.get(*key));
@@ -257,7 +256,7 @@ impl Writer<'_> {
             let referenced: BTreeSet<_> = children.parents.values().iter().copied().collect();
             for row in referenced {
                 let row = usize::try_from(row).unwrap_or_default();
-                if unless_back && self.exists(parent, &change.old, row)? {
+                if unless_back && self.exists(key, parent, &change.old, row)? {
                     continue;
                 }
                 let shape = &parent.meta.shape;
@@ -280,14 +279,26 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Whether there is a row now with the primary key of this one.
-    fn exists(&self, table: &PlacedTable, batch: &RecordBatch, row: usize) -> SqlResult<bool> {
-        let Some(encoder) = table.meta.key_encoder() else { return Ok(false) };
-        let positions = table.meta.shape.key_positions();
-        let keys = encoder.encode_batch(&batch.slice(row, 1), &positions).map_err(no_key)?;
-        let Some(key) = keys.first() else { return Ok(false) };
-        let view = ReadView::own(Timestamp(u64::MAX), self.write.txn);
-        Ok(self.shared.engine.get(table.shard, key, &view).map_err(error::storage)?.is_some())
+    /// Whether there is a row now with the key that this one had.
+    fn exists(
+        &self,
+        key: &ForeignKey,
+        table: &PlacedTable,
+        batch: &RecordBatch,
+        row: usize,
+    ) -> SqlResult<bool> {
+        let target = TargetKey::of(key, &table.meta)?;
+        let keys = target.of_rows(&table.meta, &batch.slice(row, 1))?;
+        let Some(Some(key)) = keys.first() else { return Ok(false) };
+        let engine = &self.shared.engine;
+        match target.index {
+            None => {
+                let view = ReadView::own(Timestamp(u64::MAX), self.write.txn);
+                engine.get(table.shard, key, &view).map(|row| row.is_some())
+            }
+            Some(index) => engine.entry_exists(self.write.txn, table.shard, index, key),
+        }
+        .map_err(error::storage)
     }
 
     /// Rows of a child's shard that refer to one of the changed rows.
@@ -318,6 +329,9 @@ struct Children {
     parents: UInt64Array,
 }
 
+/// Batches of rows.
+type Rows = Box<dyn Iterator<Item = Result<RecordBatch, StorageError>>>;
+
 struct Search {
     engine: Arc<Engine>,
     view: ReadView,
@@ -333,10 +347,7 @@ impl Search {
         let width = self.child.meta.shape.columns.len();
         let mut found = Vec::new();
         let (mut keys, mut parents) = (Vec::new(), Vec::new());
-        for range in self.ranges(parent_keys.len())? {
-            let options = ScanOptions { key_range: range, ..ScanOptions::default() };
-            let scan =
-                self.engine.scan(self.child.shard, &self.view, &options).map_err(error::storage)?;
+        for scan in self.scans(parent_keys.len())? {
             for batch in scan {
                 let batch = batch.map_err(error::storage)?;
                 let refers =
@@ -375,29 +386,56 @@ impl Search {
 
     /// The removed keys, and the row each was in.
     fn parent_keys(&self) -> SqlResult<BTreeMap<Vec<u8>, usize>> {
-        let Some(encoder) = self.parent.meta.key_encoder() else {
-            return Err(not_a_key(&self.key));
-        };
-        let positions = self.parent.meta.shape.key_positions();
-        let keys = encoder.encode_batch(&self.old, &positions).map_err(no_key)?;
-        Ok(keys.into_iter().enumerate().map(|(row, key)| (key, row)).collect())
+        let target = TargetKey::of(&self.key, &self.parent.meta)?;
+        let keys = target.of_rows(&self.parent.meta, &self.old)?;
+        Ok(keys.into_iter().enumerate().filter_map(|(row, key)| Some((key?, row))).collect())
     }
 
-    /// Where in the child's shard to look: all of it, or the places that its primary key tells
-    /// when it starts with columns of the foreign key.
-    fn ranges(&self, removed: usize) -> SqlResult<Vec<Option<KeyRange>>> {
-        let shape = &self.child.meta.shape;
-        let shared: Vec<_> = shape
-            .primary_key
-            .iter()
-            .map_while(|id| self.key.columns.iter().position(|column| column == id))
-            .collect();
-        if shared.is_empty() || removed > FEW_KEYS {
-            return Ok(vec![None]);
+    /// Where in the child's shard to look: all of it, or the places that an index tells, or its
+    /// primary key, when it starts with columns of the foreign key.
+    fn scans(&self, removed: usize) -> SqlResult<Vec<Rows>> {
+        let shard = self.child.shard;
+        let scan = |key_range: Option<KeyRange>| -> SqlResult<Rows> {
+            let options = ScanOptions { key_range, ..ScanOptions::default() };
+            let rows = self.engine.scan(shard, &self.view, &options).map_err(error::storage)?;
+            Ok(Box::new(rows))
+        };
+        if removed > FEW_KEYS {
+            return Ok(vec![scan(None)?]);
         }
+        let shared = |columns: &[ColumnId]| -> Vec<usize> {
+            let place = |id: &ColumnId| self.key.columns.iter().position(|column| column == id);
+            columns.iter().map_while(place).collect()
+        };
+        let shape = &self.child.meta.shape;
+        let by_key = shared(&shape.primary_key);
+        let by_index = shape
+            .indexes
+            .iter()
+            .filter(|index| index.method == IndexMethod::Ordered && index.predicate.is_none())
+            .filter_map(|index| Some((index.id, shared(&index.columns()?))))
+            .max_by_key(|(_, shared)| shared.len());
+        if let Some((index, shared)) = by_index
+            && shared.len() > by_key.len()
+        {
+            let probe = Probe { index, clauses: vec![self.prefixes(&shared)?] };
+            let options = ScanOptions::default();
+            let rows = self.engine.index_scan(shard, &self.view, &probe, &options);
+            return Ok(vec![Box::new(rows.map_err(error::storage)?)]);
+        }
+        match by_key.is_empty() {
+            true => Ok(vec![scan(None)?]),
+            false => self.prefixes(&by_key)?.into_iter().map(|range| scan(Some(range))).collect(),
+        }
+    }
+
+    /// The changed rows' values of these columns of the key, as ranges of a key that starts with
+    /// them.
+    fn prefixes(&self, shared: &[usize]) -> SqlResult<Vec<KeyRange>> {
+        let shape = &self.child.meta.shape;
         let mut types = Vec::new();
         let mut columns = Vec::new();
-        for at in &shared {
+        for at in shared {
             let ty = &shape.columns[position(shape, self.key.columns[*at])?].ty;
             let from = position(&self.parent.meta.shape, self.key.target_columns[*at])?;
             let values = cast_to(self.old.column(from), &arrow_types::data_type(ty))?;
@@ -407,7 +445,7 @@ impl Search {
         let encoder = KeyEncoder::new(types).map_err(no_key)?;
         let prefixes = encode(&encoder, columns)?;
         let distinct: BTreeSet<_> = prefixes.into_iter().flatten().collect();
-        Ok(distinct.into_iter().map(|prefix| Some(KeyRange::prefix(prefix))).collect())
+        Ok(distinct.into_iter().map(KeyRange::prefix).collect())
     }
 }
 
@@ -418,20 +456,72 @@ fn references(
     parent: &TableMeta,
     batch: &RecordBatch,
 ) -> SqlResult<Vec<Option<Vec<u8>>>> {
-    let encoder = parent.key_encoder().ok_or_else(|| not_a_key(key))?;
-    let primary = &parent.shape.primary_key;
-    if primary.len() != key.target_columns.len() {
-        return Err(not_a_key(key));
-    }
-    let mut columns = Vec::with_capacity(primary.len());
-    for id in primary {
+    let target = TargetKey::of(key, parent)?;
+    let mut columns = Vec::with_capacity(target.columns.len());
+    for id in &target.columns {
         let at = key.target_columns.iter().position(|target| target == id);
         let at = at.ok_or_else(|| not_a_key(key))?;
         let ty = &parent.shape.columns[position(&parent.shape, *id)?].ty;
         let values = batch.column(position(child, key.columns[at])?);
         columns.push(cast_to(values, &arrow_types::data_type(ty))?);
     }
-    encode(encoder, columns)
+    encode(target.encoder, columns)
+}
+
+/// The key of the parent table that a foreign key refers to: the primary key, or a unique index.
+struct TargetKey<'a> {
+    index: Option<Oid>,
+    encoder: &'a KeyEncoder,
+    /// In the order of the encoded key.
+    columns: Vec<ColumnId>,
+}
+
+impl<'a> TargetKey<'a> {
+    fn of(key: &ForeignKey, parent: &'a TableMeta) -> SqlResult<Self> {
+        let wanted: BTreeSet<_> = key.target_columns.iter().copied().collect();
+        let same = |columns: &[ColumnId]| {
+            columns.len() == key.target_columns.len()
+                && columns.iter().copied().collect::<BTreeSet<_>>() == wanted
+        };
+        if let Some(encoder) = parent.key_encoder()
+            && same(&parent.shape.primary_key)
+        {
+            let columns = parent.shape.primary_key.clone();
+            return Ok(Self { index: None, encoder, columns });
+        }
+        let unique = parent.indexes().iter().filter(|index| index.shape.is_plain_unique());
+        let found = unique.filter_map(|index| {
+            let columns = index.shape.columns().filter(|columns| same(columns))?;
+            Some(Self { index: Some(index.shape.id), encoder: index.encoder()?, columns })
+        });
+        found.into_iter().next().ok_or_else(|| not_a_key(key))
+    }
+
+    /// The keys of the parent's own rows; `None` where a column is NULL.
+    fn of_rows(&self, parent: &TableMeta, rows: &RecordBatch) -> SqlResult<Vec<Option<Vec<u8>>>> {
+        let columns = self
+            .columns
+            .iter()
+            .map(|id| Ok(rows.column(position(&parent.shape, *id)?).clone()))
+            .collect::<SqlResult<Vec<_>>>()?;
+        encode(self.encoder, columns)
+    }
+}
+
+impl ParentChange {
+    /// The rows whose key that `key` refers to is gone; `None` when there are none.
+    fn of(&self, key: &ForeignKey) -> SqlResult<Option<Self>> {
+        let Some(new) = &self.new else { return Ok(Some(self.clone())) };
+        let target = TargetKey::of(key, &self.parent.meta)?;
+        let before = target.of_rows(&self.parent.meta, &self.old)?;
+        let after = target.of_rows(&self.parent.meta, new)?;
+        let moved: Vec<_> = (0..before.len()).filter(|row| before[*row] != after[*row]).collect();
+        if moved.is_empty() {
+            return Ok(None);
+        }
+        let (old, new) = (rows::take(&self.old, &moved)?, Some(rows::take(new, &moved)?));
+        Ok(Some(Self { parent: self.parent.clone(), old, new }))
+    }
 }
 
 /// Keys of rows; `None` where a column is NULL.
@@ -472,7 +562,7 @@ fn position(shape: &TableShape, column: ColumnId) -> SqlResult<usize> {
 
 fn not_a_key(key: &ForeignKey) -> SqlError {
     SqlError::unsupported(format!(
-        "foreign key \"{}\" does not refer to the primary key of \"{}\"",
+        "foreign key \"{}\" does not refer to a unique key of \"{}\"",
         key.name, key.target_name
     ))
 }

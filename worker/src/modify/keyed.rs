@@ -54,10 +54,10 @@ impl Statement<'_> {
         for row in &encoded {
             meta.decoder().check(row).map_err(|error| malformed(error.to_string()))?;
         }
-        let policy = match on_conflict {
+        let policy = match &on_conflict {
             OnConflict::Fail => Some(ConflictPolicy::Fail),
-            OnConflict::DoNothing => Some(ConflictPolicy::Skip),
-            OnConflict::DoUpdate(_) => None,
+            OnConflict::DoNothing { .. } => Some(ConflictPolicy::Skip),
+            OnConflict::DoUpdate { .. } => None,
         };
         let shape = &meta.shape;
         let plain = shape.checks.is_empty()
@@ -72,7 +72,7 @@ impl Statement<'_> {
         let inserted = match self
             .shared
             .engine
-            .insert_rows(write, self.target.shard, encoded.clone(), policy)
+            .insert_rows(write, self.target.shard, encoded.clone(), policy, on_conflict.arbiters())
             .await
         {
             Ok(inserted) => inserted,
@@ -93,7 +93,7 @@ impl Statement<'_> {
         let meta = &self.target.meta;
         let program = self.shared.programs.get(assignments, &meta.shape)?;
         let mut new = None;
-        let old = self
+        let changed = self
             .shared
             .engine
             .change_row(
@@ -114,7 +114,15 @@ impl Statement<'_> {
                     Ok::<_, Failure>(Some(row))
                 },
             )
-            .await?;
+            .await;
+        let old = match (changed, &new) {
+            (Ok(old), _) => old,
+            (Err(Failure::Storage(failure)), Some(new)) => {
+                let row = rows::decode(meta, std::slice::from_ref(new))?;
+                return Err(constraints::named(meta, &row, failure));
+            }
+            (Err(failure), _) => return Err(failure.into()),
+        };
         let (Some(old), Some(new)) = (old, new) else { return Ok(()) };
         self.reply.count += 1;
         let shape = &meta.shape;

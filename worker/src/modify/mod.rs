@@ -8,7 +8,7 @@
 //! A failed statement's writes stay in the transaction until its coordinator undoes them: it may
 //! have reached other groups and workers.
 
-mod condition;
+pub(crate) mod condition;
 mod constraints;
 mod foreign_keys;
 mod keyed;
@@ -32,7 +32,7 @@ use crate::error;
 use crate::local::Shared;
 use crate::placement::{PlacedGroup, PlacedTable};
 
-pub(crate) use constraints::{CheckCache, named};
+pub(crate) use constraints::{CheckCache, duplicates, named};
 pub(crate) use keyed::read;
 pub(crate) use program::Programs;
 pub(crate) use rows::check_columns;
@@ -155,20 +155,23 @@ impl Statement<'_> {
     async fn insert_rows(&mut self, rows: RowSource, on_conflict: OnConflict) -> SqlResult<()> {
         let policy = match &on_conflict {
             OnConflict::Fail => ConflictPolicy::Fail,
-            OnConflict::DoNothing => ConflictPolicy::Skip,
-            OnConflict::DoUpdate(_) => ConflictPolicy::Report,
+            OnConflict::DoNothing { .. } => ConflictPolicy::Skip,
+            OnConflict::DoUpdate { .. } => ConflictPolicy::Report,
         };
         let updater = match &on_conflict {
-            OnConflict::DoUpdate(fragment) => Some(
+            OnConflict::DoUpdate { fragment, .. } => Some(
                 on_conflict::Updater::new(self.shared, self.context, self.group, fragment).await?,
             ),
-            OnConflict::Fail | OnConflict::DoNothing => None,
+            OnConflict::Fail | OnConflict::DoNothing { .. } => None,
         };
         let mut source = self.source(rows).await?;
         while let Some(batch) = source.next().await {
             let batch = batch?;
             check_columns(&self.target.meta.shape, &batch, 0)?;
-            let inserted = self.writer.insert(self.target, &batch, policy).await?;
+            let inserted = self
+                .writer
+                .insert_unless(self.target, &batch, policy, on_conflict.arbiters())
+                .await?;
             self.reply.count += inserted.rows.len() as u64;
             self.returned(&batch, &inserted.rows)?;
             if let Some(updater) = &updater {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{BinaryArray, RecordBatch};
-use satsuma_common::SqlResult;
 use satsuma_common::table::TableShape;
+use satsuma_common::{Oid, SqlResult};
 use satsuma_proto::worker::StatementContext;
 use satsuma_storage::{Changed, ConflictPolicy, Inserted, WriteContext};
 
@@ -56,12 +56,23 @@ impl<'a> Writer<'a> {
         batch: &RecordBatch,
         policy: ConflictPolicy,
     ) -> SqlResult<Inserted> {
+        self.insert_unless(target, batch, policy, &[]).await
+    }
+
+    /// The same, where `policy` is for conflicts in some unique indexes alone.
+    pub async fn insert_unless(
+        &mut self,
+        target: &PlacedTable,
+        batch: &RecordBatch,
+        policy: ConflictPolicy,
+        arbiters: &[Oid],
+    ) -> SqlResult<Inserted> {
         let meta = &target.meta;
         self.check(target, batch)?;
         let inserted = self
             .shared
             .engine
-            .insert(&self.write, target.shard, batch, policy)
+            .insert_unless(&self.write, target.shard, batch, policy, arbiters)
             .await
             .map_err(|failure| constraints::named(meta, batch, failure))?;
         if !meta.shape.foreign_keys.is_empty() {

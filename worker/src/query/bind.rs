@@ -15,6 +15,7 @@ use satsuma_sql::engine_error::{from_sql, to_sql};
 use satsuma_sql::split_aggregate::SplitAggregate;
 use satsuma_storage::{Engine, ReadView};
 
+use super::index_join;
 use super::input::{InputRows, InputTable};
 use super::runtime::QueryRuntime;
 use super::shard_table::{ShardTable, TableSlot};
@@ -109,7 +110,7 @@ impl Template {
     ) -> SqlResult<Arc<dyn ExecutionPlan>> {
         let bound = self.plan.clone().transform_up_with_subqueries(|node| {
             let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
-            let Some(table) = table_of(&scan, source) else {
+            let Some(table) = table_of(&scan, source, runtime) else {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
             };
             let source = provider_as_source(Arc::new(table.map_err(from_sql)?));
@@ -117,7 +118,9 @@ impl Template {
         });
         let bound = bound.map_err(to_sql)?.data;
         let state = runtime.state(source.threads);
-        state.query_planner().create_physical_plan(&bound, state).await.map_err(to_sql)
+        let plan =
+            state.query_planner().create_physical_plan(&bound, state).await.map_err(to_sql)?;
+        index_join::use_indexes(plan).map_err(to_sql)
     }
 
     /// The aggregate's first phase over the plan's rows, if there is one.
@@ -129,12 +132,16 @@ impl Template {
     }
 
     /// Rows of every scan over these groups, estimated.
-    pub fn scanned_rows(&self, source: &Source<'_>) -> SqlResult<Vec<u64>> {
+    pub fn scanned_rows(
+        &self,
+        source: &Source<'_>,
+        runtime: &QueryRuntime,
+    ) -> SqlResult<Vec<u64>> {
         let mut rows = Vec::new();
         self.plan
             .apply_with_subqueries(|node| {
                 if let LogicalPlan::TableScan(scan) = node
-                    && let Some(table) = table_of(scan, source)
+                    && let Some(table) = table_of(scan, source, runtime)
                 {
                     rows.push(table.map_err(from_sql)?.rows());
                 }
@@ -146,13 +153,21 @@ impl Template {
 }
 
 /// The shards that a scan is bound to; `None` where it is no scan of a table.
-fn table_of(scan: &TableScan, source: &Source<'_>) -> Option<SqlResult<ShardTable>> {
+fn table_of(
+    scan: &TableScan,
+    source: &Source<'_>,
+    runtime: &QueryRuntime,
+) -> Option<SqlResult<ShardTable>> {
     let provider = codec::provider(scan)?;
     let slot = provider.downcast_ref::<TableSlot>()?;
-    Some(shard_table(slot, source))
+    Some(shard_table(slot, source, runtime))
 }
 
-fn shard_table(slot: &TableSlot, source: &Source<'_>) -> SqlResult<ShardTable> {
+fn shard_table(
+    slot: &TableSlot,
+    source: &Source<'_>,
+    runtime: &QueryRuntime,
+) -> SqlResult<ShardTable> {
     let mut shards: Vec<PlacedTable> = Vec::with_capacity(source.groups.len());
     for group in source.groups {
         let placed = group.table(slot.table)?;
@@ -174,6 +189,7 @@ fn shard_table(slot: &TableSlot, source: &Source<'_>) -> SqlResult<ShardTable> {
     }
     Ok(ShardTable {
         engine: source.engine.clone(),
+        indexes: runtime.indexes.clone(),
         shards,
         view: source.view,
         schema: slot.schema.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, split_conjunction};
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
@@ -14,8 +14,13 @@ use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMer
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::scalar::ScalarValue;
+use satsuma_common::index::IndexMethod;
+use satsuma_common::inet::Inet;
+use satsuma_sql::functions::display_name;
 
 use super::condition::Condition;
+use super::index_join::IndexJoinExec;
+use super::index_scan::IndexScanExec;
 use super::shard_scan::{REMOVED, ShardScanExec};
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -48,6 +53,7 @@ impl Printer<'_> {
             return self.node(child, filter, depth);
         }
         let Description { title, properties } = describe(plan);
+        let answered = plan.downcast_ref::<IndexScanExec>().map(texts).unwrap_or_default();
         let measured: &dyn ExecutionPlan = match filter {
             Some(filter) => filter,
             None => plan.as_ref(),
@@ -60,7 +66,14 @@ impl Printer<'_> {
             self.lines.push(format!("{inner}{property}"));
         }
         if let Some(filter) = filter {
-            self.lines.push(format!("{inner}Filter: {}", expression(filter.predicate())));
+            let conditions: Vec<_> = split_conjunction(filter.predicate())
+                .into_iter()
+                .map(expression)
+                .filter(|condition| !answered.contains(condition))
+                .collect();
+            if !conditions.is_empty() {
+                self.lines.push(format!("{inner}Filter: {}", conjunction(&conditions)));
+            }
             if self.analyze
                 && let (Some(all), Some(kept)) = (rows(plan.as_ref()), rows(measured))
                 && all > kept
@@ -77,6 +90,13 @@ impl Printer<'_> {
             {
                 self.lines.push(format!("{inner}Rows Removed by Filter: {removed}"));
             }
+        if let Some(scan) = plan.downcast_ref::<IndexScanExec>()
+            && is_bitmap(scan)
+        {
+            let (name, shard) = (&scan.path().name, scan.placed().shard.0);
+            self.lines.push(indent(depth + 1, &format!("->  Bitmap Index Scan on {name}_{shard}")));
+            let inner = " ".repeat(6 * (depth + 1) + 2);
+            self.lines.push(format!("{inner}Index Cond: {}", index_condition(scan)));
         }
         match (plan.is::<HashJoinExec>(), &plan.children()[..]) {
             // The side that is hashed comes second, under a node of its own.
@@ -90,6 +110,14 @@ impl Printer<'_> {
                     self.node(child, None, depth + 1);
                 }
             }
+        }
+        if let Some(join) = plan.downcast_ref::<IndexJoinExec>() {
+            let (index, placed) = join.probed();
+            let (name, shard) = (&placed.meta.shape.name, placed.shard.0);
+            let title = format!("->  Index Scan using {index}_{shard} on {name}_{shard} {name}");
+            self.lines.push(indent(depth + 1, &title));
+            let inner = " ".repeat(6 * (depth + 1) + 2);
+            self.lines.push(format!("{inner}Index Cond: {}", expression(join.condition())));
         }
     }
 }
@@ -122,6 +150,10 @@ fn describe(plan: &Plan) -> Description {
     let mut properties = Vec::new();
     let title = if let Some(scan) = plan.downcast_ref::<ShardScanExec>() {
         scan_title(scan)
+    } else if let Some(scan) = plan.downcast_ref::<IndexScanExec>() {
+        let kind = if is_bitmap(scan) { "Recheck Cond" } else { "Index Cond" };
+        properties.push(format!("{kind}: {}", index_condition(scan)));
+        index_scan_title(scan)
     } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
         let keys: Vec<_> =
             aggregate.group_expr().expr().iter().map(|(expr, _)| expression(expr)).collect();
@@ -169,6 +201,17 @@ fn describe(plan: &Plan) -> Description {
             .collect();
         properties.push(format!("Merge Cond: {}", conjunction(&keys)));
         format!("Merge {}", join_words(join.join_type()))
+    } else if let Some(join) = plan.downcast_ref::<IndexJoinExec>() {
+        let probed = expression(join.condition());
+        let rest: Vec<_> = split_conjunction(join.filter().expression())
+            .into_iter()
+            .map(expression)
+            .filter(|condition| *condition != probed)
+            .collect();
+        if !rest.is_empty() {
+            properties.push(format!("Join Filter: {}", conjunction(&rest)));
+        }
+        "Nested Loop".into()
     } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
         if let Some(filter) = join.filter() {
             properties.push(format!("Join Filter: {}", expression(filter.expression())));
@@ -218,6 +261,30 @@ fn scan_title(scan: &ShardScanExec) -> String {
         }
         None => format!("Seq Scan on {name}_{shard} {name}"),
     }
+}
+
+/// PostgreSQL looks up jsonb tokens in a bitmap, and reads the rows after it.
+fn is_bitmap(scan: &IndexScanExec) -> bool {
+    scan.path().method == IndexMethod::Documents
+}
+
+fn index_scan_title(scan: &IndexScanExec) -> String {
+    let placed = scan.placed();
+    let (name, shard) = (&placed.meta.shape.name, placed.shard.0);
+    if is_bitmap(scan) {
+        return format!("Bitmap Heap Scan on {name}_{shard} {name}");
+    }
+    format!("Index Scan using {}_{shard} on {name}_{shard} {name}", scan.path().name)
+}
+
+fn index_condition(scan: &IndexScanExec) -> String {
+    let conditions: Vec<_> = scan.answered().iter().map(expression).collect();
+    conjunction(&conditions)
+}
+
+/// The conditions that need not be shown again in a filter.
+fn texts(scan: &IndexScanExec) -> Vec<String> {
+    scan.conditions().iter().map(expression).collect()
 }
 
 fn join_words(join: JoinType) -> &'static str {
@@ -278,6 +345,14 @@ fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
         format!("({} {op} {})", expression(like.expr()), expression(like.pattern()))
     } else if let Some(cast) = expr.downcast_ref::<CastExpr>() {
         expression(cast.expr())
+    } else if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() {
+        let args: Vec<_> = call.args().iter().map(expression).collect();
+        let name = display_name(call.fun().name());
+        match (call.fun().name().starts_with("operator "), &args[..]) {
+            (true, [left, right]) => format!("({left} {name} {right})"),
+            (true, [operand]) => format!("({name} {operand})"),
+            _ => format!("{name}({})", args.join(", ")),
+        }
     } else {
         without_positions(&expr.to_string())
     }
@@ -293,6 +368,16 @@ fn constant(value: &ScalarValue) -> String {
         DataType::Boolean => value.to_string(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             format!("'{}'::text", value.to_string().replace('\'', "''"))
+        }
+        DataType::Binary => {
+            let bytes = match value {
+                ScalarValue::Binary(bytes) => bytes.as_deref(),
+                _ => None,
+            };
+            match bytes.and_then(Inet::from_sortable) {
+                Some(inet) => format!("'{inet}'::inet"),
+                None => format!("'{value}'"),
+            }
         }
         _ => format!("'{value}'"),
     }

@@ -84,7 +84,7 @@ fn conditions_of(filter: &Expr, into: &mut Vec<Condition>) {
 }
 
 /// The literal as a value of the column, when that changes nothing about the comparison.
-fn comparable(value: &ScalarValue, data_type: &DataType) -> Option<ScalarValue> {
+pub(crate) fn comparable(value: &ScalarValue, data_type: &DataType) -> Option<ScalarValue> {
     use DataType::{LargeUtf8, Utf8, Utf8View};
     let string = |ty: &DataType| matches!(ty, Utf8 | LargeUtf8 | Utf8View);
     let found = value.data_type();
@@ -95,14 +95,14 @@ fn comparable(value: &ScalarValue, data_type: &DataType) -> Option<ScalarValue> 
 }
 
 /// Values of the first key columns.
-#[derive(Default)]
-struct Prefix {
+#[derive(Clone, Default)]
+pub(crate) struct Prefix {
     types: Vec<satsuma_common::PgType>,
     values: Vec<ScalarValue>,
 }
 
 impl Prefix {
-    fn push(&mut self, ty: &satsuma_common::PgType, value: &ScalarValue) -> bool {
+    pub fn push(&mut self, ty: &satsuma_common::PgType, value: &ScalarValue) -> bool {
         self.types.push(ty.clone());
         self.values.push(value.clone());
         self.encode(&[]).is_some()
@@ -124,12 +124,12 @@ impl Prefix {
     }
 
     /// Keys that start with the values.
-    fn whole(&self) -> Option<KeyRange> {
+    pub fn whole(&self) -> Option<KeyRange> {
         if self.values.is_empty() { None } else { self.encode(&[]).map(KeyRange::prefix) }
     }
 
     /// Keys that start with the values, with bounds on the next column.
-    fn range(
+    pub fn range(
         &self,
         ty: &satsuma_common::PgType,
         bounds: &[(Operator, ScalarValue)],
@@ -209,6 +209,7 @@ mod tests {
             checks: vec![],
             foreign_keys: vec![],
             referenced_by: vec![],
+            indexes: Vec::new(),
         };
         TableMeta::new(shape, Default::default()).unwrap()
     }

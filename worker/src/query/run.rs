@@ -117,7 +117,7 @@ impl Execution {
             view: self.view,
             threads: self.runtime.threads(),
         };
-        let mut rows = self.template.scanned_rows(&source)?;
+        let mut rows = self.template.scanned_rows(&source, &self.runtime)?;
         rows.sort_unstable();
         rows.pop();
         // What is left is what joins would hold in memory, if all goes well.

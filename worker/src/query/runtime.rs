@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::memory::{NodeMemory, QueryPool};
 use super::templates::Templates;
+use crate::index::IndexEvaluator;
 
 /// Rows of a batch inside a query.
 const BATCH_ROWS: usize = 8192;
@@ -29,6 +30,8 @@ pub(crate) struct QueryRuntime {
     parallel: SessionState,
     templates: Templates,
     active: Arc<()>,
+    /// Indexes of tables, bound.
+    pub indexes: Arc<IndexEvaluator>,
 }
 
 /// Reaches our own operators through the task context.
@@ -81,6 +84,7 @@ impl QueryRuntime {
             parallel,
             templates: Templates::default(),
             active: Arc::new(()),
+            indexes: Arc::default(),
         })
     }
 

@@ -121,6 +121,31 @@ impl ShardScanExec {
         self.shards.first()
     }
 
+    /// The shard, when it is one.
+    pub fn single(&self) -> Option<&PlacedTable> {
+        match self.shards.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub fn view(&self) -> &ReadView {
+        &self.view
+    }
+
+    pub fn options(&self) -> &ScanOptions {
+        &self.options
+    }
+
+    /// Rows that will come, estimated.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// The part of the primary key that is read, when it is not all of it.
     pub fn key_range(&self) -> Option<&KeyRange> {
         self.options.key_range.as_ref()

@@ -12,16 +12,20 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::create_physical_expr;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{PhysicalExpr, conjunction, create_physical_expr};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExecBuilder;
 use satsuma_common::TableId;
 use satsuma_sql::engine_error::from_sql;
 use satsuma_storage::{Engine, ReadView, ScanOptions};
 
 use super::condition::{self, Condition};
+use super::index_scan::IndexScanExec;
 use super::pruning;
 use super::shard_scan::{Reading, ShardScanExec};
 use crate::error;
+use crate::index::{self, IndexEvaluator, IndexPath};
 use crate::placement::PlacedTable;
 
 /// Rows that are worth a thread of their own.
@@ -68,6 +72,7 @@ impl TableProvider for TableSlot {
 #[derive(Debug)]
 pub(crate) struct ShardTable {
     pub engine: Arc<Engine>,
+    pub indexes: Arc<IndexEvaluator>,
     /// At least one.
     pub shards: Vec<PlacedTable>,
     pub view: ReadView,
@@ -80,6 +85,49 @@ impl ShardTable {
     /// Live rows, estimated.
     pub fn rows(&self) -> u64 {
         self.shards.iter().map(|placed| self.engine.rows(placed.shard)).sum()
+    }
+
+    /// The rows that an index finds, each looked at again.
+    fn by_index(
+        &self,
+        path: IndexPath,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let every_column: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let projection = projection.cloned().unwrap_or(every_column);
+        let mut read = projection.clone();
+        for condition in self.physical(filters.iter(), &self.schema)? {
+            let mut needed: Vec<_> =
+                collect_columns(&condition).iter().map(|column| column.index()).collect();
+            needed.sort_unstable();
+            for column in needed {
+                if !read.contains(&column) {
+                    read.push(column);
+                }
+            }
+        }
+        let schema = Arc::new(self.schema.project(&read)?);
+        let predicate = conjunction(self.physical(filters.iter(), &schema)?);
+        let shown = path.conditions.iter().chain(&path.implied);
+        let shown = self.physical(shown, &self.schema)?;
+        let options = ScanOptions { projection: Some(read.clone()), ..ScanOptions::default() };
+        let (engine, shards) = (self.engine.clone(), self.shards.clone());
+        let scan = IndexScanExec::new(engine, shards, self.view, options, schema, path, shown);
+        let wanted = (read.len() > projection.len()).then(|| (0..projection.len()).collect());
+        let filter = FilterExecBuilder::new(predicate, Arc::new(scan)).apply_projection(wanted)?;
+        Ok(Arc::new(filter.build()?))
+    }
+
+    /// Conditions on the table's columns, over columns of a schema.
+    fn physical<'a>(
+        &self,
+        conditions: impl Iterator<Item = &'a Expr>,
+        schema: &SchemaRef,
+    ) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
+        let schema = DFSchema::try_from(schema.clone())?;
+        let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+        conditions.map(|expr| create_physical_expr(expr, &schema, &props, &planning)).collect()
     }
 }
 
@@ -142,6 +190,11 @@ impl TableProvider for ShardTable {
             1 if by_key => within,
             _ => within.div_ceil(EXPECTED_SHARE),
         };
+        // What an index finds in one shard tells of the others, which have the same indexes.
+        let path = index::choose(&self.engine, &self.indexes, first, filters, key_range.as_ref());
+        if let Some(path) = path {
+            return self.by_index(path, projection, filters);
+        }
         let options = ScanOptions {
             projection: projection.cloned(),
             key_range,

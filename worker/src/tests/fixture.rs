@@ -84,6 +84,7 @@ fn shape(table: TableId, name: &str, columns: Vec<Column>, key: &[u16]) -> Table
         checks: vec![],
         foreign_keys: vec![],
         referenced_by: vec![],
+        indexes: Vec::new(),
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn create(
     let shape = def.shape.make_mut();
     shape.version = 1;
     shape.referenced_by = self_references(shape);
+    shape.indexes.clear();
     name_schema(state, &mut def)?;
     schema::add_relation(state, def.schema, &def.shape.name, RelationRef::Table(id))?;
     let targets = targets(&def.shape);
@@ -52,6 +53,7 @@ pub(super) fn alter(state: &mut State, mut def: TableDef) -> Result<(), Rejectio
     let shape = def.shape.make_mut();
     shape.version = before.shape.version + 1;
     shape.referenced_by = before.shape.referenced_by.clone();
+    shape.indexes.clone_from(&before.shape.indexes);
     name_schema(state, &mut def)?;
     schema::move_relation(
         state,
@@ -67,6 +69,7 @@ pub(super) fn alter(state: &mut State, mut def: TableDef) -> Result<(), Rejectio
     if schema != before.schema {
         follow_schema(state, id, schema)?;
     }
+    refresh_indexes(state, id);
     check_constraints(state, id)?;
     rename_in_foreign_keys(state, id);
     refresh_references(state, affected);
@@ -325,6 +328,19 @@ fn rename_in_foreign_keys(state: &mut State, id: TableId) {
     }
 }
 
+/// Brings a shape's indexes up to date. That is no new version: plans do not depend on them.
+fn refresh_indexes(state: &mut State, id: TableId) {
+    let Some(table) = state.table_arc(id) else { return };
+    let mut indexes: Vec<_> =
+        state.indexes_of(id).filter_map(|index| index.shape(&table.shape)).collect();
+    indexes.sort_by_key(|index| index.id);
+    if table.shape.indexes != indexes {
+        let mut def = table.def().clone();
+        def.shape.make_mut().indexes = indexes;
+        state.tables.make_mut().insert(id, Shared::new(table.with_def(def)));
+    }
+}
+
 /// Brings `referenced_by` of the given tables up to date.
 fn refresh_references(state: &mut State, tables: BTreeSet<TableId>) {
     for id in tables {
@@ -348,7 +364,9 @@ pub(super) fn create_index(state: &mut State, index: Index) -> Result<(), Reject
     let relation = RelationRef::Index(index.oid);
     schema::add_relation(state, index.schema, &index.name, relation)?;
     state.table_indexes.make_mut().entry(index.table).or_default().push(index.oid);
+    let table = index.table;
     state.indexes.make_mut().insert(index.oid, Shared::new(index));
+    refresh_indexes(state, table);
     Ok(())
 }
 
@@ -365,7 +383,9 @@ pub(super) fn alter_index(state: &mut State, index: Index) -> Result<(), Rejecti
         (index.schema, &index.name),
         RelationRef::Index(index.oid),
     )?;
+    let table = index.table;
     state.indexes.make_mut().insert(index.oid, Shared::new(index));
+    refresh_indexes(state, table);
     Ok(())
 }
 
@@ -386,10 +406,11 @@ fn check_index(state: &State, index: &Index) -> Result<(), Rejection> {
 }
 
 pub(super) fn drop_index(state: &mut State, oid: Oid) -> Result<(), Rejection> {
-    if state.index(oid).is_none() {
+    let Some(table) = state.index(oid).map(|index| index.table) else {
         return Err(Rejection::NoRelation(oid.0.to_string()));
-    }
+    };
     remove_index(state, oid);
+    refresh_indexes(state, table);
     Ok(())
 }
 

@@ -75,6 +75,7 @@ pub fn table_def(ids: &mut Ids, name: &str) -> (TableDef, Vec<Index>) {
         checks: vec![],
         foreign_keys: vec![],
         referenced_by: vec![],
+        indexes: Vec::new(),
     };
     let def = TableDef {
         shape: Shared::new(shape),

@@ -214,8 +214,10 @@ impl SessionFunctions {
                 "pg_authid" => self.comment(ObjectClass::Role, arguments.oid(0)?, 0),
                 _ => Datum::Null,
             },
-            F::RelationSize | F::TableSize | F::TotalRelationSize => {
-                self.relation_size(arguments.oid(0)?)
+            F::RelationSize | F::TableSize => self.relation_size(arguments.oid(0)?),
+            F::TotalRelationSize => {
+                let relation = arguments.oid(0)?;
+                self.with_indexes(relation, self.relation_size(relation))
             }
             F::RelationSizeFork => match arguments.text(1)? {
                 "main" => self.relation_size(arguments.oid(0)?),
@@ -228,13 +230,14 @@ impl SessionFunctions {
                     .hint("Valid fork names are \"main\", \"fsm\", \"vm\", and \"init\"."));
                 }
             },
-            // Indexes are kept within the shards that they are of.
-            F::IndexesSize => Datum::Int8(0),
+            F::IndexesSize => self.indexes_size(arguments.oid(0)?),
             F::DatabaseSize | F::DatabaseSizeByName | F::TablespaceSize => self.database_size(),
             F::TablespaceLocation => text(Some("")),
             F::RelationIsPublishable | F::IsOtherTempSchema | F::IsInRecovery => Datum::Bool(false),
-            F::CitusTableSize | F::CitusRelationSize | F::CitusTotalRelationSize => {
-                self.citus_size(arguments.oid(0)?)?
+            F::CitusTableSize | F::CitusRelationSize => self.citus_size(arguments.oid(0)?)?,
+            F::CitusTotalRelationSize => {
+                let relation = arguments.oid(0)?;
+                self.with_indexes(relation, self.citus_size(relation)?)
             }
             F::ShardIdForColumn => self.shard_for_value(arguments.oid(0)?, arguments.text(1)?)?,
             F::ShardIdForInteger => {
@@ -372,6 +375,36 @@ impl SessionFunctions {
             Some(table) => {
                 let sizes = self.around.shard_sizes();
                 Datum::Int8(size_of_relation(self.state(), table, &sizes).bytes as i64)
+            }
+            None if self.state().index(relation).is_some() => {
+                Datum::Int8(self.index_bytes(relation))
+            }
+            None if self.catalog.relation_name(relation).is_some() => Datum::Int8(0),
+            None => Datum::Null,
+        }
+    }
+
+    /// Bytes of an index on all nodes. That of a primary key takes none: rows lie in its order.
+    fn index_bytes(&self, index: Oid) -> i64 {
+        let sizes = self.around.index_sizes();
+        let bytes: u64 =
+            sizes.iter().filter(|((known, _), _)| *known == index).map(|(_, bytes)| bytes).sum();
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+
+    /// The size of a table and of its indexes.
+    fn with_indexes(&self, relation: Oid, rows: Datum) -> Datum {
+        match (rows, self.indexes_size(relation)) {
+            (Datum::Int8(rows), Datum::Int8(indexes)) => Datum::Int8(rows.saturating_add(indexes)),
+            (rows, _) => rows,
+        }
+    }
+
+    fn indexes_size(&self, relation: Oid) -> Datum {
+        match self.table(relation) {
+            Some(table) => {
+                let indexes = self.state().indexes_of(table.id());
+                Datum::Int8(indexes.map(|index| self.index_bytes(index.oid)).sum())
             }
             None if self.catalog.relation_name(relation).is_some() => Datum::Int8(0),
             None => Datum::Null,

@@ -1,7 +1,8 @@
 //! ON CONFLICT.
 
 use datafusion::logical_expr::Expr;
-use satsuma_common::{ColumnId, SqlError, SqlResult, SqlState};
+use satsuma_common::index::IndexShape;
+use satsuma_common::{ColumnId, Oid, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{ConflictTarget, DoUpdate, OnConflictAction, OnInsert, Spanned};
 
 use super::returning::input_entry;
@@ -15,6 +16,9 @@ use crate::bind::scope::{Entry, Scope, ScopeColumn};
 use crate::bind::window::NamedWindows;
 use crate::bound::BoundOnConflict;
 use crate::catalog_view::TableInfo;
+
+/// Stands for the primary key among unique indexes.
+const PRIMARY_KEY: Oid = Oid(0);
 
 const EXCLUDED: &str = "excluded";
 
@@ -32,16 +36,16 @@ impl Binder<'_> {
                 "syntax error at or near \"DUPLICATE\"",
             ));
         };
-        let arbiter = match &conflict.conflict_target {
-            Some(target) => Some(self.arbiter(target, table)?),
+        let arbiters = match &conflict.conflict_target {
+            Some(target) => Some(self.arbiters(target, table)?),
             None => None,
         };
         match &conflict.action {
             OnConflictAction::DoNothing => {
-                Ok(BoundOnConflict::DoNothing { arbiter: arbiter.unwrap_or_default() })
+                Ok(BoundOnConflict::DoNothing { arbiters: arbiters.unwrap_or_default() })
             }
             OnConflictAction::DoUpdate(update) => {
-                let Some(arbiter) = arbiter else {
+                let Some(arbiters) = arbiters else {
                     return Err(SqlError::new(
                         SqlState::SYNTAX_ERROR,
                         "ON CONFLICT DO UPDATE requires inference specification or constraint \
@@ -50,12 +54,13 @@ impl Binder<'_> {
                     .hint("For example, ON CONFLICT (column_name)."));
                 };
                 let plan = self.do_update(update, table, alias, ctes)?;
-                Ok(BoundOnConflict::DoUpdate { arbiter, plan })
+                Ok(BoundOnConflict::DoUpdate { arbiters, plan })
             }
         }
     }
 
-    fn arbiter(&self, target: &ConflictTarget, table: &TableInfo) -> SqlResult<Vec<ColumnId>> {
+    /// The unique indexes that the target names.
+    fn arbiters(&self, target: &ConflictTarget, table: &TableInfo) -> SqlResult<Vec<Oid>> {
         let shape = &table.shape;
         match target {
             ConflictTarget::Columns(columns) => {
@@ -67,21 +72,35 @@ impl Binder<'_> {
                 let mut wanted = ids.clone();
                 wanted.sort_unstable();
                 wanted.dedup();
-                let mut key = shape.primary_key.clone();
-                key.sort_unstable();
-                if wanted != key {
+                let holds = |mut columns: Vec<ColumnId>| {
+                    columns.sort_unstable();
+                    columns.dedup();
+                    columns == wanted
+                };
+                let unique = shape.indexes.iter().filter(|index| {
+                    index.is_plain_unique() && index.columns().is_some_and(holds)
+                });
+                let key = Some(PRIMARY_KEY)
+                    .filter(|_| !shape.primary_key.is_empty() && holds(shape.primary_key.clone()));
+                let found: Vec<_> =
+                    key.into_iter().chain(unique.map(|index| index.id)).collect();
+                if found.is_empty() {
                     return Err(SqlError::new(
                         SqlState::INVALID_COLUMN_REFERENCE,
                         "there is no unique or exclusion constraint matching the ON CONFLICT \
                          specification",
                     ));
                 }
-                Ok(shape.primary_key.clone())
+                Ok(found)
             }
             ConflictTarget::OnConstraint(name) => {
                 let wanted = names::last(name)?;
                 if shape.primary_key_name.as_deref() == Some(wanted.as_str()) {
-                    return Ok(shape.primary_key.clone());
+                    return Ok(vec![PRIMARY_KEY]);
+                }
+                let named = |index: &&IndexShape| index.constraint && index.name == wanted;
+                if let Some(index) = shape.indexes.iter().find(named) {
+                    return Ok(vec![index.id]);
                 }
                 Err(self.at(
                     SqlError::new(

@@ -187,6 +187,7 @@ impl Builder {
             checks: Vec::new(),
             foreign_keys: Vec::new(),
             referenced_by: Vec::new(),
+            indexes: Vec::new(),
         });
         let info = Arc::new(TableInfo {
             shape,

@@ -1,0 +1,308 @@
+//! Indexes of shards: asking them, and keeping their runs.
+//!
+//! Segments that live in files have their runs in files beside them; those in the key-value store
+//! are small, and so their runs are made again when they are first asked for. A run that is not
+//! there yet is no obstacle: a scan takes all rows of the segment as candidates.
+
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use satsuma_common::{Oid, ShardId, TableId, Timestamp, TxnId};
+
+use super::{Engine, TableMeta};
+use crate::error::{Result, StorageError};
+use crate::index::{Candidates, IndexScan, Indexing, Probe, Run, RunBuilder, TableIndex};
+use crate::segment::Segment;
+use crate::shard::{KeyRange, ReadView, ScanOptions, Shard};
+use crate::txn::ShardWrites;
+
+/// Entries of a delta that are counted for an estimate.
+const COUNT_AT_MOST: usize = 100_000;
+
+impl Engine {
+    pub(super) fn indexing(&self, table: Arc<TableMeta>) -> Indexing {
+        Indexing { table, expressions: self.options.expressions.clone() }
+    }
+
+    /// Rows that may match the probe, and maybe others. `projection` as in [`ScanOptions`].
+    pub fn index_scan(
+        &self,
+        shard: ShardId,
+        view: &ReadView,
+        probe: &Probe,
+        options: &ScanOptions,
+    ) -> Result<IndexScan> {
+        let (shard, table) = self.shard_and_table(shard)?;
+        shard.check()?;
+        let index = table.index(probe.index).ok_or(StorageError::NoSuchIndex(probe.index))?.clone();
+        let held = self.snapshots.hold(view.snapshot)?;
+        let own = self.with_own(shard.id, view, ShardWrites::clone);
+        let indexing = self.indexing(table.clone());
+        let contents = shard.contents();
+        let segments = contents
+            .segments
+            .iter()
+            .map(|segment| {
+                let run = self.run(&indexing, &index, segment, false)?;
+                run.map(|run| run.candidates(&probe.clauses)).transpose()
+            })
+            .collect::<Result<_>>()?;
+        let deltas = (0..2)
+            .filter_map(|at| contents.delta(at))
+            .map(|delta| {
+                let found = delta.index(&index).candidates(&index, &indexing, &probe.clauses);
+                found.into_iter().collect()
+            })
+            .collect();
+        let shape = (options.projection.as_deref(), options.batch_rows);
+        let candidates = Candidates { segments, deltas };
+        IndexScan::new(table, contents, (view, held), own, candidates, shape)
+    }
+
+    /// How many rows a probe finds, about; `None` where part of the index is still to be built.
+    pub fn index_estimate(&self, shard: ShardId, probe: &Probe) -> Result<Option<u64>> {
+        let (shard, table) = self.shard_and_table(shard)?;
+        let index = table.index(probe.index).ok_or(StorageError::NoSuchIndex(probe.index))?.clone();
+        let indexing = self.indexing(table);
+        let contents = shard.contents();
+        let mut least = u64::MAX;
+        for clause in &probe.clauses {
+            let mut count = 0;
+            for segment in contents.segments.iter() {
+                match self.run(&indexing, &index, segment, false)? {
+                    Some(run) => count += run.count(clause)?,
+                    None => return Ok(None),
+                }
+            }
+            for delta in (0..2).filter_map(|at| contents.delta(at)) {
+                let known = delta.index(&index);
+                count += known.count(&index, &indexing, clause, COUNT_AT_MOST) as u64;
+            }
+            least = least.min(count);
+        }
+        Ok(Some(least))
+    }
+
+    /// How many rows a scan of a range of the primary key, or of the whole shard, reads, about.
+    pub fn range_estimate(&self, shard: ShardId, range: Option<&KeyRange>) -> Result<u64> {
+        let shard = self.shard(shard)?;
+        let Some(range) = range else { return Ok(shard.rows()) };
+        let contents = shard.contents();
+        let bounds = crate::shard::as_bytes(range);
+        let mut count = 0;
+        for segment in contents.segments.iter() {
+            let blocks = &segment.footer().blocks;
+            let first = match &bounds.0 {
+                Bound::Included(from) | Bound::Excluded(from) => {
+                    blocks.partition_point(|block| block.last_key[..] < from[..])
+                }
+                Bound::Unbounded => 0,
+            };
+            for (at, block) in blocks.iter().enumerate().skip(first) {
+                let is_behind = match &bounds.1 {
+                    Bound::Included(to) | Bound::Excluded(to) => block.first_key[..] > to[..],
+                    Bound::Unbounded => false,
+                };
+                if is_behind {
+                    break;
+                }
+                count += segment.places_in(at, &bounds)?.len() as u64;
+            }
+        }
+        for delta in (0..2).filter_map(|at| contents.delta(at)) {
+            count += delta.count(&bounds, COUNT_AT_MOST) as u64;
+        }
+        Ok(count)
+    }
+
+    /// Primary keys of rows whose newest version may have the entry.
+    pub(super) fn keys_with_entry(
+        &self,
+        shard: &Shard,
+        indexing: &Indexing,
+        index: &TableIndex,
+        entry: &[u8],
+    ) -> Result<Vec<Bytes>> {
+        shard.check()?;
+        let contents = shard.contents();
+        let clauses = [vec![KeyRange::prefix(entry.to_vec())]];
+        let mut keys = Vec::new();
+        for delta in (0..2).filter_map(|at| contents.delta(at)) {
+            keys.extend(delta.index(index).candidates(index, indexing, &clauses));
+        }
+        for segment in contents.segments.iter() {
+            let Some(run) = self.run(indexing, index, segment, true)? else { continue };
+            let marks = segment.marks();
+            for row in run.candidates(&clauses)? {
+                if marks.ended_at(row).is_none() {
+                    keys.push(segment.key(row)?);
+                }
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    /// The run of a segment. Without `build`, `None` for a large one that has none yet.
+    pub(super) fn run(
+        &self,
+        indexing: &Indexing,
+        index: &TableIndex,
+        segment: &Segment,
+        build: bool,
+    ) -> Result<Option<Arc<Run>>> {
+        if let Some(run) = segment.runs.get(index) {
+            return Ok(Some(run));
+        }
+        let _one = segment.runs.building.lock();
+        if let Some(run) = segment.runs.get(index) {
+            return Ok(Some(run));
+        }
+        let run = if !self.store.is_in_file(segment) {
+            let mut builder = RunBuilder::new(segment, index, indexing);
+            let mut parts = vec![super::run_files::part_in_memory(builder.part()?)?];
+            while !builder.is_done() {
+                parts.push(super::run_files::part_in_memory(builder.part()?)?);
+            }
+            Run::new(parts)
+        } else if let Some(run) = self.store.open_run(segment, index)? {
+            run
+        } else if build {
+            self.store.build_run(segment, index, indexing)?
+        } else {
+            return Ok(None);
+        };
+        let run = Arc::new(run);
+        segment.runs.put(index, run.clone());
+        Ok(Some(run))
+    }
+
+    /// Builds the runs that a segment lacks. Without them it reads slower, never wrong.
+    pub(super) fn build_runs(&self, table: &Arc<TableMeta>, segment: &Segment) {
+        let indexing = self.indexing(table.clone());
+        for index in table.indexes().iter().filter(|_| self.store.is_in_file(segment)) {
+            if let Err(error) = self.run(&indexing, index, segment, true) {
+                tracing::warn!(index = %index.shape.name, %error, "an index was not built");
+            }
+        }
+    }
+
+    /// Builds indexes of a table over all its rows, anew where they were built before. The newest
+    /// rows and those of `txn` itself must have keys that can be evaluated, and distinct ones in a
+    /// unique index. The caller keeps others from writing.
+    pub fn build_indexes(&self, table: TableId, indexes: &[Oid], txn: TxnId) -> Result<()> {
+        let meta = self.table(table).ok_or(StorageError::NoSuchTable(table))?;
+        let indexing = self.indexing(meta.clone());
+        let shards: Vec<_> = {
+            let known = self.meta.read();
+            known.shards.values().filter(|shard| shard.table == table).cloned().collect()
+        };
+        for id in indexes {
+            let index = meta.index(*id).ok_or(StorageError::NoSuchIndex(*id))?;
+            for shard in &shards {
+                for segment in shard.contents().segments.iter() {
+                    segment.runs.remove(*id);
+                    if self.store.is_in_file(segment) {
+                        self.store.remove_runs(|of, index| of == segment.id && index == *id)?;
+                    }
+                    self.run(&indexing, index, segment, true)?;
+                }
+                self.check_rows(shard, &indexing, index, txn)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every row there is now can be in the index.
+    fn check_rows(
+        &self,
+        shard: &Arc<Shard>,
+        indexing: &Indexing,
+        index: &TableIndex,
+        txn: TxnId,
+    ) -> Result<()> {
+        if !index.shape.unique && !index.has_expressions() {
+            return Ok(());
+        }
+        let view = ReadView::own(Timestamp(u64::MAX), txn);
+        let hasher = RandomState::new();
+        // Entries may be long and many: what has the same hash is looked at more closely.
+        let mut seen = HashSet::new();
+        for batch in self.scan(shard.id, &view, &ScanOptions::default())? {
+            let batch = batch?;
+            let keys =
+                index.keys_of_batch(&indexing.table.shape, &batch, &*indexing.expressions)?;
+            if !index.shape.unique {
+                continue;
+            }
+            for keys in keys {
+                if keys.has_null && !index.shape.nulls_not_distinct {
+                    continue;
+                }
+                for entry in keys.entries {
+                    if !seen.insert(hasher.hash_one(&entry))
+                        && self.has_several(shard, indexing, index, &entry, &view)?
+                    {
+                        let (shard, index) = (shard.id, index.shape.id);
+                        return Err(StorageError::Duplicates { shard, index, key: entry });
+                    }
+                }
+            }
+        }
+        if index.shape.unique {
+            self.claim_own_rows(shard, indexing, index, txn)?;
+        }
+        Ok(())
+    }
+
+    fn has_several(
+        &self,
+        shard: &Shard,
+        indexing: &Indexing,
+        index: &TableIndex,
+        entry: &[u8],
+        view: &ReadView,
+    ) -> Result<bool> {
+        let mut count = 0;
+        let mut keys = self.keys_with_entry(shard, indexing, index, entry)?;
+        let own = self.with_own(shard.id, view, |own| own.overlay(None)).unwrap_or_default();
+        keys.retain(|key| !own.contains_key(key));
+        for key in keys.iter().chain(own.keys()) {
+            let Some(row) = self.get(shard.id, key, view)? else { continue };
+            let keys = index.keys_of_row(&indexing.table, &row, &*indexing.expressions)?;
+            count += usize::from(keys.entries.iter().any(|known| known == entry));
+        }
+        Ok(count > 1)
+    }
+
+    /// Takes away what is left of indexes that a table no longer has.
+    pub(super) fn forget_indexes(&self, table: TableId) -> Result<()> {
+        let Some(meta) = self.table(table) else { return Ok(()) };
+        let shards: Vec<_> = {
+            let known = self.meta.read();
+            known.shards.values().filter(|shard| shard.table == table).cloned().collect()
+        };
+        let mut files = BTreeSet::new();
+        for shard in shards {
+            let contents = shard.contents();
+            for delta in (0..2).filter_map(|at| contents.delta(at)) {
+                delta.indexes().retain(meta.indexes());
+            }
+            for segment in contents.segments.iter() {
+                segment.runs.retain(meta.indexes());
+                if self.store.is_in_file(segment) {
+                    files.insert(segment.id);
+                }
+            }
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .remove_runs(|segment, index| files.contains(&segment) && meta.index(index).is_none())
+    }
+}
