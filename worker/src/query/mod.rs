@@ -7,15 +7,16 @@
 mod bind;
 mod explain;
 mod input;
-mod memory;
 mod pruning;
 mod run;
 mod runtime;
 mod shard_scan;
 mod shard_table;
+mod spool;
 
-pub(crate) use bind::{Source, Template};
+pub(crate) use bind::{Joins, Source, Template};
 pub(crate) use explain::render;
 pub(crate) use input::InputRows;
 pub(crate) use run::{Execution, panicked};
 pub(crate) use runtime::QueryRuntime;
+pub(crate) use spool::Spools;
