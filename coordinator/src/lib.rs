@@ -30,6 +30,7 @@ pub mod session_list;
 pub mod snapshots;
 pub mod statement_statistics;
 pub mod system_relations;
+pub mod table_sizes;
 pub mod tls;
 pub mod txn;
 pub mod value_io;

@@ -14,6 +14,8 @@ pub mod codec;
 pub mod engine_error;
 pub mod functions;
 pub mod lock_rows;
+pub mod joins;
+pub mod memory;
 pub mod operators;
 pub mod parse;
 pub mod split_aggregate;

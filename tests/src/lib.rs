@@ -13,6 +13,8 @@
 //! isolation sessions that wait for each other, as text scripts
 //! slt       sqllogictest over tokio-postgres
 //! data      the generated data set
+//! tpch      TPC-H's tables, rows and queries
+//! random_queries  queries that nobody thought of
 //! ```
 //!
 //! What is not installed is skipped with a line on stderr that `cargo test` does not swallow;
@@ -28,8 +30,10 @@ pub mod isolation;
 pub mod oracle;
 pub mod process;
 pub mod psql;
+pub mod random_queries;
 pub mod skip;
 pub mod slt;
+pub mod tpch;
 pub mod wire;
 
 use std::path::PathBuf;

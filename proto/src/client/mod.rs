@@ -21,9 +21,9 @@ use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
 use crate::convert::{Request, Response};
 use crate::copy::{CopyReply, CopyRequest};
 use crate::worker::{
-    AdvisoryRequest, BatchStream, KeyRead, LoadRequest, LockRequest, Locks, Membership,
-    ModifyReply, ModifyRequest, QueryRequest, ShardAction, ShardReply, TxnAction, TxnReply, Worker,
-    WorkerStatus,
+    AdvisoryRequest, BatchStream, InputStream, KeyRead, LoadRequest, LockRequest, Locks,
+    Membership, ModifyReply, ModifyRequest, QueryRequest, ShardAction, ShardReply, TxnAction,
+    TxnReply, Worker, WorkerStatus,
 };
 
 use arrow::array::RecordBatch;
@@ -79,6 +79,14 @@ macro_rules! expect {
 impl Worker for RemoteWorker {
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
         rows::query(&self.rows, request).await
+    }
+
+    async fn query_over(
+        &self,
+        request: QueryRequest,
+        inputs: InputStream,
+    ) -> SqlResult<BatchStream> {
+        rows::query_over(&self.rows, request, inputs).await
     }
 
     async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {

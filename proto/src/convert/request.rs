@@ -8,7 +8,7 @@ use crate::copy::CopyRequest;
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
-    AdvisoryRequest, Change, Fragment, FragmentMode, KeyRead, LoadRequest, LockRequest,
+    AdvisoryRequest, Change, Fragment, FragmentMode, Input, KeyRead, LoadRequest, LockRequest,
     Membership, ModifyRequest, OnConflict, QueryRequest, RowSource, ShardAction, TxnAction,
 };
 use satsuma_common::TxnId;
@@ -119,8 +119,13 @@ impl From<QueryRequest> for pb::QueryRequest {
             groups: request.groups.into_iter().map(Into::into).collect(),
             fragment: Some(request.fragment.into()),
             schema: encode_schema(&request.schema),
+            inputs: request.inputs.iter().map(input).collect(),
         }
     }
+}
+
+fn input(input: &Input) -> pb::Input {
+    pb::Input { schema: encode_schema(&input.schema), by_group: input.by_group }
 }
 
 impl TryFrom<pb::QueryRequest> for QueryRequest {
@@ -132,6 +137,9 @@ impl TryFrom<pb::QueryRequest> for QueryRequest {
             groups: list(request.groups, TryInto::try_into)?,
             fragment: need(request.fragment, "fragment")?.try_into()?,
             schema: decode_schema(&request.schema)?,
+            inputs: list(request.inputs, |input| {
+                Ok(Input { schema: decode_schema(&input.schema)?, by_group: input.by_group })
+            })?,
         })
     }
 }
@@ -158,6 +166,7 @@ impl TryFrom<ModifyRequest> for pb::ModifyRequest {
             }),
             Change::Update { rows } => Kind::Update(rows.try_into()?),
             Change::Delete { rows } => Kind::Delete(rows.try_into()?),
+            Change::MoveOut { rows } => Kind::MoveOut(rows.try_into()?),
             Change::Truncate => Kind::Truncate(pb::Truncate {}),
         };
         Ok(Self {
@@ -196,6 +205,7 @@ impl TryFrom<pb::ModifyRequest> for ModifyRequest {
             },
             Kind::Update(rows) => Change::Update { rows: rows.try_into()? },
             Kind::Delete(rows) => Change::Delete { rows: rows.try_into()? },
+            Kind::MoveOut(rows) => Change::MoveOut { rows: rows.try_into()? },
             Kind::Truncate(pb::Truncate {}) => Change::Truncate,
         };
         Ok(Self {

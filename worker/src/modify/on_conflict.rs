@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::rows;
 use crate::local::Shared;
 use crate::placement::{PlacedGroup, PlacedTable};
-use crate::query::{InputRows, Source, Template};
+use crate::query::{InputRows, Joins, Source, Template};
 
 /// The fragment, planned once and run on one pair of rows at a time: its WHERE may drop the pair,
 /// and only then is it known which.
@@ -41,6 +41,8 @@ impl Updater {
             groups: std::slice::from_ref(group),
             view: crate::local::view(context),
             threads: 1,
+            joins: Joins::InMemory,
+            inputs: &Arc::default(),
         };
         let plan = template.bind(&source, &shared.queries).await?;
         let context =

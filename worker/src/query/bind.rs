@@ -19,6 +19,7 @@ use super::index_join;
 use super::input::{InputRows, InputTable};
 use super::runtime::QueryRuntime;
 use super::shard_table::{ShardTable, TableSlot};
+use super::spool::{InputSlot, SpooledTable, Spools};
 use crate::error::{malformed, stale};
 use crate::placement::{PlacedGroup, PlacedTable};
 
@@ -33,6 +34,15 @@ pub(crate) struct Template {
     partial: Option<SplitAggregate>,
 }
 
+/// How a plan joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// With one side in memory: fast, and an error when it does not fit.
+    InMemory,
+    /// By sorting and merging, on disk where need be.
+    Spilling,
+}
+
 /// What scans are bound to.
 #[derive(Clone)]
 pub(crate) struct Source<'a> {
@@ -42,6 +52,9 @@ pub(crate) struct Source<'a> {
     pub view: ReadView,
     /// Threads that the plan is for.
     pub threads: usize,
+    pub joins: Joins,
+    /// What the fragment reads beside the groups' shards.
+    pub inputs: &'a Arc<Spools>,
 }
 
 impl Template {
@@ -88,6 +101,11 @@ impl Template {
             (ScanName::Input, Some(rows)) => {
                 Ok(Arc::new(InputTable { schema, rows: rows.clone() }) as Arc<dyn TableProvider>)
             }
+            (ScanName::Exchanged(number), _) => {
+                Ok(Arc::new(InputSlot { number: number as usize, schema })
+                    as Arc<dyn TableProvider>)
+            }
+            (ScanName::Nothing, _) => Err(malformed("a scan of nothing has no provider")),
             (ScanName::Input, None) => Err(malformed("a fragment reads rows that it is not given")),
         };
         codec::decode(&fragment.plan, codec::library(), Arc::new(resolver))
@@ -110,6 +128,10 @@ impl Template {
     ) -> SqlResult<Arc<dyn ExecutionPlan>> {
         let bound = self.plan.clone().transform_up_with_subqueries(|node| {
             let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
+            if let Some(table) = input_of(&scan, source) {
+                let source = provider_as_source(Arc::new(table));
+                return Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })));
+            }
             let Some(table) = table_of(&scan, source, runtime) else {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
             };
@@ -117,7 +139,7 @@ impl Template {
             Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
         });
         let bound = bound.map_err(to_sql)?.data;
-        let state = runtime.state(source.threads);
+        let state = runtime.state(source.threads, source.joins);
         let plan =
             state.query_planner().create_physical_plan(&bound, state).await.map_err(to_sql)?;
         index_join::use_indexes(plan).map_err(to_sql)
@@ -140,16 +162,31 @@ impl Template {
         let mut rows = Vec::new();
         self.plan
             .apply_with_subqueries(|node| {
-                if let LogicalPlan::TableScan(scan) = node
-                    && let Some(table) = table_of(scan, source, runtime)
-                {
+                let LogicalPlan::TableScan(scan) = node else {
+                    return Ok(TreeNodeRecursion::Continue);
+                };
+                if let Some(table) = table_of(scan, source, runtime) {
                     rows.push(table.map_err(from_sql)?.rows());
+                } else if let Some(input) = input_of(scan, source) {
+                    rows.push(input.rows() as u64);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
             .map_err(to_sql)?;
         Ok(rows)
     }
+}
+
+/// The rows of an input that a scan is bound to; `None` where it is no scan of an input.
+fn input_of(scan: &TableScan, source: &Source<'_>) -> Option<SpooledTable> {
+    let provider = codec::provider(scan)?;
+    let slot = provider.downcast_ref::<InputSlot>()?;
+    Some(SpooledTable {
+        spools: source.inputs.clone(),
+        number: slot.number,
+        groups: source.groups.iter().map(|group| group.group).collect(),
+        schema: slot.schema.clone(),
+    })
 }
 
 /// The shards that a scan is bound to; `None` where it is no scan of a table.
@@ -199,7 +236,7 @@ fn shard_table(
 
 /// Types are decided by whoever bound the statement: the optimiser runs, the analyser does not.
 fn optimise(plan: LogicalPlan, runtime: &QueryRuntime) -> SqlResult<LogicalPlan> {
-    let state = runtime.state(1);
+    let state = runtime.state(1, Joins::InMemory);
     state.optimizer().optimize(plan, state, |_, _| {}).map_err(to_sql)
 }
 

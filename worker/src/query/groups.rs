@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::common::internal_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
@@ -17,13 +18,16 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, execute_stream,
 };
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use satsuma_common::SqlResult;
-use satsuma_sql::engine_error::from_sql;
+use satsuma_common::{SqlResult, SqlState};
+use satsuma_sql::engine_error::{from_sql, to_sql};
 use satsuma_storage::{Engine, ReadView};
+use tokio::sync::Semaphore;
 
-use super::bind::{Source, Template};
+use super::bind::{Joins, Source, Template};
 use super::runtime::QueryRuntime;
+use super::spool::Spools;
 use crate::placement::PlacedGroup;
 
 /// A leaf whose partitions take one group after another.
@@ -38,16 +42,56 @@ struct Work {
     runtime: Arc<QueryRuntime>,
     groups: Vec<PlacedGroup>,
     view: ReadView,
+    joins: Joins,
+    inputs: Arc<Spools>,
+    /// Taken by a group that is joined on disk.
+    spilling: Arc<Semaphore>,
     next: AtomicUsize,
 }
 
 impl Work {
-    async fn plan(&self, group: usize) -> SqlResult<Arc<dyn ExecutionPlan>> {
+    /// A group's rows. Joins take one side in before they give rows: when memory runs out before
+    /// the first, the group is joined again on disk, one group at a time.
+    async fn rows(
+        &self,
+        group: usize,
+        context: Arc<TaskContext>,
+    ) -> SqlResult<BoxStream<'static, Result<RecordBatch>>> {
+        match self.started(group, self.joins, context.clone()).await {
+            Err(error) if error.state() == SqlState::OUT_OF_MEMORY => {
+                let turn = self.spilling.clone().acquire_owned().await;
+                let context = QueryRuntime::spilling_context(&context);
+                let rows = self.started(group, Joins::Spilling, context).await?;
+                Ok(rows
+                    .inspect(move |_| {
+                        let _kept = &turn;
+                    })
+                    .boxed())
+            }
+            rows => rows,
+        }
+    }
+
+    async fn started(
+        &self,
+        group: usize,
+        joins: Joins,
+        context: Arc<TaskContext>,
+    ) -> SqlResult<BoxStream<'static, Result<RecordBatch>>> {
+        let plan = self.plan(group, joins).await?;
+        let mut rows = execute_stream(plan, context).map_err(to_sql)?;
+        let first = rows.next().await.transpose().map_err(to_sql)?;
+        Ok(futures::stream::iter(first.map(Ok)).chain(rows).boxed())
+    }
+
+    async fn plan(&self, group: usize, joins: Joins) -> SqlResult<Arc<dyn ExecutionPlan>> {
         let source = Source {
             engine: &self.engine,
             groups: &self.groups[group..=group],
             view: self.view,
             threads: 1,
+            joins,
+            inputs: &self.inputs,
         };
         self.template.bind_rows(&source, &self.runtime).await
     }
@@ -66,10 +110,13 @@ impl GroupsExec {
             runtime,
             groups: source.groups.to_vec(),
             view: source.view,
+            joins: source.joins,
+            inputs: source.inputs.clone(),
+            spilling: Arc::new(Semaphore::new(1)),
             next: AtomicUsize::new(0),
         };
         // All groups' plans give the same columns.
-        let schema = work.plan(0).await?.schema();
+        let schema = work.plan(0, source.joins).await?.schema();
         let partitions = source.threads.min(source.groups.len()).max(1);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -144,11 +191,7 @@ impl ExecutionPlan for GroupsExec {
                 if group >= work.groups.len() {
                     return None;
                 }
-                let rows = match work.plan(group).await {
-                    Ok(plan) => execute_stream(plan, context),
-                    Err(error) => Err(from_sql(error)),
-                };
-                Some((rows, ()))
+                Some((work.rows(group, context).await.map_err(from_sql), ()))
             }
         });
         let rows = groups.try_flatten().boxed();

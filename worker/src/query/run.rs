@@ -14,9 +14,10 @@ use satsuma_storage::{Engine, ReadView};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::bind::{Source, Template, mismatch};
+use super::bind::{Joins, Source, Template, mismatch};
 use super::groups::GroupsExec;
 use super::runtime::QueryRuntime;
+use super::spool::Spools;
 use crate::placement::PlacedGroup;
 
 /// Batches that may wait for a slow reader.
@@ -31,6 +32,8 @@ pub(crate) struct Execution {
     pub template: Arc<Template>,
     pub groups: Vec<PlacedGroup>,
     pub view: ReadView,
+    /// What the fragment reads beside the groups' shards.
+    pub inputs: Arc<Spools>,
     /// What the batches must look like; `None` takes them as they come.
     pub schema: Option<SchemaRef>,
     pub memory_limit: u64,
@@ -95,14 +98,34 @@ impl Execution {
         sender: mpsc::Sender<SqlResult<RecordBatch>>,
     ) -> SqlResult<()> {
         let context = self.runtime.task_context(self.memory_limit, cancel)?;
-        let plan = self.plan().await?;
-        let mut stream = execute_stream(plan, context).map_err(to_sql)?;
+        let mut sent = false;
+        let result = self.run_joining(Joins::InMemory, &context, &sender, &mut sent).await;
+        match result {
+            // Joins take one side in before they give rows: nothing has been seen of this yet.
+            Err(error) if error.state() == SqlState::OUT_OF_MEMORY && !sent => {
+                let context = QueryRuntime::spilling_context(&context);
+                self.run_joining(Joins::Spilling, &context, &sender, &mut sent).await
+            }
+            result => result,
+        }
+    }
+
+    async fn run_joining(
+        &self,
+        joins: Joins,
+        context: &Arc<TaskContext>,
+        sender: &mpsc::Sender<SqlResult<RecordBatch>>,
+        sent: &mut bool,
+    ) -> SqlResult<()> {
+        let plan = self.plan(joins).await?;
+        let mut stream = execute_stream(plan, context.clone()).map_err(to_sql)?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(to_sql)?;
             if batch.num_rows() == 0 {
                 continue;
             }
             let batch = self.conform(batch)?;
+            *sent = true;
             if sender.send(Ok(batch)).await.is_err() {
                 return Ok(());
             }
@@ -110,19 +133,23 @@ impl Execution {
         Ok(())
     }
 
-    async fn plan(&self) -> SqlResult<Arc<dyn ExecutionPlan>> {
+    /// Joins that spill take one group after the other: each has what memory there is.
+    async fn plan(&self, joins: Joins) -> SqlResult<Arc<dyn ExecutionPlan>> {
         let source = Source {
             engine: &self.engine,
             groups: &self.groups,
             view: self.view,
-            threads: self.runtime.threads(),
+            threads: if joins == Joins::Spilling { 1 } else { self.runtime.threads() },
+            joins,
+            inputs: &self.inputs,
         };
         let mut rows = self.template.scanned_rows(&source, &self.runtime)?;
         rows.sort_unstable();
         rows.pop();
         // What is left is what joins would hold in memory, if all goes well.
         let held: u64 = rows.iter().sum();
-        if held <= HELD_ROWS || self.groups.len() < 2 {
+        let together = held <= HELD_ROWS && joins == Joins::InMemory;
+        if together || self.groups.len() < 2 {
             return self.template.bind(&source, &self.runtime).await;
         }
         let template = self.template.clone();

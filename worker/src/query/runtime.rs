@@ -4,15 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::prelude::SessionConfig;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::joins;
+use satsuma_sql::memory::{NodeMemory, QueryPool};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use super::memory::{NodeMemory, QueryPool};
+use super::bind::Joins;
 use super::templates::Templates;
 use crate::index::IndexEvaluator;
 
@@ -28,6 +31,8 @@ pub(crate) struct QueryRuntime {
     /// Plans for one thread, and for all.
     alone: SessionState,
     parallel: SessionState,
+    /// Plans joins that spill, for one thread.
+    spilling: SessionState,
     templates: Templates,
     active: Arc<()>,
     /// Indexes of tables, bound.
@@ -59,7 +64,7 @@ impl QueryRuntime {
             .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
         let base =
             RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().map_err(to_sql)?;
-        let state = |threads: usize| {
+        let state = |threads: usize, rules| {
             let mut config = SessionConfig::new()
                 .with_target_partitions(threads)
                 .with_batch_size(BATCH_ROWS)
@@ -72,9 +77,12 @@ impl QueryRuntime {
                 .with_config(config)
                 .with_runtime_env(base.clone())
                 .with_default_features()
+                .with_physical_optimizer_rules(rules)
                 .build()
         };
-        let (alone, parallel) = (state(1), state(threads));
+        let alone = state(1, joins::in_memory_rules());
+        let parallel = state(threads, joins::in_memory_rules());
+        let spilling = state(1, joins::spilling_rules());
         Ok(Self {
             runtime: Some(runtime),
             threads,
@@ -82,6 +90,7 @@ impl QueryRuntime {
             base,
             alone,
             parallel,
+            spilling,
             templates: Templates::default(),
             active: Arc::new(()),
             indexes: Arc::default(),
@@ -89,12 +98,40 @@ impl QueryRuntime {
     }
 
     /// What plans for so many threads are made with.
-    pub fn state(&self, threads: usize) -> &SessionState {
-        if threads > 1 { &self.parallel } else { &self.alone }
+    pub fn state(&self, threads: usize, joins: Joins) -> &SessionState {
+        match (joins, threads) {
+            (Joins::Spilling, _) => &self.spilling,
+            (Joins::InMemory, 0 | 1) => &self.alone,
+            (Joins::InMemory, _) => &self.parallel,
+        }
     }
 
     pub fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// Memory for one query, within the node's.
+    pub fn pool(&self, limit: u64) -> Arc<dyn MemoryPool> {
+        Arc::new(QueryPool::new(limit, self.memory.clone()))
+    }
+
+    /// What is left of a query's wish for memory where the node has less.
+    pub fn within_node(&self, limit: u64) -> u64 {
+        limit.min(self.memory.limit() as u64)
+    }
+
+    /// The same context for a plan that spills: with batches small enough to be sorted in the
+    /// little memory that there is.
+    pub fn spilling_context(context: &TaskContext) -> Arc<TaskContext> {
+        let config = joins::spilling_config(context.session_config().clone());
+        let spilling =
+            TaskContext::default().with_session_config(config).with_runtime(context.runtime_env());
+        Arc::new(spilling)
+    }
+
+    /// Where queries spill.
+    pub fn environment(&self) -> Arc<RuntimeEnv> {
+        self.base.clone()
     }
 
     /// Counts as a running query until dropped.
@@ -123,9 +160,8 @@ impl QueryRuntime {
         memory_limit: u64,
         cancel: CancellationToken,
     ) -> SqlResult<Arc<TaskContext>> {
-        let pool = QueryPool::new(memory_limit, self.memory.clone());
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.base)
-            .with_memory_pool(Arc::new(pool))
+            .with_memory_pool(self.pool(memory_limit))
             .build_arc()
             .map_err(to_sql)?;
         let config = self.alone.config().clone().with_extension(Arc::new(Cancelled(cancel)));
