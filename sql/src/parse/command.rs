@@ -7,6 +7,10 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::alter::{self, Alter};
+use super::create_table::{self, CreateTable};
+use super::grant::{self, Grant};
+use super::merge::{self, Merge};
 use super::{Source, tokens, with_parser};
 
 #[derive(Clone, Debug)]
@@ -36,12 +40,20 @@ pub enum Command {
         options: Vec<(String, Option<String>)>,
         tables: Vec<(ObjectName, Vec<Ident>)>,
     },
+    /// ALTER of a table, index, sequence, view, schema or type.
+    Alter(Alter),
+    /// CREATE TABLE .. AS and CREATE TABLE (LIKE ..).
+    CreateTable(CreateTable),
+    Grant(Grant),
+    Merge(Merge),
     Checkpoint,
     Lock(LockTarget),
     /// REINDEX and CLUSTER: accepted, storage needs neither.
     Reorganise {
         tag: &'static str,
         name: Option<ObjectName>,
+        /// `index`, `table`, `schema`, `database` or `system`.
+        kind: &'static str,
     },
     /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
     Discard {
@@ -115,6 +127,18 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
         if words.iter().enumerate().all(|(at, text)| word(at) == *text) {
             return Err(SqlError::unsupported(format!("{name} is not supported")));
         }
+    }
+    if let Some(alter) = alter::parse(source, tokens)? {
+        return Ok(Some(Command::Alter(alter)));
+    }
+    if let Some(create) = create_table::parse(source, tokens)? {
+        return Ok(Some(Command::CreateTable(create)));
+    }
+    if let Some(merge) = merge::parse(source, tokens)? {
+        return Ok(Some(Command::Merge(merge)));
+    }
+    if let Some(grant) = grant::parse(source, tokens)? {
+        return Ok(Some(Command::Grant(grant)));
     }
     let (first, second) = (word(0), word(1));
     let grammar: fn(&mut Parser<'_>) -> Result<Command, ParserError> = match first.as_str() {
@@ -328,12 +352,24 @@ fn lock(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
 fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     let reindex = tokens::is_word(&parser.next_token().token, "reindex");
     let tag = if reindex { "REINDEX" } else { "CLUSTER" };
+    if parser.consume_token(&Token::LParen) {
+        while !parser.consume_token(&Token::RParen) {
+            let token = parser.next_token();
+            if token.token == Token::EOF {
+                return parser.expected(")", token);
+            }
+        }
+    }
     take(parser, "verbose");
+    let mut kind = "table";
     if reindex {
         let kinds = ["index", "table", "schema", "database", "system"];
-        if !kinds.iter().any(|kind| take(parser, kind)) {
-            let token = parser.peek_token();
-            return parser.expected("TABLE or INDEX", token);
+        match kinds.into_iter().find(|kind| take(parser, kind)) {
+            Some(found) => kind = found,
+            None => {
+                let token = parser.peek_token();
+                return parser.expected("TABLE or INDEX", token);
+            }
         }
         take(parser, "concurrently");
     }
@@ -344,7 +380,7 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
             parser.parse_identifier()?;
         }
     }
-    Ok(Command::Reorganise { tag, name })
+    Ok(Command::Reorganise { tag, name, kind })
 }
 
 fn discard(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
@@ -407,7 +443,7 @@ fn set_constraints(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
 }
 
 /// Consumes the next token if it is this word.
-fn take(parser: &mut Parser<'_>, word: &str) -> bool {
+pub(super) fn take(parser: &mut Parser<'_>, word: &str) -> bool {
     let found = tokens::is_word(&parser.peek_token_ref().token, word);
     if found {
         parser.next_token();
@@ -415,7 +451,7 @@ fn take(parser: &mut Parser<'_>, word: &str) -> bool {
     found
 }
 
-fn expect(parser: &mut Parser<'_>, word: &str) -> Result<(), ParserError> {
+pub(super) fn expect(parser: &mut Parser<'_>, word: &str) -> Result<(), ParserError> {
     if take(parser, word) {
         return Ok(());
     }
