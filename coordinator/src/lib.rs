@@ -14,6 +14,7 @@ mod fake_session;
 pub mod flight;
 pub mod keypath;
 pub mod lock_graph;
+mod leftovers;
 pub mod membership;
 pub mod metrics;
 pub mod neighbours;

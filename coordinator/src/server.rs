@@ -20,13 +20,14 @@ use crate::catalog::{Command, CoordinatorAddress};
 use crate::cluster::Cluster;
 use crate::executor::Executor;
 use crate::flight::{self, FlightConfig};
+use crate::leftovers::Leftovers;
 use crate::membership::Members;
 use crate::neighbours::SessionsServer;
 use crate::oracle::{Oracle, system_clock};
 use crate::pgwire::{self, Registry};
 use crate::raft::{Catalog, CatalogConfig, PeerNetwork, PeerServer};
 use crate::rebalance;
-use crate::session::Factory;
+use crate::session::{Factory, drop_left_behind};
 use crate::tls::{self, TlsFiles};
 use crate::workers::{Connector, Workers};
 
@@ -150,7 +151,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         }),
         pg_listener,
     ));
-    background.spawn(housekeeping(cluster.clone()));
+    let leftovers = alone.then(|| Leftovers::new(&cluster.catalog.snapshot()));
+    background.spawn(housekeeping(cluster.clone(), leftovers));
     background.spawn(rebalance::run(cluster.clone()));
     background.spawn(crate::deadlock::detect(Arc::downgrade(&cluster)));
     background.spawn(crate::session::watch_advisory_locks(Arc::downgrade(&cluster)));
@@ -303,7 +305,8 @@ async fn bootstrap(
     Ok(())
 }
 
-async fn housekeeping(cluster: Arc<Cluster>) {
+async fn housekeeping(cluster: Arc<Cluster>, mut leftovers: Option<Leftovers>) {
+    drop_left_behind(cluster.clone()).await;
     for turn in 0u32.. {
         tokio::time::sleep(HOUSEKEEPING).await;
         if turn.is_multiple_of(ORPHANS_EVERY)
@@ -312,6 +315,9 @@ async fn housekeeping(cluster: Arc<Cluster>) {
             cluster.forget_orphans(Timestamp(u64::try_from(before).unwrap_or(0))).await;
         }
         cluster.forget_settled().await;
+        if let Some(leftovers) = &mut leftovers {
+            leftovers.clean(&cluster).await;
+        }
         if turn.is_multiple_of(SIZES_EVERY) {
             cluster.report_snapshots().await;
             cluster.refresh_sizes().await;

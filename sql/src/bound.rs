@@ -47,6 +47,7 @@ pub enum Bound {
         changes: Vec<Bound>,
         statement: Box<Bound>,
     },
+    Merge(BoundMerge),
     Truncate {
         tables: Vec<Arc<TableInfo>>,
         cascade: bool,
@@ -117,6 +118,16 @@ pub struct BoundDelete {
     /// As for [`BoundUpdate`].
     pub located: Option<LogicalPlan>,
     pub returning: Option<Returning>,
+}
+
+/// MERGE: changes that all see the rows as they were.
+#[derive(Clone, Debug)]
+pub struct BoundMerge {
+    /// Updates, deletes and inserts, in the order to run them in.
+    pub parts: Vec<Bound>,
+    /// One row: how many pairs of target and source rows are to be updated or deleted. More than
+    /// the rows that are means that a row would be changed twice.
+    pub matches: Option<BoundQuery>,
 }
 
 /// RETURNING: `plan` is over a scan of [`crate::table::INPUT`]: the table's columns of the
@@ -199,6 +210,8 @@ pub struct ExplainOptions {
 pub enum ExplainFormat {
     Text,
     Json,
+    Yaml,
+    Xml,
 }
 
 /// A foreign key as CREATE TABLE or ALTER TABLE names it, resolved.

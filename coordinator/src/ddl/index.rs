@@ -28,6 +28,7 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
     let method = access_method(create.using.as_ref())?;
     check_method(create, method)?;
     let table = indexed_table(ddl, &create.table_name)?;
+    ddl.require_owner(table.owner, "table", &table.shape.name)?;
     let label = create.name.as_ref().map(index_name).transpose()?;
     let state = ddl.state();
     let taken = |name: &str| {

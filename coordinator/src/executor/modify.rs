@@ -230,11 +230,12 @@ impl Modification<'_> {
     async fn change_in_place(
         &mut self,
         table: &Table,
-        source: &datafusion::logical_expr::LogicalPlan,
+        source: &LogicalPlan,
         change: impl Fn(Fragment) -> Change,
     ) -> SqlResult<Option<Modified>> {
         let source = self.executor.prepare(source.clone(), self.scope).await?;
         if is_empty(&source) {
+        if matches!(&source, LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row) {
             return Ok(Modified::default());
         }
         let functions = self.executor.functions().as_ref();

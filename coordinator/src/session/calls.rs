@@ -13,8 +13,8 @@ use super::utility::rows_of;
 use super::{backup, nodes, rebalance};
 use crate::catalog::Table;
 use crate::ddl::{
-    AlterArguments, DistributeArguments, alter_distributed_table, create_distributed_table,
-    create_reference_table, isolate_tenant, split_shard,
+    DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
+    create_reference_table, isolate_tenant, split_shard, undistribute_table,
 };
 use crate::session_api::{ExecuteOptions, Execution};
 
@@ -78,6 +78,14 @@ pub async fn call(
 ) -> SqlResult<Execution> {
     if call.name == "satsuma_backup" {
         return backup::backup(session).await;
+    if is_for_superusers(&call.name) {
+        let (state, user) = (session.state(), session.snapshot().user);
+        if !crate::catalog::is_superuser(&state, user) {
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for function {}", call.name),
+            ));
+        }
     }
     let arguments = Arguments::evaluate(session, call).await?;
     if let Some(answer) = advisory(session, call, &arguments).await? {
@@ -90,7 +98,7 @@ pub async fn call(
         name if rebalance::columns(name).is_some() => {
             rebalance::call(session, name, &arguments).await?
         }
-        "create_distributed_table" => {
+        "create_distributed_table" | "create_distributed_table_concurrently" => {
             session.writable("create_distributed_table()")?;
             let mut ddl = session.ddl().await?;
             let request = DistributeArguments {
@@ -101,19 +109,6 @@ pub async fn call(
             };
             arguments.distribution_type(2)?;
             create_distributed_table(&mut ddl, request).await?;
-            vec![vec![Datum::Null]]
-        }
-        "alter_distributed_table" => {
-            session.writable("alter_distributed_table()")?;
-            let mut ddl = session.ddl().await?;
-            let request = AlterArguments {
-                table: arguments.table(0, &ddl.state())?,
-                column: arguments.text(1)?,
-                shard_count: arguments.integer(2)?,
-                colocate_with: arguments.text(3)?,
-                cascade: arguments.boolean(4)?,
-            };
-            alter_distributed_table(&mut ddl, request).await?;
             vec![vec![Datum::Null]]
         }
         "isolate_tenant_to_new_shard" => {
@@ -146,6 +141,33 @@ pub async fn call(
             let mut ddl = session.ddl().await?;
             let table = arguments.table(0, &ddl.state())?;
             create_reference_table(&mut ddl, &table).await?;
+            vec![vec![Datum::Null]]
+        }
+        "undistribute_table" => {
+            session.writable("undistribute_table()")?;
+            let mut ddl = session.ddl().await?;
+            let table = arguments.table(0, &ddl.state())?;
+            let cascade = arguments.boolean(1)?.unwrap_or(false);
+            undistribute_table(&mut ddl, &table, cascade).await?;
+            vec![vec![Datum::Null]]
+        }
+        "alter_distributed_table" | "update_distributed_table_colocation" => {
+            session.writable("alter_distributed_table()")?;
+            let mut ddl = session.ddl().await?;
+            let table = arguments.table(0, &ddl.state())?;
+            let change = match call.name.as_str() {
+                "alter_distributed_table" => Redistribution {
+                    column: arguments.text(1)?,
+                    shard_count: arguments.integer(2)?,
+                    colocate_with: arguments.text(3)?,
+                    cascade_to_colocated: arguments.boolean(4)?,
+                },
+                _ => Redistribution {
+                    colocate_with: arguments.text(1)?,
+                    ..Redistribution::default()
+                },
+            };
+            alter_distributed_table(&mut ddl, &table, &change).await?;
             vec![vec![Datum::Null]]
         }
         "pg_cancel_backend" | "pg_terminate_backend" => {
@@ -181,6 +203,12 @@ pub async fn call(
     };
     session.finish_statement(options).await?;
     rows_of(columns, &rows, "SELECT")
+}
+
+/// Functions that change the cluster itself.
+fn is_for_superusers(name: &str) -> bool {
+    let is_about_nodes = name.contains("_node") && !name.contains("get_active_worker_nodes");
+    is_about_nodes || name == "citus_set_coordinator_host" || name.starts_with("run_command_on")
 }
 
 /// What a call of the family of advisory locks answers; `None` for all others.

@@ -90,8 +90,10 @@ impl SessionFactory for Factory {
             own_locks,
             failed: false,
             notices: Vec::new(),
+            role_before: Default::default(),
             sequence_values: Default::default(),
             names: Default::default(),
+            on_commit: Default::default(),
         }))
     }
 }

@@ -18,10 +18,12 @@ mod copy;
 mod cursor;
 mod env;
 mod explain;
+mod explain_format;
 mod factory;
 mod key;
 mod nodes;
 mod locks;
+mod maintenance;
 mod parameters;
 mod params;
 mod ready;
@@ -29,6 +31,7 @@ mod rebalance;
 mod run;
 mod settings;
 mod surroundings;
+mod temporary;
 mod utility;
 
 use std::collections::BTreeMap;
@@ -39,14 +42,17 @@ use crate::value_io::TextSettings;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use satsuma_common::text::TextContext;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TxnId};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Parsed};
+use sqlparser::ast;
 
 pub use advisory::{SessionLocks, shown_name as shown_advisory_name, watch as watch_advisory_locks};
+pub(crate) use env::SessionSequences;
 pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
 pub use settings::Settings;
+pub use temporary::drop_left_behind;
 
 use crate::catalog::{CatalogSnapshot, State};
 use crate::cluster::Cluster;
@@ -66,6 +72,8 @@ pub struct ClusterSession {
     info: ConnectInfo,
     /// `SET ROLE`; the session user unless it was used.
     role: String,
+    /// What a rollback, or the end of the transaction after SET LOCAL, goes back to.
+    role_before: RoleBefore,
     settings: Settings,
     statements: NamedStatements,
     cursors: BTreeMap<String, Cursor>,
@@ -79,6 +87,16 @@ pub struct ClusterSession {
     sequence_values: env::SequenceValues,
     /// What [`ClusterSession::names`] gave, for a version of the catalog and a way of naming.
     names: Mutex<Option<((u64, u64), Arc<CatalogSnapshot>)>>,
+    /// What a commit does to temporary tables.
+    on_commit: BTreeMap<TableId, ast::OnCommit>,
+}
+
+/// The role at the start of the transaction.
+#[derive(Default)]
+struct RoleBefore {
+    role: Option<String>,
+    /// SET LOCAL ROLE was used since.
+    local: bool,
 }
 
 impl ClusterSession {
@@ -113,6 +131,7 @@ impl ClusterSession {
         txn.read_only = self.settings.frequent().default_read_only;
         self.settings.begin();
         self.note_transaction(Some(txn.id));
+        self.role_before = RoleBefore { role: Some(self.role.clone()), local: false };
         self.txn = Some(txn);
         self.failed = false;
         Ok(())
@@ -120,12 +139,29 @@ impl ClusterSession {
 
     async fn commit(&mut self) -> SqlResult<()> {
         self.cursors.retain(|_, cursor| cursor.is_held());
+        if let Err(error) = self.end_temporary().await {
+            self.rollback().await;
+            return Err(error);
+        }
         let Some(mut txn) = self.txn.take() else { return Ok(()) };
         self.own_locks.hand_over(&mut txn);
         let result = txn.commit(&self.cluster).await.map_err(crate::executor::for_client);
         self.note_transaction(None);
         self.settings.end(result.is_ok());
+        self.end_role(result.is_ok());
         result
+    }
+
+    /// The role after the transaction's end.
+    fn end_role(&mut self, committed: bool) {
+        let RoleBefore { role, local } = std::mem::take(&mut self.role_before);
+        if let Some(role) = role
+            && (local || !committed)
+            && role != self.role
+        {
+            self.role = role;
+            self.settings.rename();
+        }
     }
 
     async fn rollback(&mut self) {
@@ -136,6 +172,7 @@ impl ClusterSession {
             txn.rollback(&self.cluster).await;
             self.note_transaction(None);
             self.settings.end(false);
+            self.end_role(false);
         }
     }
 
@@ -242,7 +279,7 @@ impl Session for ClusterSession {
         self.refuse_if_failed(&planned.parsed)?;
         self.activity_started(&prepared.sql, &options);
         let started = Instant::now();
-        let result = self.run_statement(planned, params, &options).await;
+        let result = self.run_statement(planned, &params, &options).await;
         self.activity_ended();
         self.note_duration(&prepared.sql, started.elapsed(), result.as_ref().err());
         result.map_err(crate::executor::for_client)
@@ -254,9 +291,10 @@ impl Session for ClusterSession {
 
     async fn fail(&mut self) {
         if self.in_block() {
+            let cluster = self.cluster.clone();
             if let Some(txn) = self.txn.as_mut()
                 && !self.failed
-                && let Err(error) = txn.undo_statement().await
+                && let Err(error) = txn.undo_statement(&cluster).await
             {
                 tracing::debug!(%error, "a failed statement was not undone everywhere");
             }
@@ -301,6 +339,7 @@ impl Session for ClusterSession {
     async fn close(&mut self) {
         self.rollback().await;
         self.own_locks.release_all().await;
+        self.drop_temporary().await;
         self.cluster.sessions.remove(self.info.process_id);
     }
 }
@@ -315,8 +354,11 @@ impl ClusterSession {
             Bound::Delete(delete) => delete.returning.as_ref().map(|r| r.columns.clone().into()),
             Bound::WithChanges { statement, .. } => self.columns_of(statement, parsed)?,
             Bound::Call(call) => Some(calls::columns(call)?.into()),
-            Bound::Explain { .. } => Some(explain::columns().into()),
-            Bound::Truncate { .. } | Bound::CopyFrom(_) | Bound::CopyTo { .. } => None,
+            Bound::Explain { options, .. } => Some(explain::columns(options.format).into()),
+            Bound::Merge(_)
+            | Bound::Truncate { .. }
+            | Bound::CopyFrom(_)
+            | Bound::CopyTo { .. } => None,
             Bound::Utility(_) => self.utility_columns(parsed)?,
         })
     }
@@ -338,5 +380,6 @@ impl Drop for ClusterSession {
             let locks = self.own_locks.clone();
             runtime.spawn(async move { locks.release_all().await });
         }
+        self.abandon_temporary();
     }
 }
