@@ -21,6 +21,7 @@ use crate::session_api::InterruptReason;
 use crate::snapshots::Snapshots;
 use crate::statement_statistics::StatementStatistics;
 use crate::system_relations::{IndexSizes, RunningSession, ShardSize, ShardSizes};
+use crate::txn::Finishing;
 use crate::workers::Workers;
 
 /// One coordinator's services.
@@ -32,6 +33,8 @@ pub struct Cluster {
     pub workers: Arc<Workers>,
     pub executor: Arc<Executor>,
     pub sequences: Arc<Sequences>,
+    /// Committed transactions whose participants are being told.
+    pub finishing: Finishing,
     /// What workers keep of UPDATEs by key.
     pub programs: Programs,
     pub sessions: Arc<SessionList>,
@@ -65,6 +68,7 @@ impl Cluster {
             workers,
             executor,
             sequences,
+            finishing: Finishing::default(),
             programs: Programs::default(),
             sessions: Arc::default(),
             snapshots: Snapshots::default(),

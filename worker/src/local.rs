@@ -160,10 +160,15 @@ impl Shared {
         schema: Option<SchemaRef>,
         inputs: Spools,
     ) -> SqlResult<BatchStream> {
-        // Plans are decoded where stacks are deep and nobody waits for the thread.
-        let (queries, fragment) = (self.queries.clone(), fragment.clone());
-        let decode = async move { Template::of(&fragment, &queries).await };
-        let template = self.on_cpu(decode).await?;
+        let template = match self.queries.templates().get(fragment) {
+            Some(template) => template,
+            None => {
+                // Plans are decoded where stacks are deep and nobody waits for the thread.
+                let (queries, fragment) = (self.queries.clone(), fragment.clone());
+                let decode = async move { Template::of(&fragment, &queries).await };
+                self.on_cpu(decode).await?
+            }
+        };
         self.begin_read(context, &groups).await?;
         let execution = Execution {
             engine: self.engine.clone(),

@@ -12,6 +12,7 @@
 //! told the same. The client is answered once the decision stands; participants that have not
 //! heard of it hold readers up until they have.
 
+mod finishing;
 mod overlay;
 mod two_phase;
 
@@ -22,6 +23,7 @@ use futures::future::join_all;
 use satsuma_common::{NodeId, ShardId, SqlError, SqlResult, SqlState, TableId, Timestamp, TxnId};
 use satsuma_proto::worker::{ShardAction, TxnAction, Worker};
 
+pub use finishing::Finishing;
 pub use overlay::Overlay;
 use two_phase::{Effect, Event, Fate, TwoPhase};
 
@@ -291,8 +293,11 @@ impl Transaction {
                 drop_shards(cluster, overlay.dropped().to_vec()).await;
             }
             None => {
-                let cluster = cluster.clone();
-                tokio::spawn(async move { self.tell(&cluster, machine, effects).await });
+                let (under_way, cluster) = (cluster.finishing.enter(), cluster.clone());
+                tokio::spawn(async move {
+                    self.tell(&cluster, machine, effects).await;
+                    drop(under_way);
+                });
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ mod drivers;
 mod explain;
 mod house;
 mod isolation;
+mod key_path;
 mod lab;
 mod moves;
 mod operations;
