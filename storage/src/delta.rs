@@ -136,12 +136,6 @@ impl Delta {
             return 0;
         }
         self.rows.read().range::<Bytes, _>((range.0.as_ref(), range.1.as_ref())).take(most).count()
-    /// How many keys are in a range, up to `most`.
-    pub fn count(&self, range: &(Bound<Bytes>, Bound<Bytes>), most: usize) -> usize {
-        if is_empty_range(&range.0, &range.1) {
-            return 0;
-        }
-        self.rows.read().range(range.clone()).take(most).count()
     }
 
     /// Every key with all its versions, in order.

@@ -50,6 +50,8 @@ pub struct ShardWrites {
     truncates: Vec<(u32, u64)>,
     /// Segments of loads, oldest first. Writes to their rows come after them.
     loaded: Vec<Arc<Loaded>>,
+    /// Rows that may have an entry of a unique index, by the entry's lock.
+    claims: BTreeMap<Bytes, Vec<Bytes>>,
 }
 
 /// A segment of rows that the transaction has loaded. Its shard knows of its keys until it is
@@ -93,8 +95,6 @@ impl Drop for Loaded {
             tracing::warn!(path = %self.segment.path.display(), %error, "file stays");
         }
     }
-    /// Rows that may have an entry of a unique index, by the entry's lock.
-    claims: BTreeMap<Bytes, Vec<Bytes>>,
 }
 
 #[derive(Clone, Debug)]

@@ -357,6 +357,7 @@ impl Worker for LocalWorker {
                 let coordinators = self.membership().map_or(1, |m| m.coordinators.len());
                 engine.report_snapshots(coordinator, snapshot, coordinators);
                 return Ok(ShardReply::default());
+            }
             ShardAction::BuildIndexes { table, indexes, txn } => {
                 return self.build_indexes(table, indexes, txn).await;
             }
@@ -417,6 +418,8 @@ impl LocalWorker {
         self.shared.on_cpu(work).await?;
         Ok(ShardReply::default())
     }
+}
+
 /// Takes the rows in on the query threads, which may write to disk.
 async fn spool(
     shared: &Shared,

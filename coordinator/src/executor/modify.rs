@@ -235,8 +235,7 @@ impl Modification<'_> {
     ) -> SqlResult<Option<Modified>> {
         let source = self.executor.prepare(source.clone(), self.scope).await?;
         if is_empty(&source) {
-        if matches!(&source, LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row) {
-            return Ok(Modified::default());
+            return Ok(Some(Modified::default()));
         }
         let functions = self.executor.functions().as_ref();
         let groups = match table.distribution() {

@@ -62,6 +62,10 @@ pub fn groups_of(state: &State, table: &Table, values: &dyn Array) -> SqlResult<
             let at = token.and_then(|token| colocation.position_of(token));
             let group = at.and_then(|at| colocation.groups.get(at));
             group.map(|(_, group)| *group).ok_or_else(no_group)
+        })
+        .collect()
+}
+
 /// The group of each value of a table's distribution column.
 pub fn groups(
     state: &State,

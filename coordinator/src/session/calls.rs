@@ -78,6 +78,7 @@ pub async fn call(
 ) -> SqlResult<Execution> {
     if call.name == "satsuma_backup" {
         return backup::backup(session).await;
+    }
     if is_for_superusers(&call.name) {
         let (state, user) = (session.state(), session.snapshot().user);
         if !crate::catalog::is_superuser(&state, user) {

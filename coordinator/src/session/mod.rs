@@ -200,6 +200,8 @@ impl ClusterSession {
                 "slow statement",
             );
         }
+    }
+
     /// Tells others which transaction this session is at work on.
     fn note_transaction(&self, txn: Option<TxnId>) {
         self.own_locks.at_work_on(txn);

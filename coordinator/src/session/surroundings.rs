@@ -59,6 +59,8 @@ impl Surroundings for SessionSurroundings {
     fn statements(&self) -> Vec<(i64, String, String, u64)> {
         let entries = self.cluster.statement_statistics.entries();
         entries.iter().map(|e| (e.query_id, e.user.clone(), e.query.clone(), e.calls())).collect()
+    }
+
     fn index_sizes(&self) -> Arc<IndexSizes> {
         self.cluster.index_sizes()
     }

@@ -79,6 +79,8 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Statements that were run: id, user, text and number of calls.
     fn statements(&self) -> Vec<(i64, String, String, u64)> {
         Vec::new()
+    }
+
     fn index_sizes(&self) -> Arc<IndexSizes> {
         Arc::default()
     }

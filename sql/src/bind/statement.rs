@@ -221,6 +221,8 @@ fn with_changes(changes: Vec<Bound>, statement: Bound) -> Bound {
         true => statement,
         false => Bound::WithChanges { changes, statement: Box::new(statement) },
     }
+}
+
 /// SELECT .. INTO makes a table.
 fn has_into(query: &ast::Query) -> bool {
     matches!(query.body.as_ref(), SetExpr::Select(select) if select.into.is_some())

@@ -113,7 +113,7 @@ impl Engine {
             }
         }
         for delta in (0..2).filter_map(|at| contents.delta(at)) {
-            count += delta.count(&bounds, COUNT_AT_MOST) as u64;
+            count += delta.count_within(&bounds, COUNT_AT_MOST) as u64;
         }
         Ok(count)
     }

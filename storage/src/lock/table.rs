@@ -165,6 +165,8 @@ impl LockTable {
             let mut keys = keys.iter().filter(|key| key.shard == shard);
             keys.find(|key| key.row.as_ref().is_some_and(|row| wanted(row))).cloned()
         })
+    }
+
     /// The mode in which a transaction holds a lock.
     pub fn mode_of(&self, txn: TxnId, key: &LockKey) -> Option<RowLockMode> {
         self.inner.lock().locks.get(key)?.mode_of(txn)

@@ -90,10 +90,12 @@ impl Printer<'_> {
             {
                 self.lines.push(format!("{inner}Rows Removed by Filter: {removed}"));
             }
+        }
         if let Some(scan) = plan.downcast_ref::<IndexScanExec>()
+            && let Some(placed) = scan.placed()
             && is_bitmap(scan)
         {
-            let (name, shard) = (&scan.path().name, scan.placed().shard.0);
+            let (name, shard) = (&scan.path().name, placed.shard.0);
             self.lines.push(indent(depth + 1, &format!("->  Bitmap Index Scan on {name}_{shard}")));
             let inner = " ".repeat(6 * (depth + 1) + 2);
             self.lines.push(format!("{inner}Index Cond: {}", index_condition(scan)));
