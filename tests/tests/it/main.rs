@@ -10,3 +10,4 @@ mod house;
 mod lab;
 mod protocol;
 mod slt;
+mod unique;
