@@ -51,6 +51,60 @@ async fn values_stay_unique_when_processes_are_killed() {
     assert!(written > 30, "too little load to show anything: {written}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plans_name_the_index_they_take() {
+    let cluster = Layout::up().start();
+    cluster.client().must(
+        "CREATE TABLE click (tenant int, id int, tag int, ip inet, doc jsonb, PRIMARY KEY (tenant, id));
+         CREATE TABLE place (net cidr PRIMARY KEY, name text);
+         SELECT create_distributed_table('click', 'tenant', shard_count => 1);
+         SELECT create_reference_table('place');
+         INSERT INTO click SELECT g % 4, g, g % 100, ('10.0.' || g % 50 || '.7')::inet,
+                                  jsonb_build_object('k', g) FROM generate_series(1, 2000) g;
+         INSERT INTO place SELECT ('10.0.' || g || '.0/24')::cidr, 'p' || g FROM generate_series(0, 200) g;
+         CREATE INDEX click_tag ON click (tag);
+         CREATE INDEX click_doc ON click USING gin (doc);
+         CREATE INDEX click_part ON click ((doc->>'k')) WHERE tenant = 3;
+         CREATE INDEX place_net ON place USING gist (net inet_ops);",
+    );
+    let client = cluster.address().connect().await.expect("a connection");
+    let plan = async |sql: &str| {
+        let rows = client.simple_query(&format!("EXPLAIN (COSTS OFF) {sql}")).await;
+        let mut lines = String::new();
+        for row in rows.expect("a plan") {
+            if let tokio_postgres::SimpleQueryMessage::Row(row) = row {
+                lines.push_str(row.get(0).unwrap_or_default());
+                lines.push('\n');
+            }
+        }
+        lines
+    };
+    let shows = |plan: &str, parts: &[&str]| {
+        for part in parts {
+            assert!(plan.contains(part), "no {part} in\n{plan}");
+        }
+    };
+    let by_tag = plan("SELECT id FROM click WHERE tenant = 1 AND tag = 57").await;
+    shows(&by_tag, &["Index Scan using click_tag_", "Index Cond: (tag = 57)", "(tenant = 1)"]);
+    let by_range = plan("SELECT count(*) FROM click WHERE tag >= 98").await;
+    shows(&by_range, &["Index Scan using click_tag_", "Index Cond: (tag >= 98)"]);
+    let most = plan("SELECT count(*) FROM click WHERE tag > 3").await;
+    shows(&most, &["Seq Scan on click_"]);
+    let partial = plan("SELECT id FROM click WHERE tenant = 3 AND doc->>'k' = '7'").await;
+    shows(&partial, &["Index Scan using click_part_", "((doc ->> 'k'::text) = '7'::text)"]);
+    let document = plan("SELECT id FROM click WHERE doc @> '{\"k\": 7}'").await;
+    shows(&document, &["Bitmap Index Scan on click_doc_", "(doc @> '{\"k\": 7}'::jsonb)"]);
+    let network = plan("SELECT name FROM place WHERE net >> '10.0.7.7'").await;
+    shows(&network, &["Index Scan using place_net_", "(net >> '10.0.7.7'::inet)"]);
+    let join = plan("SELECT name FROM click, place WHERE net >> ip AND tenant = 1").await;
+    shows(&join, &["Nested Loop", "Index Scan using place_net_", "Index Cond: (net >> ip)"]);
+    let update = plan("UPDATE click SET doc = NULL WHERE tag = 3 AND tenant = 1").await;
+    shows(&update, &["Index Scan using click_tag_"]);
+    client.batch_execute("DROP INDEX click_tag").await.expect("dropped");
+    let without = plan("SELECT count(*) FROM click WHERE tag = 57").await;
+    shows(&without, &["Seq Scan on click_"]);
+}
+
 /// Statements that fight for a few values, until told to stop; how many succeeded.
 async fn write_until(stop: Arc<AtomicBool>, address: Address, seed: u64) -> u64 {
     let mut random = StdRng::seed_from_u64(seed);
