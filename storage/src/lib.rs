@@ -40,8 +40,7 @@ pub mod wal;
 
 pub use engine::{
     Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options, PRIMARY_KEY, RowBytes,
-    RowLocks,
-    ShardInfo, Stats, TableMeta, WriteContext,
+    RowLocks, ShardInfo, Stats, TableMeta, WriteContext,
 };
 pub use error::{Result, StorageError};
 pub use lock::{LockWait, RowLockMode, WaitEdge};

@@ -67,10 +67,9 @@ impl Modification<'_> {
             BoundOnConflict::DoNothing { arbiters } => {
                 OnConflict::DoNothing { arbiters: arbiters.clone() }
             }
-            BoundOnConflict::DoUpdate { arbiters, plan } => OnConflict::DoUpdate {
-                arbiters: arbiters.clone(),
-                fragment: fragment(plan)?,
-            },
+            BoundOnConflict::DoUpdate { arbiters, plan } => {
+                OnConflict::DoUpdate { arbiters: arbiters.clone(), fragment: fragment(plan)? }
+            }
         };
         let schema = bound.table.shape.arrow_schema();
         let (_, mut rows) = self.executor.run(bound.source.clone(), self.scope).await?;

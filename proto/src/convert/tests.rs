@@ -218,8 +218,14 @@ fn every_response_survives_the_wire() {
         lsn: satsuma_common::Lsn(12),
         prepared: vec![context().txn],
     };
-    let shard =
-        ShardStatus { shard: ShardId(1), table: TableId(2), group: GroupId(3), rows: 4, bytes: 5, indexes: vec![(Oid(6), 7)] };
+    let shard = ShardStatus {
+        shard: ShardId(1),
+        table: TableId(2),
+        group: GroupId(3),
+        rows: 4,
+        bytes: 5,
+        indexes: vec![(Oid(6), 7)],
+    };
     let error = SqlError::new(SqlState::UNIQUE_VIOLATION, "duplicate key")
         .detail("d")
         .hint("h")

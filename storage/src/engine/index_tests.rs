@@ -351,7 +351,9 @@ async fn names_stay_unique_whoever_writes() {
                 let written = match chance.below(4) {
                     0 => engine.delete(&context, SHARD, &[key(id)]).await.map(drop),
                     1 => engine.update(&context, SHARD, &[key(id)], &row).await.map(drop),
-                    2 => engine.insert(&context, SHARD, &row, ConflictPolicy::Report).await.map(drop),
+                    2 => {
+                        engine.insert(&context, SHARD, &row, ConflictPolicy::Report).await.map(drop)
+                    }
                     _ => engine.insert(&context, SHARD, &row, ConflictPolicy::Fail).await.map(drop),
                 };
                 let committed = match written {

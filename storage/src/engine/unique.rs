@@ -47,9 +47,9 @@ impl UniqueEntries {
 
     /// Each index in which the row has an entry of its own.
     pub fn of_row(&self, row: usize) -> impl Iterator<Item = (&Arc<TableIndex>, &[u8])> {
-        self.indexes.iter().filter_map(move |(index, entries)| {
-            Some((index, entries.get(row)?.as_deref()?))
-        })
+        self.indexes
+            .iter()
+            .filter_map(move |(index, entries)| Some((index, entries.get(row)?.as_deref()?)))
     }
 }
 

@@ -470,12 +470,7 @@ impl Writing<'_> {
         Ok(inserted)
     }
 
-    pub(super) async fn lock(
-        &self,
-        key: &Bytes,
-        mode: RowLockMode,
-        wait: LockWait,
-    ) -> Result<()> {
+    pub(super) async fn lock(&self, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
         let key = LockKey { shard: self.shard.id, row: Some(key.clone()) };
         self.engine.lock(&self.txn, key, mode, wait).await
     }

@@ -20,11 +20,14 @@ use futures::future::BoxFuture;
 use satsuma_common::index::IndexMethod;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
-use satsuma_common::{ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types};
+use satsuma_common::{
+    ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types,
+};
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::index::Probe;
 use satsuma_storage::{
-    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError, TableMeta,
+    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError,
+    TableMeta,
 };
 
 use super::rows;
