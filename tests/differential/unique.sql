@@ -68,6 +68,9 @@ INSERT INTO u VALUES (1, 11, 'free', 12, 'a') ON CONFLICT (t, note) DO NOTHING;
 -- name: a constraint that is not there
 INSERT INTO u VALUES (1, 11, 'free', 12, 'a') ON CONFLICT ON CONSTRAINT nonsense DO NOTHING;
 
+-- name: each row meets what the one before it did
+INSERT INTO u VALUES (1, 11, 'free', 12, 'moved'), (1, 12, 'b', 13, 'x') ON CONFLICT (t, email) DO UPDATE SET email = u.email || '2', note = excluded.note RETURNING id, email; INSERT INTO u VALUES (1, 13, 'free2', 14, 'y'), (1, 14, 'free', 15, 'z') ON CONFLICT (t, email) DO UPDATE SET email = 'free'; UPDATE u SET email = 'b' WHERE email = 'b2'; UPDATE u SET email = 'free' WHERE email = 'free2';
+
 -- name: all rows
 SELECT * FROM u ORDER BY t, id;
 
@@ -153,7 +156,7 @@ CREATE TABLE twice (a int, UNIQUE (a, a));
 CREATE TABLE nowhere (a int, UNIQUE (b));
 
 -- name: inline, named and repeated
-CREATE TABLE inl (a int UNIQUE, b int CONSTRAINT b_once UNIQUE, c int, d int UNIQUE NULLS NOT DISTINCT, UNIQUE (a), UNIQUE (c, d));
+CREATE TABLE inl (a int UNIQUE, b int CONSTRAINT b_once UNIQUE, c int, d int, UNIQUE NULLS NOT DISTINCT (d), UNIQUE (a), UNIQUE (c, d));
 
 -- name: their names
 SELECT conname, pg_get_constraintdef(o.oid) FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid WHERE c.relname = 'inl' ORDER BY 1;

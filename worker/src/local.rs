@@ -84,7 +84,8 @@ impl LocalWorker {
     }
 
     pub fn open_on(dir: &Path, settings: Settings, disk: Arc<dyn Disk>) -> SqlResult<Self> {
-        let storage = Options { expressions: Arc::new(IndexEvaluator::default()), ..settings.storage };
+        let storage =
+            Options { expressions: Arc::new(IndexEvaluator::default()), ..settings.storage };
         let engine = Engine::open(dir, disk.clone(), storage).map_err(error::storage)?;
         let threads = settings.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)

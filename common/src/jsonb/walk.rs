@@ -124,7 +124,10 @@ mod tests {
                 "e\"f = String(\"x\")",
             ]
         );
-        assert_eq!(told(r#"[[], ["y", true]]"#), ["[].[] = String(\"y\")", "[].[] = Boolean(true)"]);
+        assert_eq!(
+            told(r#"[[], ["y", true]]"#),
+            ["[].[] = String(\"y\")", "[].[] = Boolean(true)"]
+        );
         assert_eq!(told("7"), [" = Number(\"7\")"]);
         assert_eq!(told("{}"), [""; 0]);
     }

@@ -645,9 +645,7 @@ impl Draft {
                     ));
                 }
                 Some(name) => name.clone(),
-                None => {
-                    names::choose(&self.name, Some(&unique.columns.join("_")), "key", taken)
-                }
+                None => names::choose(&self.name, Some(&unique.columns.join("_")), "key", taken),
             };
             constraint_oids.insert(name.clone(), ids.oid()?);
             indexes.push(Index {
@@ -772,8 +770,7 @@ impl Unique {
         if deferrable {
             return Err(SqlError::unsupported("deferrable unique constraints are not supported"));
         }
-        let nulls_not_distinct =
-            constraint.nulls_distinct == ast::NullsDistinctOption::NotDistinct;
+        let nulls_not_distinct = constraint.nulls_distinct == ast::NullsDistinctOption::NotDistinct;
         Ok(Self { name, columns, nulls_not_distinct })
     }
 }

@@ -351,8 +351,7 @@ fn index_key(
         Some(class) => Some(names::split(class)?.1),
         None => None,
     };
-    let expression_type =
-        matches!(value, IndexValue::Expression(_)).then(|| ty.clone());
+    let expression_type = matches!(value, IndexValue::Expression(_)).then(|| ty.clone());
     let options = &column.column.options;
     let descending = options.asc == Some(false);
     Ok(IndexKey {

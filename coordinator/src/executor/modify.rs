@@ -70,10 +70,9 @@ impl Modification<'_> {
             BoundOnConflict::DoNothing { arbiters } => {
                 OnConflict::DoNothing { arbiters: arbiters.clone() }
             }
-            BoundOnConflict::DoUpdate { arbiters, plan } => OnConflict::DoUpdate {
-                arbiters: arbiters.clone(),
-                fragment: fragment(plan)?,
-            },
+            BoundOnConflict::DoUpdate { arbiters, plan } => {
+                OnConflict::DoUpdate { arbiters: arbiters.clone(), fragment: fragment(plan)? }
+            }
         };
         // Rows that are stored already may go straight to where they belong.
         let (_, mut rows) = match planner::scanned_tables(&bound.source)?.is_empty() {

@@ -35,7 +35,8 @@ use rows::Rows;
 use satsuma_common::{Oid, SqlResult};
 use satsuma_sql::catalog_view::SystemRelation;
 pub use surroundings::{
-    IndexSizes, Nobody, RunningSession, SettingRow, ShardSize, ShardSizes, Surroundings, size_of_relation,
+    IndexSizes, Nobody, RunningSession, SettingRow, ShardSize, ShardSizes, Surroundings,
+    size_of_relation,
 };
 
 use crate::catalog::{State, SystemRelations};

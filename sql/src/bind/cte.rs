@@ -162,7 +162,7 @@ impl Binder<'_> {
             })
             .collect();
         let kind = if returned.is_some() { Kind::Plain } else { Kind::Silent };
-        let rows = Rows { plan: scan, columns: read, order: Vec::new(), locks: Vec::new() };
+        let rows = Rows { plan: scan, columns: read, order: Vec::new() };
         let rows = self.rename_columns(rows, name, &cte.alias.columns)?;
         changes.borrow_mut().push(change);
         Ok((rows, kind))

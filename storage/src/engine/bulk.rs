@@ -119,7 +119,8 @@ impl BulkLoad {
         let batch = concat_batches(&first.schema(), &batches).map_err(malformed)?;
         drop(batches);
         let write = self.engine.begin_write(&self.context, shard).await?;
-        if few || write.has_row_writes() {
+        // Entries of indexes are claimed and looked up row by row.
+        if few || write.has_row_writes() || !write.table.indexes().is_empty() {
             drop(write);
             return self.insert(shard, batch).await;
         }
@@ -181,7 +182,7 @@ impl Writing<'_> {
             Rival::Row(key) => (key, RowLockMode::Update),
             Rival::Loader(txn) => (loader_lock(self.shard.id, txn), RowLockMode::KeyShare),
         };
-        self.engine.lock(&self.txn, key, mode, wait).await
+        self.engine.lock(&self.txn, key, mode.into(), wait).await
     }
 
     /// Writes the rows as a segment of the transaction.
@@ -207,6 +208,7 @@ impl Writing<'_> {
                 shard: self.shard.id,
                 row: 0,
                 key: keys[row as usize].clone(),
+                index: super::PRIMARY_KEY,
             },
             row: Some((self.shard.id, batch.slice(row as usize, 1))),
         };
@@ -219,7 +221,7 @@ impl Writing<'_> {
         writer.push_sorted(&batch, &sorted, &order)?;
         let mine = loader_lock(self.shard.id, self.txn.id);
         let wait = LockWait::Wait(self.context.lock_timeout);
-        self.engine.lock(&self.txn, mine, RowLockMode::Update, wait).await?;
+        self.engine.lock(&self.txn, mine, RowLockMode::Update.into(), wait).await?;
         let (segment, file) = self.engine.store.put_loaded(writer.finish()?)?;
         let segment = Arc::new(segment);
         if let Some(last) = sorted.last().filter(|_| !unique) {

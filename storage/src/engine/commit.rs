@@ -354,7 +354,7 @@ pub(super) fn chunks(sections: &[Section]) -> Vec<Vec<Section>> {
 }
 
 impl Section {
-    fn without_ops(&self) -> Self {
+    pub(super) fn without_ops(&self) -> Self {
         Self { group: self.group, epoch: self.epoch, shard: self.shard, ops: Vec::new() }
     }
 }

@@ -56,6 +56,9 @@ impl Engine {
     /// Merges segments of a shard if it has too many, or too many dead rows; `true` if it did.
     pub(crate) fn merge(&self, shard: &Arc<Shard>) -> Result<bool> {
         let _work = shard.work.lock();
+        if self.pins.has_copy_of(shard.group) {
+            return Ok(false);
+        }
         shard.check()?;
         let contents = shard.contents();
         let horizon = self.horizon();

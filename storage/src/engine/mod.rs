@@ -55,11 +55,11 @@ pub use write::{
 };
 
 #[cfg(test)]
+mod index_tests;
+#[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
 mod model_tests;
-#[cfg(test)]
-mod index_tests;
 #[cfg(test)]
 mod stress_tests;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{Engine, TableMeta};
 use crate::error::{Result, StorageError};
 use crate::shard::Shard;
-use crate::lock::{LockKey, RowLockMode};
+use crate::lock::{LockKey, TableLockMode};
 use crate::wal::record::{MetaChange, Record};
 
 /// A shard of this worker.
@@ -61,7 +61,7 @@ impl Engine {
             own.map(|shard| shard.id).collect()
         };
         let is_held = |shard: &ShardId| {
-            self.locks.is_held(&LockKey { shard: *shard, row: None }, RowLockMode::SHARD_EXCLUSIVE)
+            self.locks.is_held(&LockKey { shard: *shard, row: None }, TableLockMode::AccessExclusive.into())
         };
         if shards.iter().any(is_held) {
             return Ok(());
@@ -114,7 +114,7 @@ impl Engine {
     /// Whether the transaction keeps all others from writing to the shard.
     pub fn has_locked_shard(&self, txn: TxnId, shard: ShardId) -> bool {
         let key = LockKey { shard, row: None };
-        self.locks.mode_of(txn, &key) == Some(RowLockMode::SHARD_EXCLUSIVE)
+        self.locks.holds(txn, &key, TableLockMode::AccessExclusive.into())
     }
 
     pub fn shape(&self, table: TableId) -> Option<Arc<TableShape>> {

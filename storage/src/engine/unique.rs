@@ -47,9 +47,9 @@ impl UniqueEntries {
 
     /// Each index in which the row has an entry of its own.
     pub fn of_row(&self, row: usize) -> impl Iterator<Item = (&Arc<TableIndex>, &[u8])> {
-        self.indexes.iter().filter_map(move |(index, entries)| {
-            Some((index, entries.get(row)?.as_deref()?))
-        })
+        self.indexes
+            .iter()
+            .filter_map(move |(index, entries)| Some((index, entries.get(row)?.as_deref()?)))
     }
 }
 
@@ -146,7 +146,7 @@ impl Writing<'_> {
                 ConflictPolicy::Fail | ConflictPolicy::Skip => RowLockMode::KeyShare,
             };
             let unlocked = policy != ConflictPolicy::Report
-                && (self.own(&key).is_some() || !self.engine.locks.is_changing(&row));
+                && (self.own(&key)?.is_some() || !self.engine.locks.is_changing(&row));
             if !unlocked {
                 self.lock(&key, mode, wait).await?;
                 // It may have changed while this waited.
@@ -174,7 +174,7 @@ impl Writing<'_> {
             if mine.contains(&&key) {
                 continue;
             }
-            let version = match self.own(&key) {
+            let version = match self.own(&key)? {
                 Some(Own::Row(row)) => Some(Version { ts: Timestamp(0), row: Some(row) }),
                 Some(Own::Deleted) => None,
                 None => self.shard.newest(&key)?,
@@ -210,7 +210,7 @@ impl Writing<'_> {
 impl Engine {
     /// Locks the rows that have these entries in a unique index, as they are now: as
     /// [`Self::lock_rows`] does by primary key.
-    pub async fn lock_entries<K: AsRef<[u8]> + Sync>(
+    pub async fn lock_rows_by<K: AsRef<[u8]> + Sync>(
         &self,
         context: &WriteContext,
         shard: ShardId,

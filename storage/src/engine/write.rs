@@ -442,7 +442,9 @@ impl Engine {
         if let Some(wait) = self.locks.acquire(txn.id, &key, mode, wait)? {
             wait.granted().await?;
         }
-        self.release_if_ended(txn)
+        self.release_if_ended(txn)?;
+        // The wait may have been for the group to move away.
+        if is_shard { self.meta.read().check_fence(&[shard]) } else { Ok(()) }
     }
 
     /// The transaction may have ended while a statement of it waited.
@@ -452,8 +454,7 @@ impl Engine {
             self.locks.release(txn.id);
             return Err(StorageError::NotOpen(txn.id));
         }
-        // The wait may have been for the group to move away.
-        if is_shard { self.meta.read().check_fence(&[shard]) } else { Ok(()) }
+        Ok(())
     }
 }
 
@@ -534,12 +535,7 @@ impl Writing<'_> {
         Ok(inserted)
     }
 
-    pub(super) async fn lock(
-        &self,
-        key: &Bytes,
-        mode: RowLockMode,
-        wait: LockWait,
-    ) -> Result<()> {
+    pub(super) async fn lock(&self, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
         let key = LockKey { shard: self.shard.id, row: Some(key.clone()) };
         self.engine.lock(&self.txn, key, mode.into(), wait).await
     }

@@ -100,7 +100,9 @@ fn key_entry(key: &str) -> Vec<u8> {
 
 /// The entries of a document.
 pub(super) fn entries(document: &[u8]) -> Vec<Vec<u8>> {
-    let Ok(text) = std::str::from_utf8(document) else { return vec![vec![super::definition::UNKNOWN]] };
+    let Ok(text) = std::str::from_utf8(document) else {
+        return vec![vec![super::definition::UNKNOWN]];
+    };
     let mut entries = Vec::new();
     jsonb::walk(text, |path, met| match (met, path) {
         (Met::Key, [Step::Key(key)]) => entries.push(key_entry(key)),
@@ -181,9 +183,20 @@ mod tests {
     #[test]
     fn whatever_contains_a_document_is_a_candidate_for_it() {
         let documents = [
-            "{}", "[]", "1", "1.0", "\"a\"", "null", "[1, 2]", "[\"a\", [\"b\"]]",
-            r#"{"a": 1}"#, r#"{"a": 1.00, "b": {"c": [true, {"d": "x"}]}}"#,
-            r#"{"a": [1]}"#, r#"{"b": {"c": [{"d": "x"}]}}"#, r#"{"b": {}}"#, r#"{"a": null}"#,
+            "{}",
+            "[]",
+            "1",
+            "1.0",
+            "\"a\"",
+            "null",
+            "[1, 2]",
+            "[\"a\", [\"b\"]]",
+            r#"{"a": 1}"#,
+            r#"{"a": 1.00, "b": {"c": [true, {"d": "x"}]}}"#,
+            r#"{"a": [1]}"#,
+            r#"{"b": {"c": [{"d": "x"}]}}"#,
+            r#"{"b": {}}"#,
+            r#"{"a": null}"#,
             r#"[{"a": 1}, "a"]"#,
         ];
         let mut told = 0;

@@ -49,10 +49,7 @@ pub fn network_probe(test: NetworkTest, given: &Inet) -> Vec<KeyRange> {
 
 fn holding(given: &Inet) -> Vec<KeyRange> {
     let shorter = |prefix| Some(Inet::new(given.address, prefix)?.network().to_sortable());
-    (0..=given.prefix)
-        .filter_map(|prefix| entry(&shorter(prefix)?))
-        .map(KeyRange::prefix)
-        .collect()
+    (0..=given.prefix).filter_map(|prefix| entry(&shorter(prefix)?)).map(KeyRange::prefix).collect()
 }
 
 /// From the first to the last address of the network.
@@ -80,11 +77,23 @@ mod tests {
     #[test]
     fn every_network_that_satisfies_a_test_is_in_its_ranges() {
         let networks = [
-            "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "10.1.2.3/16",
-            "10.255.255.255", "11.0.0.0/8", "192.168.0.0/16", "::/0", "2001:db8::/32",
-            "2001:db8::1", "fe80::/10",
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.0/24",
+            "10.1.2.3",
+            "10.1.2.3/16",
+            "10.255.255.255",
+            "11.0.0.0/8",
+            "192.168.0.0/16",
+            "::/0",
+            "2001:db8::/32",
+            "2001:db8::1",
+            "fe80::/10",
         ];
-        for test in [NetworkTest::Holds, NetworkTest::Within, NetworkTest::Overlaps, NetworkTest::Equals] {
+        for test in
+            [NetworkTest::Holds, NetworkTest::Within, NetworkTest::Overlaps, NetworkTest::Equals]
+        {
             for given in networks.map(inet) {
                 let ranges = network_probe(test, &given);
                 let found = |column: &Inet| {

@@ -93,10 +93,8 @@ impl Run {
             return Ok(());
         }
         let (from, to) = (Bytes::copy_from_slice(&from), to.map(|to| Bytes::copy_from_slice(&to)));
-        let bounds = (
-            Bound::Included(from.clone()),
-            to.clone().map_or(Bound::Unbounded, Bound::Excluded),
-        );
+        let bounds =
+            (Bound::Included(from.clone()), to.clone().map_or(Bound::Unbounded, Bound::Excluded));
         for part in &self.parts {
             let blocks = &part.footer().blocks;
             let first = blocks.partition_point(|block| block.last_key[..] < from[..]);
@@ -202,9 +200,8 @@ impl<'a> RunBuilder<'a> {
         }
         let Indexing { table, expressions } = self.indexing;
         let batch = self.batch(rows)?;
-        let evaluate = |batch: &RecordBatch| {
-            self.index.keys_of_batch(&table.shape, batch, &**expressions)
-        };
+        let evaluate =
+            |batch: &RecordBatch| self.index.keys_of_batch(&table.shape, batch, &**expressions);
         if let Ok(keys) = evaluate(&batch) {
             return Ok(keys.into_iter().map(|keys| keys.entries).collect());
         }

@@ -167,16 +167,18 @@ impl LockTable {
         })
     }
 
-    /// The mode in which a transaction holds a lock.
-    pub fn mode_of(&self, txn: TxnId, key: &LockKey) -> Option<RowLockMode> {
-        self.inner.lock().locks.get(key)?.mode_of(txn)
+    /// Whether a transaction holds the lock in this mode, or in a stronger one.
+    pub fn holds(&self, txn: TxnId, key: &LockKey, mode: LockMode) -> bool {
+        let inner = self.inner.lock();
+        let modes = inner.locks.get(key).and_then(|entry| entry.modes_of(txn));
+        modes.is_some_and(|modes| modes.cover(mode))
     }
 
-    /// Whether anybody holds the lock in this mode.
-    pub fn is_held(&self, key: &LockKey, mode: RowLockMode) -> bool {
+    /// Whether anybody does.
+    pub fn is_held(&self, key: &LockKey, mode: LockMode) -> bool {
         let inner = self.inner.lock();
         let holders = inner.locks.get(key).map(|entry| entry.holders.as_slice());
-        holders.unwrap_or_default().iter().any(|(_, held)| *held == mode)
+        holders.unwrap_or_default().iter().any(|(_, held)| held.cover(mode))
     }
 
     /// Ends the timer thread.

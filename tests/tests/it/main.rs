@@ -21,3 +21,4 @@ mod random_queries;
 mod resources;
 mod slt;
 mod tpch;
+mod unique;

@@ -92,9 +92,7 @@ fn bind(table: &TableShape, index: &IndexShape) -> SqlResult<BoundIndex> {
 pub(super) fn normal(expr: Expr) -> Expr {
     let plain = expr.clone().transform_up(|expr| {
         Ok(match expr {
-            Expr::Column(column) => {
-                Transformed::yes(datafusion::prelude::ident(column.name))
-            }
+            Expr::Column(column) => Transformed::yes(datafusion::prelude::ident(column.name)),
             Expr::Literal(value, Some(_)) => Transformed::yes(Expr::Literal(value, None)),
             Expr::Alias(alias) => Transformed::yes(*alias.expr),
             other => Transformed::no(other),
@@ -130,8 +128,7 @@ impl IndexExpressions for IndexEvaluator {
         let held: Vec<Option<u32>> = {
             let mut next = 0;
             let mut place = |row: usize| {
-                let holds =
-                    arrow::array::Array::is_valid(&included, row) && included.value(row);
+                let holds = arrow::array::Array::is_valid(&included, row) && included.value(row);
                 holds.then(|| {
                     next += 1;
                     next - 1
@@ -139,8 +136,7 @@ impl IndexExpressions for IndexEvaluator {
             };
             (0..rows.num_rows()).map(&mut place).collect()
         };
-        let chosen =
-            arrow::compute::filter_record_batch(&rows, &included).map_err(arrow_to_sql)?;
+        let chosen = arrow::compute::filter_record_batch(&rows, &included).map_err(arrow_to_sql)?;
         let places = arrow::array::UInt32Array::from(held);
         let keys = bound.physical_keys.iter().map(|key| {
             let values = evaluate(key, &chosen)?;

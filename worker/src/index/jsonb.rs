@@ -11,9 +11,15 @@ pub(super) fn clauses(condition: &Expr, document: &Expr) -> Option<Vec<Vec<KeyRa
         Expr::ScalarFunction(call) => {
             let [left, right] = &call.args[..] else { return None };
             let (given, wanted): (_, fn(&str) -> Wanted<'_>) = match call.func.name() {
-                "operator @>(jsonb,jsonb)" if left == document => (right, |text| Wanted::Contains(text)),
-                "operator <@(jsonb,jsonb)" if right == document => (left, |text| Wanted::Contains(text)),
-                "operator ?(jsonb,text)" if left == document => (right, |text| Wanted::HasKey(text)),
+                "operator @>(jsonb,jsonb)" if left == document => {
+                    (right, |text| Wanted::Contains(text))
+                }
+                "operator <@(jsonb,jsonb)" if right == document => {
+                    (left, |text| Wanted::Contains(text))
+                }
+                "operator ?(jsonb,text)" if left == document => {
+                    (right, |text| Wanted::HasKey(text))
+                }
                 "operator ?|(jsonb,_text)" if left == document => {
                     return document_probe(&Wanted::HasAnyKey(&texts(right)?));
                 }

@@ -14,10 +14,7 @@ pub(super) fn ranges(condition: &Expr, network: &Expr) -> Option<Vec<KeyRange>> 
 }
 
 /// How the condition compares `network`, and with what.
-fn comparison<'a>(
-    condition: &'a Expr,
-    network: &Expr,
-) -> Option<(NetworkTest, &'a Expr)> {
+fn comparison<'a>(condition: &'a Expr, network: &Expr) -> Option<(NetworkTest, &'a Expr)> {
     match condition {
         Expr::ScalarFunction(call) => {
             let [left, right] = &call.args[..] else { return None };

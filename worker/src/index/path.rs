@@ -204,7 +204,8 @@ fn equalities(condition: &Expr, key: &Expr, ty: &PgType) -> Option<Vec<ScalarVal
         }
         Expr::InList(InList { expr, list, negated: false }) if expr.as_ref() == key => {
             // A NULL in the list matches nothing.
-            let given = list.iter().filter(|item| !matches!(item, Expr::Literal(v, _) if v.is_null()));
+            let given =
+                list.iter().filter(|item| !matches!(item, Expr::Literal(v, _) if v.is_null()));
             distinct(given.map(value).collect::<Option<Vec<_>>>()?)
         }
         Expr::IsNull(expr) if expr.as_ref() == key => {
@@ -231,9 +232,8 @@ fn comparisons(condition: &Expr, key: &Expr, ty: &PgType) -> Vec<(Operator, Scal
         Expr::Literal(value, _) if !value.is_null() => comparable(value, &data_type),
         _ => None,
     };
-    let is_bound = |op: &Operator| {
-        matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
-    };
+    let is_bound =
+        |op: &Operator| matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_bound(op) => {
             if left.as_ref() == key {

@@ -170,12 +170,8 @@ fn entry_text(shape: &TableShape, index: &IndexShape, entry: &[u8]) -> String {
         .collect();
     let encoder = KeyEncoder::new(index.keys.iter().map(|key| key.ty.clone()));
     let values = encoder.and_then(|encoder| encoder.decode(entry)).unwrap_or_default();
-    let values: Vec<_> = index
-        .keys
-        .iter()
-        .zip(&values)
-        .map(|(key, value)| text::value(value, &key.ty))
-        .collect();
+    let values: Vec<_> =
+        index.keys.iter().zip(&values).map(|(key, value)| text::value(value, &key.ty)).collect();
     format!("({})=({})", names.join(", "), values.join(", "))
 }
 

@@ -27,7 +27,8 @@ use satsuma_common::{
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::index::Probe;
 use satsuma_storage::{
-    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError, TableMeta,
+    Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError,
+    TableMeta,
 };
 
 use super::rows;
@@ -150,7 +151,7 @@ impl Writer<'_> {
                 engine.lock_rows(&self.write, parent.shard, &keys, request).await
             }
             Some(index) => {
-                engine.lock_entries(&self.write, parent.shard, index, &keys, (mode, wait)).await
+                engine.lock_rows_by(&self.write, parent.shard, index, &keys, (mode, wait)).await
             }
         };
         let locked = locked.map_err(error::storage)?;

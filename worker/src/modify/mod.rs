@@ -169,17 +169,31 @@ impl Statement<'_> {
         while let Some(batch) = source.next().await {
             let batch = batch?;
             check_columns(&self.target.meta.shape, &batch, 0)?;
-            let inserted = self
-                .writer
-                .insert_unless(self.target, &batch, policy, on_conflict.arbiters())
-                .await?;
-            self.reply.count += inserted.rows.len() as u64;
-            self.returned(&batch, &inserted.rows)?;
-            if let Some(updater) = &updater {
-                self.update_conflicts(updater, &batch, &inserted.conflicts).await?;
+            // Each row meets what the one before it has done.
+            let step = if updater.is_some() { 1 } else { batch.num_rows().max(1) };
+            for at in (0..batch.num_rows()).step_by(step) {
+                let rows = batch.slice(at, step.min(batch.num_rows() - at));
+                self.insert_batch(&rows, policy, &on_conflict, updater.as_ref()).await?;
             }
         }
         Ok(())
+    }
+
+    async fn insert_batch(
+        &mut self,
+        batch: &RecordBatch,
+        policy: ConflictPolicy,
+        on_conflict: &OnConflict,
+        updater: Option<&on_conflict::Updater>,
+    ) -> SqlResult<()> {
+        let arbiters = on_conflict.arbiters();
+        let inserted = self.writer.insert_unless(self.target, batch, policy, arbiters).await?;
+        self.reply.count += inserted.rows.len() as u64;
+        self.returned(batch, &inserted.rows)?;
+        match updater {
+            Some(updater) => self.update_conflicts(updater, batch, &inserted.conflicts).await,
+            None => Ok(()),
+        }
     }
 
     async fn update_conflicts(

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, split_conjunction};
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, split_conjunction};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -349,8 +349,18 @@ fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
     } else if let Some(cast) = expr.downcast_ref::<CastExpr>() {
         expression(cast.expr())
     } else if let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() {
-        let args: Vec<_> = call.args().iter().map(expression).collect();
         let name = display_name(call.fun().name());
+        let types = call.fun().name().split_once('(').map_or("", |(_, types)| types);
+        let types = types.trim_end_matches(')').split(',').chain(std::iter::repeat("text"));
+        let args: Vec<_> = call
+            .args()
+            .iter()
+            .zip(types)
+            .map(|(arg, ty)| match expression(arg).strip_suffix("'::text") {
+                Some(text) if ty == "jsonb" => format!("{text}'::jsonb"),
+                _ => expression(arg),
+            })
+            .collect();
         match (call.fun().name().starts_with("operator "), &args[..]) {
             (true, [left, right]) => format!("({left} {name} {right})"),
             (true, [operand]) => format!("({name} {operand})"),

@@ -534,7 +534,8 @@ impl Work {
             })
             .collect::<Result<Vec<ArrayRef>>>()?;
         let count = RecordBatchOptions::new().with_row_count(Some(outer_rows.len()));
-        let pairs = RecordBatch::try_new_with_options(self.filter.schema().clone(), columns, &count)?;
+        let pairs =
+            RecordBatch::try_new_with_options(self.filter.schema().clone(), columns, &count)?;
         let held = self.filter.expression().evaluate(&pairs)?.into_array(pairs.num_rows())?;
         let held = is_true(&held)?;
         let outer_rows = filter(&outer_rows, &held)?;

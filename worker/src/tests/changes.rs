@@ -123,7 +123,8 @@ async fn checks_name_the_row(f: &Fixture) {
 async fn on_conflict_skips_or_updates(f: &Fixture) {
     f.fill().await;
     let rows = || RowSource::Batches(vec![campaign_rows(&[(1, 11, "cyan"), (1, 12, "pink")])]);
-    let skip = Change::Insert { rows: rows(), on_conflict: OnConflict::DoNothing { arbiters: vec![] } };
+    let skip =
+        Change::Insert { rows: rows(), on_conflict: OnConflict::DoNothing { arbiters: vec![] } };
     let reply = f.run(G1, CAMPAIGNS, skip).await.unwrap();
     assert_eq!((reply.count, returned(&reply)), (1, vec!["1|12|pink".to_string()]));
 
@@ -146,8 +147,10 @@ async fn on_conflict_skips_or_updates(f: &Fixture) {
         .unwrap()
         .build()
         .unwrap();
-    let update =
-        Change::Insert { rows: rows(), on_conflict: OnConflict::DoUpdate { arbiters: vec![], fragment: fragment(&plan) } };
+    let update = Change::Insert {
+        rows: rows(),
+        on_conflict: OnConflict::DoUpdate { arbiters: vec![], fragment: fragment(&plan) },
+    };
     let reply = f.run(G1, CAMPAIGNS, update.clone()).await.unwrap();
     assert_eq!((reply.count, returned(&reply)), (1, vec!["1|11|cyan".to_string()]));
     assert_eq!(f.all(CAMPAIGNS, &[G1]).await, ["1|10|red", "1|11|cyan", "1|12|pink"]);

@@ -77,13 +77,13 @@ impl Binder<'_> {
                     columns.dedup();
                     columns == wanted
                 };
-                let unique = shape.indexes.iter().filter(|index| {
-                    index.is_plain_unique() && index.columns().is_some_and(holds)
-                });
+                let unique = shape
+                    .indexes
+                    .iter()
+                    .filter(|index| index.is_plain_unique() && index.columns().is_some_and(holds));
                 let key = Some(PRIMARY_KEY)
                     .filter(|_| !shape.primary_key.is_empty() && holds(shape.primary_key.clone()));
-                let found: Vec<_> =
-                    key.into_iter().chain(unique.map(|index| index.id)).collect();
+                let found: Vec<_> = key.into_iter().chain(unique.map(|index| index.id)).collect();
                 if found.is_empty() {
                     return Err(SqlError::new(
                         SqlState::INVALID_COLUMN_REFERENCE,

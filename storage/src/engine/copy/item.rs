@@ -25,8 +25,10 @@ pub enum Item {
         next_row_id: u64,
         truncations: Vec<u64>,
     },
+    /// `committed`: when all its rows were, of a loaded segment; else 0.
     Segment {
         size: u64,
+        committed: u64,
     },
     /// The next bytes of the segment.
     Bytes(Vec<u8>),

@@ -32,7 +32,7 @@ use satsuma_common::{Generation, GroupId, Lsn, ShardId, Timestamp, TxnId};
 
 use super::Engine;
 use crate::error::{Result, StorageError};
-use crate::lock::{LockKey, LockWait, RowLockMode};
+use crate::lock::{LockKey, LockWait, TableLockMode};
 use crate::wal::record::MetaChange;
 
 pub use checksum::ShardSum;
@@ -72,9 +72,10 @@ pub struct Watermark {
     pub horizon: Timestamp,
 }
 
-/// Parts of the log that must stay because a copy reads them.
+/// Parts of the log that must stay because a copy reads them, and of which group that is. Loaded
+/// segments that the log names stay too: shards of these groups are not merged.
 #[derive(Clone, Debug, Default)]
-pub struct Pins(Arc<Mutex<BTreeMap<u64, u64>>>);
+pub struct Pins(Arc<Mutex<BTreeMap<u64, (u64, GroupId)>>>);
 
 /// Keeps the log from a record on; until it is dropped.
 #[derive(Debug)]
@@ -86,20 +87,27 @@ struct Pin {
 impl Pins {
     /// The first record that must stay.
     pub fn lowest(&self) -> u64 {
-        self.0.lock().values().min().copied().unwrap_or(u64::MAX)
+        self.0.lock().values().map(|(from, _)| *from).min().unwrap_or(u64::MAX)
     }
 
-    fn add(&self, from: Lsn) -> Pin {
+    /// Whether a copy of the group is under way.
+    pub fn has_copy_of(&self, group: GroupId) -> bool {
+        self.0.lock().values().any(|(_, of)| *of == group)
+    }
+
+    fn add(&self, from: Lsn, group: GroupId) -> Pin {
         let mut pins = self.0.lock();
         let number = pins.last_key_value().map_or(1, |(last, _)| last + 1);
-        pins.insert(number, from.0);
+        pins.insert(number, (from.0, group));
         Pin { pins: self.clone(), number }
     }
 }
 
 impl Pin {
     fn move_to(&self, from: Lsn) {
-        self.pins.0.lock().insert(self.number, from.0);
+        if let Some((pinned, _)) = self.pins.0.lock().get_mut(&self.number) {
+            *pinned = from.0;
+        }
     }
 }
 
@@ -119,7 +127,7 @@ impl Engine {
             let left = deadline.saturating_duration_since(Instant::now());
             let key = LockKey { shard: shard.id, row: None };
             let wait = LockWait::Wait(Some(left));
-            let held = match self.locks.acquire(holder, &key, RowLockMode::SHARD_EXCLUSIVE, wait) {
+            let held = match self.locks.acquire(holder, &key, TableLockMode::AccessExclusive.into(), wait) {
                 Ok(None) => Ok(()),
                 Ok(Some(wait)) => wait.granted().await,
                 Err(error) => Err(error),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use satsuma_common::row::Layouts;
 use satsuma_common::{GroupId, Lsn, NodeId, ShardId, TableId, Timestamp, TxnId};
 
@@ -13,7 +14,7 @@ use super::{Pin, Progress};
 use crate::error::{Result, StorageError};
 use crate::segment::Segment;
 use crate::wal::LogReader;
-use crate::wal::record::{MetaChange, Record, Section};
+use crate::wal::record::{MetaChange, Op, Record, Section};
 
 /// Bytes of a chunk, about.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -37,12 +38,28 @@ pub struct CopyReader {
     log: LogReader,
     /// The group's shards, with the last record that is in their segments.
     sealed: BTreeMap<ShardId, u64>,
+    /// Loaded segments that are among those that are sent.
+    captured: BTreeSet<u64>,
+    /// Loaded segments that the log has named, whose rows are still to be sent.
+    loads: VecDeque<Load>,
     tables: BTreeSet<TableId>,
     /// Of transactions whose last record has not been read.
     parts: BTreeMap<TxnId, Vec<Section>>,
     prepared: BTreeMap<TxnId, Vec<Section>>,
     bytes: u64,
     sent: u64,
+}
+
+/// A loaded segment on its way as rows: it is not among the copied segments.
+#[derive(Debug)]
+struct Load {
+    ts: Timestamp,
+    section: Section,
+    segment: Arc<Segment>,
+    /// The next row.
+    at: u32,
+    /// Keys that its transaction wrote after it.
+    changed: BTreeSet<Bytes>,
 }
 
 #[derive(Debug)]
@@ -55,7 +72,7 @@ enum Next {
 impl CopyReader {
     /// Seals the group's shards and captures what they consist of. Waits for the disk.
     pub fn open(engine: &Arc<Engine>, group: GroupId) -> Result<Self> {
-        let pin = engine.pins.add(Lsn(1));
+        let pin = engine.pins.add(Lsn(1), group);
         let shards = engine.meta.read().shards_of(group);
         engine.seal(&shards)?;
 
@@ -66,12 +83,13 @@ impl CopyReader {
         let mut segments = VecDeque::new();
         let mut sealed = BTreeMap::new();
         let mut tables: BTreeMap<TableId, Vec<ShardId>> = BTreeMap::new();
-        let mut bytes = 0;
+        let (mut bytes, mut captured) = (0, BTreeSet::new());
         for shard in shards {
             shard.check()?;
             let (contents, needed) = shard.capture();
             from = from.min(needed.unwrap_or(u64::MAX));
             sealed.insert(shard.id, contents.sealed);
+            captured.extend(contents.attached.iter().map(|(_, segment)| *segment));
             tables.entry(shard.table).or_default().push(shard.id);
             segments.push_back(Next::Item(Item::Shard {
                 shard: shard.id,
@@ -80,7 +98,10 @@ impl CopyReader {
             }));
             for segment in contents.segments.iter() {
                 bytes += segment.size();
-                segments.push_back(Next::Item(Item::Segment { size: segment.size() }));
+                segments.push_back(Next::Item(Item::Segment {
+                    size: segment.size(),
+                    committed: segment.committed(),
+                }));
                 segments.push_back(Next::Segment(segment.clone(), 0));
             }
         }
@@ -103,6 +124,8 @@ impl CopyReader {
             segments,
             log: LogReader::new(Lsn(from)),
             sealed,
+            captured,
+            loads: VecDeque::new(),
             tables: tables.into_keys().collect(),
             parts: BTreeMap::new(),
             prepared: BTreeMap::new(),
@@ -131,7 +154,7 @@ impl CopyReader {
 
     pub fn progress(&self) -> Progress {
         // What is queued has been read and not been sent.
-        let behind = u64::from(!self.queue.is_empty());
+        let behind = u64::from(!self.queue.is_empty() || !self.loads.is_empty());
         let position = self.log.position().0 - 1;
         Progress {
             position: Lsn(position.saturating_sub(behind)),
@@ -171,6 +194,7 @@ impl CopyReader {
 
     /// Queues more of the log; `false` when it has been read to its end, or far enough for once.
     fn read_log(&mut self) -> Result<bool> {
+        self.read_loads()?;
         let upto = self.engine.wal.applied();
         let mut looked = 0;
         while self.queue.is_empty() && looked < LOOK_BYTES {
@@ -178,6 +202,7 @@ impl CopyReader {
             looked += payload.len();
             let group = self.group;
             self.take(lsn, Record::decode_sections(&payload, |of| of == group)?)?;
+            self.read_loads()?;
         }
         if self.parts.is_empty() && self.prepared.is_empty() {
             self.pin.move_to(self.log.position());
@@ -222,10 +247,76 @@ impl CopyReader {
         let fresh = |section: &Section| {
             self.sealed.get(&section.shard).is_some_and(|sealed| lsn.0 > *sealed)
         };
-        let sections: Vec<_> = sections.into_iter().filter(fresh).collect();
-        for sections in chunks(&sections) {
+        let mut sections: Vec<_> = sections.into_iter().filter(fresh).collect();
+        self.take_loads(ts, &mut sections);
+        self.queue_commits(ts, &sections)
+    }
+
+    fn queue_commits(&mut self, ts: Timestamp, sections: &[Section]) -> Result<()> {
+        for sections in chunks(sections) {
             let record = Record::Commit { txn: COPY, ts, sections };
             self.queue.push_back(Item::Commit(record.encode()?));
+        }
+        Ok(())
+    }
+
+    /// Takes loaded segments out of a commit's operations. They are in their shards, which are not
+    /// merged while this copy is under way.
+    fn take_loads(&mut self, ts: Timestamp, sections: &mut [Section]) {
+        let mut loads = Vec::new();
+        let mut changed: BTreeMap<ShardId, BTreeSet<Bytes>> = BTreeMap::new();
+        for section in sections.iter_mut() {
+            let empty = section.without_ops();
+            section.ops.retain(|op| match op {
+                Op::Attach(attached) => {
+                    if !self.captured.contains(&attached.id) {
+                        loads.push((empty.clone(), attached.id));
+                    }
+                    false
+                }
+                Op::Put { .. } | Op::Delete { .. } | Op::Truncate => true,
+            });
+        }
+        if loads.is_empty() {
+            return;
+        }
+        for section in sections.iter() {
+            let keys = section.ops.iter().filter_map(|op| match op {
+                Op::Put { key, .. } | Op::Delete { key } => Some(key.clone()),
+                Op::Truncate | Op::Attach(_) => None,
+            });
+            changed.entry(section.shard).or_default().extend(keys);
+        }
+        for (section, id) in loads {
+            // A shard that is gone by now needs nothing more: its drop comes later in the log.
+            let Ok(shard) = self.engine.shard(section.shard) else { continue };
+            let contents = shard.contents();
+            let Some(segment) = contents.segments.iter().find(|segment| segment.id == id) else {
+                continue;
+            };
+            let changed = changed.get(&section.shard).cloned().unwrap_or_default();
+            self.loads.push_back(Load { ts, section, segment: segment.clone(), at: 0, changed });
+        }
+    }
+
+    /// Queues some rows of a loaded segment when nothing else is queued.
+    fn read_loads(&mut self) -> Result<()> {
+        while self.queue.is_empty()
+            && let Some(mut load) = self.loads.pop_front()
+        {
+            let (mut section, mut size) = (load.section.clone(), 0);
+            while u64::from(load.at) < load.segment.rows() && size < CHUNK_BYTES {
+                let stored = load.segment.row(load.at)?;
+                load.at += 1;
+                if !load.changed.contains(&stored.key) {
+                    size += stored.key.len() + stored.row.len();
+                    section.ops.push(Op::Put { key: stored.key, row: stored.row });
+                }
+            }
+            self.queue_commits(load.ts, &[section])?;
+            if u64::from(load.at) < load.segment.rows() {
+                self.loads.push_front(load);
+            }
         }
         Ok(())
     }

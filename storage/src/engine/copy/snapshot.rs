@@ -119,7 +119,7 @@ impl SnapshotReader {
             writer.push(StoredRow { key, ts: self.snapshot, row })?;
         }
         let bytes = writer.finish()?;
-        self.queue.push_back(Item::Segment { size: bytes.len() as u64 });
+        self.queue.push_back(Item::Segment { size: bytes.len() as u64, committed: 0 });
         let crc = crc32c::crc32c(&bytes);
         for piece in bytes.chunks(CHUNK_BYTES / 2) {
             self.queue.push_back(Item::Bytes(piece.to_vec()));

@@ -23,6 +23,8 @@ pub struct CopyWriter {
     batch: Batch,
     shards: Vec<Whole>,
     segment: Option<IncomingSegment>,
+    /// When all rows of that segment were committed, or 0.
+    committed: u64,
     marks: Vec<(u32, Timestamp)>,
     in_log: bool,
     /// Bytes of segments that have arrived.
@@ -48,6 +50,7 @@ impl CopyWriter {
             batch: Batch::new(),
             shards: Vec::new(),
             segment: None,
+            committed: 0,
             marks: Vec::new(),
             in_log: false,
             received: 0,
@@ -101,8 +104,9 @@ impl CopyWriter {
                 let truncations = truncations.into_iter().map(Timestamp).collect();
                 self.shards.push(Whole { shard, next_row_id, truncations, segments: Vec::new() });
             }
-            Item::Segment { size } if self.segment.is_none() => {
+            Item::Segment { size, committed } if self.segment.is_none() => {
                 self.segment = Some(self.engine.store.incoming(size)?);
+                self.committed = committed;
             }
             Item::Bytes(bytes) => {
                 let segment = self.segment.as_mut().ok_or(OUT_OF_ORDER)?;
@@ -118,6 +122,7 @@ impl CopyWriter {
                 if marks.iter().any(|(row, _)| u64::from(*row) >= rows) {
                     return Err(StorageError::CopyBroken("a mark is on no row"));
                 }
+                segment.set_committed(Timestamp(std::mem::take(&mut self.committed)));
                 segment.end_rows(marks);
                 self.shards.last_mut().ok_or(OUT_OF_ORDER)?.segments.push(Arc::new(segment));
             }
@@ -152,7 +157,7 @@ impl CopyWriter {
             let fresh: Manifest = store.manifest(&shard, &contents, &segments, sealed)?;
             let fresh = Manifest { next_row_id, ..fresh };
             manifest::put(&mut batch, manifest::shard_key(b'm', shard.id), &fresh)?;
-            stored.push((shard, Stored { segments, truncations, sealed, next_row_id }));
+            stored.push((shard, Stored { segments, truncations, sealed, next_row_id, attached: Vec::new() }));
         }
         store.sync_names()?;
         store.kv.write(batch)?;
