@@ -151,7 +151,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         }),
         pg_listener,
     ));
-    let leftovers = alone.then(|| Leftovers::new(&cluster.catalog.snapshot()));
+    let leftovers = cluster.catalog.is_alone().then(|| Leftovers::new(&cluster.catalog.snapshot()));
     background.spawn(housekeeping(cluster.clone(), leftovers));
     background.spawn(rebalance::run(cluster.clone()));
     background.spawn(crate::deadlock::detect(Arc::downgrade(&cluster)));

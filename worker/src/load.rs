@@ -32,7 +32,7 @@ pub(crate) async fn load(
     let write = crate::modify::write_context(&request.context);
     let wait = satsuma_storage::LockWait::Wait(request.context.lock_timeout);
     for target in targets.values() {
-        let mode = satsuma_storage::RowLockMode::SHARD_SHARED;
+        let mode = satsuma_storage::TableLockMode::RowExclusive;
         let locked = shared.engine.lock_shard(&write, target.shard, mode, wait).await;
         locked.map_err(crate::error::storage)?;
     }
@@ -58,13 +58,14 @@ pub(crate) async fn load(
 /// The error with the names of the table, and the values of the row that is to blame.
 fn blamed(targets: &BTreeMap<GroupId, PlacedTable>, failure: BulkError) -> SqlError {
     let BulkError { error, row } = failure;
-    let (StorageError::UniqueViolation { shard, key, .. }, Some((_, row))) = (&error, &row) else {
+    let (StorageError::UniqueViolation { shard, index, key, .. }, Some((_, row))) = (&error, &row)
+    else {
         return error::storage(error);
     };
     match targets.values().find(|target| target.shard == *shard) {
         Some(target) => {
-            let (shard, key) = (*shard, key.clone());
-            named(&target.meta, row, StorageError::UniqueViolation { shard, row: 0, key })
+            let (shard, index, key) = (*shard, *index, key.clone());
+            named(&target.meta, row, StorageError::UniqueViolation { shard, index, row: 0, key })
         }
         None => error::storage(error),
     }

@@ -13,6 +13,7 @@ use super::alter_column::{expression_columns, same_column};
 use super::alter_table::Altering;
 use super::names::{self, fold};
 use super::rows::qualified;
+use super::create_table::{Unique, key_columns};
 use super::{Ddl, create_table, distribute, stored_text};
 use crate::catalog::{
     Command, IdRequest, Index, IndexKey, State, Table, TableDef, TableDistribution,
@@ -25,6 +26,7 @@ pub(super) enum NewConstraint {
         name: Option<String>,
         columns: Vec<String>,
     },
+    Unique(Unique),
     Check {
         name: Option<String>,
         /// The column that it was written beside.
@@ -42,17 +44,12 @@ impl NewConstraint {
     fn of(constraint: &ast::TableConstraint) -> SqlResult<Self> {
         Ok(match constraint {
             ast::TableConstraint::PrimaryKey(key) => {
-                let columns = key.columns.iter().map(|column| match &column.column.expr {
-                    ast::Expr::Identifier(ident) => Ok(fold(ident)),
-                    other => Err(SqlError::new(
-                        SqlState::SYNTAX_ERROR,
-                        format!("syntax error at or near \"{other}\""),
-                    )),
-                });
-                Self::PrimaryKey {
-                    name: key.name.as_ref().map(fold),
-                    columns: columns.collect::<SqlResult<_>>()?,
-                }
+                let columns = key_columns(&key.columns)?;
+                Self::PrimaryKey { name: key.name.as_ref().map(fold), columns }
+            }
+            ast::TableConstraint::Unique(unique) => {
+                let columns = key_columns(&unique.columns)?;
+                Self::Unique(Unique::new(unique.name.as_ref().map(fold), columns, unique)?)
             }
             ast::TableConstraint::Check(check) => Self::Check {
                 name: check.name.as_ref().map(fold),
@@ -64,7 +61,6 @@ impl NewConstraint {
                 columns: key.columns.iter().map(fold).collect(),
                 key: Box::new(key.clone()),
             },
-            ast::TableConstraint::Unique(_) => return Err(create_table::unique_unsupported()),
             other => {
                 return Err(SqlError::unsupported(format!("constraint {other} is not supported")));
             }
@@ -143,6 +139,7 @@ impl Altering<'_, '_> {
             NewConstraint::PrimaryKey { name, columns } => {
                 self.add_primary_key(name, &columns).await
             }
+            NewConstraint::Unique(unique) => self.add_unique(unique).await,
             NewConstraint::Check { name, column, condition } => {
                 self.add_check(name, column, &condition, not_valid).await
             }
@@ -226,6 +223,79 @@ impl Altering<'_, '_> {
         self.put(def)
     }
 
+    /// The columns of a key, and the name of its index.
+    fn new_key(
+        &mut self,
+        table: &Table,
+        columns: &[String],
+        name: Option<String>,
+        (kind, label, suffix): (&str, Option<&str>, &str),
+    ) -> SqlResult<(Vec<ColumnId>, String)> {
+        let mut key: Vec<ColumnId> = Vec::new();
+        for name in columns {
+            let column = table.shape.column_named(name).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!("column \"{name}\" named in key does not exist"),
+                )
+            })?;
+            if key.contains(&column.id) {
+                return Err(SqlError::new(
+                    SqlState::DUPLICATE_COLUMN,
+                    format!("column \"{name}\" appears twice in {kind} constraint"),
+                ));
+            }
+            key.push(column.id);
+        }
+        refuse_key_without_distribution_column(table, &key)?;
+        let state = self.ddl.state();
+        let taken = |name: &str| {
+            state.schema(table.schema).is_some_and(|schema| schema.relation(name).is_some())
+        };
+        match name {
+            Some(name) if taken(&name) => Err(SqlError::new(
+                SqlState::DUPLICATE_TABLE,
+                format!("relation \"{name}\" already exists"),
+            )),
+            Some(name) => Ok((key, name)),
+            None => Ok((key, names::choose(&table.shape.name, label, suffix, taken))),
+        }
+    }
+
+    async fn add_unique(&mut self, unique: Unique) -> SqlResult<()> {
+        let Unique { name, columns, nulls_not_distinct } = unique;
+        let table = self.current()?;
+        let label = columns.join("_");
+        let made = ("unique", Some(label.as_str()), "key");
+        let (key, name) = self.new_key(&table, &columns, name, made)?;
+        let mut ids = self.ddl.reserve(IdRequest::oids(2)).await?;
+        let mut def = table.def().clone();
+        def.constraint_oids.insert(name.clone(), ids.oid()?);
+        let index = Index {
+            oid: ids.oid()?,
+            name,
+            schema: table.schema,
+            table: table.id(),
+            method: "btree".into(),
+            keys: key.into_iter().map(IndexKey::column).collect(),
+            include: Vec::new(),
+            unique: true,
+            primary: false,
+            constraint: true,
+            nulls_not_distinct,
+            predicate: None,
+        };
+        if index.shape(&def.shape).is_none() {
+            return Err(SqlError::unsupported(format!(
+                "unique constraint \"{}\" is on a column whose type has no order",
+                index.name
+            )));
+        }
+        self.put(def)?;
+        let table = self.current()?;
+        super::index::add_index(self.ddl, &table, index, true).await
+    }
+
     async fn add_primary_key(&mut self, name: Option<String>, columns: &[String]) -> SqlResult<()> {
         let table = self.current()?;
         let shape = &table.shape;
@@ -235,37 +305,7 @@ impl Altering<'_, '_> {
                 format!("multiple primary keys for table \"{}\" are not allowed", shape.name),
             ));
         }
-        let mut key: Vec<ColumnId> = Vec::new();
-        for name in columns {
-            let column = shape.column_named(name).ok_or_else(|| {
-                SqlError::new(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!("column \"{name}\" named in key does not exist"),
-                )
-            })?;
-            if key.contains(&column.id) {
-                return Err(SqlError::new(
-                    SqlState::DUPLICATE_COLUMN,
-                    format!("column \"{name}\" appears twice in primary key constraint"),
-                ));
-            }
-            key.push(column.id);
-        }
-        refuse_key_without_distribution_column(&table, &key)?;
-        let state = self.ddl.state();
-        let taken = |name: &str| {
-            state.schema(table.schema).is_some_and(|schema| schema.relation(name).is_some())
-        };
-        let name = match name {
-            Some(name) if taken(&name) => {
-                return Err(SqlError::new(
-                    SqlState::DUPLICATE_TABLE,
-                    format!("relation \"{name}\" already exists"),
-                ));
-            }
-            Some(name) => name,
-            None => names::choose(&shape.name, None, "pkey", taken),
-        };
+        let (key, name) = self.new_key(&table, columns, name, ("primary key", None, "pkey"))?;
         for name in columns {
             self.set_not_null(&stored_text::ident(name)).await?;
         }

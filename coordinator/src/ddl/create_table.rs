@@ -36,10 +36,10 @@ pub(super) struct Draft {
 }
 
 /// A UNIQUE constraint.
-struct Unique {
-    name: Option<String>,
-    columns: Vec<String>,
-    nulls_not_distinct: bool,
+pub(super) struct Unique {
+    pub name: Option<String>,
+    pub columns: Vec<String>,
+    pub nulls_not_distinct: bool,
 }
 
 /// A column whose values come from a sequence of its own.
@@ -236,6 +236,7 @@ impl Draft {
             identity: Vec::new(),
             serials: Vec::new(),
             primary_key: None,
+            unique: Vec::new(),
             checks: Vec::new(),
             foreign_keys: Vec::new(),
         }
@@ -289,6 +290,7 @@ impl Draft {
             identity: table.identity.clone(),
             serials: Vec::new(),
             primary_key: None,
+            unique: Vec::new(),
             checks: Vec::new(),
             foreign_keys: Vec::new(),
         }
@@ -298,6 +300,7 @@ impl Draft {
     pub fn new_constraints(&mut self) -> Vec<NewConstraint> {
         let key = self.primary_key.take();
         let key = key.map(|(name, columns)| NewConstraint::PrimaryKey { name, columns });
+        let unique = std::mem::take(&mut self.unique).into_iter().map(NewConstraint::Unique);
         let checks = std::mem::take(&mut self.checks).into_iter();
         let checks = checks.map(|(name, column, condition)| NewConstraint::Check {
             name,
@@ -310,7 +313,7 @@ impl Draft {
             columns,
             key: Box::new(key),
         });
-        key.into_iter().chain(checks).chain(foreign).collect()
+        key.into_iter().chain(unique).chain(checks).chain(foreign).collect()
     }
 
     pub fn column(&mut self, ddl: &Ddl<'_>, column: &ast::ColumnDef) -> SqlResult<()> {
@@ -747,7 +750,7 @@ impl Draft {
 }
 
 /// Names in the column list of a key.
-fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
+pub(super) fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
     let name = |column: &ast::IndexColumn| match &column.column.expr {
         ast::Expr::Identifier(ident) => Ok(names::fold(ident)),
         other => Err(SqlError::new(
@@ -759,7 +762,7 @@ fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
 }
 
 impl Unique {
-    fn new(
+    pub fn new(
         name: Option<String>,
         columns: Vec<String>,
         constraint: &ast::UniqueConstraint,

@@ -251,34 +251,39 @@ impl Ddl<'_> {
 
     /// Tells the workers every shape that this transaction has changed since it last told them.
     pub async fn tell_workers(&mut self) -> SqlResult<()> {
-        let cluster = self.cluster.clone();
         let untold = match self.txn.overlay() {
             Some(overlay) => overlay.untold(),
             None => return Ok(()),
         };
         for id in untold {
-            let state = self.state();
-            let Some(table) = state.table_arc(id) else { continue };
-            self.lock_table(&table).await?;
-            let state = self.state();
-            let Some(table) = state.table(id) else { continue };
-            let mut nodes = std::collections::BTreeSet::new();
-            for (_, group) in state.shards_of(table) {
-                nodes.extend(group.finalized());
-            }
-            // Told before the answers are in: what reached only some must be taken back, too.
-            self.txn.overlay_mut(&cluster).table_told(id);
-            let mut requests = Vec::new();
-            for node in nodes {
-                let worker = self.scope.worker(node)?;
-                let shape = TableShape::clone(&table.shape);
-                requests.push(async move { worker.shards(ShardAction::Alter { shape }).await });
-            }
-            for answer in futures::future::join_all(requests).await {
-                answer?;
-            }
+            self.alter_shards(id).await?;
         }
         self.scope = Arc::new(Scope { state: self.state(), ..self.scope.as_ref().clone() });
+        Ok(())
+    }
+
+    /// Tells the workers a table's shape as this transaction has it. Its lock keeps others out.
+    pub async fn alter_shards(&mut self, id: TableId) -> SqlResult<()> {
+        let cluster = self.cluster.clone();
+        let Some(table) = self.state().table_arc(id) else { return Ok(()) };
+        self.lock_table(&table).await?;
+        let state = self.state();
+        let Some(table) = state.table(id) else { return Ok(()) };
+        let mut nodes = std::collections::BTreeSet::new();
+        for (_, group) in state.shards_of(table) {
+            nodes.extend(group.finalized());
+        }
+        // Told before the answers are in: what reached only some must be taken back, too.
+        self.txn.overlay_mut(&cluster).table_told(id);
+        let mut requests = Vec::new();
+        for node in nodes {
+            let worker = self.scope.worker(node)?;
+            let shape = TableShape::clone(&table.shape);
+            requests.push(async move { worker.shards(ShardAction::Alter { shape }).await });
+        }
+        for answer in futures::future::join_all(requests).await {
+            answer?;
+        }
         Ok(())
     }
 

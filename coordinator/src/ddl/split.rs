@@ -224,7 +224,7 @@ async fn copy_group(
     let scan = datafusion::logical_expr::LogicalPlanBuilder::scan("old", source, Some(columns))
         .and_then(|builder| builder.build())
         .map_err(satsuma_sql::engine_error::to_sql)?;
-    let plan = RemoteScan::new(scan, Target::Groups(vec![group])).into_plan();
+    let plan = RemoteScan::new(scan, Target::Groups(vec![group]))?.into_plan();
     let mut reading = ddl.scope.as_ref().clone();
     reading.state = before.clone();
     let (_, mut rows) = ddl.cluster.executor.run_distributed(plan, &Arc::new(reading)).await?;

@@ -39,14 +39,13 @@ pub fn recognise(bound: &Bound, params: &[PgType], programs: &Programs) -> Optio
         | Bound::CopyTo { .. }
         | Bound::Call(_)
         | Bound::Explain { .. }
+        | Bound::Merge(_)
+        | Bound::WithChanges { .. }
         | Bound::Utility(_) => None,
     }
 }
 
 fn select(query: &BoundQuery, params: &[PgType]) -> Option<KeyStatement> {
-    if !query.row_locks.is_empty() {
-        return None;
-    }
     let rows = Rows::of(&query.plan)?;
     let table = KeyTable::new(rows.info.clone())?;
     let key = rows.key(&table, params)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use satsuma_common::{SqlError, SqlResult};
-use satsuma_proto::worker::{LockRequest, LockTarget, LockWait, ShardLockMode};
+use satsuma_proto::worker::{LockRequest, LockTarget, LockWait, TableLockMode};
 use satsuma_sql::bound::{BoundCopyFrom, OutputColumn};
 use satsuma_sql::engine_error::arrow_to_sql;
 
@@ -87,8 +87,10 @@ async fn stay(session: &mut ClusterSession, table: &Table, scope: &Arc<Scope>) -
                 context: scope.statement.clone(),
                 group: group_ref.clone(),
                 table: table.id(),
-                target: LockTarget::Shard(ShardLockMode::Shared),
+                target: LockTarget::Shard(TableLockMode::RowExclusive),
                 wait: LockWait::Wait,
+                limit: None,
+                skip_deleted: false,
             };
             locks.push(async move { worker.lock(request).await });
         }

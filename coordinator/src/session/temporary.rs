@@ -5,7 +5,7 @@ use std::sync::Arc;
 use satsuma_common::{SqlResult, TableId};
 use sqlparser::ast;
 
-use super::{ClusterSession, Settings};
+use super::{ClusterSession, SessionLocks, Settings};
 use crate::catalog::SUPERUSER_OID;
 use crate::cluster::Cluster;
 use crate::ddl::temporary;
@@ -82,9 +82,12 @@ impl ClusterSession {
             via: Via::Pg,
             tls: false,
             process_id: 0,
+            terminate: Default::default(),
         };
+        let own_locks = SessionLocks::new(cluster.clone(), info.process_id);
         Ok(Self {
             cluster,
+            own_locks,
             role: user,
             info,
             settings: Settings::new(&[])?,

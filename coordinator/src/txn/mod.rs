@@ -419,7 +419,7 @@ fn taken_for_dead() -> SqlError {
 async fn restore_shapes(cluster: &Cluster, undone: &Overlay, kept: Option<&Overlay>) {
     let state = kept.map_or_else(|| cluster.catalog.snapshot(), |kept| kept.state().clone());
     let changed = undone.altered().filter(|table| {
-        kept.is_none_or(|kept| kept.told_version(*table) != undone.told_version(*table))
+        kept.is_none_or(|kept| kept.told_shape(*table) != undone.told_shape(*table))
     });
     for table in changed.filter_map(|table| state.table(table)) {
         let nodes: BTreeSet<NodeId> =

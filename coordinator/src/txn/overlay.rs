@@ -17,8 +17,9 @@ pub struct Overlay {
     commands: Vec<Command>,
     created: Vec<(NodeId, ShardId)>,
     dropped: Vec<(NodeId, ShardId)>,
-    /// Version of the shape that the workers know, of tables where that is not the base's.
-    told: BTreeMap<TableId, u64>,
+    /// Of tables whose workers were told another shape than the base's: its version, and how many
+    /// commands had been applied by then. An index makes another shape of the same version.
+    told: BTreeMap<TableId, (u64, usize)>,
 }
 
 impl Overlay {
@@ -89,13 +90,18 @@ impl Overlay {
     /// Version of a table's shape that its workers know.
     pub fn told_version(&self, table: TableId) -> Option<u64> {
         let base = || self.base.table(table).map(|table| table.shape.version);
-        self.told.get(&table).copied().or_else(base)
+        self.told.get(&table).map(|(version, _)| *version).or_else(base)
+    }
+
+    /// Which of its shapes the workers know, where that is not the base's.
+    pub fn told_shape(&self, table: TableId) -> Option<(u64, usize)> {
+        self.told.get(&table).copied()
     }
 
     /// The workers know the present shape of the table.
     pub fn table_told(&mut self, table: TableId) {
         if let Some(version) = self.state.table(table).map(|table| table.shape.version) {
-            self.told.insert(table, version);
+            self.told.insert(table, (version, self.commands.len()));
         }
     }
 

@@ -208,7 +208,7 @@ impl Writing<'_> {
                 shard: self.shard.id,
                 row: 0,
                 key: keys[row as usize].clone(),
-                index: super::PRIMARY_KEY,
+                index: None,
             },
             row: Some((self.shard.id, batch.slice(row as usize, 1))),
         };

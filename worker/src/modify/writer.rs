@@ -33,7 +33,7 @@ impl<'a> Writer<'a> {
     pub async fn enter(&self, target: &PlacedTable) -> SqlResult<()> {
         let engine = &self.shared.engine;
         let wait = LockWait::Wait(self.write.lock_timeout);
-        let mode = RowLockMode::SHARD_SHARED;
+        let mode = satsuma_storage::TableLockMode::RowExclusive;
         engine.lock_shard(&self.write, target.shard, mode, wait).await.map_err(error::storage)?;
         match engine.table_of_shard(target.shard) {
             Some(now) if now.shape.version == target.meta.shape.version => Ok(()),
@@ -101,7 +101,7 @@ impl<'a> Writer<'a> {
         let meta = &target.meta;
         constraints::check(meta, &self.checks(&meta.shape)?, batch)?;
         if !meta.shape.foreign_keys.is_empty() {
-            self.pending.refers(self.shared, target, batch, None)?;
+            self.pending.refers((self.shared, self.write.txn), target, batch, None)?;
         }
         Ok(())
     }

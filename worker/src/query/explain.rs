@@ -272,7 +272,7 @@ fn is_bitmap(scan: &IndexScanExec) -> bool {
 }
 
 fn index_scan_title(scan: &IndexScanExec) -> String {
-    let placed = scan.placed();
+    let Some(placed) = scan.placed() else { return "Index Scan".into() };
     let (name, shard) = (&placed.meta.shape.name, placed.shard.0);
     if is_bitmap(scan) {
         return format!("Bitmap Heap Scan on {name}_{shard} {name}");

@@ -127,7 +127,8 @@ impl Engine {
             let left = deadline.saturating_duration_since(Instant::now());
             let key = LockKey { shard: shard.id, row: None };
             let wait = LockWait::Wait(Some(left));
-            let held = match self.locks.acquire(holder, &key, TableLockMode::AccessExclusive.into(), wait) {
+            let mode = TableLockMode::AccessExclusive;
+            let held = match self.locks.acquire(holder, &key, mode, wait) {
                 Ok(None) => Ok(()),
                 Ok(Some(wait)) => wait.granted().await,
                 Err(error) => Err(error),
