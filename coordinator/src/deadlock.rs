@@ -74,11 +74,8 @@ async fn end(cluster: &Cluster, waits: &BTreeSet<Edge>, victim: &Victim) {
     let detail = lines.collect::<Vec<_>>().join("\n");
     tracing::info!(victim = %victim.txn, transactions = circle.len(), "deadlock");
     let state = cluster.catalog.snapshot();
-    let workers: BTreeSet<NodeId> = waits
-        .iter()
-        .filter(|edge| edge.waiter == victim.txn)
-        .map(|edge| edge.worker)
-        .collect();
+    let workers: BTreeSet<NodeId> =
+        waits.iter().filter(|edge| edge.waiter == victim.txn).map(|edge| edge.worker).collect();
     for node in workers.into_iter().filter_map(|node| state.node(node)) {
         let ended = match cluster.workers.client(node) {
             Ok(worker) => worker.cancel_wait(victim.txn, detail.clone()).await,

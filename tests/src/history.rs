@@ -48,22 +48,44 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Anomaly {
     /// A number that nobody appended, or twice in a list.
-    Corrupt { key: u32, value: u64 },
+    Corrupt {
+        key: u32,
+        value: u64,
+    },
     /// Two reads of a list that are not one the beginning of the other.
-    Disagreement { key: u32 },
+    Disagreement {
+        key: u32,
+    },
     /// A transaction that does not see its own append where it put it.
-    Internal { transaction: usize },
-    AbortedRead { transaction: usize, value: u64 },
+    Internal {
+        transaction: usize,
+    },
+    AbortedRead {
+        transaction: usize,
+        value: u64,
+    },
     /// Not all of what another transaction appended to the list.
-    IntermediateRead { transaction: usize, value: u64 },
+    IntermediateRead {
+        transaction: usize,
+        value: u64,
+    },
     /// An acknowledged append that the last read does not have.
-    Lost { key: u32, value: u64 },
+    Lost {
+        key: u32,
+        value: u64,
+    },
     /// Transactions of a circle without two rw edges in a row.
-    Circle { transactions: Vec<usize> },
+    Circle {
+        transactions: Vec<usize>,
+    },
 }
 
 /// The anomalies of a history. `last` are reads of all lists after everything.
-pub fn check(history: &[Transaction], last: &BTreeMap<u32, Vec<u64>>, level: Level) -> Vec<Anomaly> {
+pub fn check(
+    history: &[Transaction],
+    last: &BTreeMap<u32, Vec<u64>>,
+    level: Level,
+) -> Vec<Anomaly> {
     let mut found = Vec::new();
     let writers = writers(history);
     let orders = orders(history, last, &writers, &mut found);
@@ -300,12 +322,8 @@ mod tests {
 
     /// Transactions that all overlap.
     fn at_once(operations: Vec<Vec<Operation>>) -> Vec<Transaction> {
-        let committed = |operations| Transaction {
-            operations,
-            fate: Fate::Committed,
-            began: 0,
-            ended: 100,
-        };
+        let committed =
+            |operations| Transaction { operations, fate: Fate::Committed, began: 0, ended: 100 };
         operations.into_iter().map(committed).collect()
     }
 
@@ -325,10 +343,8 @@ mod tests {
         ]);
         assert_eq!(snapshot(&serial, &[(1, &[1, 2]), (2, &[1])]), []);
         // Write skew: two rw edges in a row.
-        let skew = at_once(vec![
-            vec![Read(1, vec![]), Append(2, 1)],
-            vec![Read(2, vec![]), Append(1, 1)],
-        ]);
+        let skew =
+            at_once(vec![vec![Read(1, vec![]), Append(2, 1)], vec![Read(2, vec![]), Append(1, 1)]]);
         assert_eq!(snapshot(&skew, &[(1, &[1]), (2, &[1])]), []);
         let own = at_once(vec![vec![Append(1, 1), Read(1, vec![1]), Append(1, 2)]]);
         assert_eq!(snapshot(&own, &[(1, &[1, 2])]), []);
@@ -348,10 +364,8 @@ mod tests {
     #[test]
     fn a_lost_update_is_found() {
         // Both read the empty list, and one overwrote the other's append.
-        let lost = at_once(vec![
-            vec![Read(1, vec![]), Append(1, 1)],
-            vec![Read(1, vec![]), Append(1, 2)],
-        ]);
+        let lost =
+            at_once(vec![vec![Read(1, vec![]), Append(1, 1)], vec![Read(1, vec![]), Append(1, 2)]]);
         assert!(matches!(snapshot(&lost, &[(1, &[1, 2])])[..], [Anomaly::Circle { .. }]));
         let overwritten = at_once(vec![vec![Append(1, 1)], vec![Append(1, 2)]]);
         assert_eq!(snapshot(&overwritten, &[(1, &[2])]), [Anomaly::Lost { key: 1, value: 1 }]);
@@ -365,10 +379,7 @@ mod tests {
             vec![Read(1, vec![1]), Read(2, vec![])],
             vec![Read(1, vec![]), Read(2, vec![1])],
         ]);
-        assert!(matches!(
-            snapshot(&fork, &[(1, &[1]), (2, &[1])])[..],
-            [Anomaly::Circle { .. }]
-        ));
+        assert!(matches!(snapshot(&fork, &[(1, &[1]), (2, &[1])])[..], [Anomaly::Circle { .. }]));
     }
 
     #[test]
@@ -405,11 +416,7 @@ mod tests {
         );
         let own = at_once(vec![vec![Append(1, 1), Read(1, vec![])]]);
         assert_eq!(snapshot(&own, &[(1, &[1])]), [Anomaly::Internal { transaction: 0 }]);
-        let order = at_once(vec![
-            vec![Append(1, 1)],
-            vec![Append(1, 2)],
-            vec![Read(1, vec![2])],
-        ]);
+        let order = at_once(vec![vec![Append(1, 1)], vec![Append(1, 2)], vec![Read(1, vec![2])]]);
         assert_eq!(snapshot(&order, &[(1, &[1, 2])]), [Anomaly::Disagreement { key: 1 }]);
         assert_eq!(
             snapshot(&at_once(vec![]), &[(1, &[7])]),

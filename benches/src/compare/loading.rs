@@ -41,8 +41,10 @@ fn measure(lineup: &mut Lineup<'_>, name: &'static str, parts: &[PathBuf]) -> Re
         for server in &lineup.servers {
             lineup.runtime.block_on(advertising::create(server, advertising::table(name)))?;
             let run = load(server, name, parts)?;
-            let question = format!("SELECT count(*) || ' ' || sum(id) || ' ' || max(user_ip) \
-                || ' ' || sum(length(user_data::text)) FROM {name}");
+            let question = format!(
+                "SELECT count(*) || ' ' || sum(id) || ' ' || max(user_ip) \
+                || ' ' || sum(length(user_data::text)) FROM {name}"
+            );
             let found = lineup.runtime.block_on(server.value(&question))?;
             let same = expected.get_or_insert_with(|| found.clone());
             if *same != found {

@@ -11,9 +11,9 @@ use sqlparser::ast;
 
 use super::alter_column::{expression_columns, same_column};
 use super::alter_table::Altering;
+use super::create_table::{Unique, key_columns};
 use super::names::{self, fold};
 use super::rows::qualified;
-use super::create_table::{Unique, key_columns};
 use super::{Ddl, create_table, distribute, stored_text};
 use crate::catalog::{
     Command, IdRequest, Index, IndexKey, State, Table, TableDef, TableDistribution,

@@ -13,9 +13,7 @@ use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchemaRef, ScalarValue};
 use datafusion::datasource::MemTable;
-use datafusion::logical_expr::{
-    Expr, FetchType, LogicalPlan, LogicalPlanBuilder, SkipType, lit,
-};
+use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, LogicalPlanBuilder, SkipType, lit};
 use futures::future::{BoxFuture, try_join_all};
 use futures::stream::StreamExt;
 use satsuma_common::{GroupId, NodeId, SqlError, SqlResult};

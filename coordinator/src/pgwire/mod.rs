@@ -185,8 +185,7 @@ async fn client_session(
     registration.set_key(key);
 
     let slot = registration.slot.clone();
-    let served =
-        Connection::new(wire, session.as_mut(), slot, ended).serve().await;
+    let served = Connection::new(wire, session.as_mut(), slot, ended).serve().await;
     close(session).await;
     served
 }

@@ -16,8 +16,8 @@ use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey,
 };
 use satsuma_common::{SqlError, SqlState};
-use tokio_util::sync::CancellationToken;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use super::frontend::{self, Frontend, SMALL_MESSAGE_LIMIT, utf8, violation};
 use super::stream::ClientStream;

@@ -215,14 +215,8 @@ impl SessionLocks {
                 AdvisoryAction::Wait(inner.lock_timeout)
             };
             let session = owner.unwrap_or(txn);
-            let request = AdvisoryRequest {
-                txn,
-                session,
-                for_session,
-                name: name.clone(),
-                shared,
-                action,
-            };
+            let request =
+                AdvisoryRequest { txn, session, for_session, name: name.clone(), shared, action };
             (request, inner.interrupt.clone().unwrap_or_default())
         };
         let had = tokio::select! {
@@ -257,14 +251,8 @@ impl SessionLocks {
             }
         };
         let action = AdvisoryAction::Unlock;
-        let request = AdvisoryRequest {
-            txn: owner,
-            session: owner,
-            for_session: true,
-            name,
-            shared,
-            action,
-        };
+        let request =
+            AdvisoryRequest { txn: owner, session: owner, for_session: true, name, shared, action };
         worker.advisory(request).await
     }
 

@@ -167,12 +167,11 @@ impl ClusterSession {
                 schema.is_some_and(|schema| catalog::may(&state, user, schema.address(), 'U'))
             })
             .collect();
-        let around =
-            SessionSurroundings {
-                cluster: self.cluster.clone(),
-                settings: self.settings.all(),
-                own_locks: self.own_locks.clone(),
-            };
+        let around = SessionSurroundings {
+            cluster: self.cluster.clone(),
+            settings: self.settings.all(),
+            own_locks: self.own_locks.clone(),
+        };
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));
         CatalogSnapshot { state, search_path, user, system }
     }

@@ -11,8 +11,8 @@
 //! Retries live here and nowhere else. What a statement may do to the session itself is in
 //! [`utility`]; to the catalog in [`crate::ddl`]; to the cluster in [`calls`].
 
-mod backup;
 mod advisory;
+mod backup;
 mod calls;
 mod copy;
 mod cursor;
@@ -21,9 +21,9 @@ mod explain;
 mod explain_format;
 mod factory;
 mod key;
-mod nodes;
 mod locks;
 mod maintenance;
+mod nodes;
 mod parameters;
 mod params;
 mod ready;
@@ -47,7 +47,9 @@ use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Parsed};
 use sqlparser::ast;
 
-pub use advisory::{SessionLocks, shown_name as shown_advisory_name, watch as watch_advisory_locks};
+pub use advisory::{
+    SessionLocks, shown_name as shown_advisory_name, watch as watch_advisory_locks,
+};
 pub(crate) use env::SessionSequences;
 pub use factory::Factory;
 pub use parameters::SERVER_VERSION;

@@ -42,7 +42,9 @@ pub(super) fn waiting(around: &dyn Surroundings) -> SqlResult<BTreeSet<TxnId>> {
 fn by_transaction(sessions: &[RunningSession]) -> BTreeMap<TxnId, &RunningSession> {
     sessions
         .iter()
-        .flat_map(|session| session.txn.into_iter().chain(session.owner).map(move |id| (id, session)))
+        .flat_map(|session| {
+            session.txn.into_iter().chain(session.owner).map(move |id| (id, session))
+        })
         .collect()
 }
 

@@ -29,8 +29,8 @@ use two_phase::{Effect, Event, Fate, TwoPhase};
 
 use crate::catalog::{Command, Outcome};
 use crate::cluster::Cluster;
-use crate::snapshots::Kept;
 use crate::sequences::PrivateSequences;
+use crate::snapshots::Kept;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -265,8 +265,7 @@ impl Transaction {
         overlay: Option<Overlay>,
     ) -> SqlResult<()> {
         let nodes = self.participants.keys().copied().collect();
-        let (mut machine, mut effects) =
-            TwoPhase::start(nodes, cluster.oracle.timestamp().await?);
+        let (mut machine, mut effects) = TwoPhase::start(nodes, cluster.oracle.timestamp().await?);
         let mut failure = None;
         while machine.fate() == Fate::Open {
             let done = effects.iter().map(|effect| self.carry_out(cluster, &overlay, *effect));
@@ -330,15 +329,11 @@ impl Transaction {
                 Ok(reply) => (Event::Prepared(node, reply.timestamp.unwrap_or_default()), None),
                 Err(error) => (Event::Refused(node), Some(error)),
             },
-            Effect::Decide(moment) => {
-                match self.decide(cluster, moment, overlay.as_ref()).await {
-                    Ok(decided) => (Event::Decided(decided), None),
-                    Err(error) if may_have_been_logged(&error) => {
-                        (Event::DecisionUnknown, Some(error))
-                    }
-                    Err(error) => (Event::Rejected, Some(error)),
-                }
-            }
+            Effect::Decide(moment) => match self.decide(cluster, moment, overlay.as_ref()).await {
+                Ok(decided) => (Event::Decided(decided), None),
+                Err(error) if may_have_been_logged(&error) => (Event::DecisionUnknown, Some(error)),
+                Err(error) => (Event::Rejected, Some(error)),
+            },
             Effect::Commit(node, at) => match send(node, TxnAction::Commit(at)).await {
                 Ok(_) => (Event::Told(node), None),
                 Err(error) => (Event::NotTold(node), Some(error)),

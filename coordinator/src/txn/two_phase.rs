@@ -23,9 +23,16 @@ pub struct TwoPhase {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
-    Preparing { waiting: BTreeSet<NodeId>, moment: Timestamp, refused: bool },
+    Preparing {
+        waiting: BTreeSet<NodeId>,
+        moment: Timestamp,
+        refused: bool,
+    },
     Deciding,
-    Committing { at: Timestamp, untold: BTreeSet<NodeId> },
+    Committing {
+        at: Timestamp,
+        untold: BTreeSet<NodeId>,
+    },
     /// Every participant has the commit.
     Finished(Timestamp),
     Aborted,

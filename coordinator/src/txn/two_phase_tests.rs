@@ -26,7 +26,10 @@ enum Message {
     ToParticipant(Effect),
     ToCoordinator(Event),
     /// A proposal to the log.
-    ToLog { outcome: Option<Timestamp>, from: Asker },
+    ToLog {
+        outcome: Option<Timestamp>,
+        from: Asker,
+    },
     /// A participant's question that only looks.
     Peek(NodeId),
     /// The answer to a participant's question.

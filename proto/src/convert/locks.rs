@@ -237,9 +237,7 @@ impl TryFrom<pb::AdvisoryRequest> for AdvisoryRequest {
         }
         let action = match need(request.action, "action")? {
             Action::WaitMicros(0) => AdvisoryAction::Wait(None),
-            Action::WaitMicros(micros) => {
-                AdvisoryAction::Wait(Some(Duration::from_micros(micros)))
-            }
+            Action::WaitMicros(micros) => AdvisoryAction::Wait(Some(Duration::from_micros(micros))),
             Action::Try(pb::Try {}) => AdvisoryAction::Try,
             Action::Unlock(pb::Unlock {}) => AdvisoryAction::Unlock,
         };

@@ -206,11 +206,7 @@ impl Binder<'_> {
             exprs.push(Expr::Column(column.column.clone()).alias(&fresh.name));
             columns.push(RowsColumn { column: fresh, ..column.clone() });
         }
-        Ok(Rows {
-            plan: plan::project(rows.plan.clone(), exprs)?,
-            columns,
-            order: Vec::new(),
-        })
+        Ok(Rows { plan: plan::project(rows.plan.clone(), exprs)?, columns, order: Vec::new() })
     }
 
     /// Applies a list of column aliases; fewer than columns is fine.

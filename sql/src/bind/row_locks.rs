@@ -110,9 +110,10 @@ impl Binder<'_> {
                     self.refuse_hidden_tables(select, entry, strength, wanted.is_some())?;
                     continue;
                 };
-                match locked.iter_mut().find(|(alias, other)| {
-                    *alias == entry.alias && other.table == table.table
-                }) {
+                match locked
+                    .iter_mut()
+                    .find(|(alias, other)| *alias == entry.alias && other.table == table.table)
+                {
                     Some((_, other)) => {
                         other.strength = other.strength.max(strength);
                         other.wait = other.wait.max(wait);

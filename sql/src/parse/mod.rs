@@ -11,8 +11,8 @@
 mod alter;
 mod command;
 mod copy;
-mod distinct_from;
 mod create_table;
+mod distinct_from;
 mod error;
 mod grant;
 mod merge;
@@ -33,10 +33,10 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
 pub use command::{Command, CursorDirection, LockTarget};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
-pub use row_locks::{LockedName, locked_name};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
 pub use grant::{Grant, GrantTarget, Granted, Privilege};
 pub use merge::{Merge, MergeAction, MergeClause};
+pub use row_locks::{LockedName, locked_name};
 pub use source::Source;
 
 /// Longest query string, in bytes.

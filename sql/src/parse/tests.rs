@@ -125,7 +125,9 @@ fn row_locks_keep_their_strength_and_their_tables() {
         };
         let locks = query.locks.iter();
         locks
-            .map(|lock| format!("{} {:?} {:?}", lock.lock_type, lock.of.as_ref().map(name), lock.nonblock))
+            .map(|lock| {
+                format!("{} {:?} {:?}", lock.lock_type, lock.of.as_ref().map(name), lock.nonblock)
+            })
             .collect::<Vec<_>>()
     };
     assert_eq!(

@@ -188,7 +188,12 @@ async fn teller(
 }
 
 /// Sums all accounts, as each isolation level promises it. Counts the sums that were right.
-async fn auditor(addresses: Vec<Address>, number: usize, stop: Arc<AtomicBool>, sums: Arc<AtomicU64>) {
+async fn auditor(
+    addresses: Vec<Address>,
+    number: usize,
+    stop: Arc<AtomicBool>,
+    sums: Arc<AtomicU64>,
+) {
     const SUM: &str = "SELECT sum(balance) FROM account";
     const ONE_BY_ONE: &str = "SELECT balance FROM account ORDER BY id";
     let mut caller = Caller::new(addresses, number);
@@ -211,7 +216,10 @@ async fn auditor(addresses: Vec<Address>, number: usize, stop: Arc<AtomicBool>, 
                 let added: i64 = balances.iter().filter_map(|b| b.parse::<i64>().ok()).sum();
                 assert_eq!([&first[..], &second[..]], [[expected.clone()], [expected.clone()]]);
                 assert_eq!(added.to_string(), expected, "{level}: row by row");
-                assert!(!is_repeatable || balances == again, "one moment, twice: {balances:?} {again:?}");
+                assert!(
+                    !is_repeatable || balances == again,
+                    "one moment, twice: {balances:?} {again:?}"
+                );
                 sums.fetch_add(4, Ordering::Relaxed);
             }
             Err(_) => caller.hang_up(),
@@ -238,9 +246,7 @@ async fn the_bank_balances_whatever_dies() {
         .map(|number| tokio::spawn(teller(addresses.clone(), number, seed, stop.clone())))
         .collect();
     let auditors: Vec<_> = (0..4)
-        .map(|number| {
-            tokio::spawn(auditor(addresses.clone(), number, stop.clone(), sums.clone()))
-        })
+        .map(|number| tokio::spawn(auditor(addresses.clone(), number, stop.clone(), sums.clone())))
         .collect();
     // Some undisturbed time first: there must be something to break.
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -347,9 +353,9 @@ async fn histories_are_those_of_snapshots() {
     );
     for level in [Level::Snapshot, Level::ReadCommitted] {
         cluster.client().must("DELETE FROM list");
-        cluster.client().must(&format!(
-            "INSERT INTO list SELECT g, '' FROM generate_series(0, {LISTS} - 1) g"
-        ));
+        cluster
+            .client()
+            .must(&format!("INSERT INTO list SELECT g, '' FROM generate_series(0, {LISTS} - 1) g"));
         let stop = Arc::new(AtomicBool::new(false));
         let started = Instant::now();
         let clients: Vec<_> = (1..=5)

@@ -62,7 +62,9 @@ fn rows_are_written_and_checked_as_by_any_statement() {
         let row = client.query_one(&update, &[&2i32, &"more", &4i64]).await.expect("a row");
         assert_eq!((row.get::<_, i32>(0), row.get::<_, &str>(1)), (7, "more"));
         assert!(client.query(&update, &[&2i32, &"x", &99i64]).await.expect("rows").is_empty());
-        assert!(client.query(&update, &[&2i32, &"x", &None::<i64>]).await.expect("rows").is_empty());
+        assert!(
+            client.query(&update, &[&2i32, &"x", &None::<i64>]).await.expect("rows").is_empty()
+        );
         let fails = async |amount: i32, note: &str| {
             code(&client.query(&update, &[&amount, &note, &4i64]).await.unwrap_err())
         };

@@ -21,7 +21,10 @@ fn value(client: &mut Client, sql: &str) -> String {
 }
 
 /// Runs a statement that waits, on a thread of its own.
-fn in_background(mut client: Client, sql: &str) -> std::thread::JoinHandle<Result<Answer, WireError>> {
+fn in_background(
+    mut client: Client,
+    sql: &str,
+) -> std::thread::JoinHandle<Result<Answer, WireError>> {
     let sql = sql.to_owned();
     std::thread::spawn(move || client.query(&sql))
 }
@@ -58,19 +61,15 @@ fn sessions_of_all_coordinators_are_seen_and_stopped() {
         "SELECT blocked_statement, current_statement_in_blocking_process FROM citus_lock_waits",
     );
     let row: Vec<&str> = waits.rows()[0].iter().flatten().map(String::as_str).collect();
-    assert_eq!(
-        row,
-        ["UPDATE t SET v = 20 WHERE id = 1", "UPDATE t SET v = 10 WHERE id = 1"]
-    );
+    assert_eq!(row, ["UPDATE t SET v = 20 WHERE id = 1", "UPDATE t SET v = 10 WHERE id = 1"]);
     let locks = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
     assert_eq!(value(&mut third, locks), "1");
     let modes = format!(
         "SELECT string_agg(DISTINCT mode, ',' ORDER BY mode) FROM citus_locks WHERE pid = {a}"
     );
     assert_eq!(value(&mut third, &modes), "ExclusiveLock,RowExclusiveLock");
-    let active = format!(
-        "SELECT state || ' ' || wait_event_type FROM citus_stat_activity WHERE pid = {b}"
-    );
+    let active =
+        format!("SELECT state || ' ' || wait_event_type FROM citus_stat_activity WHERE pid = {b}");
     assert_eq!(value(&mut third, &active), "active Lock");
     let idle = format!("SELECT state FROM citus_dist_stat_activity WHERE pid = {a}");
     assert_eq!(value(&mut third, &idle), "idle in transaction");

@@ -6,7 +6,7 @@ use arrow::array::{BinaryArray, RecordBatch};
 use satsuma_common::table::TableShape;
 use satsuma_common::{Oid, SqlResult};
 use satsuma_proto::worker::StatementContext;
-use satsuma_storage::{Changed, ConflictPolicy, Inserted, LockWait, RowLockMode, WriteContext};
+use satsuma_storage::{Changed, ConflictPolicy, Inserted, LockWait, WriteContext};
 
 use super::constraints::{self, Compiled};
 use super::foreign_keys::Pending;

@@ -154,11 +154,7 @@ impl Template {
     }
 
     /// Rows of every scan over these groups, estimated.
-    pub fn scanned_rows(
-        &self,
-        source: &Source<'_>,
-        runtime: &QueryRuntime,
-    ) -> SqlResult<Vec<u64>> {
+    pub fn scanned_rows(&self, source: &Source<'_>, runtime: &QueryRuntime) -> SqlResult<Vec<u64>> {
         let mut rows = Vec::new();
         self.plan
             .apply_with_subqueries(|node| {

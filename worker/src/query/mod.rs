@@ -20,8 +20,8 @@ mod run;
 mod runtime;
 mod shard_scan;
 mod shard_table;
-mod templates;
 mod spool;
+mod templates;
 
 pub(crate) use bind::{Joins, Source, Template};
 pub(crate) use explain::render;
