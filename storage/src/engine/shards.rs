@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::{Engine, TableMeta};
 use crate::error::{Result, StorageError};
-use crate::shard::Shard;
 use crate::lock::{LockKey, TableLockMode};
+use crate::shard::Shard;
 use crate::wal::record::{MetaChange, Record};
 
 /// A shard of this worker.
@@ -61,7 +61,10 @@ impl Engine {
             own.map(|shard| shard.id).collect()
         };
         let is_held = |shard: &ShardId| {
-            self.locks.is_held(&LockKey { shard: *shard, row: None }, TableLockMode::AccessExclusive.into())
+            self.locks.is_held(
+                &LockKey { shard: *shard, row: None },
+                TableLockMode::AccessExclusive.into(),
+            )
         };
         if shards.iter().any(is_held) {
             return Ok(());

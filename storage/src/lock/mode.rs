@@ -169,8 +169,7 @@ impl LockModes {
 
     /// Without those that a stronger one makes needless.
     pub fn strongest(self) -> impl Iterator<Item = LockMode> {
-        self.iter().filter(move |mode| {
-            !self.iter().any(|other| other != *mode && other.covers(*mode))
-        })
+        self.iter()
+            .filter(move |mode| !self.iter().any(|other| other != *mode && other.covers(*mode)))
     }
 }

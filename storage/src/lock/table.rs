@@ -107,11 +107,8 @@ impl Entry {
     /// Whom a request at place `at` of the queue waits for. A transaction and the session that
     /// it runs in do not exclude each other.
     fn blockers(&self, at: usize, owners: [TxnId; 2], mode: LockMode) -> BTreeSet<TxnId> {
-        let holders = self
-            .holders
-            .iter()
-            .filter(|(_, held)| held.conflict(mode))
-            .map(|(holder, _)| *holder);
+        let holders =
+            self.holders.iter().filter(|(_, held)| held.conflict(mode)).map(|(holder, _)| *holder);
         let ahead = self.queue.iter().take(at).filter(|waiter| waiter.mode.conflicts(mode));
         holders
             .chain(ahead.map(|waiter| waiter.txn))
@@ -260,7 +257,9 @@ impl LockTable {
         }
         inner.waits.insert(number, key.clone());
         if let Some(entry) = inner.locks.get_mut(key) {
-            entry.queue.insert(place, Waiter { number, txn, session, owner, mode, granted, deadline });
+            entry
+                .queue
+                .insert(place, Waiter { number, txn, session, owner, mode, granted, deadline });
         }
         if let Some(cycle) = inner.cycle_through(txn) {
             inner.break_cycle(&cycle);
@@ -446,12 +445,7 @@ impl Inner {
         entry
             .blockers(at, [waiter.txn, waiter.session], waiter.mode)
             .into_iter()
-            .map(|holder| WaitEdge {
-                wait: number,
-                waiter: waiter.txn,
-                holder,
-                lock: key.clone(),
-            })
+            .map(|holder| WaitEdge { wait: number, waiter: waiter.txn, holder, lock: key.clone() })
             .collect()
     }
 

@@ -158,10 +158,7 @@ fn a_transaction_may_hold_strengths_that_are_not_in_a_line() {
         assert!(matches!(other, Err(StorageError::LockNotAvailable)), "{mode:?}");
     }
     assert!(
-        locks
-            .acquire(txn(2), &shard, TableLockMode::RowShare, LockWait::NoWait)
-            .unwrap()
-            .is_none()
+        locks.acquire(txn(2), &shard, TableLockMode::RowShare, LockWait::NoWait).unwrap().is_none()
     );
 }
 

@@ -157,7 +157,10 @@ impl CopyWriter {
             let fresh: Manifest = store.manifest(&shard, &contents, &segments, sealed)?;
             let fresh = Manifest { next_row_id, ..fresh };
             manifest::put(&mut batch, manifest::shard_key(b'm', shard.id), &fresh)?;
-            stored.push((shard, Stored { segments, truncations, sealed, next_row_id, attached: Vec::new() }));
+            stored.push((
+                shard,
+                Stored { segments, truncations, sealed, next_row_id, attached: Vec::new() },
+            ));
         }
         store.sync_names()?;
         store.kv.write(batch)?;
