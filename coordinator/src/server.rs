@@ -33,6 +33,9 @@ use crate::workers::{Connector, Workers};
 
 /// How long running statements may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Workers come up a moment after their coordinator: they are looked for this often, so many times.
+const CLEANING: Duration = Duration::from_millis(200);
+const CLEANING_ROUNDS: u32 = 150;
 /// How often decisions that nobody needs are taken out of the catalog.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Decisions that nobody needs are looked for once in so many turns.
@@ -140,6 +143,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         cpu.shutdown_background();
         return Err(error);
     }
+    let leftovers = alone.then(|| Leftovers::new(&cluster.catalog.snapshot()));
+    cluster.set_leftovers(leftovers.as_ref().is_some_and(|left| !left.is_done()));
     let pg = tokio::spawn(pgwire::serve(
         Arc::new(pgwire::Server {
             factory,
@@ -151,7 +156,6 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         }),
         pg_listener,
     ));
-    let leftovers = cluster.catalog.is_alone().then(|| Leftovers::new(&cluster.catalog.snapshot()));
     background.spawn(housekeeping(cluster.clone(), leftovers));
     background.spawn(rebalance::run(cluster.clone()));
     background.spawn(crate::deadlock::detect(Arc::downgrade(&cluster)));
@@ -305,7 +309,17 @@ async fn bootstrap(
     Ok(())
 }
 
-async fn housekeeping(cluster: Arc<Cluster>, mut leftovers: Option<Leftovers>) {
+async fn housekeeping(cluster: Arc<Cluster>, leftovers: Option<Leftovers>) {
+    if let Some(mut leftovers) = leftovers {
+        for _ in 0..CLEANING_ROUNDS {
+            leftovers.clean(&cluster).await;
+            if leftovers.is_done() {
+                break;
+            }
+            tokio::time::sleep(CLEANING).await;
+        }
+        cluster.set_leftovers(false);
+    }
     drop_left_behind(cluster.clone()).await;
     for turn in 0u32.. {
         tokio::time::sleep(HOUSEKEEPING).await;
@@ -315,9 +329,6 @@ async fn housekeeping(cluster: Arc<Cluster>, mut leftovers: Option<Leftovers>) {
             cluster.forget_orphans(Timestamp(u64::try_from(before).unwrap_or(0))).await;
         }
         cluster.forget_settled().await;
-        if let Some(leftovers) = &mut leftovers {
-            leftovers.clean(&cluster).await;
-        }
         if turn.is_multiple_of(SIZES_EVERY) {
             cluster.report_snapshots().await;
             cluster.refresh_sizes().await;

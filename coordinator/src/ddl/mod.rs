@@ -362,6 +362,8 @@ impl Ddl<'_> {
         if self.txn.has_locked(table.id()) {
             return Ok(());
         }
+        let cluster = self.cluster.clone();
+        crate::leftovers::wait_until_clean(&cluster).await;
         let state = self.state();
         let overlay = self.txn.overlay();
         let created: Vec<(NodeId, ShardId)> =
