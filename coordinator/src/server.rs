@@ -143,7 +143,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         cpu.shutdown_background();
         return Err(error);
     }
-    let leftovers = alone.then(|| Leftovers::new(&cluster.catalog.snapshot()));
+    let leftovers = cluster.catalog.is_alone().then(|| Leftovers::new(&cluster.catalog.snapshot()));
     cluster.set_leftovers(leftovers.as_ref().is_some_and(|left| !left.is_done()));
     let pg = tokio::spawn(pgwire::serve(
         Arc::new(pgwire::Server {

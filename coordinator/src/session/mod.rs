@@ -16,6 +16,7 @@ mod backup;
 mod calls;
 mod copy;
 mod cursor;
+mod define;
 mod env;
 mod explain;
 mod explain_format;
