@@ -52,7 +52,9 @@ impl Engine {
     /// changing it holds one of the table's shards.
     pub async fn restore_shape(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
         let known = self.shape(shape.table);
-        if known.is_none_or(|known| known.version == shape.version) {
+        let is_same =
+            |known: &TableShape| known.version == shape.version && known.indexes == shape.indexes;
+        if known.is_none_or(|known| is_same(&known)) {
             return Ok(());
         }
         let shards: Vec<ShardId> = {
@@ -99,7 +101,7 @@ impl Engine {
                 retired: meta.retired.contains_key(&shard.id),
                 rows: shard.rows(),
                 bytes: shard.bytes(),
-                indexes: index_bytes(meta.tables.get(&shard.table), shard),
+                indexes: index_bytes(meta.table_of(shard), shard),
             })
             .collect()
     }
