@@ -73,7 +73,7 @@ pub(crate) async fn advisory(shared: &Shared, request: AdvisoryRequest) -> SqlRe
 pub(crate) fn list(shared: &Shared, rows: u32) -> Locks {
     let entries = match rows {
         0 => Vec::new(),
-        rows => shared.engine.lock_entries(rows as usize),
+        rows => shared.engine.list_locks(rows as usize),
     };
     let entries = entries.into_iter();
     let waits = shared.engine.waits().into_iter();

@@ -11,10 +11,10 @@ use sqlparser::ast;
 
 use super::alter_column::{expression_columns, same_column};
 use super::alter_table::Altering;
-use super::create_table::{Unique, key_columns};
+use super::create_table::Unique;
 use super::names::{self, fold};
 use super::rows::qualified;
-use super::{Ddl, create_table, distribute, stored_text};
+use super::{Ddl, create_table, distribute, index, stored_text};
 use crate::catalog::{
     Command, IdRequest, Index, IndexKey, State, Table, TableDef, TableDistribution,
     quote_identifier,
@@ -43,12 +43,12 @@ pub(super) enum NewConstraint {
 impl NewConstraint {
     fn of(constraint: &ast::TableConstraint) -> SqlResult<Self> {
         Ok(match constraint {
-            ast::TableConstraint::PrimaryKey(key) => {
-                let columns = key_columns(&key.columns)?;
-                Self::PrimaryKey { name: key.name.as_ref().map(fold), columns }
-            }
+            ast::TableConstraint::PrimaryKey(key) => Self::PrimaryKey {
+                name: key.name.as_ref().map(fold),
+                columns: create_table::key_columns(&key.columns)?,
+            },
             ast::TableConstraint::Unique(unique) => {
-                let columns = key_columns(&unique.columns)?;
+                let columns = create_table::key_columns(&unique.columns)?;
                 Self::Unique(Unique::new(unique.name.as_ref().map(fold), columns, unique)?)
             }
             ast::TableConstraint::Check(check) => Self::Check {
@@ -85,19 +85,36 @@ fn refuse_taken(table: &Table, name: &str) -> SqlResult<()> {
     ))
 }
 
+/// The columns of a new key.
+fn key_ids(table: &Table, columns: &[String], of: &str) -> SqlResult<Vec<ColumnId>> {
+    let mut key: Vec<ColumnId> = Vec::new();
+    for name in columns {
+        let column = table.shape.column_named(name).ok_or_else(|| {
+            SqlError::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{name}\" named in key does not exist"),
+            )
+        })?;
+        if key.contains(&column.id) {
+            return Err(SqlError::new(
+                SqlState::DUPLICATE_COLUMN,
+                format!("column \"{name}\" appears twice in {of}"),
+            ));
+        }
+        key.push(column.id);
+    }
+    Ok(key)
+}
+
 /// The rule of distribution for keys.
 pub(super) fn refuse_key_without_distribution_column(
     table: &Table,
     key: &[ColumnId],
 ) -> SqlResult<()> {
     match table.distribution() {
-        TableDistribution::Hash(column) if !key.contains(&column) => Err(SqlError::unsupported(
-            format!("cannot create constraint on \"{}\"", table.shape.name),
-        )
-        .detail(
-            "Distributed relations cannot have UNIQUE, EXCLUDE, or PRIMARY KEY constraints that \
-             do not include the partition column (with an equality operator if EXCLUDE).",
-        )),
+        TableDistribution::Hash(column) if !key.contains(&column) => {
+            Err(index::constraint_not_distributed(&table.shape.name))
+        }
         _ => Ok(()),
     }
 }
@@ -223,79 +240,6 @@ impl Altering<'_, '_> {
         self.put(def)
     }
 
-    /// The columns of a key, and the name of its index.
-    fn new_key(
-        &mut self,
-        table: &Table,
-        columns: &[String],
-        name: Option<String>,
-        (kind, label, suffix): (&str, Option<&str>, &str),
-    ) -> SqlResult<(Vec<ColumnId>, String)> {
-        let mut key: Vec<ColumnId> = Vec::new();
-        for name in columns {
-            let column = table.shape.column_named(name).ok_or_else(|| {
-                SqlError::new(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!("column \"{name}\" named in key does not exist"),
-                )
-            })?;
-            if key.contains(&column.id) {
-                return Err(SqlError::new(
-                    SqlState::DUPLICATE_COLUMN,
-                    format!("column \"{name}\" appears twice in {kind} constraint"),
-                ));
-            }
-            key.push(column.id);
-        }
-        refuse_key_without_distribution_column(table, &key)?;
-        let state = self.ddl.state();
-        let taken = |name: &str| {
-            state.schema(table.schema).is_some_and(|schema| schema.relation(name).is_some())
-        };
-        match name {
-            Some(name) if taken(&name) => Err(SqlError::new(
-                SqlState::DUPLICATE_TABLE,
-                format!("relation \"{name}\" already exists"),
-            )),
-            Some(name) => Ok((key, name)),
-            None => Ok((key, names::choose(&table.shape.name, label, suffix, taken))),
-        }
-    }
-
-    async fn add_unique(&mut self, unique: Unique) -> SqlResult<()> {
-        let Unique { name, columns, nulls_not_distinct } = unique;
-        let table = self.current()?;
-        let label = columns.join("_");
-        let made = ("unique", Some(label.as_str()), "key");
-        let (key, name) = self.new_key(&table, &columns, name, made)?;
-        let mut ids = self.ddl.reserve(IdRequest::oids(2)).await?;
-        let mut def = table.def().clone();
-        def.constraint_oids.insert(name.clone(), ids.oid()?);
-        let index = Index {
-            oid: ids.oid()?,
-            name,
-            schema: table.schema,
-            table: table.id(),
-            method: "btree".into(),
-            keys: key.into_iter().map(IndexKey::column).collect(),
-            include: Vec::new(),
-            unique: true,
-            primary: false,
-            constraint: true,
-            nulls_not_distinct,
-            predicate: None,
-        };
-        if index.shape(&def.shape).is_none() {
-            return Err(SqlError::unsupported(format!(
-                "unique constraint \"{}\" is on a column whose type has no order",
-                index.name
-            )));
-        }
-        self.put(def)?;
-        let table = self.current()?;
-        super::index::add_index(self.ddl, &table, index, true).await
-    }
-
     async fn add_primary_key(&mut self, name: Option<String>, columns: &[String]) -> SqlResult<()> {
         let table = self.current()?;
         let shape = &table.shape;
@@ -305,7 +249,9 @@ impl Altering<'_, '_> {
                 format!("multiple primary keys for table \"{}\" are not allowed", shape.name),
             ));
         }
-        let (key, name) = self.new_key(&table, columns, name, ("primary key", None, "pkey"))?;
+        let key = key_ids(&table, columns, "primary key constraint")?;
+        refuse_key_without_distribution_column(&table, &key)?;
+        let name = self.index_name(&table, name, None, "pkey")?;
         for name in columns {
             self.set_not_null(&stored_text::ident(name)).await?;
         }
@@ -334,6 +280,59 @@ impl Altering<'_, '_> {
         self.rekey(&table, def).await
     }
 
+    async fn add_unique(&mut self, unique: Unique) -> SqlResult<()> {
+        let table = self.current()?;
+        let key = key_ids(&table, &unique.columns, "unique constraint")?;
+        let columns = unique.columns.join("_");
+        let name = self.index_name(&table, unique.name, Some(&columns), "key")?;
+        let mut ids = self.ddl.reserve(IdRequest::oids(2)).await?;
+        let constraint = ids.oid()?;
+        let index = Index {
+            oid: ids.oid()?,
+            name: name.clone(),
+            schema: table.schema,
+            table: table.id(),
+            method: "btree".into(),
+            keys: key.into_iter().map(IndexKey::column).collect(),
+            include: Vec::new(),
+            unique: true,
+            primary: false,
+            constraint: true,
+            nulls_not_distinct: unique.nulls_not_distinct,
+            predicate: None,
+        };
+        index::check_unique(&table, &index)?;
+        let oid = index.oid;
+        self.ddl.apply(Command::CreateIndex(index))?;
+        let mut def = self.current()?.def().clone();
+        def.constraint_oids.insert(name, constraint);
+        self.put(def)?;
+        self.ddl.tell_workers().await?;
+        self.ddl.build_indexes(table.id(), vec![oid]).await
+    }
+
+    /// The name of a key's index.
+    fn index_name(
+        &mut self,
+        table: &Table,
+        name: Option<String>,
+        columns: Option<&str>,
+        label: &str,
+    ) -> SqlResult<String> {
+        let state = self.ddl.state();
+        let taken = |name: &str| {
+            state.schema(table.schema).is_some_and(|schema| schema.relation(name).is_some())
+        };
+        match name {
+            Some(name) if taken(&name) => Err(SqlError::new(
+                SqlState::DUPLICATE_TABLE,
+                format!("relation \"{name}\" already exists"),
+            )),
+            Some(name) => Ok(name),
+            None => Ok(names::choose(&table.shape.name, columns, label, taken)),
+        }
+    }
+
     /// Rows go under other keys.
     async fn rekey(&mut self, table: &std::sync::Arc<Table>, def: TableDef) -> SqlResult<()> {
         let columns = table.shape.columns.iter();
@@ -360,9 +359,9 @@ impl Altering<'_, '_> {
             return Ok(());
         }
         let state = self.ddl.state();
-        let index =
+        let own_index =
             state.indexes_of(table.id()).find(|index| index.constraint && index.name == name);
-        if let Some(index) = index {
+        if let Some(index) = own_index {
             self.drop_referring(&table, index, cascade)?;
         }
         let table = self.current()?;
@@ -372,7 +371,7 @@ impl Altering<'_, '_> {
         let shape = def.shape.make_mut();
         shape.checks.retain(|check| check.name != name);
         shape.foreign_keys.retain(|key| key.name != name);
-        let Some(index) = index else { return self.put(def) };
+        let Some(index) = own_index else { return self.put(def) };
         self.ddl.apply(Command::DropIndex { oid: index.oid })?;
         if !index.primary {
             return self.put(def);
@@ -466,9 +465,9 @@ impl Altering<'_, '_> {
             ));
         }
         let state = self.ddl.state();
-        let index =
+        let own_index =
             state.indexes_of(table.id()).find(|index| index.constraint && index.name == from);
-        match index {
+        match own_index {
             Some(index) => self.ddl.rename_index(index.clone(), to),
             None => {
                 refuse_taken(&table, &to)?;

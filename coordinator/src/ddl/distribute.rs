@@ -166,7 +166,7 @@ fn colocate_with(
 }
 
 /// The table that an argument names as text.
-pub(super) fn named_table(ddl: &mut Ddl<'_>, named: &str) -> SqlResult<Arc<Table>> {
+fn named_table(ddl: &mut Ddl<'_>, named: &str) -> SqlResult<Arc<Table>> {
     let state = ddl.state();
     let (schema, name) =
         crate::catalog::split_name(named).ok_or_else(|| super::names::no_relation(None, named))?;
@@ -494,7 +494,7 @@ fn is_local(table: &Table) -> bool {
 }
 
 /// Copies every row from the old shards to the new ones, within the transaction.
-pub(super) async fn copy_rows(
+async fn copy_rows(
     ddl: &mut Ddl<'_>,
     before: Arc<State>,
     old: &Arc<Table>,

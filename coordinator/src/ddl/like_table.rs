@@ -5,7 +5,7 @@ use satsuma_sql::parse::{self, Including, Like};
 
 use super::alter_constraint::NewConstraint;
 use super::alter_table::Altering;
-use super::create_table::{Draft, Serial};
+use super::create_table::{Draft, Serial, Unique};
 use super::{Ddl, names};
 use crate::catalog::{Command, Index, IndexValue, ObjectAddress, ObjectClass, RelationRef, Table};
 
@@ -114,6 +114,12 @@ async fn copy_index(
         let key = NewConstraint::PrimaryKey { name: None, columns: names };
         return altering.add(key, false).await;
     }
+    if index.constraint {
+        let mut altering = Altering::new(ddl, table);
+        let nulls_not_distinct = index.nulls_not_distinct;
+        let unique = Unique { name: None, columns: names, nulls_not_distinct };
+        return altering.add(NewConstraint::Unique(unique), false).await;
+    }
     let state = ddl.state();
     let Some(new) = state.table(table) else { return Ok(()) };
     let moved = |column| {
@@ -132,15 +138,10 @@ async fn copy_index(
     copy.table = table;
     copy.schema = new.schema;
     copy.oid = ddl.oid().await?;
-    let label = if index.constraint { "key" } else { "idx" };
-    copy.name = names::choose(&new.shape.name, Some(&names.join("_")), label, |name| {
+    copy.name = names::choose(&new.shape.name, Some(&names.join("_")), "idx", |name| {
         state.schema(new.schema).is_some_and(|schema| schema.relation(name).is_some())
     });
-    if copy.constraint {
-        return Err(SqlError::unsupported("UNIQUE constraints cannot be copied by LIKE"));
-    }
-    ddl.apply(Command::CreateIndex(copy))?;
-    Ok(())
+    super::index::add_index(ddl, new, copy, true).await
 }
 
 fn copy_comments(ddl: &mut Ddl<'_>, source: &Table, table: TableId) -> SqlResult<()> {

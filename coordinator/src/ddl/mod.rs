@@ -255,35 +255,29 @@ impl Ddl<'_> {
             Some(overlay) => overlay.untold(),
             None => return Ok(()),
         };
+        let cluster = self.cluster.clone();
         for id in untold {
-            self.alter_shards(id).await?;
+            let Some(table) = self.state().table_arc(id) else { continue };
+            self.lock_table(&table).await?;
+            let state = self.state();
+            let Some(table) = state.table(id) else { continue };
+            let mut nodes = std::collections::BTreeSet::new();
+            for (_, group) in state.shards_of(table) {
+                nodes.extend(group.finalized());
+            }
+            // Told before the answers are in: what reached only some must be taken back, too.
+            self.txn.overlay_mut(&cluster).table_told(id);
+            let mut requests = Vec::new();
+            for node in nodes {
+                let worker = self.scope.worker(node)?;
+                let shape = TableShape::clone(&table.shape);
+                requests.push(async move { worker.shards(ShardAction::Alter { shape }).await });
+            }
+            for answer in futures::future::join_all(requests).await {
+                answer?;
+            }
         }
         self.scope = Arc::new(Scope { state: self.state(), ..self.scope.as_ref().clone() });
-        Ok(())
-    }
-
-    /// Tells the workers a table's shape as this transaction has it. Its lock keeps others out.
-    pub async fn alter_shards(&mut self, id: TableId) -> SqlResult<()> {
-        let cluster = self.cluster.clone();
-        let Some(table) = self.state().table_arc(id) else { return Ok(()) };
-        self.lock_table(&table).await?;
-        let state = self.state();
-        let Some(table) = state.table(id) else { return Ok(()) };
-        let mut nodes = std::collections::BTreeSet::new();
-        for (_, group) in state.shards_of(table) {
-            nodes.extend(group.finalized());
-        }
-        // Told before the answers are in: what reached only some must be taken back, too.
-        self.txn.overlay_mut(&cluster).table_told(id);
-        let mut requests = Vec::new();
-        for node in nodes {
-            let worker = self.scope.worker(node)?;
-            let shape = TableShape::clone(&table.shape);
-            requests.push(async move { worker.shards(ShardAction::Alter { shape }).await });
-        }
-        for answer in futures::future::join_all(requests).await {
-            answer?;
-        }
         Ok(())
     }
 
@@ -359,7 +353,8 @@ impl Ddl<'_> {
         mode: TableLockMode,
         wait: LockWait,
     ) -> SqlResult<()> {
-        if self.txn.has_locked(table.id()) {
+        let is_exclusive = mode == TableLockMode::AccessExclusive;
+        if is_exclusive && self.txn.has_locked(table.id()) {
             return Ok(());
         }
         let cluster = self.cluster.clone();
@@ -368,9 +363,8 @@ impl Ddl<'_> {
         let overlay = self.txn.overlay();
         let created: Vec<(NodeId, ShardId)> =
             overlay.map(|overlay| overlay.created().to_vec()).unwrap_or_default();
-        let version = overlay
-            .and_then(|overlay| overlay.told_version(table.id()))
-            .unwrap_or(table.shape.version);
+        let told = overlay.and_then(|overlay| overlay.told_shape(table.id()));
+        let version = told.map_or(table.shape.version, |shape| shape.version);
         for (shard, group) in state.shards_of(table) {
             for node in group.finalized() {
                 if created.contains(&(node, shard.id)) {
@@ -391,7 +385,9 @@ impl Ddl<'_> {
                 worker.lock(request).await?;
             }
         }
-        self.txn.table_locked(table.id());
+        if is_exclusive {
+            self.txn.table_locked(table.id());
+        }
         self.catch_up().await
     }
 

@@ -13,7 +13,9 @@ use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchemaRef, ScalarValue};
 use datafusion::datasource::MemTable;
-use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, LogicalPlanBuilder, SkipType, lit};
+use datafusion::logical_expr::{
+    Expr, FetchType, Limit, LogicalPlan, LogicalPlanBuilder, SkipType, lit,
+};
 use futures::future::{BoxFuture, try_join_all};
 use futures::stream::StreamExt;
 use satsuma_common::{GroupId, NodeId, SqlError, SqlResult};
@@ -86,11 +88,11 @@ impl Locking<'_> {
         input: LogicalPlan,
         limit: Option<usize>,
     ) -> SqlResult<Vec<RecordBatch>> {
-        let in_order = limit.is_some() || matches!(node.input.as_ref(), LogicalPlan::Sort(_));
-        let (schema, mut rows) = self.executor.run(input, self.scope).await?;
-        let mut kept = Vec::new();
-        let mut missing = limit;
-        if !in_order {
+        let Some(limit) = limit else {
+            if matches!(node.input.as_ref(), LogicalPlan::Sort(_)) {
+                return Ok(self.lock_in_order(node, input, None).await?.0);
+            }
+            let (schema, mut rows) = self.executor.run(input, self.scope).await?;
             let mut batches = Vec::new();
             while let Some(batch) = rows.next().await {
                 batches.push(batch?);
@@ -98,7 +100,34 @@ impl Locking<'_> {
             let all = concat_batches(&schema, &batches).map_err(arrow_to_sql)?;
             let survivors = self.lock_batch(node, &all, Order::Free, None).await?;
             return Ok(vec![filter_record_batch(&all, &survivors).map_err(arrow_to_sql)?]);
+        };
+        // Workers send no more rows than are likely to be needed. When too many of them are taken,
+        // all are looked at; those that are locked by now are had at once.
+        let first = limit.saturating_mul(2).saturating_add(CANDIDATES);
+        let some = LogicalPlan::Limit(Limit {
+            skip: None,
+            fetch: Some(Box::new(lit(i64::try_from(first).unwrap_or(i64::MAX)))),
+            input: Arc::new(input.clone()),
+        });
+        let (kept, read) = self.lock_in_order(node, some, Some(limit)).await?;
+        let had: usize = kept.iter().map(RecordBatch::num_rows).sum();
+        if had >= limit || read < first {
+            return Ok(kept);
         }
+        Ok(self.lock_in_order(node, input, Some(limit)).await?.0)
+    }
+
+    /// The rows of `input` that are locked now, in their order, at most `limit` of them; and how
+    /// many were looked at.
+    async fn lock_in_order(
+        &mut self,
+        node: &LockRows,
+        input: LogicalPlan,
+        limit: Option<usize>,
+    ) -> SqlResult<(Vec<RecordBatch>, usize)> {
+        let (_, mut rows) = self.executor.run(input, self.scope).await?;
+        let (mut kept, mut read) = (Vec::new(), 0);
+        let mut missing = limit;
         let may_skip = node.tables.iter().any(|t| t.wait == lock_rows::LockWait::SkipLocked);
         while missing != Some(0)
             && let Some(batch) = rows.next().await
@@ -113,13 +142,14 @@ impl Locking<'_> {
                 let count = ahead.min(batch.num_rows() - from);
                 let offered = batch.slice(from, count);
                 from += count;
+                read += count;
                 let survivors = self.lock_batch(node, &offered, Order::Given, missing).await?;
                 let part = filter_record_batch(&offered, &survivors).map_err(arrow_to_sql)?;
                 missing = missing.map(|missing| missing.saturating_sub(part.num_rows()));
                 kept.push(part);
             }
         }
-        Ok(kept)
+        Ok((kept, read))
     }
 
     /// Which rows of the batch are locked now, at most `limit`.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use satsuma_common::table::TableShape;
 use satsuma_common::{NodeId, ShardId, SqlResult, TableId};
 
-use crate::catalog::{Command, Outcome, State, apply};
+use crate::catalog::{Command, Outcome, Shared, State, apply};
 
 /// Applied to the real catalog at commit, all or nothing. Shards that the DDL needs exist at
 /// workers before that; shards it does away with exist until after.
@@ -17,9 +18,9 @@ pub struct Overlay {
     commands: Vec<Command>,
     created: Vec<(NodeId, ShardId)>,
     dropped: Vec<(NodeId, ShardId)>,
-    /// Of tables whose workers were told another shape than the base's: its version, and how many
-    /// commands had been applied by then. An index makes another shape of the same version.
-    told: BTreeMap<TableId, (u64, usize)>,
+    /// The shape that the workers know, of tables where that is not the base's. An index changes
+    /// a shape without a new version.
+    told: BTreeMap<TableId, Shared<TableShape>>,
 }
 
 impl Overlay {
@@ -87,21 +88,16 @@ impl Overlay {
         Ok(())
     }
 
-    /// Version of a table's shape that its workers know.
-    pub fn told_version(&self, table: TableId) -> Option<u64> {
-        let base = || self.base.table(table).map(|table| table.shape.version);
-        self.told.get(&table).map(|(version, _)| *version).or_else(base)
-    }
-
-    /// Which of its shapes the workers know, where that is not the base's.
-    pub fn told_shape(&self, table: TableId) -> Option<(u64, usize)> {
-        self.told.get(&table).copied()
+    /// A table's shape as its workers know it.
+    pub fn told_shape(&self, table: TableId) -> Option<&TableShape> {
+        let base = || self.base.table(table).map(|table| &*table.shape);
+        self.told.get(&table).map(|shape| &**shape).or_else(base)
     }
 
     /// The workers know the present shape of the table.
     pub fn table_told(&mut self, table: TableId) {
-        if let Some(version) = self.state.table(table).map(|table| table.shape.version) {
-            self.told.insert(table, (version, self.commands.len()));
+        if let Some(table) = self.state.table(table) {
+            self.told.insert(table.id(), table.shape.clone());
         }
     }
 
@@ -109,7 +105,7 @@ impl Overlay {
     pub fn untold(&self) -> Vec<TableId> {
         self.state
             .tables_changed_since(&self.base)
-            .filter(|table| self.told_version(table.id()) != Some(table.shape.version))
+            .filter(|table| self.told_shape(table.id()) != Some(&*table.shape))
             .map(|table| table.id())
             .collect()
     }

@@ -194,7 +194,7 @@ impl Engine {
     }
 
     /// Locks that are held or waited for, rows that nobody waits for up to `rows`.
-    pub fn lock_entries(&self, rows: usize) -> Vec<LockEntry> {
+    pub fn list_locks(&self, rows: usize) -> Vec<LockEntry> {
         self.locks.entries(rows)
     }
 

@@ -65,7 +65,8 @@ fn shown(answer: &Answer) -> String {
             Outcome::Rows { rows, tag, .. } => {
                 for row in rows {
                     let values = row.iter().map(|value| value.as_deref().unwrap_or("NULL"));
-                    lines.push(values.collect::<Vec<_>>().join(","));
+                    let line = values.collect::<Vec<_>>().join(",");
+                    lines.push(if line.is_empty() { "nothing".into() } else { line });
                 }
                 if rows.is_empty() {
                     lines.push("no rows".into());
