@@ -18,6 +18,7 @@ pub mod inet;
 pub mod jsonb;
 pub mod key;
 pub mod numeric;
+pub mod prometheus;
 pub mod recent;
 pub mod row;
 pub mod table;

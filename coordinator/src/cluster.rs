@@ -9,10 +9,12 @@ use satsuma_proto::worker::ShardAction;
 use crate::catalog::Command;
 use crate::executor::Executor;
 use crate::keypath::Programs;
+use crate::metrics::StatementCounters;
 use crate::oracle::Oracle;
 use crate::raft::Catalog;
 use crate::sequences::Sequences;
 use crate::session_list::SessionList;
+use crate::statement_statistics::StatementStatistics;
 use crate::system_relations::{IndexSizes, ShardSize, ShardSizes};
 use crate::workers::Workers;
 
@@ -28,6 +30,8 @@ pub struct Cluster {
     /// What workers keep of UPDATEs by key.
     pub programs: Programs,
     pub sessions: Arc<SessionList>,
+    pub statements: StatementCounters,
+    pub statement_statistics: StatementStatistics,
     /// Committed transactions whose participants all know: their decisions can go.
     settled: Mutex<Vec<TxnId>>,
     /// As the workers last reported them.
@@ -54,6 +58,8 @@ impl Cluster {
             sequences,
             programs: Programs::default(),
             sessions: Arc::default(),
+            statements: StatementCounters::default(),
+            statement_statistics: StatementStatistics::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),
             index_sizes: Mutex::default(),

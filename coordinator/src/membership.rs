@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use satsuma_common::{NodeId, SqlError, SqlResult, Timestamp, TxnId};
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, Timestamp, TxnId};
 use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 
-use crate::catalog::{Command, NodeRole, Outcome, State};
+use crate::catalog::{Command, Node, NodeChange, NodeRole, Outcome, State};
 use crate::cluster::Cluster;
 
 /// Answers workers from the catalog.
@@ -34,28 +34,46 @@ impl Outcomes for Members {
     }
 }
 
-/// Puts a worker into the catalog and gives it what it must hold.
+/// Puts a worker into the catalog and gives it what it must hold. A new one counts when it has the
+/// reference tables.
 pub async fn admit(
     cluster: &Cluster,
     host: String,
     port: u16,
     directory: String,
 ) -> SqlResult<NodeId> {
-    let known = cluster.catalog.snapshot().workers().any(|node| {
-        node.directory.as_deref() == Some(directory.as_str())
-            && node.host == host
-            && node.port == port
-    });
+    let is_known = |node: &&Node| node.directory.as_deref() == Some(directory.as_str());
+    let state = cluster.catalog.snapshot();
+    if let Some(node) = state.workers().find(is_known)
+        && node.host == host
+        && node.port == port
+        && node.is_active
+    {
+        return Ok(node.id);
+    }
+    let is_disabled = state.workers().find(is_known).is_some_and(|node| node.is_disabled);
     let command =
         Command::AddNode { host, port, directory: Some(directory), should_have_shards: true };
-    match cluster.catalog.propose(command).await?.into_result()? {
-        Outcome::Node(node) => {
-            if !known {
-                crate::node_sync::copy_reference_tables(cluster, node).await?;
-            }
-            Ok(node)
+    let Outcome::Node(node) = cluster.catalog.propose(command).await? else {
+        return Err(SqlError::internal("the catalog did not answer with a node"));
+    };
+    // A worker that was disabled stays so when it comes back.
+    if !is_disabled {
+        activate(cluster, node).await?;
+    }
+    Ok(node)
+}
+
+/// Gives a worker the reference tables, and then its part of the work.
+pub async fn activate(cluster: &Cluster, node: NodeId) -> SqlResult<()> {
+    loop {
+        crate::rebalance::copy_references(cluster, node).await?;
+        let change = NodeChange::Active(true);
+        match cluster.catalog.propose(Command::ChangeNode { node, change }).await {
+            // The first reference table was created meanwhile.
+            Err(error) if error.state() == SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE => {}
+            answer => return answer.map(drop),
         }
-        _ => Err(SqlError::internal("the catalog did not answer with a node")),
     }
 }
 
@@ -65,14 +83,30 @@ pub async fn add(
     worker: &dyn Worker,
     host: String,
     port: u16,
+    active: bool,
 ) -> SqlResult<NodeId> {
     let status = worker.status().await?;
-    let node = admit(cluster, host, port, status.directory).await?;
+    let node = if active {
+        admit(cluster, host, port, status.directory).await?
+    } else {
+        let command = Command::AddNode {
+            host,
+            port,
+            directory: Some(status.directory),
+            should_have_shards: true,
+        };
+        let Outcome::Node(node) = cluster.catalog.propose(command).await? else {
+            return Err(SqlError::internal("the catalog did not answer with a node"));
+        };
+        let change = NodeChange::Active(false);
+        cluster.catalog.propose(Command::ChangeNode { node, change }).await?;
+        node
+    };
     worker.join(membership(&cluster.catalog.snapshot(), node)).await?;
     Ok(node)
 }
 
-fn membership(state: &State, node: NodeId) -> Membership {
+pub(crate) fn membership(state: &State, node: NodeId) -> Membership {
     let coordinators = state
         .nodes()
         .filter(|node| node.role == NodeRole::Coordinator)

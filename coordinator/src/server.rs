@@ -23,7 +23,8 @@ use crate::flight::{self, FlightConfig};
 use crate::membership::Members;
 use crate::oracle::{Oracle, system_clock};
 use crate::pgwire::{self, Registry};
-use crate::raft::{Catalog, CatalogConfig, NoPeers, PeerNetwork, PeerServer, Peers};
+use crate::raft::{Catalog, CatalogConfig, PeerNetwork, PeerServer};
+use crate::rebalance;
 use crate::session::Factory;
 use crate::tls::{self, TlsFiles};
 use crate::workers::{Connector, Workers};
@@ -44,6 +45,8 @@ pub struct Config {
     pub grpc_listen: String,
     /// Every coordinator's gRPC address, this one included; empty for a coordinator alone.
     pub peers: Vec<(NodeId, String)>,
+    /// The others run already, and this one is to be added to them.
+    pub joins: bool,
     pub superuser: String,
     /// Content of the password file: a password or a SCRAM verifier.
     pub password: Option<String>,
@@ -75,14 +78,9 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let pg_address = local_address(&pg_listener)?;
     let grpc_address = local_address(&grpc_listener)?;
 
-    let catalog = open_catalog(&config)?;
+    let (catalog, network) = open_catalog(&config)?;
     let stop = CancellationToken::new();
     let oracle = Oracle::start(catalog.clone(), system_clock());
-    // Several coordinators must serve each other before they have a leader.
-    let alone = config.peers.len() <= 1;
-    if alone {
-        prepare(&config, &catalog, &oracle, pg_address, grpc_address).await?;
-    }
     let peers = PeerServer::new(catalog.clone(), oracle.clone()).into_service();
     let group = (catalog.clone(), oracle.clone());
 
@@ -124,9 +122,10 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
             .add_service(peers)
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
     );
-    if !alone {
-        prepare(&config, &group.0, &group.1, pg_address, grpc_address).await?;
-    }
+    let mut background = JoinSet::new();
+    background.spawn(follow_coordinators(group.0.clone(), network));
+    // Coordinators must serve each other before they have a leader.
+    prepare(&config, &group.0, &group.1, pg_address, grpc_address).await?;
     let pg = tokio::spawn(pgwire::serve(
         Arc::new(pgwire::Server {
             factory,
@@ -138,8 +137,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         }),
         pg_listener,
     ));
-    let mut background = JoinSet::new();
     background.spawn(housekeeping(cluster.clone()));
+    background.spawn(rebalance::run(cluster.clone()));
     let cpu = Some(cpu);
     Ok(Running { pg_address, grpc_address, cluster, stop, pg, grpc, _background: background, cpu })
 }
@@ -194,18 +193,34 @@ fn local_address(listener: &TcpListener) -> SqlResult<SocketAddr> {
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, format!("could not listen: {error}")))
 }
 
-fn open_catalog(config: &Config) -> SqlResult<Catalog> {
+fn open_catalog(config: &Config) -> SqlResult<(Catalog, Arc<PeerNetwork>)> {
     let mut members: Vec<NodeId> = config.peers.iter().map(|(node, _)| *node).collect();
-    if members.is_empty() {
+    if config.joins {
+        members.retain(|node| *node != config.node);
+    } else if members.is_empty() {
         members.push(config.node);
     }
     let catalog = CatalogConfig { node: config.node, data_dir: config.data_dir.clone(), members };
-    let peers: Arc<dyn Peers> = match catalog.members.len() {
-        1 => Arc::new(NoPeers),
-        _ => Arc::new(PeerNetwork::new(config.node, &config.peers)?),
-    };
-    Catalog::open(&catalog, peers)
-        .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))
+    let network = Arc::new(PeerNetwork::new(config.node, &config.peers)?);
+    let catalog = Catalog::open(&catalog, network.clone())
+        .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;
+    Ok((catalog, network))
+}
+
+/// Coordinators are found where the catalog says, also those that came later.
+async fn follow_coordinators(catalog: Catalog, network: Arc<PeerNetwork>) {
+    let mut versions = catalog.versions();
+    loop {
+        for node in catalog.snapshot().nodes().filter(|node| !node.is_worker()) {
+            let Some(address) = &node.grpc_address else { continue };
+            if let Err(error) = network.set(node.id, address) {
+                tracing::warn!(node = %node.id, %error, "a coordinator's address makes no sense");
+            }
+        }
+        if versions.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Waits for the catalog and the clock of the cluster.
@@ -235,7 +250,20 @@ async fn bootstrap(
         port,
         grpc: grpc.to_owned(),
     };
-    let own = address(config.node, &grpc.to_string(), pg.port());
+    // Where others reach this coordinator: what they were told, not every address it listens on.
+    let told = config.peers.iter().find(|(node, _)| *node == config.node).map(|(_, at)| at.clone());
+    let known = catalog.snapshot().node(config.node).and_then(|node| node.grpc_address.clone());
+    let own_grpc = match (told, known) {
+        (Some(told), _) => told,
+        (None, Some(known)) if grpc.ip().is_unspecified() => known,
+        (None, _) => grpc.to_string(),
+    };
+    let mut own = address(config.node, &own_grpc, pg.port());
+    if pg.ip().is_unspecified()
+        && let Some((host, _)) = own_grpc.rsplit_once(':')
+    {
+        own.host = host.to_owned();
+    }
     if !catalog.snapshot().is_bootstrapped() {
         let verifier = config.password.as_deref().map(|stored| {
             if stored.starts_with("SCRAM-SHA-256$") {

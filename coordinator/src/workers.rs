@@ -57,6 +57,11 @@ impl Workers {
             )
             .hint("Enable it with SELECT citus_activate_node(host, port)."));
         }
+        self.any_client(node)
+    }
+
+    /// Also of a worker that is disabled, or does not count yet.
+    pub fn any_client(&self, node: &Node) -> SqlResult<Arc<dyn Worker>> {
         let mut clients = self.clients.lock();
         match clients.get(&node.id) {
             Some(client) if client.host == node.host && client.port == node.port => {

@@ -14,6 +14,7 @@ pub mod batches;
 pub mod client;
 pub mod convert;
 pub mod coordinator;
+pub mod copy;
 mod error;
 pub mod pb;
 mod pieces;

@@ -17,6 +17,8 @@ use satsuma_common::{
     TxnId,
 };
 
+use crate::copy::{CopyReply, CopyRequest};
+
 /// The request names a group that this worker does not hold, or an old generation or table
 /// version: plan again on a fresh catalog snapshot.
 pub const STALE_PLACEMENT: SqlState = SqlState(*b"SA001");
@@ -108,8 +110,9 @@ pub struct ModifyRequest {
     /// columns of the source.
     pub returning: bool,
     /// The statement is the whole transaction and touches this group alone: commit it too. After
-    /// an error the transaction is over, except after [`CHANGED_SINCE_SNAPSHOT`]: its writes are
-    /// undone and its locks stay for the next attempt, or until it is aborted.
+    /// an error the transaction is over, except after [`CHANGED_SINCE_SNAPSHOT`] and
+    /// [`STALE_PLACEMENT`]: its writes are undone, its locks stay, and it waits for the next
+    /// attempt or its end.
     pub commit: bool,
 }
 
@@ -366,6 +369,8 @@ pub struct ShardStatus {
     pub rows: u64,
     /// Bytes on disk and in the delta.
     pub bytes: u64,
+    /// Of its group, as this worker knows it.
+    pub generation: Generation,
     /// Bytes of each index, beside those.
     pub indexes: Vec<(Oid, u64)>,
 }
@@ -427,6 +432,9 @@ pub trait Worker: Send + Sync + 'static {
     async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply>;
 
     async fn shards(&self, action: ShardAction) -> SqlResult<ShardReply>;
+
+    /// A step of a shard group's move, on either side.
+    async fn copy(&self, request: CopyRequest) -> SqlResult<CopyReply>;
 
     async fn status(&self) -> SqlResult<WorkerStatus>;
 

@@ -1,12 +1,16 @@
 //! Runs a coordinator.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use satsuma_common::NodeId;
+use satsuma_coordinator::cluster::Cluster;
+use satsuma_coordinator::metrics;
 use satsuma_coordinator::server::{Config, start};
 use satsuma_coordinator::tls::TlsFiles;
 use satsuma_coordinator::workers::Remote;
 
+use crate::monitor::{self, Monitored};
 use crate::options::{ByteSize, CoordinatorOptions, Peers};
 use crate::process::{self, Failure};
 
@@ -16,9 +20,12 @@ pub fn run(options: CoordinatorOptions) -> Result<(), Failure> {
         options.log.as_deref().unwrap_or("info"),
         options.log_json.unwrap_or(false),
     )?;
+    let metrics_listen = options.metrics_listen.clone();
     let config = config(options)?;
     process::runtime()?.block_on(async {
         let running = start(config, Remote).await?;
+        let monitored = Arc::new(MonitoredCoordinator(running.cluster().clone()));
+        monitor::serve(metrics_listen.as_deref(), monitored).await?;
         process::print_ready(&format!(
             "coordinator pg={} grpc={}",
             running.pg_address(),
@@ -44,6 +51,7 @@ fn config(options: CoordinatorOptions) -> Result<Config, Failure> {
         data_dir: options.data_dir.unwrap_or_else(|| PathBuf::from("satsuma-data")),
         pg_listen: options.pg_listen.unwrap_or_else(|| "127.0.0.1:5432".into()),
         grpc_listen: options.grpc_listen.unwrap_or_else(|| "127.0.0.1:7432".into()),
+        joins: options.join.unwrap_or(false),
         peers: peers.into_iter().map(|(node, address)| (NodeId(node), address)).collect(),
         superuser: options.superuser.unwrap_or_else(|| "satsuma".into()),
         password: options.password_file.as_deref().map(process::read_password).transpose()?,
@@ -53,6 +61,19 @@ fn config(options: CoordinatorOptions) -> Result<Config, Failure> {
         memory_limit: memory_limit(options.memory_limit)?,
         settings: session_settings(options.shard_count),
     })
+}
+
+/// A coordinator as monitoring sees it.
+pub(crate) struct MonitoredCoordinator(pub Arc<Cluster>);
+
+impl Monitored for MonitoredCoordinator {
+    fn metrics(&self) -> String {
+        metrics::render(&self.0)
+    }
+
+    fn is_ready(&self) -> bool {
+        metrics::is_ready(&self.0)
+    }
 }
 
 pub(crate) fn tls_files(

@@ -9,7 +9,9 @@
 //! | shell/ | the SQL shell over gRPC |
 //! | status.rs | what the cluster looks like now |
 
+pub mod backup;
 pub mod coordinator;
+pub mod monitor;
 pub mod options;
 pub mod process;
 pub mod shell;

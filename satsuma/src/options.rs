@@ -89,6 +89,9 @@ options! {
         /// What to log to stderr: a level, or a filter like info,satsuma=debug [default: warn]
         #[arg(value_name = "FILTER")]
         log: String = "SATSUMA_LOG",
+        /// Address of /metrics, /health and /ready over HTTP [default: none]
+        #[arg(value_name = "HOST:PORT")]
+        metrics_listen: String = "SATSUMA_METRICS_LISTEN",
         /// Log in JSON
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
         log_json: bool = "SATSUMA_LOG_JSON",
@@ -112,6 +115,9 @@ options! {
         /// All coordinators with their gRPC addresses, this one included: 1=host:port,2=...
         #[arg(value_name = "PEERS")]
         peers: Peers = "SATSUMA_PEERS",
+        /// Wait to be added to the --peers, which run already
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+        join: bool = "SATSUMA_JOIN",
         /// Name of the first role [default: satsuma]
         #[arg(value_name = "NAME")]
         superuser: String = "SATSUMA_SUPERUSER",
@@ -137,6 +143,9 @@ options! {
         /// What to log to stderr: a level, or a filter like info,satsuma=debug [default: info]
         #[arg(value_name = "FILTER")]
         log: String = "SATSUMA_LOG",
+        /// Address of /metrics, /health and /ready over HTTP [default: none]
+        #[arg(value_name = "HOST:PORT")]
+        metrics_listen: String = "SATSUMA_METRICS_LISTEN",
         /// Log in JSON
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
         log_json: bool = "SATSUMA_LOG_JSON",
@@ -164,6 +173,9 @@ options! {
         /// What to log to stderr: a level, or a filter like info,satsuma=debug [default: info]
         #[arg(value_name = "FILTER")]
         log: String = "SATSUMA_LOG",
+        /// Address of /metrics, /health and /ready over HTTP [default: none]
+        #[arg(value_name = "HOST:PORT")]
+        metrics_listen: String = "SATSUMA_METRICS_LISTEN",
         /// Log in JSON
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
         log_json: bool = "SATSUMA_LOG_JSON",

@@ -3,7 +3,7 @@
 use satsuma_common::SqlResult;
 
 use crate::process::Failure;
-use crate::shell::client::{Client, Target};
+use crate::shell::client::{Answer, Client, Target};
 use crate::shell::table::{self, Style};
 
 /// Where to look.
@@ -21,26 +21,30 @@ pub struct StatusOptions {
 }
 
 /// What is shown, part by part.
-const PARTS: [(&str, &str); 3] = [
+const PARTS: [(&str, &str); 5] = [
+    ("Coordinators", "SELECT * FROM satsuma_coordinators()"),
     (
-        "Nodes",
-        "SELECT nodeid AS node, nodename AS host, nodeport AS port, noderole AS role, \
-         isactive AS active, shouldhaveshards AS \"holds shards\" \
-         FROM pg_catalog.pg_dist_node ORDER BY nodeid",
+        "Workers",
+        "SELECT n.nodeid AS node, n.nodename AS host, n.nodeport AS port, n.isactive AS active, \
+         n.shouldhaveshards AS \"takes shards\", count(s.shardid) AS shards, \
+         pg_size_pretty(coalesce(sum(s.shard_size), 0)::bigint) AS size \
+         FROM pg_catalog.pg_dist_node n LEFT JOIN citus_shards s \
+         ON s.nodename = n.nodename AND s.nodeport = n.nodeport \
+         WHERE n.groupid > 0 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1",
     ),
     (
         "Tables",
         "SELECT table_name::text AS table, citus_table_type AS type, \
-         distribution_column AS \"distributed by\", colocation_id AS colocation, shard_count AS shards \
-         FROM citus_tables ORDER BY 1",
+         distribution_column AS \"distributed by\", colocation_id AS colocation, \
+         table_size AS size, shard_count AS shards FROM citus_tables ORDER BY 1",
     ),
-    (
-        "Shards",
-        "SELECT nodename AS host, nodeport AS port, count(*) AS shards, \
-         count(DISTINCT table_name) AS tables \
-         FROM citus_shards GROUP BY nodename, nodeport ORDER BY 1, 2",
-    ),
+    ("Moves", MOVES),
+    ("Rebalance", "SELECT * FROM citus_rebalance_status()"),
 ];
+
+const MOVES: &str = "SELECT * FROM get_rebalance_progress()";
+/// Characters of a progress bar.
+const BAR: u64 = 20;
 
 pub fn run(options: &StatusOptions) -> Result<(), Failure> {
     let target = Target {
@@ -63,10 +67,63 @@ async fn report(target: Target) -> SqlResult<String> {
     let mut text = String::new();
     for (title, sql) in PARTS {
         let answer = client.query(sql).await?;
+        if answer.rows.is_empty() {
+            continue;
+        }
         text.push_str(title);
         text.push('\n');
-        text.push_str(&table::render(&answer.columns, &answer.rows, Style::default()));
+        if sql == MOVES {
+            text.push_str(&moves(&answer));
+        } else {
+            text.push_str(&table::render(&answer.columns, &answer.rows, Style::default()));
+        }
     }
     client.close().await;
     Ok(text)
+}
+
+/// A line for each shard that is moving.
+fn moves(answer: &Answer) -> String {
+    let at = |name: &str| answer.columns.iter().position(|column| column.name == name);
+    let mut text = String::new();
+    for row in &answer.rows {
+        let value = |name: &str| at(name).and_then(|at| row.get(at)?.clone()).unwrap_or_default();
+        let number = |name: &str| value(name).parse::<u64>().unwrap_or(0);
+        let (there, whole) = (number("target_shard_size"), number("source_shard_size"));
+        text.push_str(&format!(
+            " {} {} from {}:{} to {}:{} {} {}\n",
+            value("table_name"),
+            value("shardid"),
+            value("sourcename"),
+            value("sourceport"),
+            value("targetname"),
+            value("targetport"),
+            bar(there, whole),
+            value("status"),
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+fn bar(done: u64, whole: u64) -> String {
+    let share = match whole {
+        0 => BAR,
+        whole => (done.min(whole) as u128 * u128::from(BAR) / u128::from(whole)) as u64,
+    };
+    let (full, rest) = (share as usize, (BAR - share) as usize);
+    format!("[{}{}]", "#".repeat(full), ".".repeat(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_fill() {
+        assert_eq!(bar(0, 100), "[....................]");
+        assert_eq!(bar(50, 100), "[##########..........]");
+        assert_eq!(bar(500, 100), "[####################]");
+        assert_eq!(bar(0, 0), "[####################]");
+    }
 }

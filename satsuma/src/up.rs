@@ -15,7 +15,10 @@ use satsuma_coordinator::workers::{Connector, Remote};
 use satsuma_proto::worker::Worker;
 use satsuma_worker::{LocalWorker, Settings};
 
-use crate::coordinator::{max_connections, memory_limit, session_settings, tls_files};
+use crate::coordinator::{
+    MonitoredCoordinator, max_connections, memory_limit, session_settings, tls_files,
+};
+use crate::monitor;
 use crate::options::UpOptions;
 use crate::process::{self, Failure};
 
@@ -36,9 +39,10 @@ pub fn run(options: UpOptions) -> Result<(), Failure> {
         return Err(Failure::Other(format!("--workers {count} is not in 1 to {MOST_WORKERS}")));
     }
     let data_dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from("satsuma-data"));
+    let metrics_listen = options.metrics_listen.clone();
     let config = config(&options, &data_dir)?;
     let memory = config.memory_limit as u64;
-    process::runtime()?.block_on(up(config, &data_dir, count, memory))
+    process::runtime()?.block_on(up(config, &data_dir, count, memory, metrics_listen))
 }
 
 fn config(options: &UpOptions, data_dir: &Path) -> Result<Config, Failure> {
@@ -50,6 +54,7 @@ fn config(options: &UpOptions, data_dir: &Path) -> Result<Config, Failure> {
         pg_listen: format!("{host}:{}", options.pg_port.unwrap_or(5432)),
         grpc_listen: format!("{host}:{}", options.grpc_port.unwrap_or(7432)),
         peers: Vec::new(),
+        joins: false,
         superuser: options.superuser.clone().unwrap_or_else(|| "satsuma".into()),
         password: options.password_file.as_deref().map(process::read_password).transpose()?,
         database: options.database.clone().unwrap_or_else(|| "satsuma".into()),
@@ -60,16 +65,24 @@ fn config(options: &UpOptions, data_dir: &Path) -> Result<Config, Failure> {
     })
 }
 
-async fn up(config: Config, data_dir: &Path, count: u16, memory: u64) -> Result<(), Failure> {
+async fn up(
+    config: Config,
+    data_dir: &Path,
+    count: u16,
+    memory: u64,
+    metrics_listen: Option<String>,
+) -> Result<(), Failure> {
     let workers = open_workers(data_dir, count, memory)?;
     let (superuser, database) = (config.superuser.clone(), config.database.clone());
     let coordinator = start(config, InProcess::new(&workers)).await?;
     let cluster = coordinator.cluster();
     for (port, worker) in &workers {
-        membership::add(cluster, worker, HERE.to_owned(), *port).await?;
+        membership::add(cluster, worker, HERE.to_owned(), *port, true).await?;
         // Transactions that were prepared when the process stopped ask for their outcome.
         worker.recover(Arc::new(Members(cluster.clone())));
     }
+    let monitored = Arc::new(MonitoredCoordinator(cluster.clone()));
+    monitor::serve(metrics_listen.as_deref(), monitored).await?;
     let pg = coordinator.pg_address();
     println!("Satsuma runs here with {count} workers; data is in {}.", data_dir.display());
     println!("Connect with:");

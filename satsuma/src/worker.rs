@@ -1,10 +1,12 @@
 //! Runs a worker.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use satsuma_worker::Settings;
 use satsuma_worker::server::{Config, start};
+use satsuma_worker::{LocalWorker, Settings, metrics};
 
+use crate::monitor::{self, Monitored};
 use crate::options::{ByteSize, WorkerOptions};
 use crate::process::{self, Failure};
 
@@ -17,11 +19,27 @@ pub fn run(options: WorkerOptions) -> Result<(), Failure> {
     let config = config(&options);
     process::runtime()?.block_on(async {
         let running = start(config).await?;
+        let monitored = Arc::new(MonitoredWorker(running.worker().clone()));
+        monitor::serve(options.metrics_listen.as_deref(), monitored).await?;
         process::print_ready(&format!("worker grpc={}", running.address()));
         process::stop_signal().await?;
         running.shutdown().await?;
         Ok(())
     })
+}
+
+/// A worker as monitoring sees it.
+struct MonitoredWorker(LocalWorker);
+
+impl Monitored for MonitoredWorker {
+    fn metrics(&self) -> String {
+        metrics::render(&self.0)
+    }
+
+    /// It belongs to a cluster.
+    fn is_ready(&self) -> bool {
+        self.0.membership().is_some()
+    }
 }
 
 fn config(options: &WorkerOptions) -> Config {

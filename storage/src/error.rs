@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use satsuma_common::key::KeyError;
 use satsuma_common::row::RowError;
-use satsuma_common::{Oid, ShardId, SqlError, SqlState, TableId, TxnId};
+use satsuma_common::{GroupId, Oid, ShardId, SqlError, SqlState, TableId, TxnId};
 
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
@@ -27,6 +27,13 @@ pub enum StorageError {
     NoSuchShard(ShardId),
     #[error("table {0} is not here")]
     NoSuchTable(TableId),
+    /// The shard group is served by another worker now.
+    #[error("shard group {0} has moved to another worker")]
+    GroupMoved(GroupId),
+    /// What a copy of a shard group was about to do does not fit what it did before: it has to be
+    /// started again.
+    #[error("copy of a shard group has to start again: {0}")]
+    CopyBroken(&'static str),
     /// The rows of a shard would not read under the new shape: copy them to new shards instead.
     #[error("rows of table {0} must be rewritten for its new primary key or column types")]
     NeedsRewrite(TableId),
@@ -139,6 +146,8 @@ impl From<StorageError> for SqlError {
             | E::UnknownFormat { .. }
             | E::NoSuchShard(_)
             | E::NoSuchTable(_)
+            | E::GroupMoved(_)
+            | E::CopyBroken(_)
             | E::NoSuchIndex(_)
             | E::NoSuchTransaction(_)
             | E::NotOpen(_)

@@ -39,8 +39,9 @@ pub mod txn;
 pub mod wal;
 
 pub use engine::{
-    Changed, Conflict, ConflictPolicy, Engine, Inserted, LockedRow, Options, PRIMARY_KEY, RowBytes,
-    RowLocks, ShardInfo, Stats, TableMeta, WriteContext,
+    Changed, Conflict, ConflictPolicy, CopyReader, CopyWriter, Engine, Inserted, LockedRow,
+    Options, PRIMARY_KEY, Progress, RowBytes, RowLocks, ShardInfo, ShardSum, SnapshotReader, Stats,
+    TableMeta, Watermark, WriteContext,
 };
 pub use error::{Result, StorageError};
 pub use lock::{LockWait, RowLockMode, WaitEdge};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! c                checkpoint
+//! f <group>        the group is served elsewhere
 //! g <group>        generation and epoch
 //! h <shard>        group, table, LSN of its creation
 //! m <shard>        manifest: segments, marks, LSN up to which the log is in them
@@ -96,6 +97,10 @@ pub fn shard_key(kind: u8, shard: ShardId) -> Vec<u8> {
 
 pub fn group_key(group: GroupId) -> Vec<u8> {
     numbered(b'g', group.0)
+}
+
+pub fn fence_key(group: GroupId) -> Vec<u8> {
+    numbered(b'f', group.0)
 }
 
 pub fn table_key(table: TableId) -> Vec<u8> {

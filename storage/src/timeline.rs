@@ -76,6 +76,17 @@ impl Timeline {
         inner.last_commit = inner.last_commit.max(ts.0);
     }
 
+    /// Later commits come after every snapshot up to `ts`.
+    pub fn observe_read(&self, ts: Timestamp) {
+        let mut inner = self.inner.lock();
+        inner.max_read = inner.max_read.max(ts.0);
+    }
+
+    /// The highest snapshot that was read here.
+    pub fn last_read(&self) -> Timestamp {
+        Timestamp(self.inner.lock().max_read)
+    }
+
     pub fn last_commit(&self) -> Timestamp {
         Timestamp(self.inner.lock().last_commit)
     }

@@ -273,11 +273,43 @@ impl Cluster {
         self.coordinators.push(process);
     }
 
+    /// Adds one more coordinator to those that run, by SQL, and starts it. Answers with its place in
+    /// `coordinators`.
+    pub fn add_coordinator(&mut self) -> usize {
+        let index = self.coordinators.len();
+        self.pg_ports.push(free_port());
+        self.grpc_ports.push(free_port());
+        let address = loopback(self.grpc_ports[index]);
+        let id = index + 1;
+        self.client().must(&format!("SELECT satsuma_add_coordinator({id}, '{address}')"));
+        self.prepare_coordinator(id);
+        let process = &mut self.coordinators[index];
+        process.add_argument("--join");
+        process.start().unwrap_or_else(|error| panic!("{error}"));
+        index
+    }
+
+    /// Starts one more worker, which registers itself or waits for `citus_add_node`. Answers with
+    /// its place in `workers`.
+    pub fn add_worker(&mut self, registers: bool) -> usize {
+        let index = self.workers.len();
+        self.worker_ports.push(free_port());
+        self.prepare_worker_that(index, registers);
+        self.workers[index].start().unwrap_or_else(|error| panic!("{error}"));
+        index
+    }
+
     fn prepare_worker(&mut self, index: usize) {
+        self.prepare_worker_that(index, true);
+    }
+
+    fn prepare_worker_that(&mut self, index: usize, registers: bool) {
         let name = format!("worker-{}", index + 1);
         let mut arguments = self.path_flag("--data-dir", &name).to_vec();
         arguments.extend(flag("--grpc-listen", loopback(self.worker_ports[index])));
-        arguments.extend(flag("--coordinator", loopback(self.grpc_ports[0])));
+        if registers {
+            arguments.extend(flag("--coordinator", loopback(self.grpc_ports[0])));
+        }
         let process = Process::new(&name, binary("worker"), arguments, self.directory.path());
         self.workers.push(process);
     }

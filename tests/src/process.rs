@@ -37,6 +37,11 @@ impl Process {
         Self { name: name.into(), program, arguments, log, child: None }
     }
 
+    /// For the next start and all later ones.
+    pub fn add_argument(&mut self, argument: &str) {
+        self.arguments.push(argument.to_owned());
+    }
+
     /// Starts the program and waits for its `ready` line.
     pub fn start(&mut self) -> Result<(), StartError> {
         self.spawn()?.wait(self)

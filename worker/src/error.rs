@@ -9,7 +9,8 @@ pub(crate) fn storage(error: StorageError) -> SqlError {
     match error {
         StorageError::NoSuchShard(_)
         | StorageError::NoSuchTable(_)
-        | StorageError::NoSuchIndex(_) => stale(error.to_string()),
+        | StorageError::NoSuchIndex(_)
+        | StorageError::GroupMoved(_) => stale(error.to_string()),
         StorageError::ChangedSinceSnapshot { .. } => SqlError::new(
             CHANGED_SINCE_SNAPSHOT,
             "could not serialize access due to concurrent update",

@@ -14,15 +14,18 @@
 //! answers [`satsuma_proto::worker::STALE_PLACEMENT`] and its like).
 
 mod busy;
+mod copy;
 mod error;
 mod index;
 mod load;
 mod local;
 mod membership;
+pub mod metrics;
 mod modify;
 mod placement;
 mod query;
 mod recovery;
+pub mod restore;
 pub mod server;
 mod text;
 

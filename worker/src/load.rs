@@ -26,6 +26,15 @@ pub(crate) async fn load(
         let placed = shared.placements.group(group)?;
         targets.insert(placed.group, placed.table(request.table)?.clone());
     }
+    // Before the first row, which the sender cannot send twice: the groups stay where they are.
+    let write = crate::modify::write_context(&request.context);
+    let wait = satsuma_storage::LockWait::Wait(request.context.lock_timeout);
+    for target in targets.values() {
+        let mode = satsuma_storage::RowLockMode::SHARD_SHARED;
+        let locked = shared.engine.lock_shard(&write, target.shard, mode, wait).await;
+        locked.map_err(crate::error::storage)?;
+    }
+    request.groups.iter().try_for_each(|group| shared.placements.still(group))?;
     let mut writer = Writer::new(&shared, &request.context);
     let mut count = 0;
     while let Some(item) = rows.next().await {

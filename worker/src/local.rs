@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId, TxnId};
+use satsuma_proto::copy::{CopyReply, CopyRequest};
 use satsuma_proto::worker::{
     BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
     Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource,
@@ -23,6 +24,7 @@ use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};
 
 use crate::busy::Busy;
+use crate::copy::{self, Copies};
 use crate::error;
 use crate::index::IndexEvaluator;
 use crate::load;
@@ -58,6 +60,7 @@ pub(crate) struct Shared {
     pub checks: CheckCache,
     pub programs: Programs,
     pub busy: Arc<Busy>,
+    pub copies: Copies,
     pub membership: Remembered,
 }
 
@@ -92,6 +95,7 @@ impl LocalWorker {
             checks: CheckCache::default(),
             programs: Programs::default(),
             busy: Arc::default(),
+            copies: Copies::default(),
             membership: Remembered::open(dir, disk)?,
             engine,
         };
@@ -311,6 +315,7 @@ impl Worker for LocalWorker {
                     rows: info.rows,
                     bytes: info.bytes,
                     indexes: info.indexes,
+                    generation: info.generation,
                 });
                 return Ok(ShardReply { shards: shards.collect() });
             }
@@ -318,6 +323,10 @@ impl Worker for LocalWorker {
         .map_err(error::storage)?;
         self.shared.placements.refresh();
         Ok(ShardReply::default())
+    }
+
+    async fn copy(&self, request: CopyRequest) -> SqlResult<CopyReply> {
+        copy::copy(self.shared.clone(), request).await
     }
 
     async fn status(&self) -> SqlResult<WorkerStatus> {
@@ -413,6 +422,7 @@ async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> 
             let engine = &shared.engine;
             let locked =
                 engine.lock_rows(&write, target.shard, &keys, locks).await.map_err(named)?;
+            shared.placements.still(&request.group)?;
             let exist = locked.into_iter().filter(|locked| locked.exists);
             Ok(exist.filter_map(|locked| keys.get(locked.row).cloned()).collect())
         }
@@ -422,6 +432,7 @@ async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> 
                 ShardLockMode::Exclusive => satsuma_storage::RowLockMode::SHARD_EXCLUSIVE,
             };
             shared.engine.lock_shard(&write, target.shard, mode, wait).await.map_err(named)?;
+            shared.placements.still(&request.group)?;
             Ok(Vec::new())
         }
     }

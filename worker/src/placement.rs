@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use satsuma_common::{GroupId, ShardId, SqlResult, TableId};
@@ -23,6 +24,8 @@ pub(crate) struct PlacedTable {
 pub(crate) struct PlacedGroup {
     pub group: GroupId,
     pub tables: BTreeMap<TableId, PlacedTable>,
+    /// Counts those who read the group.
+    _reading: Arc<()>,
 }
 
 impl PlacedGroup {
@@ -41,42 +44,66 @@ impl PlacedGroup {
 #[derive(Debug)]
 pub(crate) struct Placements {
     engine: Arc<Engine>,
-    shards: RwLock<BTreeMap<TableId, Vec<(ShardId, GroupId)>>>,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    shards: BTreeMap<TableId, Vec<(ShardId, GroupId)>>,
+    /// One reference is ours, the others are held by whoever reads the group.
+    readers: BTreeMap<GroupId, Arc<()>>,
 }
 
 impl Placements {
     pub fn new(engine: Arc<Engine>) -> Self {
-        let placements = Self { engine, shards: RwLock::default() };
+        let placements = Self { engine, known: RwLock::default() };
         placements.refresh();
         placements
     }
 
     /// After shards were created or dropped.
     pub fn refresh(&self) {
-        let mut shards: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut known = self.known.write();
+        let before = std::mem::take(&mut *known);
         for info in self.engine.shards() {
-            shards.entry(info.table).or_default().push((info.shard, info.group));
+            known.shards.entry(info.table).or_default().push((info.shard, info.group));
+            let readers = known.readers.entry(info.group);
+            readers.or_insert_with(|| before.readers.get(&info.group).cloned().unwrap_or_default());
         }
-        *self.shards.write() = shards;
+    }
+
+    /// An error when the group's placement has changed since the request was planned.
+    pub fn still(&self, request: &GroupRef) -> SqlResult<()> {
+        let group = request.group;
+        match self.engine.generation(group) {
+            Some(generation) if generation == request.generation => Ok(()),
+            Some(generation) => {
+                Err(stale(format!("{group} is at {generation}, not {}", request.generation)))
+            }
+            None => Err(stale(format!("{group} is not on this worker"))),
+        }
+    }
+
+    /// Waits until nobody reads the group any more, but not for ever.
+    pub async fn readers_gone(&self, group: GroupId, patience: Duration) {
+        let Some(readers) = self.known.read().readers.get(&group).map(Arc::downgrade) else {
+            return;
+        };
+        let started = tokio::time::Instant::now();
+        while readers.strong_count() > 1 && started.elapsed() < patience {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Resolves a group of a request, or says that the coordinator's view of it is old.
     pub fn group(&self, request: &GroupRef) -> SqlResult<PlacedGroup> {
         let group = request.group;
-        match self.engine.generation(group) {
-            Some(generation) if generation == request.generation => {}
-            Some(generation) => {
-                return Err(stale(format!(
-                    "{group} is at {generation}, not {}",
-                    request.generation
-                )));
-            }
-            None => return Err(stale(format!("{group} is not on this worker"))),
-        }
-        let known = self.shards.read();
+        self.still(request)?;
+        let known = self.known.read();
+        let reading = known.readers.get(&group).cloned().unwrap_or_default();
         let mut tables = BTreeMap::new();
         for named in &request.shards {
-            let shards = known.get(&named.table).map(Vec::as_slice).unwrap_or_default();
+            let shards = known.shards.get(&named.table).map(Vec::as_slice).unwrap_or_default();
             // A reference table's copy belongs to every group.
             let of = match shards {
                 [(only, of)] if *only == named.shard => *of,
@@ -95,15 +122,15 @@ impl Placements {
             }
             tables.insert(named.table, PlacedTable { shard: named.shard, group: of, meta });
         }
-        Ok(PlacedGroup { group, tables })
+        Ok(PlacedGroup { group, tables, _reading: reading })
     }
 
     /// The shards that rows of `group` can refer to or be referred to from: the shard of the same
     /// group, else, where one side is a reference table, every shard here.
     pub fn related(&self, table: TableId, group: GroupId) -> SqlResult<Vec<PlacedTable>> {
         let found: Vec<_> = {
-            let known = self.shards.read();
-            let all = known.get(&table).map(Vec::as_slice).unwrap_or_default();
+            let known = self.known.read();
+            let all = known.shards.get(&table).map(Vec::as_slice).unwrap_or_default();
             match all.iter().find(|(_, of)| *of == group) {
                 Some(same) => vec![*same],
                 None => all.to_vec(),

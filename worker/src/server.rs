@@ -152,7 +152,10 @@ async fn register_once(
     coordinator: &str,
     registration: &Registration,
 ) -> SqlResult<Membership> {
-    let remote = RemoteCoordinator::new(&[coordinator.to_string()])?;
+    // That one may be gone for good since the last start.
+    let mut addresses = vec![coordinator.to_string()];
+    addresses.extend(worker.membership().into_iter().flat_map(|known| known.coordinators));
+    let remote = RemoteCoordinator::new(&addresses)?;
     let membership = remote.register(registration.clone()).await?;
     worker.join(membership.clone()).await?;
     Ok(membership)

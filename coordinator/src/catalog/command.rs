@@ -4,18 +4,19 @@
 //! that it fits. `Alter..` and `Create..` differ only in whether the object must exist.
 
 use satsuma_common::{
-    GroupId, MoveId, NodeId, Oid, SequenceId, SqlError, SqlResult, TableId, Timestamp, TxnId,
+    ColocationId, Generation, GroupId, MoveId, NodeId, Oid, SequenceId, ShardId, SqlError,
+    SqlResult, TableId, Timestamp, TxnId,
 };
 use serde::{Deserialize, Serialize};
 
 use super::colocation::{Colocation, Group, PlacementState};
 use super::ids::{IdRequest, Ids};
-use super::movement::MovePhase;
+use super::movement::{JobId, MoveKind, MovePhase, Task};
 use super::node::NodeChange;
 use super::objects::{EnumType, Grant, Index, ObjectAddress, Role, Sequence, SettingScope, View};
 use super::rejection::Rejection;
 use super::sequence::SequenceBlock;
-use super::table::{TableDef, TablePlacement};
+use super::table::{Shard, TableDef, TablePlacement};
 
 /// A coordinator as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,10 @@ pub enum Command {
     },
     /// A coordinator tells its addresses.
     PutCoordinator(CoordinatorAddress),
+    /// The last one stays.
+    RemoveCoordinator {
+        node: NodeId,
+    },
 
     CreateSchema {
         oid: Oid,
@@ -114,6 +119,13 @@ pub enum Command {
     CreateColocation {
         colocation: Colocation,
         groups: Vec<Group>,
+    },
+    /// A group's range becomes several groups, and each table's shard in it as many shards.
+    SplitGroup {
+        colocation: ColocationId,
+        group: GroupId,
+        parts: Vec<Group>,
+        shards: Vec<(TableId, Vec<Shard>)>,
     },
 
     CreateIndex(Index),
@@ -195,10 +207,50 @@ pub enum Command {
         group: GroupId,
         source: NodeId,
         target: NodeId,
+        kind: MoveKind,
     },
+    /// A step by the driver whose number is `attempt`.
     AdvanceMove {
         id: MoveId,
+        attempt: u64,
         phase: MovePhase,
+        /// With `Switched`: every shard that the target has. Refused when the group has more.
+        shards: Vec<ShardId>,
+        /// With `Aborted`.
+        reason: Option<String>,
+    },
+    /// A driver takes over, with the next number. A move that was switching starts anew, at a
+    /// generation above all that its earlier driver may have given out.
+    ResumeMove {
+        id: MoveId,
+    },
+    /// The driver gives the move up, unless it has switched.
+    CancelMove {
+        id: MoveId,
+    },
+    /// A worker knows a group at a generation that the catalog never gave it.
+    RaiseGeneration {
+        group: GroupId,
+        above: Generation,
+    },
+    /// Answers with [`Outcome::Job`].
+    StartJob {
+        description: String,
+        started_micros: i64,
+        tasks: Vec<Task>,
+    },
+    /// Starts the move of a runnable task; one that cannot start fails.
+    StartTask {
+        job: JobId,
+        task: usize,
+    },
+    /// What is not running is not started; what is running is cancelled.
+    CancelJob {
+        job: JobId,
+    },
+    FinishJob {
+        job: JobId,
+        finished_micros: i64,
     },
     /// Records of moves that are over.
     ForgetMoves {
@@ -230,6 +282,7 @@ pub enum Outcome {
     Sequence(SequenceBlock),
     Decided(Option<Timestamp>),
     Move(MoveId),
+    Job(JobId),
     /// One per command of the batch.
     Batch(Vec<Outcome>),
     Rejected(Rejection),

@@ -26,6 +26,7 @@ mod node;
 mod objects;
 mod rejection;
 mod requests;
+mod restore;
 mod sequence;
 mod shared;
 mod snapshot;
@@ -43,7 +44,7 @@ pub use decision::Decisions;
 pub use distribute::{ColocateWith, DistributionPlan, DistributionRequest, Placed, plan};
 pub use ids::{Counters, FIRST_LOCAL_SHARD, FIRST_SHARD, IdRequest, Ids};
 pub use invariants::check as check_invariants;
-pub use movement::{Move, MovePhase};
+pub use movement::{Job, JobId, Move, MoveKind, MovePhase, Task, TaskState};
 pub use node::{Node, NodeChange, NodeRole};
 pub use objects::{
     DATABASE_OID, EnumType, FIRST_USER_OID, Grant, INFORMATION_SCHEMA_OID, Index, IndexKey,

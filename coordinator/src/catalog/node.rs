@@ -22,7 +22,10 @@ pub struct Node {
     pub grpc_address: Option<String>,
     /// Identity of the worker's data directory: the node it is, wherever it runs.
     pub directory: Option<String>,
+    /// It can be asked, and has what it must have.
     pub is_active: bool,
+    /// Not active by a user's wish: it does not become so when it comes back.
+    pub is_disabled: bool,
     pub should_have_shards: bool,
 }
 

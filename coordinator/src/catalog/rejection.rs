@@ -50,6 +50,10 @@ pub enum Rejection {
     SequenceBounds { name: String, value: i64, min: i64, max: i64 },
     #[error("there is already a move of shard group {0}")]
     GroupMoving(u64),
+    #[error("the last coordinator cannot be removed")]
+    LastCoordinator,
+    #[error("node {0} does not have the reference tables yet")]
+    NoReferenceTables(u32),
     #[error("shard group {group} has no placement on node {node}")]
     NoPlacement { group: u64, node: u32 },
     #[error("cannot colocate tables {0} and {1}")]
@@ -77,7 +81,9 @@ impl Rejection {
             Self::NoType(_) | Self::NoRole(_) => SqlState::UNDEFINED_OBJECT,
             Self::NodeExists(..) | Self::NoNode(..) | Self::NoNodeId(_) => SqlState::INTERNAL_ERROR,
             Self::OnlyPlacement { .. } | Self::CannotColocate(..) => SqlState::INTERNAL_ERROR,
-            Self::NoWorkers => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NoWorkers | Self::NoReferenceTables(_) | Self::LastCoordinator => {
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
             Self::Dependents { .. } => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
             Self::ConcurrentChange(_) => SqlState::SERIALIZATION_FAILURE,
             Self::SequenceLimit { .. } => SqlState(*b"2200H"),

@@ -15,7 +15,7 @@ use super::apply::Touched;
 use super::colocation::{Colocation, ColocationKind, Group};
 use super::decision::Decisions;
 use super::ids::Counters;
-use super::movement::Move;
+use super::movement::{Job, JobId, Move};
 use super::node::Node;
 use super::objects::{
     EnumType, Grant, INFORMATION_SCHEMA_OID, Index, ObjectAddress, PG_CATALOG_OID, RelationRef,
@@ -97,6 +97,7 @@ pub struct State {
     pub(super) grants: Shared<BTreeMap<ObjectAddress, Vec<Grant>>>,
     pub(super) settings: Shared<BTreeMap<(SettingScope, String), String>>,
     pub(super) moves: SharedMap<MoveId, Move>,
+    pub(super) jobs: SharedMap<JobId, Job>,
     pub(super) decisions: Decisions,
     pub(super) timestamp_ceiling: Timestamp,
     /// Version at which each thing that exists last changed.
@@ -438,6 +439,24 @@ impl State {
 
     pub fn moves(&self) -> impl Iterator<Item = &Move> {
         self.moves.values().map(|movement| &**movement)
+    }
+
+    /// In the order in which they were started.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values().map(|job| &**job)
+    }
+
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id).map(|job| &**job)
+    }
+
+    /// The group's shards, in the order of tables.
+    pub fn shards_in(&self, group: GroupId) -> Vec<ShardId> {
+        let Some(known) = self.group(group) else { return Vec::new() };
+        self.tables_in(known.colocation)
+            .flat_map(|table| table.shards().iter().filter(|shard| shard.group == group))
+            .map(|shard| shard.id)
+            .collect()
     }
 
     pub fn movement(&self, id: MoveId) -> Option<&Move> {

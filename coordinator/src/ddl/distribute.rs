@@ -120,12 +120,7 @@ fn colocate_with(
         Some("none") => return Ok(ColocateWith::None),
         Some(named) => named,
     };
-    let state = ddl.state();
-    let (schema, name) =
-        crate::catalog::split_name(named).ok_or_else(|| super::names::no_relation(None, named))?;
-    let other = state
-        .table_by_name(&ddl.snapshot.search_path, schema.as_deref(), &name)
-        .ok_or_else(|| super::names::no_relation(schema.as_deref(), &name))?;
+    let other = named_table(ddl, named)?;
     if other.distribution() == TableDistribution::Local {
         return Err(SqlError::new(
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -149,6 +144,17 @@ fn colocate_with(
         ));
     }
     Ok(ColocateWith::Table(other.id()))
+}
+
+/// The table that an argument names as text.
+pub(super) fn named_table(ddl: &mut Ddl<'_>, named: &str) -> SqlResult<Arc<Table>> {
+    let state = ddl.state();
+    let (schema, name) =
+        crate::catalog::split_name(named).ok_or_else(|| super::names::no_relation(None, named))?;
+    state
+        .table_by_name(&ddl.snapshot.search_path, schema.as_deref(), &name)
+        .and_then(|table| state.table_arc(table.id()))
+        .ok_or_else(|| super::names::no_relation(schema.as_deref(), &name))
 }
 
 /// Moves the table to where the request says.
@@ -184,7 +190,7 @@ async fn place(
 }
 
 /// The rules of distribution for foreign keys, in both directions.
-fn check_foreign_keys(
+pub(super) fn check_foreign_keys(
     state: &State,
     table: &Table,
     placement: &crate::catalog::TablePlacement,
@@ -235,7 +241,7 @@ fn is_local(table: &Table) -> bool {
 }
 
 /// Copies every row from the old shards to the new ones, within the transaction.
-async fn copy_rows(
+pub(super) async fn copy_rows(
     ddl: &mut Ddl<'_>,
     before: Arc<State>,
     old: &Arc<Table>,
@@ -266,7 +272,7 @@ async fn copy_rows(
 
 impl Ddl<'_> {
     /// Adds rows to one group of a table, on every copy of it.
-    async fn write_rows(
+    pub(super) async fn write_rows(
         &mut self,
         scope: &crate::executor::Scope,
         table: &Table,

@@ -15,8 +15,10 @@ mod drop;
 mod index;
 mod names;
 mod operator_class;
+mod redistribute;
 mod role;
 mod sequence;
+mod split;
 mod view;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,8 @@ use sqlparser::ast;
 pub use index::reindex;
 
 pub use distribute::{DistributeArguments, create_distributed_table, create_reference_table};
+pub use redistribute::{AlterArguments, alter_distributed_table};
+pub use split::{isolate_tenant, split_shard};
 
 use crate::catalog::{
     CatalogSnapshot, Command, IdRequest, Ids, Outcome, State, Table, TableDef, TablePlacement,

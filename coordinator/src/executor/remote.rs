@@ -33,7 +33,7 @@ pub fn fetch(
 ) -> SqlResult<BatchStream> {
     let fragment = Fragment { plan: codec::encode(&task.plan)?, mode };
     let tables = scanned_tables(&task.plan)?;
-    let streams: Vec<BatchStream> = scope
+    let accepted: Vec<_> = scope
         .assign(&task.target, &tables)?
         .into_iter()
         .map(|assignment| {
@@ -45,17 +45,20 @@ pub fn fetch(
             };
             let worker = assignment.worker;
             // Started at once, so that workers do not wait for each other's first rows.
-            let started = tokio::spawn(async move { worker.query(request).await });
-            stream::once(async move {
-                started.await.map_err(|_| SqlError::internal("a remote query was abandoned"))?
-            })
-            .try_flatten()
-            .boxed()
+            tokio::spawn(async move { worker.query(request).await })
         })
         .collect();
-    Ok(stream::select_all(streams)
-        .map(move |batch| batch.and_then(|batch| conform(batch, &schema)))
-        .boxed())
+    // Every worker must have taken its part before a row is shown: after that, a placement that
+    // turns out to be old could not be hidden any more.
+    let all = stream::once(async move {
+        let mut streams: Vec<BatchStream> = Vec::with_capacity(accepted.len());
+        for started in accepted {
+            let abandoned = |_| SqlError::internal("a remote query was abandoned");
+            streams.push(started.await.map_err(abandoned)??);
+        }
+        Ok::<_, SqlError>(stream::select_all(streams))
+    });
+    Ok(all.try_flatten().map(move |batch| batch.and_then(|batch| conform(batch, &schema))).boxed())
 }
 
 /// The batch under the schema that the plan expects: workers may know more of nullability and

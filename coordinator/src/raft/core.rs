@@ -9,7 +9,9 @@
 //!     -> commit index, messages and entries that this made possible
 //! ```
 
-use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, Message, Snapshot};
+use raft::eraftpb::{
+    ConfChange, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType, Message, Snapshot,
+};
 use raft::{Config, RawNode, ReadState, StateRole, Storage};
 use satsuma_common::NodeId;
 use slog::Logger;
@@ -17,12 +19,15 @@ use slog::Logger;
 use super::envelope::{Envelope, decode_state, encode_state};
 use super::error::RaftError;
 use super::log::{Recovered, Stable};
+use super::members::{MemberChange, next_change};
 use super::store::Store;
-use crate::catalog::{Outcome, RequestId, State, apply_once};
+use crate::catalog::{NodeRole, Outcome, RequestId, State, apply_once};
 
 /// Ticks of one clock that the driver keeps; see `TICK` in the driver.
 const ELECTION_TICKS: usize = 20;
 const HEARTBEAT_TICKS: usize = 2;
+/// A learner that is behind by no more than this may vote.
+const CLOSE_ENTRIES: u64 = 64;
 /// A snapshot replaces this many entries, or this many bytes of them.
 const SNAPSHOT_ENTRIES: u64 = 10_000;
 const SNAPSHOT_BYTES: usize = 16 << 20;
@@ -53,16 +58,14 @@ pub struct Core<L: Stable> {
 }
 
 impl<L: Stable> Core<L> {
-    /// A member of the group that the log knows, or of `members` if the log is new.
+    /// A member of the group that the log knows, or of `members` if the log is new. One that is
+    /// not among them waits until it is taken in.
     pub fn open(
         id: NodeId,
         members: &[NodeId],
         disk: L,
         recovered: Recovered,
     ) -> Result<Self, RaftError> {
-        if !members.contains(&id) {
-            return Err(RaftError::NotAPeer(id));
-        }
         let mut voters: Vec<u64> = members.iter().map(|node| u64::from(node.0)).collect();
         voters.sort_unstable();
         voters.dedup();
@@ -137,6 +140,40 @@ impl<L: Stable> Core<L> {
     /// Whether the entry was taken; only a leader takes any, and only so many at a time.
     pub fn propose(&mut self, entry: Vec<u8>) -> bool {
         self.leadership().is_self && self.node.propose(Vec::new(), entry).is_ok()
+    }
+
+    /// Brings the group's members one step nearer to the catalog's coordinators; only a leader does.
+    pub fn follow_catalog(&mut self) {
+        if !self.leadership().is_self || !self.state.is_bootstrapped() {
+            return;
+        }
+        let wanted = self
+            .state
+            .nodes()
+            .filter(|node| node.role == NodeRole::Coordinator)
+            .map(|node| u64::from(node.id.0))
+            .collect();
+        let last = self.node.store().last();
+        let progress = self.node.raft.prs();
+        let is_caught_up = |node: u64| {
+            progress.get(node).is_some_and(|known| known.matched + CLOSE_ENTRIES >= last)
+        };
+        let own = self.node.raft.id;
+        let change = next_change(self.node.store().members(), &wanted, own, is_caught_up);
+        let (kind, node) = match change {
+            None => return,
+            Some(MemberChange::Transfer(node)) => return self.node.transfer_leader(node),
+            Some(MemberChange::AddLearner(node)) => (ConfChangeType::AddLearnerNode, node),
+            Some(MemberChange::AddVoter(node)) => (ConfChangeType::AddNode, node),
+            Some(MemberChange::Remove(node)) => (ConfChangeType::RemoveNode, node),
+        };
+        let mut conf_change = ConfChange::default();
+        conf_change.set_change_type(kind);
+        conf_change.node_id = node;
+        match self.node.propose_conf_change(Vec::new(), conf_change) {
+            Ok(()) => tracing::info!(?change, "change of the coordinators"),
+            Err(error) => tracing::debug!(%error, "change of the coordinators not proposed"),
+        }
     }
 
     /// Asks the leader, with its quorum, for an index that is no older than this moment.

@@ -22,6 +22,9 @@ const MAX_BATCH: usize = 4096;
 /// A read that is not confirmed by then is asked for again: messages may be lost.
 const READ_RETRY_TICKS: u64 = 4;
 
+/// The leader compares members and catalog once in so many ticks.
+const MEMBER_TICKS: u64 = 10;
+
 /// What happens to a member.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -103,6 +106,9 @@ impl<L: Stable> Driver<L> {
                 // After a long stall one tick is enough: elections are about silence of others.
                 next_tick = now + TICK;
                 self.retry_reads();
+                if self.ticks.is_multiple_of(MEMBER_TICKS) {
+                    self.core.follow_catalog();
+                }
             }
             self.round()?;
         }

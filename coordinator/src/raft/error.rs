@@ -32,8 +32,6 @@ pub enum RaftError {
     Message(#[from] protobuf::ProtobufError),
     #[error("catalog state: {0}")]
     State(#[from] postcard::Error),
-    #[error("node {0} is not among the peers")]
-    NotAPeer(NodeId),
 }
 
 impl From<RaftError> for SqlError {

@@ -15,6 +15,7 @@
 //! - An entry is applied exactly once, though it may be proposed several times.
 //! - [`Catalog::read`] is linearizable; [`Catalog::snapshot`] may be behind.
 
+pub mod backup;
 mod core;
 mod directory;
 mod driver;
@@ -22,6 +23,7 @@ mod envelope;
 mod error;
 mod handle;
 mod log;
+mod members;
 mod peers;
 mod store;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::RwLock;
 use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
 use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, Timestamp};
@@ -40,12 +41,14 @@ const MAX_MESSAGE_BYTES: usize = 512 << 20;
 
 /// The other coordinators.
 pub struct PeerNetwork {
-    peers: BTreeMap<NodeId, Peer>,
+    own: NodeId,
+    peers: RwLock<BTreeMap<NodeId, Peer>>,
     reports: Arc<OnceLock<Reports>>,
     runtime: Handle,
 }
 
 struct Peer {
+    address: String,
     client: PeersClient<Channel>,
     queue: mpsc::Sender<Message>,
 }
@@ -56,18 +59,29 @@ impl PeerNetwork {
     pub fn new(own: NodeId, peers: &[(NodeId, String)]) -> SqlResult<Self> {
         let runtime = Handle::try_current().map_err(|e| SqlError::internal(e.to_string()))?;
         let reports = Arc::new(OnceLock::new());
-        let mut all = BTreeMap::new();
-        for (node, address) in peers.iter().filter(|(node, _)| *node != own) {
-            let client = client(address)?;
-            let (queue, queued) = mpsc::channel(QUEUE);
-            runtime.spawn(deliver(*node, client.clone(), queued, reports.clone()));
-            all.insert(*node, Peer { client, queue });
+        let network = Self { own, peers: RwLock::default(), reports, runtime };
+        peers.iter().try_for_each(|(node, address)| network.set(*node, address))?;
+        Ok(network)
+    }
+
+    /// A coordinator's address, from now on.
+    pub fn set(&self, node: NodeId, address: &str) -> SqlResult<()> {
+        let known = self.peers.read().get(&node).is_some_and(|peer| peer.address == address);
+        if node == self.own || known {
+            return Ok(());
         }
-        Ok(Self { peers: all, reports, runtime })
+        let _entered = self.runtime.enter();
+        let client = client(address)?;
+        let (queue, queued) = mpsc::channel(QUEUE);
+        self.runtime.spawn(deliver(node, client.clone(), queued, self.reports.clone()));
+        let peer = Peer { address: address.to_owned(), client, queue };
+        self.peers.write().insert(node, peer);
+        Ok(())
     }
 
     fn peer(&self, node: NodeId) -> Result<PeersClient<Channel>, PeerError> {
-        let peer = self.peers.get(&node).ok_or(PeerError::Unreachable(node))?;
+        let peers = self.peers.read();
+        let peer = peers.get(&node).ok_or(PeerError::Unreachable(node))?;
         Ok(peer.client.clone())
     }
 }
@@ -129,7 +143,8 @@ impl Peers for PeerNetwork {
 
     fn send(&self, message: Message) {
         let Ok(node) = u32::try_from(message.to).map(NodeId) else { return };
-        let Some(peer) = self.peers.get(&node) else { return };
+        let peers = self.peers.read();
+        let Some(peer) = peers.get(&node) else { return };
         if message.get_msg_type() != MessageType::MsgSnapshot {
             let _ = peer.queue.try_send(message);
             return;

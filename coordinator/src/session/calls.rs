@@ -10,8 +10,12 @@ use satsuma_sql::engine_error::{arrow_to_sql, to_sql};
 
 use super::ClusterSession;
 use super::utility::rows_of;
-use crate::catalog::{Command, NodeChange, Table};
-use crate::ddl::{DistributeArguments, create_distributed_table, create_reference_table};
+use super::{backup, nodes, rebalance};
+use crate::catalog::Table;
+use crate::ddl::{
+    AlterArguments, DistributeArguments, alter_distributed_table, create_distributed_table,
+    create_reference_table, isolate_tenant, split_shard,
+};
 use crate::session_api::{ExecuteOptions, Execution, InterruptReason};
 
 /// Rows of plain values under their columns.
@@ -31,25 +35,32 @@ pub fn batch_of(columns: &[OutputColumn], rows: &[Vec<Datum>]) -> SqlResult<Reco
     RecordBatch::try_new(schema, arrays).map_err(arrow_to_sql)
 }
 
-fn column(name: &str, ty: PgType) -> OutputColumn {
+pub(super) fn column(name: &str, ty: PgType) -> OutputColumn {
     OutputColumn { name: name.into(), ty, origin: None }
 }
 
 /// Columns of a call's result.
 pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
+    if call.name == "satsuma_backup" {
+        return Ok(backup::columns());
+    }
     let one = |ty| vec![column(&call.column, ty)];
+    let known = nodes::columns(&call.name).or_else(|| rebalance::columns(&call.name));
+    if let Some(mut columns) = known {
+        if let [only] = columns.as_mut_slice() {
+            only.name = call.column.clone();
+        }
+        return Ok(columns);
+    }
     Ok(match call.name.as_str() {
-        "citus_add_node" | "master_add_node" => one(PgType::Int4),
         "pg_cancel_backend" | "pg_terminate_backend" => one(PgType::Bool),
+        "isolate_tenant_to_new_shard" => one(PgType::Int8),
         "run_command_on_workers" => vec![
             column("nodename", PgType::Text),
             column("nodeport", PgType::Int4),
             column("success", PgType::Bool),
             column("result", PgType::Text),
         ],
-        "citus_get_active_worker_nodes" | "master_get_active_worker_nodes" => {
-            vec![column("node_name", PgType::Text), column("node_port", PgType::Int8)]
-        }
         _ => one(PgType::Void),
     })
 }
@@ -60,9 +71,16 @@ pub async fn call(
     call: &BoundCall,
     options: &ExecuteOptions,
 ) -> SqlResult<Execution> {
+    if call.name == "satsuma_backup" {
+        return backup::backup(session).await;
+    }
     let arguments = Arguments::evaluate(session, call).await?;
     let columns: Arc<[OutputColumn]> = columns(call)?.into();
     let rows: Vec<Vec<Datum>> = match call.name.as_str() {
+        name if nodes::columns(name).is_some() => nodes::call(session, name, &arguments).await?,
+        name if rebalance::columns(name).is_some() => {
+            rebalance::call(session, name, &arguments).await?
+        }
         "create_distributed_table" => {
             session.writable("create_distributed_table()")?;
             let mut ddl = session.ddl().await?;
@@ -76,6 +94,44 @@ pub async fn call(
             create_distributed_table(&mut ddl, request).await?;
             vec![vec![Datum::Null]]
         }
+        "alter_distributed_table" => {
+            session.writable("alter_distributed_table()")?;
+            let mut ddl = session.ddl().await?;
+            let request = AlterArguments {
+                table: arguments.table(0, &ddl.state())?,
+                column: arguments.text(1)?,
+                shard_count: arguments.integer(2)?,
+                colocate_with: arguments.text(3)?,
+                cascade: arguments.boolean(4)?,
+            };
+            alter_distributed_table(&mut ddl, request).await?;
+            vec![vec![Datum::Null]]
+        }
+        "isolate_tenant_to_new_shard" => {
+            session.writable("isolate_tenant_to_new_shard()")?;
+            let mut ddl = session.ddl().await?;
+            let table = arguments.table(0, &ddl.state())?;
+            let tenant = arguments.text(1)?.ok_or_else(|| {
+                SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "tenant id cannot be NULL")
+            })?;
+            let option = arguments.text(2)?.unwrap_or_default();
+            let cascades = option.eq_ignore_ascii_case("cascade");
+            let shard = isolate_tenant(&mut ddl, &table, &tenant, cascades).await?;
+            vec![vec![Datum::Int8(i64::try_from(shard.0).unwrap_or(i64::MAX))]]
+        }
+        "citus_split_shard_by_split_points" => {
+            session.writable("citus_split_shard_by_split_points()")?;
+            let shard = arguments.integer(0)?.and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
+            let points = arguments.numbers(1)?;
+            let nodes = arguments.numbers(2)?;
+            let nodes: Vec<_> = nodes
+                .into_iter()
+                .map(|id| satsuma_common::NodeId(u32::try_from(id).unwrap_or(0)))
+                .collect();
+            let mut ddl = session.ddl().await?;
+            split_shard(&mut ddl, satsuma_common::ShardId(shard), &points, &nodes).await?;
+            vec![vec![Datum::Null]]
+        }
         "create_reference_table" => {
             session.writable("create_reference_table()")?;
             let mut ddl = session.ddl().await?;
@@ -83,40 +139,6 @@ pub async fn call(
             create_reference_table(&mut ddl, &table).await?;
             vec![vec![Datum::Null]]
         }
-        "citus_add_node" | "master_add_node" => {
-            vec![vec![add_node(session, &arguments).await?]]
-        }
-        "citus_remove_node" | "master_remove_node" => {
-            let node = arguments.node(session)?;
-            session.cluster.catalog.propose(Command::RemoveNode { node }).await?.into_result()?;
-            vec![vec![Datum::Null]]
-        }
-        "citus_disable_node" | "citus_activate_node" => {
-            let node = arguments.node(session)?;
-            let change = NodeChange::Active(call.name == "citus_activate_node");
-            let command = Command::ChangeNode { node, change };
-            session.cluster.catalog.propose(command).await?.into_result()?;
-            vec![vec![Datum::Null]]
-        }
-        "citus_set_node_property" => {
-            let node = arguments.node(session)?;
-            if arguments.text(2)?.as_deref() != Some("shouldhaveshards") {
-                return Err(SqlError::internal(
-                    "only the 'shouldhaveshards' property can be set using this function",
-                ));
-            }
-            let change = NodeChange::ShouldHaveShards(arguments.boolean(3)?.unwrap_or(true));
-            let command = Command::ChangeNode { node, change };
-            session.cluster.catalog.propose(command).await?.into_result()?;
-            vec![vec![Datum::Null]]
-        }
-        "citus_set_coordinator_host" => vec![vec![Datum::Null]],
-        "citus_get_active_worker_nodes" | "master_get_active_worker_nodes" => session
-            .state()
-            .workers()
-            .filter(|node| node.is_active)
-            .map(|node| vec![Datum::Text(node.host.clone()), Datum::Int8(i64::from(node.port))])
-            .collect(),
         "pg_cancel_backend" | "pg_terminate_backend" => {
             let process = arguments.integer(0)?.unwrap_or(0);
             let reason = if call.name == "pg_cancel_backend" {
@@ -139,6 +161,10 @@ pub async fn call(
             tokio::time::sleep(std::time::Duration::from_secs_f64(seconds)).await;
             vec![vec![Datum::Null]]
         }
+        "citus_stat_statements_reset" => {
+            session.cluster.statement_statistics.reset();
+            vec![vec![Datum::Null]]
+        }
         "truncate_local_data_after_distributing_table" => vec![vec![Datum::Null]],
         other => {
             return Err(SqlError::unsupported(format!("{other}() is not supported yet")));
@@ -148,27 +174,8 @@ pub async fn call(
     rows_of(columns, &rows, "SELECT")
 }
 
-/// Adds a worker that is already running. Answers with its node id.
-async fn add_node(session: &mut ClusterSession, arguments: &Arguments) -> SqlResult<Datum> {
-    let (host, port) = arguments.address()?;
-    let probe = crate::catalog::Node {
-        id: satsuma_common::NodeId(0),
-        group: 0,
-        role: crate::catalog::NodeRole::Worker,
-        host: host.clone(),
-        port,
-        grpc_address: None,
-        directory: None,
-        is_active: true,
-        should_have_shards: true,
-    };
-    let worker = session.cluster.workers.probe(&probe)?;
-    let node = crate::membership::add(&session.cluster, worker.as_ref(), host, port).await?;
-    Ok(Datum::Int4(i32::try_from(node.0).unwrap_or(i32::MAX)))
-}
-
 /// A call's arguments, computed.
-struct Arguments {
+pub(super) struct Arguments {
     name: String,
     values: Vec<Datum>,
 }
@@ -206,7 +213,7 @@ impl Arguments {
         Ok(Self { name: call.name.clone(), values })
     }
 
-    fn text(&self, at: usize) -> SqlResult<Option<String>> {
+    pub(super) fn text(&self, at: usize) -> SqlResult<Option<String>> {
         match self.values.get(at) {
             None | Some(Datum::Null) => Ok(None),
             Some(Datum::Text(text)) => Ok(Some(text.clone())),
@@ -214,7 +221,7 @@ impl Arguments {
         }
     }
 
-    fn integer(&self, at: usize) -> SqlResult<Option<i64>> {
+    pub(super) fn integer(&self, at: usize) -> SqlResult<Option<i64>> {
         match self.values.get(at) {
             None | Some(Datum::Null) => Ok(None),
             Some(Datum::Int2(value)) => Ok(Some(i64::from(*value))),
@@ -225,20 +232,38 @@ impl Arguments {
         }
     }
 
-    fn float(&self, at: usize) -> SqlResult<Option<f64>> {
+    pub(super) fn float(&self, at: usize) -> SqlResult<Option<f64>> {
         match self.values.get(at) {
             None | Some(Datum::Null) => Ok(None),
+            Some(Datum::Float4(value)) => Ok(Some(f64::from(*value))),
             Some(Datum::Float8(value)) => Ok(Some(*value)),
             Some(other) => Err(self.mismatch(at, "double precision", other)),
         }
     }
 
-    fn boolean(&self, at: usize) -> SqlResult<Option<bool>> {
+    pub(super) fn boolean(&self, at: usize) -> SqlResult<Option<bool>> {
         match self.values.get(at) {
             None | Some(Datum::Null) => Ok(None),
             Some(Datum::Bool(value)) => Ok(Some(*value)),
             Some(other) => Err(self.mismatch(at, "boolean", other)),
         }
+    }
+
+    /// `{1,2}`.
+    fn numbers(&self, at: usize) -> SqlResult<Vec<i32>> {
+        let text = self.text(at)?.unwrap_or_default();
+        let malformed = || {
+            SqlError::new(
+                SqlState::INVALID_TEXT_REPRESENTATION,
+                format!("malformed array literal: \"{text}\""),
+            )
+        };
+        let inner = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let items = inner.ok_or_else(malformed)?.split(',').map(str::trim);
+        items
+            .filter(|item| !item.is_empty())
+            .map(|item| item.trim_matches('"').parse().map_err(|_| malformed()))
+            .collect()
     }
 
     fn mismatch(&self, at: usize, wanted: &str, found: &Datum) -> SqlError {
@@ -249,7 +274,7 @@ impl Arguments {
     }
 
     /// The table that a `regclass` argument names.
-    fn table(&self, at: usize, state: &crate::catalog::State) -> SqlResult<Arc<Table>> {
+    pub(super) fn table(&self, at: usize, state: &crate::catalog::State) -> SqlResult<Arc<Table>> {
         let oid = self.integer(at)?.ok_or_else(|| {
             SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "relation cannot be NULL")
         })?;
@@ -286,7 +311,7 @@ impl Arguments {
         }
     }
 
-    fn address(&self) -> SqlResult<(String, u16)> {
+    pub(super) fn address(&self) -> SqlResult<(String, u16)> {
         let host = self.text(0)?.ok_or_else(|| {
             SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "node name cannot be NULL")
         })?;
@@ -296,7 +321,7 @@ impl Arguments {
         Ok((host, port))
     }
 
-    fn node(&self, session: &ClusterSession) -> SqlResult<satsuma_common::NodeId> {
+    pub(super) fn node(&self, session: &ClusterSession) -> SqlResult<satsuma_common::NodeId> {
         let (host, port) = self.address()?;
         let state = session.state();
         let node = state.node_at(&host, port);

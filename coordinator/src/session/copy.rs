@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use futures::stream::StreamExt;
 use satsuma_common::{GroupId, NodeId, SqlError, SqlResult};
-use satsuma_proto::worker::LoadRequest;
+use satsuma_proto::worker::{LoadRequest, LockRequest, LockTarget, LockWait, ShardLockMode};
 use satsuma_sql::bound::{BoundCopyFrom, OutputColumn};
 use satsuma_sql::engine_error::arrow_to_sql;
 use tokio::sync::mpsc;
@@ -75,6 +75,7 @@ pub(super) async fn copy_from(
         && copy.table.generated.iter().all(Option::is_none);
     let complete =
         if is_whole { Completion::AsIs } else { Completion::Plan(Box::new(copy.clone())) };
+    stay(session, &table, scope).await?;
     let (loads, nodes) = start_loads(session, &table, scope)?;
     let executor = session.cluster.executor.clone();
     let sink = LoadSink { executor, scope: scope.clone(), table, complete, loads, nodes };
@@ -84,6 +85,33 @@ pub(super) async fn copy_from(
         options: copy.options.clone(),
         sink: Box::new(sink),
     }))
+}
+
+/// Keeps the table's shard groups where they are until the transaction ends: the client's rows
+/// cannot be asked for a second time.
+async fn stay(session: &mut ClusterSession, table: &Table, scope: &Arc<Scope>) -> SqlResult<()> {
+    let tables = BTreeMap::from([(table.id(), table.shape.version)]);
+    let txn =
+        session.txn.as_mut().ok_or_else(|| SqlError::internal("a load without a transaction"))?;
+    let mut locks = Vec::new();
+    for shard in table.shards() {
+        let group = scope.group(shard.group)?;
+        let group_ref = scope.group_ref(group, &tables)?;
+        for node in group.finalized() {
+            let worker = scope.worker(node)?;
+            txn.touch(node, &worker);
+            let request = LockRequest {
+                context: scope.statement.clone(),
+                group: group_ref.clone(),
+                table: table.id(),
+                target: LockTarget::Shard(ShardLockMode::Shared),
+                wait: LockWait::Wait,
+            };
+            locks.push(async move { worker.lock(request).await });
+        }
+    }
+    let answers = futures::future::join_all(locks).await;
+    answers.into_iter().try_for_each(|answer| answer.map(drop))
 }
 
 /// Opens a stream to every worker that holds a part of the table.

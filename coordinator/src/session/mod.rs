@@ -11,6 +11,7 @@
 //! Retries live here and nowhere else. What a statement may do to the session itself is in
 //! [`utility`]; to the catalog in [`crate::ddl`]; to the cluster in [`calls`].
 
+mod backup;
 mod calls;
 mod copy;
 mod cursor;
@@ -18,9 +19,11 @@ mod env;
 mod explain;
 mod factory;
 mod key;
+mod nodes;
 mod parameters;
 mod params;
 mod ready;
+mod rebalance;
 mod run;
 mod settings;
 mod surroundings;
@@ -28,6 +31,7 @@ mod utility;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::value_io::TextSettings;
 use async_trait::async_trait;
@@ -50,6 +54,9 @@ use crate::session_api::{
 use crate::txn::{Isolation, Transaction};
 use cursor::Cursor;
 use ready::Planned;
+
+/// Of a logged statement.
+const LOGGED_CHARS: usize = 8192;
 
 pub struct ClusterSession {
     cluster: Arc<Cluster>,
@@ -119,6 +126,32 @@ impl ClusterSession {
         if let Some(txn) = self.txn.take() {
             txn.rollback(&self.cluster).await;
             self.settings.end(false);
+        }
+    }
+
+    /// Counts a statement, and logs it when it took longer than `log_min_duration_statement`.
+    fn note_duration(&self, text: &str, took: Duration, error: Option<&SqlError>) {
+        self.cluster.statements.record(took, error.is_some());
+        if self.settings.is("citus.stat_statements_track", "all") {
+            self.cluster.statement_statistics.record(&self.info.user, text);
+        }
+        let limit = match self.settings.show("log_min_duration_statement").as_deref() {
+            Ok("-1") | Err(_) => return,
+            Ok("0") => Duration::ZERO,
+            Ok(_) => self.settings.duration("log_min_duration_statement").unwrap_or_default(),
+        };
+        if took >= limit {
+            let shown: String = text.chars().take(LOGGED_CHARS).collect();
+            tracing::warn!(
+                target: "satsuma::slow",
+                pid = self.info.process_id,
+                user = %self.info.user,
+                txn = self.txn.as_ref().map(|txn| tracing::field::display(txn.id)),
+                duration_ms = took.as_secs_f64() * 1000.0,
+                state = error.map(|error| tracing::field::display(error.state())),
+                statement = %shown,
+                "slow statement",
+            );
         }
     }
 
@@ -194,8 +227,10 @@ impl Session for ClusterSession {
             .ok_or_else(|| SqlError::internal("the statement was prepared by another server"))?;
         self.refuse_if_failed(&planned.parsed)?;
         self.activity_started(&prepared.sql, &options);
+        let started = Instant::now();
         let result = self.run_statement(planned, params, &options).await;
         self.activity_ended();
+        self.note_duration(&prepared.sql, started.elapsed(), result.as_ref().err());
         result.map_err(crate::executor::for_client)
     }
 

@@ -128,7 +128,12 @@ pub static PARAMETERS: &[Parameter] = &[
     plain("lc_time", "C", Kind::Text, "Accepted; has no effect."),
     plain("lock_timeout", "0", Kind::Millis, "How long to wait for a lock."),
     plain("log_statement", "none", Kind::Text, "Accepted; has no effect."),
-    plain("log_min_duration_statement", "-1", Kind::Text, "Accepted; has no effect."),
+    plain(
+        "log_min_duration_statement",
+        "-1",
+        Kind::Text,
+        "Statements that run for so long are logged; -1 turns it off.",
+    ),
     plain("maintenance_work_mem", "64MB", Kind::Text, "Accepted; memory is bounded per node."),
     fixed("max_connections", "100", false, "Most sessions at a time."),
     fixed("max_identifier_length", "63", false, "Longest identifier, in bytes."),
@@ -211,6 +216,12 @@ pub static PARAMETERS: &[Parameter] = &[
         "parallel",
         Kind::Choice(&["parallel", "sequential"]),
         "Accepted; has no effect.",
+    ),
+    plain(
+        "citus.stat_statements_track",
+        "all",
+        Kind::Choice(&["all", "none"]),
+        "Count statements for citus_stat_statements.",
     ),
     plain("citus.explain_all_tasks", "off", Kind::Flag, "Show every task in EXPLAIN."),
     plain(

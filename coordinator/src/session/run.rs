@@ -21,6 +21,8 @@ use crate::txn::{Isolation, committed_at};
 
 /// How often a statement is tried again before the client hears of it.
 const ATTEMPTS: u32 = 100;
+/// How long a statement looks for a placement that is on the move.
+const STALE_PATIENCE: Duration = Duration::from_secs(30);
 /// Memory that one fragment may hold at a worker, in bytes.
 const FRAGMENT_MEMORY: u64 = 256 << 20;
 
@@ -61,6 +63,7 @@ impl ClusterSession {
         }
         self.transaction().await?;
         let mut attempt = 0;
+        let started = std::time::Instant::now();
         loop {
             let wait = options.interrupt.wait();
             let result = tokio::select! {
@@ -73,7 +76,9 @@ impl ClusterSession {
                 Err(error) => error,
             };
             attempt += 1;
-            if attempt >= ATTEMPTS || !self.can_retry(&error) {
+            // A move that lost its driver goes on with the next leader.
+            let patient = is_stale(&error) && started.elapsed() < STALE_PATIENCE;
+            if (attempt >= ATTEMPTS && !patient) || !self.can_retry(&error) {
                 return Err(error);
             }
             if let Some(txn) = self.txn.as_mut() {

@@ -233,6 +233,11 @@ impl Settings {
         (millis > 0).then(|| Duration::from_millis(millis))
     }
 
+    /// Whether a setting has this value.
+    pub fn is(&self, name: &str, value: &str) -> bool {
+        self.get(name).as_deref() == Some(value)
+    }
+
     pub fn flag(&self, name: &str) -> bool {
         self.get(name).as_deref() == Some("on")
     }

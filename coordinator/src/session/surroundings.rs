@@ -51,6 +51,11 @@ impl Surroundings for SessionSurroundings {
         self.cluster.index_sizes()
     }
 
+    fn statements(&self) -> Vec<(i64, String, String, u64)> {
+        let entries = self.cluster.statement_statistics.entries();
+        entries.iter().map(|e| (e.query_id, e.user.clone(), e.query.clone(), e.calls())).collect()
+    }
+
     fn started(&self) -> i64 {
         self.cluster.started_micros
     }

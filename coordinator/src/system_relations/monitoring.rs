@@ -13,6 +13,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_settings" => settings,
         "pg_stat_activity" => activity,
         "citus_stat_activity" | "citus_dist_stat_activity" => citus_activity,
+        "citus_stat_statements" => citus_statements,
         "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics,
         _ => return None,
     })
@@ -83,6 +84,22 @@ fn citus_activity(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         values.push(("nodeid", Datum::Int4(node)));
         values.push(("is_worker_query", Datum::Bool(false)));
         rows.push(values)?;
+    }
+    Ok(())
+}
+
+fn citus_statements(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for (query_id, user, query, calls) in source.around.statements() {
+        let role = source.state.role_by_name(&user);
+        row!(
+            rows,
+            queryid = query_id,
+            userid = role.map(|role| role.oid),
+            dbid = DATABASE_OID,
+            query = &query,
+            executor = "adaptive",
+            calls = i64::try_from(calls).unwrap_or(i64::MAX),
+        )?;
     }
     Ok(())
 }

@@ -59,6 +59,11 @@ pub trait Surroundings: Send + Sync + 'static {
         Arc::default()
     }
 
+    /// Statements that were run: id, user, text and number of calls.
+    fn statements(&self) -> Vec<(i64, String, String, u64)> {
+        Vec::new()
+    }
+
     /// `pg_postmaster_start_time()`.
     fn started(&self) -> i64;
 

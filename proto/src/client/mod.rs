@@ -19,6 +19,7 @@ use futures::stream::BoxStream;
 use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
 
 use crate::convert::{Request, Response};
+use crate::copy::{CopyReply, CopyRequest};
 use crate::worker::{
     BatchStream, KeyRead, LoadRequest, LockRequest, Membership, ModifyReply, ModifyRequest,
     QueryRequest, ShardAction, ShardReply, TxnAction, TxnReply, Worker, WorkerStatus,
@@ -111,6 +112,10 @@ impl Worker for RemoteWorker {
 
     async fn shards(&self, action: ShardAction) -> SqlResult<ShardReply> {
         expect!(self.session.call(Request::Shards(action)).await?, Shards)
+    }
+
+    async fn copy(&self, request: CopyRequest) -> SqlResult<CopyReply> {
+        expect!(self.session.call(Request::Copy(request)).await?, Copied)
     }
 
     async fn status(&self) -> SqlResult<WorkerStatus> {

@@ -1,6 +1,7 @@
 //! Requests and answers to protobuf and back. Out is `From`, in is `TryFrom`: whatever comes from
 //! a peer is checked here, so that the rest of the system only meets valid values.
 
+mod copy;
 mod error;
 mod key;
 mod request;

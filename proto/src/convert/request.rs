@@ -4,6 +4,7 @@ use satsuma_common::{Epoch, Generation, GroupId, Oid, ShardId, TableId, Timestam
 
 use super::{Wire, list, need};
 use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schema};
+use crate::copy::CopyRequest;
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
@@ -24,6 +25,7 @@ pub enum Request {
     Status,
     Explain(QueryRequest, bool),
     Join(Membership),
+    Copy(CopyRequest),
 }
 
 impl TryFrom<Request> for pb::Request {
@@ -42,6 +44,7 @@ impl TryFrom<Request> for pb::Request {
                 Kind::Explain(pb::ExplainRequest { query: Some(query.into()), analyze })
             }
             Request::Join(membership) => Kind::Join(membership.into()),
+            Request::Copy(request) => Kind::Copy(request.into()),
         };
         Ok(Self { kind: Some(kind) })
     }
@@ -66,6 +69,7 @@ impl TryFrom<pb::Request> for Request {
                 Self::Explain(need(request.query, "query")?.try_into()?, request.analyze)
             }
             Kind::Join(membership) => Self::Join(membership.try_into()?),
+            Kind::Copy(request) => Self::Copy(request.try_into()?),
         })
     }
 }

@@ -1,10 +1,13 @@
 //! Answers.
 
 use bytes::Bytes;
-use satsuma_common::{GroupId, Lsn, NodeId, Oid, ShardId, SqlError, TableId, Timestamp};
+use satsuma_common::{
+    Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlError, TableId, Timestamp,
+};
 
 use super::{Wire, list, need};
 use crate::batches::{decode_batches, encode_batches};
+use crate::copy::CopyReply;
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus};
@@ -22,6 +25,7 @@ pub enum Response {
     Status(WorkerStatus),
     Explain(Vec<String>),
     Joined(WorkerStatus),
+    Copied(CopyReply),
 }
 
 impl From<Response> for pb::Response {
@@ -54,6 +58,7 @@ impl From<Response> for pb::Response {
                         group: shard.group.0,
                         rows: shard.rows,
                         bytes: shard.bytes,
+                        generation: shard.generation.0,
                         indexes: shard
                             .indexes
                             .into_iter()
@@ -65,6 +70,7 @@ impl From<Response> for pb::Response {
             Response::Status(status) => Kind::Status(status.into()),
             Response::Explain(lines) => Kind::Explain(pb::ExplainReply { lines }),
             Response::Joined(status) => Kind::Joined(status.into()),
+            Response::Copied(reply) => Kind::Copy(reply.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -97,6 +103,7 @@ impl TryFrom<pb::Response> for Response {
                         group: GroupId(shard.group),
                         rows: shard.rows,
                         bytes: shard.bytes,
+                        generation: Generation(shard.generation),
                         indexes: list(shard.indexes, |size| Ok((Oid(size.index), size.bytes)))?,
                     })
                 })?,
@@ -104,6 +111,7 @@ impl TryFrom<pb::Response> for Response {
             Kind::Status(status) => Self::Status(status.try_into()?),
             Kind::Explain(reply) => Self::Explain(reply.lines),
             Kind::Joined(status) => Self::Joined(status.try_into()?),
+            Kind::Copy(reply) => Self::Copied(reply.try_into()?),
         })
     }
 }

@@ -10,6 +10,7 @@ use satsuma_common::{
 };
 
 use super::*;
+use crate::copy::{CopyAction, CopyReply, CopyRequest, ShardSum, Watermark};
 use crate::worker::*;
 
 fn context() -> StatementContext {
@@ -199,6 +200,42 @@ fn requests() -> Vec<Request> {
         Request::Explain(query, true),
         Request::Join(Membership { node: NodeId(2), coordinators: vec!["a:1".into()] }),
     ]
+    .into_iter()
+    .chain(copies())
+    .collect()
+}
+
+fn watermark() -> Watermark {
+    Watermark { read: Timestamp(1), commit: Timestamp(2), horizon: Timestamp(3) }
+}
+
+fn copies() -> impl Iterator<Item = Request> {
+    let generation = Generation(9);
+    let activate = CopyAction::Activate {
+        generation,
+        epoch: Epoch(2),
+        watermark: watermark(),
+        shapes: vec![shape()],
+        shards: vec![ShardId(1)],
+    };
+    [
+        CopyAction::Begin { generation },
+        CopyAction::Open,
+        CopyAction::Next,
+        CopyAction::Write { chunk: vec![3].into() },
+        CopyAction::Checksum { snapshot: Timestamp(4) },
+        CopyAction::Hold { timeout: std::time::Duration::from_millis(150) },
+        CopyAction::Release,
+        CopyAction::Fence { generation, leaving: true },
+        activate,
+        CopyAction::Snapshot { snapshot: Timestamp(5) },
+        CopyAction::Drop { generation },
+    ]
+    .into_iter()
+    .map(|action| {
+        let (group, movement) = (GroupId(1), satsuma_common::MoveId(2));
+        Request::Copy(CopyRequest { group, movement, attempt: 3, action })
+    })
 }
 
 #[test]
@@ -225,6 +262,7 @@ fn every_response_survives_the_wire() {
         rows: 4,
         bytes: 5,
         indexes: vec![(Oid(6), 7)],
+        generation: Generation(6),
     };
     let error = SqlError::new(SqlState::UNIQUE_VIOLATION, "duplicate key")
         .detail("d")
@@ -248,6 +286,16 @@ fn every_response_survives_the_wire() {
         Response::Status(status.clone()),
         Response::Explain(vec!["Seq Scan".into()]),
         Response::Joined(status),
+        Response::Copied(CopyReply {
+            chunk: vec![1, 2].into(),
+            position: satsuma_common::Lsn(1),
+            end: satsuma_common::Lsn(2),
+            bytes: 3,
+            sent: 4,
+            sums: vec![ShardSum { shard: ShardId(5), rows: 6, sum: u64::MAX }],
+            watermark: watermark(),
+            shards: vec![ShardId(7)],
+        }),
     ];
     for response in responses {
         let bytes = pb::Response::from(response.clone()).encode_to_vec();

@@ -90,7 +90,8 @@ impl<W: Worker> Presence<W> {
             | Request::Shards(_)
             | Request::Status
             | Request::Explain(..)
-            | Request::Join(_) => {}
+            | Request::Join(_)
+            | Request::Copy(_) => {}
         }
     }
 
@@ -109,7 +110,8 @@ impl<W: Worker> Presence<W> {
             | Request::Shards(_)
             | Request::Status
             | Request::Explain(..)
-            | Request::Join(_) => None,
+            | Request::Join(_)
+            | Request::Copy(_) => None,
         }
     }
 

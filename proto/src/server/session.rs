@@ -195,5 +195,6 @@ async fn carry_out<W: Worker>(worker: &W, request: Request) -> Result<Response, 
             Response::Explain(worker.explain(query, analyze).await?)
         }
         Request::Join(membership) => Response::Joined(worker.join(membership).await?),
+        Request::Copy(request) => Response::Copied(worker.copy(request).await?),
     })
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::client::RemoteWorker;
+use crate::copy::{CopyReply, CopyRequest};
 use crate::worker::*;
 
 mod parking {
@@ -120,6 +121,10 @@ impl Worker for Recorder {
 
     async fn shards(&self, _: ShardAction) -> SqlResult<ShardReply> {
         Ok(ShardReply::default())
+    }
+
+    async fn copy(&self, _: CopyRequest) -> SqlResult<CopyReply> {
+        Ok(CopyReply::default())
     }
 
     async fn status(&self) -> SqlResult<WorkerStatus> {

@@ -116,6 +116,30 @@ impl Client {
         Ok(answer)
     }
 
+    /// Runs one statement and hands on its rows as they come.
+    pub async fn stream(
+        &mut self,
+        sql: &str,
+        mut take: impl FnMut(&RecordBatch) -> SqlResult<()>,
+    ) -> SqlResult<()> {
+        let command = CommandStatementQuery { query: sql.to_owned(), transaction_id: None };
+        let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+        let request = self.request(descriptor);
+        let info = self.flight.get_flight_info(request).await.map_err(status_error)?.into_inner();
+        for ticket in info.endpoint.into_iter().filter_map(|endpoint| endpoint.ticket) {
+            let request = self.request(ticket);
+            let messages = self.flight.do_get(request).await.map_err(status_error)?.into_inner();
+            let messages = messages.map_err(|status| FlightError::Tonic(Box::new(status)));
+            let mut decoder = FlightDataDecoder::new(messages);
+            while let Some(message) = decoder.next().await {
+                if let DecodedPayload::RecordBatch(batch) = message.map_err(flight_error)?.payload {
+                    take(&batch)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn fetch(&mut self, ticket: Ticket, answer: &mut Answer) -> SqlResult<()> {
         let mut request = self.request(ticket);
         request.metadata_mut().insert(REPORT_HEADER, MetadataValue::from_static("1"));

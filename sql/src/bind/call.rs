@@ -223,6 +223,42 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
         ],
     ),
     ("citus_cleanup_orphaned_resources", &[]),
+    (
+        "isolate_tenant_to_new_shard",
+        &[
+            required("table_name", PgType::Regclass),
+            required("tenant_id", PgType::Text),
+            optional("cascade_option", PgType::Text),
+            optional("shard_transfer_mode", PgType::Text),
+        ],
+    ),
+    (
+        "citus_split_shard_by_split_points",
+        &[
+            required("shard_id", PgType::Int8),
+            required("split_points", PgType::Text),
+            required("node_ids", PgType::Text),
+            optional("shard_transfer_mode", PgType::Text),
+        ],
+    ),
+    ("citus_stat_statements_reset", &[]),
+    ("satsuma_backup", &[]),
+    ("satsuma_coordinators", &[]),
+    (
+        "satsuma_add_coordinator",
+        &[required("nodeid", PgType::Int4), required("grpc_address", PgType::Text)],
+    ),
+    ("satsuma_remove_coordinator", &[required("nodeid", PgType::Int4)]),
+    ("replicate_reference_tables", &[optional("shard_transfer_mode", PgType::Text)]),
+    ("citus_get_active_worker_nodes", &[]),
+    ("citus_check_cluster_node_health", &[]),
+    (
+        "citus_job_wait",
+        &[required("jobid", PgType::Int8), optional("desired_status", PgType::Text)],
+    ),
+    ("citus_job_cancel", &[required("jobid", PgType::Int8)]),
+    ("citus_job_list", &[]),
+    ("citus_job_status", &[required("job_id", PgType::Int8), optional("raw", PgType::Bool)]),
     ("pg_cancel_backend", &[required("pid", PgType::Int4)]),
     ("pg_terminate_backend", &[required("pid", PgType::Int4), optional("timeout", PgType::Int8)]),
     ("pg_sleep", &[required("seconds", PgType::Float8)]),
@@ -247,6 +283,7 @@ const OLD_NAMES: &[(&str, &str)] = &[
     ("master_update_node", "citus_update_node"),
     ("master_move_shard_placement", "citus_move_shard_placement"),
     ("master_set_node_property", "citus_set_node_property"),
+    ("master_get_active_worker_nodes", "citus_get_active_worker_nodes"),
 ];
 
 /// What a cluster function's call looks like in a query.
@@ -314,7 +351,7 @@ impl Binder<'_> {
             };
             let typed = self.expr(value, cx)?;
             types.push(typed.ty.clone());
-            let Some((slot, (_, ty, _))) =
+            let Some((slot, (parameter, ty, _))) =
                 slot.and_then(|slot| Some((slot, parameters.get(slot)?)))
             else {
                 misfit = true;
@@ -324,7 +361,13 @@ impl Binder<'_> {
                 misfit = true;
                 continue;
             }
-            match self.cast_at(typed, ty, CastKind::Implicit, self.start(value)) {
+            // Of any type, and lists: as text.
+            let as_text = matches!(
+                *parameter,
+                "tenant_id" | "split_points" | "node_ids" | "excluded_shard_list"
+            );
+            let kind = if as_text { CastKind::Explicit } else { CastKind::Implicit };
+            match self.cast_at(typed, ty, kind, self.start(value)) {
                 Ok(typed) => slots[slot] = Some(typed.expr),
                 Err(error) if error.state() == SqlState::CANNOT_COERCE => misfit = true,
                 Err(error) => return Err(error),

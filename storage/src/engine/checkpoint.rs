@@ -45,7 +45,7 @@ impl Engine {
         manifest::put(&mut batch, manifest::CHECKPOINT.to_vec(), &checkpoint)?;
         self.store.kv.write(batch)?;
         self.store.kv.flush()?;
-        self.wal.truncate(Lsn(log_from))?;
+        self.wal.truncate(Lsn(log_from.min(self.pins.lowest())))?;
         self.checkpointed_bytes.store(self.wal.stats().bytes, Ordering::Relaxed);
         Ok(())
     }
@@ -69,11 +69,14 @@ impl Engine {
             let record = GroupRecord { generation: *generation, epoch: *epoch };
             manifest::put(&mut batch, manifest::group_key(*id), &record)?;
         }
+        for id in &meta.fenced {
+            manifest::put(&mut batch, manifest::fence_key(*id), &())?;
+        }
         let shards: std::collections::BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
         drop(meta);
         let kept: std::collections::BTreeSet<Vec<u8>> =
             batch.iter().map(|(key, _)| key.clone()).collect();
-        for kind in [b"t", b"h", b"g"] {
+        for kind in [b"t", b"h", b"g", b"f"] {
             for (key, _) in self.store.kv.scan(kind)? {
                 if !kept.contains(&key) {
                     batch.push((key, None));
@@ -96,7 +99,7 @@ impl Engine {
     }
 
     /// Start of the first record of a transaction that is prepared.
-    fn first_prepared(&self) -> Option<u64> {
+    pub(super) fn first_prepared(&self) -> Option<u64> {
         let txns: Vec<_> = self.txns.lock().values().cloned().collect();
         txns.iter().filter_map(|txn| txn.state.lock().logged_from).min().map(|lsn| lsn.0)
     }

@@ -278,7 +278,7 @@ fn shards_of(sections: &[Section]) -> Vec<ShardId> {
 }
 
 /// Cuts operations into groups of about [`PART_BYTES`].
-fn chunks(sections: &[Section]) -> Vec<Vec<Section>> {
+pub(super) fn chunks(sections: &[Section]) -> Vec<Vec<Section>> {
     let mut chunks: Vec<Vec<Section>> = Vec::new();
     let mut size = PART_BYTES;
     for section in sections {

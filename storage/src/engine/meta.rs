@@ -1,6 +1,6 @@
 //! Which tables, shards and groups this worker holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ pub struct Meta {
     pub tables: BTreeMap<TableId, Arc<TableMeta>>,
     pub shards: BTreeMap<ShardId, Arc<Shard>>,
     pub groups: BTreeMap<GroupId, (Generation, Epoch)>,
+    /// Groups whose rows are served elsewhere: their shards here are to be dropped.
+    pub fenced: BTreeSet<GroupId>,
 }
 
 /// A table's present shape, and what reads and writes its rows.
@@ -130,6 +132,7 @@ impl Default for Meta {
             tables: BTreeMap::new(),
             shards: BTreeMap::new(),
             groups: BTreeMap::new(),
+            fenced: BTreeSet::new(),
         }
     }
 }
@@ -147,7 +150,10 @@ impl Meta {
                     _ => Ok(()),
                 }
             }
-            MetaChange::DropShards { .. } | MetaChange::SetGeneration { .. } => Ok(()),
+            MetaChange::CopyShards { .. }
+            | MetaChange::DropShards { .. }
+            | MetaChange::SetGeneration { .. }
+            | MetaChange::FenceGroup { .. } => Ok(()),
         }
     }
 
@@ -181,7 +187,39 @@ impl Meta {
                 self.forget_unused();
             }
             MetaChange::SetGeneration { group, generation, epoch } => {
-                self.groups.insert(*group, (*generation, *epoch));
+                let known = self.groups.entry(*group).or_insert((*generation, *epoch));
+                // A message that was under way for long does not turn the clock back.
+                if *generation >= known.0 {
+                    if *generation > known.0 {
+                        self.fenced.remove(group);
+                    }
+                    *known = (*generation, *epoch);
+                }
+            }
+            MetaChange::CopyShards { shape, layouts, shards } => {
+                let known = self.tables.get(&shape.table);
+                let mut all = known.map(|table| (*table.layouts).clone()).unwrap_or_default();
+                all.merge(layouts);
+                let newest = match known {
+                    Some(table) if table.shape.version > shape.version => (*table.shape).clone(),
+                    _ => (**shape).clone(),
+                };
+                self.tables.insert(shape.table, Arc::new(TableMeta::new(newest, all)?));
+                for (shard, group) in shards {
+                    self.shards
+                        .entry(*shard)
+                        .or_insert_with(|| Arc::new(Shard::new(*shard, *group, shape.table, lsn)));
+                    // No request names this generation: nothing is read before it is complete.
+                    self.groups.entry(*group).or_insert((Generation(0), Epoch(0)));
+                }
+            }
+            MetaChange::FenceGroup { group, generation } => {
+                if let Some(known) = self.groups.get_mut(group)
+                    && *generation > known.0
+                {
+                    known.0 = *generation;
+                    self.fenced.insert(*group);
+                }
             }
         }
         Ok(())
@@ -201,9 +239,28 @@ impl Meta {
         Ok(())
     }
 
+    /// An error when one of the shards is in a group that is served elsewhere.
+    pub fn check_fence(&self, shards: &[ShardId]) -> Result<()> {
+        if self.fenced.is_empty() {
+            return Ok(());
+        }
+        let groups = shards.iter().filter_map(|id| self.shards.get(id)).map(|shard| shard.group);
+        match groups.into_iter().find(|group| self.fenced.contains(group)) {
+            Some(group) => Err(StorageError::GroupMoved(group)),
+            None => Ok(()),
+        }
+    }
+
+    /// The group's shards, in the order of ids.
+    pub fn shards_of(&self, group: GroupId) -> Vec<Arc<Shard>> {
+        self.shards.values().filter(|shard| shard.group == group).cloned().collect()
+    }
+
     fn forget_unused(&mut self) {
         let shards = &self.shards;
         self.tables.retain(|table, _| shards.values().any(|shard| shard.table == *table));
-        self.groups.retain(|group, _| shards.values().any(|shard| shard.group == *group));
+        let used: BTreeSet<_> = shards.values().map(|shard| shard.group).collect();
+        self.groups.retain(|group, _| used.contains(group));
+        self.fenced.retain(|group| used.contains(group));
     }
 }

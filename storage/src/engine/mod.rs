@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod commit;
+mod copy;
 mod index;
 mod merge;
 mod meta;
@@ -37,11 +38,13 @@ use crate::shard::Shard;
 use crate::timeline::Timeline;
 use crate::txn::Txn;
 use crate::wal::{Wal, WalOptions, WalStats};
+use copy::Pins;
 use meta::Meta;
 use pressure::{Pressure, Wake};
 use snapshots::Snapshots;
 use store::Store;
 
+pub use copy::{CopyReader, CopyWriter, Progress, ShardSum, SnapshotReader, Watermark};
 pub use meta::TableMeta;
 pub use shards::ShardInfo;
 pub(crate) use snapshots::Held;
@@ -117,6 +120,8 @@ pub struct Engine {
     wal: Wal,
     store: Store,
     snapshots: Snapshots,
+    /// Parts of the log that copies of shard groups still read.
+    pins: Pins,
     oldest_transaction: AtomicU64,
     checkpointing: Mutex<()>,
     /// Bytes of log at the last checkpoint.

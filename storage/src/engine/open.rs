@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use parking_lot::{Mutex, RwLock};
 use satsuma_common::{GroupId, Lsn, ShardId, Timestamp, TxnId};
 
+use super::copy::Pins;
 use super::meta::{Meta, TableMeta};
 use super::pressure::{Pressure, Wake};
 use super::snapshots::Snapshots;
@@ -83,6 +84,7 @@ impl Engine {
             wal,
             store,
             snapshots: Snapshots::default(),
+            pins: Pins::default(),
             oldest_transaction: AtomicU64::new(0),
             checkpointing: Mutex::new(()),
             checkpointed_bytes: AtomicU64::new(0),
@@ -173,6 +175,9 @@ impl Recovery {
         }
         for (id, record) in manifest::all::<GroupRecord>(kv, b'g')? {
             recovery.meta.groups.insert(GroupId(id), (record.generation, record.epoch));
+        }
+        for (id, ()) in manifest::all::<()>(kv, b'f')? {
+            recovery.meta.fenced.insert(GroupId(id));
         }
         let manifests = manifest::all::<Manifest>(kv, b'm')?;
         store.sweep(&manifests.iter().map(|(_, manifest)| manifest.clone()).collect::<Vec<_>>())?;

@@ -19,6 +19,8 @@ impl Engine {
     ) -> Result<()> {
         self.wal.check()?;
         self.timeline.begin_read(shards, snapshot, txn).await;
+        // After the timeline knows the snapshot: whoever takes over commits above it.
+        self.meta.read().check_fence(shards)?;
         self.wal.check()
     }
 

@@ -91,7 +91,7 @@ impl Engine {
         self.meta.read().shards.contains_key(&shard)
     }
 
-    async fn change(self: &Arc<Self>, change: MetaChange) -> Result<()> {
+    pub(super) async fn change(self: &Arc<Self>, change: MetaChange) -> Result<()> {
         self.meta.read().check(&change)?;
         let payload = Record::Meta(change.clone()).encode()?;
         let (done, answer) = oneshot::channel();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StorageError};
 use crate::kv::{Batch, Kv};
 use crate::manifest::{self, Manifest, MarksPlace, SegmentRef};
@@ -53,6 +53,54 @@ impl Store {
             (kv_path(id), Bytes::from(bytes))
         };
         Ok((at, Segment::open(id, path, bytes, Marks::default())?))
+    }
+
+    /// Room for a segment that arrives in pieces.
+    pub fn incoming(&self, size: u64) -> Result<IncomingSegment> {
+        let id = self.number();
+        let place = if size > self.small_segment {
+            let path = manifest::segment_file(&self.dir, id);
+            let file = self.disk.create(&path).map_err(|e| StorageError::io(&path, &e))?;
+            IncomingPlace::File { path, file }
+        } else {
+            IncomingPlace::Memory(Vec::new())
+        };
+        Ok(IncomingSegment { id, size, at: 0, crc: 0, place })
+    }
+
+    /// Opens a segment that has arrived whole; as durable as after [`Self::put_segment`].
+    pub fn finish(
+        &self,
+        incoming: IncomingSegment,
+        crc: u32,
+        batch: &mut Batch,
+    ) -> Result<Segment> {
+        let IncomingSegment { id, size, at, crc: found, place } = incoming;
+        if at != size || found != crc {
+            return Err(StorageError::CopyBroken("a segment arrived damaged"));
+        }
+        let (path, bytes) = match place {
+            IncomingPlace::Memory(bytes) => {
+                batch.push((manifest::segment_key(id), Some(bytes.clone())));
+                (kv_path(id), Bytes::from(bytes))
+            }
+            IncomingPlace::File { path, file } => {
+                let io = |e: std::io::Error| StorageError::io(&path, &e);
+                file.sync().map_err(io)?;
+                let mapped = self.disk.map(&path).map_err(io)?;
+                (path, mapped)
+            }
+        };
+        Segment::open(id, path, bytes, Marks::default())
+    }
+
+    /// Removes files of segments that came to nothing.
+    pub fn forget(&self, files: impl IntoIterator<Item = PathBuf>) {
+        for path in files.into_iter().filter(|path| path.starts_with(&self.dir)) {
+            if let Err(error) = self.disk.remove(&path) {
+                tracing::warn!(file = %path.display(), %error, "an orphan was left behind");
+            }
+        }
     }
 
     pub(super) fn remove(&self, path: &std::path::Path) -> Result<()> {
@@ -224,6 +272,47 @@ impl Store {
             self.remove(&path)?;
         }
         if batch.is_empty() { Ok(()) } else { self.kv.write(batch) }
+    }
+}
+
+/// A segment that arrives in pieces. One that is abandoned is an orphan until the next start.
+#[derive(Debug)]
+pub struct IncomingSegment {
+    id: u64,
+    size: u64,
+    at: u64,
+    crc: u32,
+    place: IncomingPlace,
+}
+
+#[derive(Debug)]
+enum IncomingPlace {
+    Memory(Vec<u8>),
+    File { path: PathBuf, file: Arc<dyn DiskFile> },
+}
+
+impl IncomingSegment {
+    /// Its file, if it has one.
+    pub fn into_path(self) -> Option<PathBuf> {
+        match self.place {
+            IncomingPlace::Memory(_) => None,
+            IncomingPlace::File { path, .. } => Some(path),
+        }
+    }
+
+    pub fn write(&mut self, piece: &[u8]) -> Result<()> {
+        if self.at + piece.len() as u64 > self.size {
+            return Err(StorageError::CopyBroken("a segment is longer than announced"));
+        }
+        match &mut self.place {
+            IncomingPlace::Memory(bytes) => bytes.extend_from_slice(piece),
+            IncomingPlace::File { path, file } => {
+                file.write_at(piece, self.at).map_err(|e| StorageError::io(path.clone(), &e))?;
+            }
+        }
+        self.at += piece.len() as u64;
+        self.crc = crc32c::crc32c_append(self.crc, piece);
+        Ok(())
     }
 }
 

@@ -380,6 +380,7 @@ impl Engine {
     }
 
     async fn lock(&self, txn: &Txn, key: LockKey, mode: RowLockMode, wait: LockWait) -> Result<()> {
+        let (shard, is_shard) = (key.shard, key.row.is_none());
         if let Some(wait) = self.locks.acquire(txn.id, &key, mode, wait)? {
             wait.granted().await?;
         }
@@ -389,7 +390,8 @@ impl Engine {
             self.locks.release(txn.id);
             return Err(StorageError::NotOpen(txn.id));
         }
-        Ok(())
+        // The wait may have been for the group to move away.
+        if is_shard { self.meta.read().check_fence(&[shard]) } else { Ok(()) }
     }
 }
 

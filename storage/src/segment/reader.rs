@@ -69,6 +69,11 @@ impl Segment {
         self.bytes.len() as u64
     }
 
+    /// The whole segment as it is stored.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The marks as they are now.
     pub fn marks(&self) -> Arc<Marks> {
         self.marks.read().clone()

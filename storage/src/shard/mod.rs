@@ -282,6 +282,14 @@ impl Shard {
         self.state.read().clone()
     }
 
+    /// The layers with the first record that is needed to make their deltas anew.
+    pub(crate) fn capture(&self) -> (Contents, Option<u64>) {
+        let state = self.state.read();
+        let from = self.active_from.load(Ordering::Acquire);
+        let from = from.min(self.frozen_from.load(Ordering::Acquire));
+        (state.clone(), (from != NONE).then_some(from))
+    }
+
     /// The newest version at or before `snapshot`: `row` is `None` where it says that there is no
     /// row any more.
     pub fn get(&self, key: &[u8], snapshot: Timestamp) -> Result<Option<Version>> {
@@ -360,11 +368,7 @@ impl Shard {
 
     /// First record that is needed to make the deltas anew.
     pub(crate) fn log_from(&self) -> Option<u64> {
-        let state = self.state.read();
-        let from = self.active_from.load(Ordering::Acquire);
-        let from = from.min(self.frozen_from.load(Ordering::Acquire));
-        drop(state);
-        (from != NONE).then_some(from)
+        self.capture().1
     }
 
     /// Sets the active delta aside for sealing; the same again when sealing it failed before.

@@ -17,11 +17,13 @@
 //!   making room and before anything was written, only fails the records at hand.
 
 mod frame;
+mod reader;
 pub mod record;
 mod replay;
 mod writer;
 
 pub use frame::MAX_PAYLOAD;
+pub use reader::LogReader;
 pub use replay::{Replayed, replay};
 pub use writer::{Durable, Wal, WalOptions, WalStats, Written};
 

@@ -15,7 +15,7 @@
 //! ```
 
 use bytes::Bytes;
-use satsuma_common::row::{RowError, put_varint, take_varint};
+use satsuma_common::row::{Layouts, RowError, put_varint, take_varint};
 use satsuma_common::table::TableShape;
 use satsuma_common::{Epoch, Generation, GroupId, NodeId, ShardId, Timestamp, TxnId};
 use serde::{Deserialize, Serialize};
@@ -76,10 +76,32 @@ pub struct LoggedLock {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MetaChange {
-    CreateShards { shape: Box<TableShape>, shards: Vec<(ShardId, GroupId, Generation)> },
-    AlterTable { shape: Box<TableShape> },
-    DropShards { shards: Vec<ShardId> },
-    SetGeneration { group: GroupId, generation: Generation, epoch: Epoch },
+    CreateShards {
+        shape: Box<TableShape>,
+        shards: Vec<(ShardId, GroupId, Generation)>,
+    },
+    AlterTable {
+        shape: Box<TableShape>,
+    },
+    DropShards {
+        shards: Vec<ShardId>,
+    },
+    SetGeneration {
+        group: GroupId,
+        generation: Generation,
+        epoch: Epoch,
+    },
+    /// Empty shards for a copy of rows that were written elsewhere under `layouts`.
+    CopyShards {
+        shape: Box<TableShape>,
+        layouts: Box<Layouts>,
+        shards: Vec<(ShardId, GroupId)>,
+    },
+    /// The group's rows are served elsewhere from this generation on.
+    FenceGroup {
+        group: GroupId,
+        generation: Generation,
+    },
 }
 
 impl Record {
@@ -129,19 +151,25 @@ impl Record {
     }
 
     pub fn decode(payload: &[u8]) -> Result<Self> {
+        Self::decode_sections(payload, |_| true)
+    }
+
+    /// The same without the operations of groups that are not `wanted`.
+    pub fn decode_sections(payload: &[u8], wanted: impl Fn(GroupId) -> bool) -> Result<Self> {
+        let wanted = &wanted;
         let mut rest = payload;
         let rest = &mut rest;
         let record = match take_u8(rest)? {
             1 => Self::Commit {
                 txn: take_txn(rest)?,
                 ts: Timestamp(take_varint(rest)?),
-                sections: take_sections(rest)?,
+                sections: take_sections(rest, wanted)?,
             },
-            2 => Self::Part { txn: take_txn(rest)?, sections: take_sections(rest)? },
+            2 => Self::Part { txn: take_txn(rest)?, sections: take_sections(rest, wanted)? },
             3 => Self::Prepare {
                 txn: take_txn(rest)?,
                 ts: Timestamp(take_varint(rest)?),
-                sections: take_sections(rest)?,
+                sections: take_sections(rest, wanted)?,
                 locks: take_locks(rest)?,
             },
             4 => Self::CommitPrepared { txn: take_txn(rest)?, ts: Timestamp(take_varint(rest)?) },
@@ -216,14 +244,21 @@ fn put_sections(out: &mut Vec<u8>, sections: &[Section]) {
     }
 }
 
-fn take_sections(rest: &mut &[u8]) -> Result<Vec<Section>> {
+fn take_sections(rest: &mut &[u8], wanted: &impl Fn(GroupId) -> bool) -> Result<Vec<Section>> {
     let mut sections = Vec::new();
     for _ in 0..take_varint(rest)? {
         let group = GroupId(take_varint(rest)?);
         let epoch = Epoch(take_varint(rest)?);
         let shard = ShardId(take_varint(rest)?);
         let mut ops = Vec::new();
-        for _ in 0..take_varint(rest)? {
+        let count = take_varint(rest)?;
+        if !wanted(group) {
+            for _ in 0..count {
+                pass_op(rest)?;
+            }
+            continue;
+        }
+        for _ in 0..count {
             ops.push(match take_u8(rest)? {
                 1 => Op::Put { key: take_bytes(rest)?, row: take_bytes(rest)? },
                 2 => Op::Delete { key: take_bytes(rest)? },
@@ -234,6 +269,20 @@ fn take_sections(rest: &mut &[u8]) -> Result<Vec<Section>> {
         sections.push(Section { group, epoch, shard, ops });
     }
     Ok(sections)
+}
+
+fn pass_op(rest: &mut &[u8]) -> Result<()> {
+    let bytes = match take_u8(rest)? {
+        1 => 2,
+        2 => 1,
+        3 => 0,
+        _ => return Err(malformed("operation of unknown kind")),
+    };
+    for _ in 0..bytes {
+        let len = usize::try_from(take_varint(rest)?).map_err(|_| RowError::Truncated)?;
+        (_, *rest) = rest.split_at_checked(len).ok_or(RowError::Truncated)?;
+    }
+    Ok(())
 }
 
 fn take_locks(rest: &mut &[u8]) -> Result<Vec<LoggedLock>> {

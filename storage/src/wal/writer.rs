@@ -175,6 +175,15 @@ impl Wal {
         Ok(())
     }
 
+    /// The log's files with their first LSNs, in order.
+    pub(super) fn files(&self) -> Vec<(u64, PathBuf)> {
+        self.shared.files.lock().iter().cloned().collect()
+    }
+
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     pub fn stats(&self) -> WalStats {
         let stats = &self.shared.stats;
         WalStats {

@@ -8,6 +8,8 @@ mod differential;
 mod drivers;
 mod house;
 mod lab;
+mod moves;
+mod operations;
 mod protocol;
 mod slt;
 mod unique;

@@ -24,7 +24,7 @@ use futures::StreamExt;
 use satsuma_common::{SqlResult, Timestamp};
 use satsuma_proto::worker::{
     BatchStream, CHANGED_SINCE_SNAPSHOT, Change, ModifyReply, ModifyRequest, OnConflict, RowSource,
-    StatementContext,
+    STALE_PLACEMENT, StatementContext,
 };
 use satsuma_storage::{ConflictPolicy, StorageError};
 
@@ -60,8 +60,9 @@ pub(crate) async fn modify(shared: Arc<Shared>, request: ModifyRequest) -> SqlRe
             };
             Ok(reply)
         }
-        Err(error) if error.state() == CHANGED_SINCE_SNAPSHOT => {
-            // The next attempt goes on under the locks of this one.
+        Err(error) if matches!(error.state(), CHANGED_SINCE_SNAPSHOT | STALE_PLACEMENT) => {
+            // The next attempt goes on under the locks of this one, or goes elsewhere; the
+            // coordinator tells how the transaction ends either way.
             undo.txn = None;
             shared.engine.undo_statement(txn, statement).map_err(error::storage)?;
             Err(error)
@@ -113,6 +114,8 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
         Change::Truncate => statement.writer.truncate(&target).await?,
     }
     statement.writer.finish().await?;
+    // From now on the transaction's locks keep the group where it is.
+    shared.placements.still(&request.group)?;
     Ok(statement.reply)
 }
 

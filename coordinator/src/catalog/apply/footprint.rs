@@ -52,6 +52,10 @@ pub(super) fn of(command: &Command) -> Footprint {
         Command::CreateColocation { colocation, .. } => {
             writes(vec![Touched::Colocation(colocation.id)])
         }
+        Command::SplitGroup { colocation, shards, .. } => {
+            let tables = shards.iter().map(|(table, _)| object(table.0));
+            writes(std::iter::once(Touched::Colocation(*colocation)).chain(tables).collect())
+        }
         Command::CreateView(view) | Command::AlterView(view) => Footprint {
             reads: view.depends_on.iter().map(|oid| Touched::Object(*oid)).collect(),
             writes: vec![Touched::Object(view.oid)],
@@ -82,6 +86,7 @@ pub(super) fn of(command: &Command) -> Footprint {
         | Command::ChangeNode { .. }
         | Command::RemoveNode { .. }
         | Command::PutCoordinator(_)
+        | Command::RemoveCoordinator { .. }
         | Command::AllocateSequence { .. }
         | Command::SetSequence { .. }
         | Command::SetComment { .. }
@@ -94,6 +99,13 @@ pub(super) fn of(command: &Command) -> Footprint {
         | Command::StartMove { .. }
         | Command::AdvanceMove { .. }
         | Command::ForgetMoves { .. }
+        | Command::ResumeMove { .. }
+        | Command::CancelMove { .. }
+        | Command::RaiseGeneration { .. }
+        | Command::StartJob { .. }
+        | Command::StartTask { .. }
+        | Command::CancelJob { .. }
+        | Command::FinishJob { .. }
         | Command::Decide { .. }
         | Command::ForgetDecisions { .. }
         | Command::AdvanceDecisionHorizon { .. }

@@ -4,11 +4,14 @@
 //! and the same outcomes on every member. A command that is refused changes nothing.
 
 mod footprint;
+mod job;
+mod movement;
 mod node;
 mod object;
 mod placement;
 mod schema;
 mod sequence;
+mod split;
 mod table;
 
 pub use footprint::Touched;
@@ -131,6 +134,7 @@ fn run_large(state: &mut State, command: Command) -> Applied {
         Command::ChangeNode { node, change } => node::change(state, node, change)?,
         Command::RemoveNode { node } => node::remove(state, node)?,
         Command::PutCoordinator(address) => node::put_coordinator(state, address)?,
+        Command::RemoveCoordinator { node } => node::remove_coordinator(state, node)?,
 
         Command::CreateSchema { oid, name, owner } => schema::create(state, oid, name, owner)?,
         Command::RenameSchema { oid, name } => schema::rename(state, oid, name)?,
@@ -149,6 +153,9 @@ fn run_large(state: &mut State, command: Command) -> Applied {
         Command::PlaceTable { table, placement } => table::place(state, table, placement)?,
         Command::CreateColocation { colocation, groups } => {
             placement::create_colocation(state, colocation, groups)?;
+        }
+        Command::SplitGroup { colocation, group, parts, shards } => {
+            split::split(state, colocation, group, parts, shards)?;
         }
 
         Command::CreateIndex(index) => table::create_index(state, index)?,
@@ -184,11 +191,24 @@ fn run_large(state: &mut State, command: Command) -> Applied {
         }
         Command::RemovePlacement { group, node } => placement::remove(state, group, node)?,
         Command::SetPrimary { group, node } => placement::set_primary(state, group, node)?,
-        Command::StartMove { group, source, target } => {
-            return placement::start_move(state, group, source, target).map(Outcome::Move);
+        Command::StartMove { group, source, target, kind } => {
+            return movement::start(state, group, source, target, kind).map(Outcome::Move);
         }
-        Command::AdvanceMove { id, phase } => placement::advance_move(state, id, phase)?,
-        Command::ForgetMoves { ids } => placement::forget_moves(state, &ids),
+        Command::AdvanceMove { id, attempt, phase, shards, reason } => {
+            movement::advance(state, id, attempt, phase, &shards, reason)?;
+        }
+        Command::ResumeMove { id } => movement::resume(state, id)?,
+        Command::CancelMove { id } => movement::cancel(state, id)?,
+        Command::RaiseGeneration { group, above } => {
+            movement::raise_generation(state, group, above)?;
+        }
+        Command::ForgetMoves { ids } => movement::forget(state, &ids),
+        Command::StartJob { description, started_micros, tasks } => {
+            return Ok(Outcome::Job(job::start(state, description, started_micros, tasks)));
+        }
+        Command::StartTask { job, task } => job::start_task(state, job, task)?,
+        Command::CancelJob { job } => job::cancel(state, job)?,
+        Command::FinishJob { job, finished_micros } => job::finish(state, job, finished_micros),
 
         Command::Batch { .. }
         | Command::Nothing

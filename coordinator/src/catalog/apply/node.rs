@@ -65,9 +65,21 @@ pub(super) fn put_coordinator(
         grpc_address: Some(address.grpc),
         directory: None,
         is_active: true,
+        is_disabled: false,
         should_have_shards: false,
     };
     state.nodes.make_mut().insert(id, Shared::new(node));
+    Ok(())
+}
+
+pub(super) fn remove_coordinator(state: &mut State, id: NodeId) -> Result<(), Rejection> {
+    if state.node(id).is_none_or(Node::is_worker) {
+        return Err(Rejection::NoNodeId(id.0));
+    }
+    if state.nodes().filter(|node| !node.is_worker()).count() < 2 {
+        return Err(Rejection::LastCoordinator);
+    }
+    state.nodes.make_mut().remove(&id);
     Ok(())
 }
 
@@ -89,7 +101,7 @@ pub(super) fn add(
             return Err(Rejection::NodeExists(host, port));
         }
         let node = node_mut(state, id)?;
-        (node.host, node.port, node.is_active) = (host, port, true);
+        (node.host, node.port) = (host, port);
         return Ok(id);
     }
     if let Some(id) = by_address {
@@ -98,7 +110,6 @@ pub(super) fn add(
             return Err(Rejection::NodeExists(host, port));
         }
         node.directory = node.directory.take().or(directory);
-        node.is_active = true;
         return Ok(id);
     }
     let id = NodeId(state.counters.node);
@@ -113,7 +124,9 @@ pub(super) fn add(
         port,
         grpc_address: None,
         directory,
-        is_active: true,
+        // It counts once it has the reference tables.
+        is_active: state.reference_colocation().is_none(),
+        is_disabled: false,
         should_have_shards,
     };
     state.nodes.make_mut().insert(id, Shared::new(node));
@@ -148,6 +161,13 @@ pub(super) fn change(state: &mut State, id: NodeId, change: NodeChange) -> Resul
     {
         return Err(Rejection::NodeExists(host.clone(), *port));
     }
+    match &change {
+        NodeChange::Active(true) if !has_references(state, id) => {
+            return Err(Rejection::NoReferenceTables(id.0));
+        }
+        NodeChange::Active(false) => leave_groups(state, id)?,
+        _ => {}
+    }
     let node = node_mut(state, id)?;
     match change {
         NodeChange::Address { host, port } => (node.host, node.port) = (host, port),
@@ -157,7 +177,7 @@ pub(super) fn change(state: &mut State, id: NodeId, change: NodeChange) -> Resul
             }
             node.directory = Some(directory);
         }
-        NodeChange::Active(active) => node.is_active = active,
+        NodeChange::Active(active) => (node.is_active, node.is_disabled) = (active, !active),
         NodeChange::ShouldHaveShards(should) => {
             node.should_have_shards = should;
             if should && node.is_worker() {
@@ -170,17 +190,30 @@ pub(super) fn change(state: &mut State, id: NodeId, change: NodeChange) -> Resul
 }
 
 pub(super) fn remove(state: &mut State, id: NodeId) -> Result<(), Rejection> {
+    leave_groups(state, id)?;
+    state.nodes.make_mut().remove(&id);
+    Ok(())
+}
+
+/// Takes the node's placements away, which must not be the only ones.
+fn leave_groups(state: &mut State, id: NodeId) -> Result<(), Rejection> {
     let node = state.node(id).ok_or(Rejection::NoNodeId(id.0))?.clone();
     let held: Vec<GroupId> = state
         .groups()
         .filter(|group| group.placement(id).is_some())
         .map(|group| group.id)
         .collect();
-    for group in held {
-        placement::leave_node(state, group, &node)?;
-    }
-    state.nodes.make_mut().remove(&id);
-    Ok(())
+    held.into_iter().try_for_each(|group| placement::leave_node(state, group, &node))
+}
+
+/// Whether the node has a copy of every reference table.
+pub(super) fn has_references(state: &State, id: NodeId) -> bool {
+    let reference = state.reference_colocation();
+    let groups = reference.iter().flat_map(|colocation| &colocation.groups);
+    groups.filter_map(|(_, group)| state.group(*group)).all(|group| {
+        let worker = state.node(id).is_some_and(Node::is_worker);
+        !worker || group.finalized().any(|node| node == id)
+    })
 }
 
 fn node_mut(state: &mut State, id: NodeId) -> Result<&mut Node, Rejection> {

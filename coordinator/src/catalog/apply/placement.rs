@@ -1,12 +1,12 @@
 //! Shard groups: where they are, and moves between nodes.
 
-use satsuma_common::{ColocationId, GroupId, HashRange, MoveId, NodeId, PlacementId};
+use satsuma_common::{ColocationId, GroupId, HashRange, NodeId, PlacementId};
 
 use super::footprint::{self, Touched};
 use crate::catalog::colocation::{
     Colocation, ColocationKind, Group, LOCAL_COLOCATION, Placement, PlacementState,
 };
-use crate::catalog::movement::{Move, MovePhase};
+use crate::catalog::movement::MovePhase;
 use crate::catalog::node::Node;
 use crate::catalog::rejection::Rejection;
 use crate::catalog::shared::Shared;
@@ -101,7 +101,7 @@ pub(super) fn check_table_placement(
 
 /// Gives an id to each placement of each shard. Users do not see those of local tables, which
 /// take none of the numbers.
-fn fill_placement_ids(state: &mut State, placement: &mut TablePlacement) {
+pub(super) fn fill_placement_ids(state: &mut State, placement: &mut TablePlacement) {
     let is_local = placement.colocation == LOCAL_COLOCATION;
     for shard in &mut placement.shards {
         let Some(group) = state.groups.get(&shard.group) else { continue };
@@ -137,14 +137,19 @@ fn remove_colocation(state: &mut State, id: ColocationId, groups: &[GroupId]) {
     }
     state.colocations.make_mut().remove(&id);
     footprint::mark(state, vec![Touched::Colocation(id)]);
-    let over: Vec<_> = state.moves().filter(|m| groups.contains(&m.group)).map(|m| m.id).collect();
-    if !over.is_empty() {
-        state.moves.make_mut().retain(|id, _| !over.contains(id));
+    let over: Vec<_> = state.moves().filter(|m| groups.contains(&m.group)).cloned().collect();
+    for mut movement in over {
+        state.moves.make_mut().remove(&movement.id);
+        if !movement.phase.is_over() {
+            movement.phase = MovePhase::Aborted;
+            movement.reason = Some("the tables were dropped".into());
+            super::job::follow(state, &movement);
+        }
     }
 }
 
 /// Changes a group's placements, and all that follows from it.
-fn change_group(
+pub(super) fn change_group(
     state: &mut State,
     id: GroupId,
     change: impl FnOnce(&mut Group) -> Result<(), Rejection>,
@@ -214,14 +219,18 @@ pub(super) fn change(
 }
 
 /// A move under way has the placements of its group to itself.
-fn refuse_while_moving(state: &State, group: GroupId) -> Result<(), Rejection> {
+pub(super) fn refuse_while_moving(state: &State, group: GroupId) -> Result<(), Rejection> {
     match state.moves().any(|movement| movement.group == group && !movement.phase.is_over()) {
         true => Err(Rejection::GroupMoving(group.0)),
         false => Ok(()),
     }
 }
 
-fn set_state(group: &mut Group, node: NodeId, to: PlacementState) -> Result<(), Rejection> {
+pub(super) fn set_state(
+    group: &mut Group,
+    node: NodeId,
+    to: PlacementState,
+) -> Result<(), Rejection> {
     let missing = Rejection::NoPlacement { group: group.id.0, node: node.0 };
     let placement = group.placements.iter_mut().find(|placement| placement.node == node);
     placement.ok_or(missing)?.state = to;
@@ -236,7 +245,7 @@ pub(super) fn remove(state: &mut State, group: GroupId, node: NodeId) -> Result<
     change_group(state, group, |group| take_off(group, node))
 }
 
-fn take_off(group: &mut Group, node: NodeId) -> Result<(), Rejection> {
+pub(super) fn take_off(group: &mut Group, node: NodeId) -> Result<(), Rejection> {
     if group.placement(node).is_none() {
         return Err(Rejection::NoPlacement { group: group.id.0, node: node.0 });
     }
@@ -291,54 +300,4 @@ pub(super) fn leave_node(state: &mut State, id: GroupId, node: &Node) -> Result<
             Ok(())
         }
     }
-}
-
-pub(super) fn start_move(
-    state: &mut State,
-    group: GroupId,
-    source: NodeId,
-    target: NodeId,
-) -> Result<MoveId, Rejection> {
-    let known = state.group(group).ok_or(Rejection::Malformed("no such shard group"))?;
-    if !known.finalized().any(|node| node == source) {
-        return Err(Rejection::NoPlacement { group: group.0, node: source.0 });
-    }
-    refuse_while_moving(state, group)?;
-    add(state, group, target, PlacementState::Inactive)?;
-    let id = MoveId(state.counters.movement);
-    state.counters.movement += 1;
-    let movement = Move { id, group, source, target, phase: MovePhase::Copying };
-    state.moves.make_mut().insert(id, Shared::new(movement));
-    Ok(id)
-}
-
-pub(super) fn advance_move(
-    state: &mut State,
-    id: MoveId,
-    phase: MovePhase,
-) -> Result<(), Rejection> {
-    let mut movement = *state.movement(id).ok_or(Rejection::Malformed("no such move"))?;
-    if movement.phase == phase {
-        return Ok(());
-    }
-    if !phase.may_follow(movement.phase) {
-        return Err(Rejection::Malformed("phases of a move out of order"));
-    }
-    let Move { group, source, target, .. } = movement;
-    match phase {
-        MovePhase::Copying | MovePhase::CatchingUp => {}
-        MovePhase::Switched => change_group(state, group, |group| {
-            set_state(group, target, PlacementState::Finalized)?;
-            set_state(group, source, PlacementState::ToDelete)
-        })?,
-        MovePhase::Done => change_group(state, group, |group| take_off(group, source))?,
-        MovePhase::Aborted => change_group(state, group, |group| take_off(group, target))?,
-    }
-    movement.phase = phase;
-    state.moves.make_mut().insert(id, Shared::new(movement));
-    Ok(())
-}
-
-pub(super) fn forget_moves(state: &mut State, ids: &[MoveId]) {
-    state.moves.make_mut().retain(|id, movement| !(ids.contains(id) && movement.phase.is_over()));
 }

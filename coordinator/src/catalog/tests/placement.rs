@@ -101,7 +101,8 @@ fn a_move_swaps_the_placement_and_its_generation_at_the_switch() {
     let table = create_distributed(&mut state, "t");
     let shard = state.table(table).expect("t").shards()[0].clone();
     let (source, target) = (NodeId(2), NodeId(3));
-    let start = Command::StartMove { group: shard.group, source, target };
+    let kind = MoveKind::Move;
+    let start = Command::StartMove { group: shard.group, source, target, kind };
     let Outcome::Move(id) = accept(&mut state, start.clone()) else { panic!("no move") };
     assert!(matches!(apply(&mut state, start), Outcome::Rejected(Rejection::GroupMoving(_))));
     let serving = |state: &State| {
@@ -109,13 +110,31 @@ fn a_move_swaps_the_placement_and_its_generation_at_the_switch() {
         (group.finalized().collect::<Vec<_>>(), group.generation)
     };
     assert_eq!(serving(&state), (vec![source], Generation(1)));
-    let skipped = Command::AdvanceMove { id, phase: MovePhase::Switched };
-    assert!(matches!(apply(&mut state, skipped.clone()), Outcome::Rejected(_)));
-    accept(&mut state, Command::AdvanceMove { id, phase: MovePhase::CatchingUp });
-    accept(&mut state, skipped);
-    assert_eq!(serving(&state), (vec![target], Generation(2)));
+    let step = |phase, attempt, shards: &[ShardId]| Command::AdvanceMove {
+        id,
+        attempt,
+        phase,
+        shards: shards.to_vec(),
+        reason: None,
+    };
+    let refused = |state: &mut State, command| {
+        assert!(matches!(apply(state, command), Outcome::Rejected(_)));
+    };
+    refused(&mut state, step(MovePhase::Switched, 0, &[shard.id]));
+    accept(&mut state, step(MovePhase::CatchingUp, 0, &[]));
+    accept(&mut state, step(MovePhase::Switching, 0, &[]));
+    // A new driver: what the old one proposes does not count any more.
+    accept(&mut state, Command::ResumeMove { id });
+    refused(&mut state, step(MovePhase::Switched, 0, &[shard.id]));
+    assert_eq!(serving(&state), (vec![source], Generation(3)));
+    accept(&mut state, step(MovePhase::CatchingUp, 1, &[]));
+    accept(&mut state, step(MovePhase::Switching, 1, &[]));
+    // A table was created in the group meanwhile.
+    refused(&mut state, step(MovePhase::Switched, 1, &[]));
+    accept(&mut state, step(MovePhase::Switched, 1, &[shard.id]));
+    assert_eq!(serving(&state), (vec![target], Generation(4)));
     assert_eq!(state.group(shard.group).map(|group| group.primary), Some(target));
-    accept(&mut state, Command::AdvanceMove { id, phase: MovePhase::Done });
+    accept(&mut state, step(MovePhase::Done, 1, &[]));
     let moved = &state.table(table).expect("t").shards()[0];
     assert_eq!(moved.placement_ids.len(), 1);
     assert_eq!(moved.placement_ids[0].0, target);

@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         index().prop_map(Step::Drop),
         (index(), index()).prop_map(|(group, node)| Step::AddPlacement(group, node)),
         (index(), index()).prop_map(|(group, node)| Step::Move(group, node)),
-        (index(), 0u8..5).prop_map(|(movement, phase)| Step::Advance(movement, phase)),
+        (index(), 0u8..8).prop_map(|(movement, phase)| Step::Advance(movement, phase)),
         (0u64..20, any::<bool>()).prop_map(|(txn, commit)| Step::Decide(txn, commit)),
         (0u64..20).prop_map(Step::Horizon),
     ]
@@ -120,18 +120,24 @@ fn commands(state: &mut State, step: &Step) -> Option<Vec<Command>> {
         Step::Move(index, node) => {
             let group = pick(groups, index)?;
             let source = state.group(group)?.primary;
-            vec![Command::StartMove { group, source, target: pick(workers, node)? }]
+            let (target, kind) = (pick(workers, node)?, MoveKind::Move);
+            vec![Command::StartMove { group, source, target, kind }]
         }
         Step::Advance(index, phase) => {
             let id = pick(state.moves().map(|m| m.id).collect(), index)?;
             let phase = match phase {
                 0 => MovePhase::CatchingUp,
-                1 => MovePhase::Switched,
-                2 => MovePhase::Done,
-                3 => MovePhase::Aborted,
+                1 => MovePhase::Switching,
+                2 => MovePhase::Switched,
+                3 => MovePhase::Done,
+                4 => MovePhase::Aborted,
+                5 => return Some(vec![Command::ResumeMove { id }]),
+                6 => return Some(vec![Command::CancelMove { id }]),
                 _ => return Some(vec![Command::ForgetMoves { ids: vec![id] }]),
             };
-            vec![Command::AdvanceMove { id, phase }]
+            let movement = state.movement(id)?;
+            let (attempt, shards) = (movement.attempt, state.shards_in(movement.group));
+            vec![Command::AdvanceMove { id, attempt, phase, shards, reason: None }]
         }
         Step::Decide(start, commit) => {
             let txn = TxnId { start: Timestamp(start), coordinator: NodeId(1) };

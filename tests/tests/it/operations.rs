@@ -1,0 +1,168 @@
+//! What operators do: coordinators added and removed, monitoring, backup and restore.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use satsuma_tests::binaries::binary;
+use satsuma_tests::cluster::{Address, Cluster, Layout, free_port};
+use satsuma_tests::process::Process;
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} does not come to be");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split_whitespace().nth(1)?.parse().ok()?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())?;
+    Some((status, body))
+}
+
+#[test]
+fn monitoring_tells_of_health_and_numbers() {
+    let port = free_port();
+    let mut layout = Layout::processes(1, 2);
+    layout.flags = vec![format!("--metrics-listen=127.0.0.1:{port}")];
+    let cluster = layout.start();
+    cluster.client().must("SELECT 1");
+    assert_eq!(get(port, "/health").map(|answer| answer.0), Some(200));
+    assert_eq!(get(port, "/ready").map(|answer| answer.0), Some(200));
+    assert_eq!(get(port, "/else").map(|answer| answer.0), Some(404));
+    let (status, metrics) = get(port, "/metrics").expect("metrics");
+    assert_eq!(status, 200);
+    for line in ["satsuma_raft_is_leader 1", "# TYPE satsuma_statement_seconds histogram"] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+}
+
+/// A worker that was never told of a cluster is alive and not ready.
+#[test]
+fn a_worker_alone_is_not_ready() {
+    let (directory, metrics, port) = (tempfile::tempdir().unwrap(), free_port(), free_port());
+    let arguments = vec![
+        format!("--data-dir={}", directory.path().join("w").display()),
+        format!("--grpc-listen=127.0.0.1:{port}"),
+        format!("--metrics-listen=127.0.0.1:{metrics}"),
+    ];
+    let mut worker = Process::new("worker", binary("worker"), arguments, directory.path());
+    worker.start().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(get(metrics, "/health").map(|answer| answer.0), Some(200));
+    assert_eq!(get(metrics, "/ready").map(|answer| answer.0), Some(503));
+    let (_, text) = get(metrics, "/metrics").expect("metrics");
+    assert!(text.contains("satsuma_wal_sync_seconds_count"), "{text}");
+}
+
+fn tables(cluster: &Cluster) {
+    let script = "CREATE TABLE companies (id bigint PRIMARY KEY, name text);
+         CREATE TABLE clicks (id bigserial, company_id bigint, cost numeric(10,2), PRIMARY KEY (company_id, id));
+         CREATE TABLE places (id bigint PRIMARY KEY, name text);
+         CREATE TABLE notes (note text);
+         SELECT create_distributed_table('companies', 'id');
+         SELECT create_distributed_table('clicks', 'company_id');
+         SELECT create_reference_table('places');
+         INSERT INTO companies SELECT g, 'company ' || g FROM generate_series(1, 200) g;
+         INSERT INTO clicks (company_id, cost) SELECT g % 200 + 1, g FROM generate_series(1, 2000) g;
+         INSERT INTO places SELECT g, 'place ' || g FROM generate_series(1, 20) g;
+         INSERT INTO notes VALUES ('kept'), (NULL);
+         DELETE FROM companies WHERE id > 190;
+         UPDATE places SET name = 'moved' WHERE id = 3";
+    let mut client = cluster.client();
+    script.split(';').for_each(|statement| drop(client.must(statement)));
+}
+
+const WHOLE: &str = "SELECT (SELECT count(*) FROM companies)::text || ' ' || (SELECT sum(cost) FROM clicks)::text \
+     || ' ' || (SELECT count(*) FROM clicks)::text || ' ' || (SELECT name FROM places WHERE id = 3) \
+     || ' ' || (SELECT count(note) FROM notes)::text";
+
+fn satsuma(arguments: &[&str]) {
+    let output = Command::new(binary("satsuma")).args(arguments).output().expect("satsuma runs");
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_backup_is_restored_as_it_was_at_its_moment() {
+    let cluster = Layout::processes(1, 2).start();
+    tables(&cluster);
+    let before = cluster.client().value(WHOLE).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (to, restored) = (directory.path().join("backup"), directory.path().join("restored"));
+    let text = |path: &std::path::Path| path.display().to_string();
+    satsuma(&["backup", "--url", &cluster.grpc_url(0), "--to", &text(&to)]);
+    let late = ["DELETE FROM clicks", "DROP TABLE notes", "UPDATE places SET name = 'late'"];
+    late.into_iter().for_each(|statement| drop(cluster.client().must(statement)));
+    satsuma(&["restore", "--from", &text(&to), "--data-dir", &text(&restored)]);
+
+    let (pg, grpc) = (free_port(), free_port());
+    let arguments = vec![
+        "up".to_owned(),
+        format!("--data-dir={}", restored.display()),
+        "--workers=2".to_owned(),
+        format!("--pg-port={pg}"),
+        format!("--grpc-port={grpc}"),
+    ];
+    let mut up = Process::new("restored", binary("satsuma"), arguments, directory.path());
+    up.start().unwrap_or_else(|error| panic!("{error}"));
+    let address = Address::local(pg, "satsuma", "satsuma");
+    let mut client = address.client().expect("a connection");
+    assert_eq!(client.value(WHOLE).unwrap(), before);
+    // It goes on from there: sequences, keys, reference tables.
+    client.must("INSERT INTO clicks (company_id, cost) SELECT g, 1 FROM generate_series(1, 100) g");
+    client.must("UPDATE places SET name = 'again' WHERE id = 3");
+    assert_eq!(client.value("SELECT count(*) FROM clicks").unwrap().as_deref(), Some("2100"));
+    assert_eq!(client.value("SELECT count(*) FROM companies").unwrap().as_deref(), Some("190"));
+    client.must("CREATE TABLE fresh (id bigint PRIMARY KEY); SELECT create_distributed_table('fresh', 'id')");
+    drop(client);
+    // And after a restart.
+    up.kill();
+    up.start().unwrap_or_else(|error| panic!("{error}"));
+    let mut client = address.client().expect("a connection");
+    assert_eq!(client.value("SELECT count(*) FROM clicks").unwrap().as_deref(), Some("2100"));
+}
+
+#[test]
+fn coordinators_come_and_go() {
+    let mut cluster = Layout::processes(3, 2).start();
+    tables(&cluster);
+    let before = cluster.client().value(WHOLE).unwrap();
+    let index = cluster.add_coordinator();
+    let mut fourth = cluster.address_of(index).client().expect("a connection");
+    assert_eq!(fourth.value(WHOLE).unwrap(), before);
+    fourth.must("INSERT INTO notes VALUES ('from the fourth')");
+    let known = "SELECT * FROM satsuma_coordinators()";
+    assert_eq!(fourth.must(known).rows().len(), 4);
+    // The first one goes, whether it leads or not.
+    fourth.must("SELECT satsuma_remove_coordinator(1)");
+    until("a group of three", || {
+        let leader = |client: &mut satsuma_tests::wire::Client| {
+            let answer = client.query(known).ok()?;
+            let leads = |row: &&Vec<Option<String>>| row[4].as_deref() == Some("t");
+            let leader = answer.rows().iter().find(leads)?[0].clone();
+            Some((answer.rows().len(), leader))
+        };
+        leader(&mut fourth).is_some_and(|(count, node)| count == 3 && node.as_deref() != Some("1"))
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    cluster.coordinators[0].kill();
+    cluster.coordinators[1].kill();
+    // Two of three are a majority: of four they would not be.
+    until("an answer of the rest", || {
+        let client = cluster.address_of(index).client();
+        client.and_then(|mut client| client.value(WHOLE)).is_ok_and(|answer| answer.is_some())
+    });
+    let mut client = cluster.address_of(index).client().expect("a connection");
+    client.must("CREATE TABLE made_later (a int)");
+}
