@@ -125,7 +125,12 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let mut background = JoinSet::new();
     background.spawn(follow_coordinators(group.0.clone(), network));
     // Coordinators must serve each other before they have a leader.
-    prepare(&config, &group.0, &group.1, pg_address, grpc_address).await?;
+    let prepared = prepare(&config, &group.0, &group.1, pg_address, grpc_address).await;
+    if let Err(error) = prepared {
+        grpc.abort();
+        cpu.shutdown_background();
+        return Err(error);
+    }
     let pg = tokio::spawn(pgwire::serve(
         Arc::new(pgwire::Server {
             factory,

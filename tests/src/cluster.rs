@@ -256,15 +256,22 @@ impl Cluster {
     }
 
     fn prepare_coordinator(&mut self, id: usize) {
+        self.prepare_coordinator_as(id - 1, id);
+    }
+
+    fn prepare_coordinator_as(&mut self, index: usize, id: usize) {
         let name = format!("coordinator-{id}");
         let mut arguments = flag("--node-id", id).to_vec();
         arguments.extend(self.path_flag("--data-dir", &name));
-        arguments.extend(flag("--pg-listen", loopback(self.pg_ports[id - 1])));
-        arguments.extend(flag("--grpc-listen", loopback(self.grpc_ports[id - 1])));
+        arguments.extend(flag("--pg-listen", loopback(self.pg_ports[index])));
+        arguments.extend(flag("--grpc-listen", loopback(self.grpc_ports[index])));
         if self.grpc_ports.len() > 1 {
             let peers: Vec<String> = (1..)
                 .zip(&self.grpc_ports)
-                .map(|(id, port)| format!("{id}={}", loopback(*port)))
+                .map(|(number, port)| {
+                    let number = if number == index + 1 { id } else { number };
+                    format!("{number}={}", loopback(*port))
+                })
                 .collect();
             arguments.extend(flag("--peers", peers.join(",")));
         }
@@ -280,9 +287,10 @@ impl Cluster {
         self.pg_ports.push(free_port());
         self.grpc_ports.push(free_port());
         let address = loopback(self.grpc_ports[index]);
-        let id = index + 1;
+        // Workers have the next ids.
+        let id = index + 100;
         self.client().must(&format!("SELECT satsuma_add_coordinator({id}, '{address}')"));
-        self.prepare_coordinator(id);
+        self.prepare_coordinator_as(index, id);
         let process = &mut self.coordinators[index];
         process.add_argument("--join");
         process.start().unwrap_or_else(|error| panic!("{error}"));

@@ -50,6 +50,8 @@ pub enum Rejection {
     SequenceBounds { name: String, value: i64, min: i64, max: i64 },
     #[error("there is already a move of shard group {0}")]
     GroupMoving(u64),
+    #[error("node id {0} is a worker's")]
+    WorkersId(u32),
     #[error("the last coordinator cannot be removed")]
     LastCoordinator,
     #[error("node {0} does not have the reference tables yet")]
@@ -81,9 +83,10 @@ impl Rejection {
             Self::NoType(_) | Self::NoRole(_) => SqlState::UNDEFINED_OBJECT,
             Self::NodeExists(..) | Self::NoNode(..) | Self::NoNodeId(_) => SqlState::INTERNAL_ERROR,
             Self::OnlyPlacement { .. } | Self::CannotColocate(..) => SqlState::INTERNAL_ERROR,
-            Self::NoWorkers | Self::NoReferenceTables(_) | Self::LastCoordinator => {
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE
-            }
+            Self::NoWorkers
+            | Self::NoReferenceTables(_)
+            | Self::WorkersId(_)
+            | Self::LastCoordinator => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Dependents { .. } => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
             Self::ConcurrentChange(_) => SqlState::SERIALIZATION_FAILURE,
             Self::SequenceLimit { .. } => SqlState(*b"2200H"),
@@ -103,6 +106,7 @@ impl From<Rejection> for SqlError {
             Rejection::Dependents { detail, .. } => {
                 error.detail(detail).hint("Use DROP ... CASCADE to drop the dependent objects too.")
             }
+            Rejection::WorkersId(_) => error.hint("Coordinators and workers share one series of ids: take one that pg_dist_node does not have."),
             Rejection::NoWorkers => error.hint("Add more worker nodes."),
             Rejection::OnlyPlacement { table, .. } => error
                 .detail(format!(

@@ -49,7 +49,7 @@ pub(super) fn put_coordinator(
 ) -> Result<(), Rejection> {
     let id = address.node;
     if state.node(id).is_some_and(Node::is_worker) {
-        return Err(Rejection::Malformed("a worker's id for a coordinator"));
+        return Err(Rejection::WorkersId(id.0));
     }
     let port = match state.node(id) {
         Some(known) if address.port == 0 => known.port,
