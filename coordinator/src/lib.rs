@@ -12,6 +12,7 @@ pub mod executor;
 mod fake_session;
 pub mod flight;
 pub mod keypath;
+mod leftovers;
 pub mod membership;
 pub mod node_sync;
 pub mod oracle;

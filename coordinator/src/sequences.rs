@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use satsuma_common::{SequenceId, SqlError, SqlResult};
 
-use crate::catalog::{Command, Outcome, SequenceBlock};
+use crate::catalog::{Command, Outcome, Position, SequenceBlock, State, allocate};
 use crate::raft::Catalog;
 
 /// Values taken from the catalog at a time.
@@ -28,6 +28,11 @@ struct Block {
 impl Sequences {
     pub fn new(catalog: Catalog) -> Self {
         Self { catalog, blocks: Mutex::default() }
+    }
+
+    /// The catalog without anybody's uncommitted definitions.
+    pub fn committed(&self) -> Arc<State> {
+        self.catalog.snapshot()
     }
 
     /// The next value, from the present block if it is still valid.
@@ -95,6 +100,76 @@ impl Sequences {
             sequences.catalog.propose(command).await?.into_result()?;
             Ok(value)
         })
+    }
+}
+
+/// Sequences that a transaction has made or started over and not committed: it alone draws from
+/// them, and where they stand is told to the catalog at commit.
+#[derive(Clone, Debug, Default)]
+pub struct PrivateSequences(Arc<Mutex<BTreeMap<SequenceId, Position>>>);
+
+impl PrivateSequences {
+    /// `nextval` on the transaction's own catalog; `None` when the sequence is not private.
+    pub fn next(&self, own: &State, committed: &State, id: SequenceId) -> Option<SqlResult<i64>> {
+        let sequence = own.sequence(id)?;
+        let mut positions = self.0.lock();
+        let position = Self::position(&mut positions, own, committed, id)?;
+        let block = match allocate(sequence, position, 1) {
+            Ok(block) => block,
+            Err(rejection) => return Some(Err(rejection.into())),
+        };
+        block.value(0).map(Ok)
+    }
+
+    /// `setval`; `false` when the sequence is not private.
+    pub fn set(
+        &self,
+        (own, committed): (&State, &State),
+        id: SequenceId,
+        value: i64,
+        is_called: bool,
+    ) -> bool {
+        let mut positions = self.0.lock();
+        match Self::position(&mut positions, own, committed, id) {
+            Some(position) => {
+                (position.last_value, position.is_called) = (value, is_called);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn position<'a>(
+        positions: &'a mut BTreeMap<SequenceId, Position>,
+        own: &State,
+        committed: &State,
+        id: SequenceId,
+    ) -> Option<&'a mut Position> {
+        let defined = own.sequence_position(id)?;
+        if committed.sequence_position(id).is_some_and(|known| known.epoch >= defined.epoch) {
+            return None;
+        }
+        let position = positions.entry(id).or_insert(defined);
+        if position.epoch != defined.epoch {
+            *position = defined;
+        }
+        Some(position)
+    }
+
+    /// What the catalog must hear at commit.
+    pub fn commands(&self, own: &State) -> Vec<Command> {
+        let positions = self.0.lock();
+        let stands = |(id, position): (&SequenceId, &Position)| {
+            let defined = own.sequence_position(*id)?;
+            (defined.epoch == position.epoch && defined != *position).then_some(
+                Command::SetSequence {
+                    sequence: *id,
+                    value: position.last_value,
+                    is_called: position.is_called,
+                },
+            )
+        };
+        positions.iter().filter_map(stands).collect()
     }
 }
 

@@ -20,11 +20,12 @@ use crate::catalog::{Command, CoordinatorAddress};
 use crate::cluster::Cluster;
 use crate::executor::Executor;
 use crate::flight::{self, FlightConfig};
+use crate::leftovers::Leftovers;
 use crate::membership::Members;
 use crate::oracle::{Oracle, system_clock};
 use crate::pgwire::{self, Registry};
 use crate::raft::{Catalog, CatalogConfig, NoPeers, PeerNetwork, PeerServer, Peers};
-use crate::session::Factory;
+use crate::session::{Factory, drop_left_behind};
 use crate::tls::{self, TlsFiles};
 use crate::workers::{Connector, Workers};
 
@@ -139,7 +140,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         pg_listener,
     ));
     let mut background = JoinSet::new();
-    background.spawn(housekeeping(cluster.clone()));
+    let leftovers = alone.then(|| Leftovers::new(&cluster.catalog.snapshot()));
+    background.spawn(housekeeping(cluster.clone(), leftovers));
     let cpu = Some(cpu);
     Ok(Running { pg_address, grpc_address, cluster, stop, pg, grpc, _background: background, cpu })
 }
@@ -260,10 +262,14 @@ async fn bootstrap(
     Ok(())
 }
 
-async fn housekeeping(cluster: Arc<Cluster>) {
+async fn housekeeping(cluster: Arc<Cluster>, mut leftovers: Option<Leftovers>) {
+    drop_left_behind(cluster.clone()).await;
     for turn in 0u32.. {
         tokio::time::sleep(HOUSEKEEPING).await;
         cluster.forget_settled().await;
+        if let Some(leftovers) = &mut leftovers {
+            leftovers.clean(&cluster).await;
+        }
         if turn.is_multiple_of(SIZES_EVERY) {
             cluster.refresh_sizes().await;
         }

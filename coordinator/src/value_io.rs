@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, UInt32Type};
 use satsuma_common::arrow_values::DatumBuilder;
 use satsuma_common::text::TextContext;
 use satsuma_common::{Datum, PgType, SqlResult, binary, text};
+use satsuma_sql::casts::enums;
 use satsuma_sql::catalog_view::CatalogView;
 
 /// How a session reads and writes text.
@@ -93,7 +94,18 @@ impl ValueBuilder {
         self.0.append_null();
     }
 
+    pub fn append(&mut self, value: &Datum) -> SqlResult<()> {
+        self.0.append(value)
+    }
+
     pub fn append_text(&mut self, text: &str, settings: &TextSettings) -> SqlResult<()> {
+        if let Some(names) = &settings.names
+            && enums::has_labels(self.0.ty())
+        {
+            let value = text::input(self.0.ty(), text, &settings.context)?;
+            enums::check(&value, self.0.ty(), names.as_ref())?;
+            return self.0.append(&value);
+        }
         text::append_text(&mut self.0, text, &settings.context)
     }
 

@@ -331,6 +331,11 @@ pub enum ShardAction {
     Alter {
         shape: TableShape,
     },
+    /// The shape that the catalog has. Tells a worker that was left with another one by a
+    /// coordinator that died; nothing happens while a transaction holds the table.
+    Restore {
+        shape: TableShape,
+    },
     Drop {
         shards: Vec<ShardId>,
     },

@@ -49,6 +49,7 @@ pub enum Bound {
     Insert(BoundInsert),
     Update(BoundUpdate),
     Delete(BoundDelete),
+    Merge(BoundMerge),
     Truncate {
         tables: Vec<Arc<TableInfo>>,
         cascade: bool,
@@ -113,6 +114,16 @@ pub struct BoundDelete {
     pub table: Arc<TableInfo>,
     pub source: LogicalPlan,
     pub returning: Option<Returning>,
+}
+
+/// MERGE: changes that all see the rows as they were.
+#[derive(Clone, Debug)]
+pub struct BoundMerge {
+    /// Updates, deletes and inserts, in the order to run them in.
+    pub parts: Vec<Bound>,
+    /// One row: how many pairs of target and source rows are to be updated or deleted. More than
+    /// the rows that are means that a row would be changed twice.
+    pub matches: Option<BoundQuery>,
 }
 
 /// RETURNING: `plan` is over a scan of [`crate::table::INPUT`]: the table's columns of the
@@ -195,6 +206,8 @@ pub struct ExplainOptions {
 pub enum ExplainFormat {
     Text,
     Json,
+    Yaml,
+    Xml,
 }
 
 /// A foreign key as CREATE TABLE or ALTER TABLE names it, resolved.

@@ -67,6 +67,29 @@ impl std::fmt::Debug for SystemRelation {
     }
 }
 
+/// What a statement does to a relation, as far as it needs a privilege.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Select,
+    Insert,
+    Update,
+    Delete,
+    Truncate,
+}
+
+impl Access {
+    /// The privilege's letter in access lists.
+    pub fn letter(self) -> char {
+        match self {
+            Self::Select => 'r',
+            Self::Insert => 'a',
+            Self::Update => 'w',
+            Self::Delete => 'd',
+            Self::Truncate => 'D',
+        }
+    }
+}
+
 /// A catalog snapshot as the binder sees it. Names are already case-folded.
 pub trait CatalogView: Send + Sync {
     /// The relation that `schema.name` (or `name` on the search path) stands for.
@@ -80,6 +103,17 @@ pub trait CatalogView: Send + Sync {
 
     /// A user-defined type by name: an enum.
     fn user_type(&self, schema: Option<&str>, name: &str) -> Option<PgType>;
+
+    /// 42501 unless the statement may use the relation like this. `view` is the view whose query
+    /// names it: then it is the view's owner who must be allowed.
+    fn check_access(&self, _relation: Oid, _access: Access, _view: Option<Oid>) -> SqlResult<()> {
+        Ok(())
+    }
+
+    /// 42501 unless names may be looked up in the schema.
+    fn check_schema(&self, _schema: &str) -> SqlResult<()> {
+        Ok(())
+    }
 
     /// Labels of an enum type, in order.
     fn enum_labels(&self, oid: Oid) -> Option<Arc<Vec<String>>>;

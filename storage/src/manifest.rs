@@ -5,6 +5,7 @@
 //! g <group>        generation and epoch
 //! h <shard>        group, table, LSN of its creation
 //! m <shard>        manifest: segments, marks, LSN up to which the log is in them
+//! r <shard>        shape and layouts of a shard that is being rewritten
 //! s <segment>      a small segment's bytes
 //! t <table>        shape and layouts
 //! ```

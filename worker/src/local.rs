@@ -296,6 +296,7 @@ impl Worker for LocalWorker {
         match action {
             ShardAction::Create { shape, shards } => engine.create_shards(&shape, &shards).await,
             ShardAction::Alter { shape } => engine.alter_table(&shape).await,
+            ShardAction::Restore { shape } => engine.restore_shape(&shape).await,
             ShardAction::Drop { shards } => engine.drop_shards(&shards).await,
             ShardAction::SetGeneration { group, generation, epoch } => {
                 engine.set_generation(group, generation, epoch).await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use satsuma_common::{GroupId, ShardId, SqlResult, TableId};
+use satsuma_common::{GroupId, ShardId, SqlResult, TableId, TxnId};
 use satsuma_proto::worker::GroupRef;
 use satsuma_storage::{Engine, TableMeta};
 
@@ -41,7 +41,15 @@ impl PlacedGroup {
 #[derive(Debug)]
 pub(crate) struct Placements {
     engine: Arc<Engine>,
-    shards: RwLock<BTreeMap<TableId, Vec<(ShardId, GroupId)>>>,
+    shards: RwLock<BTreeMap<TableId, Vec<Placed>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    shard: ShardId,
+    group: GroupId,
+    /// Another shard of the group is to take its place.
+    retired: bool,
 }
 
 impl Placements {
@@ -55,7 +63,11 @@ impl Placements {
     pub fn refresh(&self) {
         let mut shards: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for info in self.engine.shards() {
-            shards.entry(info.table).or_default().push((info.shard, info.group));
+            shards.entry(info.table).or_default().push(Placed {
+                shard: info.shard,
+                group: info.group,
+                retired: info.retired,
+            });
         }
         *self.shards.write() = shards;
     }
@@ -78,9 +90,9 @@ impl Placements {
         for named in &request.shards {
             let shards = known.get(&named.table).map(Vec::as_slice).unwrap_or_default();
             // A reference table's copy belongs to every group.
-            let of = match shards {
-                [(only, of)] if *only == named.shard => *of,
-                shards if shards.contains(&(named.shard, group)) => group,
+            let one_group = shards.windows(2).all(|pair| pair[0].group == pair[1].group);
+            let of = match shards.iter().find(|placed| placed.shard == named.shard) {
+                Some(placed) if one_group || placed.group == group => placed.group,
                 _ => {
                     return Err(stale(format!(
                         "{} of {} is not in {group} here",
@@ -88,7 +100,7 @@ impl Placements {
                     )));
                 }
             };
-            let meta = self.meta(named.table)?;
+            let meta = self.meta(named.table, named.shard)?;
             if meta.shape.version != named.version {
                 let version = meta.shape.version;
                 return Err(stale(format!("{} is at version {version}", named.table)));
@@ -99,29 +111,38 @@ impl Placements {
     }
 
     /// The shards that rows of `group` can refer to or be referred to from: the shard of the same
-    /// group, else, where one side is a reference table, every shard here.
-    pub fn related(&self, table: TableId, group: GroupId) -> SqlResult<Vec<PlacedTable>> {
+    /// group, else, where one side is a reference table, every shard here. Of a table that is
+    /// being rewritten, the transaction that does it finds the new shards, and others the old
+    /// ones, where they wait for its lock.
+    pub fn related(
+        &self,
+        table: TableId,
+        group: GroupId,
+        txn: TxnId,
+    ) -> SqlResult<Vec<PlacedTable>> {
         let found: Vec<_> = {
             let known = self.shards.read();
-            let all = known.get(&table).map(Vec::as_slice).unwrap_or_default();
-            match all.iter().find(|(_, of)| *of == group) {
+            let mut all = known.get(&table).cloned().unwrap_or_default();
+            if let Some(old) = all.iter().find(|placed| placed.retired) {
+                let rewrites = self.engine.has_locked_shard(txn, old.shard);
+                all.retain(|placed| placed.retired != rewrites);
+            }
+            match all.iter().find(|placed| placed.group == group) {
                 Some(same) => vec![*same],
-                None => all.to_vec(),
+                None => all,
             }
         };
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let meta = self.meta(table)?;
-        let placed = found.into_iter().map(|(shard, group)| PlacedTable {
-            shard,
-            group,
-            meta: meta.clone(),
-        });
-        Ok(placed.collect())
+        found
+            .into_iter()
+            .map(|Placed { shard, group, .. }| {
+                Ok(PlacedTable { shard, group, meta: self.meta(table, shard)? })
+            })
+            .collect()
     }
 
-    fn meta(&self, table: TableId) -> SqlResult<Arc<TableMeta>> {
-        self.engine.table(table).ok_or_else(|| stale(format!("{table} is not on this worker")))
+    fn meta(&self, table: TableId, shard: ShardId) -> SqlResult<Arc<TableMeta>> {
+        self.engine
+            .table_of_shard(shard)
+            .ok_or_else(|| stale(format!("{table} is not on this worker")))
     }
 }

@@ -24,6 +24,7 @@ mod invariants;
 mod movement;
 mod node;
 mod objects;
+mod privileges;
 mod rejection;
 mod requests;
 mod sequence;
@@ -50,9 +51,13 @@ pub use objects::{
     IndexValue, ObjectAddress, ObjectClass, PG_CATALOG_OID, PUBLIC_SCHEMA_OID, RelationRef, Role,
     SUPERUSER_OID, Sequence, SettingScope, View,
 };
+pub use privileges::{
+    PUBLIC, access_list, all_privileges, has_privilege, is_member, is_superuser, may, owner,
+    roles_of,
+};
 pub use rejection::Rejection;
 pub use requests::{RequestId, Requests};
-pub use sequence::{Position, SequenceBlock};
+pub use sequence::{Position, SequenceBlock, allocate};
 pub use shared::{Shared, SharedMap};
 pub use snapshot::{CatalogSnapshot, SystemRelations, quote_identifier, split_name};
 pub use state::{Cluster, Schema, State};

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use satsuma_common::{Oid, PgType, SequenceId, TableId};
-use satsuma_sql::catalog_view::{CatalogView, Relation, SystemRelation, TableInfo, ViewInfo};
+use satsuma_common::{Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
+use satsuma_sql::catalog_view::{
+    Access, CatalogView, Relation, SystemRelation, TableInfo, ViewInfo,
+};
 
-use super::objects::RelationRef;
+use super::objects::{ObjectAddress, ObjectClass, RelationRef};
+use super::privileges;
 use super::state::State;
 
 /// Computes system relations; the session brings what the catalog does not know (itself, its
@@ -28,6 +31,7 @@ pub struct CatalogSnapshot {
     pub state: Arc<State>,
     /// Schemas in the order of the search path, without those that do not exist; `pg_catalog` is
     /// in it only where the user put it.
+    /// The session's schema of temporary relations is first, if there is one.
     pub search_path: Vec<String>,
     pub user: Oid,
     pub system: Arc<dyn SystemRelations>,
@@ -119,6 +123,7 @@ impl CatalogSnapshot {
 impl CatalogView for CatalogSnapshot {
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<Relation> {
         match schema {
+            Some("pg_temp") => self.relation_in(temporary_of(&self.search_path)?, name),
             Some(schema) => self.relation_in(schema, name),
             None => self.path().find_map(|schema| self.relation_in(schema, name)),
         }
@@ -142,6 +147,41 @@ impl CatalogView for CatalogSnapshot {
     fn user_type(&self, schema: Option<&str>, name: &str) -> Option<PgType> {
         let ty = self.state.enum_by_name(&self.search_path, schema, name)?;
         Some(PgType::Enum(ty.oid))
+    }
+
+    fn check_access(&self, relation: Oid, access: Access, view: Option<Oid>) -> SqlResult<()> {
+        let state = &self.state;
+        let role = match view {
+            None => self.user,
+            Some(view) => state.view(view).map_or(self.user, |view| view.owner),
+        };
+        let object = ObjectAddress::whole(ObjectClass::Relation, relation);
+        if privileges::may(state, role, object, access.letter()) {
+            return Ok(());
+        }
+        let relation = state.relation(relation);
+        let name = relation.and_then(|relation| state.relation_name(relation));
+        let kind = match relation {
+            Some(RelationRef::View(_)) => "view",
+            Some(RelationRef::Sequence(_)) => "sequence",
+            _ => "table",
+        };
+        let name = name.map_or("", |(_, name)| name);
+        Err(SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for {kind} {name}"),
+        ))
+    }
+
+    fn check_schema(&self, schema: &str) -> SqlResult<()> {
+        let Some(known) = self.state.schema_by_name(schema) else { return Ok(()) };
+        if privileges::may(&self.state, self.user, known.address(), 'U') {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for schema {schema}"),
+        ))
     }
 
     fn enum_labels(&self, oid: Oid) -> Option<Arc<Vec<String>>> {
@@ -191,6 +231,11 @@ impl CatalogView for CatalogSnapshot {
             _ => None,
         }
     }
+}
+
+/// The session's schema of temporary relations, which `pg_temp` stands for.
+pub(super) fn temporary_of(search_path: &[String]) -> Option<&String> {
+    search_path.iter().find(|schema| schema.starts_with("pg_temp_"))
 }
 
 /// `quote_ident`: in double quotes where the name is not a plain lower-case identifier.

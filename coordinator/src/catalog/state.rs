@@ -200,6 +200,9 @@ impl State {
         name: &str,
     ) -> Option<RelationRef> {
         match schema {
+            Some("pg_temp") => {
+                self.schema_by_name(super::snapshot::temporary_of(search_path)?)?.relation(name)
+            }
             Some(schema) => self.schema_by_name(schema)?.relation(name),
             None => {
                 search_path.iter().find_map(|schema| self.schema_by_name(schema)?.relation(name))

@@ -1,6 +1,6 @@
 //! Tables: their definition, and where their shards are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -62,6 +62,8 @@ pub struct TableDef {
     pub next_column: ColumnId,
     /// Storage parameters (`WITH (fillfactor = 70)`), kept and shown.
     pub options: Vec<(String, String)>,
+    /// Constraints added NOT VALID: rows from before may not fit them.
+    pub not_valid: BTreeSet<String>,
 }
 
 /// One shard of a table.

@@ -8,9 +8,10 @@ use satsuma_common::arrow_types;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{CopyFormat, CopyHeader, CopyOptions, OutputColumn};
 
+use super::binary::BinaryRows;
 use super::fields::{Field, Fields};
 use super::lines::{Line, LineReader, Quoting};
-use crate::value_io::{TextSettings, ValueBuilder};
+use crate::value_io::{TextSettings, ValueBuilder, parse_binary};
 
 /// A batch is handed on at this many rows or bytes of input, whichever comes first.
 const BATCH_ROWS: usize = 8192;
@@ -28,6 +29,8 @@ pub struct CopyReader {
     force_null: Vec<bool>,
     schema: SchemaRef,
     lines: LineReader,
+    /// In place of lines, for binary.
+    binary: Option<BinaryRows>,
     fields: Fields,
     builders: Vec<ValueBuilder>,
     rows: usize,
@@ -44,7 +47,6 @@ impl CopyReader {
         options: &CopyOptions,
         settings: TextSettings,
     ) -> SqlResult<Self> {
-        super::refuse_binary(options)?;
         let quoting = match options.format {
             CopyFormat::Csv => Quoting::Csv { quote: options.quote, escape: options.escape },
             CopyFormat::Text | CopyFormat::Binary => Quoting::Text,
@@ -62,6 +64,7 @@ impl CopyReader {
             force_null: named(&options.force_null),
             schema: Arc::new(Schema::new(fields)),
             lines: LineReader::new(quoting),
+            binary: (options.format == CopyFormat::Binary).then(BinaryRows::default),
             fields: Fields::default(),
             builders: Vec::new(),
             rows: 0,
@@ -83,17 +86,26 @@ impl CopyReader {
 
     /// More of the file. Call [`CopyReader::next_batch`] until it gives none before the next.
     pub fn push(&mut self, chunk: &[u8]) {
-        self.lines.push(chunk);
+        match &mut self.binary {
+            Some(binary) => binary.push(chunk),
+            None => self.lines.push(chunk),
+        }
     }
 
     /// The file is complete.
     pub fn end(&mut self) {
         self.ended = true;
-        self.lines.end();
+        match &mut self.binary {
+            Some(binary) => binary.end(),
+            None => self.lines.end(),
+        }
     }
 
     /// A full batch (at the end, what is left) with the line of its first row.
     pub fn next_batch(&mut self) -> SqlResult<Option<(RecordBatch, u64)>> {
+        if self.binary.is_some() {
+            return self.next_binary_batch();
+        }
         loop {
             match self.lines.next_line() {
                 Err(error) => {
@@ -122,6 +134,45 @@ impl CopyReader {
                 }
             }
         }
+    }
+
+    fn next_binary_batch(&mut self) -> SqlResult<Option<(RecordBatch, u64)>> {
+        while let Some(binary) = &mut self.binary {
+            self.lines.line += 1;
+            let line = self.lines.line;
+            let at_line =
+                |error: SqlError| error.context(format!("COPY {}, line {line}", self.table));
+            let Some(fields) = binary.next_row(self.columns.len()).map_err(at_line)? else {
+                self.lines.line -= 1;
+                let finished = self.ended && self.rows > 0;
+                return if finished { self.take().map(Some) } else { Ok(None) };
+            };
+            if self.rows == 0 {
+                self.first_line = line;
+            }
+            for ((field, column), builder) in
+                fields.into_iter().zip(self.columns.iter()).zip(&mut self.builders)
+            {
+                let Some(field) = field else {
+                    builder.append_null();
+                    continue;
+                };
+                let raw = &binary.bytes()[field];
+                self.bytes += raw.len();
+                let value = parse_binary(raw, &column.ty).and_then(|value| builder.append(&value));
+                value.map_err(|error| {
+                    error.context(format!(
+                        "COPY {}, line {line}, column {}",
+                        self.table, column.name
+                    ))
+                })?;
+            }
+            self.rows += 1;
+            if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+                return self.take().map(Some);
+            }
+        }
+        Ok(None)
     }
 
     fn take(&mut self) -> SqlResult<(RecordBatch, u64)> {

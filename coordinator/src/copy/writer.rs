@@ -6,6 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_sql::bound::{CopyFormat, CopyHeader, CopyOptions, ForceColumns, OutputColumn};
 
+use super::binary;
 use crate::value_io::{TextSettings, ValueWriter};
 
 pub struct CopyWriter {
@@ -21,7 +22,6 @@ impl CopyWriter {
         options: &CopyOptions,
         settings: TextSettings,
     ) -> SqlResult<Self> {
-        super::refuse_binary(options)?;
         let force_quote = columns
             .iter()
             .map(|column| match &options.force_quote {
@@ -32,8 +32,11 @@ impl CopyWriter {
         Ok(Self { columns, options: options.clone(), settings, force_quote })
     }
 
-    /// The header line, where one is asked for.
+    /// The header line, where one is asked for; the signature of the binary format.
     pub fn header(&self) -> Option<Vec<u8>> {
+        if self.options.format == CopyFormat::Binary {
+            return Some(binary::header());
+        }
         if self.options.header == CopyHeader::No {
             return None;
         }
@@ -46,6 +49,11 @@ impl CopyWriter {
         }
         output.push(b'\n');
         Some(output)
+    }
+
+    /// What follows the last row.
+    pub fn trailer(&self) -> Option<Vec<u8>> {
+        (self.options.format == CopyFormat::Binary).then(binary::trailer)
     }
 
     pub fn rows<'a>(&'a self, batch: &'a RecordBatch) -> SqlResult<CopyRows<'a>> {
@@ -126,6 +134,9 @@ pub struct CopyRows<'a> {
 impl CopyRows<'_> {
     /// Appends one line. What a failed call leaves behind is not a line.
     pub fn write(&mut self, row: usize, output: &mut Vec<u8>) -> SqlResult<()> {
+        if self.writer.options.format == CopyFormat::Binary {
+            return self.write_binary(row, output);
+        }
         for (index, value) in self.values.iter().enumerate() {
             if index > 0 {
                 output.push(self.writer.options.delimiter);
@@ -139,6 +150,20 @@ impl CopyRows<'_> {
             self.writer.put(&self.scratch, self.writer.force_quote[index], output);
         }
         output.push(b'\n');
+        Ok(())
+    }
+}
+
+impl CopyRows<'_> {
+    fn write_binary(&self, row: usize, output: &mut Vec<u8>) -> SqlResult<()> {
+        let count = i16::try_from(self.values.len())
+            .map_err(|_| SqlError::internal("COPY of too many columns"))?;
+        output.extend_from_slice(&count.to_be_bytes());
+        for value in &self.values {
+            let write = (!value.is_null(row))
+                .then_some(|output: &mut Vec<u8>| value.write_binary(row, output));
+            binary::put_field(output, write)?;
+        }
         Ok(())
     }
 }

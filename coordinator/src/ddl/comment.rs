@@ -4,7 +4,7 @@ use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
 use sqlparser::ast;
 
 use super::{Ddl, names};
-use crate::catalog::{Command, ObjectAddress, ObjectClass, RelationRef};
+use crate::catalog::{self, Command, ObjectAddress, ObjectClass, RelationRef};
 
 pub fn comment(
     ddl: &mut Ddl<'_>,
@@ -33,6 +33,11 @@ pub fn comment(
             return Err(SqlError::unsupported(format!("COMMENT ON {other} is not supported")));
         }
     };
+    let state = ddl.state();
+    if let Some(owner) = catalog::owner(&state, ObjectAddress { part: 0, ..object }) {
+        let name = names::split(name)?.1;
+        ddl.require_owner(owner, super::grant::kind(&state, object), &name)?;
+    }
     ddl.apply(Command::SetComment { object, text: text.cloned() })?;
     Ok(())
 }

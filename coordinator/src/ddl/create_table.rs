@@ -6,12 +6,14 @@ use std::sync::Arc;
 use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind::{self, BindContext, ExpressionColumn, ExpressionUse};
+use satsuma_sql::parse::Like;
 use sqlparser::ast;
 
-use super::{Ddl, names};
+use super::alter_constraint::NewConstraint;
+use super::{Ddl, like_table, names};
 use crate::catalog::{
-    ColocateWith, Command, DistributionRequest, IdRequest, Ids, Index, IndexKey, Sequence, Shared,
-    State, Table, TableDef, TableDistribution, plan,
+    self, ColocateWith, Command, DistributionRequest, IdRequest, Ids, Index, IndexKey,
+    ObjectAddress, RelationRef, Sequence, Shared, State, Table, TableDef, TableDistribution, plan,
 };
 use crate::session_api::{Notice, Severity};
 
@@ -19,14 +21,14 @@ use crate::session_api::{Notice, Severity};
 const MAX_COLUMNS: usize = 1600;
 
 /// A table as it is put together.
-struct Draft {
+pub(super) struct Draft {
     schema_name: String,
     name: String,
-    columns: Vec<Column>,
-    defaults: Vec<Option<String>>,
-    generated: Vec<Option<String>>,
-    identity: Vec<Option<bool>>,
-    serials: Vec<Serial>,
+    pub columns: Vec<Column>,
+    pub defaults: Vec<Option<String>>,
+    pub generated: Vec<Option<String>>,
+    pub identity: Vec<Option<bool>>,
+    pub serials: Vec<Serial>,
     primary_key: Option<(Option<String>, Vec<String>)>,
     unique: Vec<Unique>,
     checks: Vec<(Option<String>, Option<String>, ast::Expr)>,
@@ -34,36 +36,119 @@ struct Draft {
 }
 
 /// A UNIQUE constraint.
-struct Unique {
-    name: Option<String>,
-    columns: Vec<String>,
-    nulls_not_distinct: bool,
+pub(super) struct Unique {
+    pub name: Option<String>,
+    pub columns: Vec<String>,
+    pub nulls_not_distinct: bool,
 }
 
 /// A column whose values come from a sequence of its own.
-struct Serial {
-    column: usize,
-    ty: PgType,
-    options: Vec<ast::SequenceOptions>,
+pub(super) struct Serial {
+    pub column: usize,
+    pub ty: PgType,
+    pub options: Vec<ast::SequenceOptions>,
 }
 
-pub async fn create_table(ddl: &mut Ddl<'_>, create: &ast::CreateTable) -> SqlResult<()> {
+/// What CREATE TABLE and CREATE TABLE AS say of the table as a whole.
+pub(super) struct NewTable<'a> {
+    pub name: &'a ast::ObjectName,
+    pub temporary: bool,
+    pub if_not_exists: bool,
+    pub on_commit: Option<ast::OnCommit>,
+}
+
+pub async fn create_table(
+    ddl: &mut Ddl<'_>,
+    create: &ast::CreateTable,
+    likes: &[Like],
+) -> SqlResult<()> {
     refuse_unsupported(create)?;
+    let new = NewTable {
+        name: &create.name,
+        temporary: create.temporary,
+        if_not_exists: create.if_not_exists,
+        on_commit: create.on_commit,
+    };
+    let Some((schema, name)) = place_for(ddl, &new).await? else { return Ok(()) };
+    let mut draft = Draft::new(ddl, schema, name);
+    let mut copied = Vec::new();
+    let count = create.columns.len();
+    for position in 0..=count {
+        for like in likes.iter().filter(|like| like.position.min(count) == position) {
+            copied.push(like_table::copy_columns(ddl, &mut draft, like)?);
+        }
+        if let Some(column) = create.columns.get(position) {
+            draft.column(ddl, column)?;
+        }
+    }
+    if draft.columns.len() > MAX_COLUMNS {
+        return Err(SqlError::new(
+            SqlState(*b"54011"),
+            format!("tables can have at most {MAX_COLUMNS} columns"),
+        ));
+    }
+    for constraint in &create.constraints {
+        draft.constraint(constraint)?;
+    }
+    let table = create_from(ddl, schema, draft, &new).await?;
+    for like in copied {
+        like_table::copy_rest(ddl, table, like).await?;
+    }
+    Ok(())
+}
+
+/// The schema that a new table goes to, and its name; `None` when it is there and may be.
+pub(super) async fn place_for(
+    ddl: &mut Ddl<'_>,
+    new: &NewTable<'_>,
+) -> SqlResult<Option<(Oid, String)>> {
+    let (schema, name) = names::split(new.name)?;
+    let is_temporary = new.temporary || schema.as_deref() == Some("pg_temp");
+    if new.temporary && schema.as_deref().is_some_and(|schema| schema != "pg_temp") {
+        return Err(SqlError::new(
+            SqlState::INVALID_TABLE_DEFINITION,
+            "cannot create temporary relation in non-temporary schema",
+        ));
+    }
+    if new.on_commit.is_some() && !is_temporary {
+        return Err(SqlError::new(
+            SqlState::INVALID_TABLE_DEFINITION,
+            "ON COMMIT can only be used on temporary tables",
+        ));
+    }
+    let schema = if is_temporary {
+        ddl.temporary_schema().await?
+    } else {
+        let state = ddl.state();
+        let path = &ddl.snapshot.search_path;
+        let schema = names::creation_schema(&state, path, schema.as_deref())?.oid;
+        ddl.require_create(schema)?;
+        schema
+    };
     let state = ddl.state();
-    let (schema, name) = names::split(&create.name)?;
-    let schema = names::creation_schema(&state, &ddl.snapshot.search_path, schema.as_deref())?;
-    if schema.relation(&name).is_some() {
+    let taken = |schema: &crate::catalog::Schema| {
+        schema.relation(&name).is_some() || schema.user_type(&name).is_some()
+    };
+    if state.schema(schema).is_some_and(taken) {
         let message = format!("relation \"{name}\" already exists");
-        if !create.if_not_exists {
+        if !new.if_not_exists {
             return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
         }
         let notice = SqlError::new(SqlState::DUPLICATE_TABLE, format!("{message}, skipping"));
         ddl.notices.push(Notice::new(Severity::Notice, notice));
-        return Ok(());
+        return Ok(None);
     }
-    let schema_oid = schema.oid;
-    let draft = draft(ddl, create, schema.name.clone(), name)?;
+    Ok(Some((schema, name)))
+}
 
+/// Makes the table, with one shard, as a local one.
+pub(super) async fn create_from(
+    ddl: &mut Ddl<'_>,
+    schema_oid: Oid,
+    draft: Draft,
+    new: &NewTable<'_>,
+) -> SqlResult<TableId> {
+    let state = ddl.state();
     let request = DistributionRequest {
         distribution: TableDistribution::Local,
         column_type: None,
@@ -107,15 +192,15 @@ pub async fn create_table(ddl: &mut Ddl<'_>, create: &ast::CreateTable) -> SqlRe
     let stored = ddl.state().table_arc(table);
     let stored = stored.ok_or_else(|| SqlError::internal("the new table is not there"))?;
     ddl.create_shards(stored.def(), stored.placement()).await?;
-    for parent in parents {
-        ddl.alter_shards(parent).await?;
+    if let Some(action) = new.on_commit.filter(|action| *action != ast::OnCommit::PreserveRows) {
+        ddl.on_commit.insert(table, action);
     }
-    Ok(())
+    ddl.refresh_env();
+    Ok(table)
 }
 
 fn refuse_unsupported(create: &ast::CreateTable) -> SqlResult<()> {
     let refused = [
-        (create.temporary, "temporary tables"),
         (create.query.is_some(), "CREATE TABLE AS"),
         (create.like.is_some() || create.clone.is_some(), "CREATE TABLE ... LIKE"),
         (create.inherits.is_some(), "table inheritance"),
@@ -129,40 +214,6 @@ fn refuse_unsupported(create: &ast::CreateTable) -> SqlResult<()> {
     }
 }
 
-fn draft(
-    ddl: &Ddl<'_>,
-    create: &ast::CreateTable,
-    schema_name: String,
-    name: String,
-) -> SqlResult<Draft> {
-    if create.columns.len() > MAX_COLUMNS {
-        return Err(SqlError::new(
-            SqlState(*b"54011"),
-            format!("tables can have at most {MAX_COLUMNS} columns"),
-        ));
-    }
-    let mut draft = Draft {
-        schema_name,
-        name,
-        columns: Vec::new(),
-        defaults: Vec::new(),
-        generated: Vec::new(),
-        identity: Vec::new(),
-        serials: Vec::new(),
-        primary_key: None,
-        unique: Vec::new(),
-        checks: Vec::new(),
-        foreign_keys: Vec::new(),
-    };
-    for column in &create.columns {
-        draft.column(ddl, column)?;
-    }
-    for constraint in &create.constraints {
-        draft.constraint(constraint)?;
-    }
-    Ok(draft)
-}
-
 /// The sequence type behind `serial` and its relatives.
 fn serial_type(data_type: &ast::DataType) -> Option<PgType> {
     match data_type.to_string().to_ascii_lowercase().as_str() {
@@ -174,26 +225,106 @@ fn serial_type(data_type: &ast::DataType) -> Option<PgType> {
 }
 
 impl Draft {
-    fn column(&mut self, ddl: &Ddl<'_>, column: &ast::ColumnDef) -> SqlResult<()> {
-        let name = names::fold(&column.name);
+    pub fn new(ddl: &mut Ddl<'_>, schema: Oid, name: String) -> Self {
+        let state = ddl.state();
+        Self {
+            schema_name: state.schema(schema).map_or(String::new(), |schema| schema.name.clone()),
+            name,
+            columns: Vec::new(),
+            defaults: Vec::new(),
+            generated: Vec::new(),
+            identity: Vec::new(),
+            serials: Vec::new(),
+            primary_key: None,
+            unique: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+        }
+    }
+
+    /// A column of which only name and type are known.
+    pub fn plain_column(&mut self, name: String, ty: PgType) -> SqlResult<()> {
+        self.check_column_head(&name, &ty)?;
+        self.columns.push(Column {
+            id: ColumnId(u16::try_from(self.columns.len() + 1).unwrap_or(u16::MAX)),
+            name,
+            ty,
+            not_null: false,
+            missing: None,
+        });
+        self.defaults.push(None);
+        self.generated.push(None);
+        self.identity.push(None);
+        Ok(())
+    }
+
+    /// A CHECK constraint as a statement would add it.
+    pub fn add_check(&mut self, name: Option<String>, condition: ast::Expr) {
+        self.checks.push((name, None, condition));
+    }
+
+    fn check_column_head(&self, name: &str, ty: &PgType) -> SqlResult<()> {
         if self.columns.iter().any(|known| known.name == name) {
             return Err(SqlError::new(
                 SqlState::DUPLICATE_COLUMN,
                 format!("column \"{name}\" specified more than once"),
             ));
         }
-        let position = self.columns.len();
-        let serial = serial_type(&column.data_type);
-        let ty = match &serial {
-            Some(ty) => ty.clone(),
-            None => bind::data_type(&column.data_type, &ddl.snapshot)?,
-        };
         if matches!(ty, PgType::Unknown | PgType::Record | PgType::Void) {
             return Err(SqlError::new(
                 SqlState::INVALID_TABLE_DEFINITION,
                 format!("column \"{name}\" has pseudo-type {ty}"),
             ));
         }
+        Ok(())
+    }
+
+    /// A table that is there, without its constraints: to add columns to.
+    pub fn of(table: &Table) -> Self {
+        Self {
+            schema_name: table.shape.schema_name.clone(),
+            name: table.shape.name.clone(),
+            columns: table.shape.columns.clone(),
+            defaults: table.defaults.clone(),
+            generated: table.generated.clone(),
+            identity: table.identity.clone(),
+            serials: Vec::new(),
+            primary_key: None,
+            unique: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+        }
+    }
+
+    /// Constraints that came with the columns since [`Self::of`].
+    pub fn new_constraints(&mut self) -> Vec<NewConstraint> {
+        let key = self.primary_key.take();
+        let key = key.map(|(name, columns)| NewConstraint::PrimaryKey { name, columns });
+        let checks = std::mem::take(&mut self.checks).into_iter();
+        let checks = checks.map(|(name, column, condition)| NewConstraint::Check {
+            name,
+            column,
+            condition,
+        });
+        let foreign = std::mem::take(&mut self.foreign_keys).into_iter();
+        let foreign = foreign.map(|(name, columns, key)| NewConstraint::ForeignKey {
+            name,
+            columns,
+            key: Box::new(key),
+        });
+        let unique = std::mem::take(&mut self.unique).into_iter().map(NewConstraint::Unique);
+        key.into_iter().chain(unique).chain(checks).chain(foreign).collect()
+    }
+
+    pub fn column(&mut self, ddl: &Ddl<'_>, column: &ast::ColumnDef) -> SqlResult<()> {
+        let name = names::fold(&column.name);
+        let position = self.columns.len();
+        let serial = serial_type(&column.data_type);
+        let ty = match &serial {
+            Some(ty) => ty.clone(),
+            None => bind::data_type(&column.data_type, &ddl.snapshot)?,
+        };
+        self.check_column_head(&name, &ty)?;
         let mut not_null = serial.is_some();
         let (mut default, mut generated, mut identity) = (None, None, None);
         for option in &column.options {
@@ -308,7 +439,7 @@ impl Draft {
     }
 
     /// Sequences of serial and identity columns, with the position of the column.
-    fn sequences(
+    pub fn sequences(
         &self,
         state: &State,
         schema: Oid,
@@ -471,6 +602,7 @@ impl Draft {
             constraint_oids,
             next_column,
             options: Vec::new(),
+            not_valid: BTreeSet::new(),
         };
         Ok((def, indexes))
     }
@@ -545,22 +677,31 @@ impl Draft {
             .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
             .collect();
         let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
-        let serial_columns: Vec<usize> = self.serials.iter().map(|serial| serial.column).collect();
-        for (position, column) in self.columns.iter().enumerate() {
-            if let Some(default) = &self.defaults[position]
-                && !serial_columns.contains(&position)
-            {
-                let usage = ExpressionUse::Default;
-                bind::check_expression(default, &columns, usage, Some(&column.ty), &context)?;
-            }
-            if let Some(generated) = &self.generated[position] {
-                let usage = ExpressionUse::Generated;
-                bind::check_expression(generated, &columns, usage, Some(&column.ty), &context)?;
-            }
-        }
+        (0..self.columns.len()).try_for_each(|position| self.check_column(ddl, position))?;
         for (_, _, condition) in &self.checks {
             let usage = ExpressionUse::Check;
             bind::check_parsed_expression(condition, &columns, usage, None, &context)?;
+        }
+        Ok(())
+    }
+
+    /// The column's default or generation expression must bind.
+    pub fn check_column(&self, ddl: &Ddl<'_>, position: usize) -> SqlResult<()> {
+        let columns: Vec<ExpressionColumn> = self
+            .columns
+            .iter()
+            .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
+            .collect();
+        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
+        let ty = Some(&self.columns[position].ty);
+        let is_serial = self.serials.iter().any(|serial| serial.column == position);
+        if let Some(default) = self.defaults[position].as_ref().filter(|_| !is_serial) {
+            let usage = ExpressionUse::Default;
+            bind::check_expression(default, &columns, usage, ty, &context)?;
+        }
+        if let Some(generated) = &self.generated[position] {
+            let usage = ExpressionUse::Generated;
+            bind::check_expression(generated, &columns, usage, ty, &context)?;
         }
         Ok(())
     }
@@ -609,7 +750,7 @@ impl Draft {
 }
 
 /// Names in the column list of a key.
-fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
+pub(super) fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
     let name = |column: &ast::IndexColumn| match &column.column.expr {
         ast::Expr::Identifier(ident) => Ok(names::fold(ident)),
         other => Err(SqlError::new(
@@ -621,7 +762,7 @@ fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
 }
 
 impl Unique {
-    fn new(
+    pub fn new(
         name: Option<String>,
         columns: Vec<String>,
         constraint: &ast::UniqueConstraint,
@@ -638,7 +779,7 @@ impl Unique {
 }
 
 /// Resolves a foreign key of `own` against the catalog.
-fn foreign_key(
+pub(super) fn foreign_key(
     ddl: &Ddl<'_>,
     state: &State,
     own: &TableShape,
@@ -658,6 +799,15 @@ fn foreign_key(
             .ok_or_else(|| names::no_relation(schema.as_deref(), &target_name))?;
         state.table_arc(table.id())
     };
+    if let Some(other) = &other {
+        let object = ObjectAddress::relation(RelationRef::Table(other.id()));
+        if !catalog::may(state, ddl.snapshot.user, object, 'x') {
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for table {target_name}"),
+            ));
+        }
+    }
     let target = other.as_ref().map_or(own, |table| &table.shape);
     let column_ids = columns
         .iter()

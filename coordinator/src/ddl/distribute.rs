@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use futures::stream::StreamExt;
 use satsuma_common::hash::is_hashable;
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::table::Column;
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::table::ScanSource;
 
 use super::Ddl;
 use crate::catalog::{
-    ColocateWith, Command, DistributionRequest, State, Table, TableDistribution, plan,
+    ColocateWith, Command, DistributionRequest, State, Table, TableDef, TableDistribution, plan,
 };
 use crate::executor::modify::nullable;
 use crate::executor::route;
@@ -35,6 +36,8 @@ pub async fn create_distributed_table(
 ) -> SqlResult<()> {
     let table = &arguments.table;
     refuse_distributed(table)?;
+    refuse_temporary(table)?;
+    ddl.require_owner(table.owner, "table", &table.shape.name)?;
     if let Some(count) = arguments.shard_count
         && !(1..=64000).contains(&count)
     {
@@ -54,29 +57,7 @@ pub async fn create_distributed_table(
                     ),
                 )
             })?;
-            if !is_hashable(&column.ty) {
-                return Err(SqlError::new(
-                    SqlState::UNDEFINED_FUNCTION,
-                    format!(
-                        "data type {} has no default operator class for specified partition \
-                         method",
-                        column.ty
-                    ),
-                )
-                .detail("Partition column types must have a hash function defined to use hash partitioning."));
-            }
-            let position = table.shape.position(column.id).unwrap_or(0);
-            if table.generated.get(position).is_some_and(Option::is_some) {
-                return Err(SqlError::unsupported(
-                    "cannot distribute relation: ".to_owned() + &table.shape.name,
-                )
-                .detail("Distribution column must not use GENERATED ALWAYS AS (...) STORED."));
-            }
-            let state = ddl.state();
-            let mut unique = state.indexes_of(table.id()).filter(|index| index.unique);
-            if unique.any(|index| !index.has_column(column.id)) {
-                return Err(super::index::constraint_not_distributed(&table.shape.name));
-            }
+            check_distribution_column(&ddl.state(), table, column)?;
             (TableDistribution::Hash(column.id), Some(column.ty.without_modifier()))
         }
     };
@@ -89,8 +70,39 @@ pub async fn create_distributed_table(
     place(ddl, table, &request).await
 }
 
+/// A column that a table can be distributed by.
+fn check_distribution_column(state: &State, table: &Table, column: &Column) -> SqlResult<()> {
+    if !is_hashable(&column.ty) {
+        return Err(SqlError::new(
+            SqlState::UNDEFINED_FUNCTION,
+            format!(
+                "data type {} has no default operator class for specified partition \
+                 method",
+                column.ty
+            ),
+        )
+        .detail(
+            "Partition column types must have a hash function defined to use hash partitioning.",
+        ));
+    }
+    let position = table.shape.position(column.id).unwrap_or(0);
+    if table.generated.get(position).is_some_and(Option::is_some) {
+        return Err(SqlError::unsupported(
+            "cannot distribute relation: ".to_owned() + &table.shape.name,
+        )
+        .detail("Distribution column must not use GENERATED ALWAYS AS (...) STORED."));
+    }
+    let mut unique = state.indexes_of(table.id()).filter(|index| index.unique);
+    if unique.any(|index| !index.has_column(column.id)) {
+        return Err(super::index::constraint_not_distributed(&table.shape.name));
+    }
+    Ok(())
+}
+
 pub async fn create_reference_table(ddl: &mut Ddl<'_>, table: &Arc<Table>) -> SqlResult<()> {
     refuse_distributed(table)?;
+    refuse_temporary(table)?;
+    ddl.require_owner(table.owner, "table", &table.shape.name)?;
     let request = DistributionRequest {
         distribution: TableDistribution::Reference,
         column_type: None,
@@ -98,6 +110,13 @@ pub async fn create_reference_table(ddl: &mut Ddl<'_>, table: &Arc<Table>) -> Sq
         colocate_with: ColocateWith::Default,
     };
     place(ddl, table, &request).await
+}
+
+fn refuse_temporary(table: &Table) -> SqlResult<()> {
+    if !super::temporary::is_temporary(&table.shape.schema_name) {
+        return Ok(());
+    }
+    Err(SqlError::unsupported("cannot distribute a temporary table"))
 }
 
 fn refuse_distributed(table: &Table) -> SqlResult<()> {
@@ -151,28 +170,17 @@ fn colocate_with(
     Ok(ColocateWith::Table(other.id()))
 }
 
-/// Moves the table to where the request says.
+/// Makes a local table one that the request describes.
 async fn place(
     ddl: &mut Ddl<'_>,
     table: &Arc<Table>,
     request: &DistributionRequest,
 ) -> SqlResult<()> {
+    ddl.tell_workers().await?;
     ddl.lock_table(table).await?;
-    let state = ddl.state();
-    let planned = plan(&state, request)?;
-    let mut ids = ddl.reserve(planned.ids(&state)).await?;
-    let placed = planned.commands(&state, &mut ids)?;
-    check_foreign_keys(&state, table, &placed.placement)?;
-    if let Some(colocation) = placed.colocation {
-        ddl.apply(colocation)?;
-    }
-    let before = ddl.state();
-    ddl.drop_shards(table);
-    ddl.apply(Command::PlaceTable { table: table.id(), placement: placed.placement.clone() })?;
-    let moved =
-        ddl.state().table_arc(table.id()).ok_or_else(|| SqlError::internal("the table is gone"))?;
-    ddl.create_shards(moved.def(), moved.placement()).await?;
-    let copied = copy_rows(ddl, before, table, &moved).await?;
+    let table = &locked(ddl, table)?;
+    refuse_distributed(table)?;
+    let copied = move_table(ddl, table, request, true).await?;
     if copied > 0 {
         ddl.notice("Copying data from local table...");
         let mut done = crate::session_api::Notice::plain("copying the data has completed");
@@ -183,15 +191,260 @@ async fn place(
     Ok(())
 }
 
+/// The table as it is now that it is locked.
+fn locked(ddl: &mut Ddl<'_>, table: &Table) -> SqlResult<Arc<Table>> {
+    ddl.state().table_arc(table.id()).ok_or_else(|| {
+        SqlError::new(
+            SqlState::UNDEFINED_TABLE,
+            format!("relation \"{}\" does not exist", table.shape.name),
+        )
+    })
+}
+
+/// Moves a table that is locked to where the request says; how many rows it had.
+async fn move_table(
+    ddl: &mut Ddl<'_>,
+    table: &Arc<Table>,
+    request: &DistributionRequest,
+    check: bool,
+) -> SqlResult<u64> {
+    let state = ddl.state();
+    let planned = plan(&state, request)?;
+    let mut ids = ddl.reserve(planned.ids(&state)).await?;
+    let placed = planned.commands(&state, &mut ids)?;
+    if check {
+        check_foreign_keys(&state, table.def(), table.id(), &placed.placement)?;
+    }
+    if let Some(colocation) = placed.colocation {
+        ddl.apply(colocation)?;
+    }
+    let before = ddl.state();
+    ddl.drop_shards(table);
+    // A version of its own tells the new shards from the old ones, even within a group.
+    ddl.apply(Command::AlterTable(table.def().clone()))?;
+    ddl.apply(Command::PlaceTable { table: table.id(), placement: placed.placement.clone() })?;
+    let moved = locked(ddl, table)?;
+    ddl.create_shards(moved.def(), moved.placement()).await?;
+    copy_rows(ddl, before, table, &moved).await
+}
+
+fn refuse_local(table: &Table, doing: &str) -> SqlResult<()> {
+    match table.distribution() {
+        TableDistribution::Local => Err(SqlError::internal(format!(
+            "cannot {doing} table because the table is not distributed"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Every table that foreign keys lead to from this one, in either direction.
+fn connected(state: &State, table: TableId) -> Vec<TableId> {
+    let (mut found, mut at) = (vec![table], 0);
+    while let Some(id) = found.get(at).copied() {
+        at += 1;
+        let Some(table) = state.table(id) else { continue };
+        let out = table.shape.foreign_keys.iter().map(|key| key.target);
+        for other in out.chain(table.shape.referenced_by.iter().map(|key| key.table)) {
+            if !found.contains(&other) {
+                found.push(other);
+            }
+        }
+    }
+    found
+}
+
+/// The tables in an order in which every one comes after those that it refers to.
+fn parents_first(state: &State, tables: &[TableId]) -> Vec<TableId> {
+    let mut waiting = tables.to_vec();
+    let mut sorted = Vec::with_capacity(tables.len());
+    while !waiting.is_empty() {
+        let is_ready = |id: &TableId| {
+            state.table(*id).is_none_or(|table| {
+                let mut targets = table.shape.foreign_keys.iter().map(|key| key.target);
+                targets.all(|target| target == *id || !waiting.contains(&target))
+            })
+        };
+        // Tables that refer to each other in a circle come in any order.
+        let next = waiting.iter().position(is_ready).unwrap_or(0);
+        sorted.push(waiting.remove(next));
+    }
+    sorted
+}
+
+/// Makes a distributed or reference table a local one again, with the tables that foreign keys
+/// tie it to where `cascade` allows.
+pub async fn undistribute_table(
+    ddl: &mut Ddl<'_>,
+    table: &Arc<Table>,
+    cascade: bool,
+) -> SqlResult<()> {
+    refuse_local(table, "undistribute")?;
+    ddl.require_owner(table.owner, "table", &table.shape.name)?;
+    let state = ddl.state();
+    let tables = parents_first(&state, &connected(&state, table.id()));
+    if tables.len() > 1 && !cascade {
+        let name = &table.shape.name;
+        let message = if table.shape.foreign_keys.iter().any(|key| key.target != table.id()) {
+            format!("cannot undistribute table because table {name} has a foreign key")
+        } else {
+            format!("cannot undistribute table because table {name} is referenced by a foreign key")
+        };
+        return Err(SqlError::internal(message).hint(
+            "Use cascade option to undistribute all the relations involved in a foreign key \
+             relationship with it by executing SELECT undistribute_table($$relation$$, \
+             cascade_via_foreign_keys=>true)",
+        ));
+    }
+    ddl.tell_workers().await?;
+    for id in tables {
+        let Some(table) = ddl.state().table_arc(id) else { continue };
+        ddl.lock_table(&table).await?;
+        let table = locked(ddl, &table)?;
+        if table.distribution() != TableDistribution::Local {
+            let request = DistributionRequest {
+                distribution: TableDistribution::Local,
+                column_type: None,
+                shard_count: 1,
+                colocate_with: ColocateWith::Default,
+            };
+            move_table(ddl, &table, &request, false).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What `alter_distributed_table` may change; `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct Redistribution {
+    pub column: Option<String>,
+    pub shard_count: Option<i64>,
+    /// `default`, `none` or a table.
+    pub colocate_with: Option<String>,
+    pub cascade_to_colocated: Option<bool>,
+}
+
+/// Distributes a table anew: by another column, over more shards, or with other tables.
+pub async fn alter_distributed_table(
+    ddl: &mut Ddl<'_>,
+    table: &Arc<Table>,
+    change: &Redistribution,
+) -> SqlResult<()> {
+    let TableDistribution::Hash(old_column) = table.distribution() else {
+        return Err(SqlError::internal(format!(
+            "cannot alter table because the table is not distributed: \"{}\"",
+            table.shape.name
+        )));
+    };
+    ddl.require_owner(table.owner, "table", &table.shape.name)?;
+    if change.column.is_none() && change.shard_count.is_none() && change.colocate_with.is_none() {
+        return Err(SqlError::internal(
+            "you have to specify at least one of the distribution_column, shard_count or \
+             colocate_with parameters",
+        ));
+    }
+    let state = ddl.state();
+    let companions: Vec<TableId> = state
+        .tables_in(table.colocation())
+        .map(Table::id)
+        .filter(|other| *other != table.id())
+        .collect();
+    if !companions.is_empty()
+        && change.shard_count.is_some()
+        && change.cascade_to_colocated.is_none()
+    {
+        return Err(SqlError::internal("cascade_to_colocated parameter is necessary")
+            .detail("this table is colocated with some other tables")
+            .hint(
+                "cascade_to_colocated => false will break the current colocation, \
+                 cascade_to_colocated => true will change the shard count/colocation of \
+                 concurrently",
+            ));
+    }
+    if change.cascade_to_colocated == Some(true) && change.column.is_some() {
+        return Err(SqlError::internal(
+            "distribution_column changes cannot be cascaded to colocated tables",
+        ));
+    }
+    let column = match &change.column {
+        Some(name) => {
+            let column = table.shape.column_named(name).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!(
+                        "column \"{name}\" of relation \"{}\" does not exist",
+                        table.shape.name
+                    ),
+                )
+            })?;
+            check_distribution_column(&ddl.state(), table, column)?;
+            column.id
+        }
+        None => old_column,
+    };
+    let column_type = table.shape.column(column).map(|column| column.ty.without_modifier());
+    let arguments = DistributeArguments {
+        table: table.clone(),
+        column: None,
+        colocate_with: change.colocate_with.clone(),
+        shard_count: None,
+    };
+    let colocate_with = colocate_with(ddl, &arguments, column_type.as_ref())?;
+    let present = state.colocation(table.colocation()).map_or(0, |known| known.shard_count());
+    let shard_count = change.shard_count.and_then(|count| u32::try_from(count).ok());
+    let shard_count = shard_count.unwrap_or(u32::try_from(present).unwrap_or(ddl.shard_count));
+    if !(1..=64000).contains(&shard_count) {
+        return Err(SqlError::internal(format!(
+            "{shard_count} is outside the valid range for parameter \"shard_count\" (1 .. 64000)"
+        )));
+    }
+    let mut request = DistributionRequest {
+        distribution: TableDistribution::Hash(column),
+        column_type,
+        shard_count,
+        colocate_with,
+    };
+    let mut tables = vec![table.id()];
+    let cascade = change.cascade_to_colocated == Some(true);
+    if cascade {
+        tables.extend(companions);
+    }
+    let tables = parents_first(&state, &tables);
+    ddl.tell_workers().await?;
+    for (at, id) in tables.iter().enumerate() {
+        let Some(one) = ddl.state().table_arc(*id) else { continue };
+        ddl.lock_table(&one).await?;
+        let one = locked(ddl, &one)?;
+        request.distribution = match one.distribution() {
+            TableDistribution::Hash(_) if *id == table.id() => TableDistribution::Hash(column),
+            distribution => distribution,
+        };
+        if at > 0 {
+            request.colocate_with = ColocateWith::Table(tables[0]);
+        }
+        move_table(ddl, &one, &request, !cascade).await?;
+    }
+    let state = ddl.state();
+    for table in tables.iter().filter_map(|id| state.table(*id)) {
+        check_foreign_keys(&state, table.def(), table.id(), table.placement())?;
+        for key in &table.shape.referenced_by {
+            if let Some(child) = state.table(key.table) {
+                check_foreign_keys(&state, child.def(), child.id(), child.placement())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The rules of distribution for foreign keys, in both directions.
-fn check_foreign_keys(
+pub(super) fn check_foreign_keys(
     state: &State,
-    table: &Table,
+    def: &TableDef,
+    table: TableId,
     placement: &crate::catalog::TablePlacement,
 ) -> SqlResult<()> {
     let is_reference = |table: &Table| table.distribution() == TableDistribution::Reference;
-    for key in &table.shape.foreign_keys {
-        if key.target == table.id() {
+    for key in &def.shape.foreign_keys {
+        if key.target == table {
             continue;
         }
         let Some(target) = state.table(key.target) else { continue };
@@ -266,7 +519,7 @@ async fn copy_rows(
 
 impl Ddl<'_> {
     /// Adds rows to one group of a table, on every copy of it.
-    async fn write_rows(
+    pub(super) async fn write_rows(
         &mut self,
         scope: &crate::executor::Scope,
         table: &Table,

@@ -1,12 +1,13 @@
-//! DROP of tables and schemas.
+//! DROP of relations and schemas, with what depends on them.
 
 use std::sync::Arc;
 
-use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
+use satsuma_sql::catalog_view::CatalogView;
 use sqlparser::ast;
 
-use super::{Ddl, names};
-use crate::catalog::{Command, RelationRef, Table, TableDef};
+use super::{Ddl, alter_name, names, stored_text};
+use crate::catalog::{Command, RelationRef, Table, TableDef, is_member, split_name};
 use crate::session_api::{Notice, Severity};
 
 pub async fn drop(
@@ -19,9 +20,12 @@ pub async fn drop(
     match kind {
         ast::ObjectType::Table => drop_tables(ddl, objects, if_exists, cascade).await?,
         ast::ObjectType::Schema => drop_schemas(ddl, objects, if_exists, cascade).await?,
-        ast::ObjectType::Sequence => drop_sequences(ddl, objects, if_exists)?,
-        ast::ObjectType::View => drop_views(ddl, objects, if_exists)?,
+        ast::ObjectType::Sequence => drop_sequences(ddl, objects, if_exists, cascade)?,
+        ast::ObjectType::View => drop_views(ddl, objects, if_exists, cascade)?,
         ast::ObjectType::Index => drop_indexes(ddl, objects, if_exists).await?,
+        ast::ObjectType::Type => {
+            super::enum_type::drop_types(ddl, objects, if_exists, cascade).await?;
+        }
         ast::ObjectType::Role | ast::ObjectType::User => {
             super::role::drop_roles(ddl, objects, if_exists)?;
             return Ok("DROP ROLE".into());
@@ -99,81 +103,207 @@ async fn drop_tables(
             && let Some(table) = ddl.state().table_arc(id)
             && !tables.iter().any(|known| known.id() == id)
         {
+            require_owner(ddl, RelationRef::Table(id))?;
             tables.push(table);
         }
     }
     remove_tables(ddl, &tables, cascade).await
 }
 
-/// Drops the tables with what belongs to them. Foreign keys of other tables that refer to them
-/// go with CASCADE and are an error without.
+/// 42501 unless the current role owns the relation or its schema.
+fn require_owner(ddl: &mut Ddl<'_>, relation: RelationRef) -> SqlResult<()> {
+    let state = ddl.state();
+    let Some((schema, name)) = state.relation_name(relation) else { return Ok(()) };
+    if is_member(&state, ddl.snapshot.user, schema.owner) {
+        return Ok(());
+    }
+    match alter_name::owner(&state, relation) {
+        Some(owner) => ddl.require_owner(owner, alter_name::kind(relation), name),
+        None => Ok(()),
+    }
+}
+
+/// Something that cannot stay without what is dropped.
+struct Dependent {
+    oid: Oid,
+    /// `view v`, `constraint c on table t`
+    name: String,
+    on: String,
+    what: What,
+}
+
+enum What {
+    View,
+    ForeignKey(TableId, String),
+    Default(TableId, ColumnId),
+}
+
+/// What depends on the relations, and on that in turn, in the order it was made.
+fn dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef]) -> SqlResult<Vec<Dependent>> {
+    let state = ddl.state();
+    let mut found: Vec<Dependent> = Vec::new();
+    let mut waiting: Vec<RelationRef> = roots.to_vec();
+    while let Some(relation) = waiting.pop() {
+        let on = describe(ddl, relation);
+        let oid = relation.oid();
+        for view in state.views().filter(|view| view.depends_on.contains(&oid)) {
+            let known = found.iter().any(|known| known.oid == view.oid)
+                || roots.contains(&RelationRef::View(view.oid));
+            if !known {
+                let name = describe(ddl, RelationRef::View(view.oid));
+                found.push(Dependent { oid: view.oid, name, on: on.clone(), what: What::View });
+                waiting.push(RelationRef::View(view.oid));
+            }
+        }
+        match relation {
+            RelationRef::Table(id) => {
+                let Some(table) = state.table(id) else { continue };
+                for key in &table.shape.referenced_by {
+                    if roots.contains(&RelationRef::Table(key.table)) {
+                        continue;
+                    }
+                    let child = describe(ddl, RelationRef::Table(key.table));
+                    let oid = state
+                        .table(key.table)
+                        .and_then(|table| table.constraint_oids.get(&key.name).copied());
+                    found.push(Dependent {
+                        oid: oid.unwrap_or(Oid(0)),
+                        name: format!("constraint {} on {child}", key.name),
+                        on: on.clone(),
+                        what: What::ForeignKey(key.table, key.name.clone()),
+                    });
+                }
+            }
+            RelationRef::Sequence(id) => {
+                for (table, column) in defaults_of(ddl, id)? {
+                    let name = state
+                        .table(table)
+                        .and_then(|table| table.shape.column(column))
+                        .map_or("", |column| column.name.as_str());
+                    let of = describe(ddl, RelationRef::Table(table));
+                    found.push(Dependent {
+                        oid: Oid(table.0),
+                        name: format!("default value for column {name} of {of}"),
+                        on: on.clone(),
+                        what: What::Default(table, column),
+                    });
+                }
+            }
+            RelationRef::View(_) | RelationRef::Index(_) => {}
+        }
+    }
+    found.sort_by_key(|dependent| dependent.oid);
+    Ok(found)
+}
+
+/// Columns whose default draws from the sequence.
+fn defaults_of(ddl: &mut Ddl<'_>, id: SequenceId) -> SqlResult<Vec<(TableId, ColumnId)>> {
+    let state = ddl.state();
+    let path = ddl.snapshot.search_path.clone();
+    let is_it = |text: &str| {
+        split_name(text).is_some_and(|(schema, name)| {
+            state.relation_by_name(&path, schema.as_deref(), &name)
+                == Some(RelationRef::Sequence(id))
+        })
+    };
+    let mut found = Vec::new();
+    for table in state.tables() {
+        for (column, default) in table.shape.columns.iter().zip(&table.defaults) {
+            if let Some(text) = default
+                && stored_text::rename_sequence(text, &is_it, "")?.is_some()
+            {
+                found.push((table.id(), column.id));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// `table t`, with its schema where the search path does not find it.
+fn describe(ddl: &Ddl<'_>, relation: RelationRef) -> String {
+    let name = ddl.snapshot.oid_name(&PgType::Regclass, relation.oid().0);
+    format!("{} {}", alter_name::kind(relation), name.unwrap_or_default())
+}
+
+/// Makes room for dropping the relations: dependents go with CASCADE, and are an error without.
+fn drop_dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef], cascade: bool) -> SqlResult<()> {
+    let found = dependents(ddl, roots)?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    if !cascade {
+        let message = match roots {
+            [one] => {
+                format!("cannot drop {} because other objects depend on it", describe(ddl, *one))
+            }
+            _ => "cannot drop desired object(s) because other objects depend on them".into(),
+        };
+        let lines: Vec<String> =
+            found.iter().map(|one| format!("{} depends on {}", one.name, one.on)).collect();
+        return Err(SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+            .detail(lines.join("\n"))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+    }
+    let names: Vec<String> = found.iter().map(|one| one.name.clone()).collect();
+    ddl.cascade_notice(&names);
+    for dependent in found {
+        match dependent.what {
+            What::View => ddl.drop_view_tree(dependent.oid)?,
+            What::ForeignKey(table, name) => ddl.drop_foreign_key(table, &name)?,
+            What::Default(table, column) => {
+                let state = ddl.state();
+                let Some(table) = state.table(table) else { continue };
+                let mut def: TableDef = table.def().clone();
+                if let Some(at) = table.shape.position(column) {
+                    def.defaults[at] = None;
+                    def.identity[at] = None;
+                }
+                ddl.apply(Command::AlterTable(def))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Drops the tables with what belongs to them.
 pub async fn remove_tables(
     ddl: &mut Ddl<'_>,
     tables: &[Arc<Table>],
     cascade: bool,
 ) -> SqlResult<()> {
-    let ids: Vec<TableId> = tables.iter().map(|table| table.id()).collect();
     for table in tables {
         ddl.lock_table(table).await?;
     }
-    for table in tables {
-        for key in &table.shape.referenced_by {
-            if ids.contains(&key.table) {
-                continue;
-            }
-            if !cascade {
-                return Err(SqlError::new(
-                    SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-                    format!(
-                        "cannot drop table {} because other objects depend on it",
-                        table.shape.name
-                    ),
-                )
-                .detail(format!(
-                    "constraint {} on table {} depends on table {}",
-                    key.name, key.table_name, table.shape.name
-                ))
-                .hint("Use DROP ... CASCADE to drop the dependent objects too."));
-            }
-            ddl.notice(format!(
-                "drop cascades to constraint {} on table {}",
-                key.name, key.table_name
-            ));
-        }
-    }
+    let roots: Vec<RelationRef> =
+        tables.iter().map(|table| RelationRef::Table(table.id())).collect();
+    drop_dependents(ddl, &roots, cascade)?;
     // Foreign keys first, so that tables that refer to each other can go in any order.
     let state = ddl.state();
-    let referring: Vec<Arc<Table>> = state
-        .tables()
-        .filter(|table| table.shape.foreign_keys.iter().any(|key| ids.contains(&key.target)))
-        .filter_map(|table| state.table_arc(table.id()))
-        .collect();
-    for table in referring {
-        let mut def: TableDef = table.def().clone();
-        let gone: Vec<String> = def
-            .shape
-            .foreign_keys
-            .iter()
-            .filter(|key| ids.contains(&key.target))
-            .map(|key| key.name.clone())
-            .collect();
-        def.shape.make_mut().foreign_keys.retain(|key| !ids.contains(&key.target));
-        gone.iter().for_each(|name| {
-            def.constraint_oids.remove(name);
-        });
-        ddl.apply(Command::AlterTable(def))?;
-        if !ids.contains(&table.id()) {
-            ddl.alter_shards(table.id()).await?;
+    for table in tables.iter().filter_map(|table| state.table(table.id())) {
+        for key in &table.shape.foreign_keys {
+            ddl.drop_foreign_key(table.id(), &key.name)?;
         }
     }
     for table in tables {
-        ddl.drop_shards(table);
         let state = ddl.state();
+        let Some(table) = state.table(table.id()) else { continue };
+        ddl.drop_shards(table);
         for sequence in state.sequences_of(table.id()) {
             ddl.apply(Command::DropSequence { sequence: sequence.id })?;
         }
         ddl.apply(Command::DropTable { table: table.id() })?;
     }
+    Ok(())
+}
+
+/// Drops tables that nobody is told of.
+pub async fn drop_silently(ddl: &mut Ddl<'_>, tables: &[TableId]) -> SqlResult<()> {
+    let notices = ddl.notices.len();
+    let state = ddl.state();
+    let tables: Vec<_> = tables.iter().filter_map(|table| state.table_arc(*table)).collect();
+    remove_tables(ddl, &tables, true).await?;
+    ddl.tell_workers().await?;
+    ddl.notices.truncate(notices);
     Ok(())
 }
 
@@ -190,16 +320,29 @@ async fn drop_schemas(
             missing(ddl, "schema", &name, if_exists)?;
             continue;
         };
-        let relations: Vec<(String, RelationRef)> = schema
+        ddl.require_owner(schema.owner, "schema", &name)?;
+        // What belongs to a table is told with it.
+        let mut relations: Vec<RelationRef> = schema
             .relations()
-            .map(|(relation, reference)| (relation.to_owned(), reference))
+            .map(|(_, relation)| relation)
+            .filter(|relation| match relation {
+                RelationRef::Index(_) => false,
+                RelationRef::Sequence(id) => {
+                    state.sequence(*id).is_some_and(|sequence| sequence.owned_by.is_none())
+                }
+                RelationRef::Table(_) | RelationRef::View(_) => true,
+            })
             .collect();
-        if !relations.is_empty() && !cascade {
-            let detail: Vec<String> = relations
-                .iter()
-                .filter(|(_, reference)| matches!(reference, RelationRef::Table(_)))
-                .map(|(relation, _)| format!("table {name}.{relation} depends on schema {name}"))
-                .collect();
+        relations.sort_by_key(|relation| relation.oid());
+        let types: Vec<_> = state.enums().filter(|ty| ty.schema == schema.oid).collect();
+        let names: Vec<String> = relations
+            .iter()
+            .map(|relation| describe(ddl, *relation))
+            .chain(types.iter().map(|ty| format!("type {name}.{}", ty.name)))
+            .collect();
+        if !names.is_empty() && !cascade {
+            let detail: Vec<String> =
+                names.iter().map(|one| format!("{one} depends on schema {name}")).collect();
             return Err(SqlError::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!("cannot drop schema {name} because other objects depend on it"),
@@ -207,33 +350,28 @@ async fn drop_schemas(
             .detail(detail.join("\n"))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
+        ddl.cascade_notice(&names);
         let tables: Vec<Arc<Table>> = relations
             .iter()
-            .filter_map(|(_, reference)| match reference {
+            .filter_map(|relation| match relation {
                 RelationRef::Table(id) => state.table_arc(*id),
                 _ => None,
             })
             .collect();
-        match tables.as_slice() {
-            [] => {}
-            [table] => ddl.notice(format!("drop cascades to table {name}.{}", table.shape.name)),
-            many => ddl.notice(format!("drop cascades to {} other objects", many.len())),
-        }
-        for (_, reference) in &relations {
-            if let RelationRef::View(oid) = reference {
-                ddl.apply(Command::DropView { oid: *oid })?;
+        for relation in &relations {
+            if let RelationRef::View(oid) = relation {
+                ddl.drop_view_tree(*oid)?;
             }
         }
         remove_tables(ddl, &tables, true).await?;
-        let state = ddl.state();
-        let left: Vec<RelationRef> = state
-            .schema_by_name(&name)
-            .map(|schema| schema.relations().map(|(_, reference)| reference).collect())
-            .unwrap_or_default();
-        for reference in left {
-            if let RelationRef::Sequence(sequence) = reference {
+        for relation in relations {
+            if let RelationRef::Sequence(sequence) = relation {
+                drop_dependents(ddl, &[relation], true)?;
                 ddl.apply(Command::DropSequence { sequence })?;
             }
+        }
+        for ty in types {
+            super::enum_type::drop_type(ddl, ty, true).await?;
         }
         let oid = state
             .schema_by_name(&name)
@@ -248,42 +386,48 @@ fn drop_sequences(
     ddl: &mut Ddl<'_>,
     objects: &[ast::ObjectName],
     if_exists: bool,
+    cascade: bool,
 ) -> SqlResult<()> {
     for name in objects {
         let Some(RelationRef::Sequence(id)) = find(ddl, "sequence", name, if_exists)? else {
             continue;
         };
+        require_owner(ddl, RelationRef::Sequence(id))?;
         let state = ddl.state();
         if let Some(sequence) = state.sequence(id)
+            && ddl.is_identity(sequence)
             && let Some((table, column)) = sequence.owned_by
             && let Some(table) = state.table(table)
         {
             let column = table.shape.column(column).map_or("", |column| column.name.as_str());
+            let of = format!("column {column} of table {}", table.shape.name);
             return Err(SqlError::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-                format!(
-                    "cannot drop sequence {} because other objects depend on it",
-                    sequence.name
-                ),
+                format!("cannot drop sequence {} because {of} requires it", sequence.name),
             )
-            .detail(format!(
-                "default value for column {column} of table {} depends on sequence {}",
-                table.shape.name, sequence.name
-            ))
-            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+            .hint(format!("You can drop {of} instead.")));
         }
+        drop_dependents(ddl, &[RelationRef::Sequence(id)], cascade)?;
         ddl.apply(Command::DropSequence { sequence: id })?;
     }
     Ok(())
 }
 
-fn drop_views(ddl: &mut Ddl<'_>, objects: &[ast::ObjectName], if_exists: bool) -> SqlResult<()> {
+fn drop_views(
+    ddl: &mut Ddl<'_>,
+    objects: &[ast::ObjectName],
+    if_exists: bool,
+    cascade: bool,
+) -> SqlResult<()> {
+    let mut views = Vec::new();
     for name in objects {
-        if let Some(RelationRef::View(oid)) = find(ddl, "view", name, if_exists)? {
-            ddl.apply(Command::DropView { oid })?;
+        if let Some(view) = find(ddl, "view", name, if_exists)? {
+            require_owner(ddl, view)?;
+            views.push(view);
         }
     }
-    Ok(())
+    drop_dependents(ddl, &views, cascade)?;
+    views.into_iter().try_for_each(|view| ddl.drop_view_tree(view.oid()))
 }
 
 async fn drop_indexes(
@@ -293,6 +437,7 @@ async fn drop_indexes(
 ) -> SqlResult<()> {
     for name in objects {
         let Some(RelationRef::Index(oid)) = find(ddl, "index", name, if_exists)? else { continue };
+        require_owner(ddl, RelationRef::Index(oid))?;
         let state = ddl.state();
         if let Some(index) = state.index(oid)
             && index.constraint

@@ -28,6 +28,7 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
     let method = access_method(create.using.as_ref())?;
     check_method(create, method)?;
     let table = indexed_table(ddl, &create.table_name)?;
+    ddl.require_owner(table.owner, "table", &table.shape.name)?;
     let label = create.name.as_ref().map(index_name).transpose()?;
     let state = ddl.state();
     let taken = |name: &str| {
@@ -104,7 +105,7 @@ pub(super) async fn add_index(
     let (id, oid) = (index.table, index.oid);
     ddl.apply(Command::CreateIndex(index))?;
     if ddl.state().table(id).is_some_and(|table| table.shape.index(oid).is_some()) {
-        ddl.alter_shards(id).await?;
+        ddl.tell_workers().await?;
         if build {
             ddl.build_indexes(id, vec![oid]).await?;
         }
@@ -119,7 +120,7 @@ pub(super) async fn remove_index(ddl: &mut Ddl<'_>, oid: Oid) -> SqlResult<()> {
     let Some(table) = state.table_arc(index.table) else { return Ok(()) };
     ddl.lock_table(&table).await?;
     ddl.apply(Command::DropIndex { oid })?;
-    ddl.alter_shards(table.id()).await
+    ddl.tell_workers().await
 }
 
 /// The table that refers to another by the columns of a unique index, if no other index holds

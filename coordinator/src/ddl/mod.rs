@@ -6,18 +6,36 @@
 //!
 //! ```text
 //!  statement -> plan on the overlay's state -> reserve ids -> shards at workers -> commands
+//!           -> shapes that changed to their workers, under the tables' locks
 //! ```
+//!
+//! Whoever waited for a table's lock looks at the catalog again: [`Ddl::lock_table`] puts the
+//! transaction's own definitions on top of what was committed meanwhile.
 
+mod alter_column;
+mod alter_constraint;
+mod alter_name;
+mod alter_object;
+mod alter_table;
 mod comment;
 mod create_table;
+mod create_table_as;
 mod distribute;
 mod drop;
+mod enum_type;
+mod grant;
 mod index;
+mod like_table;
 mod names;
 mod operator_class;
+mod owner;
 mod role;
+mod rows;
 mod sequence;
+mod stored_text;
+pub mod temporary;
 mod view;
+mod wildcard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,17 +47,22 @@ use satsuma_proto::worker::{
 };
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
+use satsuma_sql::parse::{Alter, CreateTable, Grant};
 use sqlparser::ast;
 
+pub use distribute::{
+    DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
+    create_reference_table, undistribute_table,
+};
+pub use drop::drop_silently;
 pub use index::reindex;
-
-pub use distribute::{DistributeArguments, create_distributed_table, create_reference_table};
 
 use crate::catalog::{
     CatalogSnapshot, Command, IdRequest, Ids, Outcome, State, Table, TableDef, TablePlacement,
 };
 use crate::cluster::Cluster;
 use crate::executor::Scope;
+use crate::session::SessionSequences;
 use crate::session_api::Notice;
 use crate::txn::Transaction;
 
@@ -51,20 +74,55 @@ pub struct Ddl<'a> {
     /// Where names are looked up, and who asks.
     pub snapshot: CatalogSnapshot,
     pub env: FunctionEnv,
+    pub(crate) sequences: SessionSequences,
     pub scope: Arc<Scope>,
     /// `citus.shard_count`.
     pub shard_count: u32,
+    /// Of the session's schema for temporary relations.
+    pub temporary_name: String,
+    /// Temporary tables that do not outlive a transaction, or whose rows do not.
+    pub on_commit: &'a mut BTreeMap<TableId, ast::OnCommit>,
     /// Sequences that wait for the table that will own them.
     pub(crate) pending_ownership: Vec<crate::catalog::Sequence>,
 }
 
+/// A statement that defines.
+#[derive(Clone, Copy)]
+pub enum Definition<'a> {
+    Sql(&'a ast::Statement),
+    Alter(&'a Alter),
+    CreateTable(&'a CreateTable),
+    Grant(&'a Grant),
+}
+
 /// Runs a definition statement; `None` when it is not one. Answers with the command tag.
-pub async fn execute(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult<Option<String>> {
+pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult<Option<String>> {
+    let tag = match definition {
+        Definition::Sql(statement) => define(ddl, statement).await?,
+        Definition::Alter(alter) => Some(alter_object::alter(ddl, alter).await?),
+        Definition::CreateTable(CreateTable::As(create)) => {
+            Some(create_table_as::create_table_as(ddl, create).await?)
+        }
+        Definition::CreateTable(CreateTable::Like(like)) => {
+            create_table::create_table(ddl, &like.create, &like.likes).await?;
+            Some("CREATE TABLE".into())
+        }
+        Definition::Grant(grant) => Some(grant::grant(ddl, grant)?.into()),
+    };
+    ddl.tell_workers().await?;
+    Ok(tag)
+}
+
+async fn define(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult<Option<String>> {
     match statement {
         ast::Statement::CreateTable(create) => {
-            create_table::create_table(ddl, create).await?;
+            create_table::create_table(ddl, create, &[]).await?;
             Ok(Some("CREATE TABLE".into()))
         }
+        ast::Statement::Query(query) => match create_table_as::select_into(query) {
+            Some(create) => create_table_as::create_table_as(ddl, &create).await.map(Some),
+            None => Ok(None),
+        },
         ast::Statement::CreateSchema { schema_name, if_not_exists, .. } => {
             names::create_schema(ddl, schema_name, *if_not_exists).await?;
             Ok(Some("CREATE SCHEMA".into()))
@@ -76,6 +134,13 @@ pub async fn execute(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult
         ast::Statement::CreateView(create) => {
             view::create_view(ddl, create).await?;
             Ok(Some("CREATE VIEW".into()))
+        }
+        ast::Statement::CreateType {
+            name,
+            representation: Some(ast::UserDefinedTypeRepresentation::Enum { labels }),
+        } => {
+            enum_type::create_enum(ddl, name, labels).await?;
+            Ok(Some("CREATE TYPE".into()))
         }
         ast::Statement::CreateSequence { .. } => {
             sequence::create_sequence(ddl, statement).await?;
@@ -113,6 +178,12 @@ impl Ddl<'_> {
         let outcome = self.txn.overlay_mut(&cluster).apply(command)?;
         self.snapshot.state = self.state();
         Ok(outcome)
+    }
+
+    /// Binds what follows on the catalog as it is now.
+    fn refresh_env(&mut self) {
+        self.env.catalog = Arc::new(self.snapshot.clone());
+        self.env.sequences = Arc::new(self.sequences.on(&self.snapshot));
     }
 
     pub async fn reserve(&self, request: IdRequest) -> SqlResult<Ids> {
@@ -170,24 +241,52 @@ impl Ddl<'_> {
                 worker.shards(ShardAction::Create { shape, shards }).await.map(|_| ())
             });
         }
-        futures::future::join_all(requests).await.into_iter().collect()
+        futures::future::join_all(requests).await.into_iter().collect::<SqlResult<()>>()?;
+        self.txn.overlay_mut(&cluster).table_told(def.shape.table);
+        Ok(())
     }
 
-    /// Tells the workers a table's shape as this transaction has it. Its lock keeps others out.
-    pub async fn alter_shards(&mut self, table: TableId) -> SqlResult<()> {
-        let state = self.state();
-        let Some(table) = state.table(table) else { return Ok(()) };
-        let mut nodes = std::collections::BTreeSet::new();
-        for (_, group) in state.shards_of(table) {
-            nodes.extend(group.finalized());
-        }
+    /// Tells the workers every shape that this transaction has changed since it last told them.
+    pub async fn tell_workers(&mut self) -> SqlResult<()> {
         let cluster = self.cluster.clone();
-        self.txn.overlay_mut(&cluster).table_altered(table.id());
-        for node in nodes {
-            let worker = self.scope.worker(node)?;
-            let shape = TableShape::clone(&table.shape);
-            worker.shards(ShardAction::Alter { shape }).await?;
+        let untold = match self.txn.overlay() {
+            Some(overlay) => overlay.untold(),
+            None => return Ok(()),
+        };
+        for id in untold {
+            let state = self.state();
+            let Some(table) = state.table_arc(id) else { continue };
+            self.lock_table(&table).await?;
+            let state = self.state();
+            let Some(table) = state.table(id) else { continue };
+            let mut nodes = std::collections::BTreeSet::new();
+            for (_, group) in state.shards_of(table) {
+                nodes.extend(group.finalized());
+            }
+            // Told before the answers are in: what reached only some must be taken back, too.
+            self.txn.overlay_mut(&cluster).table_told(id);
+            let mut requests = Vec::new();
+            for node in nodes {
+                let worker = self.scope.worker(node)?;
+                let shape = TableShape::clone(&table.shape);
+                requests.push(async move { worker.shards(ShardAction::Alter { shape }).await });
+            }
+            for answer in futures::future::join_all(requests).await {
+                answer?;
+            }
         }
+        self.scope = Arc::new(Scope { state: self.state(), ..self.scope.as_ref().clone() });
+        Ok(())
+    }
+
+    /// What the next step of this statement runs with: it sees the steps before it.
+    pub async fn next_step(&mut self) -> SqlResult<()> {
+        let cluster = self.cluster.clone();
+        let (_, number) = self.txn.next_step(&cluster).await?;
+        let mut scope = self.scope.as_ref().clone();
+        scope.state = self.state();
+        scope.statement.statement = number;
+        self.scope = Arc::new(scope);
         Ok(())
     }
 
@@ -225,12 +324,31 @@ impl Ddl<'_> {
         }
     }
 
-    /// Keeps everybody else from writing to the table until the transaction ends. Shards that
-    /// this transaction made need no lock: nobody knows them.
+    /// The table that a name stands for, locked: as it is once nobody else can change it.
+    pub async fn open_table(&mut self, name: &ast::ObjectName) -> SqlResult<Arc<Table>> {
+        loop {
+            let table = self.table(name)?;
+            self.lock_table(&table).await?;
+            let now = self.table(name)?;
+            if now.id() == table.id() {
+                return Ok(now);
+            }
+        }
+    }
+
+    /// Keeps everybody else from writing to the table until the transaction ends, and catches up
+    /// with what was committed until now. Shards that this transaction made need no lock: nobody
+    /// knows them.
     pub async fn lock_table(&mut self, table: &Table) -> SqlResult<()> {
+        if self.txn.has_locked(table.id()) {
+            return Ok(());
+        }
         let state = self.state();
         let cluster = self.cluster.clone();
-        let created: Vec<(NodeId, ShardId)> = self.txn.overlay_mut(&cluster).created().to_vec();
+        let overlay = self.txn.overlay_mut(&cluster);
+        let created: Vec<(NodeId, ShardId)> = overlay.created().to_vec();
+        let told = overlay.told_shape(table.id()).map(|shape| shape.version);
+        let version = told.unwrap_or(table.shape.version);
         for (shard, group) in state.shards_of(table) {
             for node in group.finalized() {
                 if created.contains(&(node, shard.id)) {
@@ -238,11 +356,7 @@ impl Ddl<'_> {
                 }
                 let worker = self.scope.worker(node)?;
                 self.txn.touch(node, &worker);
-                let shards = vec![TableShard {
-                    table: table.id(),
-                    shard: shard.id,
-                    version: table.shape.version,
-                }];
+                let shards = vec![TableShard { table: table.id(), shard: shard.id, version }];
                 let request = LockRequest {
                     context: self.scope.statement.clone(),
                     group: GroupRef { group: group.id, generation: group.generation, shards },
@@ -253,6 +367,21 @@ impl Ddl<'_> {
                 worker.lock(request).await?;
             }
         }
+        self.txn.table_locked(table.id());
+        self.catch_up().await
+    }
+
+    /// Looks at the catalog and the rows as they are now: a lock that was waited for may have
+    /// been another definition's, or a writer's.
+    async fn catch_up(&mut self) -> SqlResult<()> {
+        let cluster = self.cluster.clone();
+        cluster.catalog.read().await?;
+        self.txn.rebase(&cluster)?;
+        let mut scope = self.scope.as_ref().clone();
+        scope.state = self.state();
+        scope.statement.snapshot = cluster.oracle.timestamp().await?;
+        self.scope = Arc::new(scope);
+        self.snapshot.state = self.state();
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast;
 
 use super::Ddl;
-use crate::catalog::{Command, Schema, State};
+use crate::catalog::{self, Command, DATABASE_OID, ObjectAddress, ObjectClass, Schema, State};
 
 /// Longest identifier in bytes, as PostgreSQL's NAMEDATALEN leaves it.
 const MAX_IDENTIFIER: usize = 63;
@@ -52,7 +52,10 @@ pub fn creation_schema<'a>(
                 format!("schema \"{name}\" does not exist"),
             )
         })?),
-        None => search_path.iter().find_map(|name| state.schema_by_name(name)),
+        None => search_path
+            .iter()
+            .filter(|name| !super::temporary::is_temporary(name))
+            .find_map(|name| state.schema_by_name(name)),
     };
     let found = found.ok_or_else(|| {
         SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
@@ -115,6 +118,14 @@ fn clip(text: &str, mut len: usize) -> &str {
     &text[..len]
 }
 
+pub(super) fn refuse_reserved_schema(name: &str) -> SqlResult<()> {
+    if !name.starts_with("pg_") {
+        return Ok(());
+    }
+    Err(SqlError::new(SqlState::RESERVED_NAME, format!("unacceptable schema name \"{name}\""))
+        .detail("The prefix \"pg_\" is reserved for system schemas."))
+}
+
 pub async fn create_schema(
     ddl: &mut Ddl<'_>,
     schema: &ast::SchemaName,
@@ -126,13 +137,7 @@ pub async fn create_schema(
         ast::SchemaName::NamedAuthorization(name, owner) => (split(name)?.1, Some(fold(owner))),
     };
     let state = ddl.state();
-    if name.starts_with("pg_") {
-        return Err(SqlError::new(
-            SqlState::RESERVED_NAME,
-            format!("unacceptable schema name \"{name}\""),
-        )
-        .detail("The prefix \"pg_\" is reserved for system schemas."));
-    }
+    refuse_reserved_schema(&name)?;
     let owner = match owner {
         None => ddl.snapshot.user,
         Some(role) => {
@@ -156,6 +161,13 @@ pub async fn create_schema(
             ),
         ));
         return Ok(());
+    }
+    let database = ObjectAddress::whole(ObjectClass::Database, DATABASE_OID);
+    if !catalog::may(&state, ddl.snapshot.user, database, 'C') {
+        return Err(SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for database {}", state.cluster().database),
+        ));
     }
     let oid = ddl.oid().await?;
     ddl.apply(Command::CreateSchema { oid, name, owner })?;

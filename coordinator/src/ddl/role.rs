@@ -1,5 +1,5 @@
 //! CREATE, ALTER and DROP ROLE. Passwords become SCRAM verifiers before they reach the catalog.
-//! What nothing would enforce (VALID UNTIL, connection limits, membership) is refused.
+//! What nothing would enforce (VALID UNTIL, connection limits) is refused.
 
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast;
@@ -15,10 +15,6 @@ pub async fn create_role(ddl: &mut Ddl<'_>, create: &ast::CreateRole) -> SqlResu
     };
     if create.if_not_exists {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"NOT\""));
-    }
-    let members = [&create.in_role, &create.in_group, &create.role, &create.user, &create.admin];
-    if members.iter().any(|members| !members.is_empty()) {
-        return Err(SqlError::unsupported("membership of roles is not supported"));
     }
     let name = names::split(name)?.1;
     check_name(&name)?;
@@ -40,7 +36,18 @@ pub async fn create_role(ddl: &mut Ddl<'_>, create: &ast::CreateRole) -> SqlResu
             return Err(denied("permission denied to create role"));
         }
     }
+    for group in create.in_role.iter().chain(&create.in_group) {
+        let group = find(ddl, &names::fold(group))?;
+        role.member_of.push((group.oid, false));
+    }
+    let oid = role.oid;
     ddl.apply(Command::CreateRole(role))?;
+    let members = create.role.iter().chain(&create.user).map(|member| (member, false));
+    for (member, admin) in members.chain(create.admin.iter().map(|member| (member, true))) {
+        let mut member = find(ddl, &names::fold(member))?;
+        member.member_of.push((oid, admin));
+        ddl.apply(Command::AlterRole(member))?;
+    }
     Ok(())
 }
 

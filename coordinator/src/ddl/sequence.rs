@@ -1,7 +1,8 @@
 //! Sequences: CREATE SEQUENCE, their options, and the default that draws from one.
 
-use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind;
+use satsuma_sql::parse::SequenceOption;
 use sqlparser::ast;
 
 use super::{Ddl, names};
@@ -26,6 +27,7 @@ pub async fn create_sequence(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> S
     let state = ddl.state();
     let (schema, name) = names::split(name)?;
     let schema = names::creation_schema(&state, &ddl.snapshot.search_path, schema.as_deref())?;
+    ddl.require_create(schema.oid)?;
     if schema.relation(&name).is_some() {
         let message = format!("relation \"{name}\" already exists");
         if !if_not_exists {
@@ -70,6 +72,179 @@ fn largest(ty: &PgType) -> SqlResult<i64> {
         PgType::Int4 => Ok(i64::from(i32::MAX)),
         PgType::Int8 => Ok(i64::MAX),
         _ => Err(invalid("sequence type must be smallint, integer, or bigint")),
+    }
+}
+
+/// A sequence as CREATE SEQUENCE without options makes it.
+pub(super) fn fresh(
+    id: SequenceId,
+    name: String,
+    schema: Oid,
+    owner: Oid,
+    ty: PgType,
+) -> SqlResult<Sequence> {
+    Ok(Sequence {
+        id,
+        name,
+        schema,
+        owner,
+        max: largest(&ty)?,
+        ty,
+        start: 1,
+        increment: 1,
+        min: 1,
+        cache: 1,
+        cycle: false,
+        owned_by: None,
+    })
+}
+
+/// The sequence's type becomes another one: bounds that were the old type's become the new one's.
+pub(super) fn retype(sequence: &mut Sequence, ty: &PgType) -> SqlResult<()> {
+    let (old, new) = (largest(&sequence.ty)?, largest(ty)?);
+    if sequence.max == old || sequence.max > new {
+        sequence.max = if sequence.increment > 0 { new } else { sequence.max };
+    }
+    if sequence.min == -old - 1 || sequence.min < -new - 1 {
+        sequence.min = -new - 1;
+    }
+    sequence.ty = ty.clone();
+    Ok(())
+}
+
+/// Changes a sequence by the options of ALTER SEQUENCE; `new` where it has not been used, so that
+/// it starts where its bounds say. Answers with where it is to start over.
+pub(super) fn change(
+    sequence: &mut Sequence,
+    options: &[SequenceOption],
+    new: bool,
+) -> SqlResult<Option<i64>> {
+    let mut start = None;
+    let mut restart = None;
+    for option in options {
+        match option {
+            SequenceOption::Increment(0) => return Err(invalid("INCREMENT must not be zero")),
+            SequenceOption::Increment(by) => {
+                sequence.increment = *by;
+                if new && *by < 0 {
+                    (sequence.min, sequence.max) = (-largest(&sequence.ty)? - 1, -1);
+                }
+            }
+            SequenceOption::Min(Some(min)) => sequence.min = *min,
+            SequenceOption::Max(Some(max)) => sequence.max = *max,
+            SequenceOption::Min(None) => {
+                let lowest = -largest(&sequence.ty)? - 1;
+                sequence.min = if sequence.increment > 0 { 1 } else { lowest };
+            }
+            SequenceOption::Max(None) => {
+                let highest = largest(&sequence.ty)?;
+                sequence.max = if sequence.increment > 0 { highest } else { -1 };
+            }
+            SequenceOption::Start(value) => start = Some(*value),
+            SequenceOption::Restart(value) => restart = Some(*value),
+            SequenceOption::Cache(cache) => sequence.cache = *cache,
+            SequenceOption::Cycle(cycle) => sequence.cycle = *cycle,
+            SequenceOption::Type(_) | SequenceOption::OwnedBy(_) => {}
+        }
+    }
+    let first = if sequence.increment > 0 { sequence.min } else { sequence.max };
+    match start {
+        Some(start) => sequence.start = start,
+        None if new => sequence.start = first,
+        None => {}
+    }
+    check_bounds(sequence)?;
+    Ok(restart.map(|value| value.unwrap_or(sequence.start)))
+}
+
+impl Ddl<'_> {
+    /// ALTER SEQUENCE's options, on a sequence in use.
+    pub(super) fn change_sequence(
+        &mut self,
+        mut sequence: Sequence,
+        options: &[SequenceOption],
+    ) -> SqlResult<()> {
+        for option in options {
+            match option {
+                SequenceOption::Type(ty) => {
+                    let ty = bind::data_type(ty, &self.snapshot)?;
+                    largest(&ty)?;
+                    retype(&mut sequence, &ty)?;
+                }
+                SequenceOption::OwnedBy(owner) => {
+                    if self.is_identity(&sequence) {
+                        return Err(SqlError::unsupported(
+                            "cannot change ownership of identity sequence",
+                        )
+                        .detail(self.linked_to(&sequence)));
+                    }
+                    sequence.owned_by = match owner {
+                        Some(owner) => owner_column(self, sequence.schema, owner)?,
+                        None => None,
+                    };
+                }
+                _ => {}
+            }
+        }
+        let restart = change(&mut sequence, options, false)?;
+        let id = sequence.id;
+        let position = self.state().sequence_position(id);
+        if let Some(value) = restart {
+            if value < sequence.min {
+                return Err(invalid(format!(
+                    "RESTART value ({value}) cannot be less than MINVALUE ({})",
+                    sequence.min
+                )));
+            }
+            if value > sequence.max {
+                return Err(invalid(format!(
+                    "RESTART value ({value}) cannot be greater than MAXVALUE ({})",
+                    sequence.max
+                )));
+            }
+            // Between the two commands the old position may be out of the new bounds.
+            let (min, max) = (sequence.min, sequence.max);
+            if let Some(position) = position {
+                sequence.min = min.min(position.last_value);
+                sequence.max = max.max(position.last_value);
+            }
+            self.apply(Command::AlterSequence(sequence.clone()))?;
+            self.apply(Command::SetSequence { sequence: id, value, is_called: false })?;
+            (sequence.min, sequence.max) = (min, max);
+        } else if let Some(last) = position.map(|position| position.last_value) {
+            if last < sequence.min {
+                return Err(invalid(format!(
+                    "RESTART value ({last}) cannot be less than MINVALUE ({})",
+                    sequence.min
+                )));
+            }
+            if last > sequence.max {
+                return Err(invalid(format!(
+                    "RESTART value ({last}) cannot be greater than MAXVALUE ({})",
+                    sequence.max
+                )));
+            }
+        }
+        self.apply(Command::AlterSequence(sequence))?;
+        self.refresh_env();
+        Ok(())
+    }
+
+    pub(super) fn is_identity(&mut self, sequence: &Sequence) -> bool {
+        let state = self.state();
+        let column = sequence.owned_by.and_then(|(table, column)| {
+            let table = state.table(table)?;
+            table.identity.get(table.shape.position(column)?).copied().flatten()
+        });
+        column.is_some()
+    }
+
+    /// `Sequence "s" is linked to table "t".`
+    pub(super) fn linked_to(&mut self, sequence: &Sequence) -> String {
+        let state = self.state();
+        let table = sequence.owned_by.and_then(|(table, _)| state.table(table));
+        let table = table.map_or("", |table| table.shape.name.as_str());
+        format!("Sequence \"{}\" is linked to table \"{table}\".", sequence.name)
     }
 }
 
@@ -136,6 +311,10 @@ pub fn apply_options(sequence: &mut Sequence, options: &[ast::SequenceOptions]) 
     }
     let first = if sequence.increment > 0 { sequence.min } else { sequence.max };
     sequence.start = start.unwrap_or(first);
+    check_bounds(sequence)
+}
+
+fn check_bounds(sequence: &Sequence) -> SqlResult<()> {
     if sequence.min >= sequence.max {
         return Err(invalid(format!(
             "MINVALUE ({}) must be less than MAXVALUE ({})",
@@ -167,12 +346,25 @@ fn invalid(message: impl Into<String>) -> SqlError {
 /// The default of a serial column, as psql shows it: without the schema where the search path
 /// finds the sequence.
 pub fn nextval_of(state: &State, search_path: &[String], schema: Oid, name: &str) -> String {
+    let full = qualified_name(state, search_path, schema, name);
+    format!("nextval('{}'::regclass)", full.replace('\'', "''"))
+}
+
+/// With its schema unless that is the first of the search path.
+pub(super) fn qualified_name(
+    state: &State,
+    search_path: &[String],
+    schema: Oid,
+    name: &str,
+) -> String {
     let quoted = quote_identifier(name);
-    let full = match state.schema(schema) {
-        Some(schema) if search_path.first() != Some(&schema.name) => {
+    match state.schema(schema) {
+        Some(schema)
+            if search_path.iter().find(|name| !super::temporary::is_temporary(name))
+                != Some(&schema.name) =>
+        {
             format!("{}.{quoted}", quote_identifier(&schema.name))
         }
         _ => quoted,
-    };
-    format!("nextval('{}'::regclass)", full.replace('\'', "''"))
+    }
 }

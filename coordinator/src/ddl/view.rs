@@ -10,7 +10,7 @@ use satsuma_sql::bound::Bound;
 use satsuma_sql::parse;
 use sqlparser::ast;
 
-use super::{Ddl, names};
+use super::{Ddl, names, wildcard};
 use crate::catalog::{Command, RelationRef, State, View};
 
 pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResult<()> {
@@ -18,6 +18,8 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
     let state = ddl.state();
     let (schema, name) = names::split(&create.name)?;
     let schema = names::creation_schema(&state, &ddl.snapshot.search_path, schema.as_deref())?;
+    let schema_oid = schema.oid;
+    ddl.require_create(schema_oid)?;
     let before = match schema.relation(&name) {
         None => None,
         Some(_) if !create.or_replace => {
@@ -26,7 +28,12 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
                 format!("relation \"{name}\" already exists"),
             ));
         }
-        Some(RelationRef::View(oid)) => state.view(oid),
+        Some(RelationRef::View(oid)) => {
+            if let Some(view) = state.view(oid) {
+                ddl.require_owner(view.owner, "view", &name)?;
+            }
+            state.view(oid)
+        }
         Some(_) => {
             return Err(SqlError::new(
                 SqlState::WRONG_OBJECT_TYPE,
@@ -34,7 +41,9 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
             ));
         }
     };
-    let definition = create.query.to_string();
+    let mut query = create.query.as_ref().clone();
+    wildcard::expand(&state, &ddl.snapshot.search_path, &mut query);
+    let definition = query.to_string();
     let columns = columns(ddl, create, &definition)?;
     let mut depends_on = relations(ddl, &state, &create.query)?;
     columns.iter().for_each(|(_, ty)| depends_on.extend(user_type(ty)));
@@ -218,6 +227,259 @@ pub(super) fn refuse_wildcards_over(state: &State, relation: Oid, name: &str) ->
         ))
         .hint("Define the view with a list of columns instead of \"*\".")),
     }
+}
+
+impl Ddl<'_> {
+    /// Views that read the relation, or only those that use its column at this position.
+    pub(super) async fn views_reading(
+        &mut self,
+        relation: Oid,
+        column: Option<usize>,
+    ) -> SqlResult<Vec<Oid>> {
+        let state = self.state();
+        let mut found = Vec::new();
+        for view in state.views().filter(|view| view.depends_on.contains(&relation)) {
+            let used = match column {
+                None => true,
+                Some(column) => self.columns_used(view)?.contains(&(relation, column)),
+            };
+            if used {
+                found.push(view.oid);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Columns of tables that a view's rows depend on, as positions.
+    fn columns_used(&self, view: &View) -> SqlResult<BTreeSet<(Oid, usize)>> {
+        let query = self.bind_view(view)?;
+        self.cluster.executor.columns_used(&query.plan)
+    }
+
+    fn bind_view(&self, view: &View) -> SqlResult<satsuma_sql::bound::BoundQuery> {
+        let parsed = parse::parse(&view.definition)?;
+        let [parsed] = parsed.as_slice() else {
+            return Err(SqlError::internal("a view's query does not parse as one statement"));
+        };
+        let snapshot = crate::catalog::CatalogSnapshot {
+            search_path: view.search_path.clone(),
+            ..self.snapshot.clone()
+        };
+        let mut env = self.env.clone();
+        env.search_path = std::sync::Arc::new(view.search_path.clone());
+        env.catalog = std::sync::Arc::new(snapshot.clone());
+        let context = BindContext { catalog: &snapshot, env: &env, param_types: &[] };
+        match bind::bind(parsed, &context)?.0 {
+            Bound::Query(query) => Ok(query),
+            _ => Err(SqlError::internal("a view's query is no query")),
+        }
+    }
+
+    /// The view and every view that reads it, those last made first.
+    pub(super) fn view_tree(&mut self, view: Oid) -> Vec<Oid> {
+        let state = self.state();
+        let (mut tree, mut at) = (vec![view], 0);
+        while let Some(oid) = tree.get(at).copied() {
+            at += 1;
+            for reader in state.views().filter(|reader| reader.depends_on.contains(&oid)) {
+                tree.retain(|known| *known != reader.oid);
+                tree.push(reader.oid);
+            }
+            at = at.min(tree.len());
+        }
+        tree.reverse();
+        tree
+    }
+
+    /// Drops a view with those that read it.
+    pub(super) fn drop_view_tree(&mut self, view: Oid) -> SqlResult<()> {
+        for oid in self.view_tree(view) {
+            if self.state().view(oid).is_some() {
+                self.apply(Command::DropView { oid })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Views follow the change of a name that `change` makes, after `rename` in their texts: they
+    /// must mean the same afterwards.
+    pub(super) fn with_views_renamed(
+        &mut self,
+        readers: &[Oid],
+        rename: impl Fn(&State, &View, &mut ast::Query) -> SqlResult<()>,
+        change: impl FnOnce(&mut Self) -> SqlResult<()>,
+    ) -> SqlResult<()> {
+        let state = self.state();
+        let mut renamed = Vec::new();
+        for view in readers.iter().filter_map(|oid| state.view(*oid)) {
+            let used = self.columns_used(view)?;
+            let parsed = parse::parse(&view.definition)?;
+            let Some(parse::Statement::Sql(statement)) =
+                parsed.into_iter().next().map(|parsed| parsed.statement)
+            else {
+                return Err(SqlError::internal("a view's query does not parse"));
+            };
+            let ast::Statement::Query(mut query) = *statement else {
+                return Err(SqlError::internal("a view's query is no query"));
+            };
+            rename(&state, view, &mut query)?;
+            renamed.push((View { definition: query.to_string(), ..view.clone() }, used));
+        }
+        change(self)?;
+        for (view, before) in renamed {
+            let refused = || {
+                SqlError::unsupported(format!(
+                    "this name cannot be changed while view \"{}\" uses it in this way",
+                    view.name
+                ))
+                .hint("Drop the view first, and create it again afterwards.")
+            };
+            let bound = self.bind_view(&view).map_err(|_| refused())?;
+            let types = bound.columns.iter().map(|column| &column.ty);
+            let same = types.eq(view.columns.iter().map(|(_, ty)| ty))
+                && self.cluster.executor.columns_used(&bound.plan)? == before;
+            if !same {
+                return Err(refused());
+            }
+            self.apply(Command::AlterView(view))?;
+        }
+        Ok(())
+    }
+}
+
+/// A column's new name in a query over the relation.
+pub(super) fn rename_column_in(
+    state: &State,
+    view: &View,
+    query: &mut ast::Query,
+    relation: Oid,
+    (from, to): (&str, &str),
+) {
+    let mut rename = RenameColumn {
+        is_relation: &|name| resolves(state, view, name, relation),
+        qualifiers: BTreeSet::new(),
+        from,
+        to,
+    };
+    // Twice: names of relations may come after the columns that they qualify.
+    let _ = ast::VisitMut::visit(query, &mut Qualifiers(&mut rename));
+    let _ = ast::VisitMut::visit(query, &mut rename);
+}
+
+fn resolves(state: &State, view: &View, name: &ast::ObjectName, relation: Oid) -> bool {
+    names::split(name).is_ok_and(|(schema, name)| {
+        let found = state.relation_by_name(&view.search_path, schema.as_deref(), &name);
+        found.is_some_and(|found| found.oid() == relation)
+    })
+}
+
+struct RenameColumn<'a> {
+    is_relation: &'a dyn Fn(&ast::ObjectName) -> bool,
+    /// What stands for the relation before its columns.
+    qualifiers: BTreeSet<String>,
+    from: &'a str,
+    to: &'a str,
+}
+
+struct Qualifiers<'a, 'b>(&'b mut RenameColumn<'a>);
+
+impl ast::VisitorMut for Qualifiers<'_, '_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::Table { name, alias, .. } = factor
+            && (self.0.is_relation)(name)
+        {
+            let qualifier = match alias {
+                Some(alias) => Some(names::fold(&alias.name)),
+                None => name.0.last().and_then(|part| part.as_ident()).map(names::fold),
+            };
+            self.0.qualifiers.extend(qualifier);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl RenameColumn<'_> {
+    /// The part of an expression that names the column.
+    fn part<'e>(&self, expr: &'e mut ast::Expr) -> Option<&'e mut ast::Ident> {
+        let part = match expr {
+            ast::Expr::Identifier(ident) => Some(ident),
+            ast::Expr::CompoundIdentifier(parts) => {
+                let qualifier = parts.len().checked_sub(2).map(|at| names::fold(&parts[at]))?;
+                self.qualifiers.contains(&qualifier).then(|| parts.last_mut()).flatten()
+            }
+            _ => None,
+        };
+        part.filter(|part| names::fold(part) == self.from)
+    }
+}
+
+impl ast::VisitorMut for RenameColumn<'_> {
+    type Break = ();
+
+    /// An output column keeps its name.
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let ast::SelectItem::UnnamedExpr(expr) = item
+                && self.part(expr).is_some()
+            {
+                let alias = super::stored_text::ident(self.from);
+                *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        let to = super::stored_text::ident(self.to);
+        if let Some(part) = self.part(expr) {
+            *part = to;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A relation's new name in a query; columns go on being qualified by the old one.
+pub(super) fn rename_relation_in(
+    state: &State,
+    view: &View,
+    query: &mut ast::Query,
+    relation: Oid,
+    (schema, name): (&str, &str),
+) {
+    struct Rename<'a> {
+        is_relation: &'a dyn Fn(&ast::ObjectName) -> bool,
+        to: ast::ObjectName,
+    }
+    impl ast::VisitorMut for Rename<'_> {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+            if let ast::TableFactor::Table { name, alias, .. } = factor
+                && (self.is_relation)(name)
+            {
+                if alias.is_none()
+                    && let Some(last) = name.0.last().and_then(|part| part.as_ident())
+                {
+                    *alias = Some(ast::TableAlias {
+                        explicit: true,
+                        name: last.clone(),
+                        columns: Vec::new(),
+                        at: None,
+                    });
+                }
+                *name = self.to.clone();
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let ident = super::stored_text::ident;
+    let mut rename = Rename {
+        is_relation: &|name| resolves(state, view, name, relation),
+        to: ast::ObjectName::from(vec![ident(schema), ident(name)]),
+    };
+    let _ = ast::VisitMut::visit(query, &mut rename);
 }
 
 /// Whether the text selects `*` or `t.*`. Looks at what stands before the star, which tells them

@@ -15,12 +15,13 @@ pub mod route;
 mod scope;
 mod subquery;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
@@ -29,10 +30,11 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::future::BoxFuture;
 use futures::stream::{StreamExt, TryStreamExt};
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{BatchStream, FragmentMode};
 use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::table::ScanSource;
 
 pub use remote::conform;
 pub use scope::{Assignment, Scope, for_client, is_stale};
@@ -102,6 +104,25 @@ impl Executor {
     ) -> SqlResult<LogicalPlan> {
         let plan = self.prepare(plan, scope).await?;
         planner::distribute(plan, scope.state.as_ref(), self.functions.as_ref())
+    }
+
+    /// Columns of tables that a plan's rows depend on, as positions in their shapes.
+    pub fn columns_used(&self, plan: &LogicalPlan) -> SqlResult<BTreeSet<(Oid, usize)>> {
+        let plan = self.state.optimize(plan).map_err(to_sql)?;
+        let mut used = BTreeSet::new();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(source) = scan.source.downcast_ref::<ScanSource>()
+                && let Some(table) = source.table_id()
+            {
+                let all = 0..scan.source.schema().fields().len();
+                let columns = scan.projection.clone().unwrap_or_else(|| all.collect());
+                used.extend(columns.into_iter().map(|column| (Oid(table.0), column)));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+        .map_err(to_sql)?;
+        Ok(used)
     }
 
     /// Runs a bound plan.

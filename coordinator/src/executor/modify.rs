@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::logical_expr::LogicalPlan;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, TableId, Timestamp};
 use satsuma_proto::worker::{
@@ -159,11 +160,14 @@ impl Modification<'_> {
     async fn change_in_place(
         &mut self,
         info: &Arc<TableInfo>,
-        source: &datafusion::logical_expr::LogicalPlan,
+        source: &LogicalPlan,
         change: impl Fn(Fragment) -> Change,
     ) -> SqlResult<Modified> {
         let table = self.table(info)?;
         let source = self.executor.prepare(source.clone(), self.scope).await?;
+        if matches!(&source, LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row) {
+            return Ok(Modified::default());
+        }
         let functions = self.executor.functions().as_ref();
         let groups = match table.distribution() {
             TableDistribution::Reference => {

@@ -334,6 +334,7 @@ impl Task {
                 }
             }
         }
+        output.extend(writer.trailer().unwrap_or_default());
         if !output.is_empty() {
             self.send(chunk(&output)?).await?;
         }

@@ -140,12 +140,14 @@ fn wire_oid(ty: &PgType) -> u32 {
     }
 }
 
-pub fn put_copy_in(output: &mut BytesMut, columns: usize) {
-    put(output, &CopyInResponse::new(0, columns as i16, vec![0; columns]));
+pub fn put_copy_in(output: &mut BytesMut, columns: usize, is_binary: bool) {
+    let (all, each) = (i8::from(is_binary), i16::from(is_binary));
+    put(output, &CopyInResponse::new(all, columns as i16, vec![each; columns]));
 }
 
-pub fn put_copy_out(output: &mut BytesMut, columns: usize) {
-    put(output, &CopyOutResponse::new(0, columns as i16, vec![0; columns]));
+pub fn put_copy_out(output: &mut BytesMut, columns: usize, is_binary: bool) {
+    let (all, each) = (i8::from(is_binary), i16::from(is_binary));
+    put(output, &CopyOutResponse::new(all, columns as i16, vec![each; columns]));
 }
 
 /// Format of a column when Bind gave none, one for all, or one each.

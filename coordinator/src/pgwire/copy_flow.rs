@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use satsuma_common::{SqlError, SqlState};
+use satsuma_sql::bound::CopyFormat;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::backend::{self, COPY_DONE, put_bare};
@@ -19,7 +20,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let settings = self.session.text_settings();
         let mut reader =
             CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings)?;
-        backend::put_copy_in(&mut self.wire.output, copy.columns.len());
+        let is_binary = copy.options.format == CopyFormat::Binary;
+        backend::put_copy_in(&mut self.wire.output, copy.columns.len(), is_binary);
         self.wire.flush().await?;
         while let Some(chunk) = self.copy_chunk(running).await? {
             reader.push(&chunk);
@@ -91,7 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     pub async fn copy_out(&mut self, running: &Running, mut copy: CopyOut) -> Done<String> {
         let settings = self.session.text_settings();
         let writer = CopyWriter::new(copy.columns.clone(), &copy.options, settings)?;
-        backend::put_copy_out(&mut self.wire.output, copy.columns.len());
+        let is_binary = copy.options.format == CopyFormat::Binary;
+        backend::put_copy_out(&mut self.wire.output, copy.columns.len(), is_binary);
         if let Some(header) = writer.header() {
             put_copy_data(&mut self.wire.output, &header);
         }
@@ -113,6 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                     self.flush_or_stop(running).await?;
                 }
             }
+        }
+        if let Some(trailer) = writer.trailer() {
+            put_copy_data(&mut self.wire.output, &trailer);
         }
         put_bare(&mut self.wire.output, COPY_DONE);
         Ok(format!("COPY {count}"))

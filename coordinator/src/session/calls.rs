@@ -11,7 +11,10 @@ use satsuma_sql::engine_error::{arrow_to_sql, to_sql};
 use super::ClusterSession;
 use super::utility::rows_of;
 use crate::catalog::{Command, NodeChange, Table};
-use crate::ddl::{DistributeArguments, create_distributed_table, create_reference_table};
+use crate::ddl::{
+    DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
+    create_reference_table, undistribute_table,
+};
 use crate::session_api::{ExecuteOptions, Execution, InterruptReason};
 
 /// Rows of plain values under their columns.
@@ -60,10 +63,19 @@ pub async fn call(
     call: &BoundCall,
     options: &ExecuteOptions,
 ) -> SqlResult<Execution> {
+    if is_for_superusers(&call.name) {
+        let (state, user) = (session.state(), session.snapshot().user);
+        if !crate::catalog::is_superuser(&state, user) {
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for function {}", call.name),
+            ));
+        }
+    }
     let arguments = Arguments::evaluate(session, call).await?;
     let columns: Arc<[OutputColumn]> = columns(call)?.into();
     let rows: Vec<Vec<Datum>> = match call.name.as_str() {
-        "create_distributed_table" => {
+        "create_distributed_table" | "create_distributed_table_concurrently" => {
             session.writable("create_distributed_table()")?;
             let mut ddl = session.ddl().await?;
             let request = DistributeArguments {
@@ -81,6 +93,33 @@ pub async fn call(
             let mut ddl = session.ddl().await?;
             let table = arguments.table(0, &ddl.state())?;
             create_reference_table(&mut ddl, &table).await?;
+            vec![vec![Datum::Null]]
+        }
+        "undistribute_table" => {
+            session.writable("undistribute_table()")?;
+            let mut ddl = session.ddl().await?;
+            let table = arguments.table(0, &ddl.state())?;
+            let cascade = arguments.boolean(1)?.unwrap_or(false);
+            undistribute_table(&mut ddl, &table, cascade).await?;
+            vec![vec![Datum::Null]]
+        }
+        "alter_distributed_table" | "update_distributed_table_colocation" => {
+            session.writable("alter_distributed_table()")?;
+            let mut ddl = session.ddl().await?;
+            let table = arguments.table(0, &ddl.state())?;
+            let change = match call.name.as_str() {
+                "alter_distributed_table" => Redistribution {
+                    column: arguments.text(1)?,
+                    shard_count: arguments.integer(2)?,
+                    colocate_with: arguments.text(3)?,
+                    cascade_to_colocated: arguments.boolean(4)?,
+                },
+                _ => Redistribution {
+                    colocate_with: arguments.text(1)?,
+                    ..Redistribution::default()
+                },
+            };
+            alter_distributed_table(&mut ddl, &table, &change).await?;
             vec![vec![Datum::Null]]
         }
         "citus_add_node" | "master_add_node" => {
@@ -146,6 +185,12 @@ pub async fn call(
     };
     session.finish_statement(options).await?;
     rows_of(columns, &rows, "SELECT")
+}
+
+/// Functions that change the cluster itself.
+fn is_for_superusers(name: &str) -> bool {
+    let is_about_nodes = name.contains("_node") && !name.contains("get_active_worker_nodes");
+    is_about_nodes || name == "citus_set_coordinator_host" || name.starts_with("run_command_on")
 }
 
 /// Adds a worker that is already running. Answers with its node id.

@@ -10,8 +10,9 @@ use satsuma_sql::functions::{FunctionEnv, Identity, SequenceAccess, Settings as 
 
 use super::ClusterSession;
 use super::surroundings::SessionSurroundings;
-use crate::catalog::CatalogSnapshot;
-use crate::sequences::Sequences;
+use crate::catalog::{self, CatalogSnapshot, ObjectAddress, RelationRef};
+use crate::ddl::temporary;
+use crate::sequences::{PrivateSequences, Sequences};
 use crate::system_relations::{SessionFunctions, SystemCatalog};
 
 /// Values of sequences that this session has drawn.
@@ -31,9 +32,12 @@ impl SequenceValues {
     }
 }
 
-struct SessionSequences {
+#[derive(Clone)]
+pub(crate) struct SessionSequences {
     sequences: Arc<Sequences>,
     values: SequenceValues,
+    /// Of the open transaction.
+    private: PrivateSequences,
     catalog: CatalogSnapshot,
 }
 
@@ -44,6 +48,40 @@ impl std::fmt::Debug for SessionSequences {
 }
 
 impl SessionSequences {
+    /// The same on a catalog that has changed.
+    pub fn on(&self, catalog: &CatalogSnapshot) -> Self {
+        Self { catalog: catalog.clone(), ..self.clone() }
+    }
+
+    /// 42501 unless the user has one of the privileges. An identity column's sequence is drawn
+    /// from by whoever may insert.
+    fn check(&self, id: SequenceId, letters: &[char]) -> SqlResult<()> {
+        let (state, user) = (&self.catalog.state, self.catalog.user);
+        let object = ObjectAddress::relation(RelationRef::Sequence(id));
+        if letters.iter().any(|letter| catalog::may(state, user, object, *letter)) {
+            return Ok(());
+        }
+        let sequence = state.sequence(id);
+        let is_identity =
+            sequence.and_then(|sequence| sequence.owned_by).is_some_and(|(table, column)| {
+                let table = state.table(table);
+                table.is_some_and(|table| {
+                    let at = table.shape.position(column);
+                    at.is_some_and(|at| table.identity.get(at).copied().flatten().is_some())
+                })
+            });
+        if is_identity {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!(
+                "permission denied for sequence {}",
+                sequence.map_or("", |sequence| sequence.name.as_str())
+            ),
+        ))
+    }
+
     fn existing(&self, sequence: Oid) -> SqlResult<SequenceId> {
         let id = SequenceId(sequence.0);
         match self.catalog.state.sequence(id) {
@@ -65,7 +103,12 @@ impl SessionSequences {
 impl SequenceAccess for SessionSequences {
     fn next_value(&self, sequence: Oid) -> SqlResult<i64> {
         let id = self.existing(sequence)?;
-        let value = self.sequences.next_blocking(id)?;
+        self.check(id, &['U', 'w'])?;
+        let committed = self.sequences.committed();
+        let value = match self.private.next(&self.catalog.state, &committed, id) {
+            Some(value) => value?,
+            None => self.sequences.next_blocking(id)?,
+        };
         let mut drawn = self.values.0.lock();
         drawn.current.insert(id, value);
         drawn.last = Some(id);
@@ -74,6 +117,7 @@ impl SequenceAccess for SessionSequences {
 
     fn current_value(&self, sequence: Oid) -> SqlResult<i64> {
         let id = self.existing(sequence)?;
+        self.check(id, &['r', 'U'])?;
         self.values.0.lock().current.get(&id).copied().ok_or_else(|| {
             let name = self.catalog.state.sequence(id).map_or("", |found| found.name.as_str());
             SqlError::new(
@@ -85,7 +129,11 @@ impl SequenceAccess for SessionSequences {
 
     fn set_value(&self, sequence: Oid, value: i64, is_called: bool) -> SqlResult<i64> {
         let id = self.existing(sequence)?;
-        self.sequences.set_blocking(id, value, is_called)?;
+        self.check(id, &['w'])?;
+        let committed = self.sequences.committed();
+        if !self.private.set((&self.catalog.state, &committed), id, value, is_called) {
+            self.sequences.set_blocking(id, value, is_called)?;
+        }
         if is_called {
             let mut drawn = self.values.0.lock();
             drawn.current.insert(id, value);
@@ -109,17 +157,29 @@ impl ClusterSession {
     /// The catalog for binding: the session's view of it, and where it looks for names.
     pub(super) fn snapshot(&self) -> CatalogSnapshot {
         let state = self.state();
-        let search_path = self
-            .settings
-            .search_path(&self.role)
-            .into_iter()
-            .filter(|schema| state.schema_by_name(schema).is_some())
-            .collect();
+        let temporary = temporary::schema_name(self.cluster.node, self.info.process_id);
         let user = state.role_by_name(&self.role).map_or(Oid(0), |role| role.oid);
+        // Schemas that the role may not use are passed over.
+        let search_path = std::iter::once(temporary)
+            .chain(self.settings.search_path(&self.role))
+            .filter(|schema| {
+                let schema = state.schema_by_name(schema);
+                schema.is_some_and(|schema| catalog::may(&state, user, schema.address(), 'U'))
+            })
+            .collect();
         let around =
             SessionSurroundings { cluster: self.cluster.clone(), settings: self.settings.all() };
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));
         CatalogSnapshot { state, search_path, user, system }
+    }
+
+    pub(super) fn session_sequences(&self, catalog: &CatalogSnapshot) -> SessionSequences {
+        SessionSequences {
+            sequences: self.cluster.sequences.clone(),
+            values: self.sequence_values.clone(),
+            private: self.txn.as_ref().map(|txn| txn.sequences.clone()).unwrap_or_default(),
+            catalog: catalog.clone(),
+        }
     }
 
     fn surroundings(&self) -> Arc<SessionSurroundings> {
@@ -167,18 +227,21 @@ impl ClusterSession {
         FunctionEnv {
             settings: Arc::new(self.function_settings()),
             identity: Arc::new(identity),
-            search_path: Arc::new(catalog.search_path.clone()),
+            search_path: Arc::new(
+                catalog
+                    .search_path
+                    .iter()
+                    .filter(|schema| !temporary::is_temporary(schema))
+                    .cloned()
+                    .collect(),
+            ),
             catalog: Arc::new(catalog.clone()),
             catalog_functions: Arc::new(SessionFunctions::new(
                 catalog.clone(),
                 self.surroundings(),
                 self.settings.all(),
             )),
-            sequences: Arc::new(SessionSequences {
-                sequences: self.cluster.sequences.clone(),
-                values: self.sequence_values.clone(),
-                catalog: catalog.clone(),
-            }),
+            sequences: Arc::new(self.session_sequences(catalog)),
             parameters: None,
             depends_on_session: Arc::new(AtomicBool::new(false)),
         }

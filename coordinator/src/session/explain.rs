@@ -10,14 +10,15 @@ use satsuma_proto::worker::{Fragment, FragmentMode, QueryRequest};
 use satsuma_sql::bound::{Bound, ExplainFormat, ExplainOptions, OutputColumn};
 use satsuma_sql::codec;
 
-use super::ClusterSession;
 use super::utility::rows_of;
+use super::{ClusterSession, explain_format};
 use crate::executor::Scope;
 use crate::planner::{RemoteAggregate, RemoteScan, RemoteTask, Target, scanned_tables};
 use crate::session_api::{ExecuteOptions, Execution};
 
-pub fn columns() -> Vec<OutputColumn> {
-    vec![OutputColumn { name: "QUERY PLAN".into(), ty: PgType::Text, origin: None }]
+pub fn columns(format: ExplainFormat) -> Vec<OutputColumn> {
+    let ty = if format == ExplainFormat::Json { PgType::Json } else { PgType::Text };
+    vec![OutputColumn { name: "QUERY PLAN".into(), ty, origin: None }]
 }
 
 pub async fn explain(
@@ -27,10 +28,6 @@ pub async fn explain(
     scope: &Arc<Scope>,
     execute: &ExecuteOptions,
 ) -> SqlResult<Execution> {
-    if options.format == ExplainFormat::Json {
-        return Err(SqlError::unsupported("EXPLAIN (FORMAT JSON) is not supported yet")
-            .hint("Leave the format out for text."));
-    }
     let (plan, target) = match statement {
         Bound::Query(query) => (query.plan.clone(), None),
         Bound::Insert(insert) => (insert.source.clone(), Some(("Insert", &insert.table))),
@@ -52,23 +49,36 @@ pub async fn explain(
     };
     lines.node(&plan, depth).await?;
     if options.analyze {
-        if target.is_some() {
-            return Err(SqlError::unsupported("EXPLAIN ANALYZE of a change is not supported yet"));
-        }
         let started = std::time::Instant::now();
-        let (_, mut rows) = executor.run_distributed(plan, scope).await?;
-        let mut count = 0;
-        while let Some(batch) = rows.next().await {
-            count += batch?.num_rows();
-        }
+        let count = match statement {
+            Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {
+                session.change(statement, scope).await?
+            }
+            _ => {
+                let (_, mut rows) = executor.run_distributed(plan, scope).await?;
+                let mut count = 0;
+                while let Some(batch) = rows.next().await {
+                    count += batch?.num_rows() as u64;
+                }
+                count
+            }
+        };
         lines.lines.push(format!("Rows: {count}"));
-        let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
-        lines.lines.push(format!("Execution Time: {elapsed_ms:.3} ms"));
+        if options.summary {
+            let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+            lines.lines.push(format!("Execution Time: {elapsed_ms:.3} ms"));
+        }
     }
     session.finish_statement(execute).await?;
-    let rows: Vec<Vec<Datum>> =
-        lines.lines.into_iter().map(|line| vec![Datum::Text(line)]).collect();
-    rows_of(columns().into(), &rows, "EXPLAIN")
+    let rows: Vec<Vec<Datum>> = match options.format {
+        ExplainFormat::Text => {
+            lines.lines.into_iter().map(|line| vec![Datum::Text(line)]).collect()
+        }
+        ExplainFormat::Json => vec![vec![Datum::Text(explain_format::json(&lines.lines))]],
+        ExplainFormat::Yaml => vec![vec![Datum::Text(explain_format::yaml(&lines.lines))]],
+        ExplainFormat::Xml => vec![vec![Datum::Text(explain_format::xml(&lines.lines))]],
+    };
+    rows_of(columns(options.format).into(), &rows, "EXPLAIN")
 }
 
 struct Lines {

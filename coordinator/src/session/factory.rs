@@ -84,8 +84,10 @@ impl SessionFactory for Factory {
             txn: None,
             failed: false,
             notices: Vec::new(),
+            role_before: Default::default(),
             sequence_values: Default::default(),
             names: Default::default(),
+            on_commit: Default::default(),
         }))
     }
 }

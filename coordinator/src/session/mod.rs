@@ -16,14 +16,17 @@ mod copy;
 mod cursor;
 mod env;
 mod explain;
+mod explain_format;
 mod factory;
 mod key;
+mod maintenance;
 mod parameters;
 mod params;
 mod ready;
 mod run;
 mod settings;
 mod surroundings;
+mod temporary;
 mod utility;
 
 use std::collections::BTreeMap;
@@ -33,13 +36,16 @@ use crate::value_io::TextSettings;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use satsuma_common::text::TextContext;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Parsed};
+use sqlparser::ast;
 
+pub(crate) use env::SessionSequences;
 pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
 pub use settings::Settings;
+pub use temporary::drop_left_behind;
 
 use crate::catalog::{CatalogSnapshot, State};
 use crate::cluster::Cluster;
@@ -56,6 +62,8 @@ pub struct ClusterSession {
     info: ConnectInfo,
     /// `SET ROLE`; the session user unless it was used.
     role: String,
+    /// What a rollback, or the end of the transaction after SET LOCAL, goes back to.
+    role_before: RoleBefore,
     settings: Settings,
     statements: NamedStatements,
     cursors: BTreeMap<String, Cursor>,
@@ -67,6 +75,16 @@ pub struct ClusterSession {
     sequence_values: env::SequenceValues,
     /// What [`ClusterSession::names`] gave, for a version of the catalog and a way of naming.
     names: Mutex<Option<((u64, u64), Arc<CatalogSnapshot>)>>,
+    /// What a commit does to temporary tables.
+    on_commit: BTreeMap<TableId, ast::OnCommit>,
+}
+
+/// The role at the start of the transaction.
+#[derive(Default)]
+struct RoleBefore {
+    role: Option<String>,
+    /// SET LOCAL ROLE was used since.
+    local: bool,
 }
 
 impl ClusterSession {
@@ -100,6 +118,7 @@ impl ClusterSession {
         let mut txn = Transaction::begin(&self.cluster, isolation, is_block).await?;
         txn.read_only = self.settings.frequent().default_read_only;
         self.settings.begin();
+        self.role_before = RoleBefore { role: Some(self.role.clone()), local: false };
         self.txn = Some(txn);
         self.failed = false;
         Ok(())
@@ -107,10 +126,27 @@ impl ClusterSession {
 
     async fn commit(&mut self) -> SqlResult<()> {
         self.cursors.retain(|_, cursor| cursor.is_held());
+        if let Err(error) = self.end_temporary().await {
+            self.rollback().await;
+            return Err(error);
+        }
         let Some(txn) = self.txn.take() else { return Ok(()) };
         let result = txn.commit(&self.cluster).await.map_err(crate::executor::for_client);
         self.settings.end(result.is_ok());
+        self.end_role(result.is_ok());
         result
+    }
+
+    /// The role after the transaction's end.
+    fn end_role(&mut self, committed: bool) {
+        let RoleBefore { role, local } = std::mem::take(&mut self.role_before);
+        if let Some(role) = role
+            && (local || !committed)
+            && role != self.role
+        {
+            self.role = role;
+            self.settings.rename();
+        }
     }
 
     async fn rollback(&mut self) {
@@ -119,6 +155,7 @@ impl ClusterSession {
         if let Some(txn) = self.txn.take() {
             txn.rollback(&self.cluster).await;
             self.settings.end(false);
+            self.end_role(false);
         }
     }
 
@@ -194,7 +231,7 @@ impl Session for ClusterSession {
             .ok_or_else(|| SqlError::internal("the statement was prepared by another server"))?;
         self.refuse_if_failed(&planned.parsed)?;
         self.activity_started(&prepared.sql, &options);
-        let result = self.run_statement(planned, params, &options).await;
+        let result = self.run_statement(planned, &params, &options).await;
         self.activity_ended();
         result.map_err(crate::executor::for_client)
     }
@@ -205,9 +242,10 @@ impl Session for ClusterSession {
 
     async fn fail(&mut self) {
         if self.in_block() {
+            let cluster = self.cluster.clone();
             if let Some(txn) = self.txn.as_mut()
                 && !self.failed
-                && let Err(error) = txn.undo_statement().await
+                && let Err(error) = txn.undo_statement(&cluster).await
             {
                 tracing::debug!(%error, "a failed statement was not undone everywhere");
             }
@@ -251,6 +289,7 @@ impl Session for ClusterSession {
 
     async fn close(&mut self) {
         self.rollback().await;
+        self.drop_temporary().await;
         self.cluster.sessions.remove(self.info.process_id);
     }
 }
@@ -264,8 +303,11 @@ impl ClusterSession {
             Bound::Update(update) => update.returning.as_ref().map(|r| r.columns.clone().into()),
             Bound::Delete(delete) => delete.returning.as_ref().map(|r| r.columns.clone().into()),
             Bound::Call(call) => Some(calls::columns(call)?.into()),
-            Bound::Explain { .. } => Some(explain::columns().into()),
-            Bound::Truncate { .. } | Bound::CopyFrom(_) | Bound::CopyTo { .. } => None,
+            Bound::Explain { options, .. } => Some(explain::columns(options.format).into()),
+            Bound::Merge(_)
+            | Bound::Truncate { .. }
+            | Bound::CopyFrom(_)
+            | Bound::CopyTo { .. } => None,
             Bound::Utility(_) => self.utility_columns(parsed)?,
         })
     }
@@ -282,5 +324,6 @@ impl Drop for ClusterSession {
             let cluster = self.cluster.clone();
             runtime.spawn(async move { txn.rollback(&cluster).await });
         }
+        self.abandon_temporary();
     }
 }

@@ -5,7 +5,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_values};
-use satsuma_sql::bound::{Bound, BoundOnConflict};
+use satsuma_sql::bound::{Bound, BoundMerge, BoundOnConflict};
 use satsuma_sql::engine_error::{from_sql, to_sql};
 
 /// Values by parameter number, as DataFusion literals.
@@ -114,6 +114,17 @@ impl Params {
                 delete.source = self.plan(delete.source)?;
                 delete.returning = returning(delete.returning)?;
                 Bound::Delete(delete)
+            }
+            Bound::Merge(merge) => {
+                let parts = merge.parts.into_iter().map(|part| self.bind(part));
+                let matches = merge.matches.map(|mut matches| {
+                    matches.plan = self.plan(matches.plan)?;
+                    SqlResult::Ok(matches)
+                });
+                Bound::Merge(BoundMerge {
+                    parts: parts.collect::<SqlResult<_>>()?,
+                    matches: matches.transpose()?,
+                })
             }
             Bound::CopyTo { mut query, options } => {
                 query.plan = self.plan(query.plan)?;

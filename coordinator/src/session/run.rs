@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::array::{AsArray, PrimitiveArray};
+use datafusion::arrow::datatypes::Int64Type;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::worker::{BatchStream, CHANGED_SINCE_SNAPSHOT, StatementContext};
 use satsuma_sql::bind::{self, BindContext};
-use satsuma_sql::bound::{Bound, BoundQuery, Returning};
-use satsuma_sql::parse::Parsed;
+use satsuma_sql::bound::{Bound, BoundMerge, BoundQuery, Returning};
+use satsuma_sql::casts::enums;
+use satsuma_sql::parse::{Command, Parsed, Statement};
+use sqlparser::ast;
 
 use super::params::{self, Params};
 use super::ready::{Planned, Ready};
@@ -21,8 +25,71 @@ use crate::txn::{Isolation, committed_at};
 
 /// How often a statement is tried again before the client hears of it.
 const ATTEMPTS: u32 = 100;
+/// How long a statement waits for a definition of another transaction that is under way.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After so long a wait, shapes are compared with the catalog.
+const SUSPICIOUS: Duration = Duration::from_secs(3);
+/// Longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Memory that one fragment may hold at a worker, in bytes.
 const FRAGMENT_MEMORY: u64 = 256 << 20;
+
+/// Waits for a table's new shape to be committed or taken back: its workers refuse the old one
+/// until then. The pauses grow.
+pub(super) struct Patience {
+    pause: Duration,
+    left: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { pause: Duration::from_millis(1), left: PATIENCE }
+    }
+}
+
+impl Patience {
+    pub fn is_left(&self) -> bool {
+        !self.left.is_zero()
+    }
+
+    /// Once in a while: it takes long, and something may be wrong.
+    pub fn is_wearing_out(&self) -> bool {
+        let waited = PATIENCE.saturating_sub(self.left).as_millis();
+        let step = LONGEST_PAUSE.as_millis();
+        waited > SUSPICIOUS.as_millis() && waited % (SUSPICIOUS.as_millis()) < step
+    }
+
+    pub async fn wait(&mut self, options: &ExecuteOptions) -> SqlResult<()> {
+        let interrupted = options.interrupt.wait();
+        tokio::select! {
+            biased;
+            () = interrupted => return Err(options.interrupt.error()),
+            () = tokio::time::sleep(self.pause) => {}
+        }
+        self.left = self.left.saturating_sub(self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+fn changes_rows(statement: &Statement) -> bool {
+    match statement {
+        Statement::Sql(sql) => matches!(
+            sql.as_ref(),
+            ast::Statement::Insert(_)
+                | ast::Statement::Update(_)
+                | ast::Statement::Delete(_)
+                | ast::Statement::Merge(_)
+        ),
+        Statement::Copy(_) => true,
+        Statement::Command(command) => matches!(command.as_ref(), Command::Merge(_)),
+    }
+}
+
+fn lost_a_race(error: &SqlError) -> bool {
+    is_stale(error)
+        || matches!(error.state(), SqlState::SERIALIZATION_FAILURE | SqlState::DEADLOCK_DETECTED)
+}
 
 impl ClusterSession {
     /// Binds against the catalog as the session sees it now.
@@ -48,21 +115,52 @@ impl ClusterSession {
         Ok((bound, params, !env.is_session_dependent()))
     }
 
+    /// A definition that is alone in its transaction and loses against another one is begun anew:
+    /// it would have waited, had it come a moment later.
     pub(super) async fn run_statement(
         &mut self,
         planned: &Planned,
-        params: Vec<Datum>,
+        params: &[Datum],
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
-        params::check_count(&params, &planned.params)?;
+        let may_begin_anew =
+            self.txn.is_none() && options.ends_batch && !changes_rows(&planned.parsed.statement);
+        let (notices, mut patience) = (self.notices.len(), Patience::default());
+        loop {
+            let result = self.run_once(planned, params, options).await;
+            match result {
+                Err(error) if may_begin_anew && lost_a_race(&error) && patience.is_left() => {
+                    self.rollback().await;
+                    self.notices.truncate(notices);
+                    patience.wait(options).await?;
+                    self.cluster.catalog.read().await?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn run_once(
+        &mut self,
+        planned: &Planned,
+        params: &[Datum],
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        params::check_count(params, &planned.params)?;
+        if planned.params.iter().any(enums::has_labels) {
+            let catalog = self.snapshot();
+            for (value, ty) in params.iter().zip(&planned.params) {
+                enums::check(value, ty, &catalog)?;
+            }
+        }
         let mut ready = self.ready(planned)?;
         if let Bound::Utility(_) = &ready.bound {
             return self.utility(&planned.parsed, options).await;
         }
         self.transaction().await?;
-        let mut attempt = 0;
+        let (mut attempt, mut patience) = (0, Patience::default());
         loop {
-            let wait = options.interrupt.wait();
+            let (wait, notices) = (options.interrupt.wait(), self.notices.len());
             let result = tokio::select! {
                 biased;
                 () = wait => Err(options.interrupt.error()),
@@ -73,18 +171,34 @@ impl ClusterSession {
                 Err(error) => error,
             };
             attempt += 1;
-            if attempt >= ATTEMPTS || !self.can_retry(&error) {
+            let stale = is_stale(&error);
+            let exhausted = if stale { !patience.is_left() } else { attempt >= ATTEMPTS };
+            if exhausted || !self.can_retry(&error) {
                 return Err(error);
             }
+            self.notices.truncate(notices);
+            let cluster = self.cluster.clone();
             if let Some(txn) = self.txn.as_mut() {
-                txn.undo_statement().await?;
+                txn.undo_statement(&cluster).await?;
             }
-            if is_stale(&error) {
-                // The catalog entry that makes it stale may still be on its way to us.
-                tokio::time::sleep(Duration::from_millis(u64::from(attempt).min(20))).await;
-                self.cluster.catalog.read().await?;
+            if stale {
+                patience.wait(options).await?;
+                if patience.is_wearing_out() {
+                    crate::leftovers::restore_shapes(&self.cluster).await;
+                }
+                self.catch_up().await?;
             }
             ready = self.ready(planned)?;
+        }
+    }
+
+    /// Sees the catalog as it is now, the transaction's own definitions on top.
+    pub(super) async fn catch_up(&mut self) -> SqlResult<()> {
+        let cluster = self.cluster.clone();
+        cluster.catalog.read().await?;
+        match self.txn.as_mut() {
+            Some(txn) => txn.rebase(&cluster),
+            None => Ok(()),
         }
     }
 
@@ -158,6 +272,11 @@ impl ClusterSession {
                     self.modification(&scope, options, delete.returning.is_some())?;
                 let modified = modification.delete(delete).await?;
                 self.modified(modified, "DELETE", &delete.returning, options).await
+            }
+            Bound::Merge(merge) => {
+                let count = self.merge(merge, &scope).await?;
+                self.finish_statement(options).await?;
+                Ok(Execution::Command(format!("MERGE {count}")))
             }
             Bound::Truncate { tables, cascade, restart_identity } => {
                 self.writable("TRUNCATE TABLE")?;
@@ -246,8 +365,48 @@ impl ClusterSession {
             .txn
             .as_mut()
             .ok_or_else(|| SqlError::internal("a change without a transaction"))?;
-        let commit = options.ends_batch && !txn.is_block && !txn.has_written();
+        let commit =
+            options.ends_batch && !txn.is_block && !txn.has_written() && self.on_commit.is_empty();
         Ok(Modification { executor: &self.cluster.executor, scope, txn, commit, returning })
+    }
+
+    async fn merge(&mut self, merge: &BoundMerge, scope: &Arc<Scope>) -> SqlResult<u64> {
+        let (mut total, mut changed) = (0, 0);
+        for part in &merge.parts {
+            let count = self.change(part, scope).await?;
+            total += count;
+            changed += if matches!(part, Bound::Insert(_)) { 0 } else { count };
+        }
+        let Some(matches) = &merge.matches else { return Ok(total) };
+        let mut rows = self.rows(matches, scope).await?;
+        let mut expected = 0;
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let counts = batch.columns().first().and_then(|counts| counts.as_primitive_opt());
+            let counts: Option<&PrimitiveArray<Int64Type>> = counts;
+            expected += counts.map_or(0, |counts| counts.iter().flatten().sum::<i64>());
+        }
+        if u64::try_from(expected) != Ok(changed) {
+            return Err(SqlError::new(
+                SqlState::CARDINALITY_VIOLATION,
+                "MERGE command cannot affect row a second time",
+            )
+            .hint("Ensure that not more than one source row matches any one target row."));
+        }
+        Ok(total)
+    }
+
+    /// A change within the transaction; how many rows it changed.
+    pub(super) async fn change(&mut self, bound: &Bound, scope: &Arc<Scope>) -> SqlResult<u64> {
+        let options = ExecuteOptions::default();
+        let modification = self.modification(scope, &options, false)?;
+        let modified = match bound {
+            Bound::Insert(insert) => modification.insert(insert).await?,
+            Bound::Update(update) => modification.update(update).await?,
+            Bound::Delete(delete) => modification.delete(delete).await?,
+            _ => return Err(SqlError::internal("this statement changes no rows")),
+        };
+        Ok(modified.count)
     }
 
     /// Commits where nothing can follow, and answers with the tag or the returned rows.
@@ -289,6 +448,7 @@ impl ClusterSession {
                 committed_at(&self.cluster, Some(moment)).await?;
                 self.txn = None;
                 self.settings.end(true);
+                self.end_role(true);
                 Ok(())
             }
             None => self.finish_statement(options).await,

@@ -11,8 +11,10 @@ use sqlparser::ast;
 
 use super::cursor::{Cursor, stream_of};
 use super::ready::Planned;
-use super::{ClusterSession, Isolation, default_isolation, serializable};
-use crate::ddl::Ddl;
+use super::run::Patience;
+use super::{ClusterSession, Isolation, default_isolation, maintenance, serializable};
+use crate::ddl::{Ddl, Definition, temporary};
+use crate::executor::is_stale;
 use crate::session_api::{ExecuteOptions, Execution, NamedStatement, Notice, Rows, Session};
 
 /// What the failed state of a transaction block still accepts.
@@ -115,13 +117,19 @@ impl ClusterSession {
                 }
                 Ok(Execution::Command("RELEASE".into()))
             }
-            ast::Statement::Set(set) => self.set(set).await,
+            ast::Statement::Set(set) => {
+                // What follows in the same message may fail, and take this back.
+                if !options.ends_batch {
+                    self.transaction().await?;
+                }
+                self.set(set).await
+            }
             ast::Statement::Reset(reset) => {
                 match &reset.reset {
                     ast::Reset::ALL => self.settings.reset_all(),
                     ast::Reset::ConfigurationParameter(name) => {
                         let name = setting_name(name);
-                        if name == "role" {
+                        if name.eq_ignore_ascii_case("role") {
                             self.restore_role();
                         } else {
                             self.settings.reset(&name)?;
@@ -138,35 +146,52 @@ impl ClusterSession {
                 self.sql_execute(name, parameters, options).await
             }
             ast::Statement::Deallocate { name, .. } => self.deallocate(Some(name)),
-            _ => self.define(statement, options).await,
+            _ => self.define(Definition::Sql(statement), parsed, options).await,
         }
     }
 
     /// A definition: CREATE, ALTER, DROP, ....
     async fn define(
         &mut self,
-        statement: &ast::Statement,
+        definition: Definition<'_>,
+        parsed: &Parsed,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         self.transaction().await?;
         self.writable("a definition")?;
-        let mut ddl = self.ddl().await?;
-        let done = {
-            let wait = options.interrupt.wait();
-            tokio::select! {
+        let mut patience = Patience::default();
+        let done = loop {
+            let (wait, notices) = (options.interrupt.wait(), self.notices.len());
+            let mut ddl = self.ddl().await?;
+            let done = tokio::select! {
                 biased;
                 () = wait => Err(options.interrupt.error()),
-                done = crate::ddl::execute(&mut ddl, statement) => done,
+                done = crate::ddl::execute(&mut ddl, definition) => done,
+            };
+            match done {
+                Err(error) if is_stale(&error) && patience.is_left() => {
+                    self.notices.truncate(notices);
+                    let cluster = self.cluster.clone();
+                    if let Some(txn) = self.txn.as_mut() {
+                        txn.undo_statement(&cluster).await?;
+                    }
+                    patience.wait(options).await?;
+                    if patience.is_wearing_out() {
+                        crate::leftovers::restore_shapes(&self.cluster).await;
+                    }
+                    self.catch_up().await?;
+                }
+                done => break done?,
             }
         };
-        match done? {
+        match done {
             Some(tag) => {
                 self.finish_statement(options).await?;
                 Ok(Execution::Command(tag))
             }
             None => {
-                let text = statement.to_string();
-                let words: Vec<&str> = text.split_whitespace().take(2).collect();
+                let words: Vec<String> =
+                    parsed.text.split_whitespace().take(2).map(str::to_uppercase).collect();
                 Err(SqlError::unsupported(format!("{} is not supported", words.join(" "))))
             }
         }
@@ -177,6 +202,7 @@ impl ClusterSession {
         let scope = self.scope().await?;
         let snapshot = self.snapshot();
         let env = self.function_env(&snapshot);
+        let sequences = self.session_sequences(&snapshot);
         let shard_count = self.settings.integer("citus.shard_count").unwrap_or(32);
         let txn = self
             .txn
@@ -188,8 +214,11 @@ impl ClusterSession {
             notices: &mut self.notices,
             snapshot,
             env,
+            sequences,
             scope,
             shard_count: u32::try_from(shard_count).unwrap_or(32),
+            temporary_name: temporary::schema_name(self.cluster.node, self.info.process_id),
+            on_commit: &mut self.on_commit,
             pending_ownership: Vec::new(),
         })
     }
@@ -217,18 +246,30 @@ impl ClusterSession {
                 let tag = if cursor.is_none() { "CLOSE CURSOR ALL" } else { "CLOSE CURSOR" };
                 Ok(Execution::Command(tag.into()))
             }
-            Command::Maintain { vacuum, .. } => {
+            Command::Maintain { vacuum, options, tables, .. } => {
                 if *vacuum && self.in_block() {
                     return Err(SqlError::new(
                         SqlState::ACTIVE_SQL_TRANSACTION,
                         "VACUUM cannot run inside a transaction block",
                     ));
                 }
+                maintenance::check(&self.snapshot(), *vacuum, options, tables)?;
                 let tag = if *vacuum { "VACUUM" } else { "ANALYZE" };
                 Ok(Execution::Command(tag.into()))
             }
+            Command::Alter(alter) => self.define(Definition::Alter(alter), parsed, options).await,
+            Command::CreateTable(create) => {
+                self.define(Definition::CreateTable(create), parsed, options).await
+            }
+            Command::Merge(_) => Err(SqlError::internal("MERGE is not a utility statement")),
+            Command::Grant(grant) => self.define(Definition::Grant(grant), parsed, options).await,
             Command::Checkpoint => Ok(Execution::Command("CHECKPOINT".into())),
-            Command::Reorganise { tag, kind, name } => {
+            Command::Reorganise { tag, name, kind } => {
+                maintenance::check_reorganised(
+                    &self.snapshot(),
+                    name.as_ref(),
+                    kind.unwrap_or("table"),
+                )?;
                 if let Some(kind) = kind {
                     self.transaction().await?;
                     let mut ddl = self.ddl().await?;
@@ -397,7 +438,10 @@ impl ClusterSession {
                 self.settings.set("client_encoding", &charset_name.value, false)?;
             }
             ast::Set::SetNamesDefault {} => self.settings.reset("client_encoding")?,
-            ast::Set::SetRole { role_name, .. } => {
+            ast::Set::SetRole { role_name, context_modifier } => {
+                if matches!(context_modifier, Some(ast::ContextModifier::Local)) {
+                    self.role_before.local = true;
+                }
                 let role = match role_name {
                     None => self.info.user.clone(),
                     Some(name) if name.value.eq_ignore_ascii_case("none") => self.info.user.clone(),
@@ -451,9 +495,11 @@ impl ClusterSession {
                 format!("role \"{role}\" does not exist"),
             ));
         }
-        let is_superuser =
-            state.role_by_name(&self.info.user).is_some_and(|session| session.superuser);
-        if role != self.info.user && !is_superuser {
+        let may = match (state.role_by_name(&self.info.user), state.role_by_name(&role)) {
+            (Some(session), Some(role)) => crate::catalog::is_member(&state, session.oid, role.oid),
+            _ => false,
+        };
+        if !may {
             return Err(SqlError::new(
                 SqlState::INSUFFICIENT_PRIVILEGE,
                 format!("permission denied to set role \"{role}\""),
@@ -579,7 +625,7 @@ impl ClusterSession {
         let values = self.evaluate(parameters, &prepared.params).await?;
         let plan = prepared.plan.clone();
         match plan.downcast_ref::<Planned>() {
-            Some(planned) => Box::pin(self.run_statement(planned, values, options)).await,
+            Some(planned) => Box::pin(self.run_statement(planned, &values, options)).await,
             None => Ok(Execution::Empty),
         }
     }

@@ -2,6 +2,7 @@
 
 use satsuma_common::{Oid, PgType, SqlResult};
 
+use super::definitions::shown_default;
 use super::layout::Layouts;
 use super::rows::{Rows, row};
 use super::types::{collation_of, physical};
@@ -107,12 +108,14 @@ fn table_columns(table: &Table, rows: &mut Rows<'_>) -> SqlResult<()> {
     for (position, column) in table.shape.columns.iter().enumerate() {
         let number = column.id.0 as i16;
         let generated = table.generated.get(position).is_some_and(Option::is_some);
-        let default = table.defaults.get(position).is_some_and(Option::is_some);
+        let identity = table.identity.get(position).copied().flatten();
+        let default =
+            identity.is_none() && table.defaults.get(position).is_some_and(Option::is_some);
         Attribute {
             not_null: column.not_null || table.shape.primary_key.contains(&column.id),
             has_default: default || generated,
             has_missing: column.missing.is_some(),
-            identity: match table.identity.get(position).copied().flatten() {
+            identity: match identity {
                 Some(true) => "a",
                 Some(false) => "d",
                 None => "",
@@ -135,10 +138,25 @@ fn index_columns(state: &State, index: &Index, rows: &mut Rows<'_>) -> SqlResult
             IndexValue::Expression(_) => None,
         };
         // The type of an expression is not kept; text is what most of them give.
-        let (name, ty) = column.map_or(("expr", &PgType::Text), |c| (c.name.as_str(), &c.ty));
-        Attribute::new(index.oid, number, name, ty).push(rows)?;
+        let (name, ty) = match (column, &value) {
+            (Some(column), _) => (column.name.clone(), column.ty.clone()),
+            (None, IndexValue::Expression(text)) => (expression_name(text), PgType::Text),
+            (None, IndexValue::Column(_)) => ("expr".into(), PgType::Text),
+        };
+        Attribute::new(index.oid, number, &name, &ty).push(rows)?;
     }
     Ok(())
+}
+
+/// The column of an index expression is called like the function that it calls.
+fn expression_name(text: &str) -> String {
+    match satsuma_sql::parse::parse_expression(text) {
+        Ok((expr, _)) => match satsuma_sql::bind::output_name(&expr) {
+            unnamed if unnamed == "?column?" => "expr".into(),
+            name => name,
+        },
+        Err(_) => "expr".into(),
+    }
 }
 
 /// A default has no oid of its own in the catalog: this one is derived, and stable.
@@ -150,7 +168,11 @@ fn default(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for table in source.state.tables() {
         let defaults = table.defaults.iter().zip(&table.generated);
         for (column, (default, generated)) in table.shape.columns.iter().zip(defaults) {
-            let Some(text) = generated.as_ref().or(default.as_ref()) else { continue };
+            let shown = match generated {
+                Some(text) => Some(text.clone()),
+                None => shown_default(table, column, default.as_ref()),
+            };
+            let Some(text) = shown else { continue };
             let relation = Oid(table.id().0);
             row!(
                 rows,

@@ -68,7 +68,7 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                 contype = kind,
                 condeferrable = false,
                 condeferred = false,
-                convalidated = true,
+                convalidated = !table.not_valid.contains(name),
                 conrelid = Oid(table.id().0),
                 contypid = Oid(0),
                 conindid = index,

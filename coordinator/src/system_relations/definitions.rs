@@ -1,7 +1,7 @@
 //! Definitions as SQL text: what `pg_get_constraintdef` and `pg_get_indexdef` print.
 
-use satsuma_common::table::{ForeignKey, ForeignKeyAction};
-use satsuma_common::{ColumnId, Oid};
+use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction};
+use satsuma_common::{ColumnId, Oid, PgType};
 
 use crate::catalog::{Index, IndexKey, IndexValue, State, Table, quote_identifier};
 
@@ -28,6 +28,25 @@ pub fn constraints<'a>(
             .or(foreign.map(Constraint::ForeignKey))
             .or(key.map(Constraint::Key))?;
         Some((*oid, name.as_str(), constraint))
+    })
+}
+
+/// A column's default as `pg_get_expr` prints it; identity columns have none.
+pub fn shown_default(table: &Table, column: &Column, default: Option<&String>) -> Option<String> {
+    let position = table.shape.position(column.id)?;
+    if table.identity.get(position).copied().flatten().is_some() {
+        return None;
+    }
+    let text = default?;
+    let is_literal = text.len() > 1
+        && text.starts_with('\'')
+        && text.ends_with('\'')
+        && !text[1..text.len() - 1].replace("''", "").contains('\'');
+    let number = column.ty.is_integer()
+        || matches!(column.ty, PgType::Bool | PgType::Numeric(_) | PgType::Float4 | PgType::Float8);
+    Some(match is_literal && !number && !matches!(column.ty, PgType::Enum(_)) {
+        true => format!("{text}::{}", column.ty.without_modifier()),
+        false => text.clone(),
     })
 }
 
@@ -62,6 +81,16 @@ pub fn constraint_definition(
     constraint: &Constraint<'_>,
     pretty: bool,
 ) -> String {
+    let name = match constraint {
+        Constraint::Key(index) => &index.name,
+        Constraint::Check(check) => &check.name,
+        Constraint::ForeignKey(key) => &key.name,
+    };
+    let text = definition(state, table, constraint, pretty);
+    if table.not_valid.contains(name) { format!("{text} NOT VALID") } else { text }
+}
+
+fn definition(state: &State, table: &Table, constraint: &Constraint<'_>, pretty: bool) -> String {
     match constraint {
         Constraint::Key(index) => {
             let kind = match (index.primary, index.nulls_not_distinct) {

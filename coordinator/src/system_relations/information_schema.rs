@@ -2,7 +2,7 @@
 
 use satsuma_common::{ColumnId, NumericMod, PgType, SqlResult};
 
-use super::definitions::{Constraint, constraints};
+use super::definitions::{Constraint, constraints, shown_default};
 use super::layout::Layouts;
 use super::relations::user_relations;
 use super::rows::{Rows, row};
@@ -132,7 +132,7 @@ struct Listed<'a> {
     name: &'a str,
     ty: &'a PgType,
     not_null: bool,
-    default: Option<&'a String>,
+    default: Option<String>,
     generated: Option<&'a String>,
     identity: Option<bool>,
     updatable: bool,
@@ -250,7 +250,10 @@ fn table_columns(
             name: &column.name,
             ty: &column.ty,
             not_null: column.not_null || table.shape.primary_key.contains(&column.id),
-            default: table.defaults.get(position).and_then(Option::as_ref),
+            default: table
+                .defaults
+                .get(position)
+                .and_then(|default| shown_default(table, column, default.as_ref())),
             generated,
             identity: table.identity.get(position).copied().flatten(),
             updatable: true,

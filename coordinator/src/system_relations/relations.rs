@@ -80,8 +80,11 @@ impl<'a> Class<'a> {
         }
     }
 
-    fn push(self, rows: &mut Rows<'_>) -> SqlResult<()> {
+    fn push(self, state: &State, rows: &mut Rows<'_>) -> SqlResult<()> {
         let stored = self.kind != 'v';
+        let schema = state.schema(self.schema);
+        let is_temporary =
+            schema.is_some_and(|schema| crate::ddl::temporary::is_temporary(&schema.name));
         row!(
             rows,
             oid = self.oid,
@@ -99,7 +102,7 @@ impl<'a> Class<'a> {
             reltoastrelid = Oid(0),
             relhasindex = self.has_index,
             relisshared = false,
-            relpersistence = 'p',
+            relpersistence = if is_temporary { 't' } else { 'p' },
             relkind = self.kind,
             relnatts = self.columns as i16,
             relchecks = self.checks as i16,
@@ -128,7 +131,7 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         let columns = layout.columns.len();
         let class = Class::new(layout.oid, layout.name, schema, SUPERUSER_OID, kind, columns);
         let method = if layout.is_view { Oid(0) } else { Oid(2) };
-        Class { method, has_rules: layout.is_view, ..class }.push(rows)?;
+        Class { method, has_rules: layout.is_view, ..class }.push(state, rows)?;
     }
     let sizes = source.around.shard_sizes();
     for table in state.tables() {
@@ -154,24 +157,24 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                 shape.columns.len(),
             )
         }
-        .push(rows)?;
+        .push(state, rows)?;
     }
     for index in state.indexes() {
         let owner = state.table(index.table).map_or(SUPERUSER_OID, |table| table.owner);
         let columns = index.keys.len() + index.include.len();
         let class = Class::new(index.oid, &index.name, index.schema, owner, 'i', columns);
-        Class { method: access_method_oid(&index.method), ..class }.push(rows)?;
+        Class { method: access_method_oid(&index.method), ..class }.push(state, rows)?;
     }
     for view in state.views() {
         let columns = view.columns.len();
         let class = Class::new(view.oid, &view.name, view.schema, view.owner, 'v', columns);
         let grants = super::roles::access_list(state, ObjectClass::Relation, view.oid);
-        Class { has_rules: true, grants, ..class }.push(rows)?;
+        Class { has_rules: true, grants, ..class }.push(state, rows)?;
     }
     for sequence in state.sequences() {
         let oid = Oid(sequence.id.0);
         let class = Class::new(oid, &sequence.name, sequence.schema, sequence.owner, 'S', 3);
-        Class { tuples: 1.0, pages: 1, ..class }.push(rows)?;
+        Class { tuples: 1.0, pages: 1, ..class }.push(state, rows)?;
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ pub use overlay::Overlay;
 
 use crate::catalog::{Command, Outcome};
 use crate::cluster::Cluster;
+use crate::sequences::PrivateSequences;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -48,6 +49,11 @@ pub struct Transaction {
     participants: BTreeMap<NodeId, Arc<dyn Worker>>,
     /// Uncommitted DDL.
     overlay: Option<Overlay>,
+    /// What the statement under way began with: its first number, and the DDL until then.
+    began: (u32, Option<Overlay>),
+    /// Tables whose shards this transaction has locked as a whole.
+    locked: BTreeSet<TableId>,
+    pub sequences: PrivateSequences,
     savepoints: Vec<Savepoint>,
 }
 
@@ -71,12 +77,23 @@ impl Transaction {
             statement: 0,
             participants: BTreeMap::new(),
             overlay: None,
+            began: (0, None),
+            locked: BTreeSet::new(),
+            sequences: PrivateSequences::default(),
             savepoints: Vec::new(),
         })
     }
 
     /// The moment that the next statement sees, and the statement's number.
     pub async fn next_statement(&mut self, cluster: &Cluster) -> SqlResult<(Timestamp, u32)> {
+        let (snapshot, statement) = self.next_step(cluster).await?;
+        self.began = (statement, self.overlay.clone());
+        Ok((snapshot, statement))
+    }
+
+    /// As [`Self::next_statement`], for a statement that goes on: it sees what it wrote so far,
+    /// and is undone as a whole.
+    pub async fn next_step(&mut self, cluster: &Cluster) -> SqlResult<(Timestamp, u32)> {
         self.statement = self.statement.checked_add(1).ok_or_else(|| {
             SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many statements in a transaction")
         })?;
@@ -117,10 +134,46 @@ impl Transaction {
         self.overlay.get_or_insert_with(|| Overlay::new(cluster.catalog.snapshot()))
     }
 
-    /// The statement under way failed and will be tried again: its writes are forgotten, its
-    /// locks stay.
-    pub async fn undo_statement(&mut self) -> SqlResult<()> {
-        self.tell_all(TxnAction::UndoStatement(self.statement)).await
+    /// Puts the transaction's DDL on top of the present catalog.
+    pub fn rebase(&mut self, cluster: &Cluster) -> SqlResult<()> {
+        match self.overlay.as_mut() {
+            Some(overlay) => overlay.rebase(cluster.catalog.snapshot()),
+            None => Ok(()),
+        }
+    }
+
+    pub fn has_locked(&self, table: TableId) -> bool {
+        self.locked.contains(&table)
+    }
+
+    pub fn table_locked(&mut self, table: TableId) {
+        self.locked.insert(table);
+    }
+
+    /// The statement under way failed and will be tried again, or was the block's last: its
+    /// writes and definitions are forgotten, its locks stay.
+    pub async fn undo_statement(&mut self, cluster: &Cluster) -> SqlResult<()> {
+        let (first, overlay) = self.began.clone();
+        self.restore_overlay(cluster, overlay).await;
+        let action = match first < self.statement {
+            true => TxnAction::RollbackTo(first.saturating_sub(1)),
+            false => TxnAction::UndoStatement(self.statement),
+        };
+        self.tell_all(action).await
+    }
+
+    /// Goes back to an earlier state of the transaction's DDL.
+    async fn restore_overlay(&mut self, cluster: &Cluster, overlay: Option<Overlay>) {
+        let undone = std::mem::replace(&mut self.overlay, overlay);
+        let Some(undone) = undone else { return };
+        let kept = self.overlay.as_ref();
+        if kept.is_some_and(|kept| kept.commands().len() == undone.commands().len()) {
+            return;
+        }
+        let made = kept.map_or(&[][..], Overlay::created);
+        let only = undone.created().iter().filter(|shard| !made.contains(shard)).copied();
+        drop_shards(cluster, only.collect()).await;
+        restore_shapes(cluster, &undone, kept).await;
     }
 
     pub fn savepoint(&mut self, name: &str) {
@@ -143,12 +196,7 @@ impl Transaction {
         self.savepoints.truncate(index + 1);
         let savepoint = &self.savepoints[index];
         let (statement, overlay) = (savepoint.statement, savepoint.overlay.clone());
-        let undone = std::mem::replace(&mut self.overlay, overlay);
-        let kept = self.overlay.as_ref().map_or(&[][..], Overlay::created);
-        if let Some(undone) = undone {
-            let only = undone.created().iter().filter(|made| !kept.contains(made)).copied();
-            drop_shards(cluster, only.collect()).await;
-        }
+        self.restore_overlay(cluster, overlay).await;
         self.tell_all(TxnAction::RollbackTo(statement)).await
     }
 
@@ -233,6 +281,7 @@ impl Transaction {
             None => cluster.catalog.propose(decision).await?.into_result()?,
             Some(overlay) => {
                 let mut batch = overlay.commands().to_vec();
+                batch.extend(self.sequences.commands(overlay.state()));
                 batch.push(decision);
                 let base = overlay.base();
                 let command = Command::Batch { base, commands: batch };
@@ -274,21 +323,23 @@ impl Transaction {
     async fn abort(&self, cluster: &Cluster, overlay: Option<Overlay>) {
         // While the locks are held: nobody reads by the shape that goes.
         if let Some(overlay) = &overlay {
-            restore_shapes(cluster, overlay.altered()).await;
+            drop_shards(cluster, overlay.created().to_vec()).await;
+            restore_shapes(cluster, overlay, None).await;
         }
         if let Err(error) = self.tell_all(TxnAction::Abort).await {
             tracing::warn!(txn = %self.id, %error, "a participant was not told of an abort");
         }
-        if let Some(overlay) = overlay {
-            drop_shards(cluster, overlay.created().to_vec()).await;
-        }
     }
 }
 
-/// Workers that were told a shape which did not come to be are told the present one.
-async fn restore_shapes(cluster: &Cluster, tables: &[TableId]) {
-    let state = cluster.catalog.snapshot();
-    for table in tables.iter().filter_map(|table| state.table(*table)) {
+/// Workers that were told a shape which did not come to be are told the one that stands: that of
+/// the definitions that are kept, or of the catalog.
+async fn restore_shapes(cluster: &Cluster, undone: &Overlay, kept: Option<&Overlay>) {
+    let state = kept.map_or_else(|| cluster.catalog.snapshot(), |kept| kept.state().clone());
+    let changed = undone.altered().filter(|table| {
+        kept.is_none_or(|kept| kept.told_shape(*table) != undone.told_shape(*table))
+    });
+    for table in changed.filter_map(|table| state.table(table)) {
         let nodes: BTreeSet<NodeId> =
             state.shards_of(table).flat_map(|(_, group)| group.finalized()).collect();
         for node in nodes.into_iter().filter_map(|node| state.node(node)) {

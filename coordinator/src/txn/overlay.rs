@@ -1,32 +1,37 @@
 //! A transaction's uncommitted DDL: a private catalog, and the commands that made it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use satsuma_common::table::TableShape;
 use satsuma_common::{NodeId, ShardId, SqlResult, TableId};
 
-use crate::catalog::{Command, Outcome, State, apply};
+use crate::catalog::{Command, Outcome, Shared, State, apply};
 
 /// Applied to the real catalog at commit, all or nothing. Shards that the DDL needs exist at
 /// workers before that; shards it does away with exist until after.
 #[derive(Clone)]
 pub struct Overlay {
-    base: u64,
+    /// The catalog that it was made of.
+    base: Arc<State>,
     state: Arc<State>,
     commands: Vec<Command>,
     created: Vec<(NodeId, ShardId)>,
     dropped: Vec<(NodeId, ShardId)>,
-    altered: Vec<TableId>,
+    /// The shape that the workers know, of tables where that is not the base's. An index changes
+    /// a shape without a new version.
+    told: BTreeMap<TableId, Shared<TableShape>>,
 }
 
 impl Overlay {
     pub fn new(state: Arc<State>) -> Self {
         Self {
-            base: state.version(),
+            base: state.clone(),
             state,
             commands: Vec::new(),
             created: Vec::new(),
             dropped: Vec::new(),
-            altered: Vec::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -37,7 +42,7 @@ impl Overlay {
 
     /// Version of the catalog that the overlay was made of.
     pub fn base(&self) -> u64 {
-        self.base
+        self.base.version()
     }
 
     pub fn commands(&self) -> &[Command] {
@@ -63,13 +68,51 @@ impl Overlay {
         Ok(outcome)
     }
 
-    /// Tables whose workers know a shape that is not committed.
-    pub fn altered(&self) -> &[TableId] {
-        &self.altered
+    /// Makes the overlay of a newer catalog. Refused when that has changed an object which the
+    /// commands touch.
+    pub fn rebase(&mut self, base: Arc<State>) -> SqlResult<()> {
+        if base.version() == self.base.version() {
+            return Ok(());
+        }
+        let state = if self.commands.is_empty() {
+            base.clone()
+        } else {
+            let mut state = State::clone(&base);
+            let commands = self.commands.clone();
+            apply(&mut state, Command::Batch { base: self.base.version(), commands })
+                .into_result()?;
+            Arc::new(state)
+        };
+        self.base = base;
+        self.state = state;
+        Ok(())
     }
 
-    pub fn table_altered(&mut self, table: TableId) {
-        self.altered.push(table);
+    /// A table's shape as its workers know it.
+    pub fn told_shape(&self, table: TableId) -> Option<&TableShape> {
+        let base = || self.base.table(table).map(|table| &*table.shape);
+        self.told.get(&table).map(|shape| &**shape).or_else(base)
+    }
+
+    /// The workers know the present shape of the table.
+    pub fn table_told(&mut self, table: TableId) {
+        if let Some(table) = self.state.table(table) {
+            self.told.insert(table.id(), table.shape.clone());
+        }
+    }
+
+    /// Tables whose workers know another shape than the present one.
+    pub fn untold(&self) -> Vec<TableId> {
+        self.state
+            .tables_changed_since(&self.base)
+            .filter(|table| self.told_shape(table.id()) != Some(&*table.shape))
+            .map(|table| table.id())
+            .collect()
+    }
+
+    /// Tables whose workers know a shape that is not committed.
+    pub fn altered(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.told.keys().copied().filter(|table| self.base.table(*table).is_some())
     }
 
     pub fn shard_created(&mut self, node: NodeId, shard: ShardId) {

@@ -353,6 +353,7 @@ impl From<ShardAction> for pb::ShardRequest {
                     .collect(),
             }),
             ShardAction::Alter { shape } => Action::Alter(shape.into()),
+            ShardAction::Restore { shape } => Action::Restore(shape.into()),
             ShardAction::Drop { shards } => Action::Drop(pb::DropShards {
                 shards: shards.into_iter().map(|shard| shard.0).collect(),
             }),
@@ -389,6 +390,7 @@ impl TryFrom<pb::ShardRequest> for ShardAction {
                 })?,
             },
             Action::Alter(shape) => Self::Alter { shape: shape.try_into()? },
+            Action::Restore(shape) => Self::Restore { shape: shape.try_into()? },
             Action::Drop(drop) => {
                 Self::Drop { shards: list(drop.shards, |shard| Ok(ShardId(shard)))? }
             }

@@ -188,6 +188,7 @@ fn requests() -> Vec<Request> {
             shards: vec![(ShardId(1), GroupId(2), Generation(3))],
         }),
         Request::Shards(ShardAction::Alter { shape: shape() }),
+        Request::Shards(ShardAction::Restore { shape: shape() }),
         Request::Shards(ShardAction::Drop { shards: vec![ShardId(4)] }),
         Request::Shards(ShardAction::SetGeneration {
             group: GroupId(1),

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Placeholder;
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
+use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState, arrow_types};
 use sqlparser::ast::{Ident, Spanned};
 use sqlparser::tokenizer::Span;
 
@@ -30,6 +30,8 @@ pub(super) struct Binder<'a> {
     pub search_path: Option<Vec<String>>,
     /// Views within views so far.
     pub view_depth: u32,
+    /// The view whose text is bound.
+    pub view: Option<Oid>,
     /// `false` inside a view: positions there mean nothing to the user.
     positions: bool,
 }
@@ -47,12 +49,13 @@ impl<'a> Binder<'a> {
             next: Rc::default(),
             search_path: None,
             view_depth: 0,
+            view: None,
             positions: true,
         }
     }
 
     /// A binder for a view's text, which shares names but has no parameters and no positions.
-    pub fn for_view(&self, source: Arc<Source>, search_path: Vec<String>) -> Self {
+    pub fn for_view(&self, source: Arc<Source>, search_path: Vec<String>, view: Oid) -> Self {
         let mut env = self.env.clone();
         env.search_path = Arc::new(search_path.clone());
         Self {
@@ -63,8 +66,16 @@ impl<'a> Binder<'a> {
             next: self.next.clone(),
             search_path: Some(search_path),
             view_depth: self.view_depth + 1,
+            view: Some(view),
             positions: false,
         }
+    }
+
+    /// A binder for a text that stands for the statement: its parameters are the statement's, its
+    /// positions mean nothing to the user.
+    pub fn for_rewritten_text(&self, source: Arc<Source>) -> Self {
+        let parameters = self.parameters.clone();
+        Self { env: self.env.clone(), parameters, ..self.for_stored_text(source) }
     }
 
     /// A binder for an expression that the catalog holds as text.
@@ -77,6 +88,7 @@ impl<'a> Binder<'a> {
             next: self.next.clone(),
             search_path: self.search_path.clone(),
             view_depth: self.view_depth,
+            view: self.view,
             positions: false,
         }
     }

@@ -24,6 +24,8 @@ pub enum Clause {
     Default,
     Check,
     Generated,
+    /// USING of ALTER COLUMN .. TYPE.
+    Transform,
     Index,
     IndexPredicate,
     Call,
@@ -52,6 +54,7 @@ impl Clause {
             Self::Default => "DEFAULT expressions",
             Self::Check => "check constraints",
             Self::Generated => "column generation expressions",
+            Self::Transform => "transform expressions",
             Self::Index => "index expressions",
             Self::IndexPredicate => "index predicates",
             Self::Call => "CALL arguments",
@@ -79,6 +82,7 @@ impl Clause {
             Self::Default
                 | Self::Check
                 | Self::Generated
+                | Self::Transform
                 | Self::Index
                 | Self::IndexPredicate
                 | Self::CopyWhere
@@ -109,6 +113,7 @@ impl Clause {
             Self::Default => "DEFAULT expression",
             Self::Check => "check constraint",
             Self::Generated => "column generation expression",
+            Self::Transform => "transform expression",
             Self::Index => "index expression",
             Self::IndexPredicate => "index predicate",
             Self::CopyWhere => "COPY FROM WHERE condition",

@@ -15,7 +15,7 @@ use super::query::{Rows, RowsColumn};
 use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
 use crate::bound::{Bound, BoundCopyFrom, CopyFormat, CopyHeader, CopyOptions, ForceColumns};
-use crate::catalog_view::{Relation, TableInfo};
+use crate::catalog_view::{Access, Relation, TableInfo};
 use crate::parse::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 
 impl Binder<'_> {
@@ -42,6 +42,7 @@ impl Binder<'_> {
         columns: &[Ident],
     ) -> SqlResult<Bound> {
         let table = self.target_table(name, "copy to")?;
+        self.check_access(&table, Access::Insert)?;
         let indexes = self.copy_columns(&table, columns)?;
         let names: Vec<String> =
             indexes.iter().map(|i| table.shape.columns[*i].name.clone()).collect();
@@ -133,6 +134,7 @@ impl Binder<'_> {
             .map_err(|error| self.at(error, position))?;
         match self.relation_or_error(schema.as_deref(), &relation, position)? {
             Relation::Table(table) => {
+                self.check_access(&table, Access::Select)?;
                 let from = self.scan_table(&table)?;
                 let entry = &from.entries[0];
                 let picked = self

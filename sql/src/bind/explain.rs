@@ -107,10 +107,8 @@ fn explain_format(name: &str) -> SqlResult<ExplainFormat> {
     match name.to_ascii_lowercase().as_str() {
         "text" => Ok(ExplainFormat::Text),
         "json" => Ok(ExplainFormat::Json),
-        "xml" | "yaml" => {
-            Err(SqlError::unsupported(format!("EXPLAIN format {name} is not supported"))
-                .hint("Use text or json."))
-        }
+        "yaml" => Ok(ExplainFormat::Yaml),
+        "xml" => Ok(ExplainFormat::Xml),
         _ => Err(unknown_format(name)),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState, TableId};
 use sqlparser::ast::{
     self, Ident, JoinConstraint, JoinOperator, ObjectName, Spanned, TableAlias, TableFactor,
     TableWithJoins,
@@ -20,7 +20,7 @@ use super::plan;
 use super::query::{Rows, RowsColumn, entry_of};
 use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
-use crate::catalog_view::{Relation, TableInfo, ViewInfo};
+use crate::catalog_view::{Access, Relation, TableInfo, ViewInfo};
 use crate::functions::{self, TableFunction, Typed};
 use crate::table::ScanSource;
 
@@ -471,8 +471,14 @@ impl Binder<'_> {
         }
         let found = self.relation_or_error(schema.as_deref(), &relation, position)?;
         let from = match found {
-            Relation::Table(info) => self.scan_table(&info)?,
-            Relation::View(view) => self.read_view(&view)?,
+            Relation::Table(info) => {
+                self.check_access(&info, Access::Select)?;
+                self.scan_table(&info)?
+            }
+            Relation::View(view) => {
+                self.catalog.check_access(view.oid, Access::Select, self.view)?;
+                self.read_view(&view)?
+            }
             Relation::System(system) => {
                 let id = self.number();
                 let scan_alias = format!("{relation}#{id}");
@@ -506,12 +512,22 @@ impl Binder<'_> {
         self.with_alias(from, alias)
     }
 
+    /// Whether the statement may use the table like this.
+    pub fn check_access(&self, table: &TableInfo, access: Access) -> SqlResult<()> {
+        self.catalog.check_access(Oid(table.shape.table.0), access, self.view)
+    }
+
     pub fn relation_or_error(
         &self,
         schema: Option<&str>,
         relation: &str,
         position: u32,
     ) -> SqlResult<Relation> {
+        if let Some(schema) = schema
+            && self.view.is_none()
+        {
+            self.catalog.check_schema(schema)?;
+        }
         self.relation(schema, relation).ok_or_else(|| {
             let text = match schema {
                 Some(schema) => format!("{schema}.{relation}"),
@@ -576,7 +592,7 @@ impl Binder<'_> {
         let ast::Statement::Query(query) = statement.as_ref() else {
             return Err(SqlError::internal(format!("view {} is no query", view.name)));
         };
-        let binder = self.for_view(parsed.source.clone(), view.search_path.clone());
+        let binder = self.for_view(parsed.source.clone(), view.search_path.clone(), view.oid);
         let mut rows = binder.query(query, None, &Ctes::default())?.exact()?;
         for (column, name) in rows.columns.iter_mut().zip(&view.columns) {
             column.name.clone_from(name);

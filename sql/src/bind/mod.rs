@@ -90,6 +90,8 @@ pub enum ExpressionUse {
     Check,
     Default,
     Generated,
+    /// The new value of a column whose type changes.
+    Using,
     Index,
     IndexPredicate,
 }

@@ -16,27 +16,31 @@ use super::window::NamedWindows;
 use super::{ExpressionColumn, ExpressionUse, names};
 use crate::bound::Bound;
 use crate::casts::CastKind;
-use crate::catalog_view::{Relation, TableInfo};
-use crate::parse::Statement;
+use crate::catalog_view::{Access, Relation, TableInfo};
+use crate::parse::{Command, Statement};
 
 impl Binder<'_> {
     pub fn statement(&self, statement: &Statement) -> SqlResult<Bound> {
         match statement {
             Statement::Sql(sql) => self.sql(sql, statement),
             Statement::Copy(copy) => self.copy(copy),
-            Statement::Command(_) => Ok(Bound::Utility(Box::new(statement.clone()))),
+            Statement::Command(command) => match command.as_ref() {
+                Command::Merge(merge) => Ok(Bound::Merge(self.merge(merge)?)),
+                _ => Ok(Bound::Utility(Box::new(statement.clone()))),
+            },
         }
     }
 
     fn sql(&self, sql: &ast::Statement, whole: &Statement) -> SqlResult<Bound> {
         let ctes = Ctes::default();
         match sql {
+            ast::Statement::Query(query) if has_into(query) => {
+                Ok(Bound::Utility(Box::new(whole.clone())))
+            }
             ast::Statement::Query(query) => self.query_statement(query),
             ast::Statement::Insert(insert) => Ok(Bound::Insert(self.insert(insert, &ctes)?)),
             ast::Statement::Update(update) => Ok(Bound::Update(self.update(update, &ctes)?)),
             ast::Statement::Delete(delete) => Ok(Bound::Delete(self.delete(delete, &ctes)?)),
-            ast::Statement::Merge(_) => Err(SqlError::unsupported("MERGE is not supported")
-                .hint("Use INSERT .. ON CONFLICT, or UPDATE and INSERT in one transaction.")),
             ast::Statement::Truncate(truncate) => self.truncate(truncate),
             ast::Statement::Explain { .. } => self.explain(sql),
             _ => Ok(Bound::Utility(Box::new(whole.clone()))),
@@ -64,7 +68,7 @@ impl Binder<'_> {
                 SetExpr::Delete(ast::Statement::Delete(delete)) => {
                     Ok(Bound::Delete(self.delete(delete, &ctes)?))
                 }
-                _ => Err(SqlError::unsupported("MERGE is not supported")),
+                _ => Err(SqlError::unsupported("WITH in front of MERGE is not supported")),
             };
         }
         if let Some(call) = self.cluster_call(query)? {
@@ -84,6 +88,7 @@ impl Binder<'_> {
         let mut tables: Vec<Arc<TableInfo>> = Vec::new();
         for target in &truncate.table_names {
             let table = self.target_table(&target.name, "truncate")?;
+            self.check_access(&table, Access::Truncate)?;
             if !tables.iter().any(|known| known.shape.table == table.shape.table) {
                 tables.push(table);
             }
@@ -135,6 +140,7 @@ impl Binder<'_> {
             ExpressionUse::Check => Clause::Check,
             ExpressionUse::Default => Clause::Default,
             ExpressionUse::Generated => Clause::Generated,
+            ExpressionUse::Using => Clause::Transform,
             ExpressionUse::Index => Clause::Index,
             ExpressionUse::IndexPredicate => Clause::IndexPredicate,
         };
@@ -201,6 +207,11 @@ impl Binder<'_> {
         };
         Ok((typed.expr, typed.ty))
     }
+}
+
+/// SELECT .. INTO makes a table.
+fn has_into(query: &ast::Query) -> bool {
+    matches!(query.body.as_ref(), SetExpr::Select(select) if select.into.is_some())
 }
 
 fn not_a_table(relation: &str) -> SqlError {

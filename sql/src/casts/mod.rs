@@ -2,7 +2,8 @@
 //!
 //! - [`matrix`]: PostgreSQL's `pg_cast`: from, to, and how willingly;
 //! - [`convert`]: one value to another type;
-//! - [`column`]: whole columns, with fast paths.
+//! - [`column`]: whole columns, with fast paths;
+//! - [`enums`]: texts that must be labels.
 //!
 //! Constants are converted at bind time. Where DataFusion's cast is exact (widening), it is used,
 //! so that the optimizer can move it to the constant's side of a comparison.
@@ -10,6 +11,7 @@
 pub mod column;
 pub mod convert;
 pub mod datetime;
+pub mod enums;
 pub mod matrix;
 pub mod text;
 
@@ -40,6 +42,7 @@ pub enum CastKind {
 pub(crate) fn install(builder: &mut Builder) {
     builder.columns("cast(any) any", |args, call| column::cast(args, call, CastKind::Explicit));
     builder.columns("assign(any) any", |args, call| column::cast(args, call, CastKind::Assignment));
+    enums::install(builder);
     builder.with_settings(|b| {
         b.columns("cast_in_session(any) any", |args, call| {
             column::cast(args, call, CastKind::Explicit)
@@ -144,6 +147,7 @@ fn resolve_unknown(
             let bare = to.without_modifier();
             let parsed = convert::resolve_names(text, &bare, env)
                 .unwrap_or_else(|| convert::input(text, &bare, &env.settings.context()))?;
+            enums::check(&parsed, &bare, env.catalog.as_ref())?;
             let fitted = convert::fit(parsed, to, kind)?;
             Typed::constant(fitted, to.clone())
         }
@@ -168,6 +172,9 @@ fn resolve_unknown(
 fn convert_expr(value: Typed, to: &PgType, kind: CastKind, env: &FunctionEnv) -> SqlResult<Typed> {
     if matrix::is_relabelling(&value.ty, to) {
         return Ok(relabel(value, to));
+    }
+    if let Some(checked) = enums::cast(&value, to, env) {
+        return checked;
     }
     let uses_settings = convert::depends_on_session(&value.ty, to);
     if uses_settings {

@@ -24,26 +24,39 @@ use super::library::Builder;
 use super::vector::array_of;
 use super::{FunctionEnv, Typed};
 use crate::casts::text::text;
+use crate::catalog_view::CatalogView;
 use satsuma_common::Oid;
 
 type Body = Arc<dyn Fn(&[Datum]) -> SqlResult<Datum> + Send + Sync>;
 
-/// A strict function whose body holds the session.
+/// A function whose body holds the session.
 pub struct SessionCall {
     name: String,
     arguments: Vec<PgType>,
     result: PgType,
     signature: Signature,
+    /// The body sees NULLs; else one makes the result NULL.
+    called_on_null: bool,
     body: Body,
 }
 
 impl SessionCall {
-    /// The expression that calls `body` with `args`.
+    /// The expression that calls `body` with `args`; a NULL among them makes the result NULL.
     fn expr(
         name: &str,
         args: Vec<Typed>,
         result: PgType,
         volatility: Volatility,
+        body: Body,
+    ) -> Typed {
+        Self::build(name, args, result, (volatility, false), body)
+    }
+
+    fn build(
+        name: &str,
+        args: Vec<Typed>,
+        result: PgType,
+        (volatility, called_on_null): (Volatility, bool),
         body: Body,
     ) -> Typed {
         let (arguments, exprs) = args.into_iter().map(|arg| (arg.ty, arg.expr)).unzip();
@@ -52,6 +65,7 @@ impl SessionCall {
             arguments,
             result: result.clone(),
             signature: Signature::user_defined(volatility),
+            called_on_null,
             body,
         };
         let udf = Arc::new(ScalarUDF::new_from_impl(call));
@@ -69,7 +83,7 @@ impl SessionCall {
                 let reader = Reader::new(array, ty);
                 values.push(reader.get(if *scalar { 0 } else { row.min(array.len() - 1) })?);
             }
-            let null = values.iter().any(Datum::is_null);
+            let null = !self.called_on_null && values.iter().any(Datum::is_null);
             results.push(if null { Datum::Null } else { (self.body)(&values)? });
         }
         let array = collect(&self.result, results)?;
@@ -159,6 +173,35 @@ pub(crate) fn install(b: &mut Builder) {
         });
     }
     sequences(b);
+    b.called_on_null(|b| {
+        b.rewrite("format_type(oid,int4) text", |args, result, env| {
+            let catalog = env.catalog.clone();
+            let body: Body = Arc::new(move |args| Ok(format_type(args, catalog.as_ref())));
+            let stable = (Volatility::Stable, true);
+            Ok(SessionCall::build("format_type", args, result.clone(), stable, body))
+        });
+    });
+}
+
+fn format_type(args: &[Datum], catalog: &dyn CatalogView) -> Datum {
+    let Some(Datum::Oid(oid)) = args.first() else { return Datum::Null };
+    if *oid == 0 {
+        return Datum::Text("-".into());
+    }
+    let typmod = match args.get(1) {
+        Some(Datum::Int4(typmod)) => Some(*typmod),
+        _ => None,
+    };
+    let Some(ty) = PgType::from_oid(*oid) else {
+        let name = catalog.oid_name(&PgType::Regtype, *oid);
+        return Datum::Text(name.unwrap_or_else(|| "???".into()));
+    };
+    Datum::Text(match (&ty, typmod) {
+        // bpchar with a modifier of none is not char(1).
+        (PgType::Bpchar(_), Some(-1)) => "bpchar".into(),
+        (_, Some(typmod)) => ty.with_typmod(typmod).to_string(),
+        (_, None) => ty.to_string(),
+    })
 }
 
 type SequenceBody = fn(&dyn SequenceAccess, &[Datum]) -> SqlResult<i64>;

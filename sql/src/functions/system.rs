@@ -67,23 +67,6 @@ fn types(b: &mut Builder) {
             let value = args.pop().ok_or_else(|| unexpected_value("pg_typeof"))?;
             Typed::constant(Datum::Oid(value.ty.oid()), PgType::Regtype)
         });
-        b.row("format_type(oid,int4) text", |args, _| {
-            let Datum::Oid(oid) = args[0] else { return Ok(Datum::Null) };
-            if oid == 0 {
-                return Ok(Datum::Text("-".into()));
-            }
-            let typmod = match args[1] {
-                Datum::Int4(typmod) => Some(typmod),
-                _ => None,
-            };
-            let Some(ty) = PgType::from_oid(oid) else { return Ok(Datum::Text("???".into())) };
-            Ok(Datum::Text(match (&ty, typmod) {
-                // bpchar with a modifier of none is not char(1).
-                (PgType::Bpchar(_), Some(-1)) => "bpchar".into(),
-                (_, Some(typmod)) => ty.with_typmod(typmod).to_string(),
-                (_, None) => ty.to_string(),
-            }))
-        });
     });
 }
 

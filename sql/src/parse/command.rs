@@ -7,6 +7,10 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::alter::{self, Alter};
+use super::create_table::{self, CreateTable};
+use super::grant::{self, Grant};
+use super::merge::{self, Merge};
 use super::{Source, tokens, with_parser};
 
 #[derive(Clone, Debug)]
@@ -36,14 +40,21 @@ pub enum Command {
         options: Vec<(String, Option<String>)>,
         tables: Vec<(ObjectName, Vec<Ident>)>,
     },
+    /// ALTER of a table, index, sequence, view, schema or type.
+    Alter(Alter),
+    /// CREATE TABLE .. AS and CREATE TABLE (LIKE ..).
+    CreateTable(CreateTable),
+    Grant(Grant),
+    Merge(Merge),
     Checkpoint,
     Lock(LockTarget),
     /// REINDEX of an index, table, schema, database or system (`kind`); CLUSTER, which storage
     /// does not need.
     Reorganise {
         tag: &'static str,
-        kind: Option<&'static str>,
         name: Option<ObjectName>,
+        /// `index`, `table`, `schema`, `database` or `system`; `None` of CLUSTER.
+        kind: Option<&'static str>,
     },
     /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
     Discard {
@@ -117,6 +128,18 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
         if words.iter().enumerate().all(|(at, text)| word(at) == *text) {
             return Err(SqlError::unsupported(format!("{name} is not supported")));
         }
+    }
+    if let Some(alter) = alter::parse(source, tokens)? {
+        return Ok(Some(Command::Alter(alter)));
+    }
+    if let Some(create) = create_table::parse(source, tokens)? {
+        return Ok(Some(Command::CreateTable(create)));
+    }
+    if let Some(merge) = merge::parse(source, tokens)? {
+        return Ok(Some(Command::Merge(merge)));
+    }
+    if let Some(grant) = grant::parse(source, tokens)? {
+        return Ok(Some(Command::Grant(grant)));
     }
     let (first, second) = (word(0), word(1));
     let grammar: fn(&mut Parser<'_>) -> Result<Command, ParserError> = match first.as_str() {
@@ -330,6 +353,14 @@ fn lock(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
 fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     let reindex = tokens::is_word(&parser.next_token().token, "reindex");
     let tag = if reindex { "REINDEX" } else { "CLUSTER" };
+    if parser.consume_token(&Token::LParen) {
+        while !parser.consume_token(&Token::RParen) {
+            let token = parser.next_token();
+            if token.token == Token::EOF {
+                return parser.expected(")", token);
+            }
+        }
+    }
     take(parser, "verbose");
     let mut kind = None;
     if reindex {
@@ -348,7 +379,7 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
             parser.parse_identifier()?;
         }
     }
-    Ok(Command::Reorganise { tag, kind, name })
+    Ok(Command::Reorganise { tag, name, kind })
 }
 
 fn discard(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
@@ -411,7 +442,7 @@ fn set_constraints(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
 }
 
 /// Consumes the next token if it is this word.
-fn take(parser: &mut Parser<'_>, word: &str) -> bool {
+pub(super) fn take(parser: &mut Parser<'_>, word: &str) -> bool {
     let found = tokens::is_word(&parser.peek_token_ref().token, word);
     if found {
         parser.next_token();
@@ -419,7 +450,7 @@ fn take(parser: &mut Parser<'_>, word: &str) -> bool {
     found
 }
 
-fn expect(parser: &mut Parser<'_>, word: &str) -> Result<(), ParserError> {
+pub(super) fn expect(parser: &mut Parser<'_>, word: &str) -> Result<(), ParserError> {
     if take(parser, word) {
         return Ok(());
     }

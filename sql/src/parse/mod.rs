@@ -8,9 +8,13 @@
 //! Everything here comes from outside: text size and nesting are bounded, and a statement that is
 //! nested deeply is parsed on a stack of its own.
 
+mod alter;
 mod command;
 mod copy;
+mod create_table;
 mod error;
+mod grant;
+mod merge;
 mod role;
 mod source;
 mod tokens;
@@ -23,8 +27,12 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
 pub use command::{Command, CursorDirection, LockTarget};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
+pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
+pub use grant::{Grant, GrantTarget, Granted, Privilege};
+pub use merge::{Merge, MergeAction, MergeClause};
 pub use source::Source;
 
 /// Longest query string, in bytes.

@@ -60,6 +60,11 @@ impl Engine {
                 TableRecord { shape: (*table.shape).clone(), layouts: (*table.layouts).clone() };
             manifest::put(&mut batch, manifest::table_key(*id), &record)?;
         }
+        for (id, table) in &meta.retired {
+            let record =
+                TableRecord { shape: (*table.shape).clone(), layouts: (*table.layouts).clone() };
+            manifest::put(&mut batch, manifest::shard_key(b'r', *id), &record)?;
+        }
         for (id, shard) in &meta.shards {
             let header =
                 ShardHeader { group: shard.group, table: shard.table, created: shard.created.0 };
@@ -73,7 +78,7 @@ impl Engine {
         drop(meta);
         let kept: std::collections::BTreeSet<Vec<u8>> =
             batch.iter().map(|(key, _)| key.clone()).collect();
-        for kind in [b"t", b"h", b"g"] {
+        for kind in [b"t", b"r", b"h", b"g"] {
             for (key, _) in self.store.kv.scan(kind)? {
                 if !kept.contains(&key) {
                     batch.push((key, None));

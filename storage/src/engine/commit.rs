@@ -265,7 +265,7 @@ impl Meta {
     pub fn commit(&self, lsn: Lsn, from: Lsn, ts: Timestamp, sections: &[Section]) {
         for section in sections {
             if let Some(shard) = self.shards.get(&section.shard) {
-                let table = self.tables.get(&shard.table);
+                let table = self.table_of(shard);
                 let hidden_key = table.is_some_and(|table| table.key.is_none());
                 shard.apply(lsn, from, ts, &section.ops, hidden_key);
             }

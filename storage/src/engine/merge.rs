@@ -83,7 +83,7 @@ impl Engine {
             })
             .collect();
         let Some(chosen) = choose(&runs) else { return Ok(false) };
-        let Some(table) = self.meta.read().tables.get(&shard.table).cloned() else {
+        let Some(table) = self.meta.read().table_of(shard).cloned() else {
             return Ok(false);
         };
 

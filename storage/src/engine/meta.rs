@@ -20,6 +20,9 @@ pub struct Meta {
     pub lsn: Lsn,
     pub tables: BTreeMap<TableId, Arc<TableMeta>>,
     pub shards: BTreeMap<ShardId, Arc<Shard>>,
+    /// Shards whose rows are written anew in others, with the shape that reads them. They go when
+    /// that is committed, and are the table's again when it is not.
+    pub retired: BTreeMap<ShardId, Arc<TableMeta>>,
     pub groups: BTreeMap<GroupId, (Generation, Epoch)>,
 }
 
@@ -129,6 +132,7 @@ impl Default for Meta {
             lsn: Lsn(0),
             tables: BTreeMap::new(),
             shards: BTreeMap::new(),
+            retired: BTreeMap::new(),
             groups: BTreeMap::new(),
         }
     }
@@ -138,7 +142,10 @@ impl Meta {
     /// Whether the change would be accepted.
     pub fn check(&self, change: &MetaChange) -> Result<()> {
         match change {
-            MetaChange::CreateShards { shape, .. } | MetaChange::AlterTable { shape } => {
+            MetaChange::CreateShards { shape, .. } => {
+                TableMeta::new((**shape).clone(), Layouts::default()).map(|_| ())
+            }
+            MetaChange::AlterTable { shape } => {
                 let new = TableMeta::new((**shape).clone(), Layouts::default())?;
                 match self.tables.get(&shape.table) {
                     Some(old) if !old.reads_as(&new) && self.has_rows(shape.table) => {
@@ -152,8 +159,50 @@ impl Meta {
     }
 
     fn has_rows(&self, table: TableId) -> bool {
-        let mut shards = self.shards.values().filter(|shard| shard.table == table);
-        shards.any(|shard| !shard.is_bare())
+        self.present(table).any(|shard| !shard.is_bare())
+    }
+
+    /// The shards of a table that are not retired.
+    fn present(&self, table: TableId) -> impl Iterator<Item = &Arc<Shard>> {
+        let shards = self.shards.values().filter(move |shard| shard.table == table);
+        shards.filter(|shard| !self.retired.contains_key(&shard.id))
+    }
+
+    /// What reads the rows of a shard.
+    pub fn table_of(&self, shard: &Shard) -> Option<&Arc<TableMeta>> {
+        self.retired.get(&shard.id).or_else(|| self.tables.get(&shard.table))
+    }
+
+    /// Shards of a newer shape take the place of those that are there.
+    fn retire(&mut self, shape: &TableShape) {
+        let Some(known) = self.tables.get(&shape.table).cloned() else { return };
+        if known.shape.version >= shape.version {
+            return;
+        }
+        let old: Vec<ShardId> = self.present(shape.table).map(|shard| shard.id).collect();
+        self.retired.extend(old.into_iter().map(|shard| (shard, known.clone())));
+        self.tables.remove(&shape.table);
+    }
+
+    /// Retired shards are the table's again, under a shape that reads them, once those that were
+    /// to take their place are gone.
+    fn reinstate(&mut self, shape: &TableShape) -> Result<()> {
+        if self.present(shape.table).next().is_some() {
+            return Ok(());
+        }
+        let new = TableMeta::new(shape.clone(), Layouts::default())?;
+        let mut back: Option<Arc<TableMeta>> = None;
+        self.retired.retain(|_, known| {
+            let returns = known.shape.table == shape.table && known.reads_as(&new);
+            if returns {
+                back = Some(known.clone());
+            }
+            !returns
+        });
+        if let Some(known) = back {
+            self.tables.insert(shape.table, known);
+        }
+        Ok(())
     }
 
     /// Makes a logged change. Repeating one changes nothing.
@@ -164,6 +213,9 @@ impl Meta {
         self.lsn = lsn;
         match change {
             MetaChange::CreateShards { shape, shards } => {
+                if shards.iter().any(|(shard, ..)| !self.shards.contains_key(shard)) {
+                    self.retire(shape);
+                }
                 self.set_shape(shape, false)?;
                 for (shard, group, generation) in shards {
                     self.shards
@@ -173,10 +225,14 @@ impl Meta {
                     known.0 = known.0.max(*generation);
                 }
             }
-            MetaChange::AlterTable { shape } => self.set_shape(shape, true)?,
+            MetaChange::AlterTable { shape } => {
+                self.reinstate(shape)?;
+                self.set_shape(shape, true)?;
+            }
             MetaChange::DropShards { shards } => {
                 for shard in shards {
                     self.shards.remove(shard);
+                    self.retired.remove(shard);
                 }
                 self.forget_unused();
             }

@@ -218,7 +218,7 @@ impl Engine {
     fn shard_and_table(&self, id: ShardId) -> Result<(Arc<Shard>, Arc<TableMeta>)> {
         let meta = self.meta.read();
         let shard = meta.shards.get(&id).cloned().ok_or(StorageError::NoSuchShard(id))?;
-        let table = meta.tables.get(&shard.table).cloned();
+        let table = meta.table_of(&shard).cloned();
         Ok((shard.clone(), table.ok_or(StorageError::NoSuchTable(shard.table))?))
     }
 }

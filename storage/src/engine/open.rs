@@ -171,6 +171,10 @@ impl Recovery {
             let table = TableMeta::new(record.shape, record.layouts)?;
             recovery.meta.tables.insert(table.shape.table, Arc::new(table));
         }
+        for (id, record) in manifest::all::<TableRecord>(kv, b'r')? {
+            let table = TableMeta::new(record.shape, record.layouts)?;
+            recovery.meta.retired.insert(ShardId(id), Arc::new(table));
+        }
         for (id, record) in manifest::all::<GroupRecord>(kv, b'g')? {
             recovery.meta.groups.insert(GroupId(id), (record.generation, record.epoch));
         }

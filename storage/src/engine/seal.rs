@@ -59,7 +59,7 @@ impl Engine {
     }
 
     fn write_out(&self, shard: &Arc<Shard>, batch: &mut Batch) -> Result<Option<Sealed>> {
-        let Some(table) = self.meta.read().tables.get(&shard.table).cloned() else {
+        let Some(table) = self.meta.read().table_of(shard).cloned() else {
             return Ok(None);
         };
         shard.forget_truncations(self.horizon());

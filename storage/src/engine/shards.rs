@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use satsuma_common::table::TableShape;
-use satsuma_common::{Epoch, Generation, GroupId, Oid, ShardId, TableId};
+use satsuma_common::{Epoch, Generation, GroupId, Oid, ShardId, TableId, TxnId};
 use tokio::sync::oneshot;
 
 use super::{Engine, TableMeta};
 use crate::error::{Result, StorageError};
 use crate::shard::Shard;
+use crate::lock::{LockKey, RowLockMode};
 use crate::wal::record::{MetaChange, Record};
 
 /// A shard of this worker.
@@ -18,6 +19,8 @@ pub struct ShardInfo {
     pub table: TableId,
     pub group: GroupId,
     pub generation: Generation,
+    /// Its rows are being written anew in another shard.
+    pub retired: bool,
     /// Live rows, estimated.
     pub rows: u64,
     /// Bytes on disk and in memory, without indexes.
@@ -44,6 +47,30 @@ impl Engine {
         self.forget_indexes(shape.table)
     }
 
+    /// [`Self::alter_table`], unless the shape is as it should be or a transaction that may be
+    /// changing it holds one of the table's shards.
+    pub async fn restore_shape(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
+        let known = self.shape(shape.table);
+        let is_same = |known: &TableShape| {
+            known.version == shape.version && known.indexes == shape.indexes
+        };
+        if known.is_none_or(|known| is_same(&known)) {
+            return Ok(());
+        }
+        let shards: Vec<ShardId> = {
+            let meta = self.meta.read();
+            let own = meta.shards.values().filter(|shard| shard.table == shape.table);
+            own.map(|shard| shard.id).collect()
+        };
+        let is_held = |shard: &ShardId| {
+            self.locks.is_held(&LockKey { shard: *shard, row: None }, RowLockMode::SHARD_EXCLUSIVE)
+        };
+        if shards.iter().any(is_held) {
+            return Ok(());
+        }
+        self.alter_table(shape).await
+    }
+
     pub async fn drop_shards(self: &Arc<Self>, shards: &[ShardId]) -> Result<()> {
         self.change(MetaChange::DropShards { shards: shards.to_vec() }).await
     }
@@ -66,6 +93,7 @@ impl Engine {
                 table: shard.table,
                 group: shard.group,
                 generation: meta.groups.get(&shard.group).map_or(Generation(0), |known| known.0),
+                retired: meta.retired.contains_key(&shard.id),
                 rows: shard.rows(),
                 bytes: shard.bytes(),
                 indexes: index_bytes(meta.tables.get(&shard.table), shard),
@@ -76,6 +104,17 @@ impl Engine {
     /// Present shape of a table that has shards here, and what reads its rows.
     pub fn table(&self, table: TableId) -> Option<Arc<TableMeta>> {
         self.meta.read().tables.get(&table).cloned()
+    }
+
+    /// What reads the rows of a shard.
+    pub fn table_of_shard(&self, shard: ShardId) -> Option<Arc<TableMeta>> {
+        self.shard_and_table(shard).ok().map(|(_, table)| table)
+    }
+
+    /// Whether the transaction keeps all others from writing to the shard.
+    pub fn has_locked_shard(&self, txn: TxnId, shard: ShardId) -> bool {
+        let key = LockKey { shard, row: None };
+        self.locks.mode_of(txn, &key) == Some(RowLockMode::SHARD_EXCLUSIVE)
     }
 
     pub fn shape(&self, table: TableId) -> Option<Arc<TableShape>> {

@@ -118,6 +118,18 @@ impl LockTable {
         Ok(table)
     }
 
+    /// The mode in which a transaction holds a lock.
+    pub fn mode_of(&self, txn: TxnId, key: &LockKey) -> Option<RowLockMode> {
+        self.inner.lock().locks.get(key)?.mode_of(txn)
+    }
+
+    /// Whether anybody holds the lock in this mode.
+    pub fn is_held(&self, key: &LockKey, mode: RowLockMode) -> bool {
+        let inner = self.inner.lock();
+        let holders = inner.locks.get(key).map(|entry| entry.holders.as_slice());
+        holders.unwrap_or_default().iter().any(|(_, held)| *held == mode)
+    }
+
     /// Ends the timer thread.
     pub fn close(&self) {
         self.inner.lock().closed = true;

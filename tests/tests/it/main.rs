@@ -4,6 +4,7 @@ mod bad_input;
 mod command_line;
 mod coordinators;
 mod crash;
+mod definitions;
 mod differential;
 mod drivers;
 mod house;

@@ -21,7 +21,7 @@ use satsuma_common::index::IndexMethod;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{
-    ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, arrow_types,
+    ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, TxnId, arrow_types,
 };
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::index::Probe;
@@ -71,14 +71,14 @@ impl Pending {
     /// New rows of a child table. With `old`, only those whose key is another than it was.
     pub fn refers(
         &mut self,
-        shared: &Shared,
+        (shared, txn): (&Shared, TxnId),
         child: &PlacedTable,
         new: &RecordBatch,
         old: Option<&RecordBatch>,
     ) -> SqlResult<()> {
         let rows = Arc::new(new.clone());
         for (position, key) in child.meta.shape.foreign_keys.iter().enumerate() {
-            let parent = parent_of(shared, child, key)?;
+            let parent = parent_of(shared, txn, child, key)?;
             let wanted = references(key, &child.meta.shape, &parent.meta, new)?;
             let before = match old {
                 Some(old) => Some(references(key, &child.meta.shape, &parent.meta, old)?),
@@ -190,7 +190,11 @@ impl Writer<'_> {
                 }
                 ForeignKeyAction::Restrict => self.check_unreferenced(key, change, false).await,
                 ForeignKeyAction::Cascade | ForeignKeyAction::SetNull => {
-                    for child in self.shared.placements.related(key.table, change.parent.group)? {
+                    for child in self.shared.placements.related(
+                        key.table,
+                        change.parent.group,
+                        self.write.txn,
+                    )? {
                         let children = self.children(key, change, child).await?;
                         self.change_children(key, change, action, children).await?;
                     }
@@ -258,7 +262,7 @@ impl Writer<'_> {
         unless_back: bool,
     ) -> SqlResult<()> {
         let parent = &change.parent;
-        for child in self.shared.placements.related(key.table, parent.group)? {
+        for child in self.shared.placements.related(key.table, parent.group, self.write.txn)? {
             let children = self.children(key, change, child).await?;
             let referenced: BTreeSet<_> = children.parents.values().iter().copied().collect();
             for row in referenced {
@@ -550,8 +554,13 @@ fn cast_to(values: &ArrayRef, data_type: &arrow::datatypes::DataType) -> SqlResu
     cast(values, data_type).map_err(arrow_to_sql)
 }
 
-fn parent_of(shared: &Shared, child: &PlacedTable, key: &ForeignKey) -> SqlResult<PlacedTable> {
-    let mut parents = shared.placements.related(key.target, child.group)?;
+fn parent_of(
+    shared: &Shared,
+    txn: TxnId,
+    child: &PlacedTable,
+    key: &ForeignKey,
+) -> SqlResult<PlacedTable> {
+    let mut parents = shared.placements.related(key.target, child.group, txn)?;
     match (parents.pop(), parents.is_empty()) {
         (Some(parent), true) => Ok(parent),
         _ => Err(SqlError::internal(format!(

@@ -50,6 +50,7 @@ impl Statement<'_> {
         encoded: Vec<Bytes>,
         on_conflict: OnConflict,
     ) -> SqlResult<()> {
+        self.writer.enter(self.target).await?;
         let meta = &self.target.meta;
         for row in &encoded {
             meta.decoder().check(row).map_err(|error| malformed(error.to_string()))?;
@@ -141,6 +142,7 @@ impl Statement<'_> {
     }
 
     pub(super) async fn delete_keyed(&mut self, row: KeyedRow) -> SqlResult<()> {
+        self.writer.enter(self.target).await?;
         let deleted = self
             .shared
             .engine

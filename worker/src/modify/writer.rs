@@ -6,7 +6,7 @@ use arrow::array::{BinaryArray, RecordBatch};
 use satsuma_common::table::TableShape;
 use satsuma_common::{Oid, SqlResult};
 use satsuma_proto::worker::StatementContext;
-use satsuma_storage::{Changed, ConflictPolicy, Inserted, WriteContext};
+use satsuma_storage::{Changed, ConflictPolicy, Inserted, LockWait, RowLockMode, WriteContext};
 
 use super::constraints::{self, Compiled};
 use super::foreign_keys::Pending;
@@ -28,6 +28,19 @@ impl<'a> Writer<'a> {
         Self { shared, write: write_context(context), context, pending: Pending::default() }
     }
 
+    /// Holds the shard against definitions, and makes sure that none came first: rows and
+    /// constraints are those of the shape that the request speaks of.
+    pub async fn enter(&self, target: &PlacedTable) -> SqlResult<()> {
+        let engine = &self.shared.engine;
+        let wait = LockWait::Wait(self.write.lock_timeout);
+        let mode = RowLockMode::SHARD_SHARED;
+        engine.lock_shard(&self.write, target.shard, mode, wait).await.map_err(error::storage)?;
+        match engine.table_of_shard(target.shard) {
+            Some(now) if now.shape.version == target.meta.shape.version => Ok(()),
+            _ => Err(error::stale(format!("{} has changed", target.meta.shape.table))),
+        }
+    }
+
     fn checks(&self, shape: &TableShape) -> SqlResult<Compiled> {
         self.shared.checks.get(shape, self.context)
     }
@@ -45,7 +58,7 @@ impl<'a> Writer<'a> {
         old: RecordBatch,
         new: RecordBatch,
     ) -> SqlResult<()> {
-        self.pending.refers(self.shared, target, &new, Some(&old))?;
+        self.pending.refers((self.shared, self.write.txn), target, &new, Some(&old))?;
         self.pending.replaced(target, old, new)
     }
 
@@ -67,6 +80,7 @@ impl<'a> Writer<'a> {
         policy: ConflictPolicy,
         arbiters: &[Oid],
     ) -> SqlResult<Inserted> {
+        self.enter(target).await?;
         let meta = &target.meta;
         self.check(target, batch)?;
         let inserted = self
@@ -77,7 +91,7 @@ impl<'a> Writer<'a> {
             .map_err(|failure| constraints::named(meta, batch, failure))?;
         if !meta.shape.foreign_keys.is_empty() {
             let new = rows::take(batch, &inserted.rows)?;
-            self.pending.refers(self.shared, target, &new, None)?;
+            self.pending.refers((self.shared, self.write.txn), target, &new, None)?;
         }
         Ok(inserted)
     }
@@ -89,6 +103,7 @@ impl<'a> Writer<'a> {
         keys: &BinaryArray,
         batch: &RecordBatch,
     ) -> SqlResult<Changed> {
+        self.enter(target).await?;
         let meta = &target.meta;
         self.check(target, batch)?;
         let keys: Vec<_> = keys.iter().flatten().collect();
@@ -107,6 +122,7 @@ impl<'a> Writer<'a> {
     }
 
     pub async fn delete(&mut self, target: &PlacedTable, keys: &BinaryArray) -> SqlResult<Changed> {
+        self.enter(target).await?;
         let keys: Vec<_> = keys.iter().flatten().collect();
         let changed = self
             .shared

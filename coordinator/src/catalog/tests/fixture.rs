@@ -87,6 +87,7 @@ pub fn table_def(ids: &mut Ids, name: &str) -> (TableDef, Vec<Index>) {
         constraint_oids: [(key.clone(), constraint)].into(),
         next_column: ColumnId(3),
         options: vec![],
+        not_valid: [].into(),
     };
     (def, vec![primary_index(index_oid, &key, id)])
 }

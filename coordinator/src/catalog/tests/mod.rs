@@ -1,6 +1,6 @@
 //! Behaviour of the catalog, and a fixture that other tests build on.
 
-mod fixture;
+pub(crate) mod fixture;
 mod placement;
 mod properties;
 mod transactions;

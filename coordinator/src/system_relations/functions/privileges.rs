@@ -1,15 +1,11 @@
 //! What roles may do: `has_table_privilege` and its relatives.
 
-use std::collections::BTreeSet;
-
 use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::functions::CatalogFunction;
 
 use super::{Arguments, SessionFunctions};
-use crate::catalog::{
-    DATABASE_OID, FIRST_USER_OID, ObjectAddress, ObjectClass, PUBLIC_SCHEMA_OID, RelationRef,
-};
+use crate::catalog::{self, DATABASE_OID, ObjectAddress, ObjectClass};
 
 /// A privilege's letter in access lists, and whether WITH GRANT OPTION was asked for.
 type Wanted = (char, bool);
@@ -46,18 +42,6 @@ fn parse(text: &str) -> SqlResult<Vec<Wanted>> {
             Ok((letter, grant))
         })
         .collect()
-}
-
-/// What everybody may do without a grant.
-fn by_default(class: ObjectClass, oid: Oid) -> &'static str {
-    match class {
-        // System catalogs can be read, and system schemas looked into.
-        ObjectClass::Relation if oid.0 < FIRST_USER_OID => "r",
-        ObjectClass::Schema if oid == PUBLIC_SCHEMA_OID || oid.0 < FIRST_USER_OID => "U",
-        ObjectClass::Database => "cT",
-        ObjectClass::Type => "U",
-        _ => "",
-    }
 }
 
 impl SessionFunctions {
@@ -178,63 +162,20 @@ impl SessionFunctions {
         }
     }
 
-    /// The roles whose rights `role` has: itself and what it is a member of, step by step.
-    fn roles_of(&self, role: Oid) -> BTreeSet<Oid> {
-        let mut all = BTreeSet::from([role]);
-        let mut next = vec![role];
-        while let Some(role) = next.pop() {
-            let groups = self.state().role(role).map_or(&[][..], |role| &role.member_of);
-            next.extend(groups.iter().map(|(group, _)| *group).filter(|group| all.insert(*group)));
-        }
-        all
-    }
-
-    fn is_superuser(&self, role: Oid) -> bool {
-        self.state().role(role).is_some_and(|role| role.superuser)
-    }
-
     fn is_member(&self, member: Oid, role: Oid) -> bool {
-        self.is_superuser(member) || self.roles_of(member).contains(&role)
+        catalog::is_member(self.state(), member, role)
     }
 
     /// Whether this session may act for a role of that name.
     pub(super) fn may_act_for(&self, name: &str) -> bool {
         match self.state().role_by_name(name) {
             Some(role) => self.is_member(self.catalog.user, role.oid),
-            None => self.is_superuser(self.catalog.user),
-        }
-    }
-
-    fn owner(&self, class: ObjectClass, object: Oid) -> Option<Oid> {
-        let state = self.state();
-        match class {
-            ObjectClass::Relation => match state.relation(object)? {
-                RelationRef::Table(id) => Some(state.table(id)?.owner),
-                RelationRef::View(oid) => Some(state.view(oid)?.owner),
-                RelationRef::Sequence(id) => Some(state.sequence(id)?.owner),
-                RelationRef::Index(oid) => Some(state.table(state.index(oid)?.table)?.owner),
-            },
-            ObjectClass::Schema => Some(state.schema(object)?.owner),
-            ObjectClass::Type => Some(state.enum_type(object)?.owner),
-            ObjectClass::Constraint | ObjectClass::Role | ObjectClass::Database => None,
+            None => catalog::is_superuser(self.state(), self.catalog.user),
         }
     }
 
     fn may(&self, role: Oid, class: ObjectClass, object: Oid, (letter, grant): Wanted) -> bool {
-        if self.is_superuser(role) {
-            return true;
-        }
-        let roles = self.roles_of(role);
-        if self.owner(class, object).is_some_and(|owner| roles.contains(&owner)) {
-            return true;
-        }
-        if !grant && by_default(class, object).contains(letter) {
-            return true;
-        }
-        let grants = self.state().grants(ObjectAddress { class, oid: object, part: 0 });
-        grants.iter().any(|one| {
-            let held = if grant { &one.grantable } else { &one.privileges };
-            (one.grantee == Oid(0) || roles.contains(&one.grantee)) && held.contains(letter)
-        })
+        let object = ObjectAddress::whole(class, object);
+        catalog::has_privilege(self.state(), role, object, letter, grant)
     }
 }

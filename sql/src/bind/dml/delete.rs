@@ -12,6 +12,7 @@ use crate::bind::expr::Context;
 use crate::bind::plan;
 use crate::bind::window::NamedWindows;
 use crate::bound::BoundDelete;
+use crate::catalog_view::Access;
 
 impl Binder<'_> {
     pub fn delete(&self, delete: &Delete, ctes: &Ctes<'_>) -> SqlResult<BoundDelete> {
@@ -28,6 +29,10 @@ impl Binder<'_> {
             return Err(foreign());
         }
         let (table, from) = self.target(&table.relation, "delete from")?;
+        self.check_access(&table, Access::Delete)?;
+        if delete.selection.is_some() || delete.using.is_some() || delete.returning.is_some() {
+            self.check_access(&table, Access::Select)?;
+        }
         let using = delete.using.as_deref().unwrap_or(&[]);
         let (mut plan, scope) = self.with_sources(from, using, ctes)?;
         if let Some(condition) = &delete.selection {

@@ -16,7 +16,7 @@ use crate::bind::query::Unknowns;
 use crate::bind::scope::Scope;
 use crate::bind::window::NamedWindows;
 use crate::bound::{BoundInsert, BoundOnConflict};
-use crate::catalog_view::TableInfo;
+use crate::catalog_view::{Access, TableInfo};
 use crate::functions::Typed;
 
 impl Binder<'_> {
@@ -46,6 +46,10 @@ impl Binder<'_> {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT needs a table"));
         };
         let table = self.target_table(name, "insert into")?;
+        self.check_access(&table, Access::Insert)?;
+        if insert.returning.is_some() {
+            self.check_access(&table, Access::Select)?;
+        }
         let alias = match &insert.table_alias {
             Some(alias) => fold(&alias.alias),
             None => table.shape.name.clone(),

@@ -3,6 +3,7 @@
 mod conflict;
 mod delete;
 mod insert;
+mod merge;
 mod returning;
 mod update;
 

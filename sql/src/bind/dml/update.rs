@@ -17,9 +17,21 @@ use crate::bind::plan;
 use crate::bind::scope::Scope;
 use crate::bind::window::NamedWindows;
 use crate::bound::BoundUpdate;
-use crate::catalog_view::TableInfo;
+use crate::catalog_view::{Access, TableInfo};
 use crate::functions::Typed;
 use crate::table::KEY_COLUMN;
+
+/// Whether a new value is worked out from columns. DEFAULT is none.
+fn names_a_column(value: &ast::Expr) -> bool {
+    !is_default(value)
+        && ast::visit_expressions(value, |expr| match expr {
+            ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) => {
+                std::ops::ControlFlow::Break(())
+            }
+            _ => std::ops::ControlFlow::Continue(()),
+        })
+        .is_break()
+}
 
 impl Binder<'_> {
     pub fn update(&self, update: &Update, ctes: &Ctes<'_>) -> SqlResult<BoundUpdate> {
@@ -35,6 +47,14 @@ impl Binder<'_> {
             ));
         }
         let (table, from) = self.target(&update.table.relation, "update")?;
+        self.check_access(&table, Access::Update)?;
+        let reads = update.selection.is_some()
+            || update.from.is_some()
+            || update.returning.is_some()
+            || update.assignments.iter().any(|assignment| names_a_column(&assignment.value));
+        if reads {
+            self.check_access(&table, Access::Select)?;
+        }
         let from_tables = match &update.from {
             None => &[][..],
             Some(UpdateTableFromKind::AfterSet(tables)) => tables.as_slice(),

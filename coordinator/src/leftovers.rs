@@ -1,0 +1,93 @@
+//! What a coordinator that died in the middle of a definition leaves at the workers: shapes that
+//! did not come to be, and shards that the catalog does not know.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use satsuma_common::table::TableShape;
+use satsuma_common::{NodeId, ShardId, SqlResult};
+use satsuma_proto::worker::ShardAction;
+
+use crate::catalog::{Counters, FIRST_LOCAL_SHARD, Node, State};
+use crate::cluster::Cluster;
+
+/// Tells the workers the shapes that the catalog has. For when the shape that a statement needs
+/// does not come.
+pub async fn restore_shapes(cluster: &Cluster) {
+    let state = cluster.catalog.snapshot();
+    let workers: Vec<&Node> = state.workers().filter(|node| node.is_active).collect();
+    for node in workers {
+        if let Err(error) = restore_shapes_at(cluster, &state, node).await {
+            tracing::debug!(node = %node.id, %error, "shapes were not restored");
+        }
+    }
+}
+
+async fn restore_shapes_at(cluster: &Cluster, state: &State, node: &Node) -> SqlResult<()> {
+    let worker = cluster.workers.client(node)?;
+    for table in state.tables() {
+        let is_here = state
+            .shards_of(table)
+            .any(|(_, group)| group.placements.iter().any(|placed| placed.node == node.id));
+        if is_here {
+            let shape = TableShape::clone(&table.shape);
+            worker.shards(ShardAction::Restore { shape }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Shards of a time before this coordinator started, which was the only one.
+pub struct Leftovers {
+    before: Counters,
+    waiting: BTreeSet<NodeId>,
+}
+
+impl Leftovers {
+    /// To be made before the first session.
+    pub fn new(state: &State) -> Self {
+        let waiting = state.workers().filter(|node| node.is_active).map(|node| node.id).collect();
+        Self { before: state.counters().clone(), waiting }
+    }
+
+    /// Drops unknown shards at workers that can be reached; to be called again for the others.
+    pub async fn clean(&mut self, cluster: &Arc<Cluster>) {
+        for node in self.waiting.clone() {
+            match self.clean_node(cluster, node).await {
+                Ok(()) => {
+                    self.waiting.remove(&node);
+                }
+                Err(error) => tracing::debug!(%node, %error, "a worker was not cleaned up yet"),
+            }
+        }
+    }
+
+    async fn clean_node(&self, cluster: &Arc<Cluster>, node: NodeId) -> SqlResult<()> {
+        let state = cluster.catalog.snapshot();
+        let Some(node) = state.node(node) else { return Ok(()) };
+        let worker = cluster.workers.client(node)?;
+        let known: BTreeSet<ShardId> =
+            state.tables().flat_map(|table| table.shards()).map(|shard| shard.id).collect();
+        let shards: Vec<ShardId> = worker
+            .shards(ShardAction::List)
+            .await?
+            .shards
+            .into_iter()
+            .map(|shard| shard.shard)
+            .filter(|shard| !known.contains(shard) && self.is_older(*shard))
+            .collect();
+        if !shards.is_empty() {
+            tracing::info!(node = %node.id, count = shards.len(), "drop shards that are no table's");
+            worker.shards(ShardAction::Drop { shards }).await?;
+        }
+        restore_shapes_at(cluster, &state, node).await
+    }
+
+    fn is_older(&self, shard: ShardId) -> bool {
+        if shard.0 >= FIRST_LOCAL_SHARD {
+            shard.0 < self.before.local_shard
+        } else {
+            shard.0 < self.before.shard
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! EXPLAIN's other formats: the text's tree, told as JSON, YAML or XML with the names that
+//! PostgreSQL and Citus have for it.
+//!
+//! ```text
+//! Limit                                   {"Plan": {"Node Type": "Limit",
+//!   ->  Custom Scan (Citus Adaptive)        "Plans": [{"Node Type": "Custom Scan", ..
+//!         Task Count: 32                      "Distributed Query": {"Job": {"Task Count": 32,
+//!         ->  Task                              "Tasks": [{"Node": .., "Remote Plan": ..
+//! ```
+
+use serde_json::{Map, Value, json};
+
+/// An operator with its properties.
+#[derive(Debug, Default, PartialEq)]
+struct Node {
+    title: String,
+    properties: Vec<(String, String)>,
+    children: Vec<Node>,
+}
+
+const ARROW: &str = "->  ";
+
+/// Reads the text's indentation. Lines without an arrow belong to the operator above them; those
+/// at the very left after the first are about the whole.
+fn read(lines: &[String]) -> (Node, Vec<(String, String)>) {
+    let mut whole = Vec::new();
+    // Operators that are still open, with the column of their text.
+    let mut open: Vec<(usize, Node)> = Vec::new();
+    for line in lines {
+        let text = line.trim_start();
+        let column = line.len() - text.len();
+        match text.strip_prefix(ARROW) {
+            Some(title) => {
+                let column = column + ARROW.len();
+                close(&mut open, column);
+                open.push((column, Node { title: title.to_owned(), ..Node::default() }));
+            }
+            None if open.is_empty() => {
+                open.push((0, Node { title: text.to_owned(), ..Node::default() }));
+            }
+            None => {
+                let (name, value) = text.split_once(": ").unwrap_or((text, ""));
+                let property = (name.to_owned(), value.to_owned());
+                match open.last_mut() {
+                    Some((_, node)) if column > 0 => node.properties.push(property),
+                    _ => whole.push(property),
+                }
+            }
+        }
+    }
+    close(&mut open, 1);
+    (open.pop().map(|(_, node)| node).unwrap_or_default(), whole)
+}
+
+/// Operators at the column or right of it are complete.
+fn close(open: &mut Vec<(usize, Node)>, column: usize) {
+    while open.len() > 1 && open.last().is_some_and(|(at, _)| *at >= column) {
+        if let Some((_, node)) = open.pop()
+            && let Some((_, parent)) = open.last_mut()
+        {
+            parent.children.push(node);
+        }
+    }
+}
+
+/// A number where the text is one.
+fn value(text: &str) -> Value {
+    match text.parse::<i64>() {
+        Ok(number) => json!(number),
+        Err(_) => match text.strip_suffix(" ms").and_then(|ms| ms.parse::<f64>().ok()) {
+            Some(ms) => json!(ms),
+            None => json!(text),
+        },
+    }
+}
+
+/// Lists in PostgreSQL's JSON.
+fn is_list(name: &str) -> bool {
+    matches!(name, "Sort Key" | "Group Key" | "Output")
+}
+
+impl Node {
+    fn plan(&self) -> Value {
+        let mut plan = Map::new();
+        let (title, measured) = match self.title.split_once(" (actual ") {
+            Some((title, measured)) => (title, Some(measured.trim_end_matches(')'))),
+            None => (self.title.as_str(), None),
+        };
+        match title.strip_prefix("Custom Scan (") {
+            Some(provider) => {
+                plan.insert("Node Type".into(), json!("Custom Scan"));
+                let provider = provider.trim_end_matches(')');
+                plan.insert("Custom Plan Provider".into(), json!(provider));
+            }
+            None => name_operator(title, &mut plan),
+        }
+        plan.insert("Parallel Aware".into(), json!(false));
+        plan.insert("Async Capable".into(), json!(false));
+        if let Some(measured) = measured {
+            for part in measured.split_whitespace() {
+                match part.split_once('=') {
+                    Some(("time", times)) => {
+                        let (first, last) = times.split_once("..").unwrap_or(("0", times));
+                        let ms = |text: &str| json!(text.parse::<f64>().unwrap_or(0.0));
+                        plan.insert("Actual Startup Time".into(), ms(first));
+                        plan.insert("Actual Total Time".into(), ms(last));
+                    }
+                    Some(("rows", rows)) => {
+                        plan.insert("Actual Rows".into(), value(rows));
+                    }
+                    Some(("loops", loops)) => {
+                        plan.insert("Actual Loops".into(), value(loops));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if title.starts_with("Custom Scan (") {
+            plan.insert("Distributed Query".into(), json!({ "Job": self.job() }));
+            return Value::Object(plan);
+        }
+        for (name, text) in &self.properties {
+            let value = match is_list(name) {
+                true => json!(text.split(", ").collect::<Vec<_>>()),
+                false => value(text),
+            };
+            plan.insert(name.clone(), value);
+        }
+        if !self.children.is_empty() {
+            let children: Vec<Value> = self.children.iter().map(Self::plan).collect();
+            plan.insert("Plans".into(), Value::Array(children));
+        }
+        Value::Object(plan)
+    }
+
+    /// What is below a Citus scan.
+    fn job(&self) -> Value {
+        let mut job = Map::new();
+        for (name, text) in &self.properties {
+            job.insert(name.clone(), value(text));
+        }
+        let tasks: Vec<Value> = self
+            .children
+            .iter()
+            .map(|task| {
+                let mut entry = Map::new();
+                for (name, text) in &task.properties {
+                    entry.insert(name.clone(), json!(text));
+                }
+                let plans: Vec<Value> =
+                    task.children.iter().map(|plan| json!([{ "Plan": plan.plan() }])).collect();
+                entry.insert("Remote Plan".into(), Value::Array(plans));
+                Value::Object(entry)
+            })
+            .collect();
+        job.insert("Tasks".into(), Value::Array(tasks));
+        Value::Object(job)
+    }
+}
+
+/// `Index Scan using i on t a` in parts.
+fn name_operator(title: &str, plan: &mut Map<String, Value>) {
+    let (title, target) = match title.split_once(" on ") {
+        Some((title, target)) => (title, Some(target)),
+        None => (title, None),
+    };
+    let (operator, index) = match title.split_once(" using ") {
+        Some((operator, index)) => (operator, Some(index)),
+        None => (title, None),
+    };
+    let change = matches!(operator, "Insert" | "Update" | "Delete" | "Merge");
+    let join = ["Hash", "Merge", "Nested Loop"].iter().find_map(|kind| {
+        let rest = operator.strip_prefix(kind)?.trim();
+        let rest = rest.strip_suffix("Join").unwrap_or(rest).trim();
+        matches!(rest, "Left" | "Right" | "Full" | "Semi" | "Anti").then_some((*kind, rest))
+    });
+    match (change, join) {
+        (true, _) => {
+            plan.insert("Node Type".into(), json!("ModifyTable"));
+            plan.insert("Operation".into(), json!(operator));
+        }
+        (false, Some((kind, side))) => {
+            let kind = if kind == "Nested Loop" { kind.into() } else { format!("{kind} Join") };
+            plan.insert("Node Type".into(), json!(kind));
+            plan.insert("Join Type".into(), json!(side));
+        }
+        (false, None) if operator == "HashAggregate" => {
+            plan.insert("Node Type".into(), json!("Aggregate"));
+            plan.insert("Strategy".into(), json!("Hashed"));
+        }
+        (false, None) => {
+            plan.insert("Node Type".into(), json!(operator));
+            if operator.ends_with("Join") || operator == "Nested Loop" {
+                plan.insert("Join Type".into(), json!("Inner"));
+            }
+        }
+    }
+    if let Some(index) = index {
+        plan.insert("Index Name".into(), json!(index));
+    }
+    if let Some(target) = target {
+        let (relation, alias) = target.split_once(' ').unwrap_or((target, target));
+        plan.insert("Relation Name".into(), json!(relation));
+        plan.insert("Alias".into(), json!(alias));
+    }
+}
+
+fn document(lines: &[String]) -> Value {
+    let (root, whole) = read(lines);
+    let mut plan = Map::new();
+    plan.insert("Plan".into(), root.plan());
+    for (name, text) in whole {
+        plan.insert(name, value(&text));
+    }
+    Value::Array(vec![Value::Object(plan)])
+}
+
+pub fn json(lines: &[String]) -> String {
+    serde_json::to_string_pretty(&document(lines)).unwrap_or_default()
+}
+
+pub fn yaml(lines: &[String]) -> String {
+    let mut text = String::new();
+    put_yaml(&document(lines), 0, &mut text);
+    text.trim_matches('\n').to_owned()
+}
+
+fn put_yaml(value: &Value, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Array(items) => {
+            for item in items {
+                match item {
+                    Value::Object(_) | Value::Array(_) => {
+                        let mut inner = String::new();
+                        put_yaml(item, depth + 1, &mut inner);
+                        let inner = inner.trim_start_matches('\n').trim_start();
+                        text.push_str(&format!("\n{indent}- {inner}"));
+                    }
+                    scalar => text.push_str(&format!("\n{indent}- {scalar}")),
+                }
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                text.push_str(&format!("\n{indent}{name}:"));
+                match value {
+                    Value::Object(_) | Value::Array(_) => put_yaml(value, depth + 1, text),
+                    scalar => text.push_str(&format!(" {scalar}")),
+                }
+            }
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
+pub fn xml(lines: &[String]) -> String {
+    let mut text = String::from("<explain xmlns=\"http://www.postgresql.org/2009/explain\">\n");
+    if let Value::Array(queries) = document(lines) {
+        for query in &queries {
+            text.push_str("  <Query>\n");
+            put_xml(query, 2, &mut text);
+            text.push_str("  </Query>\n");
+        }
+    }
+    text + "</explain>"
+}
+
+fn put_xml(value: &Value, depth: usize, text: &mut String) {
+    let Value::Object(fields) = value else { return };
+    for (name, value) in fields {
+        put_xml_element(&name.replace(' ', "-"), value, depth, text);
+    }
+}
+
+fn put_xml_element(name: &str, value: &Value, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(_) => {
+            text.push_str(&format!("{indent}<{name}>\n"));
+            put_xml(value, depth + 1, text);
+            text.push_str(&format!("{indent}</{name}>\n"));
+        }
+        Value::Array(items) => {
+            text.push_str(&format!("{indent}<{name}>\n"));
+            let item_name = if name == "Plans" { "Plan" } else { "Item" };
+            for item in items {
+                put_xml_element(item_name, item, depth + 1, text);
+            }
+            text.push_str(&format!("{indent}</{name}>\n"));
+        }
+        scalar => {
+            let scalar = match scalar {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let scalar = scalar.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            text.push_str(&format!("{indent}<{name}>{scalar}</{name}>\n"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<String> {
+        [
+            "HashAggregate",
+            "  Group Key: a, b",
+            "  ->  Custom Scan (Citus Adaptive)",
+            "        Task Count: 32",
+            "        Tasks Shown: One of 32",
+            "        ->  Task",
+            "              Node: host=h port=1 dbname=d",
+            "              ->  Seq Scan on t_102008 t (actual time=0.1..0.2 rows=3 loops=1)",
+            "                    Filter: (a < 5)",
+            "Execution Time: 1.5 ms",
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    #[test]
+    fn the_tree_is_read_from_its_indentation() {
+        let document = document(&lines());
+        let plan = &document[0]["Plan"];
+        assert_eq!(plan["Node Type"], "Aggregate");
+        assert_eq!(plan["Group Key"], json!(["a", "b"]));
+        let scan = &plan["Plans"][0];
+        assert_eq!(scan["Custom Plan Provider"], "Citus Adaptive");
+        let job = &scan["Distributed Query"]["Job"];
+        assert_eq!(job["Task Count"], 32);
+        let task = &job["Tasks"][0];
+        assert_eq!(task["Node"], "host=h port=1 dbname=d");
+        let remote = &task["Remote Plan"][0][0]["Plan"];
+        assert_eq!(remote["Relation Name"], "t_102008");
+        assert_eq!(remote["Alias"], "t");
+        assert_eq!(remote["Actual Rows"], 3);
+        assert_eq!(remote["Filter"], "(a < 5)");
+        assert_eq!(document[0]["Execution Time"], 1.5);
+    }
+
+    #[test]
+    fn other_formats_say_the_same() {
+        let yaml = yaml(&lines());
+        assert!(yaml.starts_with("- Plan:\n"), "{yaml}");
+        assert!(yaml.contains("Node Type: \"Seq Scan\""), "{yaml}");
+        let xml = xml(&lines());
+        assert!(xml.contains("<Filter>(a &lt; 5)</Filter>"), "{xml}");
+    }
+}

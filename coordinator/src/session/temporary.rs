@@ -1,0 +1,131 @@
+//! What becomes of temporary tables when a transaction or the session ends.
+
+use std::sync::Arc;
+
+use satsuma_common::{SqlResult, TableId};
+use sqlparser::ast;
+
+use super::{ClusterSession, Settings};
+use crate::catalog::SUPERUSER_OID;
+use crate::cluster::Cluster;
+use crate::ddl::temporary;
+use crate::executor::modify::Modification;
+use crate::session_api::{ConnectInfo, ExecuteOptions, Session, Via};
+
+impl ClusterSession {
+    /// ON COMMIT DROP and DELETE ROWS, as the last thing that the transaction does.
+    pub(super) async fn end_temporary(&mut self) -> SqlResult<()> {
+        if self.on_commit.is_empty() || self.txn.is_none() || self.failed {
+            return Ok(());
+        }
+        let state = self.state();
+        self.on_commit.retain(|table, _| state.table(*table).is_some());
+        let with = |action: ast::OnCommit| -> Vec<TableId> {
+            let tables = self.on_commit.iter().filter(|(_, known)| **known == action);
+            tables.map(|(table, _)| *table).collect()
+        };
+        let (dropped, emptied) = (with(ast::OnCommit::Drop), with(ast::OnCommit::DeleteRows));
+        if !dropped.is_empty() {
+            let mut ddl = self.ddl().await?;
+            crate::ddl::drop_silently(&mut ddl, &dropped).await?;
+            self.on_commit.retain(|table, _| !dropped.contains(table));
+        }
+        if !emptied.is_empty() && self.txn.as_ref().is_some_and(|txn| txn.has_written()) {
+            let scope = self.scope().await?;
+            let tables: Vec<_> = emptied
+                .iter()
+                .filter_map(|table| scope.state.table(*table))
+                .map(|table| table.info().clone())
+                .collect();
+            let cluster = self.cluster.clone();
+            if let Some(txn) = self.txn.as_mut() {
+                let executor = &cluster.executor;
+                let (scope, commit) = (&scope, false);
+                Modification { executor, scope, txn, commit, returning: false }
+                    .truncate(&tables)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn temporary_schema(&self) -> Option<String> {
+        let name = temporary::schema_name(self.cluster.node, self.info.process_id);
+        self.cluster.catalog.snapshot().schema_by_name(&name).map(|schema| schema.name.clone())
+    }
+
+    /// Drops the session's temporary relations.
+    pub(super) async fn drop_temporary(&mut self) {
+        if let Some(schema) = self.temporary_schema() {
+            drop_schema(self.cluster.clone(), schema).await;
+        }
+    }
+
+    /// As [`Self::drop_temporary`], in the background.
+    pub(super) fn abandon_temporary(&self) {
+        if let Some(schema) = self.temporary_schema()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(drop_schema(self.cluster.clone(), schema));
+        }
+    }
+
+    /// A session that no client has, as the superuser.
+    fn detached(cluster: Arc<Cluster>) -> SqlResult<Self> {
+        let state = cluster.catalog.snapshot();
+        let user = state.role(SUPERUSER_OID).map_or(String::new(), |role| role.name.clone());
+        let info = ConnectInfo {
+            user: user.clone(),
+            database: state.cluster().database.clone(),
+            settings: Vec::new(),
+            client_addr: None,
+            via: Via::Pg,
+            tls: false,
+            process_id: 0,
+        };
+        Ok(Self {
+            cluster,
+            role: user,
+            info,
+            settings: Settings::new(&[])?,
+            statements: Default::default(),
+            cursors: Default::default(),
+            txn: None,
+            failed: false,
+            notices: Vec::new(),
+            role_before: Default::default(),
+            sequence_values: Default::default(),
+            names: Default::default(),
+            on_commit: Default::default(),
+        })
+    }
+}
+
+/// Drops a session's schema after its end. What is left is dropped when the coordinator starts.
+async fn drop_schema(cluster: Arc<Cluster>, schema: String) {
+    let done = async {
+        let mut session = ClusterSession::detached(cluster)?;
+        let sql = format!("DROP SCHEMA \"{schema}\" CASCADE");
+        let prepared = session.prepare(&sql, &[]).await?;
+        let options = ExecuteOptions { ends_batch: true, ..ExecuteOptions::default() };
+        session.execute(&prepared, Vec::new(), options).await.map(|_| ())
+    };
+    if let Err(error) = done.await {
+        tracing::warn!(schema, %error, "temporary relations were left behind");
+    }
+}
+
+/// Drops the temporary relations of sessions that ended with this coordinator.
+pub async fn drop_left_behind(cluster: Arc<Cluster>) {
+    let prefix = temporary::prefix_of(cluster.node);
+    let left: Vec<String> = cluster
+        .catalog
+        .snapshot()
+        .schemas()
+        .filter(|schema| schema.name.starts_with(&prefix))
+        .map(|schema| schema.name.clone())
+        .collect();
+    for schema in left {
+        drop_schema(cluster.clone(), schema).await;
+    }
+}

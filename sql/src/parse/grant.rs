@@ -1,0 +1,211 @@
+//! GRANT and REVOKE.
+
+use satsuma_common::SqlResult;
+use sqlparser::ast::{Ident, ObjectName};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::command::{expect, take};
+use super::tokens::is_word;
+use super::{Source, with_parser};
+
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub revoke: bool,
+    pub what: Granted,
+    pub grantees: Vec<Ident>,
+    /// WITH GRANT OPTION or ADMIN OPTION; of REVOKE, only the option is taken away.
+    pub option: bool,
+    pub granted_by: Option<Ident>,
+    pub cascade: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Granted {
+    /// Membership.
+    Roles(Vec<Ident>),
+    Privileges {
+        /// `None` is ALL.
+        privileges: Option<Vec<Privilege>>,
+        target: GrantTarget,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Privilege {
+    /// Lower case.
+    pub name: String,
+    pub columns: Vec<Ident>,
+}
+
+#[derive(Clone, Debug)]
+pub enum GrantTarget {
+    Tables(Vec<ObjectName>),
+    Sequences(Vec<ObjectName>),
+    Schemas(Vec<Ident>),
+    Databases(Vec<Ident>),
+    Types(Vec<ObjectName>),
+    AllTables(Vec<Ident>),
+    AllSequences(Vec<Ident>),
+    /// What PostgreSQL knows and this does not.
+    Unsupported(&'static str),
+}
+
+/// `None`: not one of these statements.
+pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Grant>> {
+    let is = |text: &str| tokens.first().is_some_and(|first| is_word(&first.token, text));
+    let revoke = is("revoke");
+    if !revoke && !is("grant") {
+        return Ok(None);
+    }
+    with_parser(source, tokens, |parser| grant(parser, revoke)).map(Some)
+}
+
+fn grant(parser: &mut Parser<'_>, revoke: bool) -> Result<Grant, ParserError> {
+    parser.next_token();
+    let mut option = false;
+    if revoke && (take(parser, "grant") || take(parser, "admin")) {
+        expect(parser, "option")?;
+        expect(parser, "for")?;
+        option = true;
+    }
+    let privileges = if take(parser, "all") {
+        take(parser, "privileges");
+        let columns = columns(parser)?;
+        match columns.is_empty() {
+            true => None,
+            false => Some(vec![Privilege { name: "all".into(), columns }]),
+        }
+    } else {
+        Some(parser.parse_comma_separated(privilege)?)
+    };
+    let what = if take(parser, "on") {
+        Granted::Privileges { privileges, target: target(parser)? }
+    } else {
+        let roles = privileges.unwrap_or_default().into_iter().map(|role| Ident::new(role.name));
+        Granted::Roles(roles.collect())
+    };
+    expect(parser, if revoke { "from" } else { "to" })?;
+    let grantees = parser.parse_comma_separated(|parser| {
+        take(parser, "group");
+        parser.parse_identifier()
+    })?;
+    if !revoke && take(parser, "with") {
+        if !take(parser, "grant") {
+            expect(parser, "admin")?;
+        }
+        expect(parser, "option")?;
+        option = true;
+    }
+    let mut granted_by = None;
+    if take(parser, "granted") {
+        expect(parser, "by")?;
+        granted_by = Some(parser.parse_identifier()?);
+    }
+    let cascade = take(parser, "cascade");
+    let _ = !cascade && take(parser, "restrict");
+    Ok(Grant { revoke, what, grantees, option, granted_by, cascade })
+}
+
+/// A privilege, or a role's name: which is known at ON.
+fn privilege(parser: &mut Parser<'_>) -> Result<Privilege, ParserError> {
+    let token = parser.next_token();
+    let name = match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
+        Token::Word(word) => word.value.clone(),
+        _ => return parser.expected("a privilege or a role", token),
+    };
+    Ok(Privilege { name, columns: columns(parser)? })
+}
+
+fn columns(parser: &mut Parser<'_>) -> Result<Vec<Ident>, ParserError> {
+    if !parser.consume_token(&Token::LParen) {
+        return Ok(Vec::new());
+    }
+    let columns = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(columns)
+}
+
+fn target(parser: &mut Parser<'_>) -> Result<GrantTarget, ParserError> {
+    let idents =
+        |parser: &mut Parser<'_>| parser.parse_comma_separated(|parser| parser.parse_identifier());
+    let names = |parser: &mut Parser<'_>| {
+        parser.parse_comma_separated(|parser| parser.parse_object_name(false))
+    };
+    if parser.parse_keyword(Keyword::ALL) {
+        let sequences = take(parser, "sequences");
+        let functions = ["functions", "procedures", "routines"].iter().any(|w| take(parser, w));
+        if !sequences && !functions {
+            expect(parser, "tables")?;
+        }
+        expect(parser, "in")?;
+        expect(parser, "schema")?;
+        let schemas = idents(parser)?;
+        return Ok(if functions {
+            GrantTarget::Unsupported("GRANT ON ALL FUNCTIONS")
+        } else if sequences {
+            GrantTarget::AllSequences(schemas)
+        } else {
+            GrantTarget::AllTables(schemas)
+        });
+    }
+    if take(parser, "sequence") {
+        return Ok(GrantTarget::Sequences(names(parser)?));
+    }
+    if take(parser, "schema") {
+        return Ok(GrantTarget::Schemas(idents(parser)?));
+    }
+    if take(parser, "database") {
+        return Ok(GrantTarget::Databases(idents(parser)?));
+    }
+    if take(parser, "type") || take(parser, "domain") {
+        return Ok(GrantTarget::Types(names(parser)?));
+    }
+    for word in ["function", "procedure", "routine", "language", "tablespace", "foreign", "large"] {
+        if take(parser, word) {
+            while parser.peek_token_ref().token != Token::EOF
+                && !is_word(&parser.peek_token_ref().token, "to")
+                && !is_word(&parser.peek_token_ref().token, "from")
+            {
+                parser.next_token();
+            }
+            return Ok(GrantTarget::Unsupported("GRANT on this kind of object"));
+        }
+    }
+    take(parser, "table");
+    Ok(GrantTarget::Tables(names(parser)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{Command, Statement};
+
+    fn grant(sql: &str) -> Grant {
+        let parsed = crate::parse::parse(sql).unwrap();
+        let Statement::Command(command) = &parsed[0].statement else { panic!("{sql}: no command") };
+        let Command::Grant(grant) = command.as_ref() else { panic!("{sql}") };
+        grant.clone()
+    }
+
+    #[test]
+    fn privileges_and_roles() {
+        let found = grant("GRANT SELECT, UPDATE (a) ON t, s.u TO bob, PUBLIC WITH GRANT OPTION");
+        assert!(found.option && !found.revoke && found.grantees.len() == 2);
+        let Granted::Privileges { privileges: Some(list), target } = found.what else { panic!() };
+        assert_eq!((list[0].name.as_str(), list[1].columns.len()), ("select", 1));
+        assert!(matches!(target, GrantTarget::Tables(names) if names.len() == 2));
+
+        let found = grant("REVOKE ADMIN OPTION FOR staff FROM bob CASCADE");
+        assert!(found.revoke && found.option && found.cascade);
+        assert!(matches!(found.what, Granted::Roles(roles) if roles[0].value == "staff"));
+
+        let found = grant("GRANT ALL ON ALL TABLES IN SCHEMA public TO bob");
+        assert!(matches!(
+            found.what,
+            Granted::Privileges { privileges: None, target: GrantTarget::AllTables(_) }
+        ));
+    }
+}

@@ -1,0 +1,119 @@
+GRANT and REVOKE: who may do what.
+-- tables: secret by id
+
+-- name: roles
+CREATE ROLE reader; CREATE ROLE writer; CREATE ROLE staff;
+
+-- name: tables
+CREATE TABLE secret (id int PRIMARY KEY, note text); INSERT INTO secret VALUES (1, 'a'), (2, 'b'); CREATE SEQUENCE numbers; CREATE VIEW notes AS SELECT note FROM secret;
+
+-- name: nothing is granted
+SET ROLE reader; SELECT * FROM secret;
+
+-- name: nor to write
+SET ROLE reader; INSERT INTO secret VALUES (3, 'c');
+
+-- name: nor to update
+SET ROLE reader; UPDATE secret SET note = 'x';
+
+-- name: nor to delete
+SET ROLE reader; DELETE FROM secret;
+
+-- name: nor to truncate
+SET ROLE reader; TRUNCATE secret;
+
+-- name: nor to drop
+SET ROLE reader; DROP TABLE secret;
+
+-- name: nor to alter
+SET ROLE reader; ALTER TABLE secret ADD COLUMN a int;
+
+-- name: nor to create
+SET ROLE reader; CREATE TABLE mine (a int);
+
+-- name: nor to draw
+SET ROLE reader; SELECT nextval('numbers');
+
+-- name: grant to read
+RESET ROLE; GRANT SELECT ON secret TO reader; SET ROLE reader; SELECT * FROM secret ORDER BY id; INSERT INTO secret VALUES (3, 'c');
+
+-- name: a view needs its own
+RESET ROLE; SET ROLE reader; SELECT * FROM notes;
+
+-- name: a view reads as its owner
+RESET ROLE; GRANT SELECT ON notes TO writer; SET ROLE writer; SELECT * FROM notes ORDER BY note; SELECT * FROM secret;
+
+-- name: update needs to read as well
+RESET ROLE; GRANT UPDATE ON secret TO writer; SET ROLE writer; UPDATE secret SET note = 'n' WHERE id = 1;
+
+-- name: update without reading
+RESET ROLE; BEGIN; SET LOCAL ROLE writer; UPDATE secret SET note = 'n'; RESET ROLE; UPDATE secret SET note = chr(96 + id); COMMIT;
+
+-- name: several at once
+RESET ROLE; GRANT INSERT, DELETE, SELECT ON secret TO writer; SET ROLE writer; INSERT INTO secret VALUES (3, 'c'); DELETE FROM secret WHERE id = 3;
+
+-- name: revoke
+RESET ROLE; REVOKE INSERT ON secret FROM writer; SET ROLE writer; INSERT INTO secret VALUES (3, 'c');
+
+-- name: the rest stays
+RESET ROLE; SET ROLE writer; SELECT count(*) FROM secret;
+
+-- name: to public
+RESET ROLE; GRANT SELECT ON secret TO PUBLIC; SET ROLE staff; SELECT count(*) FROM secret;
+
+-- name: from public
+RESET ROLE; REVOKE ALL ON secret FROM PUBLIC; SET ROLE staff; SELECT count(*) FROM secret;
+
+-- name: membership
+RESET ROLE; GRANT SELECT ON secret TO staff; CREATE ROLE clerk; GRANT staff TO clerk; SET ROLE clerk; SELECT count(*) FROM secret;
+
+-- name: no membership
+RESET ROLE; REVOKE staff FROM clerk; SET ROLE clerk; SELECT count(*) FROM secret;
+
+-- name: a circle
+RESET ROLE; GRANT staff TO clerk; GRANT clerk TO staff;
+
+-- name: grant option
+RESET ROLE; GRANT SELECT ON secret TO staff WITH GRANT OPTION; SET ROLE staff; GRANT SELECT ON secret TO clerk; RESET ROLE; REVOKE SELECT ON secret FROM staff;
+
+-- name: with cascade
+RESET ROLE; REVOKE SELECT ON secret FROM staff CASCADE; SELECT has_table_privilege('clerk', 'secret', 'SELECT');
+
+-- name: granting without the right
+RESET ROLE; SET ROLE reader; GRANT SELECT ON secret TO clerk;
+
+-- name: all tables in a schema
+RESET ROLE; GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk; SELECT has_table_privilege('clerk', 'secret', 'DELETE'), has_table_privilege('clerk', 'notes', 'SELECT');
+
+-- name: sequences
+GRANT USAGE ON SEQUENCE numbers TO reader; SET ROLE reader; SELECT nextval('numbers'); SELECT setval('numbers', 5);
+
+-- name: schemas
+RESET ROLE; CREATE SCHEMA inner_circle; CREATE TABLE inner_circle.t (a int); GRANT SELECT ON inner_circle.t TO reader; SET ROLE reader; SELECT * FROM inner_circle.t;
+
+-- name: usage of a schema
+RESET ROLE; GRANT USAGE ON SCHEMA inner_circle TO reader; SET ROLE reader; SELECT * FROM inner_circle.t; CREATE TABLE inner_circle.u (a int);
+
+-- name: create in a schema
+RESET ROLE; GRANT CREATE ON SCHEMA inner_circle TO reader; SET ROLE reader; CREATE TABLE inner_circle.u (a int); INSERT INTO inner_circle.u VALUES (1); SELECT * FROM inner_circle.u;
+
+-- name: a wrong privilege
+RESET ROLE; GRANT USAGE ON TABLE secret TO reader; GRANT CONNECT ON SCHEMA public TO reader;
+
+-- name: an unknown role
+GRANT SELECT ON secret TO nobody_there;
+
+-- name: an unknown table
+GRANT SELECT ON no_such_table TO reader;
+
+-- name: access lists
+SELECT relname, relacl FROM pg_class WHERE relname IN ('secret', 'numbers') ORDER BY 1;
+
+-- name: owner to
+ALTER TABLE inner_circle.t OWNER TO writer; SET ROLE writer; ALTER TABLE inner_circle.t ADD COLUMN b int;
+
+-- name: drop a role that owns
+RESET ROLE; DROP ROLE writer;
+
+-- name: clean up
+RESET ROLE; DROP SCHEMA inner_circle CASCADE; DROP VIEW notes; DROP TABLE secret; DROP SEQUENCE numbers; DROP ROLE reader, writer, staff, clerk;
