@@ -1,6 +1,7 @@
 //! What every session of a coordinator shares.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use satsuma_common::{NodeId, TxnId};
@@ -34,6 +35,8 @@ pub struct Cluster {
     sizes: Mutex<Arc<ShardSizes>>,
     index_sizes: Mutex<Arc<IndexSizes>>,
     pub started_micros: i64,
+    /// Workers may hold what an earlier run of this coordinator left in the middle.
+    leftovers: AtomicBool,
 }
 
 impl Cluster {
@@ -58,7 +61,17 @@ impl Cluster {
             sizes: Mutex::default(),
             index_sizes: Mutex::default(),
             started_micros: crate::clock::now_micros(),
+            leftovers: AtomicBool::new(false),
         }
+    }
+
+    /// Whether definitions should wait: see [`crate::leftovers`].
+    pub fn has_leftovers(&self) -> bool {
+        self.leftovers.load(Ordering::Acquire)
+    }
+
+    pub fn set_leftovers(&self, may_be: bool) {
+        self.leftovers.store(may_be, Ordering::Release);
     }
 
     pub fn sizes(&self) -> Arc<ShardSizes> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use satsuma_common::table::TableShape;
 use satsuma_common::{NodeId, ShardId, SqlResult};
@@ -37,6 +38,19 @@ async fn restore_shapes_at(cluster: &Cluster, state: &State, node: &Node) -> Sql
     Ok(())
 }
 
+/// How long a definition waits for workers to be cleaned up: one that does not come back must not
+/// stop the others.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// To be called before a definition touches workers: what is left there would mix with it.
+pub async fn wait_until_clean(cluster: &Cluster) {
+    let started = std::time::Instant::now();
+    while cluster.has_leftovers() && started.elapsed() < LONGEST_WAIT {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
 /// Shards of a time before this coordinator started, which was the only one.
 pub struct Leftovers {
     before: Counters,
@@ -52,6 +66,9 @@ impl Leftovers {
 
     /// Drops unknown shards at workers that can be reached; to be called again for the others.
     pub async fn clean(&mut self, cluster: &Arc<Cluster>) {
+        if self.waiting.is_empty() {
+            return;
+        }
         for node in self.waiting.clone() {
             match self.clean_node(cluster, node).await {
                 Ok(()) => {
@@ -60,6 +77,11 @@ impl Leftovers {
                 Err(error) => tracing::debug!(%node, %error, "a worker was not cleaned up yet"),
             }
         }
+        cluster.set_leftovers(!self.waiting.is_empty());
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     async fn clean_node(&self, cluster: &Arc<Cluster>, node: NodeId) -> SqlResult<()> {

@@ -31,6 +31,9 @@ use crate::workers::{Connector, Workers};
 
 /// How long running statements may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Workers come up a moment after their coordinator: they are looked for this often, so many times.
+const CLEANING: Duration = Duration::from_millis(200);
+const CLEANING_ROUNDS: u32 = 150;
 /// How often decisions that nobody needs are taken out of the catalog.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Shard sizes are asked for once in so many turns.
@@ -128,6 +131,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     if !alone {
         prepare(&config, &group.0, &group.1, pg_address, grpc_address).await?;
     }
+    let leftovers = alone.then(|| Leftovers::new(&cluster.catalog.snapshot()));
+    cluster.set_leftovers(leftovers.as_ref().is_some_and(|left| !left.is_done()));
     let pg = tokio::spawn(pgwire::serve(
         Arc::new(pgwire::Server {
             factory,
@@ -140,7 +145,6 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         pg_listener,
     ));
     let mut background = JoinSet::new();
-    let leftovers = alone.then(|| Leftovers::new(&cluster.catalog.snapshot()));
     background.spawn(housekeeping(cluster.clone(), leftovers));
     let cpu = Some(cpu);
     Ok(Running { pg_address, grpc_address, cluster, stop, pg, grpc, _background: background, cpu })
@@ -262,14 +266,21 @@ async fn bootstrap(
     Ok(())
 }
 
-async fn housekeeping(cluster: Arc<Cluster>, mut leftovers: Option<Leftovers>) {
+async fn housekeeping(cluster: Arc<Cluster>, leftovers: Option<Leftovers>) {
+    if let Some(mut leftovers) = leftovers {
+        for _ in 0..CLEANING_ROUNDS {
+            leftovers.clean(&cluster).await;
+            if leftovers.is_done() {
+                break;
+            }
+            tokio::time::sleep(CLEANING).await;
+        }
+        cluster.set_leftovers(false);
+    }
     drop_left_behind(cluster.clone()).await;
     for turn in 0u32.. {
         tokio::time::sleep(HOUSEKEEPING).await;
         cluster.forget_settled().await;
-        if let Some(leftovers) = &mut leftovers {
-            leftovers.clean(&cluster).await;
-        }
         if turn.is_multiple_of(SIZES_EVERY) {
             cluster.refresh_sizes().await;
         }

@@ -343,8 +343,9 @@ impl Ddl<'_> {
         if self.txn.has_locked(table.id()) {
             return Ok(());
         }
-        let state = self.state();
         let cluster = self.cluster.clone();
+        crate::leftovers::wait_until_clean(&cluster).await;
+        let state = self.state();
         let overlay = self.txn.overlay_mut(&cluster);
         let created: Vec<(NodeId, ShardId)> = overlay.created().to_vec();
         let told = overlay.told_shape(table.id()).map(|shape| shape.version);

@@ -2,7 +2,7 @@
 //! under it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{AsArray, PrimitiveArray};
 use datafusion::arrow::datatypes::Int64Type;
@@ -37,26 +37,31 @@ const FRAGMENT_MEMORY: u64 = 256 << 20;
 /// Waits for a table's new shape to be committed or taken back: its workers refuse the old one
 /// until then. The pauses grow.
 pub(super) struct Patience {
+    started: Instant,
     pause: Duration,
-    left: Duration,
+    /// When to compare shapes with the catalog next.
+    suspicious_at: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { pause: Duration::from_millis(1), left: PATIENCE }
+        let pause = Duration::from_millis(1);
+        Self { started: Instant::now(), pause, suspicious_at: SUSPICIOUS }
     }
 }
 
 impl Patience {
     pub fn is_left(&self) -> bool {
-        !self.left.is_zero()
+        self.started.elapsed() < PATIENCE
     }
 
     /// Once in a while: it takes long, and something may be wrong.
-    pub fn is_wearing_out(&self) -> bool {
-        let waited = PATIENCE.saturating_sub(self.left).as_millis();
-        let step = LONGEST_PAUSE.as_millis();
-        waited > SUSPICIOUS.as_millis() && waited % (SUSPICIOUS.as_millis()) < step
+    pub fn is_wearing_out(&mut self) -> bool {
+        let is_due = self.started.elapsed() >= self.suspicious_at;
+        if is_due {
+            self.suspicious_at += SUSPICIOUS;
+        }
+        is_due
     }
 
     pub async fn wait(&mut self, options: &ExecuteOptions) -> SqlResult<()> {
@@ -66,7 +71,6 @@ impl Patience {
             () = interrupted => return Err(options.interrupt.error()),
             () = tokio::time::sleep(self.pause) => {}
         }
-        self.left = self.left.saturating_sub(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
     }

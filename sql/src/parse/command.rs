@@ -45,7 +45,7 @@ pub enum Command {
     /// CREATE TABLE .. AS and CREATE TABLE (LIKE ..).
     CreateTable(CreateTable),
     Grant(Grant),
-    Merge(Merge),
+    Merge(Box<Merge>),
     Checkpoint,
     Lock(LockTarget),
     /// REINDEX of an index, table, schema, database or system (`kind`); CLUSTER, which storage
@@ -136,7 +136,7 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
         return Ok(Some(Command::CreateTable(create)));
     }
     if let Some(merge) = merge::parse(source, tokens)? {
-        return Ok(Some(Command::Merge(merge)));
+        return Ok(Some(Command::Merge(Box::new(merge))));
     }
     if let Some(grant) = grant::parse(source, tokens)? {
         return Ok(Some(Command::Grant(grant)));

@@ -71,7 +71,7 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Crea
     };
     let temporary = (1..table).any(|at| is(at, "temporary") || is(at, "temp"));
     if let Some(body) = query_start(tokens, table) {
-        let head = with_parser(source, &tokens[table + 1..body], |parser| head(parser))?;
+        let head = with_parser(source, &tokens[table + 1..body], head)?;
         return as_query(source, &tokens[body + 1..], head, temporary)
             .map(|create| Some(CreateTable::As(create)));
     }
