@@ -14,6 +14,7 @@
 mod calls;
 mod copy;
 mod cursor;
+mod define;
 mod env;
 mod explain;
 mod explain_format;

@@ -217,7 +217,7 @@ fn alter(parser: &mut Parser<'_>, kind: AlterKind) -> Result<Alter, ParserError>
     let actions = match kind {
         AlterKind::Sequence => vec![sequence_action(parser)?],
         AlterKind::Type => vec![type_action(parser)?],
-        _ => parser.parse_comma_separated(|parser| action(parser))?,
+        _ => parser.parse_comma_separated(action)?,
     };
     Ok(Alter { kind, if_exists, name, actions })
 }
