@@ -35,6 +35,7 @@ pub fn recognise(bound: &Bound, params: &[PgType], programs: &Programs) -> Optio
         Bound::Update(update) => self::update(update, params, programs),
         Bound::Delete(delete) => self::delete(delete, params),
         Bound::Truncate { .. }
+        | Bound::Merge(_)
         | Bound::CopyFrom(_)
         | Bound::CopyTo { .. }
         | Bound::Call(_)

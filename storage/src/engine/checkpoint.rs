@@ -141,7 +141,7 @@ impl Engine {
         if upkeep.merged.elapsed() >= MERGE_PAUSE {
             for shard in &shards {
                 while shard.check().is_ok() && self.merge(shard)? {}
-                let table = self.meta.read().tables.get(&shard.table).cloned();
+                let table = self.meta.read().table_of(shard).cloned();
                 for segment in shard.contents().segments.iter() {
                     table.iter().for_each(|table| self.build_runs(table, segment));
                 }

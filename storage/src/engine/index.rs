@@ -199,7 +199,7 @@ impl Engine {
         let indexing = self.indexing(meta.clone());
         let shards: Vec<_> = {
             let known = self.meta.read();
-            known.shards.values().filter(|shard| shard.table == table).cloned().collect()
+            known.present(table).cloned().collect()
         };
         for id in indexes {
             let index = meta.index(*id).ok_or(StorageError::NoSuchIndex(*id))?;
@@ -284,7 +284,7 @@ impl Engine {
         let Some(meta) = self.table(table) else { return Ok(()) };
         let shards: Vec<_> = {
             let known = self.meta.read();
-            known.shards.values().filter(|shard| shard.table == table).cloned().collect()
+            known.present(table).cloned().collect()
         };
         let mut files = BTreeSet::new();
         for shard in shards {

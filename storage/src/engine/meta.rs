@@ -163,7 +163,7 @@ impl Meta {
     }
 
     /// The shards of a table that are not retired.
-    fn present(&self, table: TableId) -> impl Iterator<Item = &Arc<Shard>> {
+    pub fn present(&self, table: TableId) -> impl Iterator<Item = &Arc<Shard>> {
         let shards = self.shards.values().filter(move |shard| shard.table == table);
         shards.filter(|shard| !self.retired.contains_key(&shard.id))
     }

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::{Engine, TableMeta};
 use crate::error::{Result, StorageError};
-use crate::shard::Shard;
 use crate::lock::{LockKey, RowLockMode};
+use crate::shard::Shard;
 use crate::wal::record::{MetaChange, Record};
 
 /// A shard of this worker.
@@ -51,9 +51,8 @@ impl Engine {
     /// changing it holds one of the table's shards.
     pub async fn restore_shape(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
         let known = self.shape(shape.table);
-        let is_same = |known: &TableShape| {
-            known.version == shape.version && known.indexes == shape.indexes
-        };
+        let is_same =
+            |known: &TableShape| known.version == shape.version && known.indexes == shape.indexes;
         if known.is_none_or(|known| is_same(&known)) {
             return Ok(());
         }
@@ -96,7 +95,7 @@ impl Engine {
                 retired: meta.retired.contains_key(&shard.id),
                 rows: shard.rows(),
                 bytes: shard.bytes(),
-                indexes: index_bytes(meta.tables.get(&shard.table), shard),
+                indexes: index_bytes(meta.table_of(shard), shard),
             })
             .collect()
     }
