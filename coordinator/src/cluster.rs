@@ -14,6 +14,7 @@ use crate::raft::Catalog;
 use crate::sequences::Sequences;
 use crate::session_list::SessionList;
 use crate::system_relations::{IndexSizes, ShardSize, ShardSizes};
+use crate::txn::Finishing;
 use crate::workers::Workers;
 
 /// One coordinator's services.
@@ -25,6 +26,8 @@ pub struct Cluster {
     pub workers: Arc<Workers>,
     pub executor: Arc<Executor>,
     pub sequences: Arc<Sequences>,
+    /// Committed transactions whose participants are being told.
+    pub finishing: Finishing,
     /// What workers keep of UPDATEs by key.
     pub programs: Programs,
     pub sessions: Arc<SessionList>,
@@ -52,6 +55,7 @@ impl Cluster {
             workers,
             executor,
             sequences,
+            finishing: Finishing::default(),
             programs: Programs::default(),
             sessions: Arc::default(),
             settled: Mutex::default(),

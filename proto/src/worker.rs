@@ -76,7 +76,7 @@ pub struct Fragment {
     pub mode: FragmentMode,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum FragmentMode {
     /// The plan's rows.
     #[default]

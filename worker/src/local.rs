@@ -29,7 +29,7 @@ use crate::load;
 use crate::membership::Remembered;
 use crate::modify::{self, CheckCache, Programs};
 use crate::placement::{PlacedGroup, Placements};
-use crate::query::{Execution, QueryRuntime, Source, Template, render};
+use crate::query::{Execution, QueryRuntime, Source, Template, Templates, render};
 use crate::recovery::{self, Pace};
 
 /// Rows of a change that are written on the caller's thread; more go to the query threads.
@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub queries: Arc<QueryRuntime>,
     pub checks: CheckCache,
     pub programs: Programs,
+    pub templates: Arc<Templates>,
     pub busy: Arc<Busy>,
     pub membership: Remembered,
 }
@@ -91,6 +92,7 @@ impl LocalWorker {
             queries: Arc::new(queries),
             checks: CheckCache::default(),
             programs: Programs::default(),
+            templates: Arc::default(),
             busy: Arc::default(),
             membership: Remembered::open(dir, disk)?,
             engine,
@@ -138,10 +140,16 @@ impl Shared {
         groups: Vec<PlacedGroup>,
         schema: Option<SchemaRef>,
     ) -> SqlResult<BatchStream> {
-        // Plans are decoded where stacks are deep and nobody waits for the thread.
-        let (queries, fragment) = (self.queries.clone(), fragment.clone());
-        let decode = async move { Template::decode(&fragment, &queries, None).await };
-        let template = self.on_cpu(decode).await?;
+        let template = match self.templates.known(fragment) {
+            Some(template) => template,
+            None => {
+                // Plans are decoded where stacks are deep and nobody waits for the thread.
+                let (queries, fragment) = (self.queries.clone(), fragment.clone());
+                let templates = self.templates.clone();
+                let decode = async move { templates.decode(&fragment, &queries).await };
+                self.on_cpu(decode).await?
+            }
+        };
         self.begin_read(context, &groups).await?;
         let execution = Execution {
             engine: self.engine.clone(),

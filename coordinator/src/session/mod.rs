@@ -173,8 +173,8 @@ impl Session for ClusterSession {
         Ok(Prepared {
             sql: sql.into(),
             params: params.clone().into(),
-            columns,
-            plan: Arc::new(Planned::new(parsed, params, ready)),
+            columns: columns.clone(),
+            plan: Arc::new(Planned::new(parsed, params, columns, ready)),
             is_empty: false,
         })
     }

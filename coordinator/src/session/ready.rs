@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use satsuma_common::{PgType, SqlResult};
-use satsuma_sql::bound::Bound;
+use satsuma_common::{PgType, SqlError, SqlResult};
+use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::Parsed;
 
 use super::ClusterSession;
@@ -18,6 +18,8 @@ use crate::keypath::{self, KeyStatement};
 pub(super) struct Planned {
     pub parsed: Parsed,
     pub params: Vec<PgType>,
+    /// What the client was told of the result.
+    columns: Option<Arc<[OutputColumn]>>,
     ready: Mutex<Option<Arc<Ready>>>,
 }
 
@@ -36,8 +38,24 @@ struct Stamp {
 }
 
 impl Planned {
-    pub fn new(parsed: Parsed, params: Vec<PgType>, ready: Ready) -> Self {
-        Self { parsed, params, ready: Mutex::new(Some(Arc::new(ready))) }
+    pub fn new(
+        parsed: Parsed,
+        params: Vec<PgType>,
+        columns: Option<Arc<[OutputColumn]>>,
+        ready: Ready,
+    ) -> Self {
+        Self { parsed, params, columns, ready: Mutex::new(Some(Arc::new(ready))) }
+    }
+
+    /// 0A000 when the result is no longer what the client was told.
+    fn check_result(&self, now: Option<&[OutputColumn]>) -> SqlResult<()> {
+        let described = |columns: &[OutputColumn]| -> Vec<(String, PgType)> {
+            columns.iter().map(|column| (column.name.clone(), column.ty.clone())).collect()
+        };
+        if self.columns.as_deref().map(described) == now.map(described) {
+            return Ok(());
+        }
+        Err(SqlError::unsupported("cached plan must not change result type"))
     }
 }
 
@@ -74,6 +92,10 @@ impl ClusterSession {
         }
         let types: Vec<_> = planned.params.iter().cloned().map(Some).collect();
         let (ready, _) = self.make_ready(&planned.parsed, &types)?;
+        if !matches!(ready.bound, Bound::Utility(_)) {
+            let columns = self.columns_of(&ready.bound, &planned.parsed)?;
+            planned.check_result(columns.as_deref())?;
+        }
         let ready = Arc::new(ready);
         if ready.stamp.is_some() {
             *planned.ready.lock() = Some(ready.clone());

@@ -12,6 +12,7 @@
 //! told the same. The client is answered once the decision stands; participants that have not
 //! heard of it hold readers up until they have.
 
+mod finishing;
 mod overlay;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use futures::future::join_all;
 use satsuma_common::{NodeId, ShardId, SqlError, SqlResult, SqlState, TableId, Timestamp, TxnId};
 use satsuma_proto::worker::{ShardAction, TxnAction, Worker};
 
+pub use finishing::Finishing;
 pub use overlay::Overlay;
 
 use crate::catalog::{Command, Outcome};
@@ -167,7 +169,7 @@ impl Transaction {
     }
 
     /// Makes everything durable and visible, or nothing.
-    pub async fn commit(mut self, cluster: &Cluster) -> SqlResult<()> {
+    pub async fn commit(mut self, cluster: &Arc<Cluster>) -> SqlResult<()> {
         let overlay = self.overlay.take();
         match (self.participants.len(), overlay) {
             (0, None) => Ok(()),
@@ -185,7 +187,11 @@ impl Transaction {
         Ok(())
     }
 
-    async fn commit_two_phase(self, cluster: &Cluster, overlay: Option<Overlay>) -> SqlResult<()> {
+    async fn commit_two_phase(
+        self,
+        cluster: &Arc<Cluster>,
+        overlay: Option<Overlay>,
+    ) -> SqlResult<()> {
         let prepared =
             self.participants.values().map(|worker| worker.transact(self.id, TxnAction::Prepare));
         let mut moment = cluster.oracle.timestamp().await?;
@@ -217,7 +223,16 @@ impl Transaction {
             }
         };
         committed_at(cluster, Some(moment)).await?;
-        self.finish(cluster, moment, overlay).await;
+        if overlay.is_some() {
+            self.finish(cluster, moment, overlay).await;
+        } else {
+            let under_way = cluster.finishing.enter();
+            let cluster = cluster.clone();
+            tokio::spawn(async move {
+                self.finish(&cluster, moment, None).await;
+                drop(under_way);
+            });
+        }
         Ok(())
     }
 
@@ -250,7 +265,8 @@ impl Transaction {
         }
     }
 
-    /// Tells the participants, in the background: the client need not wait for them.
+    /// Tells the participants. The client need not wait for them: whoever meets the transaction's
+    /// rows before they have heard of it waits there.
     async fn finish(self, cluster: &Cluster, moment: Timestamp, overlay: Option<Overlay>) {
         let told = self
             .participants

@@ -26,6 +26,9 @@ const MESSAGE_CALLS: usize = 256;
 pub(super) struct Session {
     connection: Connection,
     client: u64,
+    /// The stream that calls join without waiting.
+    present: Mutex<Option<Arc<Live>>>,
+    /// Held while a stream is made.
     stream: tokio::sync::Mutex<Option<Stream>>,
 }
 
@@ -50,19 +53,20 @@ struct Waiting {
     ended: Option<SqlError>,
 }
 
+type Answer = oneshot::Receiver<SqlResult<Response>>;
+
 /// A call, or `None` when something is in `dropped`.
 type Outgoing = Option<pb::Call>;
 
 impl Session {
     pub(super) fn new(connection: Connection, client: u64) -> Self {
-        Self { connection, client, stream: tokio::sync::Mutex::new(None) }
+        let stream = tokio::sync::Mutex::new(None);
+        Self { connection, client, present: Mutex::new(None), stream }
     }
 
     pub(super) async fn call(&self, request: Request) -> SqlResult<Response> {
         let request = pb::Request::try_from(request)?;
-        let live = self.live().await?;
-        let (sender, answer) = oneshot::channel();
-        let id = live.register(sender)?;
+        let (live, id, answer) = self.join().await?;
         // Tells the worker when this future is dropped before the answer.
         let mut interest = Interest { live: &live, id, open: true };
         let bodies = match pieces::cut(&request)? {
@@ -86,6 +90,19 @@ impl Session {
     /// Makes sure that there is a stream.
     pub(super) async fn connect(&self) -> SqlResult<()> {
         self.live().await.map(drop)
+    }
+
+    /// A number for a call on the present stream, or on a new one, and where its answer comes.
+    async fn join(&self) -> SqlResult<(Arc<Live>, u64, Answer)> {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(live) = present
+            && let Ok((id, answer)) = live.register()
+        {
+            return Ok((live, id, answer));
+        }
+        let live = self.live().await?;
+        let (id, answer) = live.register()?;
+        Ok((live, id, answer))
     }
 
     /// The present stream, or a new one.
@@ -113,6 +130,7 @@ impl Session {
         let reader = read_answers(self.connection.clone(), link, live.clone(), answers);
         let reader = self.connection.runtime().spawn(reader).abort_handle();
         *slot = Some(Stream { live: live.clone(), reader });
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
         Ok(live)
     }
 }
@@ -131,15 +149,16 @@ impl Live {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn register(&self, answer: oneshot::Sender<SqlResult<Response>>) -> SqlResult<u64> {
+    fn register(&self) -> SqlResult<(u64, Answer)> {
+        let (sender, answer) = oneshot::channel();
         let mut waiting = self.waiting();
         if let Some(error) = &waiting.ended {
             return Err(error.clone());
         }
         let id = waiting.next_id;
         waiting.next_id += 1;
-        waiting.answers.insert(id, answer);
-        Ok(id)
+        waiting.answers.insert(id, sender);
+        Ok((id, answer))
     }
 
     fn resolve(&self, id: u64, response: SqlResult<Response>) {

@@ -7,6 +7,7 @@ mod crash;
 mod differential;
 mod drivers;
 mod house;
+mod key_path;
 mod lab;
 mod protocol;
 mod slt;

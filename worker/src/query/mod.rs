@@ -15,9 +15,11 @@ mod run;
 mod runtime;
 mod shard_scan;
 mod shard_table;
+mod templates;
 
 pub(crate) use bind::{Source, Template};
 pub(crate) use explain::render;
 pub(crate) use input::InputRows;
 pub(crate) use run::{Execution, panicked};
 pub(crate) use runtime::QueryRuntime;
+pub(crate) use templates::Templates;

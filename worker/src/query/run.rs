@@ -28,7 +28,7 @@ const QUEUE: usize = 4;
 pub(crate) struct Execution {
     pub engine: Arc<Engine>,
     pub runtime: Arc<QueryRuntime>,
-    pub template: Template,
+    pub template: Arc<Template>,
     pub groups: Vec<PlacedGroup>,
     pub view: ReadView,
     pub rows: BTreeMap<ShardId, u64>,
