@@ -24,6 +24,7 @@ pub mod session;
 pub mod session_api;
 pub mod session_list;
 pub mod system_relations;
+pub mod table_sizes;
 pub mod tls;
 pub mod txn;
 pub mod value_io;

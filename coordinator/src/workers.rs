@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_proto::RemoteWorker;
 use satsuma_proto::worker::Worker;
 
-use crate::catalog::Node;
+use crate::catalog::{Node, State};
+use crate::table_sizes::Sizes;
 
 /// Makes the client of a worker: gRPC, or the worker itself where it runs in this process.
 /// Connecting happens at first use, so this fails only where the address makes no sense.
@@ -31,6 +32,7 @@ impl Connector for Remote {
 pub struct Workers {
     connector: Box<dyn Connector>,
     clients: Mutex<BTreeMap<NodeId, Client>>,
+    sizes: Sizes,
 }
 
 struct Client {
@@ -41,7 +43,17 @@ struct Client {
 
 impl Workers {
     pub fn new(connector: impl Connector) -> Self {
-        Self { connector: Box::new(connector), clients: Mutex::default() }
+        Self { connector: Box::new(connector), clients: Mutex::default(), sizes: Sizes::default() }
+    }
+
+    /// Rows of each table as workers last told, at most a few seconds ago.
+    pub async fn table_rows(&self, state: &State) -> Arc<BTreeMap<TableId, u64>> {
+        self.sizes.table_rows(self, state).await
+    }
+
+    /// Ask again before the next plan.
+    pub fn forget_sizes(&self) {
+        self.sizes.forget();
     }
 
     /// A client of a worker that may not be in the catalog.

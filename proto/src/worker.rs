@@ -94,7 +94,30 @@ pub struct QueryRequest {
     pub fragment: Fragment,
     /// Schema of the result, as the coordinator expects it.
     pub schema: SchemaRef,
+    /// What the fragment reads beside its groups' shards, by number from 0. With any, the request
+    /// goes to [`Worker::query_over`].
+    pub inputs: Vec<Input>,
 }
+
+/// Rows from elsewhere that a fragment reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    pub schema: SchemaRef,
+    /// Each row is for one group: a last column of the batches, UInt32 and not in `schema`, is
+    /// the group's position in the request. Otherwise every group reads all rows.
+    pub by_group: bool,
+}
+
+/// Some rows of an input, of all inputs of a request in any order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputRows {
+    pub input: usize,
+    pub rows: RecordBatch,
+}
+
+/// The rows of all inputs. The worker takes them as fast as they come and keeps on disk what is
+/// too much for its memory, so that no sender waits for another. An error fails the query.
+pub type InputStream = BoxStream<'static, SqlResult<InputRows>>;
 
 /// Change rows of one table in one group.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +151,11 @@ pub enum Change {
     },
     /// Rows are [`KEY_COLUMN`], then any extra columns for RETURNING.
     Delete {
+        rows: RowSource,
+    },
+    /// Rows as for `Update`, whose new form belongs to another group: they are taken away here,
+    /// and inserted there by a request of its own. To foreign keys this is an update.
+    MoveOut {
         rows: RowSource,
     },
     Truncate,
@@ -402,6 +430,13 @@ pub struct WorkerStatus {
 #[async_trait]
 pub trait Worker: Send + Sync + 'static {
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream>;
+
+    /// The same for a request with inputs. The fragment starts when all rows are there.
+    async fn query_over(
+        &self,
+        request: QueryRequest,
+        inputs: InputStream,
+    ) -> SqlResult<BatchStream>;
 
     /// The physical plan of the fragment on the first group, laid out as PostgreSQL prints a plan
     /// of its own: the root at the margin, properties two columns in, children behind `->`. With

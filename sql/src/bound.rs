@@ -49,6 +49,13 @@ pub enum Bound {
     Insert(BoundInsert),
     Update(BoundUpdate),
     Delete(BoundDelete),
+    /// WITH queries that change rows, in order, and the statement that can read what they return.
+    /// All of them see the rows as they were before. A scan of [`crate::table::Scan::Returned`]
+    /// reads what the change at that position gave back.
+    WithChanges {
+        changes: Vec<Bound>,
+        statement: Box<Bound>,
+    },
     Truncate {
         tables: Vec<Arc<TableInfo>>,
         cascade: bool,
@@ -102,6 +109,10 @@ pub enum BoundOnConflict {
 pub struct BoundUpdate {
     pub table: Arc<TableInfo>,
     pub source: LogicalPlan,
+    /// `source` with one more column, the distribution column as it was: it tells where a row is.
+    /// Given for a distributed table when the rows may be worked out elsewhere (FROM, subqueries)
+    /// or may have to move.
+    pub located: Option<LogicalPlan>,
     /// Columns that SET names.
     pub assigned: Vec<ColumnId>,
     pub returning: Option<Returning>,
@@ -112,6 +123,8 @@ pub struct BoundUpdate {
 pub struct BoundDelete {
     pub table: Arc<TableInfo>,
     pub source: LogicalPlan,
+    /// As for [`BoundUpdate`].
+    pub located: Option<LogicalPlan>,
     pub returning: Option<Returning>,
 }
 

@@ -17,7 +17,7 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::{FunctionRegistry, TaskContext};
 use datafusion::logical_expr::{
-    AggregateUDF, Extension, LogicalPlan, ScalarUDF, TableScan, WindowUDF,
+    AggregateUDF, EmptyRelation, Extension, LogicalPlan, ScalarUDF, TableScan, WindowUDF,
 };
 use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
@@ -27,7 +27,7 @@ use satsuma_common::{SqlError, SqlResult, TableId};
 
 use crate::engine_error;
 use crate::functions::registry;
-use crate::table::{Scan, ScanSource};
+use crate::table::{Scan, ScanSource, renamed_scan};
 
 /// What a scan of a fragment reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,10 @@ pub enum ScanName {
     Table(TableId),
     /// Rows handed in with the fragment ([`crate::table::INPUT`]).
     Input,
+    /// The fragment's n-th input, which travels beside it.
+    Exchanged(u32),
+    /// No rows.
+    Nothing,
 }
 
 /// Gives the provider that reads a scan of the given full schema.
@@ -68,9 +72,19 @@ pub fn decode(
         .map_err(engine_error::to_sql)
 }
 
-/// `datafusion-proto` writes only scans of providers: put one in that carries the name.
+/// `datafusion-proto` writes only scans of providers: put one in that carries the name. It writes
+/// an empty relation without its columns: a scan of nothing has them.
 fn name_scans(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
+        if let LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema }) = &node
+            && !schema.fields().is_empty()
+        {
+            let named = |fields: SchemaRef| {
+                let empty = EmptyTable::new(fields);
+                provider_as_source(Arc::new(NamedScan { name: ScanName::Nothing, empty }))
+            };
+            return renamed_scan("__nothing", named, schema).map(Transformed::yes);
+        }
         let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
         let Some(source) = scan.source.downcast_ref::<ScanSource>() else {
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
@@ -78,6 +92,12 @@ fn name_scans(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
         let name = match &source.scan {
             Scan::Table(info) => ScanName::Table(info.shape.table),
             Scan::Input => ScanName::Input,
+            Scan::Exchanged(number) => ScanName::Exchanged(*number),
+            Scan::Returned(_) => {
+                return Err(engine_error::from_sql(SqlError::internal(
+                    "rows that a WITH query returned are read at the coordinator only",
+                )));
+            }
             Scan::System(relation) => {
                 return Err(engine_error::from_sql(SqlError::internal(format!(
                     "system relation {relation:?} cannot be read on a worker"
@@ -146,6 +166,8 @@ fn no_function(name: &str) -> DataFusionError {
 
 const TAG_TABLE: u8 = 1;
 const TAG_INPUT: u8 = 2;
+const TAG_EXCHANGED: u8 = 3;
+const TAG_NOTHING: u8 = 4;
 
 impl LogicalExtensionCodec for FragmentCodec {
     fn try_decode(
@@ -174,6 +196,11 @@ impl LogicalExtensionCodec for FragmentCodec {
                 ScanName::Table(TableId(u32::from_le_bytes(id)))
             }
             [TAG_INPUT] => ScanName::Input,
+            [TAG_NOTHING] => return Ok(Arc::new(EmptyTable::new(schema))),
+            [TAG_EXCHANGED, number @ ..] => {
+                let number = <[u8; 4]>::try_from(number).map_err(|_| malformed("scan name"))?;
+                ScanName::Exchanged(u32::from_le_bytes(number))
+            }
             _ => return Err(malformed("scan name")),
         };
         let resolver = self.resolver.as_ref().ok_or_else(|| malformed("no scans to bind"))?;
@@ -194,6 +221,15 @@ impl LogicalExtensionCodec for FragmentCodec {
             }
             Some(ScanName::Input) => {
                 buf.push(TAG_INPUT);
+                Ok(())
+            }
+            Some(ScanName::Nothing) => {
+                buf.push(TAG_NOTHING);
+                Ok(())
+            }
+            Some(ScanName::Exchanged(number)) => {
+                buf.push(TAG_EXCHANGED);
+                buf.extend_from_slice(&number.to_le_bytes());
                 Ok(())
             }
             None => Err(malformed(format!("scan of {table_ref} cannot travel"))),

@@ -13,6 +13,8 @@ pub mod catalog_view;
 pub mod codec;
 pub mod engine_error;
 pub mod functions;
+pub mod joins;
+pub mod memory;
 pub mod operators;
 pub mod parse;
 pub mod split_aggregate;

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::logical_expr::{TableProviderFilterPushDown, TableSource, TableType};
+use datafusion::common::{Column, DFSchemaRef};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableProviderFilterPushDown, TableSource,
+    TableType,
+};
 use satsuma_common::TableId;
 
 use crate::catalog_view::{SystemRelation, TableInfo};
@@ -22,6 +26,10 @@ pub enum Scan {
     System(Arc<SystemRelation>),
     /// [`INPUT`].
     Input,
+    /// Rows from elsewhere that travel with the fragment, by number: its n-th input.
+    Exchanged(u32),
+    /// What RETURNING gave of the statement's n-th modifying WITH query.
+    Returned(u32),
 }
 
 /// The source of every `TableScan` in our plans.
@@ -53,10 +61,20 @@ impl ScanSource {
         Arc::new(Self { scan: Scan::Input, schema })
     }
 
+    /// Scan of a fragment's n-th input.
+    pub fn exchanged(number: u32, schema: SchemaRef) -> Arc<Self> {
+        Arc::new(Self { scan: Scan::Exchanged(number), schema })
+    }
+
+    /// Scan of what the n-th modifying WITH query returned.
+    pub fn returned(number: u32, schema: SchemaRef) -> Arc<Self> {
+        Arc::new(Self { scan: Scan::Returned(number), schema })
+    }
+
     pub fn table_id(&self) -> Option<TableId> {
         match &self.scan {
             Scan::Table(info) => Some(info.shape.table),
-            Scan::System(_) | Scan::Input => None,
+            Scan::System(_) | Scan::Input | Scan::Exchanged(_) | Scan::Returned(_) => None,
         }
     }
 }
@@ -73,12 +91,41 @@ impl TableSource for ScanSource {
     /// Scans use filters to skip what cannot match; the filter stays above them.
     fn supports_filters_pushdown(
         &self,
-        filters: &[&datafusion::logical_expr::Expr],
+        filters: &[&Expr],
     ) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
         let answer = match self.scan {
             Scan::Table(_) => TableProviderFilterPushDown::Inexact,
-            Scan::System(_) | Scan::Input => TableProviderFilterPushDown::Unsupported,
+            Scan::System(_) | Scan::Input | Scan::Exchanged(_) | Scan::Returned(_) => {
+                TableProviderFilterPushDown::Unsupported
+            }
         };
         Ok(vec![answer; filters.len()])
     }
+}
+
+/// A scan under the names of a plan that it stands for. A scan's columns have one qualifier, a
+/// plan's may have several: the scan is of columns `c0`, `c1`, .., and a projection renames them.
+pub fn renamed_scan(
+    name: &str,
+    source: impl FnOnce(SchemaRef) -> Arc<dyn TableSource>,
+    schema: &DFSchemaRef,
+) -> datafusion::error::Result<LogicalPlan> {
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(at, field)| field.as_ref().clone().with_name(format!("c{at}")))
+        .collect();
+    let source = source(Arc::new(Schema::new(fields)));
+    let scan = LogicalPlanBuilder::scan(name, source, None)?.build()?;
+    let exprs = schema.iter().enumerate().map(|(at, (qualifier, field))| {
+        let column = Expr::Column(Column::new(Some(name), format!("c{at}")));
+        match qualifier {
+            Some(qualifier) => column.alias_qualified(Some(qualifier.clone()), field.name()),
+            None => column.alias(field.name()),
+        }
+    });
+    let projection =
+        Projection::try_new_with_schema(exprs.collect(), Arc::new(scan), schema.clone())?;
+    Ok(LogicalPlan::Projection(projection))
 }

@@ -11,6 +11,8 @@
 //! differential  the same statements to both, and every difference
 //! slt       sqllogictest over tokio-postgres
 //! data      the generated data set
+//! tpch      TPC-H's tables, rows and queries
+//! random_queries  queries that nobody thought of
 //! ```
 //!
 //! What is not installed is skipped with a line on stderr that `cargo test` does not swallow;
@@ -24,8 +26,10 @@ pub mod frames;
 pub mod oracle;
 pub mod process;
 pub mod psql;
+pub mod random_queries;
 pub mod skip;
 pub mod slt;
+pub mod tpch;
 pub mod wire;
 
 use std::path::PathBuf;

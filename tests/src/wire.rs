@@ -69,6 +69,16 @@ impl Answer {
         })
     }
 
+    /// The same answer without the modifiers of its columns' types.
+    pub fn without_modifiers(mut self) -> Self {
+        for outcome in &mut self.outcomes {
+            if let Outcome::Rows { columns, .. } = outcome {
+                columns.iter_mut().for_each(|column| column.typmod = -1);
+            }
+        }
+        self
+    }
+
     /// Rows of the last statement that has some.
     pub fn rows(&self) -> &[Row] {
         let rows = self.outcomes.iter().rev().find_map(|outcome| match outcome {

@@ -14,10 +14,10 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_proto::worker::{
-    BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
-    Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource,
-    ShardAction, ShardLockMode, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply,
-    Worker, WorkerStatus,
+    BatchStream, Change, Fragment, Input, InputStream, KeyRead, LoadRequest, LockRequest,
+    LockTarget, LockWait, Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest,
+    RowLockMode, RowSource, ShardAction, ShardLockMode, ShardReply, ShardStatus, StatementContext,
+    TxnAction, TxnReply, Worker, WorkerStatus,
 };
 use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};
@@ -29,7 +29,7 @@ use crate::load;
 use crate::membership::Remembered;
 use crate::modify::{self, CheckCache, Programs};
 use crate::placement::{PlacedGroup, Placements};
-use crate::query::{Execution, QueryRuntime, Source, Template, render};
+use crate::query::{Execution, Joins, QueryRuntime, Source, Spools, Template, render};
 use crate::recovery::{self, Pace};
 
 /// Rows of a change that are written on the caller's thread; more go to the query threads.
@@ -138,6 +138,18 @@ impl Shared {
         groups: Vec<PlacedGroup>,
         schema: Option<SchemaRef>,
     ) -> SqlResult<BatchStream> {
+        self.run_over(context, fragment, groups, schema, Spools::default()).await
+    }
+
+    /// The same, with rows from elsewhere.
+    async fn run_over(
+        &self,
+        context: &StatementContext,
+        fragment: &Fragment,
+        groups: Vec<PlacedGroup>,
+        schema: Option<SchemaRef>,
+        inputs: Spools,
+    ) -> SqlResult<BatchStream> {
         // Plans are decoded where stacks are deep and nobody waits for the thread.
         let (queries, fragment) = (self.queries.clone(), fragment.clone());
         let decode = async move { Template::decode(&fragment, &queries, None).await };
@@ -148,7 +160,8 @@ impl Shared {
             runtime: self.queries.clone(),
             template,
             view: view(context),
-            rows: self.row_counts(&groups),
+            rows: self.row_counts(&groups, inputs.any()),
+            inputs: Arc::new(inputs),
             groups,
             schema,
             memory_limit: context.memory_limit,
@@ -176,8 +189,8 @@ impl Shared {
     }
 
     /// Sizes decide how tables are joined; one table alone needs none.
-    fn row_counts(&self, groups: &[PlacedGroup]) -> BTreeMap<ShardId, u64> {
-        if groups.iter().all(|group| group.tables.len() < 2) {
+    fn row_counts(&self, groups: &[PlacedGroup], others: bool) -> BTreeMap<ShardId, u64> {
+        if !others && groups.iter().all(|group| group.tables.len() < 2) {
             return BTreeMap::new();
         }
         self.engine.shards().into_iter().map(|info| (info.shard, info.rows)).collect()
@@ -220,9 +233,10 @@ fn is_small(change: &Change) -> bool {
         RowSource::Fragment(_) => false,
     };
     match change {
-        Change::Insert { rows, .. } | Change::Update { rows } | Change::Delete { rows } => {
-            few(rows)
-        }
+        Change::Insert { rows, .. }
+        | Change::Update { rows }
+        | Change::Delete { rows }
+        | Change::MoveOut { rows } => few(rows),
         Change::Truncate => true,
     }
 }
@@ -235,6 +249,21 @@ impl Worker for LocalWorker {
         let QueryRequest { context, fragment, schema, .. } = request;
         let run = shared.run_fragment(&context, &fragment, groups, Some(schema));
         within(context.timeout, run).await
+    }
+
+    async fn query_over(&self, request: QueryRequest, rows: InputStream) -> SqlResult<BatchStream> {
+        let groups = placed(&self.shared, &request)?;
+        let shared = self.shared.clone();
+        let timeout = request.context.timeout;
+        let run = async move {
+            let QueryRequest { context, fragment, schema, inputs, .. } = request;
+            let ids = groups.iter().map(|group| group.group).collect();
+            let inputs = spool(&shared, inputs, ids, rows, context.memory_limit).await?;
+            shared.run_over(&context, &fragment, groups, Some(schema), inputs).await
+        };
+        // The answer's stream is there at once: who sends the inputs may be waiting for it.
+        let run = futures::stream::once(within(timeout, run));
+        Ok(futures::TryStreamExt::try_flatten(run).boxed())
     }
 
     async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {
@@ -357,6 +386,20 @@ impl LocalWorker {
     }
 }
 
+/// Takes the rows in on the query threads, which may write to disk.
+async fn spool(
+    shared: &Shared,
+    inputs: Vec<Input>,
+    groups: Vec<GroupId>,
+    rows: InputStream,
+    memory_limit: u64,
+) -> SqlResult<Spools> {
+    let queries = shared.queries.clone();
+    let collect =
+        async move { Spools::collect(inputs, &groups, rows, &queries, memory_limit).await };
+    shared.on_cpu(collect).await
+}
+
 fn placed(shared: &Shared, request: &QueryRequest) -> SqlResult<Vec<PlacedGroup>> {
     request.groups.iter().map(|group| shared.placements.group(group)).collect()
 }
@@ -366,9 +409,18 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
     let group = groups.first().ok_or_else(|| error::malformed("nothing to explain on no group"))?;
     let context = &request.context;
     let template = Template::decode(&request.fragment, &shared.queries, None).await?;
-    let rows = shared.row_counts(&groups);
-    let source = Source { engine: &shared.engine, group, view: view(context), rows: &rows };
-    let plan = template.bind(&source, &shared.queries).await?;
+    let inputs = request.inputs.clone();
+    let rows = shared.row_counts(&groups, !inputs.is_empty());
+    let ids: Vec<GroupId> = groups.iter().map(|group| group.group).collect();
+    let inputs = Spools::empty(inputs, &ids, &shared.queries, context.memory_limit);
+    let source = Source {
+        engine: &shared.engine,
+        group,
+        view: view(context),
+        rows: &rows,
+        inputs: &Arc::new(inputs),
+    };
+    let plan = template.bind(&source, &shared.queries, Joins::InMemory).await?;
     if analyze {
         shared.begin_read(context, std::slice::from_ref(group)).await?;
         let cancel = tokio_util::sync::CancellationToken::new();

@@ -7,6 +7,8 @@
 //! Work that takes CPU runs on a runtime of its own, so that connections stay responsive while a
 //! large join is computed. Every stream between them is bounded; dropping one stops the work.
 
+mod change_elsewhere;
+mod exchange;
 mod input;
 pub mod modify;
 mod physical;
@@ -21,7 +23,6 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Extension, LogicalPlan};
@@ -33,7 +34,10 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{BatchStream, FragmentMode};
 use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::joins;
+use satsuma_sql::memory::{NodeMemory, QueryPool};
 
+pub use input::feed_returned;
 pub use remote::conform;
 pub use scope::{Assignment, Scope, for_client, is_stale};
 
@@ -45,33 +49,42 @@ const BUFFERED_BATCHES: usize = 4;
 /// Plans and runs queries. One per coordinator.
 pub struct Executor {
     state: SessionState,
-    task: Arc<TaskContext>,
+    /// Plans joins that spill.
+    spilling: SessionState,
+    /// What plans over rows that are here already run in, all of them in one.
+    small: Arc<TaskContext>,
+    memory: Arc<NodeMemory>,
+    /// Bytes that one query may hold.
+    query_memory: u64,
     functions: Arc<dyn FunctionLookup>,
     cpu: tokio::runtime::Handle,
 }
 
 impl Executor {
-    /// `memory_limit` in bytes bounds what all queries of this coordinator hold together.
+    /// `memory_limit` in bytes bounds what all queries of this coordinator hold together; one
+    /// alone may hold half of it.
     pub fn new(
         functions: Arc<dyn FunctionLookup>,
         memory_limit: usize,
         cpu: tokio::runtime::Handle,
     ) -> SqlResult<Self> {
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory_limit)))
-            .build_arc()
-            .map_err(to_sql)?;
+        let runtime = RuntimeEnvBuilder::new().build_arc().map_err(to_sql)?;
+        let memory = Arc::new(NodeMemory::new(memory_limit as u64));
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .with_information_schema(false)
             .with_create_default_catalog_and_schema(false);
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .build();
-        let task = state.task_ctx();
-        Ok(Self { state, task, functions, cpu })
+        let state = || {
+            SessionStateBuilder::new()
+                .with_config(config.clone())
+                .with_runtime_env(runtime.clone())
+                .with_default_features()
+        };
+        let spilling = state().with_physical_optimizer_rules(joins::spilling_rules()).build();
+        let state = state().with_physical_optimizer_rules(joins::in_memory_rules()).build();
+        let query_memory = memory_limit as u64 / 2;
+        let small = task_context(&state, query_memory, &memory)?;
+        Ok(Self { state, spilling, small, memory, query_memory, functions, cpu })
     }
 
     pub fn functions(&self) -> &Arc<dyn FunctionLookup> {
@@ -101,7 +114,16 @@ impl Executor {
         scope: &Arc<Scope>,
     ) -> SqlResult<LogicalPlan> {
         let plan = self.prepare(plan, scope).await?;
-        planner::distribute(plan, scope.state.as_ref(), self.functions.as_ref())
+        self.distribute_prepared(plan, scope).await
+    }
+
+    async fn distribute_prepared(
+        &self,
+        plan: LogicalPlan,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<LogicalPlan> {
+        let topology = scope.topology(&plan).await;
+        planner::distribute(plan, &topology, self.functions.as_ref())
     }
 
     /// Runs a bound plan.
@@ -116,6 +138,16 @@ impl Executor {
         })
     }
 
+    /// Runs a plan that [`Self::prepare`] gave.
+    pub async fn run_prepared(
+        &self,
+        plan: LogicalPlan,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<(SchemaRef, BatchStream)> {
+        let plan = self.distribute_prepared(plan, scope).await?;
+        self.run_distributed(plan, scope).await
+    }
+
     /// Runs a plan that [`Self::distribute`] gave.
     pub async fn run_distributed(
         &self,
@@ -124,14 +156,17 @@ impl Executor {
     ) -> SqlResult<(SchemaRef, BatchStream)> {
         if let LogicalPlan::Extension(Extension { node }) = &plan
             && let Some(scan) = node.as_any().downcast_ref::<RemoteScan>()
+            && scan.task.inputs.is_empty()
         {
             let schema = plan.schema().inner().clone();
-            let rows = remote::fetch(scope, &scan.task, FragmentMode::Rows, schema.clone())?;
+            let rows =
+                remote::fetch(scope, &scan.task, FragmentMode::Rows, schema.clone(), Vec::new())?;
             return Ok((schema, rows));
         }
-        let physical = physical::plan(&self.state, plan, scope.clone()).await?;
+        let physical = physical::plan(&self.state, plan.clone(), scope.clone()).await?;
         let schema = physical.schema();
-        Ok((schema, self.execute(physical)))
+        let spilling = (self.spilling.clone(), plan, scope.clone());
+        Ok((schema, self.execute(physical, Some(spilling))))
     }
 
     /// Runs a plan over scans that are bound already, or over none.
@@ -143,7 +178,7 @@ impl Executor {
             .create_physical_plan(&plan, &self.state)
             .await
             .map_err(to_sql)?;
-        self.execute(physical).try_collect().await
+        self.execute(physical, None).try_collect().await
     }
 
     /// Runs a plan over a scan of [`satsuma_sql::table::INPUT`], fed with `rows`.
@@ -166,24 +201,43 @@ impl Executor {
             .unwrap_or_else(|_| Err(SqlError::internal("the query failed in an unexpected way")))
     }
 
-    /// Drives the plan on the CPU runtime; a panic there becomes an error here.
-    fn execute(&self, physical: Arc<dyn ExecutionPlan>) -> BatchStream {
-        let task = self.task.clone();
+    /// A context with a share of memory for one query.
+    fn task_context(&self) -> SqlResult<Arc<TaskContext>> {
+        task_context(&self.state, self.query_memory, &self.memory)
+    }
+
+    /// Drives the plan on the CPU runtime; a panic there becomes an error here. `spilling` is how
+    /// to plan it again, with joins that spill, when memory runs out before the first row.
+    fn execute(
+        &self,
+        physical: Arc<dyn ExecutionPlan>,
+        spilling: Option<(SessionState, LogicalPlan, Arc<Scope>)>,
+    ) -> BatchStream {
+        let task = match spilling.as_ref().map(|_| self.task_context()) {
+            None => self.small.clone(),
+            Some(Ok(task)) => task,
+            Some(Err(error)) => return futures::stream::iter([Err(error)]).boxed(),
+        };
         let (sender, receiver) = tokio::sync::mpsc::channel(BUFFERED_BATCHES);
         let driver = self.cpu.spawn(async move {
-            let mut rows = match execute_stream(physical, task) {
-                Ok(rows) => rows,
-                Err(error) => {
-                    // A receiver that is gone needs no error.
-                    let _ = sender.send(Err(to_sql(error))).await;
-                    return;
-                }
-            };
-            while let Some(batch) = rows.next().await {
-                let failed = batch.is_err();
-                if sender.send(batch.map_err(to_sql)).await.is_err() || failed {
-                    return;
-                }
+            let mut sent = false;
+            let mut result = pump(physical, task.clone(), &sender, &mut sent).await;
+            if let (Err(error), Some((state, plan, scope))) = (&result, spilling)
+                && error.state() == SqlState::OUT_OF_MEMORY
+                && !sent
+            {
+                let config = joins::spilling_config(task.session_config().clone());
+                let task = TaskContext::default()
+                    .with_session_config(config)
+                    .with_runtime(task.runtime_env());
+                result = match physical::plan(&state, plan, scope).await {
+                    Ok(physical) => pump(physical, Arc::new(task), &sender, &mut sent).await,
+                    Err(error) => Err(error),
+                };
+            }
+            if let Err(error) = result {
+                // A receiver that is gone needs no error.
+                let _ = sender.send(Err(error)).await;
             }
         });
         let driver = AbortOnDrop(driver);
@@ -232,6 +286,38 @@ impl Executor {
             }
         })
     }
+}
+
+fn task_context(
+    state: &SessionState,
+    limit: u64,
+    memory: &Arc<NodeMemory>,
+) -> SqlResult<Arc<TaskContext>> {
+    let pool = QueryPool::new(limit, memory.clone());
+    let runtime = RuntimeEnvBuilder::from_runtime_env(state.runtime_env())
+        .with_memory_pool(Arc::new(pool))
+        .build_arc()
+        .map_err(to_sql)?;
+    let config = state.config().clone();
+    Ok(Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime)))
+}
+
+/// Sends the plan's rows until there are no more or nobody wants them.
+async fn pump(
+    physical: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    sender: &tokio::sync::mpsc::Sender<SqlResult<RecordBatch>>,
+    sent: &mut bool,
+) -> SqlResult<()> {
+    let mut rows = execute_stream(physical, task).map_err(to_sql)?;
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(to_sql)?;
+        *sent |= batch.num_rows() > 0;
+        if sender.send(Ok(batch)).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);

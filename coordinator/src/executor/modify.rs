@@ -18,6 +18,7 @@ use satsuma_sql::bound::{BoundDelete, BoundInsert, BoundOnConflict, BoundUpdate}
 use satsuma_sql::catalog_view::{Distribution, TableInfo};
 use satsuma_sql::codec;
 
+use super::change_elsewhere::{Elsewhere, Verb};
 use super::route;
 use super::scope::Scope;
 use super::{Executor, conform};
@@ -71,8 +72,18 @@ impl Modification<'_> {
                 OnConflict::DoUpdate { arbiters: arbiters.clone(), fragment: fragment(plan)? }
             }
         };
+        // Rows that are stored already may go straight to where they belong.
+        let (_, mut rows) = match planner::scanned_tables(&bound.source)?.is_empty() {
+            true => self.executor.run(bound.source.clone(), self.scope).await?,
+            false => {
+                let source = self.executor.prepare(bound.source.clone(), self.scope).await?;
+                if let Some(done) = self.insert_in_place(&table, &source, &on_conflict).await? {
+                    return Ok(done);
+                }
+                self.executor.run_prepared(source, self.scope).await?
+            }
+        };
         let schema = bound.table.shape.arrow_schema();
-        let (_, mut rows) = self.executor.run(bound.source.clone(), self.scope).await?;
         let mut modified = Modified::default();
         let mut pending: Vec<RecordBatch> = Vec::new();
         let mut pending_rows = 0;
@@ -93,6 +104,36 @@ impl Modification<'_> {
             self.insert_batches(&table, pending, &on_conflict, &mut modified).await?;
         }
         Ok(modified)
+    }
+
+    /// Has each group insert what it computes from its own rows, if those belong to it.
+    async fn insert_in_place(
+        &mut self,
+        table: &Table,
+        source: &datafusion::logical_expr::LogicalPlan,
+        on_conflict: &OnConflict,
+    ) -> SqlResult<Option<Modified>> {
+        let column = match table.distribution() {
+            TableDistribution::Reference => return Ok(None),
+            TableDistribution::Hash(column) => table.shape.position(column),
+            _ => None,
+        };
+        let functions = self.executor.functions().as_ref();
+        let rows = planner::single_fragment(source, self.scope.state.as_ref(), functions)?
+            .filter(|rows| rows.colocation == table.colocation())
+            .filter(|rows| column.is_none_or(|column| rows.columns.contains(&column)));
+        let Some(rows) = rows else { return Ok(None) };
+        let tables = planner::scanned_tables(source)?;
+        let fragment = fragment(source)?;
+        let mut requests = Vec::new();
+        for group in rows.groups.0 {
+            let rows = RowSource::Fragment(fragment.clone());
+            let change = Change::Insert { rows, on_conflict: on_conflict.clone() };
+            requests.extend(self.address(table, group, change, &tables)?);
+        }
+        let mut modified = Modified::default();
+        self.send(requests, &mut modified).await?;
+        Ok(Some(modified))
     }
 
     async fn insert_batches(
@@ -120,21 +161,31 @@ impl Modification<'_> {
     }
 
     pub async fn update(mut self, bound: &BoundUpdate) -> SqlResult<Modified> {
-        if let Distribution::Hash(column) = bound.table.distribution
-            && bound.assigned.contains(&column)
-        {
-            return Err(SqlError::unsupported(
-                "modifying the partition value of rows is not allowed",
-            )
-            .hint("Delete the row and insert it with its new value."));
+        let table = self.table(&bound.table)?;
+        let moves = match bound.table.distribution {
+            Distribution::Hash(column) => Some(column).filter(|id| bound.assigned.contains(id)),
+            _ => None,
+        };
+        if moves.is_none() {
+            let change = |fragment| Change::Update { rows: RowSource::Fragment(fragment) };
+            if let Some(done) = self.change_in_place(&table, &bound.source, change).await? {
+                return Ok(done);
+            }
         }
-        let change = |fragment| Change::Update { rows: RowSource::Fragment(fragment) };
-        self.change_in_place(&bound.table, &bound.source, change).await
+        let source = bound.located.as_ref().unwrap_or(&bound.source);
+        let elsewhere = Elsewhere { table: &table, verb: Verb::Update, source, moves };
+        self.change_elsewhere(&elsewhere).await
     }
 
     pub async fn delete(mut self, bound: &BoundDelete) -> SqlResult<Modified> {
+        let table = self.table(&bound.table)?;
         let change = |fragment| Change::Delete { rows: RowSource::Fragment(fragment) };
-        self.change_in_place(&bound.table, &bound.source, change).await
+        if let Some(done) = self.change_in_place(&table, &bound.source, change).await? {
+            return Ok(done);
+        }
+        let source = bound.located.as_ref().unwrap_or(&bound.source);
+        let elsewhere = Elsewhere { table: &table, verb: Verb::Delete, source, moves: None };
+        self.change_elsewhere(&elsewhere).await
     }
 
     pub async fn truncate(mut self, tables: &[Arc<TableInfo>]) -> SqlResult<Modified> {
@@ -155,14 +206,14 @@ impl Modification<'_> {
         Ok(modified)
     }
 
-    /// Runs the source where the table's rows are and changes them there.
+    /// Runs the source where the table's rows are and changes them there; `None` when the source
+    /// needs rows from elsewhere.
     async fn change_in_place(
         &mut self,
-        info: &Arc<TableInfo>,
+        table: &Table,
         source: &datafusion::logical_expr::LogicalPlan,
         change: impl Fn(Fragment) -> Change,
-    ) -> SqlResult<Modified> {
-        let table = self.table(info)?;
+    ) -> SqlResult<Option<Modified>> {
         let source = self.executor.prepare(source.clone(), self.scope).await?;
         let functions = self.executor.functions().as_ref();
         let groups = match table.distribution() {
@@ -174,25 +225,16 @@ impl Modification<'_> {
                 .filter(|rows| rows.colocation == table.colocation())
                 .map(|rows| rows.groups),
         };
-        let Some(groups) = groups else {
-            return Err(SqlError::unsupported(
-                "complex joins are only supported when all distributed tables are co-located \
-                 and joined on their distribution columns",
-            )
-            .hint(
-                "Read the rows in a query of their own first, or join the changed table on its \
-                 distribution column.",
-            ));
-        };
+        let Some(groups) = groups else { return Ok(None) };
         let tables = planner::scanned_tables(&source)?;
         let fragment = fragment(&source)?;
         let mut requests = Vec::new();
         for group in groups.0 {
-            requests.extend(self.address(&table, group, change(fragment.clone()), &tables)?);
+            requests.extend(self.address(table, group, change(fragment.clone()), &tables)?);
         }
         let mut modified = Modified::default();
         self.send(requests, &mut modified).await?;
-        Ok(modified)
+        Ok(Some(modified))
     }
 
     fn table(&self, info: &TableInfo) -> SqlResult<Arc<Table>> {
@@ -203,7 +245,7 @@ impl Modification<'_> {
     }
 
     /// The request for a group, once for each copy of its rows.
-    fn address(
+    pub(super) fn address(
         &self,
         table: &Table,
         group: GroupId,

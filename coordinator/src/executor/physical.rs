@@ -19,9 +19,10 @@ use satsuma_sql::engine_error::{from_sql, to_sql};
 use satsuma_sql::split_aggregate::SplitAggregate;
 use satsuma_sql::table::{Scan, ScanSource};
 
+use super::exchange::Destination;
 use super::remote::RemoteExec;
 use super::scope::Scope;
-use crate::planner::{RemoteAggregate, RemoteScan};
+use crate::planner::{Input, RemoteAggregate, RemoteScan, Spread};
 
 /// The physical plan of a distributed plan. Catalog relations are read here and now.
 pub async fn plan(
@@ -46,7 +47,7 @@ fn read_system_relations(plan: LogicalPlan) -> SqlResult<LogicalPlan> {
                     info.shape.name
                 ))));
             }
-            Some(Scan::Input) | None => {
+            Some(Scan::Input | Scan::Exchanged(_) | Scan::Returned(_)) | None => {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
             }
         };
@@ -60,6 +61,28 @@ fn read_system_relations(plan: LogicalPlan) -> SqlResult<LogicalPlan> {
     .map_err(to_sql)
 }
 
+/// The plans of a task's inputs, and where their rows go.
+async fn inputs(
+    inputs: &[Input],
+    planner: &dyn PhysicalPlanner,
+    session: &dyn Session,
+) -> EngineResult<Vec<(Arc<dyn ExecutionPlan>, Destination)>> {
+    let mut planned = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let plan = read_system_relations(input.plan.clone()).map_err(from_sql)?;
+        let destination = match &input.spread {
+            Spread::Copies => Destination::Copies,
+            Spread::ByHash { key, ty, ranges } => Destination::ByHash {
+                key: session.create_physical_expr(key.clone(), plan.schema())?,
+                ty: ty.clone(),
+                ranges: ranges.clone(),
+            },
+        };
+        planned.push((planner.create_physical_plan(&plan, session).await?, destination));
+    }
+    Ok(planned)
+}
+
 struct RemotePlanner {
     scope: Arc<Scope>,
 }
@@ -68,25 +91,29 @@ struct RemotePlanner {
 impl ExtensionPlanner for RemotePlanner {
     async fn plan_extension(
         &self,
-        _planner: &dyn PhysicalPlanner,
+        planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         _logical_inputs: &[&LogicalPlan],
         _physical_inputs: &[Arc<dyn ExecutionPlan>],
-        _session: &dyn Session,
+        session: &dyn Session,
         _planning_ctx: &PhysicalPlanningContext,
     ) -> EngineResult<Option<Arc<dyn ExecutionPlan>>> {
         if let Some(scan) = node.as_any().downcast_ref::<RemoteScan>() {
             let schema = scan.task.plan.schema().inner().clone();
             let (scope, task) = (self.scope.clone(), scan.task.clone());
-            return Ok(Some(Arc::new(RemoteExec::new(scope, task, FragmentMode::Rows, schema))));
+            let inputs = inputs(&task.inputs, planner, session).await?;
+            let mode = FragmentMode::Rows;
+            return Ok(Some(Arc::new(RemoteExec::new(scope, task, mode, schema, inputs))));
         }
         if let Some(node) = node.as_any().downcast_ref::<RemoteAggregate>() {
             let split = SplitAggregate::new(&node.aggregate).await.map_err(from_sql)?;
+            let inputs = inputs(&node.task.inputs, planner, session).await?;
             let states = RemoteExec::new(
                 self.scope.clone(),
                 node.task.clone(),
                 FragmentMode::PartialAggregate,
                 split.state_schema(),
+                inputs,
             );
             return split.finish(Arc::new(states)).map(Some).map_err(from_sql);
         }

@@ -21,6 +21,7 @@ use satsuma_proto::worker::{BatchStream, Fragment, FragmentMode, QueryRequest};
 use satsuma_sql::codec;
 use satsuma_sql::engine_error::{from_sql, to_sql};
 
+use super::exchange::{self, Destination, Source};
 use super::scope::Scope;
 use crate::planner::{RemoteTask, scanned_tables};
 
@@ -30,11 +31,18 @@ pub fn fetch(
     task: &RemoteTask,
     mode: FragmentMode,
     schema: SchemaRef,
+    sources: Vec<Source>,
 ) -> SqlResult<BatchStream> {
     let fragment = Fragment { plan: codec::encode(&task.plan)?, mode };
     let tables = scanned_tables(&task.plan)?;
-    let streams: Vec<BatchStream> = scope
-        .assign(&task.target, &tables)?
+    let assignments = scope.assign(&task.target, &tables)?;
+    let described: Vec<_> = sources.iter().map(Source::described).collect();
+    let (inputs, feeds) = match sources.is_empty() {
+        true => (Vec::new(), Vec::new()),
+        false => exchange::start(sources, &assignments),
+    };
+    let mut inputs = inputs.into_iter();
+    let streams: Vec<BatchStream> = assignments
         .into_iter()
         .map(|assignment| {
             let request = QueryRequest {
@@ -42,10 +50,17 @@ pub fn fetch(
                 groups: assignment.groups,
                 fragment: fragment.clone(),
                 schema: schema.clone(),
+                inputs: described.clone(),
             };
             let worker = assignment.worker;
+            let input = inputs.next();
             // Started at once, so that workers do not wait for each other's first rows.
-            let started = tokio::spawn(async move { worker.query(request).await });
+            let started = tokio::spawn(async move {
+                match input {
+                    Some(input) => worker.query_over(request, input).await,
+                    None => worker.query(request).await,
+                }
+            });
             stream::once(async move {
                 started.await.map_err(|_| SqlError::internal("a remote query was abandoned"))?
             })
@@ -54,7 +69,10 @@ pub fn fetch(
         })
         .collect();
     Ok(stream::select_all(streams)
-        .map(move |batch| batch.and_then(|batch| conform(batch, &schema)))
+        .map(move |batch| {
+            let _kept = &feeds;
+            batch.and_then(|batch| conform(batch, &schema))
+        })
         .boxed())
 }
 
@@ -71,11 +89,19 @@ pub struct RemoteExec {
     scope: Arc<Scope>,
     task: RemoteTask,
     mode: FragmentMode,
+    /// The plans of the task's inputs, and where their rows go.
+    inputs: Vec<(Arc<dyn ExecutionPlan>, Destination)>,
     properties: Arc<PlanProperties>,
 }
 
 impl RemoteExec {
-    pub fn new(scope: Arc<Scope>, task: RemoteTask, mode: FragmentMode, schema: SchemaRef) -> Self {
+    pub fn new(
+        scope: Arc<Scope>,
+        task: RemoteTask,
+        mode: FragmentMode,
+        schema: SchemaRef,
+        inputs: Vec<(Arc<dyn ExecutionPlan>, Destination)>,
+    ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
@@ -83,7 +109,7 @@ impl RemoteExec {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Self { scope, task, mode, properties: Arc::new(properties) }
+        Self { scope, task, mode, inputs, properties: Arc::new(properties) }
     }
 }
 
@@ -137,10 +163,23 @@ impl ExecutionPlan for RemoteExec {
     fn execute(
         &self,
         _partition: usize,
-        _context: Arc<TaskContext>,
+        context: Arc<TaskContext>,
     ) -> EngineResult<SendableRecordBatchStream> {
         let schema = self.schema();
-        let rows = fetch(&self.scope, &self.task, self.mode, schema.clone()).map_err(from_sql)?;
+        let sources = self
+            .inputs
+            .iter()
+            .map(|(plan, destination)| {
+                let rows = plan.execute(0, context.clone())?;
+                Ok(Source {
+                    rows: rows.map_err(to_sql).boxed(),
+                    schema: plan.schema(),
+                    destination: destination.clone(),
+                })
+            })
+            .collect::<EngineResult<Vec<_>>>()?;
+        let rows =
+            fetch(&self.scope, &self.task, self.mode, schema.clone(), sources).map_err(from_sql)?;
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows.map_err(from_sql))))
     }
 }

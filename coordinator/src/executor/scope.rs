@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, SqlState, TableId};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::LogicalPlan;
+use satsuma_common::{
+    ColocationId, GroupId, HashRange, NodeId, SqlError, SqlResult, SqlState, TableId,
+};
 use satsuma_proto::worker::{GroupRef, STALE_PLACEMENT, StatementContext, TableShard, Worker};
 
 use crate::catalog::{ColocationKind, Group, State, TableDistribution};
@@ -99,6 +103,43 @@ fn gone(table: TableId) -> SqlError {
     SqlError::new(STALE_PLACEMENT, format!("table {table} changed while it was read"))
 }
 
+/// A catalog snapshot, with sizes of its tables where the plan needs them.
+pub struct Located<'a> {
+    state: &'a State,
+    rows: Arc<BTreeMap<TableId, u64>>,
+}
+
+impl Scope {
+    /// What the planner must know for `plan`. Sizes decide how tables are joined; other plans
+    /// need none.
+    pub async fn topology(&self, plan: &LogicalPlan) -> Located<'_> {
+        let joins = plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).unwrap_or(false);
+        let rows = match joins {
+            true => self.workers.table_rows(&self.state).await,
+            false => Arc::default(),
+        };
+        Located { state: &self.state, rows }
+    }
+}
+
+impl Topology for Located<'_> {
+    fn place(&self, table: TableId) -> Option<TablePlace> {
+        self.state.place(table)
+    }
+
+    fn ranges(&self, colocation: ColocationId) -> Option<Arc<[(HashRange, GroupId)]>> {
+        self.state.ranges(colocation)
+    }
+
+    fn worker_count(&self) -> usize {
+        self.state.workers().count()
+    }
+
+    fn rows(&self, table: TableId) -> Option<u64> {
+        self.rows.get(&table).copied()
+    }
+}
+
 impl Topology for State {
     fn place(&self, table: TableId) -> Option<TablePlace> {
         let table = self.table(table)?;
@@ -115,6 +156,18 @@ impl Topology for State {
             kind,
             groups: colocation.groups.as_slice().into(),
         })
+    }
+
+    fn ranges(&self, colocation: ColocationId) -> Option<Arc<[(HashRange, GroupId)]>> {
+        self.colocation(colocation).map(|colocation| colocation.groups.as_slice().into())
+    }
+
+    fn worker_count(&self) -> usize {
+        self.workers().count()
+    }
+
+    fn rows(&self, _table: TableId) -> Option<u64> {
+        None
     }
 }
 

@@ -14,10 +14,11 @@ use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::table::{Scan, ScanSource};
 
-use super::locus::{GroupSet, Hashed, Locus};
+use super::estimate::{self, Size};
+use super::locus::{GroupSet, Hashed, Locus, hash_class};
 use super::remote::{RemoteAggregate, RemoteScan, Target};
 use super::topology::{PlaceKind, Topology};
-use super::{join, pruning};
+use super::{join, movement, pruning};
 
 /// Distributes an optimized plan. In the answer, scans of user tables are inside remote leaves
 /// only. `functions` are those that workers know; an expression that uses another stays at the
@@ -27,8 +28,8 @@ pub fn distribute(
     topology: &dyn Topology,
     functions: &dyn FunctionLookup,
 ) -> SqlResult<LogicalPlan> {
-    let distributor = Distributor { topology, functions };
-    distributor.place(plan).map(Placed::gather)
+    let distributor = Distributor { topology, functions, exchanges: true };
+    distributor.place(plan)?.gather()
 }
 
 /// The target of a plan that need not be cut at all, for changes that run where their rows are:
@@ -38,7 +39,7 @@ pub fn single_fragment(
     topology: &dyn Topology,
     functions: &dyn FunctionLookup,
 ) -> SqlResult<Option<Hashed>> {
-    let distributor = Distributor { topology, functions };
+    let distributor = Distributor { topology, functions, exchanges: false };
     Ok(match distributor.place(plan.clone())?.locus {
         Locus::Hashed(hashed) => Some(hashed),
         Locus::Anywhere | Locus::Replicated | Locus::Coordinator => None,
@@ -51,24 +52,28 @@ pub fn is_replicated(
     topology: &dyn Topology,
     functions: &dyn FunctionLookup,
 ) -> SqlResult<bool> {
-    let distributor = Distributor { topology, functions };
+    let distributor = Distributor { topology, functions, exchanges: false };
     Ok(distributor.place(plan.clone())?.locus == Locus::Replicated)
 }
 
 /// A plan and where its rows are. Unless that is the coordinator, the plan has no remote leaf.
-struct Placed {
-    plan: LogicalPlan,
-    locus: Locus,
+#[derive(Clone)]
+pub(super) struct Placed {
+    pub plan: LogicalPlan,
+    pub locus: Locus,
+    pub size: Size,
 }
 
 impl Placed {
     /// The same rows at the coordinator.
-    fn gather(self) -> LogicalPlan {
-        match self.locus {
+    pub fn gather(self) -> SqlResult<LogicalPlan> {
+        Ok(match self.locus {
             Locus::Anywhere | Locus::Coordinator => self.plan,
-            Locus::Replicated => RemoteScan::new(self.plan, Target::AnyWorker).into_plan(),
-            Locus::Hashed(hashed) => RemoteScan::new(self.plan, target(&hashed.groups)).into_plan(),
-        }
+            Locus::Replicated => RemoteScan::new(self.plan, Target::AnyWorker)?.into_plan(),
+            Locus::Hashed(hashed) => {
+                RemoteScan::new(self.plan, target(&hashed.groups))?.into_plan()
+            }
+        })
     }
 }
 
@@ -79,6 +84,8 @@ fn target(groups: &GroupSet) -> Target {
 struct Distributor<'a> {
     topology: &'a dyn Topology,
     functions: &'a dyn FunctionLookup,
+    /// Whether rows may travel to workers.
+    exchanges: bool,
 }
 
 impl Distributor<'_> {
@@ -92,23 +99,46 @@ impl Distributor<'_> {
             .map(|input| self.place(input.clone()))
             .collect::<SqlResult<Vec<_>>>()?;
         let plan = with_inputs(&plan, inputs.iter().map(|input| input.plan.clone()).collect())?;
+        let sizes: Vec<Size> = inputs.iter().map(|input| input.size).collect();
+        let size = estimate::size(&plan, &sizes);
         if self.can_travel(&plan)? {
             if let Some(locus) = self.stays(&plan, &inputs) {
-                return Ok(Placed { plan, locus });
+                return Ok(Placed { plan, locus, size });
             }
-            if let Some(placed) = split(&plan, &inputs)? {
-                return Ok(placed);
+            if let (true, [rows]) = (self.exchanges, inputs.as_slice())
+                && let Some(moved) = movement::by_key(rows, &meeting_keys(&plan), self.topology)?
+            {
+                let plan = with_inputs(&plan, vec![moved.plan.clone()])?;
+                if let Some(locus) = self.stays(&plan, &[moved]) {
+                    return Ok(Placed { plan, locus, size });
+                }
+            }
+            if let Some(plan) = split(&plan, &inputs)? {
+                return Ok(Placed { plan, locus: Locus::Coordinator, size });
+            }
+            if let (true, LogicalPlan::Join(node), [left, right]) =
+                (self.exchanges, &plan, inputs.as_slice())
+                && let Some((left, right, locus)) =
+                    movement::on_workers(node, left, right, self.topology)?
+            {
+                let plan = with_inputs(&plan, vec![left.plan, right.plan])?;
+                return Ok(Placed { plan, locus, size });
             }
         } else if inputs.is_empty() {
-            return Ok(Placed { plan, locus: Locus::Coordinator });
+            return Ok(Placed { plan, locus: Locus::Coordinator, size });
         }
-        let gathered = inputs.into_iter().map(Placed::gather).collect();
-        Ok(Placed { plan: with_inputs(&plan, gathered)?, locus: Locus::Coordinator })
+        let gathered = inputs.into_iter().map(Placed::gather).collect::<SqlResult<_>>()?;
+        let plan = with_inputs(&plan, gathered)?;
+        Ok(Placed { plan, locus: Locus::Coordinator, size })
     }
 
     fn scan(&self, scan: TableScan) -> SqlResult<Placed> {
+        let mut size = Size::new(estimate::UNKNOWN_ROWS);
         let locus = match scan.source.downcast_ref::<ScanSource>().map(|source| &source.scan) {
             Some(Scan::Table(info)) => {
+                if let Some(rows) = self.topology.rows(info.shape.table) {
+                    size = Size::new(rows as f64);
+                }
                 let place = self.topology.place(info.shape.table).ok_or_else(|| {
                     SqlError::new(
                         SqlState::UNDEFINED_TABLE,
@@ -121,6 +151,7 @@ impl Distributor<'_> {
                         colocation: place.colocation,
                         groups: GroupSet(place.groups.iter().map(|(_, group)| *group).collect()),
                         columns: BTreeSet::new(),
+                        key: None,
                     }),
                     PlaceKind::Hash { column, ty } => {
                         let name = info.shape.column(*column).map(|column| column.name.as_str());
@@ -133,15 +164,21 @@ impl Distributor<'_> {
                             .fields()
                             .iter()
                             .position(|field| Some(field.name().as_str()) == name);
+                        let groups = pruning::groups(&place, ty, &scan.filters, &is_key);
+                        let part = groups.0.len() as f64 / place.groups.len().max(1) as f64;
+                        size.rows = (size.rows * part).max(1.0);
                         Locus::Hashed(Hashed {
                             colocation: place.colocation,
-                            groups: pruning::groups(&place, ty, &scan.filters, &is_key),
+                            groups,
                             columns: output.into_iter().collect(),
+                            key: Some(hash_class(ty)),
                         })
                     }
                 }
             }
-            Some(Scan::System(_)) | None => Locus::Coordinator,
+            Some(Scan::System(_) | Scan::Exchanged(_) | Scan::Returned(_)) | None => {
+                Locus::Coordinator
+            }
             Some(Scan::Input) => Locus::Anywhere,
         };
         let plan = LogicalPlan::TableScan(scan);
@@ -153,7 +190,7 @@ impl Distributor<'_> {
                 };
                 self.scan(TableScan { filters: Vec::new(), ..scan })
             }
-            locus => Ok(Placed { plan, locus }),
+            locus => Ok(Placed { plan, locus, size }),
         }
     }
 
@@ -293,6 +330,10 @@ fn union_locus(node: &Union, inputs: &[Placed]) -> Option<Locus> {
                 if other.colocation != all.colocation {
                     return None;
                 }
+                if other.key != all.key {
+                    all.key = None;
+                    all.columns.clear();
+                }
                 // A group outside an input's own set holds none of its rows: its predicates
                 // are still in the plan.
                 all.groups = all.groups.union(&other.groups);
@@ -305,22 +346,63 @@ fn union_locus(node: &Union, inputs: &[Placed]) -> Option<Locus> {
     }
 }
 
+/// Columns each of which would do to bring rows together for an operator that cannot do part of
+/// its work before: windows, and aggregates whose states are all their values.
+fn meeting_keys(plan: &LogicalPlan) -> Vec<&Expr> {
+    match plan {
+        LogicalPlan::Aggregate(node) if node.aggr_expr.iter().any(collects) => {
+            node.group_expr.iter().map(unaliased).collect()
+        }
+        LogicalPlan::Window(node) => {
+            let partitions: Vec<&[Expr]> = node
+                .window_expr
+                .iter()
+                .map(|expr| match unaliased(expr) {
+                    Expr::WindowFunction(call) => call.params.partition_by.as_slice(),
+                    _ => &[],
+                })
+                .collect();
+            let Some((first, rest)) = partitions.split_first() else { return Vec::new() };
+            let shared = |key: &&Expr| rest.iter().all(|keys| keys.contains(key));
+            first.iter().filter(shared).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether an aggregate keeps every value, or every distinct one, until the end.
+fn collects(expr: &Expr) -> bool {
+    match unaliased(expr) {
+        Expr::AggregateFunction(call) => {
+            let name = call.func.name();
+            call.params.distinct
+                || !call.params.order_by.is_empty()
+                || ["array_agg", "string_agg", "json", "percentile", "mode"]
+                    .iter()
+                    .any(|start| name.starts_with(start))
+        }
+        _ => false,
+    }
+}
+
 /// Nodes that do part of their work where the rows are and the rest at the coordinator.
-fn split(plan: &LogicalPlan, inputs: &[Placed]) -> SqlResult<Option<Placed>> {
-    let [Placed { locus: Locus::Hashed(hashed), plan: rows }] = inputs else { return Ok(None) };
+fn split(plan: &LogicalPlan, inputs: &[Placed]) -> SqlResult<Option<LogicalPlan>> {
+    let [Placed { locus: Locus::Hashed(hashed), plan: rows, .. }] = inputs else {
+        return Ok(None);
+    };
     let target = target(&hashed.groups);
     let above = match plan {
-        LogicalPlan::Aggregate(node) => RemoteAggregate::new(node.clone(), target).into_plan(),
+        LogicalPlan::Aggregate(node) => RemoteAggregate::new(node.clone(), target)?.into_plan(),
         LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
-            with_inputs(plan, vec![RemoteScan::new(plan.clone(), target).into_plan()])?
+            with_inputs(plan, vec![RemoteScan::new(plan.clone(), target)?.into_plan()])?
         }
         LogicalPlan::Limit(node) => match limit_before_gathering(node, rows)? {
-            Some(first) => with_inputs(plan, vec![RemoteScan::new(first, target).into_plan()])?,
+            Some(first) => with_inputs(plan, vec![RemoteScan::new(first, target)?.into_plan()])?,
             None => return Ok(None),
         },
         _ => return Ok(None),
     };
-    Ok(Some(Placed { plan: above, locus: Locus::Coordinator }))
+    Ok(Some(above))
 }
 
 /// The first `skip + fetch` rows of each shard group are enough for a limit above them.

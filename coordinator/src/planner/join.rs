@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, Join, JoinType};
 
 use super::locus::{Hashed, Locus};
@@ -33,9 +34,12 @@ fn hashed(join: &Join, left: &Hashed, right: &Hashed) -> Option<Locus> {
         return None;
     }
     let same_group = left.is_single() && right.is_single() && left.groups == right.groups;
-    if !same_group && !joins_on_distribution(join, left, right) {
-        return None;
-    }
+    let aligned = left.key == right.key && joins_on_distribution(join, left, right);
+    (same_group || aligned).then(|| aligned_output(join, left, right))
+}
+
+/// The locus of a join whose matching rows are in the same group on both sides.
+pub fn aligned_output(join: &Join, left: &Hashed, right: &Hashed) -> Locus {
     let groups = match join.join_type {
         JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi => {
             left.groups.intersection(&right.groups).or_one_of(&left.groups)
@@ -44,22 +48,34 @@ fn hashed(join: &Join, left: &Hashed, right: &Hashed) -> Option<Locus> {
         JoinType::Right | JoinType::RightAnti | JoinType::RightMark => right.groups.clone(),
         JoinType::Full => left.groups.union(&right.groups),
     };
-    let rows = Hashed { colocation: left.colocation, groups, columns: BTreeSet::new() };
-    Some(output(join, Some(left), Some(right), rows))
+    let key = if left.key == right.key { left.key.clone() } else { None };
+    let rows = Hashed { colocation: left.colocation, groups, columns: BTreeSet::new(), key };
+    output(join, Some(left), Some(right), rows)
 }
 
 /// Whether some pair of join keys equates a distribution column of each side.
 fn joins_on_distribution(join: &Join, left: &Hashed, right: &Hashed) -> bool {
-    let position = |side: &datafusion::common::DFSchemaRef, key: &Expr| match key {
-        Expr::Column(column) => side.maybe_index_of_column(column),
-        _ => None,
-    };
     join.on.iter().any(|(left_key, right_key)| {
-        let left_at = position(join.left.schema(), left_key);
-        let right_at = position(join.right.schema(), right_key);
+        let left_at = key_position(join.left.schema(), left_key);
+        let right_at = key_position(join.right.schema(), right_key);
         left_at.is_some_and(|at| left.columns.contains(&at))
             && right_at.is_some_and(|at| right.columns.contains(&at))
     })
+}
+
+/// Where a key is a column of the side, or an integer column as a wider integer: both hash alike.
+pub fn key_position(side: &DFSchema, key: &Expr) -> Option<usize> {
+    match key {
+        Expr::Column(column) => side.maybe_index_of_column(column),
+        Expr::Alias(alias) => key_position(side, &alias.expr),
+        Expr::Cast(cast) => {
+            let at = key_position(side, &cast.expr)?;
+            let (from, to) = (side.field(at).data_type(), cast.field.data_type());
+            use datafusion::arrow::datatypes::DataType::{Int16, Int32, Int64};
+            matches!((from, to), (Int16, Int32 | Int64) | (Int32, Int64)).then_some(at)
+        }
+        _ => None,
+    }
 }
 
 /// Rows of the left side that match nothing appear in the result, or decide it by not matching.
@@ -101,7 +117,8 @@ fn output(join: &Join, left: Option<&Hashed>, right: Option<&Hashed>, rows: Hash
     };
     let left_columns = left.filter(|_| keeps_left).into_iter().flat_map(|side| &side.columns);
     let right_columns = right.filter(|_| keeps_right).into_iter().flat_map(|side| &side.columns);
-    let columns =
-        left_columns.copied().chain(right_columns.map(|column| column + right_offset)).collect();
+    let columns = left_columns.copied().chain(right_columns.map(|column| column + right_offset));
+    // Without a common hash, no column tells anything.
+    let columns = columns.filter(|_| rows.key.is_some()).collect();
     Locus::Hashed(Hashed { columns, ..rows })
 }

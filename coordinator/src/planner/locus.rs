@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use satsuma_common::{ColocationId, GroupId};
+use satsuma_common::{ColocationId, GroupId, PgType};
 
 /// Shard groups of one co-location, all or some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,18 @@ pub struct Hashed {
     /// Positions in the node's output of columns whose value decides the group. Empty when
     /// none came through.
     pub columns: BTreeSet<usize>,
+    /// What the values in `columns` are hashed as; see [`hash_class`]. NULL counts to the first
+    /// group. `None` where rows are in one group whatever their values.
+    pub key: Option<PgType>,
+}
+
+/// The type that stands for all whose equal values have equal hashes.
+pub fn hash_class(ty: &PgType) -> PgType {
+    match ty {
+        PgType::Int2 | PgType::Int4 | PgType::Int8 => PgType::Int8,
+        PgType::Text | PgType::Varchar(_) | PgType::Name => PgType::Text,
+        other => other.without_modifier(),
+    }
 }
 
 impl Hashed {

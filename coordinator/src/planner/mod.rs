@@ -15,17 +15,21 @@
 //! What becomes a leaf is as large as possible, so a query that meets one shard group in all its
 //! tables travels whole.
 //!
-//! Not here: choosing between repartition and broadcast. A join that is not co-located gathers
-//! both sides.
+//! A join whose sides are not co-located has them brought together ([`movement`]): rows of a side
+//! become an input of the task ([`Exchange`]), copied to every group or hashed into its layout.
 
 mod distribute;
+mod estimate;
+mod exchange;
 mod join;
 mod locus;
+mod movement;
 mod pruning;
 mod remote;
 mod topology;
 
 pub use distribute::{distribute, is_replicated, scanned_tables, single_fragment};
+pub use exchange::{Exchange, Input, Spread};
 pub use locus::{GroupSet, Hashed, Locus};
 pub use remote::{RemoteAggregate, RemoteScan, RemoteTask, Target};
 pub use topology::{PlaceKind, TablePlace, Topology};

@@ -1,8 +1,10 @@
 //! Which shard groups can hold rows that satisfy a predicate.
 //!
-//! Only equality tells: `column = constant`, `IN`, and their combinations with AND and OR. All
-//! else says nothing, which keeps every group.
+//! Only equality tells: `column = constant`, `IN`, `= ANY (array)`, and their combinations with
+//! AND and OR; a comparison with NULL is never true, and the column itself is never NULL. All else
+//! says nothing, which keeps every group.
 
+use datafusion::arrow::array::Array;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -11,6 +13,9 @@ use satsuma_common::hash::partition_hash_array;
 
 use super::locus::GroupSet;
 use super::topology::TablePlace;
+
+/// The name of `value = ANY (array)` where the array is not written out in the plan.
+const EQUALS_ANY: &str = "any =(anyelement,anyarray)";
 
 /// The groups of `place` that can hold rows for which every predicate is true, at least one. `is_key` tells
 /// whether an expression is the distribution column, whose type is `ty`.
@@ -50,20 +55,50 @@ impl Pruning<'_> {
             }
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
                 match (left.as_ref(), right.as_ref()) {
-                    (key, Expr::Literal(value, _)) if (self.is_key)(key) => self.of_value(value),
-                    (Expr::Literal(value, _), key) if (self.is_key)(key) => self.of_value(value),
+                    (key, Expr::Literal(value, _)) if self.is_key(key) => self.of_value(value),
+                    (Expr::Literal(value, _), key) if self.is_key(key) => self.of_value(value),
                     _ => None,
                 }
             }
-            Expr::InList(InList { expr, list, negated: false }) if (self.is_key)(expr) => {
+            Expr::InList(InList { expr, list, negated: false }) if self.is_key(expr) => {
                 list.iter().try_fold(GroupSet::default(), |groups, item| match item {
                     Expr::Literal(value, _) => Some(groups.union(&self.of_value(value)?)),
                     _ => None,
                 })
             }
+            Expr::ScalarFunction(call) if call.name().starts_with(EQUALS_ANY) => {
+                match &call.args[..] {
+                    [key, Expr::Literal(values, _)] if self.is_key(key) => self.of_array(values),
+                    _ => None,
+                }
+            }
             Expr::Literal(ScalarValue::Boolean(Some(false) | None), _) => Some(GroupSet::default()),
+            Expr::IsNull(key) if self.is_key(key) => Some(GroupSet::default()),
+            Expr::Alias(alias) => self.of(&alias.expr),
             _ => None,
         }
+    }
+
+    /// The column, or an integer column as a wider integer: equal values hash alike.
+    fn is_key(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Cast(cast) if self.ty.is_integer() && cast.field.data_type().is_integer() => {
+                (self.is_key)(&cast.expr)
+            }
+            other => (self.is_key)(other),
+        }
+    }
+
+    fn of_array(&self, values: &ScalarValue) -> Option<GroupSet> {
+        let ScalarValue::List(list) = values else { return None };
+        if list.is_null(0) {
+            return Some(GroupSet::default());
+        }
+        let items = list.value(0);
+        (0..items.len()).try_fold(GroupSet::default(), |groups, at| {
+            let value = ScalarValue::try_from_array(&items, at).ok()?;
+            Some(groups.union(&self.of_value(&value)?))
+        })
     }
 
     /// The group of one value; a comparison with NULL is never true.
@@ -72,7 +107,8 @@ impl Pruning<'_> {
             return Some(GroupSet::default());
         }
         let array = value.to_array().ok()?;
-        if array.data_type() != &satsuma_common::arrow_types::data_type(self.ty) {
+        let integers = self.ty.is_integer() && array.data_type().is_integer();
+        if !integers && array.data_type() != &satsuma_common::arrow_types::data_type(self.ty) {
             return None;
         }
         let token = partition_hash_array(array.as_ref(), self.ty).ok()?.first().copied()??;

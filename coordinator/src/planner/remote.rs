@@ -1,21 +1,18 @@
 //! Leaves of the coordinator's plan whose rows come from workers.
 
-use std::cmp::Ordering;
-use std::fmt;
-
 use datafusion::common::DFSchemaRef;
-use datafusion::error::{DataFusionError, Result as EngineResult};
-use datafusion::logical_expr::{
-    Aggregate, Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore,
-};
-use satsuma_common::GroupId;
+use datafusion::logical_expr::{Aggregate, Extension, LogicalPlan};
+use satsuma_common::{GroupId, SqlResult};
+
+use super::exchange::{Input, Spread, cut};
 
 /// A plan to run on workers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteTask {
-    /// Scans user tables only.
+    /// Scans user tables and inputs only.
     pub plan: LogicalPlan,
     pub target: Target,
+    pub inputs: Vec<Input>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +24,25 @@ pub enum Target {
 }
 
 impl RemoteTask {
+    /// `plan` has exchanges where it reads rows from elsewhere.
+    fn new(plan: LogicalPlan, target: Target) -> SqlResult<Self> {
+        let (plan, inputs) = cut(plan)?;
+        Ok(Self { plan, target, inputs })
+    }
+
+    /// For plans as text: `tasks=32`, and how its inputs are spread.
+    fn summary(&self) -> String {
+        let mut text = format!("tasks={}", self.task_count());
+        for input in &self.inputs {
+            text.push_str(match &input.spread {
+                Spread::Copies => ", copies of (",
+                Spread::ByHash { .. } => ", by hash (",
+            });
+            text.push_str(&format!("{})", input.plan.display_indent()));
+        }
+        text
+    }
+
     pub fn task_count(&self) -> usize {
         match &self.target {
             Target::Groups(groups) => groups.len(),
@@ -43,9 +59,9 @@ pub struct RemoteScan {
 }
 
 impl RemoteScan {
-    pub fn new(plan: LogicalPlan, target: Target) -> Self {
+    pub fn new(plan: LogicalPlan, target: Target) -> SqlResult<Self> {
         let schema = plan.schema().clone();
-        Self { task: RemoteTask { plan, target }, schema }
+        Ok(Self { task: RemoteTask::new(plan, target)?, schema })
     }
 
     pub fn into_plan(self) -> LogicalPlan {
@@ -62,9 +78,9 @@ pub struct RemoteAggregate {
 }
 
 impl RemoteAggregate {
-    pub fn new(aggregate: Aggregate, target: Target) -> Self {
+    pub fn new(aggregate: Aggregate, target: Target) -> SqlResult<Self> {
         let plan = LogicalPlan::Aggregate(aggregate.clone());
-        Self { task: RemoteTask { plan, target }, aggregate }
+        Ok(Self { task: RemoteTask::new(plan, target)?, aggregate })
     }
 
     pub fn into_plan(self) -> LogicalPlan {
@@ -74,49 +90,56 @@ impl RemoteAggregate {
 
 /// Leaves: no inputs, no expressions of their own, no order among themselves.
 macro_rules! leaf_node {
-    ($name:ident, $label:literal, $schema:expr) => {
+    ($name:ident, $label:literal, $schema:expr, $detail:expr) => {
         impl PartialOrd for $name {
-            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-                (self == other).then_some(Ordering::Equal)
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                (self == other).then_some(std::cmp::Ordering::Equal)
             }
         }
 
-        impl UserDefinedLogicalNodeCore for $name {
+        impl datafusion::logical_expr::UserDefinedLogicalNodeCore for $name {
             fn name(&self) -> &str {
                 $label
             }
 
-            fn inputs(&self) -> Vec<&LogicalPlan> {
+            fn inputs(&self) -> Vec<&datafusion::logical_expr::LogicalPlan> {
                 Vec::new()
             }
 
-            fn schema(&self) -> &DFSchemaRef {
-                let schema: fn(&Self) -> &DFSchemaRef = $schema;
+            fn schema(&self) -> &datafusion::common::DFSchemaRef {
+                let schema: fn(&Self) -> &datafusion::common::DFSchemaRef = $schema;
                 schema(self)
             }
 
-            fn expressions(&self) -> Vec<Expr> {
+            fn expressions(&self) -> Vec<datafusion::logical_expr::Expr> {
                 Vec::new()
             }
 
-            fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}: tasks={}", $label, self.task.task_count())
+            fn fmt_for_explain(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let detail: fn(&Self) -> String = $detail;
+                write!(f, "{}: {}", $label, detail(self))
             }
 
             fn with_exprs_and_inputs(
                 &self,
-                expressions: Vec<Expr>,
-                inputs: Vec<LogicalPlan>,
-            ) -> EngineResult<Self> {
+                expressions: Vec<datafusion::logical_expr::Expr>,
+                inputs: Vec<datafusion::logical_expr::LogicalPlan>,
+            ) -> datafusion::error::Result<Self> {
                 if expressions.is_empty() && inputs.is_empty() {
                     Ok(self.clone())
                 } else {
-                    Err(DataFusionError::Internal(concat!($label, " is a leaf").into()))
+                    Err(datafusion::error::DataFusionError::Internal(
+                        concat!($label, " is a leaf").into(),
+                    ))
                 }
             }
         }
     };
 }
 
-leaf_node!(RemoteScan, "RemoteScan", |node| &node.schema);
-leaf_node!(RemoteAggregate, "RemoteAggregate", |node| &node.aggregate.schema);
+pub(super) use leaf_node;
+
+leaf_node!(RemoteScan, "RemoteScan", |node| &node.schema, |node| node.task.summary());
+leaf_node!(RemoteAggregate, "RemoteAggregate", |node| &node.aggregate.schema, |node| node
+    .task
+    .summary());

@@ -16,7 +16,9 @@ use satsuma_sql::table::ScanSource;
 
 use super::*;
 
-struct Fixed;
+struct Fixed {
+    rows_of_c: u64,
+}
 
 const GROUPS: u64 = 4;
 
@@ -35,6 +37,29 @@ impl Topology for Fixed {
             .zip((0..count).map(|index| GroupId(u64::from(colocation) * 100 + index)))
             .collect();
         Some(TablePlace { colocation: ColocationId(colocation), kind, groups })
+    }
+
+    fn ranges(&self, colocation: ColocationId) -> Option<Arc<[(HashRange, GroupId)]>> {
+        let table = match colocation.0 {
+            1 => 1,
+            2 => 3,
+            3 => 4,
+            _ => 5,
+        };
+        self.place(TableId(table)).map(|place| place.groups)
+    }
+
+    fn worker_count(&self) -> usize {
+        2
+    }
+
+    /// Large but for the reference table and `c`, which has the size at hand.
+    fn rows(&self, table: TableId) -> Option<u64> {
+        Some(match table.0 {
+            3 => self.rows_of_c,
+            4 => 10,
+            _ => 1_000_000,
+        })
     }
 }
 
@@ -99,7 +124,12 @@ fn join(left: &str, right: &str, keys: (&str, &str), kind: JoinType) -> LogicalP
 
 /// The distributed plan as indented text, with the groups of each remote leaf.
 fn distributed(plan: LogicalPlanBuilder) -> String {
-    let plan = distribute(plan.build().unwrap(), &Fixed, &Everything).unwrap();
+    with_rows_of_c(plan, 1_000_000)
+}
+
+fn with_rows_of_c(plan: LogicalPlanBuilder, rows_of_c: u64) -> String {
+    let topology = Fixed { rows_of_c };
+    let plan = distribute(plan.build().unwrap(), &topology, &Everything).unwrap();
     plan.display_indent().to_string()
 }
 
@@ -129,15 +159,65 @@ fn joins_on_the_distribution_column_stay_with_the_shards() {
 }
 
 #[test]
-fn other_joins_gather_both_sides() {
-    for plan in [
-        join("a", "b", ("k", "v"), JoinType::Inner),
-        join("a", "c", ("k", "k"), JoinType::Inner),
-        join("a", "l", ("k", "k"), JoinType::Left),
-    ] {
-        let text = distributed(plan);
-        assert_eq!(text.matches("RemoteScan").count(), 2, "{text}");
+fn one_side_moves_into_the_layout_of_the_other() {
+    for kind in [JoinType::Inner, JoinType::Left, JoinType::Full, JoinType::LeftSemi] {
+        let text = distributed(join("a", "c", ("k", "k"), kind));
+        assert_eq!(text, "RemoteScan: tasks=4, by hash (RemoteScan: tasks=4)", "{kind}");
+        let text = distributed(join("a", "b", ("v", "k"), kind));
+        assert_eq!(text, "RemoteScan: tasks=4, by hash (RemoteScan: tasks=4)", "{kind}");
     }
+}
+
+#[test]
+fn both_sides_move_when_neither_is_joined_by_its_distribution_column() {
+    let text = distributed(join("a", "c", ("v", "v"), JoinType::Full));
+    let moved = "by hash (RemoteScan: tasks=4)";
+    assert_eq!(text, format!("RemoteScan: tasks=4, {moved}, {moved}"));
+}
+
+#[test]
+fn a_small_side_is_copied_unless_its_unmatched_rows_count() {
+    let text = with_rows_of_c(join("a", "c", ("v", "v"), JoinType::Left), 1000);
+    assert_eq!(text, "RemoteScan: tasks=4, copies of (RemoteScan: tasks=4)");
+    let text = with_rows_of_c(join("c", "a", ("v", "v"), JoinType::Left), 1000);
+    assert!(!text.contains("copies"), "{text}");
+    // Without an equality there is no other way for a large side than to stay.
+    let cross = scan("a").cross_join(scan("c").build().unwrap()).unwrap();
+    let text = with_rows_of_c(cross, 1000);
+    assert_eq!(text, "RemoteScan: tasks=4, copies of (RemoteScan: tasks=4)");
+}
+
+#[test]
+fn what_came_together_by_hash_stays_together() {
+    // a.v = c.v, then d.k = a.v would need c's layout: grouping by the key needs no more travel.
+    let plan = join("a", "c", ("v", "v"), JoinType::Inner)
+        .aggregate(vec![col("a.v")], vec![sum(col("c.k"))])
+        .unwrap();
+    let text = distributed(plan);
+    assert!(text.starts_with("RemoteScan: tasks=4, by hash"), "{text}");
+}
+
+#[test]
+fn windows_over_many_rows_run_where_their_partitions_are() {
+    use datafusion::functions_window::expr_fn::row_number;
+    use datafusion::logical_expr::ExprFunctionExt;
+    let number = |key: &str| row_number().partition_by(vec![col(key)]).build().unwrap();
+    let windowed = |table: &str| scan(table).window(vec![number(&format!("{table}.v"))]).unwrap();
+    let text = with_rows_of_c(windowed("c"), 10_000_000);
+    assert_eq!(text, "RemoteScan: tasks=4, by hash (RemoteScan: tasks=4)");
+    // Few rows meet at the coordinator.
+    let text = with_rows_of_c(windowed("c"), 1000);
+    assert!(text.starts_with("WindowAggr"), "{text}");
+    // Partitions of the distribution column are there already.
+    let plan = scan("a").window(vec![number("a.k")]).unwrap();
+    is_one_remote(&distributed(plan), 4);
+}
+
+#[test]
+fn small_sides_meet_at_the_coordinator() {
+    let text = with_rows_of_c(join("c", "r", ("v", "k"), JoinType::Full), 20);
+    assert_eq!(text.matches("\n").count(), 2, "{text}");
+    assert!(text.starts_with("Full Join"), "{text}");
 }
 
 #[test]

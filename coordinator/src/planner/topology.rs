@@ -25,4 +25,13 @@ pub enum PlaceKind {
 
 pub trait Topology {
     fn place(&self, table: TableId) -> Option<TablePlace>;
+
+    /// The shard groups of a co-location in the order of their ranges.
+    fn ranges(&self, colocation: ColocationId) -> Option<Arc<[(HashRange, GroupId)]>>;
+
+    /// Nodes that hold groups.
+    fn worker_count(&self) -> usize;
+
+    /// Rows of a table, when somebody has counted them.
+    fn rows(&self, table: TableId) -> Option<u64>;
 }

@@ -13,7 +13,9 @@ use satsuma_sql::codec;
 use super::ClusterSession;
 use super::utility::rows_of;
 use crate::executor::Scope;
-use crate::planner::{RemoteAggregate, RemoteScan, RemoteTask, Target, scanned_tables};
+use crate::planner::{
+    Input, RemoteAggregate, RemoteScan, RemoteTask, Spread, Target, scanned_tables,
+};
 use crate::session_api::{ExecuteOptions, Execution};
 
 pub fn columns() -> Vec<OutputColumn> {
@@ -150,13 +152,39 @@ impl Lines {
             groups: assignment.groups,
             fragment: Fragment { plan: codec::encode(&task.plan)?, mode },
             schema: task.plan.schema().inner().clone(),
+            inputs: task.inputs.iter().map(described).collect(),
         };
-        let plan = assignment.worker.explain(request, self.analyze).await?;
+        // The inputs are not there to be measured with.
+        let analyze = self.analyze && task.inputs.is_empty();
+        let plan = assignment.worker.explain(request, analyze).await?;
         for (number, line) in plan.into_iter().enumerate() {
             let lead = if number == 0 { "->  " } else { "    " };
             self.lines.push(format!("{inner}{lead}{line}"));
         }
+        for input in &task.inputs {
+            self.input(input, count, depth + 1).await?;
+        }
         Ok(())
+    }
+
+    /// Rows that travel to the task's workers, in the words that Citus has for it.
+    async fn input(&mut self, input: &Input, tasks: usize, depth: usize) -> SqlResult<()> {
+        match &input.spread {
+            Spread::Copies => self.push(depth, "Broadcast"),
+            Spread::ByHash { key, .. } => {
+                self.push(depth, "MapMergeJob");
+                self.property(depth, &format!("Partition Key: {}", readable(key)));
+                self.property(depth, &format!("Merge Task Count: {tasks}"));
+            }
+        }
+        Box::pin(self.node(&input.plan, depth + 1)).await
+    }
+}
+
+fn described(input: &Input) -> satsuma_proto::worker::Input {
+    satsuma_proto::worker::Input {
+        schema: input.plan.schema().inner().clone(),
+        by_group: matches!(input.spread, Spread::ByHash { .. }),
     }
 }
 
@@ -164,6 +192,7 @@ impl Lines {
 fn readable(expr: &datafusion::logical_expr::Expr) -> String {
     match expr {
         datafusion::logical_expr::Expr::Column(column) => column.name.clone(),
+        datafusion::logical_expr::Expr::Cast(cast) => readable(&cast.expr),
         other => other.to_string(),
     }
 }

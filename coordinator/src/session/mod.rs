@@ -263,6 +263,7 @@ impl ClusterSession {
             Bound::Insert(insert) => insert.returning.as_ref().map(|r| r.columns.clone().into()),
             Bound::Update(update) => update.returning.as_ref().map(|r| r.columns.clone().into()),
             Bound::Delete(delete) => delete.returning.as_ref().map(|r| r.columns.clone().into()),
+            Bound::WithChanges { statement, .. } => self.columns_of(statement, parsed)?,
             Bound::Call(call) => Some(calls::columns(call)?.into()),
             Bound::Explain { .. } => Some(explain::columns().into()),
             Bound::Truncate { .. } | Bound::CopyFrom(_) | Bound::CopyTo { .. } => None,

@@ -107,14 +107,23 @@ impl Params {
             }
             Bound::Update(mut update) => {
                 update.source = self.plan(update.source)?;
+                update.located = update.located.map(|plan| self.plan(plan)).transpose()?;
                 update.returning = returning(update.returning)?;
                 Bound::Update(update)
             }
             Bound::Delete(mut delete) => {
                 delete.source = self.plan(delete.source)?;
+                delete.located = delete.located.map(|plan| self.plan(plan)).transpose()?;
                 delete.returning = returning(delete.returning)?;
                 Bound::Delete(delete)
             }
+            Bound::WithChanges { changes, statement } => Bound::WithChanges {
+                changes: changes
+                    .into_iter()
+                    .map(|change| self.bind(change))
+                    .collect::<SqlResult<_>>()?,
+                statement: Box::new(self.bind(*statement)?),
+            },
             Bound::CopyTo { mut query, options } => {
                 query.plan = self.plan(query.plan)?;
                 Bound::CopyTo { query, options }

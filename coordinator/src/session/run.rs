@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::worker::{BatchStream, CHANGED_SINCE_SNAPSHOT, StatementContext};
 use satsuma_sql::bind::{self, BindContext};
@@ -15,7 +15,7 @@ use super::params::{self, Params};
 use super::ready::{Planned, Ready};
 use super::{ClusterSession, calls, copy, explain};
 use crate::executor::modify::{Modification, Modified};
-use crate::executor::{Scope, is_stale};
+use crate::executor::{Scope, feed_returned, is_stale};
 use crate::session_api::{CopyOut, ExecuteOptions, Execution, Rows};
 use crate::txn::{Isolation, committed_at};
 
@@ -132,37 +132,42 @@ impl ClusterSession {
             Some(statement) => self.run_key(ready, statement, params, types, options).await,
             None => {
                 let bound = Params::new(params, types)?.bind(ready.bound.clone())?;
-                self.run_bound(&bound, options).await
+                let scope = self.scope().await?;
+                self.run_bound(&bound, &scope, options).await
             }
         }
     }
 
-    async fn run_bound(&mut self, bound: &Bound, options: &ExecuteOptions) -> SqlResult<Execution> {
-        let scope = self.scope().await?;
+    async fn run_bound(
+        &mut self,
+        bound: &Bound,
+        scope: &Arc<Scope>,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
         match bound {
-            Bound::Query(query) => self.query(query, &scope, options).await,
+            Bound::Query(query) => self.query(query, scope, options).await,
+            Bound::WithChanges { changes, statement } => {
+                self.with_changes(changes, statement, scope, options).await
+            }
             Bound::Insert(insert) => {
-                let modification =
-                    self.modification(&scope, options, insert.returning.is_some())?;
+                let modification = self.modification(scope, options, insert.returning.is_some())?;
                 let modified = modification.insert(insert).await?;
                 self.modified(modified, "INSERT 0", &insert.returning, options).await
             }
             Bound::Update(update) => {
-                let modification =
-                    self.modification(&scope, options, update.returning.is_some())?;
+                let modification = self.modification(scope, options, update.returning.is_some())?;
                 let modified = modification.update(update).await?;
                 self.modified(modified, "UPDATE", &update.returning, options).await
             }
             Bound::Delete(delete) => {
-                let modification =
-                    self.modification(&scope, options, delete.returning.is_some())?;
+                let modification = self.modification(scope, options, delete.returning.is_some())?;
                 let modified = modification.delete(delete).await?;
                 self.modified(modified, "DELETE", &delete.returning, options).await
             }
             Bound::Truncate { tables, cascade, restart_identity } => {
                 self.writable("TRUNCATE TABLE")?;
                 let tables = crate::ddl::truncate_targets(&scope.state, tables, *cascade)?;
-                let modification = self.modification(&scope, options, false)?;
+                let modification = self.modification(scope, options, false)?;
                 modification.truncate(&tables).await?;
                 if *restart_identity {
                     crate::ddl::restart_sequences(self.ddl().await?, &tables)?;
@@ -172,19 +177,62 @@ impl ClusterSession {
             }
             Bound::CopyFrom(copy) => {
                 self.writable("COPY FROM")?;
-                copy::copy_from(self, copy, &scope).await
+                copy::copy_from(self, copy, scope).await
             }
             Bound::CopyTo { query, options: copy_options } => {
-                let stream = self.rows(query, &scope).await?;
+                let stream = self.rows(query, scope).await?;
                 let stream = interruptible(stream, options);
                 let columns = query.columns.clone().into();
                 Ok(Execution::CopyOut(CopyOut { columns, options: copy_options.clone(), stream }))
             }
             Bound::Call(call) => calls::call(self, call, options).await,
             Bound::Explain { statement, options: explain_options } => {
-                explain::explain(self, statement, explain_options, &scope, options).await
+                explain::explain(self, statement, explain_options, scope, options).await
             }
             Bound::Utility(_) => Err(SqlError::internal("a utility statement was planned")),
+        }
+    }
+
+    /// Modifying WITH queries one after the other, then the statement: all see the rows as they
+    /// were, and what they return is kept for those that read it.
+    async fn with_changes(
+        &mut self,
+        changes: &[Bound],
+        statement: &Bound,
+        scope: &Arc<Scope>,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        let mut returned = Vec::new();
+        for change in changes {
+            let change = feed_returned(change.clone(), &returned)?;
+            let executor = self.cluster.executor.clone();
+            let returning = returning_of(&change).cloned();
+            let mut modification = self.modification(scope, options, returning.is_some())?;
+            modification.commit = false;
+            let modified = match &change {
+                Bound::Insert(insert) => modification.insert(insert).await?,
+                Bound::Update(update) => modification.update(update).await?,
+                Bound::Delete(delete) => modification.delete(delete).await?,
+                _ => return Err(SqlError::internal("a WITH query changes nothing")),
+            };
+            returned.push(match returning {
+                Some(returning) => {
+                    executor.run_over_input(&returning.plan, modified.returned).await?
+                }
+                None => Vec::new(),
+            });
+        }
+        match feed_returned(statement.clone(), &returned)? {
+            Bound::Query(query) => {
+                let rows: Vec<_> = self.rows(&query, scope).await?.try_collect().await?;
+                self.finish_statement(options).await?;
+                Ok(Execution::Rows(Rows {
+                    columns: query.columns.clone().into(),
+                    stream: stream::iter(rows.into_iter().map(Ok)).boxed(),
+                    tag: "SELECT",
+                }))
+            }
+            statement => Box::pin(self.run_bound(&statement, scope, options)).await,
         }
     }
 
@@ -298,6 +346,16 @@ impl ClusterSession {
     /// Commits a transaction that the statement began and nothing else can join.
     pub(super) async fn finish_statement(&mut self, options: &ExecuteOptions) -> SqlResult<()> {
         if options.ends_batch && !self.in_block() { self.commit().await } else { Ok(()) }
+    }
+}
+
+/// The RETURNING of a change.
+pub(super) fn returning_of(change: &Bound) -> Option<&Returning> {
+    match change {
+        Bound::Insert(insert) => insert.returning.as_ref(),
+        Bound::Update(update) => update.returning.as_ref(),
+        Bound::Delete(delete) => delete.returning.as_ref(),
+        _ => None,
     }
 }
 

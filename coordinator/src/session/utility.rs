@@ -224,6 +224,7 @@ impl ClusterSession {
                         "VACUUM cannot run inside a transaction block",
                     ));
                 }
+                self.cluster.workers.forget_sizes();
                 let tag = if *vacuum { "VACUUM" } else { "ANALYZE" };
                 Ok(Execution::Command(tag.into()))
             }

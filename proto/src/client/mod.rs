@@ -20,7 +20,8 @@ use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
 
 use crate::convert::{Request, Response};
 use crate::worker::{
-    BatchStream, KeyRead, LoadRequest, LockRequest, Membership, ModifyReply, ModifyRequest,
+    BatchStream, InputStream, KeyRead, LoadRequest, LockRequest, Membership, ModifyReply,
+    ModifyRequest,
     QueryRequest, ShardAction, ShardReply, TxnAction, TxnReply, Worker, WorkerStatus,
 };
 
@@ -77,6 +78,14 @@ macro_rules! expect {
 impl Worker for RemoteWorker {
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
         rows::query(&self.rows, request).await
+    }
+
+    async fn query_over(
+        &self,
+        request: QueryRequest,
+        inputs: InputStream,
+    ) -> SqlResult<BatchStream> {
+        rows::query_over(&self.rows, request, inputs).await
     }
 
     async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {

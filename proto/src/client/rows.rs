@@ -7,16 +7,17 @@ use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use satsuma_common::{GroupId, SqlError, SqlResult};
+use tonic::Streaming;
 
 use super::CLIENT_KEY;
-use super::connection::Connection;
+use super::connection::{Connection, Link};
 use crate::batches::{MAX_BATCH_BYTES, decode_batch, decode_schema, encode_batch, encode_schema};
 use crate::convert::load_request;
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::pb::worker::worker_client::WorkerClient;
 use crate::server::{QUERY_BYTES, message_limit};
-use crate::worker::{BatchStream, LoadRequest, QueryRequest};
+use crate::worker::{BatchStream, InputStream, LoadRequest, QueryRequest};
 
 pub(super) async fn query(
     connection: &Connection,
@@ -34,28 +35,120 @@ pub(super) async fn query(
         Ok(response) => response.into_inner(),
         Err(status) => return Err(connection.explain_failure(&link, status).await),
     };
-    let state = Some((connection.clone(), link, parts, None::<SchemaRef>));
-    Ok(stream::unfold(state, |state| async move {
-        let (connection, link, mut parts, mut schema) = state?;
+    Ok(batches(connection.clone(), link, parts, None))
+}
+
+/// The batches of a result. `failure` is what the sender of the query's inputs knows better than
+/// the broken stream does.
+fn batches(
+    connection: Connection,
+    link: Link,
+    parts: Streaming<pb::Rows>,
+    failure: Option<Failure>,
+) -> BatchStream {
+    let state = Some((connection, link, parts, failure, None::<SchemaRef>));
+    stream::unfold(state, |state| async move {
+        let (connection, link, mut parts, failure, mut schema) = state?;
         loop {
             let part = match parts.message().await {
                 Ok(Some(part)) => part,
                 Ok(None) => return None,
                 Err(status) => {
-                    let error = connection.explain_failure(&link, status).await;
+                    let known = failure.as_ref().and_then(taken);
+                    let error = match known {
+                        Some(error) => error,
+                        None => connection.explain_failure(&link, status).await,
+                    };
                     return Some((Err(error), None));
                 }
             };
             match row_part(&mut schema, part) {
                 Ok(None) => {}
                 Ok(Some(batch)) => {
-                    return Some((Ok(batch), Some((connection, link, parts, schema))));
+                    return Some((Ok(batch), Some((connection, link, parts, failure, schema))));
                 }
                 Err(error) => return Some((Err(error), None)),
             }
         }
     })
-    .boxed())
+    .boxed()
+}
+
+/// The first error of what is sent, if it failed.
+type Failure = Arc<Mutex<Option<SqlError>>>;
+
+fn taken(failure: &Failure) -> Option<SqlError> {
+    failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+pub(super) async fn query_over(
+    connection: &Connection,
+    request: QueryRequest,
+    inputs: InputStream,
+) -> SqlResult<BatchStream> {
+    let request = pb::QueryRequest::from(request);
+    if prost::Message::encoded_len(&request) > QUERY_BYTES {
+        return Err(WireError::TooLarge { limit: QUERY_BYTES }.into());
+    }
+    let link = connection.link().await?;
+    let mut rpc = WorkerClient::new(link.channel.clone())
+        .max_decoding_message_size(message_limit(MAX_BATCH_BYTES))
+        .max_encoding_message_size(message_limit(QUERY_BYTES));
+    let failure = Failure::default();
+    match rpc.query_over(query_parts(request, inputs, failure.clone())).await {
+        Ok(response) => Ok(batches(connection.clone(), link, response.into_inner(), Some(failure))),
+        Err(status) => match taken(&failure) {
+            Some(error) => Err(error),
+            None => Err(connection.explain_failure(&link, status).await),
+        },
+    }
+}
+
+/// The query as messages: the request, the rows of its inputs, the end.
+fn query_parts(
+    request: pb::QueryRequest,
+    inputs: InputStream,
+    failure: Failure,
+) -> impl Stream<Item = pb::QueryPart> {
+    use pb::query_part::Part;
+    let rows = inputs.map(|item| -> SqlResult<Vec<Part>> {
+        let item = item?;
+        let input = u32::try_from(item.input).map_err(|_| WireError::Unknown("input"))?;
+        let batches = encode_batch(&item.rows)?.into_iter();
+        let rows = |batch| Part::Rows(pb::InputRows { input, batch: Some(batch) });
+        Ok(batches.map(rows).collect())
+    });
+    let first = stream::iter([Ok(vec![Part::Request(request)])]);
+    let end = stream::iter([Ok(vec![Part::End(pb::InputEnd {})])]);
+    up_to_error(first.chain(rows).chain(end), failure, Part::Error, |part| {
+        matches!(part, Part::Error(_))
+    })
+    .map(|part| pb::QueryPart { part: Some(part) })
+}
+
+/// The parts of a stream, the last one its first error, which `failure` also keeps: the receiver
+/// answers with the error that it is sent, and a stream that merely breaks would hide it.
+fn up_to_error<P>(
+    parts: impl Stream<Item = SqlResult<Vec<P>>>,
+    failure: Failure,
+    error_part: impl Fn(crate::pb::types::SqlError) -> P,
+    is_error: impl Fn(&P) -> bool,
+) -> impl Stream<Item = P> {
+    let mut over = false;
+    parts
+        .map(move |result| {
+            result.unwrap_or_else(|error| {
+                let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert_with(|| error.clone());
+                vec![error_part(error.into())]
+            })
+        })
+        .flat_map(stream::iter)
+        .take_while(move |part| {
+            let go_on = !over;
+            over = is_error(part);
+            std::future::ready(go_on)
+        })
 }
 
 /// The batch in a part, if it has one.
@@ -80,15 +173,13 @@ pub(super) async fn load(
     rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
 ) -> SqlResult<u64> {
     let link = connection.link().await?;
-    // The worker answers with the error that it is sent; a stream that merely breaks would hide
-    // it, so the first error of the source is also kept here.
-    let failure = Arc::new(Mutex::new(None));
+    let failure = Failure::default();
     let mut message = tonic::Request::new(load_parts(request, rows, failure.clone()));
     message.metadata_mut().insert(CLIENT_KEY, client.into());
     let mut rpc = WorkerClient::new(link.channel.clone())
         .max_encoding_message_size(message_limit(MAX_BATCH_BYTES));
     let reply = rpc.load(message).await;
-    if let Some(error) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(error) = taken(&failure) {
         return Err(error);
     }
     match reply {
@@ -105,7 +196,7 @@ pub(super) async fn load(
 fn load_parts(
     request: LoadRequest,
     rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
-    failure: Arc<Mutex<Option<SqlError>>>,
+    failure: Failure,
 ) -> impl Stream<Item = pb::LoadPart> {
     use pb::load_part::Part;
     let mut opening = Some(request);
@@ -132,20 +223,6 @@ fn load_parts(
         }
         Ok(parts)
     });
-    let mut over = false;
-    parts
-        .map(move |result| {
-            result.unwrap_or_else(|error| {
-                let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert_with(|| error.clone());
-                vec![Part::Error(error.into())]
-            })
-        })
-        .flat_map(stream::iter)
-        .take_while(move |part| {
-            let go_on = !over;
-            over = matches!(part, Part::Error(_));
-            std::future::ready(go_on)
-        })
+    up_to_error(parts, failure, Part::Error, |part| matches!(part, Part::Error(_)))
         .map(|part| pb::LoadPart { part: Some(part) })
 }

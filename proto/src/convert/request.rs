@@ -7,7 +7,7 @@ use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schem
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
-    Change, Fragment, FragmentMode, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
+    Change, Fragment, FragmentMode, Input, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
     Membership, ModifyRequest, OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction,
     ShardLockMode, TxnAction,
 };
@@ -101,8 +101,13 @@ impl From<QueryRequest> for pb::QueryRequest {
             groups: request.groups.into_iter().map(Into::into).collect(),
             fragment: Some(request.fragment.into()),
             schema: encode_schema(&request.schema),
+            inputs: request.inputs.iter().map(input).collect(),
         }
     }
+}
+
+fn input(input: &Input) -> pb::Input {
+    pb::Input { schema: encode_schema(&input.schema), by_group: input.by_group }
 }
 
 impl TryFrom<pb::QueryRequest> for QueryRequest {
@@ -114,6 +119,9 @@ impl TryFrom<pb::QueryRequest> for QueryRequest {
             groups: list(request.groups, TryInto::try_into)?,
             fragment: need(request.fragment, "fragment")?.try_into()?,
             schema: decode_schema(&request.schema)?,
+            inputs: list(request.inputs, |input| {
+                Ok(Input { schema: decode_schema(&input.schema)?, by_group: input.by_group })
+            })?,
         })
     }
 }
@@ -140,6 +148,7 @@ impl TryFrom<ModifyRequest> for pb::ModifyRequest {
             }),
             Change::Update { rows } => Kind::Update(rows.try_into()?),
             Change::Delete { rows } => Kind::Delete(rows.try_into()?),
+            Change::MoveOut { rows } => Kind::MoveOut(rows.try_into()?),
             Change::Truncate => Kind::Truncate(pb::Truncate {}),
         };
         Ok(Self {
@@ -178,6 +187,7 @@ impl TryFrom<pb::ModifyRequest> for ModifyRequest {
             },
             Kind::Update(rows) => Change::Update { rows: rows.try_into()? },
             Kind::Delete(rows) => Change::Delete { rows: rows.try_into()? },
+            Kind::MoveOut(rows) => Change::MoveOut { rows: rows.try_into()? },
             Kind::Truncate(pb::Truncate {}) => Change::Truncate,
         };
         Ok(Self {

@@ -129,6 +129,7 @@ fn requests() -> Vec<Request> {
         groups: vec![group(), group()],
         fragment: plan.clone(),
         schema: rows().schema(),
+        inputs: vec![Input { schema: rows().schema(), by_group: true }],
     };
     vec![
         modify(Change::Insert {
@@ -141,6 +142,7 @@ fn requests() -> Vec<Request> {
         }),
         modify(Change::Insert { rows: RowSource::Batches(vec![]), on_conflict: OnConflict::Fail }),
         modify(Change::Update { rows: RowSource::Fragment(plan.clone()) }),
+        modify(Change::MoveOut { rows: RowSource::Batches(vec![rows()]) }),
         modify(Change::Delete { rows: RowSource::Fragment(plan) }),
         modify(Change::Insert {
             rows: RowSource::Encoded(vec![Bytes::from_static(b"row"), Bytes::new()]),

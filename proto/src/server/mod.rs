@@ -104,6 +104,7 @@ type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl<W: Worker> generated::Worker for WorkerServer<W> {
     type SessionStream = Outbound<pb::Answers>;
     type QueryStream = Outbound<pb::Rows>;
+    type QueryOverStream = Outbound<pb::Rows>;
 
     async fn session(
         &self,
@@ -121,6 +122,15 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         let request = QueryRequest::try_from(request.into_inner())
             .map_err(|error| status_of(error.into()))?;
         let batches = self.worker.query(request).await.map_err(status_of)?;
+        Ok(Response::new(Box::pin(rows::parts(batches))))
+    }
+
+    async fn query_over(
+        &self,
+        request: Request<Streaming<pb::QueryPart>>,
+    ) -> Result<Response<Self::QueryOverStream>, Status> {
+        let batches = rows::query_over(&*self.worker, request.into_inner());
+        let batches = batches.await.map_err(status_of)?;
         Ok(Response::new(Box::pin(rows::parts(batches))))
     }
 

@@ -1,7 +1,7 @@
 //! Results out, loads in.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::stream::{self, Stream, StreamExt};
 use satsuma_common::{GroupId, SqlError, SqlResult};
 use tonic::{Status, Streaming};
@@ -10,7 +10,7 @@ use super::clients::Clients;
 use crate::batches::{decode_batch, decode_schema, encode_batch, encode_schema};
 use crate::error::WireError;
 use crate::pb::worker as pb;
-use crate::worker::{BatchStream, LoadRequest, Worker};
+use crate::worker::{BatchStream, InputRows, InputStream, LoadRequest, QueryRequest, Worker};
 
 /// A result as messages: its schema before the first batch, an error last.
 pub(super) fn parts(batches: BatchStream) -> impl Stream<Item = Result<pb::Rows, Status>> {
@@ -41,6 +41,66 @@ fn message_parts(
     }
     parts.extend(encode_batch(&batch)?.into_iter().map(pb::rows::Part::Batch));
     Ok(parts)
+}
+
+pub(super) async fn query_over<W: Worker>(
+    worker: &W,
+    mut parts: Streaming<pb::QueryPart>,
+) -> SqlResult<BatchStream> {
+    let first = parts.message().await.map_err(broken)?.and_then(|part| part.part);
+    let request = match first {
+        Some(pb::query_part::Part::Request(request)) => QueryRequest::try_from(request)?,
+        Some(pb::query_part::Part::Error(error)) => return Err(error.into()),
+        Some(pb::query_part::Part::Rows(_) | pb::query_part::Part::End(_)) | None => {
+            return Err(WireError::Missing("request of a query").into());
+        }
+    };
+    let schemas: Vec<SchemaRef> = request
+        .inputs
+        .iter()
+        .map(|input| if input.by_group { with_group(&input.schema) } else { input.schema.clone() })
+        .collect();
+    let inputs: InputStream = stream::unfold(Some((parts, schemas)), |state| async move {
+        let (mut parts, schemas) = state?;
+        let part = match parts.message().await {
+            Ok(Some(part)) => part.part,
+            Ok(None) => return Some((Err(cut_off()), None)),
+            Err(status) => return Some((Err(broken(status)), None)),
+        };
+        match input_rows(&schemas, part) {
+            Ok(Some(rows)) => Some((Ok(rows), Some((parts, schemas)))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed();
+    worker.query_over(request, inputs).await
+}
+
+/// The schema of an input's batches, with the column that tells each row's group.
+fn with_group(schema: &SchemaRef) -> SchemaRef {
+    let group = Field::new("group", DataType::UInt32, false);
+    let fields: Vec<_> =
+        schema.fields().iter().cloned().chain([std::sync::Arc::new(group)]).collect();
+    std::sync::Arc::new(Schema::new(fields))
+}
+
+/// The rows in a part; `None` at the end.
+fn input_rows(
+    schemas: &[SchemaRef],
+    part: Option<pb::query_part::Part>,
+) -> SqlResult<Option<InputRows>> {
+    match part.ok_or(WireError::Missing("part of a query"))? {
+        pb::query_part::Part::Request(_) => Err(WireError::Unknown("second request").into()),
+        pb::query_part::Part::Rows(rows) => {
+            let input = usize::try_from(rows.input).unwrap_or(usize::MAX);
+            let schema = schemas.get(input).ok_or(WireError::Unknown("input"))?;
+            let batch = rows.batch.ok_or(WireError::Missing("batch of an input"))?;
+            Ok(Some(InputRows { input, rows: decode_batch(schema, batch)? }))
+        }
+        pb::query_part::Part::Error(error) => Err(error.into()),
+        pb::query_part::Part::End(pb::InputEnd {}) => Ok(None),
+    }
 }
 
 pub(super) async fn load<W: Worker>(
@@ -100,5 +160,5 @@ fn cut_off() -> SqlError {
 
 fn broken(status: Status) -> SqlError {
     let state = satsuma_common::SqlState::CONNECTION_FAILURE;
-    SqlError::new(state, format!("a load was cut off: {}", status.message()))
+    SqlError::new(state, format!("rows on their way were cut off: {}", status.message()))
 }

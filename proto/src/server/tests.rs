@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use async_trait::async_trait;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use parking::Gate;
 use satsuma_common::{
     Generation, GroupId, Lsn, NodeId, SqlResult, SqlState, TableId, Timestamp, TxnId,
@@ -70,6 +70,15 @@ impl Worker for Recorder {
                 }
             })
             .boxed())
+    }
+
+    /// Gives back the rows that it is sent, with the number of their input.
+    async fn query_over(
+        &self,
+        _: QueryRequest,
+        inputs: crate::worker::InputStream,
+    ) -> SqlResult<BatchStream> {
+        Ok(inputs.map(|rows| Ok(rows?.rows)).boxed())
     }
 
     async fn explain(&self, _: QueryRequest, _: bool) -> SqlResult<Vec<String>> {
@@ -215,7 +224,8 @@ fn lock(start: u64) -> LockRequest {
 
 fn query(groups: Vec<GroupRef>) -> QueryRequest {
     let fragment = Fragment { plan: Bytes::new(), mode: FragmentMode::Rows };
-    QueryRequest { context: context(5), groups, fragment, schema: numbers(0, 1).schema() }
+    let schema = numbers(0, 1).schema();
+    QueryRequest { context: context(5), groups, fragment, schema, inputs: Vec::new() }
 }
 
 async fn until(what: impl Fn() -> bool) {
@@ -314,6 +324,27 @@ async fn loads_count_or_fail_as_a_whole() {
     let failure = SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, "missing data");
     let bad = futures::stream::iter([Ok((GroupId(1), numbers(0, 10))), Err(failure.clone())]);
     assert_eq!(remote.load(request, bad.boxed()).await.unwrap_err(), failure);
+}
+
+#[tokio::test]
+async fn inputs_arrive_whole_or_fail_the_query() {
+    let served = serve().await;
+    let remote = RemoteWorker::new(&served.address).unwrap();
+    let schema = numbers(0, 1).schema();
+    let inputs = vec![Input { schema, by_group: false }];
+    let request = QueryRequest { inputs, ..query(vec![group()]) };
+    let part = |rows| Ok(InputRows { input: 0, rows });
+    let good = futures::stream::iter((0..50).map(move |i| part(numbers(i, 10_000))));
+    let rows = remote.query_over(request.clone(), good.boxed()).await.unwrap();
+    let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 500_000);
+    let failure = SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero");
+    let bad = futures::stream::iter([part(numbers(0, 10)), Err(failure.clone())]);
+    let rows = remote.query_over(request.clone(), bad.boxed()).await.unwrap();
+    assert_eq!(rows.try_collect::<Vec<_>>().await.unwrap_err(), failure);
+    let unknown = futures::stream::iter([Ok(InputRows { input: 1, rows: numbers(0, 10) })]);
+    let rows = remote.query_over(request, unknown.boxed()).await.unwrap();
+    assert!(rows.try_collect::<Vec<_>>().await.is_err());
 }
 
 #[tokio::test]

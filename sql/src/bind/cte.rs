@@ -15,16 +15,20 @@ use sqlparser::ast::{self, Cte, SetExpr, SetOperator, SetQuantifier, TableAliasC
 use super::binder::Binder;
 use super::names::fold;
 use super::plan;
-use super::query::{Rows, RowsColumn, Unknowns, modifying_with};
+use super::query::{Rows, RowsColumn, Unknowns};
 use super::scope::Scope;
+use crate::bound::Bound;
 use crate::casts::CastKind;
 use crate::functions::Typed;
+use crate::table::ScanSource;
 
 /// The named queries that can be seen.
 #[derive(Default)]
 pub(super) struct Ctes<'p> {
     parent: Option<&'p Ctes<'p>>,
     list: RefCell<Vec<Rc<CteDefinition>>>,
+    /// At the top of a statement: what its modifying WITH queries do.
+    changes: Option<RefCell<Vec<Bound>>>,
 }
 
 pub(super) struct CteDefinition {
@@ -32,13 +36,35 @@ pub(super) struct CteDefinition {
     pub rows: Rows,
     /// References so far; a volatile query may have one.
     pub references: Cell<u32>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
     /// The name inside its own recursive term: what each reference reads.
-    recursive: bool,
+    Recursive,
+    /// A change without RETURNING: nothing to read.
+    Silent,
 }
 
 impl<'p> Ctes<'p> {
     pub fn new(parent: Option<&'p Ctes<'p>>) -> Self {
-        Self { parent, list: RefCell::default() }
+        Self { parent, list: RefCell::default(), changes: None }
+    }
+
+    /// For the top of a statement, where WITH queries may change rows.
+    pub fn top() -> Self {
+        Self { changes: Some(RefCell::default()), ..Self::default() }
+    }
+
+    /// The changes that were bound, to be done before the statement itself.
+    pub fn into_changes(self) -> Vec<Bound> {
+        self.changes.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    fn changes(&self) -> Option<&RefCell<Vec<Bound>>> {
+        self.changes.as_ref().or_else(|| self.parent?.changes.as_ref())
     }
 
     pub fn find(&self, name: &str) -> Option<Rc<CteDefinition>> {
@@ -46,8 +72,8 @@ impl<'p> Ctes<'p> {
         own.or_else(|| self.parent?.find(name))
     }
 
-    fn add(&self, name: String, rows: Rows, recursive: bool) {
-        let cte = CteDefinition { name, rows, references: Cell::new(0), recursive };
+    fn add(&self, name: String, rows: Rows, kind: Kind) {
+        let cte = CteDefinition { name, rows, references: Cell::new(0), kind };
         self.list.borrow_mut().push(Rc::new(cte));
     }
 }
@@ -74,7 +100,9 @@ impl Binder<'_> {
                 cte.query.body.as_ref(),
                 SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
             ) {
-                return Err(modifying_with());
+                let (rows, kind) = self.change(cte, &name, ctes)?;
+                ctes.add(name, rows, kind);
+                continue;
             }
             let rows = match recursive_terms(cte).filter(|_| with.recursive) {
                 Some(terms) if mentions(&cte.query, &name) => {
@@ -85,9 +113,59 @@ impl Binder<'_> {
                     self.rename_columns(rows, &name, &cte.alias.columns)?
                 }
             };
-            ctes.add(name, rows, false);
+            ctes.add(name, rows, Kind::Plain);
         }
         Ok(())
+    }
+
+    /// A WITH query that changes rows: noted for the statement, and what reads its result.
+    fn change(&self, cte: &Cte, name: &str, ctes: &Ctes<'_>) -> SqlResult<(Rows, Kind)> {
+        let position = self.ident_position(&cte.alias.name);
+        let Some(changes) = ctes.changes() else {
+            return Err(self.at(
+                SqlError::unsupported(
+                    "WITH clause containing a data-modifying statement must be at the top level",
+                ),
+                position,
+            ));
+        };
+        let own = Ctes::new(Some(ctes));
+        if let Some(with) = &cte.query.with {
+            self.with(with, None, &own)?;
+        }
+        let change = self.change_statement(cte.query.body.as_ref(), &own)?;
+        let returned = match &change {
+            Bound::Insert(insert) => insert.returning.as_ref(),
+            Bound::Update(update) => update.returning.as_ref(),
+            Bound::Delete(delete) => delete.returning.as_ref(),
+            _ => None,
+        };
+        let columns = returned.map_or(&[][..], |returning| &returning.columns);
+        let fields: Vec<_> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| arrow_types::field(&format!("c{at}"), &column.ty, true))
+            .collect();
+        let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
+        let number = u32::try_from(changes.borrow().len()).unwrap_or(u32::MAX);
+        let alias = format!("{name}#{}", self.number());
+        let scan = plan::scan(&alias, ScanSource::returned(number, schema))?;
+        let read = columns
+            .iter()
+            .zip(scan.schema().columns())
+            .map(|(column, read)| RowsColumn {
+                name: column.name.clone(),
+                column: read,
+                ty: column.ty.clone(),
+                origin: None,
+                position,
+            })
+            .collect();
+        let kind = if returned.is_some() { Kind::Plain } else { Kind::Silent };
+        let rows = Rows { plan: scan, columns: read, order: Vec::new(), locks: Vec::new() };
+        let rows = self.rename_columns(rows, name, &cte.alias.columns)?;
+        changes.borrow_mut().push(change);
+        Ok((rows, kind))
     }
 
     /// What a reference to the named query reads: its plan, with column names of its own.
@@ -101,7 +179,13 @@ impl Binder<'_> {
             ))
             .hint("Store its rows in a temporary table first."));
         }
-        if cte.recursive && references > 1 {
+        if cte.kind == Kind::Silent {
+            return Err(SqlError::unsupported(format!(
+                "WITH query \"{}\" does not have a RETURNING clause",
+                cte.name
+            )));
+        }
+        if cte.kind == Kind::Recursive && references > 1 {
             return Err(SqlError::new(
                 SqlState::INVALID_RECURSION,
                 format!(
@@ -198,7 +282,7 @@ impl Binder<'_> {
             .collect();
         let inside = Ctes::new(Some(&own));
         let rows = Rows { plan: scan, columns: read, order: Vec::new(), locks: Vec::new() };
-        inside.add(name.to_string(), rows, true);
+        inside.add(name.to_string(), rows, Kind::Recursive);
         let step = self.body(step, outer, &inside, Unknowns::Keep)?.exact()?;
         if step.columns.len() != first.columns.len() {
             return Err(SqlError::new(

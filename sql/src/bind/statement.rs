@@ -50,28 +50,35 @@ impl Binder<'_> {
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
         );
         if modifying {
-            let ctes = Ctes::default();
+            let ctes = Ctes::top();
             if let Some(with) = &query.with {
                 self.with(with, None, &ctes)?;
             }
-            return match query.body.as_ref() {
-                SetExpr::Insert(ast::Statement::Insert(insert)) => {
-                    Ok(Bound::Insert(self.insert(insert, &ctes)?))
-                }
-                SetExpr::Update(ast::Statement::Update(update)) => {
-                    Ok(Bound::Update(self.update(update, &ctes)?))
-                }
-                SetExpr::Delete(ast::Statement::Delete(delete)) => {
-                    Ok(Bound::Delete(self.delete(delete, &ctes)?))
-                }
-                _ => Err(SqlError::unsupported("MERGE is not supported")),
-            };
+            let statement = self.change_statement(query.body.as_ref(), &ctes)?;
+            return Ok(with_changes(ctes.into_changes(), statement));
         }
         if let Some(call) = self.cluster_call(query)? {
             return Ok(Bound::Call(call));
         }
-        let rows = self.query(query, None, &Ctes::default())?;
-        Ok(Bound::Query(rows.into_bound()?))
+        let ctes = Ctes::top();
+        let rows = self.query(query, None, &ctes)?;
+        Ok(with_changes(ctes.into_changes(), Bound::Query(rows.into_bound()?)))
+    }
+
+    /// INSERT, UPDATE or DELETE where a query could stand.
+    pub fn change_statement(&self, body: &SetExpr, ctes: &Ctes<'_>) -> SqlResult<Bound> {
+        match body {
+            SetExpr::Insert(ast::Statement::Insert(insert)) => {
+                Ok(Bound::Insert(self.insert(insert, ctes)?))
+            }
+            SetExpr::Update(ast::Statement::Update(update)) => {
+                Ok(Bound::Update(self.update(update, ctes)?))
+            }
+            SetExpr::Delete(ast::Statement::Delete(delete)) => {
+                Ok(Bound::Delete(self.delete(delete, ctes)?))
+            }
+            _ => Err(SqlError::unsupported("MERGE is not supported")),
+        }
     }
 
     fn truncate(&self, truncate: &ast::Truncate) -> SqlResult<Bound> {
@@ -200,6 +207,13 @@ impl Binder<'_> {
             None => self.resolve_unknown(typed)?,
         };
         Ok((typed.expr, typed.ty))
+    }
+}
+
+fn with_changes(changes: Vec<Bound>, statement: Bound) -> Bound {
+    match changes.is_empty() {
+        true => statement,
+        false => Bound::WithChanges { changes, statement: Box::new(statement) },
     }
 }
 

@@ -47,3 +47,12 @@ fn the_statements_have_one_answer() {
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
+
+/// Joins and changes over tables that are not co-located: the scripts spread them themselves.
+#[test]
+fn what_crosses_shards_answers_as_postgresql() {
+    let Some(oracle) = Oracle::shared("what_crosses_shards_answers_as_postgresql") else { return };
+    let cluster = Layout::up().start();
+    let directory = tests_path("across_shards");
+    assert_same(&directory, Placement::Local, || oracle.database(), &cluster.address());
+}

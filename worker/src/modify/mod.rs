@@ -110,6 +110,7 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
         Change::Insert { rows, on_conflict } => statement.insert(rows, on_conflict).await?,
         Change::Update { rows } => statement.update(rows).await?,
         Change::Delete { rows } => statement.delete(rows).await?,
+        Change::MoveOut { rows } => statement.move_out(rows).await?,
         Change::Truncate => statement.writer.truncate(&target).await?,
     }
     statement.writer.finish().await?;
@@ -247,6 +248,19 @@ impl Statement<'_> {
                 let whole = rows::beside(&self.target.meta.shape, &old, &extra)?;
                 self.reply.returned.push(whole);
             }
+        }
+        Ok(())
+    }
+
+    async fn move_out(&mut self, rows: RowSource) -> SqlResult<()> {
+        let mut source = self.source(rows).await?;
+        while let Some(batch) = source.next().await {
+            let batch = batch?;
+            let keys = key_column(&batch)?;
+            check_columns(&self.target.meta.shape, &batch, 1)?;
+            let new = rows::without_first(&batch)?;
+            let changed = self.writer.move_out(self.target, &keys, &new).await?;
+            self.reply.count += changed.rows.len() as u64;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::rows;
 use crate::local::Shared;
 use crate::placement::{PlacedGroup, PlacedTable};
-use crate::query::{InputRows, Source, Template};
+use crate::query::{InputRows, Joins, Source, Template};
 
 /// The fragment, planned once and run on one pair of rows at a time: its WHERE may drop the pair,
 /// and only then is it known which.
@@ -42,8 +42,9 @@ impl Updater {
             group,
             view: crate::local::view(context),
             rows: &BTreeMap::new(),
+            inputs: &Arc::default(),
         };
-        let plan = template.bind(&source, &shared.queries).await?;
+        let plan = template.bind(&source, &shared.queries, Joins::InMemory).await?;
         let context =
             shared.queries.task_context(context.memory_limit, CancellationToken::new())?;
         Ok(Self { plan, input, context })

@@ -120,6 +120,27 @@ impl<'a> Writer<'a> {
         Ok(changed)
     }
 
+    /// Takes rows away that go on as `batch` in another group.
+    pub async fn move_out(
+        &mut self,
+        target: &PlacedTable,
+        keys: &BinaryArray,
+        batch: &RecordBatch,
+    ) -> SqlResult<Changed> {
+        let keys: Vec<_> = keys.iter().flatten().collect();
+        let changed = self
+            .shared
+            .engine
+            .delete(&self.write, target.shard, &keys)
+            .await
+            .map_err(error::storage)?;
+        if !changed.rows.is_empty() && !target.meta.shape.referenced_by.is_empty() {
+            let old = rows::decode(&target.meta, &changed.old)?;
+            self.pending.replaced(target, old, rows::take(batch, &changed.rows)?)?;
+        }
+        Ok(changed)
+    }
+
     /// Tables that refer to this one are the coordinator's to truncate or to object to.
     pub async fn truncate(&mut self, target: &PlacedTable) -> SqlResult<()> {
         let engine = &self.shared.engine;

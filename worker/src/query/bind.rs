@@ -20,6 +20,7 @@ use super::index_join;
 use super::input::{InputRows, InputTable};
 use super::runtime::QueryRuntime;
 use super::shard_table::{ShardTable, TableSlot};
+use super::spool::{InputSlot, SpooledTable, Spools};
 use crate::error::{malformed, stale};
 use crate::placement::PlacedGroup;
 
@@ -33,6 +34,15 @@ pub(crate) struct Template {
     partial: Option<SplitAggregate>,
 }
 
+/// How a plan joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// With one side in memory: fast, and an error when it does not fit.
+    InMemory,
+    /// By sorting and merging, on disk where need be.
+    Spilling,
+}
+
 /// What scans are bound to.
 pub(crate) struct Source<'a> {
     pub engine: &'a Arc<Engine>,
@@ -40,6 +50,8 @@ pub(crate) struct Source<'a> {
     pub view: ReadView,
     /// Live rows per shard, estimated.
     pub rows: &'a BTreeMap<ShardId, u64>,
+    /// What the fragment reads beside the group's shards.
+    pub inputs: &'a Arc<Spools>,
 }
 
 impl Template {
@@ -76,6 +88,11 @@ impl Template {
             (ScanName::Input, Some(rows)) => {
                 Ok(Arc::new(InputTable { schema, rows: rows.clone() }) as Arc<dyn TableProvider>)
             }
+            (ScanName::Exchanged(number), _) => {
+                Ok(Arc::new(InputSlot { number: number as usize, schema })
+                    as Arc<dyn TableProvider>)
+            }
+            (ScanName::Nothing, _) => Err(malformed("a scan of nothing has no provider")),
             (ScanName::Input, None) => Err(malformed("a fragment reads rows that it is not given")),
         };
         codec::decode(&fragment.plan, codec::library(), Arc::new(resolver))
@@ -86,10 +103,22 @@ impl Template {
         &self,
         source: &Source<'_>,
         runtime: &QueryRuntime,
+        joins: Joins,
     ) -> SqlResult<Arc<dyn ExecutionPlan>> {
         let bound = self.plan.clone().transform_up_with_subqueries(|node| {
             let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
             let provider = codec::provider(&scan);
+            let input = provider.as_ref().and_then(|provider| provider.downcast_ref::<InputSlot>());
+            if let Some(InputSlot { number, schema }) = input {
+                let table = SpooledTable {
+                    spools: source.inputs.clone(),
+                    number: *number,
+                    groups: vec![source.group.group],
+                    schema: schema.clone(),
+                };
+                let source = provider_as_source(Arc::new(table));
+                return Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })));
+            }
             let slot = provider.as_ref().and_then(|provider| provider.downcast_ref::<TableSlot>());
             let Some(slot) = slot else {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
@@ -99,7 +128,7 @@ impl Template {
             Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
         });
         let bound = bound.map_err(to_sql)?.data;
-        let state = runtime.state();
+        let state = runtime.state_for(joins);
         let plan =
             state.query_planner().create_physical_plan(&bound, state).await.map_err(to_sql)?;
         let plan = index_join::use_indexes(plan).map_err(to_sql)?;

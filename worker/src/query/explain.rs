@@ -220,6 +220,7 @@ fn describe(plan: &Plan) -> Description {
             "RecursiveQueryExec" => "Recursive Union",
             "WorkTableExec" => "WorkTable Scan",
             "DataSourceExec" | "InputExec" => "Values Scan",
+            "SpoolExec" => "Function Scan on read_intermediate_result intermediate_result",
             _ if plan.is::<GlobalLimitExec>() || plan.is::<LocalLimitExec>() => "Limit",
             other => other.strip_suffix("Exec").unwrap_or(other),
         }

@@ -9,15 +9,16 @@ mod explain;
 mod index_join;
 mod index_scan;
 mod input;
-mod memory;
 pub(crate) mod pruning;
 mod run;
 mod runtime;
 mod shard_scan;
 mod shard_table;
+mod spool;
 
-pub(crate) use bind::{Source, Template};
+pub(crate) use bind::{Joins, Source, Template};
 pub(crate) use explain::render;
 pub(crate) use input::InputRows;
 pub(crate) use run::{Execution, panicked};
 pub(crate) use runtime::QueryRuntime;
+pub(crate) use spool::Spools;

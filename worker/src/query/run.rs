@@ -17,8 +17,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::bind::{Source, Template, mismatch};
+use super::bind::{Joins, Source, Template, mismatch};
 use super::runtime::QueryRuntime;
+use super::spool::Spools;
 use crate::placement::PlacedGroup;
 
 /// Batches that may wait for a slow reader.
@@ -32,6 +33,8 @@ pub(crate) struct Execution {
     pub groups: Vec<PlacedGroup>,
     pub view: ReadView,
     pub rows: BTreeMap<ShardId, u64>,
+    /// What the fragment reads beside the groups' shards.
+    pub inputs: Arc<Spools>,
     /// What the batches must look like; `None` takes them as they come.
     pub schema: Option<SchemaRef>,
     pub memory_limit: u64,
@@ -96,16 +99,18 @@ impl Execution {
         sender: mpsc::Sender<SqlResult<RecordBatch>>,
     ) -> SqlResult<()> {
         let turns = Arc::new(Semaphore::new(self.runtime.threads()));
+        let spilling = Arc::new(Semaphore::new(1));
         let context = self.runtime.task_context(self.memory_limit, cancel)?;
-        let groups = self.groups.clone();
+        let count = self.groups.len();
         let shared = Arc::new(self);
         let mut tasks = JoinSet::new();
-        for group in groups {
+        for position in 0..count {
             let (shared, context) = (shared.clone(), context.clone());
             let (turns, sender) = (turns.clone(), sender.clone());
+            let spilling = spilling.clone();
             tasks.spawn(async move {
                 let _turn = turns.acquire_owned().await;
-                shared.run_group(group, context, sender).await
+                shared.run_group(position, context, sender, spilling).await
             });
         }
         drop(sender);
@@ -117,20 +122,50 @@ impl Execution {
 
     async fn run_group(
         &self,
-        group: PlacedGroup,
+        position: usize,
         context: Arc<TaskContext>,
         sender: mpsc::Sender<SqlResult<RecordBatch>>,
+        spilling: Arc<Semaphore>,
     ) -> SqlResult<()> {
-        let source =
-            Source { engine: &self.engine, group: &group, view: self.view, rows: &self.rows };
-        let plan = self.template.bind(&source, &self.runtime).await?;
-        let mut stream = execute_stream(plan, context).map_err(to_sql)?;
+        let mut sent = false;
+        let result =
+            self.run_joining(Joins::InMemory, position, &context, &sender, &mut sent).await;
+        match result {
+            // Joins take one side in before they give rows: nothing has been seen of this yet.
+            Err(error) if error.state() == SqlState::OUT_OF_MEMORY && !sent => {
+                // One after the other: each has what memory there is.
+                let _turn = spilling.acquire_owned().await;
+                let context = QueryRuntime::spilling_context(&context);
+                self.run_joining(Joins::Spilling, position, &context, &sender, &mut sent).await
+            }
+            result => result,
+        }
+    }
+
+    async fn run_joining(
+        &self,
+        joins: Joins,
+        position: usize,
+        context: &Arc<TaskContext>,
+        sender: &mpsc::Sender<SqlResult<RecordBatch>>,
+        sent: &mut bool,
+    ) -> SqlResult<()> {
+        let source = Source {
+            engine: &self.engine,
+            group: &self.groups[position],
+            view: self.view,
+            rows: &self.rows,
+            inputs: &self.inputs,
+        };
+        let plan = self.template.bind(&source, &self.runtime, joins).await?;
+        let mut stream = execute_stream(plan, context.clone()).map_err(to_sql)?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(to_sql)?;
             if batch.num_rows() == 0 {
                 continue;
             }
             let batch = self.conform(batch)?;
+            *sent = true;
             if sender.send(Ok(batch)).await.is_err() {
                 return Ok(());
             }

@@ -4,15 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::prelude::SessionConfig;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::joins;
+use satsuma_sql::memory::{NodeMemory, QueryPool};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use super::memory::{NodeMemory, QueryPool};
+use super::bind::Joins;
 use crate::index::IndexEvaluator;
 
 /// Rows of a batch inside a query.
@@ -25,6 +28,8 @@ pub(crate) struct QueryRuntime {
     memory: Arc<NodeMemory>,
     base: Arc<RuntimeEnv>,
     state: Arc<SessionState>,
+    /// Plans joins that spill.
+    spilling: Arc<SessionState>,
     active: Arc<()>,
     /// Indexes of tables, bound.
     pub indexes: Arc<IndexEvaluator>,
@@ -59,17 +64,21 @@ impl QueryRuntime {
             .with_target_partitions(1)
             .with_batch_size(BATCH_ROWS)
             .with_information_schema(false);
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(base.clone())
-            .with_default_features()
-            .build();
+        let state = || {
+            SessionStateBuilder::new()
+                .with_config(config.clone())
+                .with_runtime_env(base.clone())
+                .with_default_features()
+        };
+        let spilling = state().with_physical_optimizer_rules(joins::spilling_rules()).build();
+        let state = state().with_physical_optimizer_rules(joins::in_memory_rules()).build();
         Ok(Self {
             runtime: Some(runtime),
             threads,
             memory: Arc::new(NodeMemory::new(memory_limit)),
             base,
             state: Arc::new(state),
+            spilling: Arc::new(spilling),
             active: Arc::new(()),
             indexes: Arc::default(),
         })
@@ -77,6 +86,37 @@ impl QueryRuntime {
 
     pub fn state(&self) -> &SessionState {
         &self.state
+    }
+
+    pub fn state_for(&self, joins: Joins) -> &SessionState {
+        match joins {
+            Joins::InMemory => &self.state,
+            Joins::Spilling => &self.spilling,
+        }
+    }
+
+    /// Memory for one query, within the node's.
+    pub fn pool(&self, limit: u64) -> Arc<dyn MemoryPool> {
+        Arc::new(QueryPool::new(limit, self.memory.clone()))
+    }
+
+    /// What is left of a query's wish for memory where the node has less.
+    pub fn within_node(&self, limit: u64) -> u64 {
+        limit.min(self.memory.limit() as u64)
+    }
+
+    /// The same context for a plan that spills: with batches small enough to be sorted in the
+    /// little memory that there is.
+    pub fn spilling_context(context: &TaskContext) -> Arc<TaskContext> {
+        let config = joins::spilling_config(context.session_config().clone());
+        let spilling =
+            TaskContext::default().with_session_config(config).with_runtime(context.runtime_env());
+        Arc::new(spilling)
+    }
+
+    /// Where queries spill.
+    pub fn environment(&self) -> Arc<RuntimeEnv> {
+        self.base.clone()
     }
 
     /// Counts as a running query until dropped.
@@ -105,9 +145,8 @@ impl QueryRuntime {
         memory_limit: u64,
         cancel: CancellationToken,
     ) -> SqlResult<Arc<TaskContext>> {
-        let pool = QueryPool::new(memory_limit, self.memory.clone());
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.base)
-            .with_memory_pool(Arc::new(pool))
+            .with_memory_pool(self.pool(memory_limit))
             .build_arc()
             .map_err(to_sql)?;
         let config = self.state.config().clone().with_extension(Arc::new(Cancelled(cancel)));

@@ -322,6 +322,7 @@ pub fn query(context: &StatementContext, plan: &LogicalPlan, groups: &[GroupId])
         groups: groups.iter().map(|group| group_ref(*group)).collect(),
         fragment: fragment(plan),
         schema: Arc::new(plan.schema().as_arrow().clone()),
+        inputs: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod changes;
 mod fixture;
 mod foreign_keys;
+mod inputs;
 mod queries;
 mod shards;
 mod transactions;

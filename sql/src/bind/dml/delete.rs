@@ -5,7 +5,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{Delete, FromTable};
 
 use super::Binder;
-use super::update::key_of;
+use super::update::{distribution_column, key_of, reads_others};
 use crate::bind::clause::Clause;
 use crate::bind::cte::Ctes;
 use crate::bind::expr::Context;
@@ -52,8 +52,17 @@ impl Binder<'_> {
         };
         let mut exprs = vec![Expr::Column(key)];
         exprs.extend(extras.into_iter().map(Expr::Column));
+        let located = match distribution_column(&table, target) {
+            Some((_, column)) if reads_others(&plan)? => {
+                let fresh = self.fresh("located");
+                let last = Expr::Column(column).alias(&fresh.name);
+                let exprs = exprs.iter().cloned().chain([last]).collect();
+                Some(plan::project(plan.clone(), exprs)?)
+            }
+            _ => None,
+        };
         let source = plan::project(plan, exprs)?;
-        Ok(BoundDelete { table, source, returning })
+        Ok(BoundDelete { table, source, located, returning })
     }
 }
 

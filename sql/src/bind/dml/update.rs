@@ -1,7 +1,8 @@
 //! UPDATE.
 
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, JoinType};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{
     self, Assignment, AssignmentTarget, TableFactor, Update, UpdateTableFromKind,
@@ -94,7 +95,23 @@ impl Binder<'_> {
             exprs.push(value.alias(&fresh.name));
             columns.push(fresh);
         }
-        exprs.extend(extras.iter().cloned().map(Expr::Column));
+        let locator = match distribution_column(&table, target) {
+            Some((id, column)) => {
+                let moves = assigned.iter().any(|index| table.shape.columns[*index].id == id);
+                (moves || reads_others(&plan)?).then_some(column)
+            }
+            None => None,
+        };
+        // What follows the table's columns.
+        let mut extras = extras;
+        if let Some(column) = &locator {
+            let fresh = self.fresh("located");
+            exprs.extend(extras.iter().cloned().map(Expr::Column));
+            exprs.push(Expr::Column(column.clone()).alias(&fresh.name));
+            extras.push(fresh);
+        } else {
+            exprs.extend(extras.iter().cloned().map(Expr::Column));
+        }
         let plan = plan::project(plan, exprs)?;
         let mut keep = vec![key.clone()];
         keep.extend(extras.iter().cloned());
@@ -106,7 +123,11 @@ impl Binder<'_> {
             plan = plan::project(plan, exprs)?;
         }
         let assigned = assigned.into_iter().map(|index| table.shape.columns[index].id).collect();
-        Ok(BoundUpdate { table, source: plan, assigned, returning })
+        let (source, located) = match locator {
+            Some(_) => (without_last(&plan)?, Some(plan)),
+            None => (plan, None),
+        };
+        Ok(BoundUpdate { table, source, located, assigned, returning })
     }
 
     /// The table that is changed, as the first entry of the statement's names.
@@ -266,6 +287,33 @@ impl Binder<'_> {
         let typed = self.expr(value, cx)?;
         self.assign(typed, table, index, position)
     }
+}
+
+/// The target's distribution column, where it has one.
+pub(super) fn distribution_column(
+    table: &TableInfo,
+    target: &crate::bind::scope::Entry,
+) -> Option<(satsuma_common::ColumnId, Column)> {
+    let crate::catalog_view::Distribution::Hash(id) = table.distribution else { return None };
+    let index = table.shape.position(id)?;
+    target.columns.get(index).map(|column| (id, column.column.clone()))
+}
+
+/// Whether a plan reads more than the one table that is changed.
+pub(super) fn reads_others(plan: &LogicalPlan) -> SqlResult<bool> {
+    let mut scans = 0;
+    plan::df(plan.apply_with_subqueries(|node| {
+        scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
+        Ok(TreeNodeRecursion::Continue)
+    }))?;
+    Ok(scans > 1)
+}
+
+/// The plan without its last column.
+pub(super) fn without_last(plan: &LogicalPlan) -> SqlResult<LogicalPlan> {
+    let mut columns = plan.schema().columns();
+    columns.pop();
+    plan::project(plan.clone(), columns.into_iter().map(Expr::Column).collect())
 }
 
 /// The hidden key of a scanned table.

@@ -10,9 +10,9 @@ use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-/// Memory of all queries of this worker.
+/// Memory of all queries of a node.
 #[derive(Debug)]
-pub(crate) struct NodeMemory {
+pub struct NodeMemory {
     limit: usize,
     used: AtomicUsize,
 }
@@ -20,6 +20,11 @@ pub(crate) struct NodeMemory {
 impl NodeMemory {
     pub fn new(limit: u64) -> Self {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: AtomicUsize::new(0) }
+    }
+
+    /// Bytes that all queries may hold together.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -41,7 +46,7 @@ impl NodeMemory {
 
 /// Memory of one query.
 #[derive(Debug)]
-pub(crate) struct QueryPool {
+pub struct QueryPool {
     own: FairSpillPool,
     node: Arc<NodeMemory>,
 }
@@ -85,7 +90,7 @@ impl MemoryPool for QueryPool {
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         if !self.node.take(additional) {
             return Err(resources_datafusion_err!(
-                "The queries of this worker use all of its {} bytes.",
+                "The queries of this node use all of its {} bytes.",
                 self.node.limit
             ));
         }

@@ -1,0 +1,42 @@
+//! How plans join, at the coordinator and at the workers.
+//!
+//! Both lists are DataFusion's own rules with ours around them; the first keeps one side of a join
+//! in memory and fails when it does not fit, the second goes to disk.
+
+mod spilling;
+mod yielding;
+
+use std::sync::Arc;
+
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+
+type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// Physical optimizer rules for joins with one side in memory.
+pub fn in_memory_rules() -> Vec<Rule> {
+    let last: Rule = Arc::new(yielding::YieldAfterJoins);
+    PhysicalOptimizer::new().rules.into_iter().chain([last]).collect()
+}
+
+/// Rows of a batch where memory is short.
+const SPILLING_BATCH_ROWS: usize = 512;
+/// What a sort sets aside for merging what it has spilled, in bytes.
+const MERGE_BYTES: usize = 1 << 20;
+
+/// A configuration under which sorts get by with little memory.
+pub fn spilling_config(config: SessionConfig) -> SessionConfig {
+    config
+        .with_batch_size(SPILLING_BATCH_ROWS)
+        .with_sort_spill_reservation_bytes(MERGE_BYTES)
+        .with_sort_in_place_threshold_bytes(MERGE_BYTES)
+}
+
+/// Physical optimizer rules for joins that spill. Ours stands first, where hash joins have no
+/// projection inside yet and nobody relies on the order of their rows; a later rule adds the
+/// sorts that the joins need.
+pub fn spilling_rules() -> Vec<Rule> {
+    let first: Rule = Arc::new(spilling::MergeInsteadOfHash);
+    std::iter::once(first).chain(in_memory_rules()).collect()
+}

@@ -1,0 +1,126 @@
+//! Random queries over tables of every kind, compared with PostgreSQL 15.
+//!
+//! `SATSUMA_RANDOM_QUERIES` is their number, `SATSUMA_SEED` where they start, and
+//! `SATSUMA_RANDOM_QUERY` the only one to run.
+
+use std::fmt::Write;
+
+use satsuma_tests::cluster::{Cluster, Layout};
+use satsuma_tests::differential::{Record, difference};
+use satsuma_tests::oracle::Oracle;
+use satsuma_tests::random_queries::{change, numbered, query, setup};
+use satsuma_tests::wire::Client;
+
+const QUERIES: u64 = 300;
+/// What PostgreSQL itself does not finish in this time is not asked.
+const PATIENCE: &str = "SET statement_timeout = '1s'";
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Clients of both servers, with the tables of a seed.
+fn filled(oracle: &Oracle, cluster: &Cluster, seed: u64) -> (Client, Client) {
+    let mut postgres = oracle.database().client().expect("PostgreSQL");
+    let mut satsuma = cluster.client();
+    let (create, spread, insert) = setup(seed);
+    postgres.must(&create);
+    satsuma.must(&create);
+    for statement in spread {
+        satsuma.must(statement);
+    }
+    postgres.must(&insert);
+    satsuma.must(&insert);
+    postgres.must("ANALYZE");
+    postgres.must(PATIENCE);
+    satsuma.must("SET statement_timeout = '60s'");
+    (postgres, satsuma)
+}
+
+#[test]
+fn random_queries_answer_as_postgresql() {
+    let Some(oracle) = Oracle::shared("random_queries_answer_as_postgresql") else { return };
+    let seed = number("SATSUMA_SEED").unwrap_or(1);
+    let only = number("SATSUMA_RANDOM_QUERY");
+    let count = number("SATSUMA_RANDOM_QUERIES").unwrap_or(QUERIES);
+    println!("SATSUMA_SEED={seed} SATSUMA_RANDOM_QUERIES={count}");
+    let cluster = Layout::up().start();
+    let (mut postgres, mut satsuma) = filled(&oracle, &cluster, seed);
+    let (mut problems, mut wrong, mut asked, mut empty) = (String::new(), 0, 0, 0);
+    let numbers = match only {
+        Some(number) => number..number + 1,
+        None => 0..count,
+    };
+    for number in numbers {
+        let sql = query(&mut numbered(seed, number));
+        if only.is_some() {
+            println!("{sql}");
+        }
+        let record = Record { sql, ..Record::default() };
+        let expected = postgres.query(&record.sql).expect("PostgreSQL");
+        // What PostgreSQL refuses shows nothing: only that the generator went too far.
+        if expected.error().is_some() {
+            if only.is_some() {
+                println!("PostgreSQL: {:?}", expected.error());
+            }
+            continue;
+        }
+        asked += 1;
+        empty += usize::from(expected.rows().is_empty());
+        let problem = match satsuma.query(&record.sql) {
+            // Modifiers of computed columns are for `tests/differential` to compare.
+            Ok(got) => difference(&record, &expected.without_modifiers(), &got.without_modifiers()),
+            Err(error) => {
+                satsuma = cluster.client();
+                Some(error.to_string())
+            }
+        };
+        if let Some(problem) = problem {
+            wrong += 1;
+            let _ = writeln!(
+                problems,
+                "SATSUMA_SEED={seed} SATSUMA_RANDOM_QUERY={number}\n{}\n{problem}",
+                record.sql
+            );
+        }
+    }
+    println!("{asked} asked, {empty} of them without rows, {wrong} wrong");
+    assert!(only.is_some() || asked * 10 > count * 8, "only {asked} queries were good ones");
+    assert!(problems.is_empty(), "{wrong} of {asked} differ:\n{problems}");
+}
+
+#[test]
+fn random_changes_leave_what_postgresql_leaves() {
+    let test = "random_changes_leave_what_postgresql_leaves";
+    let Some(oracle) = Oracle::shared(test) else { return };
+    let seed = number("SATSUMA_SEED").unwrap_or(1);
+    let count = number("SATSUMA_RANDOM_QUERIES").unwrap_or(QUERIES) / 3;
+    println!("SATSUMA_SEED={seed} SATSUMA_RANDOM_QUERIES={}", count * 3);
+    let cluster = Layout::up().start();
+    let (mut postgres, mut satsuma) = filled(&oracle, &cluster, seed);
+    let mut changed = 0;
+    for number in 0..count {
+        let (sql, table) = change(&mut numbered(seed, number));
+        let expected = postgres.query(&sql).expect("PostgreSQL");
+        let got = satsuma.query(&sql).expect("Satsuma");
+        let place = format!("SATSUMA_SEED={seed}, change {number}:\n{sql}");
+        match (expected.error(), got.error()) {
+            (None, None) => {
+                let record = Record { sql: sql.clone(), ..Record::default() };
+                let problem = difference(&record, &expected, &got);
+                assert!(problem.is_none(), "{place}\n{}", problem.unwrap_or_default());
+                changed += 1;
+            }
+            (Some(_), Some(_)) => {}
+            (expected, got) => panic!("{place}\nPostgreSQL: {expected:?}\nSatsuma: {got:?}"),
+        }
+        let look = format!("SELECT * FROM {table} ORDER BY k, v, w, s, n");
+        let record = Record { sql: look.clone(), ..Record::default() };
+        let (expected, got) = (postgres.must(&look), satsuma.must(&look));
+        if let Some(problem) = difference(&record, &expected, &got) {
+            panic!("{place}\n{problem}");
+        }
+    }
+    println!("{changed} of {count} changes");
+    assert!(changed * 2 > count, "only {changed} changes were good ones");
+}
