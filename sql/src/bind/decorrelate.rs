@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType, NullEquality};
-use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::expr::{GroupingSet, WindowFunction};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, Join, Limit, LogicalPlan, Projection, Sort, Window,
@@ -304,10 +304,15 @@ impl Binder<'_> {
 
     fn push_aggregate(&self, node: Aggregate, domain: &Domain) -> SqlResult<Pushed> {
         let Aggregate { input, group_expr, aggr_expr, schema, .. } = node;
-        if group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            return Err(SqlError::unsupported(
-                "a correlated subquery with GROUPING SETS is not supported",
-            ));
+        if let [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] = group_expr.as_slice() {
+            let sets = sets.clone();
+            return self.push_grouping_sets(
+                Arc::unwrap_or_clone(input),
+                sets,
+                aggr_expr,
+                &schema.columns(),
+                domain,
+            );
         }
         let scalar = group_expr.is_empty();
         let input = self.push_down(Arc::unwrap_or_clone(input), domain)?;
@@ -329,11 +334,24 @@ impl Binder<'_> {
             exprs.extend(outer);
             return Ok(Pushed { plan: plan::project(grouped, exprs)?, map: input.map });
         }
-        // An aggregate without GROUP BY gives a row for outer values without rows, too.
-        exprs.extend(outer.iter().cloned());
+        self.with_missing(grouped, exprs, outer, &before, &aggregates, domain)
+    }
+
+    /// An aggregate without GROUP BY gives a row for outer values without rows, too. `named` are
+    /// the aggregation's columns under the names of `columns`, the last of which are aggregates.
+    fn with_missing(
+        &self,
+        grouped: LogicalPlan,
+        mut named: Vec<Expr>,
+        outer: Vec<Expr>,
+        columns: &[Column],
+        aggregates: &[Expr],
+        domain: &Domain,
+    ) -> SqlResult<Pushed> {
+        named.extend(outer.iter().cloned());
         let marker = self.fresh("found");
-        exprs.push(lit(true).alias(&marker.name));
-        let grouped = plan::project(grouped, exprs)?;
+        named.push(lit(true).alias(&marker.name));
+        let grouped = plan::project(grouped, named)?;
         let all = self.instance(domain)?;
         let keys = all.columns().into_iter().zip(outer).collect();
         let joined = plan::join_keys(
@@ -344,13 +362,78 @@ impl Binder<'_> {
             None,
             NullEquality::NullEqualsNull,
         )?;
-        let mut exprs = Vec::new();
-        for (column, aggregate) in before.iter().zip(&aggregates) {
+        let groups = columns.len().saturating_sub(aggregates.len());
+        let mut exprs: Vec<Expr> =
+            columns[..groups].iter().map(|column| Expr::Column(column.clone())).collect();
+        for (column, aggregate) in columns[groups..].iter().zip(aggregates) {
             let value = value_or_default(column, aggregate, &marker, &joined)?;
             exprs.push(value.alias_qualified(column.relation.clone(), &column.name));
         }
         exprs.extend(all.columns());
         Ok(Pushed { plan: plan::project(joined, exprs)?, map: all.map })
+    }
+
+    /// GROUPING SETS, each with the outer values beside its own keys. The empty set gives a row
+    /// for outer values without rows.
+    fn push_grouping_sets(
+        &self,
+        input: LogicalPlan,
+        sets: Vec<Vec<Expr>>,
+        aggr_expr: Vec<Expr>,
+        before: &[Column],
+        domain: &Domain,
+    ) -> SqlResult<Pushed> {
+        let input = self.push_down(input, domain)?;
+        let sets =
+            sets.into_iter().map(|set| input.rewrite_all(set)).collect::<SqlResult<Vec<_>>>()?;
+        let empty = sets.iter().filter(|set| set.is_empty()).count();
+        let aggregates = input.rewrite_all(aggr_expr)?;
+        let tells_sets = aggregates.iter().any(|aggregate| match aggregate {
+            Expr::AggregateFunction(call) => call.func.name() == "grouping",
+            _ => false,
+        });
+        if empty > 1 || (empty == 1 && tells_sets) {
+            return Err(SqlError::unsupported(
+                "a correlated subquery with several empty grouping sets, or with GROUPING, is not \
+                 supported",
+            ));
+        }
+        // Keys stand in the order of their first occurrence, before and after.
+        let mut keys: Vec<&Expr> = Vec::new();
+        for key in sets.iter().flatten() {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let outer = input.columns();
+        let extended: Vec<Vec<Expr>> =
+            sets.iter().map(|set| set.iter().chain(&outer).cloned().collect()).collect();
+        let mut after_keys: Vec<&Expr> = Vec::new();
+        for key in extended.iter().flatten() {
+            if !after_keys.contains(&key) {
+                after_keys.push(key);
+            }
+        }
+        let group = vec![Expr::GroupingSet(GroupingSet::GroupingSets(extended.clone()))];
+        let grouped = plan::aggregate(input.plan, group, aggregates.clone())?;
+        let after: Vec<Column> = grouped.schema().columns();
+        let mut exprs = Vec::new();
+        for (index, name) in before.iter().enumerate() {
+            let position = match keys.get(index) {
+                Some(key) => after_keys.iter().position(|after| after == key),
+                // The number of the set and the aggregates follow the keys.
+                None => Some(index - keys.len() + after_keys.len()),
+            };
+            let column = position.and_then(|position| after.get(position)).ok_or_else(|| {
+                SqlError::internal("a grouping key was lost while a subquery was decorrelated")
+            })?;
+            exprs.push(rename(column, name));
+        }
+        if empty == 0 {
+            exprs.extend(outer);
+            return Ok(Pushed { plan: plan::project(grouped, exprs)?, map: input.map });
+        }
+        self.with_missing(grouped, exprs, outer, before, &aggregates, domain)
     }
 
     fn push_join(&self, node: Join, domain: &Domain) -> SqlResult<Pushed> {
@@ -371,13 +454,12 @@ impl Binder<'_> {
             JoinType::Right => (left_depends, true),
             _ => (true, true),
         };
-        if matches!(join_type, JoinType::Full)
-            || (!keeps_left && sides == (true, true) && join_type != JoinType::Inner)
-        {
-            return Err(SqlError::unsupported(
-                "a correlated subquery below RIGHT or FULL JOIN is not supported",
-            ));
+        if !keeps_left && !matches!(join_type, JoinType::Inner | JoinType::Right | JoinType::Full) {
+            return Err(SqlError::unsupported(format!(
+                "a correlated subquery below a {join_type} join is not supported"
+            )));
         }
+        let mut others = Vec::new();
         let (left, right, map, same) = match sides {
             (true, false) => {
                 let left = self.push_down(left, domain)?;
@@ -396,7 +478,15 @@ impl Binder<'_> {
                     .zip(&right.map)
                     .map(|((_, l), (_, r))| not_distinct(l, r))
                     .collect();
-                (left.plan, right.plan, left.map, same)
+                // A side whose rows may be missing does not tell the outer values of the result.
+                match join_type {
+                    JoinType::Right => (left.plan, right.plan, right.map, same),
+                    JoinType::Full => {
+                        others = right.map;
+                        (left.plan, right.plan, left.map, same)
+                    }
+                    _ => (left.plan, right.plan, left.map, same),
+                }
             }
         };
         let pushed = Pushed { plan: plan::one_row(), map };
@@ -410,7 +500,19 @@ impl Binder<'_> {
         }
         let joined =
             plan::join_keys(left, right, join_type, keys, conjunction(tests), null_equality)?;
-        Ok(Pushed { plan: joined, map: pushed.map })
+        if others.is_empty() {
+            return Ok(Pushed { plan: joined, map: pushed.map });
+        }
+        let mut values = Vec::new();
+        let mut map = Vec::new();
+        for ((reference, left), (_, right)) in pushed.map.into_iter().zip(others) {
+            let missing = Expr::IsNull(Box::new(Expr::Column(left.clone())));
+            let value = when(missing, Expr::Column(right)).otherwise(Expr::Column(left));
+            let own = self.fresh("outer");
+            values.push(df(value)?.alias(&own.name));
+            map.push((reference, own));
+        }
+        Ok(Pushed { plan: plan::extend(joined, values)?, map })
     }
 }
 

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{
     Expr, LogicalPlan, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits,
 };
 use datafusion::scalar::ScalarValue;
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
 use sqlparser::ast::{
     self, Function, NamedWindowDefinition, NamedWindowExpr, WindowSpec, WindowType,
 };
@@ -52,6 +52,8 @@ struct Bound {
     order_by: Vec<SortExpr>,
     /// The only sort key as it is, for offsets of RANGE.
     range_key: Option<Typed>,
+    /// The first sort key is of a type in whose terms the engine cannot measure.
+    is_unmeasured: bool,
     frame: Option<ast::WindowFrame>,
 }
 
@@ -204,6 +206,9 @@ impl Binder<'_> {
         for key in &spec.order_by {
             let position = self.start(&key.expr);
             let value = self.resolved(&key.expr, cx)?;
+            if bound.order_by.is_empty() {
+                bound.is_unmeasured = !is_measured(&value.ty);
+            }
             bound.range_key = bound.order_by.is_empty().then(|| value.clone());
             bound.order_by.push(self.sort_key(value, key, position)?);
         }
@@ -216,7 +221,7 @@ impl Binder<'_> {
     fn frame(&self, bound: &Bound) -> SqlResult<WindowFrame> {
         let Some(frame) = &bound.frame else {
             let strict = (!bound.order_by.is_empty()).then_some(false);
-            return Ok(WindowFrame::new(strict));
+            return Ok(by_peers(WindowFrame::new(strict), bound));
         };
         let units = match frame.units {
             ast::WindowFrameUnits::Rows => WindowFrameUnits::Rows,
@@ -247,7 +252,7 @@ impl Binder<'_> {
         if let Some(message) = invalid {
             return Err(SqlError::new(SqlState::WINDOWING_ERROR, message));
         }
-        Ok(WindowFrame::new_bounds(units, start, end))
+        Ok(by_peers(WindowFrame::new_bounds(units, start, end), bound))
     }
 
     fn frame_bound(
@@ -406,4 +411,55 @@ fn negative_offset(what: &str) -> SqlError {
         _ => "frame starting offset must not be negative",
     };
     SqlError::new(SqlState(*b"22013"), message)
+}
+
+/// Whether the engine takes ranges over sort keys of this type.
+fn is_measured(ty: &PgType) -> bool {
+    match ty {
+        PgType::Numeric(modifier) => modifier.is_some_and(arrow_types::fits_decimal128),
+        PgType::Bool
+        | PgType::Int2
+        | PgType::Int4
+        | PgType::Int8
+        | PgType::Float4
+        | PgType::Float8
+        | PgType::Text
+        | PgType::Varchar(_)
+        | PgType::Bpchar(_)
+        | PgType::Name
+        | PgType::Date
+        | PgType::Timestamp
+        | PgType::Timestamptz => true,
+        _ => false,
+    }
+}
+
+/// RANGE without distances counts peers, and so does GROUPS, which measures nothing.
+fn by_peers(frame: WindowFrame, bound: &Bound) -> WindowFrame {
+    let is_far = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => false,
+        WindowFrameBound::Preceding(distance) | WindowFrameBound::Following(distance) => {
+            !distance.is_null()
+        }
+    };
+    let counts_peers = frame.units == WindowFrameUnits::Range
+        && bound.is_unmeasured
+        && !is_far(&frame.start_bound)
+        && !is_far(&frame.end_bound);
+    match counts_peers {
+        true => {
+            let unbounded = |bound: WindowFrameBound| match bound {
+                WindowFrameBound::CurrentRow => WindowFrameBound::CurrentRow,
+                WindowFrameBound::Preceding(_) => {
+                    WindowFrameBound::Preceding(ScalarValue::UInt64(None))
+                }
+                WindowFrameBound::Following(_) => {
+                    WindowFrameBound::Following(ScalarValue::UInt64(None))
+                }
+            };
+            let (start, end) = (unbounded(frame.start_bound), unbounded(frame.end_bound));
+            WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end)
+        }
+        false => frame,
+    }
 }

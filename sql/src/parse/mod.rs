@@ -10,6 +10,7 @@
 
 mod command;
 mod copy;
+mod distinct_from;
 mod error;
 mod role;
 mod source;
@@ -92,7 +93,11 @@ pub fn parse(sql: &str) -> SqlResult<Vec<Parsed>> {
 pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
     let source = Arc::new(Source::new(text));
     let tokens = tokens::tokenize(&source)?;
-    let expr = with_parser(&source, &tokens::significant(tokens), |parser| parser.parse_expr())?;
+    let tokens = tokens::significant(tokens);
+    let mut expr = with_parser(&source, &tokens, |parser| parser.parse_expr())?;
+    if distinct_from::occurs(&tokens) {
+        distinct_from::regroup(&mut expr);
+    }
     Ok((expr, source))
 }
 
@@ -111,7 +116,10 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
         return Ok(Statement::Command(Box::new(command)));
     }
     let tokens = role::adapt(tokens::adapt(tokens));
-    let statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
+    let mut statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
+    if distinct_from::occurs(&tokens) {
+        distinct_from::regroup(&mut statement);
+    }
     Ok(Statement::Sql(Box::new(statement)))
 }
 
