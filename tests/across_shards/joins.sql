@@ -22,10 +22,10 @@ INSERT INTO jr SELECT g, g % 4 FROM generate_series(1, 30) g;
 INSERT INTO jl SELECT g, g % 6 FROM generate_series(1, 25) g;
 
 -- name: each kind, one side in the layout of the other
-SELECT count(*), sum(ja.v), sum(jc.v) FROM ja JOIN jc ON ja.v = jc.k;
-SELECT count(*), sum(ja.v), sum(jc.v), count(jc.k) FROM ja LEFT JOIN jc ON ja.v = jc.k;
-SELECT count(*), sum(ja.v), sum(jc.v), count(ja.k) FROM ja RIGHT JOIN jc ON ja.v = jc.k;
-SELECT count(*), sum(ja.v), sum(jc.v), count(ja.k), count(jc.k) FROM ja FULL JOIN jc ON ja.v = jc.k;
+SELECT count(*), sum(ja.v), sum(jc.v)::bigint FROM ja JOIN jc ON ja.v = jc.k;
+SELECT count(*), sum(ja.v), sum(jc.v)::bigint, count(jc.k) FROM ja LEFT JOIN jc ON ja.v = jc.k;
+SELECT count(*), sum(ja.v), sum(jc.v)::bigint, count(ja.k) FROM ja RIGHT JOIN jc ON ja.v = jc.k;
+SELECT count(*), sum(ja.v), sum(jc.v)::bigint, count(ja.k), count(jc.k) FROM ja FULL JOIN jc ON ja.v = jc.k;
 SELECT count(*), sum(v) FROM ja WHERE EXISTS (SELECT 1 FROM jc WHERE jc.k = ja.v);
 SELECT count(*), sum(v) FROM ja WHERE NOT EXISTS (SELECT 1 FROM jc WHERE jc.k = ja.v);
 SELECT count(*), sum(v) FROM ja WHERE v IN (SELECT k FROM jc WHERE jc.v > 20);
@@ -49,7 +49,7 @@ SELECT count(*), count(jl.k) FROM ja LEFT JOIN jl ON ja.v < jl.k AND jl.v = 3;
 SELECT count(*), count(ja.k) FROM jr LEFT JOIN ja ON ja.v > jr.k + 20;
 
 -- name: chains of four co-locations
-SELECT jr.v, count(*), sum(ja.k + jb.k + jc.v) FROM ja JOIN jb ON ja.k = jb.v JOIN jc ON jb.k = jc.k JOIN jr ON jr.k = jc.v GROUP BY jr.v ORDER BY 1;
+SELECT jr.v, count(*), sum(ja.k + jb.k + jc.v)::bigint FROM ja JOIN jb ON ja.k = jb.v JOIN jc ON jb.k = jc.k JOIN jr ON jr.k = jc.v GROUP BY jr.v ORDER BY 1;
 SELECT count(*) FROM ja JOIN jb ON ja.v = jb.v JOIN jc ON jc.k = ja.v LEFT JOIN jt ON jt.v = jb.v WHERE ja.k < 10;
 
 -- name: subqueries with aggregates on both sides

@@ -3,7 +3,8 @@
 //! ```text
 //! a(k) b(k)   distributed, co-located      r   reference table
 //! c(k)        distributed, of its own      l   local table
-//! t(s)        distributed by a text        (k, v, w nullable, s nullable text, n nullable numeric)
+//! t(s)        distributed by a text        (k, v, w nullable, s nullable text, n nullable numeric;
+//!                                           k of r is its primary key)
 //! ```
 //!
 //! A query is text from the start: what it must be is what PostgreSQL answers. Each is one of a
@@ -35,10 +36,6 @@ const TABLES: [(&str, Option<&str>, usize); 6] = [
     ("l", None, 40),
 ];
 
-pub fn table_names() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().map(|(name, ..)| *name)
-}
-
 /// CREATE TABLE and INSERT statements, and those that only Satsuma needs between them.
 pub fn setup(seed: u64) -> (String, Vec<&'static str>, String) {
     let mut rng = StdRng::seed_from_u64(seed);
@@ -48,18 +45,22 @@ pub fn setup(seed: u64) -> (String, Vec<&'static str>, String) {
         let key = if name == "c" { "bigint" } else { "int" };
         let _ = writeln!(
             create,
-            "CREATE TABLE {name} (k {key} NOT NULL, v int, w int, s {text}, n numeric(10,2));"
+            "CREATE TABLE {name} (k {key} NOT NULL{}, v int, w int, s {text}, n numeric(10,2));",
+            if name == "r" { " PRIMARY KEY" } else { "" }
         );
         spread.extend(statement);
-        let values: Vec<String> = (0..rows).map(|_| row(&mut rng, name == "t")).collect();
+        let values: Vec<String> = (0..rows)
+            .map(|number| row(&mut rng, (name == "r").then_some(number), name == "t"))
+            .collect();
         let _ = writeln!(insert, "INSERT INTO {name} VALUES {};", values.join(", "));
     }
     (create, spread, insert)
 }
 
-fn row(rng: &mut StdRng, text_is_key: bool) -> String {
+fn row(rng: &mut StdRng, key: Option<usize>, text_is_key: bool) -> String {
     // Skew: a third of the rows have the same key, and so have the values.
-    let key = if rng.random_bool(0.3) { 3 } else { rng.random_range(0..40) };
+    let frequent = if rng.random_bool(0.3) { 3 } else { rng.random_range(0..40) };
+    let key = key.unwrap_or(frequent);
     let value = if rng.random_bool(0.3) { 7 } else { rng.random_range(-5..25) };
     let or_null = |rng: &mut StdRng, value: String| {
         if rng.random_bool(0.15) { "NULL".to_owned() } else { value }
