@@ -34,7 +34,8 @@ pub fn recognise(bound: &Bound, params: &[PgType], programs: &Programs) -> Optio
         Bound::Insert(insert) => self::insert(insert, params),
         Bound::Update(update) => self::update(update, params, programs),
         Bound::Delete(delete) => self::delete(delete, params),
-        Bound::Truncate { .. }
+        Bound::WithChanges { .. }
+        | Bound::Truncate { .. }
         | Bound::CopyFrom(_)
         | Bound::CopyTo { .. }
         | Bound::Call(_)
