@@ -1,9 +1,10 @@
 //! What every session of a coordinator shares.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use satsuma_common::{NodeId, TxnId};
+use satsuma_common::{NodeId, Timestamp, TxnId};
 use satsuma_proto::worker::ShardAction;
 
 use crate::catalog::Command;
@@ -12,8 +13,11 @@ use crate::keypath::Programs;
 use crate::oracle::Oracle;
 use crate::raft::Catalog;
 use crate::sequences::Sequences;
+use crate::session::SessionLocks;
 use crate::session_list::SessionList;
-use crate::system_relations::{IndexSizes, ShardSize, ShardSizes};
+use crate::neighbours::{AtWork, Neighbours};
+use crate::session_api::InterruptReason;
+use crate::system_relations::{IndexSizes, RunningSession, ShardSize, ShardSizes};
 use crate::workers::Workers;
 
 /// One coordinator's services.
@@ -28,6 +32,9 @@ pub struct Cluster {
     /// What workers keep of UPDATEs by key.
     pub programs: Programs,
     pub sessions: Arc<SessionList>,
+    pub neighbours: Neighbours,
+    /// Sessions that hold advisory locks of their own, or did.
+    lock_holders: Mutex<Vec<Weak<SessionLocks>>>,
     /// Committed transactions whose participants all know: their decisions can go.
     settled: Mutex<Vec<TxnId>>,
     /// As the workers last reported them.
@@ -54,6 +61,8 @@ impl Cluster {
             sequences,
             programs: Programs::default(),
             sessions: Arc::default(),
+            neighbours: Neighbours::default(),
+            lock_holders: Mutex::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),
             index_sizes: Mutex::default(),
@@ -88,6 +97,76 @@ impl Cluster {
         }
         *self.sizes.lock() = Arc::new(sizes);
         *self.index_sizes.lock() = Arc::new(index_sizes);
+    }
+
+    pub(crate) fn add_lock_holder(&self, locks: Weak<SessionLocks>) {
+        self.lock_holders.lock().push(locks);
+    }
+
+    /// Sessions that hold advisory locks of their own.
+    pub(crate) fn lock_holders(&self) -> Vec<Arc<SessionLocks>> {
+        let mut holders = self.lock_holders.lock();
+        holders.retain(|locks| locks.upgrade().is_some_and(|locks| locks.has_any()));
+        holders.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Commit decisions that no participant needs: those of coordinators that died before they
+    /// had told all, and whose participants have asked since. Only the leader looks, and only at
+    /// what is older than `before`.
+    pub async fn forget_orphans(&self, before: Timestamp) {
+        let state = self.catalog.snapshot();
+        let mut orphans: BTreeSet<TxnId> = state
+            .decisions()
+            .iter()
+            .filter(|(txn, outcome)| outcome.is_some() && txn.start < before)
+            .map(|(txn, _)| txn)
+            .collect();
+        if orphans.is_empty() || !self.catalog.leadership().is_self {
+            return;
+        }
+        for node in state.workers() {
+            // One that is away may be the one that needs it.
+            let Ok(worker) = self.workers.client(node) else { return };
+            let Ok(status) = worker.status().await else { return };
+            status.prepared.iter().for_each(|txn| {
+                orphans.remove(txn);
+            });
+        }
+        self.settled.lock().extend(orphans);
+    }
+
+    /// Sessions of all coordinators.
+    pub async fn all_sessions(&self) -> Vec<RunningSession> {
+        let own = self.sessions.entries().into_iter().map(|entry| entry.running(self.node));
+        let mut sessions: Vec<_> = own.collect();
+        if !self.catalog.is_alone() {
+            sessions.extend(self.neighbours.sessions(&self.catalog.snapshot(), self.node).await);
+        }
+        sessions
+    }
+
+    /// Whether its coordinator is still at work on a transaction. One that does not answer is
+    /// taken to be gone: what it has not decided by then will not be.
+    pub async fn is_at_work(&self, txn: TxnId) -> bool {
+        if txn.coordinator == self.node {
+            return self.sessions.is_at_work(txn);
+        }
+        let state = self.catalog.snapshot();
+        self.neighbours.at_work(&state, self.node, txn).await == AtWork::Yes
+    }
+
+    /// Stops a session's statement, or the session, wherever it is; `false` when nobody has it.
+    pub async fn interrupt(&self, process_id: i32, terminate: bool) -> bool {
+        let known = if terminate {
+            self.sessions.terminate(process_id)
+        } else {
+            self.sessions.cancel(process_id, InterruptReason::UserRequest)
+        };
+        if known || self.catalog.is_alone() {
+            return known;
+        }
+        let state = self.catalog.snapshot();
+        self.neighbours.interrupt(&state, self.node, process_id, terminate).await
     }
 
     /// The decision on this transaction is not needed any more. It goes with the next

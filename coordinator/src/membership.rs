@@ -27,6 +27,21 @@ impl Outcomes for Members {
         }
     }
 
+    /// A transaction that nobody is at work on any more is aborted here already.
+    async fn peek_outcome(&self, txn: TxnId) -> SqlResult<Option<Option<Timestamp>>> {
+        if let Some(outcome) = self.0.catalog.snapshot().decisions().get(txn) {
+            return Ok(Some(outcome));
+        }
+        if self.0.is_at_work(txn).await {
+            return Ok(None);
+        }
+        self.outcome(txn).await.map(Some)
+    }
+
+    async fn now(&self) -> SqlResult<Timestamp> {
+        self.0.oracle.timestamp().await
+    }
+
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
         let Registration { host, port, directory } = worker;
         let node = admit(&self.0, host, port, directory).await?;

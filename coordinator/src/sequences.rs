@@ -11,6 +11,7 @@ use satsuma_common::{SequenceId, SqlError, SqlResult};
 
 use crate::catalog::{Command, Outcome, SequenceBlock};
 use crate::raft::Catalog;
+use crate::waiting::wait_for;
 
 /// Values taken from the catalog at a time.
 const BLOCK: u64 = 32;
@@ -95,31 +96,5 @@ impl Sequences {
             sequences.catalog.propose(command).await?.into_result()?;
             Ok(value)
         })
-    }
-}
-
-/// Runs a future to its end from synchronous code on a runtime's thread.
-fn wait_for<T: Send + 'static>(
-    work: impl Future<Output = SqlResult<T>> + Send + 'static,
-) -> SqlResult<T> {
-    let runtime = tokio::runtime::Handle::try_current()
-        .map_err(|_| SqlError::internal("a sequence was used outside a query"))?;
-    match runtime.runtime_flavor() {
-        tokio::runtime::RuntimeFlavor::MultiThread => {
-            tokio::task::block_in_place(|| runtime.block_on(work))
-        }
-        // The one thread must stay free to make progress: wait on another.
-        _ => std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .build()
-                        .map_err(|error| SqlError::internal(error.to_string()))?
-                        .block_on(work)
-                })
-                .join()
-                .map_err(|_| SqlError::internal("a sequence could not be asked"))?
-        }),
     }
 }

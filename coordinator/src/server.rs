@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::coordinator::CoordinatorServer;
 use satsuma_proto::server::transport;
 use satsuma_sql::codec;
@@ -21,6 +21,7 @@ use crate::cluster::Cluster;
 use crate::executor::Executor;
 use crate::flight::{self, FlightConfig};
 use crate::membership::Members;
+use crate::neighbours::SessionsServer;
 use crate::oracle::{Oracle, system_clock};
 use crate::pgwire::{self, Registry};
 use crate::raft::{Catalog, CatalogConfig, NoPeers, PeerNetwork, PeerServer, Peers};
@@ -32,6 +33,10 @@ use crate::workers::{Connector, Workers};
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often decisions that nobody needs are taken out of the catalog.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Decisions that nobody needs are looked for once in so many turns.
+const ORPHANS_EVERY: u32 = 10;
+/// A decision is left alone for this long.
+const ORPHAN_AGE_MICROS: i64 = 60_000_000;
 /// Shard sizes are asked for once in so many turns.
 const SIZES_EVERY: u32 = 5;
 
@@ -103,7 +108,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     )?);
     let identity = tls::identity(config.tls.as_ref(), &config.data_dir)
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;
-    let registry = Registry::default();
+    let registry = Registry::of(config.node);
     let sessions = Arc::new(Semaphore::new(config.max_connections));
 
     let flight = flight::service(FlightConfig {
@@ -115,12 +120,15 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         database: config.database.clone(),
         shutdown: stop.clone(),
     });
+    let sessions_of_others =
+        SessionsServer { node: config.node, sessions: cluster.sessions.clone() }.into_service();
     let members = CoordinatorServer::new(Arc::new(Members(cluster.clone()))).into_service();
     let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
     let grpc = tokio::spawn(
         transport()
             .add_service(flight)
             .add_service(members)
+            .add_service(sessions_of_others)
             .add_service(peers)
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
     );
@@ -140,6 +148,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     ));
     let mut background = JoinSet::new();
     background.spawn(housekeeping(cluster.clone()));
+    background.spawn(crate::deadlock::detect(Arc::downgrade(&cluster)));
+    background.spawn(crate::session::watch_advisory_locks(Arc::downgrade(&cluster)));
     let cpu = Some(cpu);
     Ok(Running { pg_address, grpc_address, cluster, stop, pg, grpc, _background: background, cpu })
 }
@@ -263,6 +273,11 @@ async fn bootstrap(
 async fn housekeeping(cluster: Arc<Cluster>) {
     for turn in 0u32.. {
         tokio::time::sleep(HOUSEKEEPING).await;
+        if turn.is_multiple_of(ORPHANS_EVERY)
+            && let Some(before) = crate::clock::now_micros().checked_sub(ORPHAN_AGE_MICROS)
+        {
+            cluster.forget_orphans(Timestamp(u64::try_from(before).unwrap_or(0))).await;
+        }
         cluster.forget_settled().await;
         if turn.is_multiple_of(SIZES_EVERY) {
             cluster.refresh_sizes().await;

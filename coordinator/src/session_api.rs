@@ -59,6 +59,8 @@ pub struct ConnectInfo {
     pub tls: bool,
     /// `pg_backend_pid()`.
     pub process_id: i32,
+    /// Ends the session when it is cancelled: `pg_terminate_backend`.
+    pub terminate: CancellationToken,
 }
 
 /// What authentication must know of a role before a session exists.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use satsuma_common::TxnId;
+use tokio_util::sync::CancellationToken;
+
 use crate::session_api::{Interrupt, InterruptReason};
 
 #[derive(Clone, Debug)]
@@ -24,6 +27,12 @@ pub struct SessionEntry {
     pub state: &'static str,
     /// Of the statement under way.
     pub interrupt: Option<Interrupt>,
+    /// Ends the session.
+    pub terminate: CancellationToken,
+    /// The open transaction.
+    pub txn: Option<TxnId>,
+    /// As whom it holds locks that outlive transactions, if it ever had any.
+    pub owner: Option<TxnId>,
 }
 
 #[derive(Debug, Default)]
@@ -60,5 +69,23 @@ impl SessionList {
             }
             None => false,
         }
+    }
+
+    /// `pg_terminate_backend`.
+    pub fn terminate(&self, process_id: i32) -> bool {
+        match self.0.lock().get(&process_id) {
+            Some(entry) => {
+                entry.terminate.cancel();
+                if let Some(interrupt) = &entry.interrupt {
+                    interrupt.fire(InterruptReason::Shutdown);
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn is_at_work(&self, txn: TxnId) -> bool {
+        self.0.lock().values().any(|entry| entry.txn == Some(txn))
     }
 }

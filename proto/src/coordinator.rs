@@ -60,18 +60,39 @@ impl RemoteCoordinator {
         }
         Err(last)
     }
+
+    async fn ask_outcome(&self, txn: TxnId, peek: bool) -> SqlResult<Option<Option<Timestamp>>> {
+        let request = pb::OutcomeRequest { txn: Some(txn.into()), peek };
+        let reply =
+            self.ask(|mut client| async move { client.outcome(request).await }.boxed()).await?;
+        match reply.result.ok_or(WireError::Missing("outcome"))? {
+            pb::outcome_reply::Result::Error(error) => Err(error.into()),
+            pb::outcome_reply::Result::CommittedAt(0) => Ok(Some(None)),
+            pb::outcome_reply::Result::CommittedAt(at) => Ok(Some(Some(Timestamp(at)))),
+            pb::outcome_reply::Result::Undecided(pb::Undecided {}) => Ok(None),
+        }
+    }
 }
 
 #[async_trait]
 impl Outcomes for RemoteCoordinator {
     async fn outcome(&self, txn: TxnId) -> SqlResult<Option<Timestamp>> {
-        let request = pb::OutcomeRequest { txn: Some(txn.into()) };
-        let reply =
-            self.ask(|mut client| async move { client.outcome(request).await }.boxed()).await?;
-        match reply.result.ok_or(WireError::Missing("outcome"))? {
-            pb::outcome_reply::Result::Error(error) => Err(error.into()),
-            pb::outcome_reply::Result::CommittedAt(0) => Ok(None),
-            pb::outcome_reply::Result::CommittedAt(at) => Ok(Some(Timestamp(at))),
+        self.ask_outcome(txn, false)
+            .await?
+            .ok_or_else(|| SqlError::internal("a coordinator left a transaction open"))
+    }
+
+    async fn peek_outcome(&self, txn: TxnId) -> SqlResult<Option<Option<Timestamp>>> {
+        self.ask_outcome(txn, true).await
+    }
+
+    async fn now(&self) -> SqlResult<Timestamp> {
+        let reply = self
+            .ask(|mut client| async move { client.now(pb::NowRequest {}).await }.boxed())
+            .await?;
+        match reply.result.ok_or(WireError::Missing("timestamp"))? {
+            pb::now_reply::Result::Error(error) => Err(error.into()),
+            pb::now_reply::Result::Timestamp(now) => Ok(Timestamp(now)),
         }
     }
 
@@ -139,11 +160,26 @@ impl<O: Outcomes> generated::Coordinator for CoordinatorServer<O> {
         &self,
         request: Request<pb::OutcomeRequest>,
     ) -> Result<Response<pb::OutcomeReply>, Status> {
-        let txn = request.into_inner().txn.ok_or(invalid(WireError::Missing("transaction")))?;
-        let result = match self.0.outcome(txn.into()).await {
-            Ok(at) => pb::outcome_reply::Result::CommittedAt(at.map_or(0, |at| at.0)),
+        let request = request.into_inner();
+        let txn = request.txn.ok_or(invalid(WireError::Missing("transaction")))?.into();
+        let outcome = if request.peek {
+            self.0.peek_outcome(txn).await
+        } else {
+            self.0.outcome(txn).await.map(Some)
+        };
+        let result = match outcome {
+            Ok(Some(at)) => pb::outcome_reply::Result::CommittedAt(at.map_or(0, |at| at.0)),
+            Ok(None) => pb::outcome_reply::Result::Undecided(pb::Undecided {}),
             Err(error) => pb::outcome_reply::Result::Error(error.into()),
         };
         Ok(Response::new(pb::OutcomeReply { result: Some(result) }))
+    }
+
+    async fn now(&self, _: Request<pb::NowRequest>) -> Result<Response<pb::NowReply>, Status> {
+        let result = match self.0.now().await {
+            Ok(now) => pb::now_reply::Result::Timestamp(now.0),
+            Err(error) => pb::now_reply::Result::Error(error.into()),
+        };
+        Ok(Response::new(pb::NowReply { result: Some(result) }))
     }
 }

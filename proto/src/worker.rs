@@ -284,14 +284,19 @@ pub struct LockRequest {
     pub table: TableId,
     pub target: LockTarget,
     pub wait: LockWait,
+    /// Stop when so many rows are locked.
+    pub limit: Option<u32>,
+    /// A row that was deleted after the snapshot is left out, instead of being
+    /// [`CHANGED_SINCE_SNAPSHOT`].
+    pub skip_deleted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum LockTarget {
     /// Encoded row keys, and how strongly.
     Rows(Vec<Vec<u8>>, RowLockMode),
-    /// The table's shard as a whole; writers hold `Shared`.
-    Shard(ShardLockMode),
+    /// The table's shard as a whole.
+    Shard(TableLockMode),
 }
 
 /// PostgreSQL's four row lock strengths, weakest first.
@@ -303,12 +308,20 @@ pub enum RowLockMode {
     Update,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShardLockMode {
-    /// Compatible with itself: writers, and readers that must not see the shard go.
-    Shared,
-    /// Schema changes, TRUNCATE, DROP.
+/// PostgreSQL's table lock modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TableLockMode {
+    AccessShare,
+    /// Whoever locks rows.
+    RowShare,
+    /// Writers.
+    RowExclusive,
+    ShareUpdateExclusive,
+    Share,
+    ShareRowExclusive,
     Exclusive,
+    /// Schema changes, TRUNCATE, DROP.
+    AccessExclusive,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,6 +331,70 @@ pub enum LockWait {
     NoWait,
     /// Leave out what is locked.
     SkipLocked,
+}
+
+/// What is locked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockedThing {
+    /// A row by its encoded key.
+    Row(ShardId, Vec<u8>),
+    Shard(ShardId),
+    /// An advisory lock by its encoded name.
+    Advisory(Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    Row(RowLockMode),
+    Table(TableLockMode),
+}
+
+/// A lock that is held or waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockEntry {
+    pub txn: TxnId,
+    pub thing: LockedThing,
+    pub mode: LockMode,
+    pub granted: bool,
+}
+
+/// `waiter` cannot go on before `holder` lets go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitEdge {
+    /// Number of the wait at its worker; a later wait has another one.
+    pub wait: u64,
+    pub waiter: TxnId,
+    pub holder: TxnId,
+    pub thing: LockedThing,
+}
+
+/// A worker's locks.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Locks {
+    pub entries: Vec<LockEntry>,
+    pub waits: Vec<WaitEdge>,
+}
+
+/// An advisory lock, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdvisoryRequest {
+    pub txn: TxnId,
+    /// The id of a transaction that never commits: it holds what the session holds.
+    pub session: TxnId,
+    /// Hold it for the session; else until the transaction ends.
+    pub for_session: bool,
+    pub name: Vec<u8>,
+    pub shared: bool,
+    pub action: AdvisoryAction,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdvisoryAction {
+    /// Wait for it, so long at most.
+    Wait(Option<Duration>),
+    Try,
+    /// Of the session's locks.
+    Unlock,
 }
 
 /// Life of shards on one worker. Every action is idempotent and durable when answered.
@@ -395,7 +472,7 @@ pub struct WorkerStatus {
     /// Identity of the data directory, made at its first start.
     pub directory: String,
     pub lsn: Lsn,
-    /// Transactions that are prepared and without an outcome.
+    /// Transactions that are prepared and still need their outcome.
     pub prepared: Vec<TxnId>,
 }
 
@@ -424,6 +501,16 @@ pub trait Worker: Send + Sync + 'static {
     /// Answers with the keys that were locked (all, unless `SkipLocked`).
     async fn lock(&self, request: LockRequest) -> SqlResult<Vec<Vec<u8>>>;
 
+    /// Takes an advisory lock, or gives it back. `false`: not to be had, or not held.
+    async fn advisory(&self, request: AdvisoryRequest) -> SqlResult<bool>;
+
+    /// Who waits for whom and, unless `rows` is 0, what is locked: of rows that nobody waits for
+    /// at most `rows`.
+    async fn locks(&self, rows: u32) -> SqlResult<Locks>;
+
+    /// Ends the waits of a transaction that was chosen as a deadlock's victim with 40P01.
+    async fn cancel_wait(&self, victim: TxnId, detail: String) -> SqlResult<()>;
+
     async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply>;
 
     async fn shards(&self, action: ShardAction) -> SqlResult<ShardReply>;
@@ -441,6 +528,12 @@ pub trait Outcomes: Send + Sync + 'static {
     /// The fate of a prepared transaction: `Some(ts)` committed then, `None` aborted. Asking
     /// decides: a transaction without a decision is aborted by the question.
     async fn outcome(&self, txn: TxnId) -> SqlResult<Option<Timestamp>>;
+
+    /// The same without deciding anything; `None` when nothing is decided yet.
+    async fn peek_outcome(&self, txn: TxnId) -> SqlResult<Option<Option<Timestamp>>>;
+
+    /// A moment of the cluster's clock: transactions that began before this call began before it.
+    async fn now(&self) -> SqlResult<Timestamp>;
 
     /// Announce a worker that was started with `--coordinator`. Idempotent: a known directory
     /// keeps its node id, and its address is brought up to date.

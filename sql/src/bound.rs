@@ -23,19 +23,10 @@ pub struct OutputColumn {
 pub struct BoundQuery {
     pub plan: LogicalPlan,
     pub columns: Vec<OutputColumn>,
-    /// FOR UPDATE and its relatives, strongest per table.
-    pub row_locks: Vec<RowLock>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowLock {
-    pub table: TableId,
-    pub strength: LockStrength,
-    pub no_wait: bool,
-    pub skip_locked: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// FOR UPDATE and its relatives, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LockStrength {
     KeyShare,
     Share,

@@ -13,6 +13,7 @@ pub mod catalog_view;
 pub mod codec;
 pub mod engine_error;
 pub mod functions;
+pub mod lock_rows;
 pub mod operators;
 pub mod parse;
 pub mod split_aggregate;

@@ -43,5 +43,5 @@ pub use engine::{
     RowLocks, ShardInfo, Stats, TableMeta, WriteContext,
 };
 pub use error::{Result, StorageError};
-pub use lock::{LockWait, RowLockMode, WaitEdge};
+pub use lock::{LockEntry, LockKey, LockMode, LockWait, RowLockMode, TableLockMode, WaitEdge};
 pub use shard::{CompareOp, KeyRange, Predicate, ReadView, Scan, ScanOptions};

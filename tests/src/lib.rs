@@ -9,6 +9,8 @@
 //! psql      the real psql, and what it printed, block by block
 //! oracle    a temporary PostgreSQL 15 server
 //! differential  the same statements to both, and every difference
+//! history   whether a history of transactions is one of snapshots
+//! isolation sessions that wait for each other, as text scripts
 //! slt       sqllogictest over tokio-postgres
 //! data      the generated data set
 //! ```
@@ -21,6 +23,8 @@ pub mod cluster;
 pub mod data;
 pub mod differential;
 pub mod frames;
+pub mod history;
+pub mod isolation;
 pub mod oracle;
 pub mod process;
 pub mod psql;

@@ -13,11 +13,13 @@
 //! What is not here: where rows belong (the coordinator routes them), and any retry (the session
 //! answers [`satsuma_proto::worker::STALE_PLACEMENT`] and its like).
 
+mod admission;
 mod busy;
 mod error;
 mod index;
 mod load;
 mod local;
+mod locks;
 mod membership;
 mod modify;
 mod placement;

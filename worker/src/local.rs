@@ -14,18 +14,19 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_proto::worker::{
-    BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
-    Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowLockMode, RowSource,
-    ShardAction, ShardLockMode, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply,
-    Worker, WorkerStatus,
+    AdvisoryRequest, BatchStream, Change, Fragment, KeyRead, LoadRequest, LockRequest, Locks,
+    Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowSource, ShardAction,
+    ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply, Worker, WorkerStatus,
 };
 use satsuma_storage::disk::{Disk, RealDisk};
-use satsuma_storage::{Engine, Options, ReadView, RowLocks, StorageError};
+use satsuma_storage::{Engine, Options, ReadView};
 
+use crate::admission::Admission;
 use crate::busy::Busy;
 use crate::error;
 use crate::index::IndexEvaluator;
 use crate::load;
+use crate::locks;
 use crate::membership::Remembered;
 use crate::modify::{self, CheckCache, Programs};
 use crate::placement::{PlacedGroup, Placements};
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub checks: CheckCache,
     pub programs: Programs,
     pub busy: Arc<Busy>,
+    pub admission: Admission,
     pub membership: Remembered,
 }
 
@@ -92,6 +94,7 @@ impl LocalWorker {
             checks: CheckCache::default(),
             programs: Programs::default(),
             busy: Arc::default(),
+            admission: Admission::default(),
             membership: Remembered::open(dir, disk)?,
             engine,
         };
@@ -122,6 +125,10 @@ impl LocalWorker {
     pub fn recover(&self, outcomes: Arc<dyn Outcomes>) -> tokio::task::JoinHandle<()> {
         let known = move || Some(outcomes.clone());
         tokio::spawn(recovery::resolve(self.shared.engine.clone(), known, Pace::default()))
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.shared.admission
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -245,6 +252,7 @@ impl Worker for LocalWorker {
     }
 
     async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
+        self.shared.admission.pass().await?;
         let timeout = request.context.timeout;
         let small = is_small(&request.change);
         let work = modify::modify(self.shared.clone(), request);
@@ -265,14 +273,30 @@ impl Worker for LocalWorker {
         request: LoadRequest,
         rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
     ) -> SqlResult<u64> {
+        self.shared.admission.pass().await?;
         let timeout = request.context.timeout;
         let work = load::load(self.shared.clone(), request, rows);
         within(timeout, self.shared.on_cpu(work)).await
     }
 
     async fn lock(&self, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
+        self.shared.admission.pass().await?;
         let timeout = request.context.timeout;
-        within(timeout, lock(&self.shared, request)).await
+        within(timeout, locks::lock(&self.shared, request)).await
+    }
+
+    async fn advisory(&self, request: AdvisoryRequest) -> SqlResult<bool> {
+        self.shared.admission.pass().await?;
+        locks::advisory(&self.shared, request).await
+    }
+
+    async fn locks(&self, rows: u32) -> SqlResult<Locks> {
+        Ok(locks::list(&self.shared, rows))
+    }
+
+    async fn cancel_wait(&self, victim: TxnId, detail: String) -> SqlResult<()> {
+        self.shared.engine.cancel_wait(victim, &detail);
+        Ok(())
     }
 
     async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply> {
@@ -326,7 +350,7 @@ impl Worker for LocalWorker {
             node: self.membership().map(|membership| membership.node),
             directory: engine.identity().to_string(),
             lsn: engine.lsn(),
-            prepared: engine.prepared().into_iter().map(|(txn, _)| txn).collect(),
+            prepared: engine.unfinished(),
         })
     }
 
@@ -381,48 +405,4 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
         }
     }
     Ok(render(&plan, analyze))
-}
-
-async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
-    let _at_work = shared.busy.enter(request.context.txn);
-    shared.begin(&request.context)?;
-    let group = shared.placements.group(&request.group)?;
-    let target = group.table(request.table)?;
-    let write = crate::modify::write_context(&request.context);
-    let wait = match request.wait {
-        LockWait::Wait => satsuma_storage::LockWait::Wait(request.context.lock_timeout),
-        LockWait::NoWait | LockWait::SkipLocked => satsuma_storage::LockWait::NoWait,
-    };
-    let named = |failure: StorageError| match failure {
-        StorageError::LockNotAvailable => SqlError::new(
-            SqlState::LOCK_NOT_AVAILABLE,
-            format!("could not obtain lock on row in relation \"{}\"", target.meta.shape.name),
-        ),
-        other => error::storage(other),
-    };
-    match request.target {
-        LockTarget::Rows(keys, mode) => {
-            let mode = match mode {
-                RowLockMode::KeyShare => satsuma_storage::RowLockMode::KeyShare,
-                RowLockMode::Share => satsuma_storage::RowLockMode::Share,
-                RowLockMode::NoKeyUpdate => satsuma_storage::RowLockMode::NoKeyUpdate,
-                RowLockMode::Update => satsuma_storage::RowLockMode::Update,
-            };
-            let skip_locked = request.wait == LockWait::SkipLocked;
-            let locks = RowLocks { mode, wait, skip_locked, newest: false };
-            let engine = &shared.engine;
-            let locked =
-                engine.lock_rows(&write, target.shard, &keys, locks).await.map_err(named)?;
-            let exist = locked.into_iter().filter(|locked| locked.exists);
-            Ok(exist.filter_map(|locked| keys.get(locked.row).cloned()).collect())
-        }
-        LockTarget::Shard(mode) => {
-            let mode = match mode {
-                ShardLockMode::Shared => satsuma_storage::RowLockMode::SHARD_SHARED,
-                ShardLockMode::Exclusive => satsuma_storage::RowLockMode::SHARD_EXCLUSIVE,
-            };
-            shared.engine.lock_shard(&write, target.shard, mode, wait).await.map_err(named)?;
-            Ok(Vec::new())
-        }
-    }
 }

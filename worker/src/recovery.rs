@@ -1,5 +1,9 @@
 //! Prepared transactions without an outcome: whoever coordinated them may be gone, so the
 //! coordinators are asked. What they answer is durable at their side, so asking twice is safe.
+//!
+//! First they are only asked: a transaction whose coordinator is still at work on it is left to
+//! it. After some patience the question decides, so that a coordinator which hangs holds up nobody
+//! for ever.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +20,41 @@ use crate::error;
 pub(crate) struct Pace {
     /// How often to look.
     pub every: Duration,
-    /// How long a prepared transaction is left to its coordinator.
+    /// How long a prepared transaction is left alone: most have their outcome by then.
+    pub quiet: Duration,
+    /// How long it is left to a coordinator that says that it is at work on it.
     pub patience: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { every: Duration::from_millis(500), patience: Duration::from_secs(3) }
+        Self {
+            every: Duration::from_millis(100),
+            quiet: Duration::from_millis(200),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What to do about a transaction that has been prepared for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Wait,
+    /// Ask, and leave open what its coordinator is at work on.
+    Ask,
+    /// Ask, and abort what is not decided.
+    Force,
+}
+
+impl Pace {
+    fn step(&self, age: Duration) -> Step {
+        if age < self.quiet {
+            Step::Wait
+        } else if age < self.patience {
+            Step::Ask
+        } else {
+            Step::Force
+        }
     }
 }
 
@@ -32,19 +64,20 @@ pub(crate) async fn resolve(
     outcomes: impl Fn() -> Option<Arc<dyn Outcomes>>,
     pace: Pace,
 ) {
-    let long_ago = Instant::now().checked_sub(pace.patience).unwrap_or_else(Instant::now);
+    let before = Instant::now().checked_sub(pace.quiet).unwrap_or_else(Instant::now);
     let mut seen: BTreeMap<TxnId, Instant> =
-        engine.prepared().into_iter().map(|(txn, _)| (txn, long_ago)).collect();
+        engine.prepared().into_iter().map(|(txn, _)| (txn, before)).collect();
     loop {
         let prepared: Vec<_> = engine.prepared().into_iter().map(|(txn, _)| txn).collect();
-        seen.retain(|txn, _| prepared.contains(txn));
+        seen.retain(|txn, _| prepared.binary_search(txn).is_ok());
         for txn in prepared {
             let since = *seen.entry(txn).or_insert_with(Instant::now);
-            if since.elapsed() < pace.patience {
+            let step = pace.step(since.elapsed());
+            if step == Step::Wait {
                 continue;
             }
             let Some(outcomes) = outcomes() else { break };
-            if let Err(error) = resolve_one(&engine, &*outcomes, txn).await {
+            if let Err(error) = resolve_one(&engine, &*outcomes, txn, step).await {
                 tracing::warn!(%txn, %error, "no outcome yet for a prepared transaction");
             }
         }
@@ -52,12 +85,35 @@ pub(crate) async fn resolve(
     }
 }
 
-async fn resolve_one(engine: &Arc<Engine>, outcomes: &dyn Outcomes, txn: TxnId) -> SqlResult<()> {
-    match outcomes.outcome(txn).await? {
-        Some(at) => engine.commit_prepared(txn, at).await,
-        None => engine.abort(txn).await,
+async fn resolve_one(
+    engine: &Arc<Engine>,
+    outcomes: &dyn Outcomes,
+    txn: TxnId,
+    step: Step,
+) -> SqlResult<()> {
+    let outcome = match step {
+        Step::Force => Some(outcomes.outcome(txn).await?),
+        Step::Ask | Step::Wait => outcomes.peek_outcome(txn).await?,
+    };
+    match outcome {
+        None => return Ok(()),
+        Some(Some(at)) => engine.commit_prepared(txn, at).await,
+        Some(None) => engine.abort(txn).await,
     }
     .map_err(error::storage)?;
     tracing::info!(%txn, "outcome of a prepared transaction learned");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_transaction_is_left_alone_then_asked_for_then_decided() {
+        let pace = Pace::default();
+        assert_eq!(pace.step(Duration::ZERO), Step::Wait);
+        assert_eq!(pace.step(pace.quiet), Step::Ask);
+        assert_eq!(pace.step(pace.patience), Step::Force);
+    }
 }

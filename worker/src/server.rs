@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use satsuma_common::{SqlError, SqlResult, SqlState, Timestamp};
+use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::server::transport;
 use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 use satsuma_proto::{RemoteCoordinator, WorkerServer};
@@ -23,6 +23,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long open requests may go on at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 const REGISTER_PAUSE: Duration = Duration::from_millis(500);
+const CLOCK_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -62,7 +63,10 @@ pub async fn start(config: Config) -> SqlResult<Running> {
             .hint("Give the worker a directory of its own."));
     }
     let worker = LocalWorker::open(&config.data_dir, config.settings.clone())?;
-    refuse_older_transactions(&worker);
+    // A worker that belongs to no cluster yet has no transactions that could be older than it.
+    if worker.membership().is_some() {
+        worker.admission().close();
+    }
     let stop = CancellationToken::new();
     let service = WorkerServer::new(Arc::new(worker.clone()), GRACE).into_service();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -71,7 +75,8 @@ pub async fn start(config: Config) -> SqlResult<Running> {
         transport().add_service(service).serve_with_incoming_shutdown(incoming, stopped),
     );
     let mut background = JoinSet::new();
-    let known = CoordinatorsOf { worker: worker.clone(), connected: Mutex::new(None) };
+    let known = Arc::new(CoordinatorsOf { worker: worker.clone(), connected: Mutex::new(None) });
+    background.spawn(admit_younger_transactions(worker.clone(), known.clone()));
     let engine = worker.engine().clone();
     background.spawn(recovery::resolve(engine, move || known.outcomes(), Pace::default()));
     if let Some(coordinator) = &config.coordinator {
@@ -82,14 +87,24 @@ pub async fn start(config: Config) -> SqlResult<Running> {
     Ok(Running { worker, address, stop, server, _background: background })
 }
 
-/// A transaction that began before this process may have written here before: those writes are
-/// gone, so that it must not go on and commit the rest. Its start is a moment of the oracle, which
-/// follows the coordinators' clocks; clocks that differ cost refused transactions, or, where a
-/// coordinator's is ahead, leave a gap as long as the difference.
-fn refuse_older_transactions(worker: &LocalWorker) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let micros = u64::try_from(now.as_micros()).unwrap_or(0);
-    worker.engine().refuse_transactions_before(Timestamp(micros));
+/// Asks the coordinators for the time, and lets transactions in that begin after it.
+async fn admit_younger_transactions(worker: LocalWorker, known: Arc<CoordinatorsOf>) {
+    let mut told = false;
+    while let Some(coordinators) = known.outcomes() {
+        match coordinators.now().await {
+            Ok(now) => {
+                worker.engine().refuse_transactions_before(now);
+                break;
+            }
+            Err(error) if !told => {
+                tracing::warn!(%error, "no coordinator tells the time yet");
+                told = true;
+            }
+            Err(error) => tracing::debug!(%error, "no coordinator tells the time yet"),
+        }
+        tokio::time::sleep(CLOCK_PAUSE).await;
+    }
+    worker.admission().open();
 }
 
 impl Running {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use satsuma_common::table::TableShape;
 use satsuma_common::{NodeId, Oid, ShardId, SqlError, SqlResult, TableId};
 use satsuma_proto::worker::{
-    GroupRef, LockRequest, LockTarget, LockWait, ShardAction, ShardLockMode, TableShard,
+    GroupRef, LockRequest, LockTarget, LockWait, ShardAction, TableLockMode, TableShard,
 };
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
@@ -225,19 +225,30 @@ impl Ddl<'_> {
         }
     }
 
-    /// Keeps everybody else from writing to the table until the transaction ends. Shards that
-    /// this transaction made need no lock: nobody knows them.
+    /// Keeps everybody else from writing to the table until the transaction ends.
     pub async fn lock_table(&mut self, table: &Table) -> SqlResult<()> {
+        self.lock_table_in(table, TableLockMode::AccessExclusive, LockWait::Wait).await
+    }
+
+    /// Locks every shard of the table, one after the other, so that two which do it do not wait
+    /// for each other. Shards that this transaction made need no lock: nobody knows them.
+    pub async fn lock_table_in(
+        &mut self,
+        table: &Table,
+        mode: TableLockMode,
+        wait: LockWait,
+    ) -> SqlResult<()> {
         let state = self.state();
-        let cluster = self.cluster.clone();
-        let created: Vec<(NodeId, ShardId)> = self.txn.overlay_mut(&cluster).created().to_vec();
+        let overlay = self.txn.overlay();
+        let created: Vec<(NodeId, ShardId)> =
+            overlay.map(|overlay| overlay.created().to_vec()).unwrap_or_default();
         for (shard, group) in state.shards_of(table) {
             for node in group.finalized() {
                 if created.contains(&(node, shard.id)) {
                     continue;
                 }
                 let worker = self.scope.worker(node)?;
-                self.txn.touch(node, &worker);
+                self.txn.touch_to_lock(node, &worker);
                 let shards = vec![TableShard {
                     table: table.id(),
                     shard: shard.id,
@@ -247,8 +258,10 @@ impl Ddl<'_> {
                     context: self.scope.statement.clone(),
                     group: GroupRef { group: group.id, generation: group.generation, shards },
                     table: table.id(),
-                    target: LockTarget::Shard(ShardLockMode::Exclusive),
-                    wait: LockWait::Wait,
+                    target: LockTarget::Shard(mode),
+                    wait,
+                    limit: None,
+                    skip_deleted: false,
                 };
                 worker.lock(request).await?;
             }

@@ -8,6 +8,7 @@
 //! large join is computed. Every stream between them is bounded; dropping one stops the work.
 
 mod input;
+pub mod lock_rows;
 pub mod modify;
 mod physical;
 mod remote;

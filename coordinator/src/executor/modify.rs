@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::logical_expr::LogicalPlan;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, TableId, Timestamp};
 use satsuma_proto::worker::{
@@ -164,6 +165,9 @@ impl Modification<'_> {
     ) -> SqlResult<Modified> {
         let table = self.table(info)?;
         let source = self.executor.prepare(source.clone(), self.scope).await?;
+        if is_empty(&source) {
+            return Ok(Modified::default());
+        }
         let functions = self.executor.functions().as_ref();
         let groups = match table.distribution() {
             TableDistribution::Reference => {
@@ -245,8 +249,8 @@ impl Modification<'_> {
             .collect()
     }
 
-    /// Sends all requests and waits for every answer, the failed ones too: an answer that comes
-    /// after the abort would leave locks behind.
+    /// Sends all requests, those to first copies ahead of the others: two that change the same
+    /// row of a reference table meet at its first copy, and do not wait for each other at two.
     pub async fn send(
         &mut self,
         mut requests: Vec<Addressed>,
@@ -258,6 +262,19 @@ impl Modification<'_> {
         for addressed in &requests {
             self.txn.touch(addressed.node, &addressed.worker);
         }
+        let (first, others): (Vec<_>, Vec<_>) =
+            requests.into_iter().partition(|addressed| addressed.counts);
+        self.send_all(first, modified).await?;
+        self.send_all(others, modified).await
+    }
+
+    /// Waits for every answer, the failed ones too: an answer that comes after the abort would
+    /// leave locks behind.
+    async fn send_all(
+        &mut self,
+        requests: Vec<Addressed>,
+        modified: &mut Modified,
+    ) -> SqlResult<()> {
         let answers: Vec<(bool, SqlResult<ModifyReply>)> = stream::iter(requests)
             .map(|Addressed { worker, request, counts, .. }| async move {
                 (counts, worker.modify(request).await)
@@ -274,6 +291,15 @@ impl Modification<'_> {
             modified.committed = modified.committed.max(reply.commit_ts);
         }
         Ok(())
+    }
+}
+
+/// Whether the optimizer found that there is nothing to change.
+fn is_empty(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::EmptyRelation(relation) => !relation.produce_one_row,
+        LogicalPlan::Projection(node) => is_empty(&node.input),
+        _ => false,
     }
 }
 

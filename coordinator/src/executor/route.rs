@@ -61,3 +61,21 @@ pub fn by_group(
         })
         .collect()
 }
+
+/// The group of each value of the table's distribution column.
+pub fn groups_of(state: &State, table: &Table, values: &dyn Array) -> SqlResult<Vec<GroupId>> {
+    let no_group = || SqlError::internal(format!("no shard of table {} holds a row", table.id()));
+    let colocation = state.colocation(table.colocation()).ok_or_else(no_group)?;
+    let TableDistribution::Hash(column) = table.distribution() else {
+        return Err(SqlError::internal(format!("table {} is not distributed", table.id())));
+    };
+    let stored = table.shape.column(column).ok_or_else(no_group)?;
+    partition_hash_array(values, &stored.ty)?
+        .into_iter()
+        .map(|token| {
+            let at = token.and_then(|token| colocation.position_of(token));
+            let group = at.and_then(|at| colocation.groups.get(at));
+            group.map(|(_, group)| *group).ok_or_else(no_group)
+        })
+        .collect()
+}

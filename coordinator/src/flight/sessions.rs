@@ -18,11 +18,12 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 
 use crate::auth::{Authenticator, wrong_password};
 use crate::pgwire::{Registration, Registry, too_many_clients};
-use crate::session_api::{ConnectInfo, Session, SessionFactory, Via};
+use crate::session_api::{ConnectInfo, Session, SessionFactory, Via, shutting_down};
 
 /// A session without calls for this long is closed.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -38,6 +39,8 @@ pub struct Cell {
     session: Arc<tokio::sync::Mutex<Box<dyn Session>>>,
     user: String,
     last_used: Mutex<Instant>,
+    /// Cancelled when the session is to end.
+    terminate: CancellationToken,
     _permit: OwnedSemaphorePermit,
     _registration: Registration,
 }
@@ -52,6 +55,9 @@ pub struct Taken {
 impl Cell {
     pub async fn take(self: Arc<Self>) -> SqlResult<Taken> {
         *self.last_used.lock() = Instant::now();
+        if self.terminate.is_cancelled() {
+            return Err(shutting_down());
+        }
         let lock = self.session.clone().lock_owned();
         match tokio::time::timeout(BUSY, lock).await {
             Ok(session) => Ok(Taken { session, _cell: self }),
@@ -204,6 +210,7 @@ impl Sessions {
     async fn connect(&self, caller: &Caller) -> SqlResult<Arc<Cell>> {
         let permit = self.permits.clone().try_acquire_owned().map_err(|_| too_many_clients())?;
         let registration = self.registry.register();
+        let terminate = CancellationToken::new();
         let info = ConnectInfo {
             user: caller.user.clone(),
             database: caller.database.clone(),
@@ -212,6 +219,7 @@ impl Sessions {
             via: Via::Flight,
             tls: false,
             process_id: registration.id,
+            terminate: terminate.clone(),
         };
         let session = self.factory.connect(info).await?;
         Ok(Arc::new(Cell {
@@ -219,6 +227,7 @@ impl Sessions {
             user: caller.user.clone(),
             last_used: Mutex::new(Instant::now()),
             _permit: permit,
+            terminate,
             _registration: registration,
         }))
     }

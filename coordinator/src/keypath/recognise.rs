@@ -44,9 +44,6 @@ pub fn recognise(bound: &Bound, params: &[PgType], programs: &Programs) -> Optio
 }
 
 fn select(query: &BoundQuery, params: &[PgType]) -> Option<KeyStatement> {
-    if !query.row_locks.is_empty() {
-        return None;
-    }
     let rows = Rows::of(&query.plan)?;
     let table = KeyTable::new(rows.info.clone())?;
     let key = rows.key(&table, params)?;

@@ -174,6 +174,8 @@ async fn client_session(
     };
     let registration = server.registry.register();
     info.process_id = registration.id;
+    let ended = server.shutdown.child_token();
+    info.terminate = ended.clone();
     let mut session = server.factory.connect(info).await.map_err(Failure::Fatal)?;
     backend::put_authentication(&mut wire.output, &Authentication::Ok);
     for (name, value) in session.take_parameter_changes() {
@@ -184,7 +186,7 @@ async fn client_session(
 
     let slot = registration.slot.clone();
     let served =
-        Connection::new(wire, session.as_mut(), slot, server.shutdown.clone()).serve().await;
+        Connection::new(wire, session.as_mut(), slot, ended).serve().await;
     close(session).await;
     served
 }

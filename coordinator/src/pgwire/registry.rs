@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use satsuma_common::NodeId;
 
 use crate::session_api::{Interrupt, InterruptReason};
 
@@ -35,6 +36,8 @@ struct Entry {
 
 #[derive(Default)]
 struct Entries {
+    /// What every process id of this coordinator begins with: they are unique in the cluster.
+    base: i32,
     last_id: i32,
     by_id: BTreeMap<i32, Entry>,
 }
@@ -43,19 +46,29 @@ struct Entries {
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Mutex<Entries>>);
 
+/// Process ids of one coordinator.
+const IDS: i32 = 1 << 20;
+
 impl Registry {
+    /// Of the coordinator with this id.
+    pub fn of(node: NodeId) -> Self {
+        let base = i32::try_from(node.0 % 2047).unwrap_or(0) * IDS;
+        Self(Arc::new(Mutex::new(Entries { base, ..Entries::default() })))
+    }
+
     /// Gives a new connection its process id and slot; the guard takes it off again.
     pub fn register(&self) -> Registration {
         let slot = Arc::new(CancelSlot::default());
         let mut entries = self.0.lock();
         let mut id = entries.last_id;
         loop {
-            id = if id == i32::MAX { 1 } else { id + 1 };
-            if !entries.by_id.contains_key(&id) {
+            id = if id == IDS - 1 { 1 } else { id + 1 };
+            if !entries.by_id.contains_key(&(entries.base + id)) {
                 break;
             }
         }
         entries.last_id = id;
+        let id = entries.base + id;
         entries.by_id.insert(id, Entry { key: Vec::new(), slot: slot.clone() });
         Registration { registry: self.clone(), id, slot }
     }

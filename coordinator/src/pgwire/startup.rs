@@ -16,6 +16,7 @@ use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey,
 };
 use satsuma_common::{SqlError, SqlState};
+use tokio_util::sync::CancellationToken;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::frontend::{self, Frontend, SMALL_MESSAGE_LIMIT, utf8, violation};
@@ -195,6 +196,7 @@ impl Parameters {
             via: Via::Pg,
             tls,
             process_id: 0,
+            terminate: CancellationToken::new(),
         })
     }
 }

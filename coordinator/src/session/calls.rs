@@ -12,7 +12,7 @@ use super::ClusterSession;
 use super::utility::rows_of;
 use crate::catalog::{Command, NodeChange, Table};
 use crate::ddl::{DistributeArguments, create_distributed_table, create_reference_table};
-use crate::session_api::{ExecuteOptions, Execution, InterruptReason};
+use crate::session_api::{ExecuteOptions, Execution};
 
 /// Rows of plain values under their columns.
 pub fn batch_of(columns: &[OutputColumn], rows: &[Vec<Datum>]) -> SqlResult<RecordBatch> {
@@ -35,12 +35,17 @@ fn column(name: &str, ty: PgType) -> OutputColumn {
     OutputColumn { name: name.into(), ty, origin: None }
 }
 
+/// Citus's global process ids are the node's id times this, and the process id.
+const GLOBAL_PID_NODE: i64 = 10_000_000_000;
+
 /// Columns of a call's result.
 pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
     let one = |ty| vec![column(&call.column, ty)];
     Ok(match call.name.as_str() {
         "citus_add_node" | "master_add_node" => one(PgType::Int4),
         "pg_cancel_backend" | "pg_terminate_backend" => one(PgType::Bool),
+        name if name.starts_with("pg_try_advisory") => one(PgType::Bool),
+        "pg_advisory_unlock" | "pg_advisory_unlock_shared" => one(PgType::Bool),
         "run_command_on_workers" => vec![
             column("nodename", PgType::Text),
             column("nodeport", PgType::Int4),
@@ -61,6 +66,10 @@ pub async fn call(
     options: &ExecuteOptions,
 ) -> SqlResult<Execution> {
     let arguments = Arguments::evaluate(session, call).await?;
+    if let Some(answer) = advisory(session, call, &arguments).await? {
+        session.finish_statement(options).await?;
+        return rows_of(columns(call)?.into(), &[vec![answer]], "SELECT");
+    }
     let columns: Arc<[OutputColumn]> = columns(call)?.into();
     let rows: Vec<Vec<Datum>> = match call.name.as_str() {
         "create_distributed_table" => {
@@ -119,13 +128,13 @@ pub async fn call(
             .collect(),
         "pg_cancel_backend" | "pg_terminate_backend" => {
             let process = arguments.integer(0)?.unwrap_or(0);
-            let reason = if call.name == "pg_cancel_backend" {
-                InterruptReason::UserRequest
-            } else {
-                InterruptReason::Shutdown
+            // A global id has the coordinator's node id in front.
+            let process = process % GLOBAL_PID_NODE;
+            let terminate = call.name == "pg_terminate_backend";
+            let known = match i32::try_from(process) {
+                Ok(process) => session.cluster.interrupt(process, terminate).await,
+                Err(_) => false,
             };
-            let known = i32::try_from(process)
-                .is_ok_and(|process| session.cluster.sessions.cancel(process, reason));
             if !known {
                 session.notice(crate::session_api::Notice::warning(
                     SqlState::WARNING,
@@ -146,6 +155,30 @@ pub async fn call(
     };
     session.finish_statement(options).await?;
     rows_of(columns, &rows, "SELECT")
+}
+
+/// What a call of the family of advisory locks answers; `None` for all others.
+async fn advisory(
+    session: &mut ClusterSession,
+    call: &BoundCall,
+    arguments: &Arguments,
+) -> SqlResult<Option<Datum>> {
+    let given: Vec<Datum> = call
+        .arguments
+        .iter()
+        .zip(&arguments.values)
+        .filter(|(given, _)| given.is_some())
+        .map(|(_, value)| value.clone())
+        .collect();
+    let answer = session.own_locks.call(&call.name, &given).await?;
+    if answer == Some(Datum::Bool(false)) && call.name.starts_with("pg_advisory_unlock") {
+        let mode = if call.name.ends_with("_shared") { "ShareLock" } else { "ExclusiveLock" };
+        session.notice(crate::session_api::Notice::warning(
+            SqlState::WARNING,
+            format!("you don't own a lock of type {mode}"),
+        ));
+    }
+    Ok(answer)
 }
 
 /// Adds a worker that is already running. Answers with its node id.

@@ -117,7 +117,11 @@ impl ClusterSession {
             .collect();
         let user = state.role_by_name(&self.role).map_or(Oid(0), |role| role.oid);
         let around =
-            SessionSurroundings { cluster: self.cluster.clone(), settings: self.settings.all() };
+            SessionSurroundings {
+                cluster: self.cluster.clone(),
+                settings: self.settings.all(),
+                own_locks: self.own_locks.clone(),
+            };
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));
         CatalogSnapshot { state, search_path, user, system }
     }
@@ -126,6 +130,7 @@ impl ClusterSession {
         Arc::new(SessionSurroundings {
             cluster: self.cluster.clone(),
             settings: self.settings.all(),
+            own_locks: self.own_locks.clone(),
         })
     }
 

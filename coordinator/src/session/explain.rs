@@ -41,7 +41,7 @@ pub async fn explain(
         }
     };
     let executor = session.cluster.executor.clone();
-    let plan = executor.distribute(plan, scope).await?;
+    let plan = executor.distribute(crate::executor::lock_rows::without_locks(plan)?, scope).await?;
     let mut lines = Lines { lines: Vec::new(), scope: scope.clone(), analyze: options.analyze };
     let depth = match target {
         Some((verb, table)) => {

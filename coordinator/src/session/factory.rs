@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 
+use super::advisory::SessionLocks;
 use super::{ClusterSession, Settings};
 use crate::cluster::Cluster;
 use crate::session_api::{ConnectInfo, LoginRole, Session, SessionFactory};
@@ -73,7 +74,11 @@ impl SessionFactory for Factory {
             transaction_started_micros: None,
             state: "idle",
             interrupt: None,
+            terminate: info.terminate.clone(),
+            txn: None,
+            owner: None,
         });
+        let own_locks = SessionLocks::new(self.cluster.clone(), info.process_id);
         Ok(Box::new(ClusterSession {
             cluster: self.cluster.clone(),
             role: info.user.clone(),
@@ -82,6 +87,7 @@ impl SessionFactory for Factory {
             statements: Default::default(),
             cursors: Default::default(),
             txn: None,
+            own_locks,
             failed: false,
             notices: Vec::new(),
             sequence_values: Default::default(),

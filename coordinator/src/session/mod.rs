@@ -11,6 +11,7 @@
 //! Retries live here and nowhere else. What a statement may do to the session itself is in
 //! [`utility`]; to the catalog in [`crate::ddl`]; to the cluster in [`calls`].
 
+mod advisory;
 mod calls;
 mod copy;
 mod cursor;
@@ -18,6 +19,7 @@ mod env;
 mod explain;
 mod factory;
 mod key;
+mod locks;
 mod parameters;
 mod params;
 mod ready;
@@ -33,10 +35,11 @@ use crate::value_io::TextSettings;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use satsuma_common::text::TextContext;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TxnId};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Parsed};
 
+pub use advisory::{SessionLocks, shown_name as shown_advisory_name, watch as watch_advisory_locks};
 pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
 pub use settings::Settings;
@@ -60,6 +63,8 @@ pub struct ClusterSession {
     statements: NamedStatements,
     cursors: BTreeMap<String, Cursor>,
     txn: Option<Transaction>,
+    /// Advisory locks.
+    own_locks: Arc<SessionLocks>,
     /// A statement of a transaction block failed: only its end is accepted.
     failed: bool,
     notices: Vec<Notice>,
@@ -100,6 +105,7 @@ impl ClusterSession {
         let mut txn = Transaction::begin(&self.cluster, isolation, is_block).await?;
         txn.read_only = self.settings.frequent().default_read_only;
         self.settings.begin();
+        self.note_transaction(Some(txn.id));
         self.txn = Some(txn);
         self.failed = false;
         Ok(())
@@ -107,8 +113,10 @@ impl ClusterSession {
 
     async fn commit(&mut self) -> SqlResult<()> {
         self.cursors.retain(|_, cursor| cursor.is_held());
-        let Some(txn) = self.txn.take() else { return Ok(()) };
+        let Some(mut txn) = self.txn.take() else { return Ok(()) };
+        self.own_locks.hand_over(&mut txn);
         let result = txn.commit(&self.cluster).await.map_err(crate::executor::for_client);
+        self.note_transaction(None);
         self.settings.end(result.is_ok());
         result
     }
@@ -116,10 +124,18 @@ impl ClusterSession {
     async fn rollback(&mut self) {
         self.cursors.retain(|_, cursor| cursor.is_held());
         self.failed = false;
-        if let Some(txn) = self.txn.take() {
+        if let Some(mut txn) = self.txn.take() {
+            self.own_locks.hand_over(&mut txn);
             txn.rollback(&self.cluster).await;
+            self.note_transaction(None);
             self.settings.end(false);
         }
+    }
+
+    /// Tells others which transaction this session is at work on.
+    fn note_transaction(&self, txn: Option<TxnId>) {
+        self.own_locks.at_work_on(txn);
+        self.cluster.sessions.update(self.info.process_id, |entry| entry.txn = txn);
     }
 
     fn in_block(&self) -> bool {
@@ -251,6 +267,7 @@ impl Session for ClusterSession {
 
     async fn close(&mut self) {
         self.rollback().await;
+        self.own_locks.release_all().await;
         self.cluster.sessions.remove(self.info.process_id);
     }
 }
@@ -275,12 +292,17 @@ impl Drop for ClusterSession {
     /// A session that was not closed rolls back in the background.
     fn drop(&mut self) {
         self.cluster.sessions.remove(self.info.process_id);
-        if let Some(txn) = self.txn.take()
-            && txn.has_written()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            let cluster = self.cluster.clone();
-            runtime.spawn(async move { txn.rollback(&cluster).await });
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if let Some(mut txn) = self.txn.take() {
+            self.own_locks.hand_over(&mut txn);
+            if txn.has_written() {
+                let cluster = self.cluster.clone();
+                runtime.spawn(async move { txn.rollback(&cluster).await });
+            }
+        }
+        if self.own_locks.has_any() {
+            let locks = self.own_locks.clone();
+            runtime.spawn(async move { locks.release_all().await });
         }
     }
 }

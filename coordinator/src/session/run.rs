@@ -8,12 +8,15 @@ use futures::stream::{self, StreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::worker::{BatchStream, CHANGED_SINCE_SNAPSHOT, StatementContext};
 use satsuma_sql::bind::{self, BindContext};
-use satsuma_sql::bound::{Bound, BoundQuery, Returning};
+use satsuma_sql::bound::{
+    Bound, BoundDelete, BoundInsert, BoundQuery, BoundUpdate, Returning,
+};
 use satsuma_sql::parse::Parsed;
 
 use super::params::{self, Params};
 use super::ready::{Planned, Ready};
 use super::{ClusterSession, calls, copy, explain};
+use crate::executor::lock_rows::RowsAs;
 use crate::executor::modify::{Modification, Modified};
 use crate::executor::{Scope, is_stale};
 use crate::session_api::{CopyOut, ExecuteOptions, Execution, Rows};
@@ -142,21 +145,27 @@ impl ClusterSession {
         match bound {
             Bound::Query(query) => self.query(query, &scope, options).await,
             Bound::Insert(insert) => {
+                let source = self.with_rows_locked(&insert.source, &scope, RowsAs::Table).await?;
+                let insert = BoundInsert { source, ..insert.clone() };
                 let modification =
                     self.modification(&scope, options, insert.returning.is_some())?;
-                let modified = modification.insert(insert).await?;
+                let modified = modification.insert(&insert).await?;
                 self.modified(modified, "INSERT 0", &insert.returning, options).await
             }
             Bound::Update(update) => {
+                let source = self.with_rows_locked(&update.source, &scope, RowsAs::Values).await?;
+                let update = BoundUpdate { source, ..update.clone() };
                 let modification =
                     self.modification(&scope, options, update.returning.is_some())?;
-                let modified = modification.update(update).await?;
+                let modified = modification.update(&update).await?;
                 self.modified(modified, "UPDATE", &update.returning, options).await
             }
             Bound::Delete(delete) => {
+                let source = self.with_rows_locked(&delete.source, &scope, RowsAs::Values).await?;
+                let delete = BoundDelete { source, ..delete.clone() };
                 let modification =
                     self.modification(&scope, options, delete.returning.is_some())?;
-                let modified = modification.delete(delete).await?;
+                let modified = modification.delete(&delete).await?;
                 self.modified(modified, "DELETE", &delete.returning, options).await
             }
             Bound::Truncate { tables, cascade, restart_identity } => {
@@ -208,14 +217,9 @@ impl ClusterSession {
         query: &BoundQuery,
         scope: &Arc<Scope>,
     ) -> SqlResult<BatchStream> {
-        if !query.row_locks.is_empty() {
-            return Err(SqlError::unsupported(
-                "SELECT with FOR UPDATE, FOR SHARE and their relatives is not supported yet",
-            )
-            .hint("UPDATE ... RETURNING locks and reads rows in one statement."));
-        }
+        let plan = self.with_rows_locked(&query.plan, scope, RowsAs::Table).await?;
         let executor = self.cluster.executor.clone();
-        let (_, mut rows) = executor.run(query.plan.clone(), scope).await?;
+        let (_, mut rows) = executor.run(plan, scope).await?;
         match rows.next().await {
             None => Ok(stream::empty().boxed()),
             Some(first) => {
@@ -287,7 +291,12 @@ impl ClusterSession {
         match committed {
             Some(moment) => {
                 committed_at(&self.cluster, Some(moment)).await?;
-                self.txn = None;
+                if let Some(mut txn) = self.txn.take()
+                    && self.own_locks.hand_over(&mut txn)
+                {
+                    txn.rollback(&self.cluster).await;
+                }
+                self.note_transaction(None);
                 self.settings.end(true);
                 Ok(())
             }

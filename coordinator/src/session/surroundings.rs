@@ -2,34 +2,43 @@
 
 use std::sync::Arc;
 
+use satsuma_common::{Datum, NodeId, SqlResult};
+use satsuma_proto::worker::Locks;
+
+use super::advisory::SessionLocks;
 use super::settings::Listed;
 use crate::cluster::Cluster;
-use crate::session_api::InterruptReason;
 use crate::system_relations::{IndexSizes, RunningSession, SettingRow, ShardSizes, Surroundings};
+use crate::waiting::wait_for;
+
+/// Row locks that nobody waits for, of one worker, that are shown.
+const SHOWN_ROWS: u32 = 1000;
 
 /// One session's view: everybody's statements, its own settings.
 pub struct SessionSurroundings {
     pub cluster: Arc<Cluster>,
     pub settings: Listed,
+    pub own_locks: Arc<SessionLocks>,
 }
 
 impl Surroundings for SessionSurroundings {
     fn sessions(&self) -> Vec<RunningSession> {
         let entries = self.cluster.sessions.entries().into_iter();
-        entries
-            .map(|entry| RunningSession {
-                process_id: entry.process_id,
-                user: entry.user,
-                application_name: entry.application_name,
-                client_address: entry.client_addr.map(|address| address.ip()),
-                client_port: entry.client_addr.map(|address| address.port()),
-                started: entry.started_micros,
-                transaction_started: entry.transaction_started_micros,
-                query_started: entry.query_started_micros,
-                state: entry.state.into(),
-                query: entry.query.to_string(),
-            })
-            .collect()
+        entries.map(|entry| entry.running(self.cluster.node)).collect()
+    }
+
+    fn all_sessions(&self) -> SqlResult<Vec<RunningSession>> {
+        let cluster = self.cluster.clone();
+        wait_for(async move { Ok(cluster.all_sessions().await) })
+    }
+
+    fn locks(&self) -> SqlResult<Vec<(NodeId, Locks)>> {
+        let cluster = self.cluster.clone();
+        wait_for(async move { Ok(cluster.locks(SHOWN_ROWS).await) })
+    }
+
+    fn advisory(&self, name: &str, arguments: &[Datum]) -> SqlResult<Datum> {
+        self.own_locks.call_blocking(name, arguments)
     }
 
     fn settings(&self) -> Vec<SettingRow> {
@@ -55,11 +64,8 @@ impl Surroundings for SessionSurroundings {
         self.cluster.started_micros
     }
 
-    fn cancel(&self, process_id: i32) -> bool {
-        self.cluster.sessions.cancel(process_id, InterruptReason::UserRequest)
-    }
-
-    fn terminate(&self, process_id: i32) -> bool {
-        self.cluster.sessions.cancel(process_id, InterruptReason::Shutdown)
+    fn interrupt(&self, process_id: i32, terminate: bool) -> SqlResult<bool> {
+        let cluster = self.cluster.clone();
+        wait_for(async move { Ok(cluster.interrupt(process_id, terminate).await) })
     }
 }

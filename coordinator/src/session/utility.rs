@@ -249,6 +249,7 @@ impl ClusterSession {
                     self.statements.clear();
                     self.settings.reset_all();
                     self.restore_role();
+                    self.own_locks.release_all().await;
                 }
                 if what == "all" || what == "sequences" {
                     self.sequence_values.clear();
@@ -258,14 +259,7 @@ impl ClusterSession {
             Command::Deallocate { name } => self.deallocate(name.as_ref()),
             Command::Lock(target) => {
                 self.require_block("LOCK TABLE")?;
-                let exclusive = target.mode != "ACCESS SHARE";
-                let mut ddl = self.ddl().await?;
-                for name in &target.tables {
-                    let table = ddl.table(name)?;
-                    if exclusive {
-                        ddl.lock_table(&table).await?;
-                    }
-                }
+                self.lock_tables(target, options).await?;
                 Ok(Execution::Command("LOCK TABLE".into()))
             }
             Command::SetConstraints { .. } => Ok(Execution::Command("SET CONSTRAINTS".into())),
@@ -694,6 +688,7 @@ impl ClusterSession {
         let now = crate::clock::now_micros();
         let interrupt = options.interrupt.clone();
         let text = text.clone();
+        self.own_locks.statement_began(&options.interrupt, self.settings.frequent().lock_timeout);
         let application_name = &self.settings.frequent().application_name;
         self.cluster.sessions.update(self.info.process_id, |entry| {
             entry.query = text;

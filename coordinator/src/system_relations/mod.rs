@@ -12,6 +12,7 @@ mod definitions;
 mod functions;
 mod information_schema;
 mod layout;
+mod locks;
 mod monitoring;
 mod relations;
 mod roles;
@@ -61,6 +62,7 @@ fn fill(schema: &str, name: &str) -> Option<Fill> {
         .or_else(|| roles::fill(name))
         .or_else(|| views::fill(name))
         .or_else(|| monitoring::fill(name))
+        .or_else(|| locks::fill(name))
 }
 
 /// All rows of a system relation; `None` if there is none of that name.

@@ -65,22 +65,39 @@ fn session_values(source: &Source<'_>, session: &RunningSession) -> Vec<(&'stati
     ]
 }
 
+/// A wait for a lock, as PostgreSQL names it.
+fn wait_values(is_waiting: bool) -> [(&'static str, Datum); 2] {
+    let text = |text: &str| Datum::Text(text.into());
+    match is_waiting {
+        true => [("wait_event_type", text("Lock")), ("wait_event", text("tuple"))],
+        false => [("wait_event_type", text("Client")), ("wait_event", text("ClientRead"))],
+    }
+}
+
 fn activity(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
-    for session in source.around.sessions() {
-        rows.push(session_values(source, &session))?;
+    let sessions = source.around.sessions();
+    let waiting = super::locks::waiting(source.around)?;
+    for session in sessions {
+        let mut values = session_values(source, &session);
+        let waits = session.txn.is_some_and(|txn| waiting.contains(&txn));
+        if waits || session.state != "active" {
+            values.extend(wait_values(waits));
+        }
+        rows.push(values)?;
     }
     Ok(())
 }
 
 fn citus_activity(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
-    let coordinator = source.state.nodes().find(|node| !node.is_worker());
-    let node = coordinator.map_or(0, |node| node.id.0 as i32);
-    for session in source.around.sessions() {
+    let waiting = super::locks::waiting(source.around)?;
+    for session in source.around.all_sessions()? {
         let mut values = session_values(source, &session);
-        // Citus's global process id: node id and process id in one number.
-        let global = i64::from(node) * 10_000_000_000 + i64::from(session.process_id);
-        values.push(("global_pid", Datum::Int8(global)));
-        values.push(("nodeid", Datum::Int4(node)));
+        let waits = session.txn.is_some_and(|txn| waiting.contains(&txn));
+        if waits || session.state != "active" {
+            values.extend(wait_values(waits));
+        }
+        values.push(("global_pid", Datum::Int8(super::locks::global_pid(&session))));
+        values.push(("nodeid", super::locks::node_id(&session)));
         values.push(("is_worker_query", Datum::Bool(false)));
         rows.push(values)?;
     }

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use satsuma_common::{NodeId, Oid, ShardId};
+use satsuma_common::{Datum, NodeId, Oid, ShardId, SqlError, SqlResult, TxnId};
+use satsuma_proto::worker::Locks;
 
 use crate::catalog::{State, Table};
 
 /// A session of this coordinator: `pg_stat_activity`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RunningSession {
+    /// Its coordinator.
+    pub node: NodeId,
     pub process_id: i32,
     pub user: String,
     pub application_name: String,
@@ -23,6 +26,9 @@ pub struct RunningSession {
     /// `active`, `idle`, `idle in transaction`, ...
     pub state: String,
     pub query: String,
+    pub txn: Option<TxnId>,
+    /// As whom it holds locks that outlive transactions.
+    pub owner: Option<TxnId>,
 }
 
 /// A row of `pg_settings`.
@@ -50,6 +56,21 @@ pub type IndexSizes = BTreeMap<(Oid, NodeId), u64>;
 pub trait Surroundings: Send + Sync + 'static {
     fn sessions(&self) -> Vec<RunningSession>;
 
+    /// Those of every coordinator.
+    fn all_sessions(&self) -> SqlResult<Vec<RunningSession>> {
+        Ok(self.sessions())
+    }
+
+    /// What is locked and waited for at every worker.
+    fn locks(&self) -> SqlResult<Vec<(NodeId, Locks)>> {
+        Ok(Vec::new())
+    }
+
+    /// `pg_advisory_lock` and its relatives, for this session.
+    fn advisory(&self, name: &str, _arguments: &[Datum]) -> SqlResult<Datum> {
+        Err(SqlError::unsupported(format!("{name}() cannot be called here")))
+    }
+
     /// In the order of names.
     fn settings(&self) -> Vec<SettingRow>;
 
@@ -62,14 +83,9 @@ pub trait Surroundings: Send + Sync + 'static {
     /// `pg_postmaster_start_time()`.
     fn started(&self) -> i64;
 
-    /// `pg_cancel_backend`: whether there is such a session.
-    fn cancel(&self, _process_id: i32) -> bool {
-        false
-    }
-
-    /// `pg_terminate_backend`.
-    fn terminate(&self, _process_id: i32) -> bool {
-        false
+    /// `pg_cancel_backend`, or `pg_terminate_backend`: whether there is such a session.
+    fn interrupt(&self, _process_id: i32, _terminate: bool) -> SqlResult<bool> {
+        Ok(false)
     }
 }
 

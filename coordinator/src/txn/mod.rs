@@ -13,6 +13,7 @@
 //! heard of it hold readers up until they have.
 
 mod overlay;
+mod two_phase;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use satsuma_common::{NodeId, ShardId, SqlError, SqlResult, SqlState, TableId, Ti
 use satsuma_proto::worker::{ShardAction, TxnAction, Worker};
 
 pub use overlay::Overlay;
+use two_phase::{Effect, Event, Fate, TwoPhase};
 
 use crate::catalog::{Command, Outcome};
 use crate::cluster::Cluster;
@@ -46,6 +48,8 @@ pub struct Transaction {
     statement: u32,
     /// Workers that hold writes or locks of this transaction.
     participants: BTreeMap<NodeId, Arc<dyn Worker>>,
+    /// Some of them were sent writes.
+    writes: bool,
     /// Uncommitted DDL.
     overlay: Option<Overlay>,
     savepoints: Vec<Savepoint>,
@@ -70,6 +74,7 @@ impl Transaction {
             snapshot: None,
             statement: 0,
             participants: BTreeMap::new(),
+            writes: false,
             overlay: None,
             savepoints: Vec::new(),
         })
@@ -99,8 +104,14 @@ impl Transaction {
         self.snapshot.is_some()
     }
 
-    /// To be called before anything that writes or locks is sent to the worker.
+    /// To be called before anything that writes is sent to the worker.
     pub fn touch(&mut self, node: NodeId, worker: &Arc<dyn Worker>) {
+        self.writes = true;
+        self.touch_to_lock(node, worker);
+    }
+
+    /// To be called before the worker is asked for a lock.
+    pub fn touch_to_lock(&mut self, node: NodeId, worker: &Arc<dyn Worker>) {
         self.participants.entry(node).or_insert_with(|| worker.clone());
     }
 
@@ -167,13 +178,20 @@ impl Transaction {
     }
 
     /// Makes everything durable and visible, or nothing.
-    pub async fn commit(mut self, cluster: &Cluster) -> SqlResult<()> {
+    pub async fn commit(mut self, cluster: &Arc<Cluster>) -> SqlResult<()> {
         let overlay = self.overlay.take();
         match (self.participants.len(), overlay) {
             (0, None) => Ok(()),
+            (_, None) if !self.writes => self.let_go(cluster).await,
             (1, None) => self.commit_one_phase(cluster).await,
             (_, overlay) => self.commit_two_phase(cluster, overlay).await,
         }
+    }
+
+    /// Nothing was written: there is nothing to make durable, and locks need only go.
+    async fn let_go(self, cluster: &Cluster) -> SqlResult<()> {
+        self.abort(cluster, None).await;
+        Ok(())
     }
 
     async fn commit_one_phase(self, cluster: &Cluster) -> SqlResult<()> {
@@ -185,40 +203,98 @@ impl Transaction {
         Ok(())
     }
 
-    async fn commit_two_phase(self, cluster: &Cluster, overlay: Option<Overlay>) -> SqlResult<()> {
-        let prepared =
-            self.participants.values().map(|worker| worker.transact(self.id, TxnAction::Prepare));
-        let mut moment = cluster.oracle.timestamp().await?;
-        for answer in join_all(prepared).await {
-            match answer {
-                Ok(reply) => moment = moment.max(reply.timestamp.unwrap_or(moment)),
-                Err(error) => {
-                    self.abort(cluster, overlay).await;
-                    return Err(error);
-                }
+    /// Carries out what [`TwoPhase`] asks for. The client is answered when the decision stands;
+    /// participants that have not heard of it hold readers up until they have.
+    async fn commit_two_phase(
+        self,
+        cluster: &Arc<Cluster>,
+        overlay: Option<Overlay>,
+    ) -> SqlResult<()> {
+        let nodes = self.participants.keys().copied().collect();
+        let (mut machine, mut effects) =
+            TwoPhase::start(nodes, cluster.oracle.timestamp().await?);
+        let mut failure = None;
+        while machine.fate() == Fate::Open {
+            let done = effects.iter().map(|effect| self.carry_out(cluster, &overlay, *effect));
+            let mut next = Vec::new();
+            for (event, error) in join_all(done).await {
+                failure = failure.or(error);
+                next.extend(machine.step(event));
             }
+            effects = next;
         }
-        let decided = self.decide(cluster, moment, overlay.as_ref()).await;
-        let moment = match decided {
-            Ok(Some(moment)) => moment,
-            Ok(None) => {
+        let moment = match machine.fate() {
+            Fate::Committed(moment) => moment,
+            Fate::Aborted => {
                 self.abort(cluster, overlay).await;
-                return Err(SqlError::new(
-                    SqlState::SERIALIZATION_FAILURE,
-                    "could not commit: the transaction was taken for dead and aborted",
-                ));
+                return Err(failure.unwrap_or_else(taken_for_dead));
             }
-            Err(error) => {
-                // Whether the decision was logged is not known: participants will ask.
-                if error.state() != SqlState::CONNECTION_FAILURE {
-                    self.abort(cluster, overlay).await;
-                }
-                return Err(error);
-            }
+            Fate::Open | Fate::Unknown => return Err(failure.unwrap_or_else(taken_for_dead)),
         };
         committed_at(cluster, Some(moment)).await?;
-        self.finish(cluster, moment, overlay).await;
+        match overlay {
+            // The next statement may be about what this one defined.
+            Some(overlay) => {
+                self.tell(cluster, machine, effects).await;
+                drop_shards(cluster, overlay.dropped().to_vec()).await;
+            }
+            None => {
+                let cluster = cluster.clone();
+                tokio::spawn(async move { self.tell(&cluster, machine, effects).await });
+            }
+        }
         Ok(())
+    }
+
+    /// Tells the participants of the commit.
+    async fn tell(self, cluster: &Cluster, mut machine: TwoPhase, effects: Vec<Effect>) {
+        let mut effects = effects;
+        while !effects.is_empty() {
+            let done = effects.iter().map(|effect| self.carry_out(cluster, &None, *effect));
+            let events = join_all(done).await.into_iter();
+            effects = events.flat_map(|(event, _)| machine.step(event)).collect();
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        cluster: &Cluster,
+        overlay: &Option<Overlay>,
+        effect: Effect,
+    ) -> (Event, Option<SqlError>) {
+        let send = |node: NodeId, action| async move {
+            match self.participants.get(&node) {
+                Some(worker) => worker.transact(self.id, action).await,
+                None => Err(SqlError::internal(format!("node {node} takes no part"))),
+            }
+        };
+        match effect {
+            Effect::Prepare(node) => match send(node, TxnAction::Prepare).await {
+                Ok(reply) => (Event::Prepared(node, reply.timestamp.unwrap_or_default()), None),
+                Err(error) => (Event::Refused(node), Some(error)),
+            },
+            Effect::Decide(moment) => {
+                match self.decide(cluster, moment, overlay.as_ref()).await {
+                    Ok(decided) => (Event::Decided(decided), None),
+                    Err(error) if may_have_been_logged(&error) => {
+                        (Event::DecisionUnknown, Some(error))
+                    }
+                    Err(error) => (Event::Rejected, Some(error)),
+                }
+            }
+            Effect::Commit(node, at) => match send(node, TxnAction::Commit(at)).await {
+                Ok(_) => (Event::Told(node), None),
+                Err(error) => (Event::NotTold(node), Some(error)),
+            },
+            Effect::Abort(node) => match send(node, TxnAction::Abort).await {
+                Ok(_) => (Event::Told(node), None),
+                Err(error) => (Event::NotTold(node), Some(error)),
+            },
+            Effect::Forget => {
+                cluster.forget_decision(self.id);
+                (Event::Forgotten, None)
+            }
+        }
     }
 
     /// Writes the decision, and the DDL with it, as one entry of the catalog's log.
@@ -250,21 +326,6 @@ impl Transaction {
         }
     }
 
-    /// Tells the participants, in the background: the client need not wait for them.
-    async fn finish(self, cluster: &Cluster, moment: Timestamp, overlay: Option<Overlay>) {
-        let told = self
-            .participants
-            .values()
-            .map(|worker| worker.transact(self.id, TxnAction::Commit(moment)));
-        let all_told = join_all(told).await.iter().all(Result::is_ok);
-        if let Some(overlay) = overlay {
-            drop_shards(cluster, overlay.dropped().to_vec()).await;
-        }
-        if all_told {
-            cluster.forget_decision(self.id);
-        }
-    }
-
     /// Nothing of it remains. Workers that cannot be told forget it on their own.
     pub async fn rollback(mut self, cluster: &Cluster) {
         let overlay = self.overlay.take();
@@ -283,6 +344,18 @@ impl Transaction {
             drop_shards(cluster, overlay.created().to_vec()).await;
         }
     }
+}
+
+/// Whether a proposal that failed like this may yet be applied, or has been.
+fn may_have_been_logged(error: &SqlError) -> bool {
+    error.state() == SqlState(*b"08007") || error.state() == SqlState::CANNOT_CONNECT_NOW
+}
+
+fn taken_for_dead() -> SqlError {
+    SqlError::new(
+        SqlState::SERIALIZATION_FAILURE,
+        "could not commit: the transaction was taken for dead and aborted",
+    )
 }
 
 /// Workers that were told a shape which did not come to be are told the present one.

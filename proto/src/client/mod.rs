@@ -20,8 +20,9 @@ use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
 
 use crate::convert::{Request, Response};
 use crate::worker::{
-    BatchStream, KeyRead, LoadRequest, LockRequest, Membership, ModifyReply, ModifyRequest,
-    QueryRequest, ShardAction, ShardReply, TxnAction, TxnReply, Worker, WorkerStatus,
+    AdvisoryRequest, BatchStream, KeyRead, LoadRequest, LockRequest, Locks, Membership,
+    ModifyReply, ModifyRequest, QueryRequest, ShardAction, ShardReply, TxnAction, TxnReply, Worker,
+    WorkerStatus,
 };
 
 use arrow::array::RecordBatch;
@@ -103,6 +104,18 @@ impl Worker for RemoteWorker {
 
     async fn lock(&self, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
         expect!(self.session.call(Request::Lock(request)).await?, Locked)
+    }
+
+    async fn advisory(&self, request: AdvisoryRequest) -> SqlResult<bool> {
+        expect!(self.session.call(Request::Advisory(request)).await?, Advisory)
+    }
+
+    async fn locks(&self, rows: u32) -> SqlResult<Locks> {
+        expect!(self.session.call(Request::Locks(rows)).await?, Locks)
+    }
+
+    async fn cancel_wait(&self, victim: TxnId, detail: String) -> SqlResult<()> {
+        expect!(self.session.call(Request::CancelWait(victim, detail)).await?, Cancelled)
     }
 
     async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply> {

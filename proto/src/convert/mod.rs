@@ -3,6 +3,7 @@
 
 mod error;
 mod key;
+mod locks;
 mod request;
 mod response;
 mod shape;

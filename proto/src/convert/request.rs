@@ -7,9 +7,8 @@ use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schem
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
-    Change, Fragment, FragmentMode, KeyRead, LoadRequest, LockRequest, LockTarget, LockWait,
-    Membership, ModifyRequest, OnConflict, QueryRequest, RowLockMode, RowSource, ShardAction,
-    ShardLockMode, TxnAction,
+    AdvisoryRequest, Change, Fragment, FragmentMode, KeyRead, LoadRequest, LockRequest,
+    Membership, ModifyRequest, OnConflict, QueryRequest, RowSource, ShardAction, TxnAction,
 };
 use satsuma_common::TxnId;
 
@@ -24,6 +23,10 @@ pub enum Request {
     Status,
     Explain(QueryRequest, bool),
     Join(Membership),
+    /// With how many rows that nobody waits for.
+    Locks(u32),
+    CancelWait(TxnId, String),
+    Advisory(AdvisoryRequest),
 }
 
 impl TryFrom<Request> for pb::Request {
@@ -42,6 +45,11 @@ impl TryFrom<Request> for pb::Request {
                 Kind::Explain(pb::ExplainRequest { query: Some(query.into()), analyze })
             }
             Request::Join(membership) => Kind::Join(membership.into()),
+            Request::Locks(rows) => Kind::Locks(pb::LocksRequest { rows }),
+            Request::CancelWait(txn, detail) => {
+                Kind::CancelWait(pb::CancelWaitRequest { txn: Some(txn.into()), detail })
+            }
+            Request::Advisory(request) => Kind::Advisory(request.into()),
         };
         Ok(Self { kind: Some(kind) })
     }
@@ -66,6 +74,12 @@ impl TryFrom<pb::Request> for Request {
                 Self::Explain(need(request.query, "query")?.try_into()?, request.analyze)
             }
             Kind::Join(membership) => Self::Join(membership.try_into()?),
+            Kind::Locks(request) => Self::Locks(request.rows),
+            Kind::CancelWait(request) => {
+                let txn = need(request.txn, "transaction")?.into();
+                Self::CancelWait(txn, super::text(request.detail)?)
+            }
+            Kind::Advisory(request) => Self::Advisory(request.try_into()?),
         })
     }
 }
@@ -262,78 +276,6 @@ fn txn_action(action: pb::transact_request::Action) -> TxnAction {
         Action::Abort(pb::Abort {}) => TxnAction::Abort,
         Action::UndoStatement(statement) => TxnAction::UndoStatement(statement),
         Action::RollbackTo(statement) => TxnAction::RollbackTo(statement),
-    }
-}
-
-impl From<LockRequest> for pb::LockRequest {
-    fn from(request: LockRequest) -> Self {
-        let target = match request.target {
-            LockTarget::Rows(keys, mode) => {
-                let mode = match mode {
-                    RowLockMode::KeyShare => pb::RowLockMode::KeyShare,
-                    RowLockMode::Share => pb::RowLockMode::Share,
-                    RowLockMode::NoKeyUpdate => pb::RowLockMode::NoKeyUpdate,
-                    RowLockMode::Update => pb::RowLockMode::Update,
-                };
-                pb::lock_request::Target::Rows(pb::RowLocks {
-                    keys: keys.into_iter().map(Into::into).collect(),
-                    mode: mode.into(),
-                })
-            }
-            LockTarget::Shard(mode) => pb::lock_request::Target::Shard(match mode {
-                ShardLockMode::Shared => pb::ShardLockMode::Shared.into(),
-                ShardLockMode::Exclusive => pb::ShardLockMode::Exclusive.into(),
-            }),
-        };
-        let wait = match request.wait {
-            LockWait::Wait => pb::LockWait::Wait,
-            LockWait::NoWait => pb::LockWait::NoWait,
-            LockWait::SkipLocked => pb::LockWait::SkipLocked,
-        };
-        Self {
-            context: Some(request.context.into()),
-            group: Some(request.group.into()),
-            table: request.table.0,
-            target: Some(target),
-            wait: wait.into(),
-        }
-    }
-}
-
-impl TryFrom<pb::LockRequest> for LockRequest {
-    type Error = WireError;
-
-    fn try_from(request: pb::LockRequest) -> Wire<Self> {
-        let unknown = |_| WireError::Unknown("lock mode");
-        let target = match need(request.target, "lock target")? {
-            pb::lock_request::Target::Rows(rows) => {
-                let mode = match pb::RowLockMode::try_from(rows.mode).map_err(unknown)? {
-                    pb::RowLockMode::KeyShare => RowLockMode::KeyShare,
-                    pb::RowLockMode::Share => RowLockMode::Share,
-                    pb::RowLockMode::NoKeyUpdate => RowLockMode::NoKeyUpdate,
-                    pb::RowLockMode::Update => RowLockMode::Update,
-                };
-                let keys = rows.keys.into_iter().map(|key| key.to_vec()).collect();
-                LockTarget::Rows(keys, mode)
-            }
-            pb::lock_request::Target::Shard(mode) => {
-                LockTarget::Shard(match pb::ShardLockMode::try_from(mode).map_err(unknown)? {
-                    pb::ShardLockMode::Shared => ShardLockMode::Shared,
-                    pb::ShardLockMode::Exclusive => ShardLockMode::Exclusive,
-                })
-            }
-        };
-        Ok(Self {
-            context: need(request.context, "context")?.try_into()?,
-            group: need(request.group, "group")?.try_into()?,
-            table: TableId(request.table),
-            target,
-            wait: match pb::LockWait::try_from(request.wait).map_err(unknown)? {
-                pb::LockWait::Wait => LockWait::Wait,
-                pb::LockWait::NoWait => LockWait::NoWait,
-                pb::LockWait::SkipLocked => LockWait::SkipLocked,
-            },
-        })
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Wire, list, need};
 use crate::batches::{decode_batches, encode_batches};
 use crate::error::WireError;
 use crate::pb::worker as pb;
-use crate::worker::{ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus};
+use crate::worker::{Locks, ModifyReply, ShardReply, ShardStatus, TxnReply, WorkerStatus};
 
 /// The answer to a [`super::Request`].
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,9 @@ pub enum Response {
     Status(WorkerStatus),
     Explain(Vec<String>),
     Joined(WorkerStatus),
+    Locks(Locks),
+    Cancelled(()),
+    Advisory(bool),
 }
 
 impl From<Response> for pb::Response {
@@ -65,6 +68,9 @@ impl From<Response> for pb::Response {
             Response::Status(status) => Kind::Status(status.into()),
             Response::Explain(lines) => Kind::Explain(pb::ExplainReply { lines }),
             Response::Joined(status) => Kind::Joined(status.into()),
+            Response::Locks(locks) => Kind::Locks(locks.into()),
+            Response::Cancelled(()) => Kind::Cancelled(pb::CancelWaitReply {}),
+            Response::Advisory(done) => Kind::Advisory(pb::AdvisoryReply { done }),
         };
         Self { kind: Some(kind) }
     }
@@ -104,6 +110,9 @@ impl TryFrom<pb::Response> for Response {
             Kind::Status(status) => Self::Status(status.try_into()?),
             Kind::Explain(reply) => Self::Explain(reply.lines),
             Kind::Joined(status) => Self::Joined(status.try_into()?),
+            Kind::Locks(locks) => Self::Locks(locks.try_into()?),
+            Kind::Cancelled(pb::CancelWaitReply {}) => Self::Cancelled(()),
+            Kind::Advisory(reply) => Self::Advisory(reply.done),
         })
     }
 }

@@ -107,6 +107,36 @@ fn shape() -> TableShape {
     }
 }
 
+fn advisory(action: AdvisoryAction) -> Request {
+    let (txn, session) = (context().txn, TxnId { start: Timestamp(5), coordinator: NodeId(3) });
+    let name = vec![1, 2];
+    Request::Advisory(AdvisoryRequest {
+        txn,
+        session,
+        for_session: true,
+        name,
+        shared: true,
+        action,
+    })
+}
+
+fn locks() -> Locks {
+    let things = [
+        LockedThing::Row(ShardId(1), vec![2]),
+        LockedThing::Shard(ShardId(3)),
+        LockedThing::Advisory(vec![4]),
+    ];
+    let modes = [
+        LockMode::Row(RowLockMode::NoKeyUpdate),
+        LockMode::Table(TableLockMode::AccessShare),
+        LockMode::Table(TableLockMode::AccessExclusive),
+    ];
+    let txn = context().txn;
+    let of = |(thing, mode)| LockEntry { txn, thing, mode, granted: mode == modes[0] };
+    let edge = WaitEdge { wait: 8, waiter: txn, holder: txn, thing: things[1].clone() };
+    Locks { entries: things.into_iter().zip(modes).map(of).collect(), waits: vec![edge] }
+}
+
 fn requests() -> Vec<Request> {
     let plan = Fragment { plan: Bytes::from_static(b"plan"), mode: FragmentMode::PartialAggregate };
     let modify = |change| {
@@ -121,7 +151,8 @@ fn requests() -> Vec<Request> {
     };
     let lock = |target, wait| {
         let (context, group, table) = (context(), group(), TableId(16384));
-        Request::Lock(LockRequest { context, group, table, target, wait })
+        let (limit, skip_deleted) = (Some(3), true);
+        Request::Lock(LockRequest { context, group, table, target, wait, limit, skip_deleted })
     };
     let txn = context().txn;
     let query = QueryRequest {
@@ -176,7 +207,7 @@ fn requests() -> Vec<Request> {
         }),
         modify(Change::Truncate),
         lock(LockTarget::Rows(vec![vec![1], vec![]], RowLockMode::NoKeyUpdate), LockWait::Wait),
-        lock(LockTarget::Shard(ShardLockMode::Exclusive), LockWait::SkipLocked),
+        lock(LockTarget::Shard(TableLockMode::ShareRowExclusive), LockWait::SkipLocked),
         Request::Transact(txn, TxnAction::Prepare),
         Request::Transact(txn, TxnAction::Commit(Timestamp(8))),
         Request::Transact(txn, TxnAction::CommitOnePhase(Timestamp(9))),
@@ -198,6 +229,12 @@ fn requests() -> Vec<Request> {
         Request::Status,
         Request::Explain(query, true),
         Request::Join(Membership { node: NodeId(2), coordinators: vec!["a:1".into()] }),
+        Request::Locks(7),
+        Request::CancelWait(txn, "because".into()),
+        advisory(AdvisoryAction::Wait(None)),
+        advisory(AdvisoryAction::Wait(Some(Duration::from_millis(5)))),
+        advisory(AdvisoryAction::Try),
+        advisory(AdvisoryAction::Unlock),
     ]
 }
 
@@ -248,6 +285,9 @@ fn every_response_survives_the_wire() {
         Response::Status(status.clone()),
         Response::Explain(vec!["Seq Scan".into()]),
         Response::Joined(status),
+        Response::Locks(locks()),
+        Response::Cancelled(()),
+        Response::Advisory(true),
     ];
     for response in responses {
         let bytes = pb::Response::from(response.clone()).encode_to_vec();

@@ -84,12 +84,18 @@ impl<W: Worker> Presence<W> {
         match request {
             Request::Modify(request) => self.clients.opened(self.client, request.context.txn),
             Request::Lock(request) => self.clients.opened(self.client, request.context.txn),
+            Request::Advisory(request) => {
+                let owner = if request.for_session { request.session } else { request.txn };
+                self.clients.opened(self.client, owner);
+            }
             Request::Transact(txn, TxnAction::Prepare) => self.clients.closed(self.client, *txn),
             Request::Transact(..)
             | Request::ReadKey(_)
             | Request::Shards(_)
             | Request::Status
             | Request::Explain(..)
+            | Request::Locks(_)
+            | Request::CancelWait(..)
             | Request::Join(_) => {}
         }
     }
@@ -109,6 +115,9 @@ impl<W: Worker> Presence<W> {
             | Request::Shards(_)
             | Request::Status
             | Request::Explain(..)
+            | Request::Locks(_)
+            | Request::CancelWait(..)
+            | Request::Advisory(_)
             | Request::Join(_) => None,
         }
     }

@@ -195,5 +195,10 @@ async fn carry_out<W: Worker>(worker: &W, request: Request) -> Result<Response, 
             Response::Explain(worker.explain(query, analyze).await?)
         }
         Request::Join(membership) => Response::Joined(worker.join(membership).await?),
+        Request::Locks(rows) => Response::Locks(worker.locks(rows).await?),
+        Request::CancelWait(victim, detail) => {
+            Response::Cancelled(worker.cancel_wait(victim, detail).await?)
+        }
+        Request::Advisory(request) => Response::Advisory(worker.advisory(request).await?),
     })
 }

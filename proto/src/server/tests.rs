@@ -109,6 +109,18 @@ impl Worker for Recorder {
         Ok(vec![])
     }
 
+    async fn advisory(&self, _: AdvisoryRequest) -> SqlResult<bool> {
+        Ok(true)
+    }
+
+    async fn locks(&self, _: u32) -> SqlResult<Locks> {
+        Ok(Locks::default())
+    }
+
+    async fn cancel_wait(&self, _: TxnId, _: String) -> SqlResult<()> {
+        Ok(())
+    }
+
     async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply> {
         match action {
             TxnAction::Abort => self.aborted.lock().unwrap().push(txn),
@@ -210,6 +222,8 @@ fn lock(start: u64) -> LockRequest {
         table: TableId(1),
         target: LockTarget::Rows(vec![vec![1]], RowLockMode::Update),
         wait: LockWait::Wait,
+        limit: None,
+        skip_deleted: false,
     }
 }
 

@@ -27,6 +27,9 @@ const fn optional(name: &'static str, ty: PgType) -> Parameter {
     (name, ty, true)
 }
 
+/// One bigint, or two integers.
+const ADVISORY: &[Parameter] = &[required("key", PgType::Int8), optional("key2", PgType::Int4)];
+
 /// Functions and their parameters, as Citus 13 and PostgreSQL declare them.
 const FUNCTIONS: &[(&str, &[Parameter])] = &[
     (
@@ -223,8 +226,19 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
         ],
     ),
     ("citus_cleanup_orphaned_resources", &[]),
-    ("pg_cancel_backend", &[required("pid", PgType::Int4)]),
-    ("pg_terminate_backend", &[required("pid", PgType::Int4), optional("timeout", PgType::Int8)]),
+    ("pg_cancel_backend", &[required("pid", PgType::Int8)]),
+    ("pg_terminate_backend", &[required("pid", PgType::Int8), optional("timeout", PgType::Int8)]),
+    ("pg_advisory_lock", ADVISORY),
+    ("pg_advisory_lock_shared", ADVISORY),
+    ("pg_advisory_xact_lock", ADVISORY),
+    ("pg_advisory_xact_lock_shared", ADVISORY),
+    ("pg_try_advisory_lock", ADVISORY),
+    ("pg_try_advisory_lock_shared", ADVISORY),
+    ("pg_try_advisory_xact_lock", ADVISORY),
+    ("pg_try_advisory_xact_lock_shared", ADVISORY),
+    ("pg_advisory_unlock", ADVISORY),
+    ("pg_advisory_unlock_shared", ADVISORY),
+    ("pg_advisory_unlock_all", &[]),
     ("pg_sleep", &[required("seconds", PgType::Float8)]),
     ("pg_reload_conf", &[]),
     (

@@ -149,7 +149,7 @@ impl Binder<'_> {
                         }
                     })
                     .collect();
-                Ok(Rows { plan: from.plan, columns: picked, order: Vec::new(), locks: Vec::new() })
+                Ok(Rows { plan: from.plan, columns: picked, order: Vec::new() })
             }
             Relation::View(_) => Err(SqlError::new(
                 SqlState::WRONG_OBJECT_TYPE,

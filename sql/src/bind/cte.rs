@@ -126,7 +126,6 @@ impl Binder<'_> {
             plan: plan::project(rows.plan.clone(), exprs)?,
             columns,
             order: Vec::new(),
-            locks: rows.locks.clone(),
         })
     }
 
@@ -197,7 +196,7 @@ impl Binder<'_> {
             .map(|(column, read)| RowsColumn { column: read, origin: None, ..column.clone() })
             .collect();
         let inside = Ctes::new(Some(&own));
-        let rows = Rows { plan: scan, columns: read, order: Vec::new(), locks: Vec::new() };
+        let rows = Rows { plan: scan, columns: read, order: Vec::new() };
         inside.add(name.to_string(), rows, true);
         let step = self.body(step, outer, &inside, Unknowns::Keep)?.exact()?;
         if step.columns.len() != first.columns.len() {
@@ -222,7 +221,7 @@ impl Binder<'_> {
             .zip(outputs)
             .map(|(column, output)| RowsColumn { column: output, origin: None, ..column })
             .collect();
-        Ok(Rows { plan, columns, order: Vec::new(), locks: Vec::new() })
+        Ok(Rows { plan, columns, order: Vec::new() })
     }
 
     /// The same rows, their fields telling the PostgreSQL type: both terms must do so alike.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{
     self, Ident, JoinConstraint, JoinOperator, ObjectName, Spanned, TableAlias, TableFactor,
     TableWithJoins,
@@ -705,32 +705,7 @@ impl Binder<'_> {
                 position: 0,
             })
             .collect();
-        Rows { plan: from.plan, columns, order: Vec::new(), locks: Vec::new() }.exact()
-    }
-
-    /// The tables in FROM that FOR UPDATE locks, with the names they go by.
-    pub fn locked_tables(&self, from: &[TableWithJoins]) -> SqlResult<Vec<(String, TableId)>> {
-        let mut tables = Vec::new();
-        let factors = from
-            .iter()
-            .flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
-        for factor in factors {
-            match factor {
-                TableFactor::Table { name, alias, args: None, .. } => {
-                    let (schema, relation) = names::qualified(name, &self.env.identity.database)?;
-                    let alias = alias.as_ref().map_or_else(|| relation.clone(), |a| fold(&a.name));
-                    if let Some(Relation::Table(info)) = self.relation(schema.as_deref(), &relation)
-                    {
-                        tables.push((alias, info.shape.table));
-                    }
-                }
-                TableFactor::NestedJoin { table_with_joins, .. } => {
-                    tables.extend(self.locked_tables(std::slice::from_ref(table_with_joins))?);
-                }
-                _ => {}
-            }
-        }
-        Ok(tables)
+        Rows { plan: from.plan, columns, order: Vec::new() }.exact()
     }
 }
 

@@ -32,6 +32,7 @@ mod names;
 mod naming;
 mod plan;
 mod query;
+mod row_locks;
 mod scope;
 mod select;
 mod setop;

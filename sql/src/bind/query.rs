@@ -4,7 +4,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 use datafusion::scalar::ScalarValue;
 use satsuma_common::{ColumnId, PgType, SqlError, SqlResult, SqlState, TableId};
-use sqlparser::ast::{self, Fetch, LimitClause, LockType, NonBlock, OrderByKind, SetExpr, Spanned};
+use sqlparser::ast::{self, Fetch, LimitClause, OrderByKind, SetExpr, Spanned};
 
 use super::binder::Binder;
 use super::clause::Clause;
@@ -14,7 +14,7 @@ use super::names::fold;
 use super::plan;
 use super::scope::{Entry, Scope};
 use super::window::NamedWindows;
-use crate::bound::{BoundQuery, LockStrength, OutputColumn, RowLock};
+use crate::bound::{BoundQuery, OutputColumn};
 use crate::casts::CastKind;
 use crate::functions::Typed;
 
@@ -37,7 +37,6 @@ pub(super) struct Rows {
     pub columns: Vec<RowsColumn>,
     /// What the plan's rows are sorted by, over its own columns.
     pub order: Vec<SortExpr>,
-    pub locks: Vec<RowLock>,
 }
 
 impl Rows {
@@ -58,7 +57,7 @@ impl Rows {
             .into_iter()
             .map(|c| OutputColumn { name: c.name, ty: c.ty, origin: c.origin })
             .collect();
-        Ok(BoundQuery { plan: rows.plan, columns, row_locks: rows.locks })
+        Ok(BoundQuery { plan: rows.plan, columns })
     }
 }
 
@@ -104,16 +103,10 @@ impl Binder<'_> {
         let windows = NamedWindows::default();
         let rows = match query.body.as_ref() {
             SetExpr::Select(select) => {
-                let mut rows = self.select(select, order_by, outer, &own, unknowns)?;
-                rows.locks.extend(self.row_locks(query, select)?);
-                rows
+                self.select(select, order_by, &query.locks, outer, &own, unknowns)?
             }
             body => {
-                if !query.locks.is_empty() {
-                    return Err(SqlError::unsupported(
-                        "FOR UPDATE is not allowed with UNION/INTERSECT/EXCEPT",
-                    ));
-                }
+                super::row_locks::refuse_without_select(&query.locks)?;
                 let rows = self.body(body, outer, &own, unknowns)?;
                 self.order_output(rows, order_by, &own)?
             }
@@ -132,7 +125,7 @@ impl Binder<'_> {
         unknowns: Unknowns,
     ) -> SqlResult<Rows> {
         match body {
-            SetExpr::Select(select) => self.select(select, &[], outer, ctes, unknowns),
+            SetExpr::Select(select) => self.select(select, &[], &[], outer, ctes, unknowns),
             SetExpr::Query(query) => self.query_with(query, outer, ctes, unknowns),
             SetExpr::SetOperation { left, op, set_quantifier, right } => {
                 self.set_operation(left, *op, *set_quantifier, right, outer, ctes, unknowns)
@@ -399,58 +392,6 @@ impl Binder<'_> {
         let kept = plan::keep_rows(rows.plan, number, 0, Some(upto))?;
         let plan = plan::sort(kept, rows.order.clone());
         Ok(Rows { plan, ..rows })
-    }
-
-    fn row_locks(&self, query: &ast::Query, select: &ast::Select) -> SqlResult<Vec<RowLock>> {
-        let mut locks = Vec::new();
-        if query.locks.is_empty() {
-            return Ok(locks);
-        }
-        let grouped = match &select.group_by {
-            ast::GroupByExpr::Expressions(exprs, _) => !exprs.is_empty(),
-            ast::GroupByExpr::All(_) => true,
-        };
-        let refused = if select.distinct.is_some() {
-            Some("DISTINCT clause")
-        } else if grouped {
-            Some("GROUP BY clause")
-        } else if select.having.is_some() {
-            Some("HAVING clause")
-        } else {
-            None
-        };
-        if let Some(what) = refused {
-            return Err(SqlError::unsupported(format!("FOR UPDATE is not allowed with {what}")));
-        }
-        for lock in &query.locks {
-            let strength = match lock.lock_type {
-                LockType::Share => LockStrength::Share,
-                LockType::Update => LockStrength::Update,
-            };
-            let no_wait = lock.nonblock == Some(NonBlock::Nowait);
-            let skip_locked = lock.nonblock == Some(NonBlock::SkipLocked);
-            let of = match &lock.of {
-                Some(name) => Some(super::names::last(name)?),
-                None => None,
-            };
-            let mut matched = of.is_none();
-            for (alias, table) in self.locked_tables(&select.from)? {
-                if of.as_ref().is_none_or(|of| *of == alias) {
-                    matched = true;
-                    locks.push(RowLock { table, strength, no_wait, skip_locked });
-                }
-            }
-            if let (false, Some(of)) = (matched, of) {
-                return Err(SqlError::new(
-                    SqlState::UNDEFINED_TABLE,
-                    format!("relation \"{of}\" in FOR UPDATE clause not found in FROM clause"),
-                ));
-            }
-        }
-        // The strongest lock per table.
-        locks.sort_by_key(|lock| (lock.table, std::cmp::Reverse(lock.strength)));
-        locks.dedup_by_key(|lock| lock.table);
-        Ok(locks)
     }
 }
 

@@ -42,6 +42,7 @@ impl Binder<'_> {
         &self,
         select: &Select,
         order_by: &[ast::OrderByExpr],
+        locks: &[ast::LockClause],
         outer: Option<&Scope<'_>>,
         ctes: &Ctes<'_>,
         unknowns: Unknowns,
@@ -101,6 +102,7 @@ impl Binder<'_> {
         }
         let origins: Vec<_> = items[..visible].iter().map(|i| origin(&i.value, &scope)).collect();
 
+        let mut locks = self.row_locks(locks, select, &items, &scope)?;
         let plan = self.group(plan, &group_by, having, &mut items, &scope)?;
         let plan = self.windows(plan, &mut items)?;
         let plan = self.set_returning(plan, &mut items)?;
@@ -114,6 +116,7 @@ impl Binder<'_> {
             projection.push(expr.alias(&column.name));
             columns.push((item, column));
         }
+        self.lock_columns(&plan, &mut locks, &mut projection)?;
         let mut plan = plan::project(plan, projection)?;
         if matches!(select.distinct, Some(Distinct::Distinct)) {
             for (item, _) in &columns {
@@ -130,6 +133,7 @@ impl Binder<'_> {
         if !order.is_empty() {
             plan = plan::sort(plan, order.clone());
         }
+        let plan = self.lock_rows(plan, locks)?;
         let columns = columns
             .into_iter()
             .take(visible)
@@ -142,7 +146,7 @@ impl Binder<'_> {
                 position: item.position,
             })
             .collect();
-        Ok(Rows { plan, columns, order, locks: Vec::new() })
+        Ok(Rows { plan, columns, order })
     }
 
     /// The select list with its stars expanded.

@@ -133,7 +133,7 @@ impl Binder<'_> {
         }
         let keys = left_keys.into_iter().zip(right_keys).collect();
         let joined = plan::join_keys(left, right, kind, keys, None, NullEquality::NullEqualsNull)?;
-        Rows { plan: joined, columns, order: Vec::new(), locks: Vec::new() }.exact()
+        Rows { plan: joined, columns, order: Vec::new() }.exact()
     }
 
     fn distinct_output(&self, rows: Rows) -> SqlResult<Rows> {
@@ -187,7 +187,7 @@ impl Binder<'_> {
             .zip(types)
             .map(|((column, name), ty)| RowsColumn { name, column, ty, origin: None, position: 0 })
             .collect();
-        Ok(Rows { plan, columns, order: Vec::new(), locks: Vec::new() })
+        Ok(Rows { plan, columns, order: Vec::new() })
     }
 
     /// `VALUES (..), (..)`: columns named `column1` and on.

@@ -170,6 +170,11 @@ pub trait ParameterTypes: Send + Sync {
 pub trait CatalogFunctions: Send + Sync + fmt::Debug {
     /// `arguments` are of the types that the signature in [`super::catalog`] names.
     fn call(&self, function: CatalogFunction, arguments: &[Datum]) -> SqlResult<Datum>;
+
+    /// `pg_advisory_lock` and its relatives. They may wait.
+    fn advisory(&self, name: &str, _arguments: &[Datum]) -> SqlResult<Datum> {
+        Err(SqlError::unsupported(format!("{name}() cannot be called here")))
+    }
 }
 
 /// Sequences as `nextval` and its relatives see them; a call may not block for long.
@@ -286,6 +291,7 @@ catalog_functions! {
     MyTempSchema = "pg_my_temp_schema() oid";
     CancelBackend = "pg_cancel_backend(int4) bool";
     TerminateBackend = "pg_terminate_backend(int4) bool";
+    BlockingPids = "pg_blocking_pids(int4) _int4";
     PostmasterStartTime = "pg_postmaster_start_time() timestamptz";
     ConfLoadTime = "pg_conf_load_time() timestamptz";
     IsInRecovery = "pg_is_in_recovery() bool";

@@ -159,6 +159,36 @@ pub(crate) fn install(b: &mut Builder) {
         });
     }
     sequences(b);
+    advisory_locks(b);
+}
+
+/// Advisory locks by one bigint or two integers.
+fn advisory_locks(b: &mut Builder) {
+    const LOCKS: [(&str, &str); 10] = [
+        ("pg_advisory_lock", "void"),
+        ("pg_advisory_lock_shared", "void"),
+        ("pg_advisory_xact_lock", "void"),
+        ("pg_advisory_xact_lock_shared", "void"),
+        ("pg_try_advisory_lock", "bool"),
+        ("pg_try_advisory_lock_shared", "bool"),
+        ("pg_try_advisory_xact_lock", "bool"),
+        ("pg_try_advisory_xact_lock_shared", "bool"),
+        ("pg_advisory_unlock", "bool"),
+        ("pg_advisory_unlock_shared", "bool"),
+    ];
+    let mut add = |name: &'static str, arguments: &str, result: &str| {
+        b.rewrite(&format!("{name}({arguments}) {result}"), move |args, result, env| {
+            let catalog = env.catalog_functions.clone();
+            env.note_session_dependence();
+            let body: Body = Arc::new(move |args| catalog.advisory(name, args));
+            Ok(SessionCall::expr(name, args, result.clone(), Volatility::Volatile, body))
+        });
+    };
+    for (name, result) in LOCKS {
+        add(name, "int8", result);
+        add(name, "int4,int4", result);
+    }
+    add("pg_advisory_unlock_all", "", "void");
 }
 
 type SequenceBody = fn(&dyn SequenceAccess, &[Datum]) -> SqlResult<i64>;

@@ -12,8 +12,10 @@ mod command;
 mod copy;
 mod error;
 mod role;
+mod row_locks;
 mod source;
 mod tokens;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub use command::{Command, CursorDirection, LockTarget};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
+pub use row_locks::{LockedName, locked_name};
 pub use source::Source;
 
 /// Longest query string, in bytes.
@@ -110,7 +113,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     if let Some(command) = command::parse(source, &tokens)? {
         return Ok(Statement::Command(Box::new(command)));
     }
-    let tokens = role::adapt(tokens::adapt(tokens));
+    let tokens = role::adapt(tokens::adapt(row_locks::adapt(transaction::adapt(tokens))));
     let statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }

@@ -102,10 +102,45 @@ fn commands_that_the_grammar_behind_lacks() {
 }
 
 #[test]
-fn weaker_row_locks_become_the_next_stronger() {
-    let Statement::Sql(statement) = one("select 1 from t for no key update nowait") else {
-        panic!("not SQL")
+fn deferrable_means_nothing() {
+    for (sql, without) in [
+        ("begin read only deferrable", "BEGIN READ ONLY"),
+        ("begin not deferrable", "BEGIN"),
+        ("start transaction deferrable, read write", "START TRANSACTION READ WRITE"),
+        ("set transaction read only, not deferrable", "SET TRANSACTION READ ONLY"),
+    ] {
+        let Statement::Sql(statement) = one(sql) else { panic!("not SQL") };
+        assert_eq!(statement.to_string(), without);
+    }
+}
+
+#[test]
+fn row_locks_keep_their_strength_and_their_tables() {
+    let locks = |sql: &str| {
+        let Statement::Sql(statement) = one(sql) else { panic!("not SQL") };
+        let sqlparser::ast::Statement::Query(query) = *statement else { panic!("not a query") };
+        let name = |of: &sqlparser::ast::ObjectName| {
+            let parts: Vec<_> = of.0.iter().filter_map(|part| part.as_ident()).collect();
+            locked_name(&parts).map(|of| (of.weaker, of.table.map(|name| name.value.clone())))
+        };
+        let locks = query.locks.iter();
+        locks
+            .map(|lock| format!("{} {:?} {:?}", lock.lock_type, lock.of.as_ref().map(name), lock.nonblock))
+            .collect::<Vec<_>>()
     };
-    assert!(statement.to_string().ends_with("FOR UPDATE NOWAIT"));
+    assert_eq!(
+        locks("select 1 from t for no key update nowait"),
+        ["UPDATE Some(Some((true, None))) Some(Nowait)"]
+    );
+    assert_eq!(
+        locks("select 1 from a, b for key share of a, b skip locked for update of b"),
+        [
+            "SHARE Some(Some((true, Some(\"a\")))) Some(SkipLocked)",
+            "SHARE Some(Some((true, Some(\"b\")))) Some(SkipLocked)",
+            "UPDATE Some(Some((false, Some(\"b\")))) None",
+        ]
+    );
+    assert_eq!(locks("select 1 from t for share"), ["SHARE None None"]);
+    assert_eq!(locks("select 1 from t for update of s.t"), ["UPDATE Some(None) None"]);
     assert!(matches!(one("select a isnull from t"), Statement::Sql(_)));
 }

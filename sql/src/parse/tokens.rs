@@ -134,24 +134,13 @@ pub fn longest_chains(tokens: &[TokenWithSpan]) -> (usize, usize) {
     (logical.max(sets), other)
 }
 
-/// Replaces what sqlparser does not know by what it does: `FOR NO KEY UPDATE` and `FOR KEY SHARE`
-/// become the stronger `FOR UPDATE` and `FOR SHARE`, `ISNULL` becomes `IS NULL`, `ROW(..)` a row in
-/// parentheses, and `TABLE t` a query.
+/// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, `ROW(..)` a
+/// row in parentheses, and `TABLE t` a query.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
     while let Some(token) = rest.next() {
-        let after_for = adapted.last().is_some_and(|last| is_keyword(&last.token, Keyword::FOR));
-        if after_for
-            && is_keyword(&token.token, Keyword::NO)
-            && rest.peek().is_some_and(|next| is_keyword(&next.token, Keyword::KEY))
-        {
-            rest.next();
-        } else if after_for
-            && is_keyword(&token.token, Keyword::KEY)
-            && rest.peek().is_some_and(|next| is_keyword(&next.token, Keyword::SHARE))
-        {
-        } else if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
+        if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
             for word in ["SELECT", "FROM"] {
                 let span = token.span;
                 adapted.push(TokenWithSpan { token: Token::make_keyword(word), span });

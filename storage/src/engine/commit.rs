@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::Engine;
 use super::meta::Meta;
 use crate::error::{Result, StorageError};
-use crate::lock::RowLockMode;
+use crate::lock::{LockMode, TableLockMode};
 use crate::txn::{Phase, Txn, TxnState};
 use crate::wal::Written;
 use crate::wal::record::{LoggedLock, Op, Record, Section};
@@ -80,6 +80,8 @@ impl Engine {
             .locks
             .held_by(txn.id)
             .into_iter()
+            // Advisory locks protect nothing that is stored.
+            .filter(|(key, _)| !key.is_advisory())
             .map(|(key, mode)| LoggedLock {
                 shard: key.shard,
                 mode,
@@ -87,7 +89,13 @@ impl Engine {
             })
             .collect();
         let ts = self.timeline.assign(txn.id, Timestamp(0), shards_of(&sections));
-        if sections.is_empty() && locks.iter().all(|lock| lock.mode == RowLockMode::SHARD_SHARED) {
+        let guards_nothing = |lock: &LoggedLock| {
+            matches!(
+                lock.mode,
+                LockMode::Table(TableLockMode::RowExclusive | TableLockMode::RowShare)
+            )
+        };
+        if sections.is_empty() && locks.iter().all(guards_nothing) {
             self.timeline.settle(txn.id);
             txn.state.lock().phase = Phase::Prepared(ts);
             return Ok(ts);
@@ -134,6 +142,24 @@ impl Engine {
             .collect();
         prepared.sort();
         prepared
+    }
+
+    /// Transactions whose outcome is still needed here: the prepared ones, and those that learned
+    /// it and are not finished.
+    pub fn unfinished(&self) -> Vec<TxnId> {
+        let txns: Vec<_> = self.txns.lock().values().cloned().collect();
+        let needs_outcome = |txn: &Arc<Txn>| {
+            let state = txn.state.lock();
+            match state.phase {
+                Phase::Prepared(_) => true,
+                Phase::Deciding => state.logged_from.is_some(),
+                Phase::Open | Phase::Ended => false,
+            }
+        };
+        let mut unfinished: Vec<_> =
+            txns.iter().filter(|txn| needs_outcome(txn)).map(|txn| txn.id).collect();
+        unfinished.sort();
+        unfinished
     }
 
     /// `commit` is the moment, `None` an abort.

@@ -32,7 +32,7 @@ use satsuma_common::{Lsn, ShardId, Timestamp, TxnId};
 
 use crate::error::{Result, StorageError};
 use crate::index::{IndexExpressions, NoExpressions};
-use crate::lock::{LockTable, WaitEdge};
+use crate::lock::{LockEntry, LockTable, WaitEdge};
 use crate::shard::Shard;
 use crate::timeline::Timeline;
 use crate::txn::Txn;
@@ -173,6 +173,11 @@ impl Engine {
     /// Every wait for a lock, for the deadlock detector that sees all workers.
     pub fn waits(&self) -> Vec<WaitEdge> {
         self.locks.waits()
+    }
+
+    /// Locks that are held or waited for, rows that nobody waits for up to `rows`.
+    pub fn list_locks(&self, rows: usize) -> Vec<LockEntry> {
+        self.locks.entries(rows)
     }
 
     /// Ends the waits of a transaction that was chosen as a deadlock's victim.

@@ -184,7 +184,7 @@ async fn a_row_changed_after_the_snapshot_is_told_with_its_lock_held() {
         let engine = engine.clone();
         async move {
             let locks =
-                RowLocks { mode: RowLockMode::Update, wait, skip_locked: skip, newest: false };
+                RowLocks { skip_locked: skip, ..RowLocks::new(RowLockMode::Update, wait) };
             engine.lock_rows(&other, SHARD, &[key(1), key(2)], locks).await
         }
     };
@@ -513,12 +513,8 @@ async fn a_taken_key_answers_at_once_unless_it_is_being_changed() {
     let engine = open(dir.path()).await;
     let now = insert(&engine, 10, &[(1, "one"), (2, "two")]).await;
     let reader = WriteContext { snapshot: now, ..context(20, 1) };
-    let locks = RowLocks {
-        mode: RowLockMode::KeyShare,
-        wait: LockWait::NoWait,
-        skip_locked: false,
-        newest: true,
-    };
+    let locks =
+        RowLocks { newest: true, ..RowLocks::new(RowLockMode::KeyShare, LockWait::NoWait) };
     engine.lock_rows(&reader, SHARD, &[key(1)], locks).await.unwrap();
     engine
         .delete(&WriteContext { snapshot: now, ..context(30, 1) }, SHARD, &[key(2)])

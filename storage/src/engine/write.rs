@@ -13,7 +13,7 @@ use super::unique::UniqueEntries;
 use super::{Engine, Held, RowBytes, TableMeta};
 use crate::delta::Version;
 use crate::error::{Result, StorageError};
-use crate::lock::{LockKey, LockWait, RowLockMode};
+use crate::lock::{LockKey, LockMode, LockWait, RowLockMode, TableLockMode};
 use crate::shard::Shard;
 use crate::txn::{Own, Phase, Txn};
 
@@ -85,6 +85,17 @@ pub struct RowLocks {
     pub skip_locked: bool,
     /// Look at the newest version, whatever the snapshot (foreign keys).
     pub newest: bool,
+    /// A row that was deleted after the snapshot does not exist, instead of being an error.
+    pub skip_deleted: bool,
+    /// Stop when so many rows are locked.
+    pub limit: Option<usize>,
+}
+
+impl RowLocks {
+    /// Waits for every row, as the snapshot sees it.
+    pub fn new(mode: RowLockMode, wait: LockWait) -> Self {
+        Self { mode, wait, skip_locked: false, newest: false, skip_deleted: false, limit: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,7 +270,7 @@ impl Engine {
     pub async fn truncate(&self, context: &WriteContext, shard: ShardId) -> Result<()> {
         let txn = self.open_txn(context.txn)?;
         let (shard, _) = self.shard_and_table(shard)?;
-        self.lock_for(context, &txn, shard.id, None, RowLockMode::SHARD_EXCLUSIVE).await?;
+        self.lock_for(context, &txn, shard.id, TableLockMode::AccessExclusive).await?;
         let mut state = txn.state.lock();
         if state.phase != Phase::Open {
             return Err(StorageError::NotOpen(txn.id));
@@ -277,11 +288,15 @@ impl Engine {
         keys: &[K],
         request: RowLocks,
     ) -> Result<Vec<LockedRow>> {
-        let RowLocks { mode, wait, skip_locked, newest } = request;
-        let write = self.begin_write(context, shard).await?;
+        let RowLocks { mode, wait, skip_locked, newest, skip_deleted, limit } = request;
+        let write = self.begin_work(context, shard, TableLockMode::RowShare).await?;
         let wait = if skip_locked { LockWait::NoWait } else { wait };
         let mut locked = Vec::with_capacity(keys.len());
+        let mut found = 0;
         for (row, key) in keys.iter().enumerate() {
+            if limit.is_some_and(|limit| found >= limit) {
+                break;
+            }
             let key = Bytes::copy_from_slice(key.as_ref());
             match write.lock(&key, mode, wait).await {
                 Err(StorageError::LockNotAvailable) if skip_locked => continue,
@@ -290,25 +305,54 @@ impl Engine {
             let exists = match (write.own(&key), newest) {
                 (Some(own), _) => matches!(own, Own::Row(_)),
                 (None, true) => write.shard.newest(&key)?.is_some_and(|v| v.row.is_some()),
+                (None, false) if skip_deleted && write.is_deleted(&key)? => false,
                 (None, false) => write.unchanged(&key)?.is_some(),
             };
+            found += usize::from(exists);
             locked.push(LockedRow { row, exists });
         }
         Ok(locked)
     }
 
-    /// Locks the shard as a whole: [`RowLockMode::SHARD_SHARED`], as every write does, or
-    /// [`RowLockMode::SHARD_EXCLUSIVE`], against all of them.
+    /// Locks the shard as a whole.
     pub async fn lock_shard(
         &self,
         context: &WriteContext,
         shard: ShardId,
-        mode: RowLockMode,
+        mode: TableLockMode,
         wait: LockWait,
     ) -> Result<()> {
         let txn = self.open_txn(context.txn)?;
         self.shard(shard)?;
-        self.lock(&txn, LockKey { shard, row: None }, mode, wait).await
+        self.lock(&txn, LockKey { shard, row: None }, mode.into(), wait).await
+    }
+
+    /// Takes an advisory lock for the transaction, or for its session, which goes by the id of a
+    /// transaction that never commits. `false`: somebody has it, and `wait` says not to wait.
+    pub async fn lock_advisory(
+        &self,
+        (txn, session): (TxnId, TxnId),
+        for_session: bool,
+        key: &LockKey,
+        mode: RowLockMode,
+        wait: LockWait,
+    ) -> Result<bool> {
+        let owner = self.open_txn(if for_session { session } else { txn })?;
+        let wait = match self.locks.acquire_for(txn, session, owner.id, key, mode, wait) {
+            Ok(wait) => wait,
+            Err(StorageError::LockNotAvailable) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if let Some(wait) = wait {
+            wait.granted().await?;
+        }
+        self.release_if_ended(&owner)?;
+        Ok(true)
+    }
+
+    /// `false`: the session does not hold it.
+    pub fn unlock_advisory(&self, session: TxnId, key: &LockKey, mode: RowLockMode) -> bool {
+        self.locks.release_one(session, key, mode)
     }
 
     /// Opens the transaction, if it is not yet, so that it can be committed even when it comes to
@@ -357,11 +401,20 @@ impl Engine {
         context: &'a WriteContext,
         shard: ShardId,
     ) -> Result<Writing<'a>> {
+        self.begin_work(context, shard, TableLockMode::RowExclusive).await
+    }
+
+    async fn begin_work<'a>(
+        &'a self,
+        context: &'a WriteContext,
+        shard: ShardId,
+        mode: TableLockMode,
+    ) -> Result<Writing<'a>> {
         self.pressure.wait().await?;
         let held = self.snapshots.hold(context.snapshot)?;
         let txn = self.open_txn(context.txn)?;
         self.shard(shard)?;
-        self.lock_for(context, &txn, shard, None, RowLockMode::SHARD_SHARED).await?;
+        self.lock_for(context, &txn, shard, mode).await?;
         // Looked up again: the wait may have been for a change of the table.
         let (shard, table) = self.shard_and_table(shard)?;
         Ok(Writing { engine: self, context, txn, shard, table, _held: held })
@@ -372,18 +425,21 @@ impl Engine {
         context: &WriteContext,
         txn: &Txn,
         shard: ShardId,
-        row: Option<Bytes>,
-        mode: RowLockMode,
+        mode: TableLockMode,
     ) -> Result<()> {
         let wait = LockWait::Wait(context.lock_timeout);
-        self.lock(txn, LockKey { shard, row }, mode, wait).await
+        self.lock(txn, LockKey { shard, row: None }, mode.into(), wait).await
     }
 
-    async fn lock(&self, txn: &Txn, key: LockKey, mode: RowLockMode, wait: LockWait) -> Result<()> {
+    async fn lock(&self, txn: &Txn, key: LockKey, mode: LockMode, wait: LockWait) -> Result<()> {
         if let Some(wait) = self.locks.acquire(txn.id, &key, mode, wait)? {
             wait.granted().await?;
         }
-        // The transaction may have ended while this statement waited.
+        self.release_if_ended(txn)
+    }
+
+    /// The transaction may have ended while a statement of it waited.
+    fn release_if_ended(&self, txn: &Txn) -> Result<()> {
         let phase = txn.state.lock().phase;
         if phase == Phase::Ended {
             self.locks.release(txn.id);
@@ -472,7 +528,7 @@ impl Writing<'_> {
 
     pub(super) async fn lock(&self, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
         let key = LockKey { shard: self.shard.id, row: Some(key.clone()) };
-        self.engine.lock(&self.txn, key, mode, wait).await
+        self.engine.lock(&self.txn, key, mode.into(), wait).await
     }
 
     /// The transaction's own view of the key.
@@ -523,6 +579,10 @@ impl Writing<'_> {
             Some(Own::Deleted) => Ok(None),
             None => self.unchanged(key),
         }
+    }
+
+    fn is_deleted(&self, key: &[u8]) -> Result<bool> {
+        Ok(self.shard.newest(key)?.is_some_and(|version| version.row.is_none()))
     }
 
     /// The committed row, which must be as the snapshot sees it.

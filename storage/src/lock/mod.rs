@@ -1,5 +1,5 @@
-//! Row locks in PostgreSQL's four strengths, and shard locks, held in memory until a transaction
-//! ends.
+//! Row locks in PostgreSQL's four strengths, shard locks in its eight, and advisory locks, held in
+//! memory until a transaction ends.
 //!
 //! Whoever must wait queues. A waiter is let in when it is compatible with every holder and with
 //! every waiter ahead of it, so that nothing starves; a transaction that strengthens a lock it
@@ -9,8 +9,8 @@
 mod mode;
 mod table;
 
-pub use mode::RowLockMode;
-pub use table::{LockKey, LockTable, LockWait, Wait, WaitEdge};
+pub use mode::{LockMode, RowLockMode, TableLockMode};
+pub use table::{LockEntry, LockKey, LockTable, LockWait, Wait, WaitEdge};
 
 #[cfg(test)]
 mod tests;

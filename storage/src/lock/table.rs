@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use satsuma_common::{ShardId, TxnId};
 use tokio::sync::oneshot;
 
-use super::mode::RowLockMode;
+use super::mode::{LockMode, LockModes, RowLockMode};
 use crate::error::{Result, StorageError};
 
 /// What is locked: a row of a shard by its key, or with `None` the shard as a whole.
@@ -17,6 +17,20 @@ use crate::error::{Result, StorageError};
 pub struct LockKey {
     pub shard: ShardId,
     pub row: Option<Bytes>,
+}
+
+/// No shard: what the locks that users name are filed under.
+const ADVISORY: ShardId = ShardId(u64::MAX);
+
+impl LockKey {
+    /// An advisory lock. `name` is the coordinators' to choose.
+    pub fn advisory(name: Bytes) -> Self {
+        Self { shard: ADVISORY, row: Some(name) }
+    }
+
+    pub fn is_advisory(&self) -> bool {
+        self.shard == ADVISORY
+    }
 }
 
 /// What to do when a lock is taken.
@@ -30,9 +44,20 @@ pub enum LockWait {
 /// `waiter` cannot go on before `holder` lets go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitEdge {
+    /// Tells this wait from the waiter's other ones at this worker, earlier and later.
+    pub wait: u64,
     pub waiter: TxnId,
     pub holder: TxnId,
     pub lock: LockKey,
+}
+
+/// A lock that is held or waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockEntry {
+    pub txn: TxnId,
+    pub lock: LockKey,
+    pub mode: LockMode,
+    pub granted: bool,
 }
 
 /// Locks of all transactions at this worker.
@@ -56,32 +81,41 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Entry {
-    holders: Vec<(TxnId, RowLockMode)>,
+    holders: Vec<(TxnId, LockModes)>,
     queue: VecDeque<Waiter>,
 }
 
 #[derive(Debug)]
 struct Waiter {
     number: u64,
+    /// Who waits.
     txn: TxnId,
-    mode: RowLockMode,
+    /// The session that it is a transaction of, where that has locks of its own; else itself.
+    session: TxnId,
+    /// Who gets it, one of the two: a session's locks outlive the transaction that takes them.
+    owner: TxnId,
+    mode: LockMode,
     granted: oneshot::Sender<Result<()>>,
     deadline: Option<Instant>,
 }
 
 impl Entry {
-    fn mode_of(&self, txn: TxnId) -> Option<RowLockMode> {
-        self.holders.iter().find(|(holder, _)| *holder == txn).map(|(_, mode)| *mode)
+    fn modes_of(&self, owner: TxnId) -> Option<LockModes> {
+        self.holders.iter().find(|(holder, _)| *holder == owner).map(|(_, modes)| *modes)
     }
 
-    /// Whom a request at place `at` of the queue waits for.
-    fn blockers(&self, at: usize, txn: TxnId, mode: RowLockMode) -> BTreeSet<TxnId> {
-        let holders = self.holders.iter().map(|(holder, held)| (*holder, *held));
-        let ahead = self.queue.iter().take(at).map(|waiter| (waiter.txn, waiter.mode));
+    /// Whom a request at place `at` of the queue waits for. A transaction and the session that
+    /// it runs in do not exclude each other.
+    fn blockers(&self, at: usize, owners: [TxnId; 2], mode: LockMode) -> BTreeSet<TxnId> {
+        let holders = self
+            .holders
+            .iter()
+            .filter(|(_, held)| held.conflict(mode))
+            .map(|(holder, _)| *holder);
+        let ahead = self.queue.iter().take(at).filter(|waiter| waiter.mode.conflicts(mode));
         holders
-            .chain(ahead)
-            .filter(|(other, held)| *other != txn && held.conflicts(mode))
-            .map(|(other, _)| other)
+            .chain(ahead.map(|waiter| waiter.txn))
+            .filter(|other| !owners.contains(other))
             .collect()
     }
 }
@@ -146,7 +180,7 @@ impl LockTable {
     /// Whether anybody holds a lock on this that lets them change it.
     pub fn is_changing(&self, key: &LockKey) -> bool {
         let inner = self.inner.lock();
-        let changes = |mode: &RowLockMode| *mode >= RowLockMode::NoKeyUpdate;
+        let changes = |held: &LockModes| held.cover(RowLockMode::NoKeyUpdate.into());
         inner.locks.get(key).is_some_and(|entry| entry.holders.iter().any(|(_, m)| changes(m)))
     }
 
@@ -156,18 +190,32 @@ impl LockTable {
         &self,
         txn: TxnId,
         key: &LockKey,
-        mode: RowLockMode,
+        mode: impl Into<LockMode>,
         wait: LockWait,
     ) -> Result<Option<Wait<'_>>> {
+        self.acquire_for(txn, txn, txn, key, mode, wait)
+    }
+
+    /// The same, for a transaction of `session`: `owner`, which is one of the two, gets it.
+    pub fn acquire_for(
+        &self,
+        txn: TxnId,
+        session: TxnId,
+        owner: TxnId,
+        key: &LockKey,
+        mode: impl Into<LockMode>,
+        wait: LockWait,
+    ) -> Result<Option<Wait<'_>>> {
+        let mode = mode.into();
         let mut inner = self.inner.lock();
         let entry = inner.locks.entry(key.clone()).or_default();
-        let held = entry.mode_of(txn);
-        if held.is_some_and(|held| held >= mode) {
+        let held = entry.modes_of(owner);
+        if held.is_some_and(|held| held.cover(mode)) {
             return Ok(None);
         }
         let place = if held.is_some() { 0 } else { entry.queue.len() };
-        if entry.blockers(place, txn, mode).is_empty() {
-            inner.grant(key, txn, mode);
+        if entry.blockers(place, [txn, session], mode).is_empty() {
+            inner.grant(key, owner, mode);
             return Ok(None);
         }
         let LockWait::Wait(timeout) = wait else {
@@ -183,7 +231,7 @@ impl LockTable {
         }
         inner.waits.insert(number, key.clone());
         if let Some(entry) = inner.locks.get_mut(key) {
-            entry.queue.insert(place, Waiter { number, txn, mode, granted, deadline });
+            entry.queue.insert(place, Waiter { number, txn, session, owner, mode, granted, deadline });
         }
         if let Some(cycle) = inner.cycle_through(txn) {
             inner.break_cycle(&cycle);
@@ -192,7 +240,7 @@ impl LockTable {
     }
 
     /// Holds the lock without asking: a prepared transaction's, at start.
-    pub fn restore(&self, txn: TxnId, key: &LockKey, mode: RowLockMode) {
+    pub fn restore(&self, txn: TxnId, key: &LockKey, mode: LockMode) {
         self.inner.lock().grant(key, txn, mode);
     }
 
@@ -207,12 +255,64 @@ impl LockTable {
         }
     }
 
-    /// Row locks that the transaction holds.
-    pub fn held_by(&self, txn: TxnId) -> Vec<(LockKey, RowLockMode)> {
+    /// Lets go of one lock; `false` when the transaction does not hold it in this strength.
+    pub fn release_one(&self, txn: TxnId, key: &LockKey, mode: impl Into<LockMode>) -> bool {
+        let inner = &mut *self.inner.lock();
+        let Some(entry) = inner.locks.get_mut(key) else { return false };
+        let Some(at) = entry.holders.iter().position(|(holder, _)| *holder == txn) else {
+            return false;
+        };
+        if !entry.holders[at].1.remove(mode.into()) {
+            return false;
+        }
+        if entry.holders[at].1.is_empty() {
+            entry.holders.remove(at);
+            if let Some(held) = inner.held.get_mut(&txn) {
+                held.retain(|other| other != key);
+                if held.is_empty() {
+                    inner.held.remove(&txn);
+                }
+            }
+        }
+        inner.let_in(key);
+        true
+    }
+
+    /// Locks that the transaction holds, each in the strengths that matter.
+    pub fn held_by(&self, txn: TxnId) -> Vec<(LockKey, LockMode)> {
         let inner = self.inner.lock();
         let keys = inner.held.get(&txn).map(Vec::as_slice).unwrap_or_default();
-        let mode = |key: &LockKey| inner.locks.get(key).and_then(|entry| entry.mode_of(txn));
-        keys.iter().filter_map(|key| Some((key.clone(), mode(key)?))).collect()
+        let modes = |key: &LockKey| inner.locks.get(key).and_then(|entry| entry.modes_of(txn));
+        keys.iter()
+            .flat_map(|key| {
+                let modes = modes(key).unwrap_or_default();
+                modes.strongest().map(|mode| (key.clone(), mode)).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// Locks that are held or waited for: whole shards, advisory locks, and rows that somebody
+    /// waits for; other row locks up to `rows` of them.
+    pub fn entries(&self, rows: usize) -> Vec<LockEntry> {
+        let inner = self.inner.lock();
+        let mut rows_left = rows;
+        let mut entries = Vec::new();
+        for (lock, entry) in &inner.locks {
+            let is_plain_row = lock.row.is_some() && !lock.is_advisory();
+            if is_plain_row && entry.queue.is_empty() {
+                if rows_left == 0 {
+                    continue;
+                }
+                rows_left -= 1;
+            }
+            let of = |txn, mode, granted| LockEntry { txn, lock: lock.clone(), mode, granted };
+            for (txn, modes) in &entry.holders {
+                entries.extend(modes.strongest().map(|mode| of(*txn, mode, true)));
+            }
+            entries.extend(entry.queue.iter().map(|waiter| of(waiter.txn, waiter.mode, false)));
+        }
+        entries.sort_by(|a, b| (&a.lock, a.txn).cmp(&(&b.lock, b.txn)));
+        entries
     }
 
     /// Every wait there is.
@@ -241,12 +341,14 @@ impl LockTable {
 }
 
 impl Inner {
-    fn grant(&mut self, key: &LockKey, txn: TxnId, mode: RowLockMode) {
+    fn grant(&mut self, key: &LockKey, txn: TxnId, mode: LockMode) {
         let entry = self.locks.entry(key.clone()).or_default();
         match entry.holders.iter_mut().find(|(holder, _)| *holder == txn) {
-            Some((_, held)) => *held = (*held).max(mode),
+            Some((_, held)) => held.add(mode),
             None => {
-                entry.holders.push((txn, mode));
+                let mut held = LockModes::default();
+                held.add(mode);
+                entry.holders.push((txn, held));
                 self.held.entry(txn).or_default().push(key.clone());
             }
         }
@@ -258,7 +360,7 @@ impl Inner {
             let Some(entry) = self.locks.get_mut(key) else { return };
             let ready = (0..entry.queue.len()).find(|at| {
                 let waiter = &entry.queue[*at];
-                entry.blockers(*at, waiter.txn, waiter.mode).is_empty()
+                entry.blockers(*at, [waiter.txn, waiter.session], waiter.mode).is_empty()
             });
             let Some(waiter) = ready.and_then(|at| entry.queue.remove(at)) else {
                 if entry.holders.is_empty() && entry.queue.is_empty() {
@@ -269,7 +371,7 @@ impl Inner {
             self.forget(&waiter);
             // Granted before it is told: a wait that is dropped now leaves a lock held until its
             // transaction ends, never a lock that two think they hold.
-            self.grant(key, waiter.txn, waiter.mode);
+            self.grant(key, waiter.owner, waiter.mode);
             let _ = waiter.granted.send(Ok(()));
         }
     }
@@ -313,9 +415,14 @@ impl Inner {
         };
         let waiter = &entry.queue[at];
         entry
-            .blockers(at, waiter.txn, waiter.mode)
+            .blockers(at, [waiter.txn, waiter.session], waiter.mode)
             .into_iter()
-            .map(|holder| WaitEdge { waiter: waiter.txn, holder, lock: key.clone() })
+            .map(|holder| WaitEdge {
+                wait: number,
+                waiter: waiter.txn,
+                holder,
+                lock: key.clone(),
+            })
             .collect()
     }
 

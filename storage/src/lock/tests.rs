@@ -59,7 +59,7 @@ async fn strengthening_goes_ahead_of_the_queue() {
     let writer = take(&locks, 2, 1, Update).unwrap();
     assert!(take(&locks, 1, 1, NoKeyUpdate).is_none());
     assert!(take(&locks, 1, 1, Share).is_none(), "weaker than what it has");
-    assert_eq!(locks.held_by(txn(1)), [(row(1), NoKeyUpdate)]);
+    assert_eq!(locks.held_by(txn(1)), [(row(1), LockMode::Row(NoKeyUpdate))]);
     locks.release(txn(1));
     writer.granted().await.unwrap();
 }
@@ -120,4 +120,67 @@ async fn waits_end_in_time_and_on_demand() {
         Err(StorageError::LockNotAvailable)
     ));
     locks.close();
+}
+
+#[test]
+fn table_modes_exclude_each_other_as_in_postgresql() {
+    use TableLockMode as T;
+    let modes = [
+        T::AccessShare,
+        T::RowShare,
+        T::RowExclusive,
+        T::ShareUpdateExclusive,
+        T::Share,
+        T::ShareRowExclusive,
+        T::Exclusive,
+        T::AccessExclusive,
+    ];
+    let table = [
+        ".......x", "......xx", "....xxxx", "...xxxxx", "..xx.xxx", "..xxxxxx", ".xxxxxxx",
+        "xxxxxxxx",
+    ];
+    for (held, line) in modes.iter().zip(table) {
+        for (wanted, expected) in modes.iter().zip(line.chars()) {
+            assert_eq!(held.conflicts(*wanted), expected == 'x', "{held:?} {wanted:?}");
+        }
+    }
+}
+
+#[test]
+fn a_transaction_may_hold_strengths_that_are_not_in_a_line() {
+    let locks = LockTable::default();
+    let shard = LockKey { shard: ShardId(1), row: None };
+    for mode in [TableLockMode::RowExclusive, TableLockMode::Share] {
+        assert!(locks.acquire(txn(1), &shard, mode, LockWait::NoWait).unwrap().is_none());
+    }
+    for mode in [TableLockMode::RowExclusive, TableLockMode::Share] {
+        let other = locks.acquire(txn(2), &shard, mode, LockWait::NoWait);
+        assert!(matches!(other, Err(StorageError::LockNotAvailable)), "{mode:?}");
+    }
+    assert!(
+        locks
+            .acquire(txn(2), &shard, TableLockMode::RowShare, LockWait::NoWait)
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn a_sessions_lock_outlives_the_transaction_that_took_it() {
+    let locks = LockTable::default();
+    let key = LockKey::advisory(vec![7].into());
+    let (session, other) = (txn(1), txn(9));
+    assert!(locks.acquire_for(txn(2), session, session, &key, Update, FOREVER).unwrap().is_none());
+    locks.release(txn(2));
+    // The session's next transaction has it, and its own lock on it is no conflict.
+    assert!(locks.acquire_for(txn(3), session, txn(3), &key, Share, FOREVER).unwrap().is_none());
+    locks.release(txn(3));
+    let wait = locks.acquire_for(txn(5), other, other, &key, Update, FOREVER).unwrap().unwrap();
+    assert_eq!((locks.waits()[0].waiter, locks.waits()[0].holder), (txn(5), session));
+    assert!(locks.release_one(session, &key, Update));
+    assert!(!locks.release_one(session, &key, Update));
+    wait.granted().await.unwrap();
+    assert_eq!(locks.entries(0).len(), 1);
+    locks.release(other);
+    assert!(locks.is_empty());
 }

@@ -21,7 +21,7 @@ use satsuma_common::{Epoch, Generation, GroupId, NodeId, ShardId, Timestamp, Txn
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, StorageError};
-use crate::lock::RowLockMode;
+use crate::lock::LockMode;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
@@ -66,11 +66,11 @@ impl Op {
     }
 }
 
-/// A row lock of a prepared transaction, to be held again after a restart.
+/// A lock of a prepared transaction, to be held again after a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedLock {
     pub shard: ShardId,
-    pub mode: RowLockMode,
+    pub mode: LockMode,
     pub key: Bytes,
 }
 
@@ -105,7 +105,7 @@ impl Record {
                 put_varint(&mut out, locks.len() as u64);
                 for lock in locks {
                     put_varint(&mut out, lock.shard.0);
-                    out.push(lock.mode as u8);
+                    out.push(lock.mode.to_u8());
                     put_bytes(&mut out, &lock.key);
                 }
             }
@@ -240,7 +240,7 @@ fn take_locks(rest: &mut &[u8]) -> Result<Vec<LoggedLock>> {
     let mut locks = Vec::new();
     for _ in 0..take_varint(rest)? {
         let shard = ShardId(take_varint(rest)?);
-        let mode = RowLockMode::from_u8(take_u8(rest)?).ok_or_else(|| malformed("lock mode"))?;
+        let mode = LockMode::from_u8(take_u8(rest)?).ok_or_else(|| malformed("lock mode"))?;
         locks.push(LoggedLock { shard, mode, key: take_bytes(rest)? });
     }
     Ok(locks)

@@ -43,7 +43,7 @@ impl Placement {
         }
     }
 
-    fn statement(self, table: &str, column: Option<&str>) -> Option<String> {
+    pub fn statement(self, table: &str, column: Option<&str>) -> Option<String> {
         match (self, column) {
             (Self::Distributed, Some(column)) => {
                 Some(format!("SELECT create_distributed_table('{table}', '{column}')"))

@@ -146,7 +146,7 @@ impl Writer<'_> {
         let engine = &self.shared.engine;
         let locked = match TargetKey::of(&key, &parent.meta)?.index {
             None => {
-                let request = RowLocks { mode, wait, skip_locked: false, newest: true };
+                let request = RowLocks { newest: true, ..RowLocks::new(mode, wait) };
                 engine.lock_rows(&self.write, parent.shard, &keys, request).await
             }
             Some(index) => {

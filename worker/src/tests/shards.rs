@@ -58,6 +58,14 @@ impl Outcomes for Coordinator {
         Ok(txn.start.0.is_multiple_of(20).then_some(txn.start))
     }
 
+    async fn peek_outcome(&self, txn: TxnId) -> SqlResult<Option<Option<Timestamp>>> {
+        self.outcome(txn).await.map(Some)
+    }
+
+    async fn now(&self) -> SqlResult<Timestamp> {
+        Ok(Timestamp(1))
+    }
+
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
         if self.registered.fetch_add(1, Ordering::SeqCst) == 0 {
             return Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, "no leader yet"));

@@ -130,6 +130,8 @@ async fn row_locks_wait_skip_or_fail(f: &Fixture) {
         table: CAMPAIGNS,
         target: LockTarget::Rows(keys.clone(), RowLockMode::Update),
         wait,
+        limit: None,
+        skip_deleted: false,
     };
     let (first, second) = (f.begin(), f.begin());
     let one = LockRequest {
@@ -183,6 +185,14 @@ struct Decided(TxnId, Timestamp);
 impl Outcomes for Decided {
     async fn outcome(&self, txn: TxnId) -> SqlResult<Option<Timestamp>> {
         Ok((txn == self.0).then_some(self.1))
+    }
+
+    async fn peek_outcome(&self, txn: TxnId) -> SqlResult<Option<Option<Timestamp>>> {
+        self.outcome(txn).await.map(Some)
+    }
+
+    async fn now(&self) -> SqlResult<Timestamp> {
+        Ok(self.1)
     }
 
     async fn register(&self, _: Registration) -> SqlResult<Membership> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use satsuma_common::text::{TextContext, input};
 use satsuma_common::{
-    Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId, hash,
+    Array, Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId, hash,
 };
 use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::functions::{CatalogFunction, CatalogFunctions};
@@ -119,6 +119,10 @@ impl CatalogFunctions for SessionFunctions {
             return answer.map(Datum::Bool);
         }
         self.describe(function, &Arguments(arguments))
+    }
+
+    fn advisory(&self, name: &str, arguments: &[Datum]) -> SqlResult<Datum> {
+        self.around.advisory(name, arguments)
     }
 }
 
@@ -279,8 +283,13 @@ impl SessionFunctions {
                     .hint("Use SET, or call set_config alone."));
             }
             F::MyTempSchema => Datum::Oid(0),
-            F::CancelBackend => self.signal(arguments.int(0)?, Surroundings::cancel)?,
-            F::TerminateBackend => self.signal(arguments.int(0)?, Surroundings::terminate)?,
+            F::CancelBackend => self.signal(arguments.int(0)?, false)?,
+            F::TerminateBackend => self.signal(arguments.int(0)?, true)?,
+            F::BlockingPids => {
+                let pids = super::locks::blocking(self.around.as_ref(), arguments.int(0)?)?;
+                let values = pids.into_iter().map(Datum::Int4).collect();
+                Datum::Array(Array { element: PgType::Int4, values })
+            }
             F::PostmasterStartTime | F::ConfLoadTime => Datum::Timestamp(self.around.started()),
             F::SequenceLastValue => {
                 let id = SequenceId(arguments.oid(0)?.0);
@@ -458,8 +467,8 @@ impl SessionFunctions {
             .unwrap_or_else(|| relation.0.to_string())
     }
 
-    fn signal(&self, process: i32, act: fn(&dyn Surroundings, i32) -> bool) -> SqlResult<Datum> {
-        let sessions = self.around.sessions();
+    fn signal(&self, process: i32, terminate: bool) -> SqlResult<Datum> {
+        let sessions = self.around.all_sessions()?;
         let target = sessions.iter().find(|session| session.process_id == process);
         if let Some(target) = target
             && !self.may_act_for(&target.user)
@@ -470,7 +479,7 @@ impl SessionFunctions {
                  pg_signal_backend",
             ));
         }
-        Ok(Datum::Bool(act(self.around.as_ref(), process)))
+        self.around.interrupt(process, terminate).map(Datum::Bool)
     }
 }
 

@@ -1,0 +1,180 @@
+//! Sessions as others see them, and stop them, whichever coordinator they are at.
+
+use std::time::{Duration, Instant};
+
+use satsuma_tests::cluster::{Cluster, Layout};
+use satsuma_tests::wire::{Answer, Client, WireError};
+
+fn client(cluster: &Cluster, coordinator: usize) -> Client {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match cluster.address_of(coordinator).client() {
+            Ok(client) => return client,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn value(client: &mut Client, sql: &str) -> String {
+    client.value(sql).unwrap_or_else(|error| panic!("{sql}: {error}")).unwrap_or_default()
+}
+
+/// Runs a statement that waits, on a thread of its own.
+fn in_background(mut client: Client, sql: &str) -> std::thread::JoinHandle<Result<Answer, WireError>> {
+    let sql = sql.to_owned();
+    std::thread::spawn(move || client.query(&sql))
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come to be");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn sessions_of_all_coordinators_are_seen_and_stopped() {
+    let cluster = Layout::processes(3, 2).start();
+    let (mut first, mut second) = (client(&cluster, 0), client(&cluster, 1));
+    first.must("CREATE TABLE t (id int PRIMARY KEY, v int)");
+    first.must("SELECT create_distributed_table('t', 'id')");
+    first.must("INSERT INTO t VALUES (1, 1), (2, 2)");
+    let (a, b) = (
+        value(&mut first, "SELECT pg_backend_pid()"),
+        value(&mut second, "SELECT pg_backend_pid()"),
+    );
+    assert_ne!(a, b, "process ids are the cluster's");
+
+    // The second waits for the first, at another coordinator.
+    first.must("BEGIN");
+    first.must("UPDATE t SET v = 10 WHERE id = 1");
+    let waiting = in_background(second, "UPDATE t SET v = 20 WHERE id = 1");
+    let mut third = client(&cluster, 2);
+    let blocking = format!("SELECT pg_blocking_pids({b})");
+    until("the wait", || value(&mut third, &blocking) == format!("{{{a}}}"));
+    let waits = third.must(
+        "SELECT blocked_statement, current_statement_in_blocking_process FROM citus_lock_waits",
+    );
+    let row: Vec<&str> = waits.rows()[0].iter().flatten().map(String::as_str).collect();
+    assert_eq!(
+        row,
+        ["UPDATE t SET v = 20 WHERE id = 1", "UPDATE t SET v = 10 WHERE id = 1"]
+    );
+    let locks = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
+    assert_eq!(value(&mut third, locks), "1");
+    let modes = format!(
+        "SELECT string_agg(DISTINCT mode, ',' ORDER BY mode) FROM citus_locks WHERE pid = {a}"
+    );
+    assert_eq!(value(&mut third, &modes), "ExclusiveLock,RowExclusiveLock");
+    let active = format!(
+        "SELECT state || ' ' || wait_event_type FROM citus_stat_activity WHERE pid = {b}"
+    );
+    assert_eq!(value(&mut third, &active), "active Lock");
+    let idle = format!("SELECT state FROM citus_dist_stat_activity WHERE pid = {a}");
+    assert_eq!(value(&mut third, &idle), "idle in transaction");
+    assert_eq!(value(&mut third, "SELECT count(DISTINCT nodeid) FROM citus_stat_activity"), "3");
+
+    // Cancelled from the third coordinator.
+    assert_eq!(value(&mut third, &format!("SELECT pg_cancel_backend({b})")), "t");
+    let answer = waiting.join().expect("the thread").expect("an answer");
+    assert_eq!(answer.error().map(|fields| fields.code()), Some("57014"));
+
+    // An idle session is ended, and what it held is free.
+    assert_eq!(value(&mut third, &format!("SELECT pg_terminate_backend({a})")), "t");
+    until("the end of the session", || first.query("SELECT 1").is_err());
+    third.must("UPDATE t SET v = 30 WHERE id = 1");
+    assert_eq!(value(&mut third, "SELECT pg_cancel_backend(1)"), "f");
+}
+
+#[test]
+fn idle_transactions_are_ended_in_time() {
+    let cluster = Layout::up().start();
+    let mut idle = cluster.client();
+    idle.must("CREATE TABLE idle_t (id int PRIMARY KEY)");
+    idle.must("SET idle_in_transaction_session_timeout = '300ms'");
+    idle.must("BEGIN");
+    idle.must("INSERT INTO idle_t VALUES (1)");
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(idle.query("SELECT 1").map_or(true, |answer| answer.error().is_some()));
+    let mut other = cluster.client();
+    other.must("SET lock_timeout = '5s'");
+    other.must("INSERT INTO idle_t VALUES (1)");
+}
+
+#[test]
+fn advisory_locks_hold_over_coordinators_and_go_with_their_worker() {
+    let mut cluster = Layout::processes(3, 2).start();
+    let (mut first, mut second) = (client(&cluster, 0), client(&cluster, 1));
+    first.must("SELECT pg_advisory_lock(42)");
+    assert_eq!(value(&mut second, "SELECT pg_try_advisory_lock(42)"), "f");
+    drop(first);
+    until("the lock", || value(&mut second, "SELECT pg_try_advisory_lock(42)") == "t");
+
+    // The worker that keeps them forgets: whoever holds one must not believe that he still does.
+    for worker in 0..2 {
+        cluster.workers[worker].kill();
+    }
+    cluster.start_all();
+    until("the end of the session", || second.query("SELECT 1").is_err());
+    let mut third = client(&cluster, 2);
+    assert_eq!(value(&mut third, "SELECT pg_try_advisory_lock(42)"), "t");
+}
+
+#[test]
+fn sequences_never_repeat_a_value() {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let mut cluster = Layout::processes(3, 2).start();
+    cluster.client().must("CREATE SEQUENCE numbers");
+    cluster.client().must("CREATE TABLE item (id bigserial PRIMARY KEY, v int)");
+    cluster.client().must("SELECT create_distributed_table('item', 'id')");
+    let stop = Arc::new(AtomicBool::new(false));
+    let drawers: Vec<_> = (0..3)
+        .map(|coordinator| {
+            let (address, stop) = (cluster.address_of(coordinator), stop.clone());
+            std::thread::spawn(move || {
+                let mut drawn = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(mut client) = address.client() else {
+                        std::thread::sleep(Duration::from_millis(50));
+                        continue;
+                    };
+                    while !stop.load(Ordering::Relaxed) {
+                        match client.value("SELECT nextval('numbers')") {
+                            Ok(Some(number)) => drawn.push(number),
+                            Ok(None) | Err(_) => break,
+                        }
+                        if client.query("INSERT INTO item (v) VALUES (1), (2)").is_err() {
+                            break;
+                        }
+                    }
+                }
+                drawn
+            })
+        })
+        .collect();
+    for coordinator in 0..3 {
+        std::thread::sleep(Duration::from_millis(700));
+        cluster.coordinators[coordinator].kill();
+        std::thread::sleep(Duration::from_millis(300));
+        cluster.start_all();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    stop.store(true, Ordering::Relaxed);
+    let mut all = BTreeSet::new();
+    let mut count = 0;
+    for drawer in drawers {
+        let drawn = drawer.join().expect("a drawer");
+        count += drawn.len();
+        all.extend(drawn);
+    }
+    assert_eq!(all.len(), count, "a value was drawn twice");
+    assert!(count > 50, "too few values to show anything: {count}");
+    let mut last = client(&cluster, 1);
+    let rows = value(&mut last, "SELECT count(*) - count(DISTINCT id) FROM item");
+    assert_eq!(rows, "0");
+}
