@@ -224,11 +224,21 @@ impl Recovery {
         match record {
             Record::Meta(change) => {
                 self.meta.apply(lsn, &change)?;
-                if let MetaChange::CreateShards { shards, .. } = &change {
-                    for shard in shards.iter().filter_map(|(id, _, _)| self.meta.shards.get(id)) {
-                        if shard.created == lsn {
-                            self.restore(store, shard);
-                        }
+                let made: Vec<ShardId> = match &change {
+                    MetaChange::CreateShards { shards, .. } => {
+                        shards.iter().map(|(id, _, _)| *id).collect()
+                    }
+                    MetaChange::CopyShards { shards, .. } => {
+                        shards.iter().map(|(id, _)| *id).collect()
+                    }
+                    MetaChange::AlterTable { .. }
+                    | MetaChange::DropShards { .. }
+                    | MetaChange::SetGeneration { .. }
+                    | MetaChange::FenceGroup { .. } => Vec::new(),
+                };
+                for shard in made.iter().filter_map(|id| self.meta.shards.get(id)) {
+                    if shard.created == lsn {
+                        self.restore(store, shard);
                     }
                 }
             }

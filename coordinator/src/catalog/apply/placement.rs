@@ -168,7 +168,9 @@ pub(super) fn change_group(
     if group.primary != before.primary {
         group.epoch.0 += 1;
     }
-    if !before.finalized().eq(served) || group.primary != before.primary {
+    // What was laid out on the placements before does not fit any more.
+    let moved = !before.finalized().eq(served) || group.primary != before.primary;
+    if moved {
         group.generation.0 += 1;
     }
     let colocation = group.colocation;
@@ -183,7 +185,9 @@ pub(super) fn change_group(
             state.tables.make_mut().insert(table.id(), table);
         }
     }
-    footprint::mark(state, vec![Touched::Colocation(colocation)]);
+    if moved {
+        footprint::mark(state, vec![Touched::Colocation(colocation)]);
+    }
     Ok(())
 }
 

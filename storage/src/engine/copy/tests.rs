@@ -179,6 +179,37 @@ async fn a_hold_waits_for_transactions_and_a_fence_turns_the_next_away() {
     insert(&engine, 30, &SHARDS, 3, "three").await;
 }
 
+/// Twice, as after an attempt that failed; and the target restarts without a checkpoint.
+#[tokio::test]
+async fn a_copy_outlives_its_worker_from_the_log_alone() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let a = source(from.path()).await;
+    for id in 0..300 {
+        insert(&a, id + 1, &SHARDS, id as i64, "sealed by the copy").await;
+    }
+    let open = || {
+        let options = Options { maintenance: false, ..Options::default() };
+        Engine::open(to.path(), Arc::new(RealDisk), options).unwrap()
+    };
+    for round in 0..2 {
+        let b = open();
+        b.drop_group(GROUP, Generation(1)).await.unwrap();
+        let mut reader = CopyReader::open(&a, GROUP).unwrap();
+        let mut writer = CopyWriter::new(&b, GROUP);
+        send(&mut reader, &mut writer).await;
+        insert(&a, 1000 + round, &SHARDS, 1000 + round as i64, "followed").await;
+        send(&mut reader, &mut writer).await;
+        let expected = a.checksum(GROUP, LATE).await.unwrap();
+        assert_eq!(b.checksum(GROUP, LATE).await.unwrap(), expected);
+        drop(writer);
+        b.close();
+        drop(b);
+        let b = open();
+        assert_eq!(b.checksum(GROUP, LATE).await.unwrap(), expected, "round {round}");
+        b.close();
+    }
+}
+
 #[tokio::test]
 async fn a_backup_has_what_its_snapshot_sees() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
