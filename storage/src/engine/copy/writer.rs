@@ -124,7 +124,11 @@ impl CopyWriter {
                 }
                 segment.set_committed(Timestamp(std::mem::take(&mut self.committed)));
                 segment.end_rows(marks);
-                self.shards.last_mut().ok_or(OUT_OF_ORDER)?.segments.push(Arc::new(segment));
+                let whole = self.shards.last_mut().ok_or(OUT_OF_ORDER)?;
+                if let Some(table) = self.engine.table(whole.shard.table) {
+                    self.engine.build_runs(&table, &segment);
+                }
+                whole.segments.push(Arc::new(segment));
             }
             Item::SegmentsEnd => self.install()?,
             _ => return Err(OUT_OF_ORDER),
