@@ -16,7 +16,8 @@
 //! tables travels whole.
 //!
 //! A join whose sides are not co-located has them brought together ([`movement`]): rows of a side
-//! become an input of the task ([`Exchange`]), copied to every group or hashed into its layout.
+//! become an input of the task ([`Exchange`]), copied to every group or hashed into its layout. So
+//! have many rows under a window, or under an aggregate that keeps all its values.
 
 mod distribute;
 mod estimate;
