@@ -52,3 +52,20 @@ SELECT * FROM wlog ORDER BY id;
 
 -- name: away with them
 DROP TABLE wa, wlog, wr;
+
+-- name: a queue of jobs in a distributed table
+CREATE TABLE wq (id int PRIMARY KEY, state text NOT NULL);
+SELECT create_distributed_table('wq', 'id', colocate_with => 'none');
+INSERT INTO wq SELECT g, 'new' FROM generate_series(1, 5) g;
+
+-- name: take the first job
+UPDATE wq SET state = 'taken' WHERE id = (SELECT id FROM wq WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, state;
+
+-- name: take the next one in WITH
+WITH job AS (UPDATE wq SET state = 'taken' WHERE id IN (SELECT id FROM wq WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE) RETURNING id) SELECT * FROM job;
+
+-- name: what is left of the queue
+SELECT * FROM wq ORDER BY id;
+
+-- name: away with the queue
+DROP TABLE wq;

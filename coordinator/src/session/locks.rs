@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_proto::worker::{LockWait, TableLockMode};
+use satsuma_sql::bound::Bound;
 use satsuma_sql::lock_rows::LockRows;
 use satsuma_sql::parse::LockTarget;
 
@@ -74,4 +75,56 @@ impl ClusterSession {
             .ok_or_else(|| SqlError::internal("rows are locked without a transaction"))?;
         Locking { executor: &executor, scope, txn, rows_as }.resolve(plan.clone()).await
     }
+
+    /// The sources of an UPDATE or DELETE, with and without the column that tells where rows are.
+    pub(super) async fn place_with_rows_locked(
+        &mut self,
+        source: &LogicalPlan,
+        located: &Option<LogicalPlan>,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<(LogicalPlan, Option<LogicalPlan>)> {
+        match located {
+            Some(located) if LockRows::is_in(located)? => {
+                let located = self.with_rows_locked(located, scope, RowsAs::Values).await?;
+                Ok((without_last(&located)?, Some(located)))
+            }
+            _ => {
+                let source = self.with_rows_locked(source, scope, RowsAs::Values).await?;
+                Ok((source, located.clone()))
+            }
+        }
+    }
+
+    /// A change with the rows locked that its queries ask for.
+    pub(super) async fn change_with_rows_locked(
+        &mut self,
+        change: Bound,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<Bound> {
+        Ok(match change {
+            Bound::Insert(mut insert) => {
+                insert.source = self.with_rows_locked(&insert.source, scope, RowsAs::Table).await?;
+                Bound::Insert(insert)
+            }
+            Bound::Update(mut update) => {
+                (update.source, update.located) =
+                    self.place_with_rows_locked(&update.source, &update.located, scope).await?;
+                Bound::Update(update)
+            }
+            Bound::Delete(mut delete) => {
+                (delete.source, delete.located) =
+                    self.place_with_rows_locked(&delete.source, &delete.located, scope).await?;
+                Bound::Delete(delete)
+            }
+            other => other,
+        })
+    }
+}
+
+fn without_last(plan: &LogicalPlan) -> SqlResult<LogicalPlan> {
+    let mut columns = plan.schema().columns();
+    columns.pop();
+    let exprs = columns.into_iter().map(Expr::Column).collect();
+    let projection = Projection::try_new(exprs, Arc::new(plan.clone()));
+    projection.map(LogicalPlan::Projection).map_err(satsuma_sql::engine_error::to_sql)
 }

@@ -278,15 +278,17 @@ impl ClusterSession {
                 self.modified(modified, "INSERT 0", &insert.returning, options).await
             }
             Bound::Update(update) => {
-                let source = self.with_rows_locked(&update.source, scope, RowsAs::Values).await?;
-                let update = BoundUpdate { source, ..update.clone() };
+                let (source, located) =
+                    self.place_with_rows_locked(&update.source, &update.located, scope).await?;
+                let update = BoundUpdate { source, located, ..update.clone() };
                 let modification = self.modification(scope, options, update.returning.is_some())?;
                 let modified = modification.update(&update).await?;
                 self.modified(modified, "UPDATE", &update.returning, options).await
             }
             Bound::Delete(delete) => {
-                let source = self.with_rows_locked(&delete.source, scope, RowsAs::Values).await?;
-                let delete = BoundDelete { source, ..delete.clone() };
+                let (source, located) =
+                    self.place_with_rows_locked(&delete.source, &delete.located, scope).await?;
+                let delete = BoundDelete { source, located, ..delete.clone() };
                 let modification = self.modification(scope, options, delete.returning.is_some())?;
                 let modified = modification.delete(&delete).await?;
                 self.modified(modified, "DELETE", &delete.returning, options).await
@@ -337,6 +339,7 @@ impl ClusterSession {
         let mut returned = Vec::new();
         for change in changes {
             let change = feed_returned(change.clone(), &returned)?;
+            let change = self.change_with_rows_locked(change, scope).await?;
             let executor = self.cluster.executor.clone();
             let returning = returning_of(&change).cloned();
             let mut modification = self.modification(scope, options, returning.is_some())?;
