@@ -83,7 +83,7 @@ pub struct FakeSession {
 }
 
 fn columns(names: [&str; 2]) -> Arc<[OutputColumn]> {
-    let column = |name: &str, ty| OutputColumn { name: name.into(), ty, origin: None };
+    let column = |name: &str, ty| OutputColumn::new(name, ty);
     Arc::new([column(names[0], PgType::Int4), column(names[1], PgType::Text)])
 }
 
@@ -251,6 +251,10 @@ impl Session for FakeSession {
 
     fn statements(&mut self) -> &mut NamedStatements {
         &mut self.statements
+    }
+
+    fn cursor_columns(&self, _: &str) -> Option<Arc<[OutputColumn]>> {
+        None
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {

@@ -115,6 +115,9 @@ pub trait Session: Send {
     /// Prepared statements by name, shared by protocol and SQL (PREPARE, DEALLOCATE).
     fn statements(&mut self) -> &mut NamedStatements;
 
+    /// The columns of a cursor that SQL declared: the protocol can describe it as a portal.
+    fn cursor_columns(&self, name: &str) -> Option<Arc<[OutputColumn]>>;
+
     /// Notices since the last call, in order.
     fn take_notices(&mut self) -> Vec<Notice>;
 

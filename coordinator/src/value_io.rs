@@ -7,7 +7,8 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{DataType, UInt32Type};
 use satsuma_common::arrow_values::DatumBuilder;
 use satsuma_common::text::TextContext;
-use satsuma_common::{Datum, PgType, SqlResult, binary, text};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, binary, text};
+use satsuma_sql::casts::convert::resolve_names;
 use satsuma_sql::casts::enums;
 use satsuma_sql::catalog_view::CatalogView;
 
@@ -21,6 +22,11 @@ pub struct TextSettings {
 }
 
 pub fn parse_text(text: &str, ty: &PgType, settings: &TextSettings) -> SqlResult<Datum> {
+    if let Some(names) = &settings.names
+        && let Some(found) = resolve_names(text, ty, names.as_ref())
+    {
+        return found;
+    }
     text::input(ty, text, &settings.context)
 }
 
@@ -45,11 +51,17 @@ pub struct ValueWriter<'a> {
     array: &'a ArrayRef,
     ty: &'a PgType,
     settings: &'a TextSettings,
+    /// An array written as int2vector and oidvector are.
+    vector: bool,
 }
 
 impl<'a> ValueWriter<'a> {
+    pub fn spaced(self) -> Self {
+        Self { vector: true, ..self }
+    }
+
     pub fn new(array: &'a ArrayRef, ty: &'a PgType, settings: &'a TextSettings) -> Self {
-        Self { array, ty, settings }
+        Self { array, ty, settings, vector: false }
     }
 
     pub fn is_null(&self, row: usize) -> bool {
@@ -66,6 +78,13 @@ impl<'a> ValueWriter<'a> {
             output.extend_from_slice(name.as_bytes());
             return Ok(());
         }
+        if self.vector {
+            let mut array = Vec::new();
+            text::format_array(self.array, row, self.ty, &self.settings.context, &mut array)?;
+            let numbers = array.iter().filter(|byte| !matches!(byte, b'{' | b'}'));
+            output.extend(numbers.map(|byte| if *byte == b',' { b' ' } else { *byte }));
+            return Ok(());
+        }
         text::format_array(self.array, row, self.ty, &self.settings.context, output)
     }
 
@@ -77,6 +96,10 @@ impl<'a> ValueWriter<'a> {
         {
             output.extend_from_slice(strings.value(row).as_bytes());
             return Ok(());
+        }
+        if *self.ty == PgType::Record {
+            return Err(SqlError::unsupported("records have no binary form here")
+                .hint("Ask for results as text, or for the fields of the record."));
         }
         binary::binary_output_row(self.array, row, self.ty, output)
     }

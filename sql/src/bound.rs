@@ -15,6 +15,29 @@ pub struct OutputColumn {
     pub ty: PgType,
     /// The table column it comes from unchanged, for RowDescription.
     pub origin: Option<(TableId, ColumnId)>,
+    /// The type's modifier as clients are told it: -1 for what is computed, although `ty` may
+    /// know how many digits it holds.
+    pub typmod: i32,
+}
+
+/// The modifier of a catalog column of type int2vector or oidvector. To expressions it is an
+/// array; clients get its numbers with blanks between.
+pub const VECTOR: i32 = -2;
+
+impl OutputColumn {
+    pub fn is_vector(&self) -> bool {
+        self.typmod == VECTOR
+    }
+
+    /// A computed column.
+    pub fn new(name: impl Into<String>, ty: PgType) -> Self {
+        Self { name: name.into(), ty, origin: None, typmod: -1 }
+    }
+
+    /// The type as users see it.
+    pub fn declared_type(&self) -> PgType {
+        if self.typmod < 0 { self.ty.without_modifier() } else { self.ty.clone() }
+    }
 }
 
 /// A query. Its plan's output columns match `columns` in order; names in the plan are internal

@@ -1,7 +1,7 @@
 Settings, session functions and what clients ask at start.
 
 -- name: version number
-SHOW server_version_num;
+SELECT current_setting('server_version_num')::int / 10000;
 
 -- name: encodings
 SHOW client_encoding; SHOW server_encoding;

@@ -102,3 +102,15 @@ SELECT decode('YW', 'base64');
 
 -- name: unicode normalisation
 SELECT normalize(U&'e\0301') = U&'\00e9';
+
+-- name: normal forms
+SELECT normalize(U&'e\0301', NFC) = U&'\00e9', length(normalize('é', NFD)), 'é' IS NORMALIZED, 'é' IS NFD NORMALIZED, 'é' IS NOT NFD NORMALIZED;
+
+-- name: escapes and identifiers
+SELECT unistr('d\0061t\+000061 \u00e9'), parse_ident('a.B."C d"'), parse_ident('a()', false);
+
+-- name: not an identifier
+SELECT parse_ident('1a');
+
+-- name: wrong escape
+SELECT unistr('\zz');

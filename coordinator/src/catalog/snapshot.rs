@@ -222,6 +222,9 @@ impl CatalogView for CatalogSnapshot {
                     .or_else(|| self.user_type(schema.as_deref(), &bare))
                     .map(|ty| ty.without_modifier().oid())
             }
+            PgType::Regproc if matches!(schema.as_deref(), None | Some("pg_catalog")) => {
+                crate::system_relations::io_function_oid(&bare)
+            }
             PgType::Regnamespace if schema.is_none() => {
                 self.state.schema_by_name(&bare).map(|schema| schema.oid.0)
             }

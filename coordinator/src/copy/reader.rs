@@ -351,7 +351,7 @@ mod tests {
     use satsuma_common::PgType;
 
     fn columns() -> Arc<[OutputColumn]> {
-        let column = |name: &str, ty| OutputColumn { name: name.into(), ty, origin: None };
+        let column = |name: &str, ty| OutputColumn::new(name, ty);
         Arc::new([column("a", PgType::Int4), column("b", PgType::Text)])
     }
 

@@ -176,8 +176,7 @@ mod tests {
     use satsuma_common::{PgType, arrow_types};
 
     fn written(options: &CopyOptions, rows: &[[Option<&str>; 2]]) -> String {
-        let column =
-            |name: &str| OutputColumn { name: name.into(), ty: PgType::Text, origin: None };
+        let column = |name: &str| OutputColumn::new(name, PgType::Text);
         let columns: Arc<[OutputColumn]> = Arc::new([column("a"), column("b")]);
         let schema = datafusion::arrow::datatypes::Schema::new(
             columns.iter().map(|c| arrow_types::field(&c.name, &c.ty, true)).collect::<Vec<_>>(),

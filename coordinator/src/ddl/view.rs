@@ -128,8 +128,10 @@ fn columns(
     }
     let mut columns: Vec<(String, PgType)> = Vec::new();
     for (position, column) in query.columns.into_iter().enumerate() {
-        let name =
-            create.columns.get(position).map_or(column.name, |named| names::fold(&named.name));
+        let name = match create.columns.get(position) {
+            Some(named) => names::fold(&named.name),
+            None => column.name.clone(),
+        };
         if columns.iter().any(|(known, _)| *known == name) {
             return Err(SqlError::new(
                 SqlState::DUPLICATE_COLUMN,
@@ -142,7 +144,7 @@ fn columns(
                 format!("column \"{name}\" has pseudo-type {}", column.ty),
             ));
         }
-        columns.push((name, column.ty));
+        columns.push((name, column.declared_type()));
     }
     Ok(columns)
 }

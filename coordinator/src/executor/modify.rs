@@ -207,6 +207,8 @@ impl Modification<'_> {
     }
 
     pub async fn truncate(mut self, tables: &[Arc<TableInfo>]) -> SqlResult<Modified> {
+        // What belongs to it at the coordinator (sequences) commits with it, and after it.
+        self.commit = false;
         let mut modified = Modified::default();
         let mut requests = Vec::new();
         for info in tables {

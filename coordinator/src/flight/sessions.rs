@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use parking_lot::Mutex;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -195,6 +195,8 @@ impl Sessions {
                 (cell.user.clone(), Some(cell))
             }
             Some(Credentials::Basic { user, password }) => {
+                // Drivers that are given no name send an empty one.
+                let user = if user.is_empty() { self.superuser.clone() } else { user };
                 self.authenticator.check_password(&user, Some(&password), ip).await?;
                 (user, None)
             }
@@ -261,7 +263,9 @@ fn parse_credentials(value: Option<&str>) -> Option<Credentials> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    // Arrow's Go client, which ADBC is made of, leaves out the padding.
+    let encoded = rest.trim().trim_end_matches('=');
+    let decoded = String::from_utf8(STANDARD_NO_PAD.decode(encoded).ok()?).ok()?;
     let (user, password) = decoded.split_once(':')?;
     Some(Credentials::Basic { user: user.to_owned(), password: password.to_owned() })
 }

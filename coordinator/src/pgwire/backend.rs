@@ -118,9 +118,9 @@ pub fn put_row_description(output: &mut BytesMut, columns: &[OutputColumn], form
                 column.name.clone(),
                 table,
                 attribute,
-                wire_oid(&column.ty),
+                if column.is_vector() { vector_oid(&column.ty) } else { wire_oid(&column.ty) },
                 column.ty.byte_len(),
-                column.ty.typmod(),
+                column.typmod.max(-1),
                 format_of(formats, index).code(),
             )
         })
@@ -137,6 +137,14 @@ fn wire_oid(ty: &PgType) -> u32 {
     match ty {
         PgType::Unknown => PgType::Text.oid(),
         other => other.oid(),
+    }
+}
+
+/// int2vector, or oidvector.
+fn vector_oid(ty: &PgType) -> u32 {
+    match ty {
+        PgType::Array(element) if **element == PgType::Oid => 30,
+        _ => 22,
     }
 }
 

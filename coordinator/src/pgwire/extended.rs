@@ -67,6 +67,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     }
 
     pub fn describe(&mut self, target: Target, name: &str) -> Done<()> {
+        if target == Target::Portal
+            && self.portals.get(name).is_err()
+            && let Some(columns) = self.session.cursor_columns(name)
+        {
+            backend::put_row_description(&mut self.wire.output, &columns, &[]);
+            return Ok(());
+        }
         let (prepared, formats) = match target {
             Target::Statement => {
                 let prepared = self.statement(name)?;

@@ -41,12 +41,13 @@ pub fn decode_params(
 }
 
 fn parse_binary(raw: &[u8], ty: &PgType, index: usize) -> SqlResult<Datum> {
-    value_io::parse_binary(raw, ty).map_err(|error| match error.state() {
-        SqlState::INVALID_BINARY_REPRESENTATION => SqlError::new(
-            SqlState::INVALID_BINARY_REPRESENTATION,
-            format!("incorrect binary data format in bind parameter {}", index + 1),
-        ),
-        _ => error,
+    value_io::parse_binary(raw, ty).map_err(|error| {
+        // What is left over after the value; other errors are the type's own.
+        if error.message() == "incorrect binary data format" {
+            let message = format!("incorrect binary data format in bind parameter {}", index + 1);
+            return SqlError::new(SqlState::INVALID_BINARY_REPRESENTATION, message);
+        }
+        error
     })
 }
 

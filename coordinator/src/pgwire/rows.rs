@@ -117,6 +117,7 @@ impl<'a> RowEncoder<'a> {
             .enumerate()
             .map(|(index, (column, array))| {
                 let writer = ValueWriter::new(array, &column.ty, settings);
+                let writer = if column.is_vector() { writer.spaced() } else { writer };
                 (writer, format_of(formats, index))
             })
             .collect();

@@ -36,7 +36,7 @@ pub fn batch_of(columns: &[OutputColumn], rows: &[Vec<Datum>]) -> SqlResult<Reco
 }
 
 pub(super) fn column(name: &str, ty: PgType) -> OutputColumn {
-    OutputColumn { name: name.into(), ty, origin: None }
+    OutputColumn::new(name, ty)
 }
 
 /// Citus's global process ids are the node's id times this, and the process id.

@@ -49,6 +49,7 @@ pub(super) async fn copy_from(
             name: column.name.clone(),
             ty: column.ty.clone(),
             origin: Some((shape.table, column.id)),
+            typmod: column.ty.typmod(),
         })
         .collect();
     let is_whole = copy.columns.len() == shape.columns.len()

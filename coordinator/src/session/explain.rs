@@ -20,7 +20,7 @@ use crate::session_api::{ExecuteOptions, Execution};
 
 pub fn columns(format: ExplainFormat) -> Vec<OutputColumn> {
     let ty = if format == ExplainFormat::Json { PgType::Json } else { PgType::Text };
-    vec![OutputColumn { name: "QUERY PLAN".into(), ty, origin: None }]
+    vec![OutputColumn::new("QUERY PLAN", ty)]
 }
 
 pub async fn explain(

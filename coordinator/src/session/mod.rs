@@ -30,6 +30,7 @@ mod params;
 mod ready;
 mod rebalance;
 mod run;
+mod set_config;
 mod settings;
 mod surroundings;
 mod temporary;
@@ -319,6 +320,10 @@ impl Session for ClusterSession {
 
     fn statements(&mut self) -> &mut NamedStatements {
         &mut self.statements
+    }
+
+    fn cursor_columns(&self, name: &str) -> Option<Arc<[OutputColumn]>> {
+        self.cursors.get(name).map(|cursor| cursor.columns.clone())
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {

@@ -27,6 +27,8 @@ pub(super) struct Planned {
 pub(super) struct Ready {
     pub bound: Bound,
     pub key: Option<KeyStatement>,
+    /// May call `set_config`.
+    pub sets_config: bool,
     /// Until when it holds; `None`: for one execution.
     stamp: Option<Stamp>,
 }
@@ -78,7 +80,8 @@ impl ClusterSession {
         let stamp = self.stamp();
         let (bound, params, lasts) = self.bind_lasting(parsed, param_types)?;
         let key = keypath::recognise(&bound, &params, &self.cluster.programs);
-        Ok((Ready { bound, key, stamp: stamp.filter(|_| lasts) }, params))
+        let sets_config = parsed.text.to_ascii_lowercase().contains("set_config");
+        Ok((Ready { bound, key, sets_config, stamp: stamp.filter(|_| lasts) }, params))
     }
 
     /// The statement as the session would bind it now.

@@ -252,7 +252,10 @@ impl ClusterSession {
         match &ready.key {
             Some(statement) => self.run_key(ready, statement, params, types, options).await,
             None => {
-                let bound = Params::new(params, types)?.bind(ready.bound.clone())?;
+                let mut bound = Params::new(params, types)?.bind(ready.bound.clone())?;
+                if ready.sets_config {
+                    bound = self.apply_set_config(bound)?;
+                }
                 let scope = self.scope().await?;
                 self.run_bound(&bound, &scope, options).await
             }

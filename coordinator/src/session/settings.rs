@@ -358,7 +358,9 @@ fn normalize(name: &str, value: &str) -> SqlResult<String> {
                 invalid(name, value).hint(format!("Available values: {}.", choices.join(", ")))
             }),
         Kind::Encoding => {
-            match value.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+            // As PostgreSQL: letters and digits count, quotes and hyphens do not.
+            let letters = value.chars().filter(char::is_ascii_alphanumeric);
+            match letters.collect::<String>().to_ascii_lowercase().as_str() {
                 "utf8" | "unicode" => Ok("UTF8".into()),
                 "sqlascii" => Ok("SQL_ASCII".into()),
                 _ => Err(invalid(name, value)

@@ -762,7 +762,7 @@ fn show_name(variable: &[ast::Ident]) -> String {
 }
 
 fn show_columns(variable: &[ast::Ident]) -> Arc<[OutputColumn]> {
-    let text = |name: &str| OutputColumn { name: name.into(), ty: PgType::Text, origin: None };
+    let text = |name: &str| OutputColumn::new(name, PgType::Text);
     if is_all(variable) {
         [text("name"), text("setting"), text("description")].into()
     } else {

@@ -38,6 +38,7 @@ pub use surroundings::{
     IndexSizes, Nobody, RunningSession, SettingRow, ShardSize, ShardSizes, Surroundings,
     size_of_relation,
 };
+pub use types::io_function_oid;
 
 use crate::catalog::{State, SystemRelations};
 

@@ -77,6 +77,22 @@ const ARRAY_IO: [u32; 4] = [750, 751, 2400, 2401];
 /// Those of enums.
 const ENUM_IO: [u32; 4] = [3506, 3507, 3532, 3533];
 
+/// Functions of types that clients look for by name in `pg_type`.
+pub fn io_function_oid(name: &str) -> Option<u32> {
+    let of = |ty: &PgType, prefix: &str| {
+        let rest = name.strip_prefix(prefix)?;
+        let index = ["in", "out", "recv", "send"].iter().position(|suffix| *suffix == rest)?;
+        io_functions(ty).get(index).copied()
+    };
+    let array = PgType::Array(Box::new(PgType::Text));
+    of(&array, "array_")
+        .or_else(|| of(&PgType::Enum(Oid(0)), "enum_"))
+        .or_else(|| of(&PgType::Record, "record_"))
+        .or_else(|| of(&PgType::Bool, "bool"))
+        .or_else(|| of(&PgType::Int4, "int4"))
+        .or_else(|| of(&PgType::Text, "text"))
+}
+
 /// Input, output, receive and send functions of a built-in type.
 fn io_functions(ty: &PgType) -> [u32; 4] {
     match ty {

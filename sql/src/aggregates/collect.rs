@@ -25,7 +25,7 @@ pub(crate) fn install(b: &mut Builder) {
             folded(|a, b| bits(a, b, |x, y| x ^ y))
         });
     }
-    for ty in ["float4", "float8", "interval", "anyarray"] {
+    for ty in ["float4", "float8", "interval", "bpchar", "anyarray"] {
         for (name, least) in [("min", true), ("max", false)] {
             b.simple(&format!("{name}({ty}) {ty}"), same_state, move |types| {
                 Box::new(Extreme { ty: types.result.clone(), least, best: Datum::Null })

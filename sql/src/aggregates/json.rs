@@ -7,7 +7,7 @@ use super::AggregateCall;
 use super::library::{Builder, Transition};
 use crate::casts::{self, CastKind};
 use crate::functions::error::unexpected_value;
-use crate::functions::{FunctionEnv, call_known};
+use crate::functions::{FunctionEnv, call_known, records};
 
 pub(crate) fn install(b: &mut Builder) {
     // Arrays go on lines of their own.
@@ -55,13 +55,15 @@ pub(super) fn prepare(
     let mut name = name.to_string();
     match (name.as_str(), call.args.as_mut_slice()) {
         ("json_agg" | "jsonb_agg", [value]) => {
-            if value.ty.is_array() && !binary {
+            if (value.ty.is_array() || value.ty == PgType::Record) && !binary {
                 name.push_str("_lines");
             }
+            *value = records::as_json(value.clone(), binary, false, env)?;
             *value = call_known(to_json, vec![casts::relabel_unknown(value.clone())], env)?;
         }
         ("json_object_agg" | "jsonb_object_agg", [key, value]) => {
             *key = casts::cast(key.clone(), &PgType::Text, CastKind::Explicit, env)?;
+            *value = records::as_json(value.clone(), binary, false, env)?;
             *value = call_known(to_json, vec![casts::relabel_unknown(value.clone())], env)?;
         }
         _ => {}

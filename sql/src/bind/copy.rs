@@ -79,6 +79,7 @@ impl Binder<'_> {
                     column: value.clone(),
                     ty: column.ty.clone(),
                     origin: None,
+                    typmod: column.ty.typmod(),
                 })
                 .collect();
             let entry = Entry::new(table.shape.name.clone(), columns);
@@ -147,6 +148,7 @@ impl Binder<'_> {
                             column: column.column.clone(),
                             ty: column.ty.clone(),
                             origin: column.origin,
+                            typmod: column.typmod,
                             position: 0,
                         }
                     })

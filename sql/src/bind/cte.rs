@@ -108,9 +108,21 @@ impl Binder<'_> {
                 Some(terms) if mentions(&cte.query, &name) => {
                     self.recursive(cte, &name, terms, outer, ctes)?
                 }
+                None if with.recursive && mentions(&cte.query, &name) => {
+                    return Err(self.at(
+                        SqlError::new(
+                            SqlState::INVALID_RECURSION,
+                            format!(
+                                "recursive query \"{name}\" does not have the form \
+                                 non-recursive-term UNION [ALL] recursive-term"
+                            ),
+                        ),
+                        self.ident_position(&cte.alias.name),
+                    ));
+                }
                 _ => {
                     let rows = self.query(&cte.query, outer, ctes)?.exact()?;
-                    self.rename_columns(rows, &name, &cte.alias.columns)?
+                    self.rename_columns(rows, &name, &cte.alias)?
                 }
             };
             ctes.add(name, rows, Kind::Plain);
@@ -148,7 +160,7 @@ impl Binder<'_> {
             .collect();
         let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
         let number = u32::try_from(changes.borrow().len()).unwrap_or(u32::MAX);
-        let alias = format!("{name}#{}", self.number());
+        let alias = format!("{}#{}", plan::safe_name(name), self.number());
         let scan = plan::scan(&alias, ScanSource::returned(number, schema))?;
         let read = columns
             .iter()
@@ -158,12 +170,13 @@ impl Binder<'_> {
                 column: read,
                 ty: column.ty.clone(),
                 origin: None,
+                typmod: column.typmod,
                 position,
             })
             .collect();
         let kind = if returned.is_some() { Kind::Plain } else { Kind::Silent };
         let rows = Rows { plan: scan, columns: read, order: Vec::new() };
-        let rows = self.rename_columns(rows, name, &cte.alias.columns)?;
+        let rows = self.rename_columns(rows, name, &cte.alias)?;
         changes.borrow_mut().push(change);
         Ok((rows, kind))
     }
@@ -214,15 +227,16 @@ impl Binder<'_> {
         &self,
         mut rows: Rows,
         table: &str,
-        aliases: &[TableAliasColumnDef],
+        alias: &ast::TableAlias,
     ) -> SqlResult<Rows> {
+        let aliases: &[TableAliasColumnDef] = &alias.columns;
         if aliases.len() > rows.columns.len() {
-            let position = aliases.first().map_or(0, |a| self.ident_position(&a.name));
+            let position = self.ident_position(&alias.name);
             return Err(self.at(
                 SqlError::new(
                     SqlState::INVALID_COLUMN_REFERENCE,
                     format!(
-                        "table \"{table}\" has {} columns available but {} columns specified",
+                        "WITH query \"{table}\" has {} columns available but {} columns specified",
                         rows.columns.len(),
                         aliases.len()
                     ),
@@ -256,7 +270,7 @@ impl Binder<'_> {
         }
         let (first, step, quantifier) = terms;
         let first = self.body(first, outer, &own, Unknowns::Resolve)?.exact()?;
-        let first = self.rename_columns(first, name, &cte.alias.columns)?;
+        let first = self.rename_columns(first, name, &cte.alias)?;
 
         // Every iteration reads the rows of the one before, under these names.
         let table = format!("{name}#{}", self.number());

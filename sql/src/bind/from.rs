@@ -14,15 +14,33 @@ use super::binder::Binder;
 use super::clause::Clause;
 use super::cte::Ctes;
 use super::expr::Context;
+use super::expr::function::is_output_parameter;
 use super::expr::operator::all;
 use super::names::{self, fold};
 use super::plan;
 use super::query::{Rows, RowsColumn, entry_of};
+use super::record_function::gives_records;
 use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
+use crate::bound::VECTOR;
 use crate::catalog_view::{Access, Relation, TableInfo, ViewInfo};
 use crate::functions::{self, TableFunction, Typed};
 use crate::table::ScanSource;
+
+/// Columns of system catalogs that are of type int2vector or oidvector.
+const VECTORS: [&str; 11] = [
+    "indclass",
+    "indcollation",
+    "indkey",
+    "indoption",
+    "partattrs",
+    "partclass",
+    "partcollation",
+    "prattrs",
+    "proargtypes",
+    "stxkeys",
+    "tgattr",
+];
 
 /// Views within views, at most.
 const MAX_VIEW_DEPTH: u32 = 64;
@@ -142,6 +160,15 @@ impl Binder<'_> {
         outer: Option<&Scope<'_>>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<From> {
+        let (mut left, mut right) = (left, right);
+        let (left_may_lack, right_may_lack) = match kind {
+            JoinType::Left => (false, true),
+            JoinType::Right => (true, false),
+            JoinType::Full => (true, true),
+            _ => (false, false),
+        };
+        left.entries.iter_mut().for_each(|entry| entry.optional |= left_may_lack);
+        right.entries.iter_mut().for_each(|entry| entry.optional |= right_may_lack);
         match constraint {
             JoinConstraint::None => self.cross(left, right),
             JoinConstraint::On(condition) => {
@@ -269,7 +296,8 @@ impl Binder<'_> {
             let value = self.cast_at(value, &ty, crate::casts::CastKind::Implicit, 0)?;
             let column = self.fresh(name);
             computed.push(value.expr.alias(&column.name));
-            merged.push(ScopeColumn { name: name.clone(), column, ty, origin: None });
+            let typmod = if l.typmod == r.typmod { l.typmod } else { -1 };
+            merged.push(ScopeColumn { name: name.clone(), column, ty, origin: None, typmod });
         }
         plan = plan::extend(plan, computed)?;
 
@@ -481,7 +509,7 @@ impl Binder<'_> {
             }
             Relation::System(system) => {
                 let id = self.number();
-                let scan_alias = format!("{relation}#{id}");
+                let scan_alias = format!("{}#{id}", plan::safe_name(&relation));
                 let columns = system
                     .columns
                     .iter()
@@ -490,6 +518,7 @@ impl Binder<'_> {
                         column: Column::new(Some(scan_alias.clone()), name),
                         ty: ty.clone(),
                         origin: None,
+                        typmod: if VECTORS.contains(&name.as_str()) { VECTOR } else { ty.typmod() },
                     })
                     .collect();
                 let mut entry = Entry::new(system.name.clone(), columns);
@@ -556,7 +585,7 @@ impl Binder<'_> {
     pub fn scan_table(&self, info: &Arc<TableInfo>) -> SqlResult<From> {
         let id = self.number();
         let shape = &info.shape;
-        let scan_alias = format!("{}#{id}", shape.name);
+        let scan_alias = format!("{}#{id}", plan::safe_name(&shape.name));
         let columns = shape
             .columns
             .iter()
@@ -565,6 +594,7 @@ impl Binder<'_> {
                 column: Column::new(Some(scan_alias.clone()), &column.name),
                 ty: column.ty.clone(),
                 origin: Some((shape.table, column.id)),
+                typmod: column.ty.typmod(),
             })
             .collect();
         let mut entry = Entry::new(shape.name.clone(), columns);
@@ -622,7 +652,10 @@ impl Binder<'_> {
         for arg in args {
             match arg {
                 ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => {
-                    values.push(self.expr(value, cx)?);
+                    let value = self.expr(value, cx)?;
+                    if !is_output_parameter(&value) {
+                        values.push(value);
+                    }
                 }
                 _ => {
                     return Err(self.at(
@@ -633,6 +666,9 @@ impl Binder<'_> {
                     ));
                 }
             }
+        }
+        if gives_records(&function) && !with_ordinality {
+            return self.records_in_from(&function, values, alias, position);
         }
         let set = functions::table(&function, values.clone(), &self.env)
             .map_err(|error| self.at(error, position))?;
@@ -650,8 +686,13 @@ impl Binder<'_> {
         let (input, value_expr) = self.attach_one(plan::one_row(), value.expr)?;
         let mut exprs = vec![value_expr.alias(&column.name)];
         let name = alias.map_or_else(|| function.clone(), |alias| fold(&alias.name));
-        let mut columns =
-            vec![ScopeColumn { name: name.clone(), column, ty: value.ty, origin: None }];
+        let mut columns = vec![ScopeColumn {
+            name: name.clone(),
+            column,
+            ty: value.ty,
+            origin: None,
+            typmod: -1,
+        }];
         if with_ordinality {
             let column = self.fresh("ordinality");
             exprs.push(datafusion::prelude::lit(1i64).alias(&column.name));
@@ -660,6 +701,7 @@ impl Binder<'_> {
                 column,
                 ty: PgType::Int8,
                 origin: None,
+                typmod: -1,
             });
         }
         let plan = plan::project(input, exprs)?;
@@ -668,7 +710,7 @@ impl Binder<'_> {
         self.with_alias(from, alias)
     }
 
-    fn set_in_from(
+    pub fn set_in_from(
         &self,
         function: &str,
         set: TableFunction,
@@ -685,7 +727,8 @@ impl Binder<'_> {
             lists.push(column.list.alias(&fresh.name));
             // A function of one column gives it the alias's name, unless it names its output.
             let name = if single && !set.named { entry_name.clone() } else { column.name };
-            columns.push(ScopeColumn { name, column: fresh, ty: column.ty, origin: None });
+            let ty = column.ty;
+            columns.push(ScopeColumn { name, column: fresh, ty, origin: None, typmod: -1 });
         }
         if with_ordinality && let Some(list) = counted {
             let fresh = self.fresh("ordinality");
@@ -695,6 +738,7 @@ impl Binder<'_> {
                 column: fresh,
                 ty: PgType::Int8,
                 origin: None,
+                typmod: -1,
             });
         }
         let plan = plan::project(plan::one_row(), lists)?;
@@ -718,6 +762,7 @@ impl Binder<'_> {
                 column: column.column.clone(),
                 ty: column.ty.clone(),
                 origin: column.origin,
+                typmod: column.typmod,
                 position: 0,
             })
             .collect();

@@ -48,6 +48,21 @@ struct Named {
     representatives: Vec<Expr>,
 }
 
+/// `grouping(a, b + 1)` over what these are below the aggregate.
+fn name_grouping_arguments(aggregate: Expr, exprs: &[Expr], columns: &[Column]) -> Expr {
+    match aggregate {
+        Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+            for arg in &mut call.params.args {
+                if let Some(index) = exprs.iter().position(|expr| expr == arg) {
+                    *arg = Expr::Column(columns[index].clone());
+                }
+            }
+            Expr::AggregateFunction(call)
+        }
+        other => other,
+    }
+}
+
 fn is_column(expr: &Expr, column: &Column) -> bool {
     matches!(expr, Expr::Column(own) if own == column)
 }
@@ -106,6 +121,10 @@ impl Binder<'_> {
         let (plan, attached_aggregates) = self.attach(plan, aggregates.clone())?;
         let named = self.name_groups(plan, grouping, attached_groups)?;
         let Named { plan, columns: group_columns, values, representatives } = named;
+        let attached_aggregates = attached_aggregates
+            .into_iter()
+            .map(|aggregate| name_grouping_arguments(aggregate, &group_exprs, &group_columns))
+            .collect::<Vec<_>>();
 
         let mut above = Above {
             groups: group_exprs.into_iter().zip(values).collect(),

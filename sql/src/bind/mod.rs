@@ -32,6 +32,7 @@ mod names;
 mod naming;
 mod plan;
 mod query;
+mod record_function;
 mod row_locks;
 mod scope;
 mod select;

@@ -30,6 +30,17 @@ pub fn one_row() -> LogicalPlan {
     })
 }
 
+/// A name that reads back as itself where plans are written as text with their identifiers
+/// folded and split at dots.
+pub fn safe_name(name: &str) -> String {
+    let safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(safe) {
+        return name.to_string();
+    }
+    let kept: String = name.to_ascii_lowercase().chars().filter(|c| safe(*c)).collect();
+    format!("t_{kept}")
+}
+
 pub fn scan(alias: &str, source: Arc<dyn TableSource>) -> SqlResult<LogicalPlan> {
     let scan = TableScanBuilder::new(TableReference::bare(alias), source).build();
     Ok(LogicalPlan::TableScan(df(scan)?))

@@ -26,6 +26,8 @@ pub(super) struct RowsColumn {
     /// Unknown where the query is a branch whose literals are still to be typed.
     pub ty: PgType,
     pub origin: Option<(TableId, ColumnId)>,
+    /// See [`OutputColumn::typmod`].
+    pub typmod: i32,
     /// Where the select list has it.
     pub position: u32,
 }
@@ -55,7 +57,7 @@ impl Rows {
         let columns = rows
             .columns
             .into_iter()
-            .map(|c| OutputColumn { name: c.name, ty: c.ty, origin: c.origin })
+            .map(|c| OutputColumn { name: c.name, ty: c.ty, origin: c.origin, typmod: c.typmod })
             .collect();
         Ok(BoundQuery { plan: rows.plan, columns })
     }
@@ -405,6 +407,7 @@ pub(super) fn entry_of(rows: &Rows, alias: &str) -> Entry {
             column: column.column.clone(),
             ty: column.ty.clone(),
             origin: column.origin,
+            typmod: column.typmod,
         })
         .collect();
     Entry::new(alias, columns)

@@ -26,6 +26,8 @@ pub struct ScopeColumn {
     pub column: Column,
     pub ty: PgType,
     pub origin: Option<(TableId, ColumnId)>,
+    /// See [`crate::bound::OutputColumn::typmod`].
+    pub typmod: i32,
 }
 
 /// One entry of FROM as names see it.
@@ -43,6 +45,8 @@ pub struct Entry {
     pub lateral_only: bool,
     /// `false`: named from the right side of a join that LATERAL cannot reach.
     pub lateral_ok: bool,
+    /// On the side of an outer join that may have no row.
+    pub optional: bool,
     pub table: Option<Arc<TableInfo>>,
     /// What `tableoid` says of each row.
     pub oid: Option<u32>,
@@ -58,6 +62,7 @@ impl Entry {
             by_column: true,
             lateral_only: false,
             lateral_ok: true,
+            optional: false,
             table: None,
             oid: None,
         }
@@ -81,6 +86,13 @@ pub struct Found<'s> {
 }
 
 impl<'p> Scope<'p> {
+    /// The scope column that a plan's column is, on this level or an outer one.
+    pub fn of_plan_column(&self, column: &Column) -> Option<&ScopeColumn> {
+        let here = self.entries.iter().flat_map(|entry| &entry.columns);
+        let found = here.into_iter().find(|candidate| candidate.column == *column);
+        found.or_else(|| self.parent?.of_plan_column(column))
+    }
+
     pub fn new(parent: Option<&'p Scope<'p>>, entries: Vec<Entry>) -> Self {
         Self { parent, entries, outer_columns: RefCell::default() }
     }

@@ -26,6 +26,8 @@ use crate::functions::Typed;
 pub(super) struct Item {
     pub name: String,
     pub value: Typed,
+    /// See [`crate::bound::OutputColumn::typmod`].
+    pub typmod: i32,
     pub position: u32,
 }
 
@@ -100,7 +102,10 @@ impl Binder<'_> {
                 hidden.map_or(0, |key| key.position),
             ));
         }
-        let origins: Vec<_> = items[..visible].iter().map(|i| origin(&i.value, &scope)).collect();
+        let origins: Vec<_> = items[..visible]
+            .iter()
+            .map(|item| (origin(&item.value, &scope), item.typmod))
+            .collect();
 
         let mut locks = self.row_locks(locks, select, &items, &scope)?;
         let plan = self.group(plan, &group_by, having, &mut items, &scope)?;
@@ -138,11 +143,12 @@ impl Binder<'_> {
             .into_iter()
             .take(visible)
             .zip(origins)
-            .map(|((item, column), origin)| RowsColumn {
+            .map(|((item, column), (origin, typmod))| RowsColumn {
                 name: item.name,
                 column,
                 ty: item.value.ty,
                 origin,
+                typmod,
                 position: item.position,
             })
             .collect();
@@ -154,16 +160,12 @@ impl Binder<'_> {
         let mut items = Vec::with_capacity(projection.len());
         for item in projection {
             match item {
-                SelectItem::UnnamedExpr(expr) => items.push(Item {
-                    name: output_name(expr),
-                    value: self.expr(expr, cx)?,
-                    position: self.start(expr),
-                }),
-                SelectItem::ExprWithAlias { expr, alias } => items.push(Item {
-                    name: fold(alias),
-                    value: self.expr(expr, cx)?,
-                    position: self.start(expr),
-                }),
+                SelectItem::UnnamedExpr(expr) => {
+                    items.push(self.select_item(output_name(expr), expr, cx)?);
+                }
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    items.push(self.select_item(fold(alias), expr, cx)?);
+                }
                 SelectItem::Wildcard(options) => {
                     self.refuse_wildcard_options(options, item)?;
                     let position = self.position(item.span());
@@ -178,7 +180,8 @@ impl Binder<'_> {
                     }
                     for entry in cx.scope.entries.iter().filter(|entry| entry.by_column) {
                         for (name, value) in self.expand_entry(entry, 0, cx.scope, position) {
-                            items.push(Item { name, value, position });
+                            let typmod = column_typmod(&value, cx.scope);
+                            items.push(Item { name, value, typmod, position });
                         }
                     }
                 }
@@ -197,16 +200,31 @@ impl Binder<'_> {
                         ));
                     };
                     for (name, value) in self.expand_entry(entry, level, cx.scope, position) {
-                        items.push(Item { name, value, position });
+                        let typmod = column_typmod(&value, cx.scope);
+                        items.push(Item { name, value, typmod, position });
                     }
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), _) => {
-                    return Err(self.whole_row(self.start(expr)));
+                    let position = self.start(expr);
+                    let row = self.expr(expr, cx)?;
+                    let Some(fields) = crate::functions::records::fields(&row) else {
+                        return Err(self.at(super::expr::access::not_composite(&row.ty), position));
+                    };
+                    for (name, value) in fields {
+                        let typmod = column_typmod(&value, cx.scope);
+                        items.push(Item { name, value, typmod, position });
+                    }
                 }
                 SelectItem::ExprWithAliases { .. } => return Err(self.not_postgresql(item)),
             }
         }
         Ok(items)
+    }
+
+    fn select_item(&self, name: String, expr: &ast::Expr, cx: Context<'_>) -> SqlResult<Item> {
+        let value = self.expr(expr, cx)?;
+        let typmod = typmod(expr, &value, cx.scope);
+        Ok(Item { name, value, typmod, position: self.start(expr) })
     }
 
     /// Binds keys of ORDER BY or DISTINCT ON: an output name, a position, or an expression, which
@@ -274,7 +292,7 @@ impl Binder<'_> {
         if let Some(index) = items.iter().position(|item| item.value == value) {
             return Ok(index);
         }
-        items.push(Item { name: "sort".into(), value, position });
+        items.push(Item { name: "sort".into(), value, typmod: -1, position });
         Ok(items.len() - 1)
     }
 
@@ -590,6 +608,34 @@ fn plain_key(expr: &ast::Expr) -> ast::OrderByExpr {
         expr: expr.clone(),
         options: ast::OrderByOptions { asc: None, nulls_first: None },
         with_fill: None,
+    }
+}
+
+/// The modifier that clients are told: a column's own, and that of a cast.
+fn typmod(expr: &ast::Expr, value: &Typed, scope: &Scope<'_>) -> i32 {
+    match unnested(expr) {
+        ast::Expr::Cast { .. } | ast::Expr::TypedString(_) => value.ty.typmod(),
+        _ => column_typmod(value, scope),
+    }
+}
+
+/// The modifier of what is a column's value, or of a CASE whose branches all are.
+pub(super) fn column_typmod(value: &Typed, scope: &Scope<'_>) -> i32 {
+    let of = |expr: &Expr| match expr {
+        Expr::Column(column) | Expr::OuterReferenceColumn(_, column) => {
+            scope.of_plan_column(column).map_or(-1, |column| column.typmod)
+        }
+        _ => -1,
+    };
+    match &value.expr {
+        Expr::Case(_) if value.ty.typmod() < 0 => -1,
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then);
+            let mut typmods = results.chain(&case.else_expr).map(|result| of(result));
+            let first = typmods.next().unwrap_or(-1);
+            if typmods.all(|typmod| typmod == first) { first } else { -1 }
+        }
+        other => of(other),
     }
 }
 

@@ -66,6 +66,12 @@ impl Binder<'_> {
             });
         }
         let names: Vec<String> = left_rows.columns.iter().map(|c| c.name.clone()).collect();
+        let typmods: Vec<i32> = left_rows
+            .columns
+            .iter()
+            .zip(&right_rows.columns)
+            .map(|(l, r)| if l.typmod == r.typmod { l.typmod } else { -1 })
+            .collect();
         let left = self.as_types(left_rows, &types)?;
         let right = self.as_types(right_rows, &types)?;
         if op != SetOperator::Union || !all {
@@ -73,21 +79,25 @@ impl Binder<'_> {
                 self.comparable(ty, position)?;
             }
         }
-        match op {
+        let mut rows = match op {
             SetOperator::Union => {
                 let inputs = vec![Arc::new(left), Arc::new(right)];
                 let plan = LogicalPlan::Union(plan::df(Union::try_new_with_loose_types(inputs))?);
                 let rows = self.named_output(plan, names, types)?;
-                if all { Ok(rows) } else { self.distinct_output(rows) }
+                if all { rows } else { self.distinct_output(rows)? }
             }
             _ => {
                 let kind = match op {
                     SetOperator::Intersect => JoinType::LeftSemi,
                     _ => JoinType::LeftAnti,
                 };
-                self.matching(left, right, kind, all, names, types)
+                self.matching(left, right, kind, all, names, types)?
             }
+        };
+        for (column, typmod) in rows.columns.iter_mut().zip(typmods) {
+            column.typmod = typmod;
         }
+        Ok(rows)
     }
 
     /// INTERSECT and EXCEPT: equal rows are paired one to one, NULLs being equal.
@@ -185,7 +195,14 @@ impl Binder<'_> {
             .into_iter()
             .zip(names)
             .zip(types)
-            .map(|((column, name), ty)| RowsColumn { name, column, ty, origin: None, position: 0 })
+            .map(|((column, name), ty)| RowsColumn {
+                name,
+                column,
+                ty,
+                origin: None,
+                typmod: -1,
+                position: 0,
+            })
             .collect();
         Ok(Rows { plan, columns, order: Vec::new() })
     }
@@ -272,15 +289,20 @@ impl Binder<'_> {
         let names: Vec<String> = types.iter().map(|_| self.fresh("column").name).collect();
         let plain = |e: &Expr| !e.contains_outer() && !contains_subquery(e);
         if rows.len() > 1 && rows.iter().flatten().all(plain) {
-            let fields: Vec<_> = names
+            // A plan that travels brings its VALUES under these names, whatever they were.
+            let fields: Vec<_> = types
                 .iter()
-                .zip(types)
-                .map(|(name, ty)| {
+                .enumerate()
+                .map(|(index, ty)| {
+                    let name = format!("column{}", index + 1);
                     datafusion::arrow::datatypes::Field::new(name, arrow_types::data_type(ty), true)
                 })
                 .collect();
             let schema = plan::df(DFSchema::try_from(Schema::new(fields)))?;
-            return Ok(LogicalPlan::Values(Values { schema: Arc::new(schema), values: rows }));
+            let plan = LogicalPlan::Values(Values { schema: Arc::new(schema), values: rows });
+            let own = plan.schema().columns().into_iter().map(Expr::Column);
+            let named = own.zip(&names).map(|(column, name)| column.alias(name)).collect();
+            return plan::project(plan, named);
         }
         let row_plan = |row: Vec<Expr>| {
             let (plan, row) = self.attach(plan::one_row(), row)?;

@@ -160,6 +160,7 @@ impl Binder<'_> {
                     column: Column::new_unqualified(&column.name),
                     ty: column.ty.clone(),
                     origin: None,
+                    typmod: column.ty.typmod(),
                 })
                 .collect();
             entries.push(Entry::new("", columns));

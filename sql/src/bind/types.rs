@@ -73,9 +73,8 @@ pub fn data_type(ty: &DataType, catalog: &dyn CatalogView) -> SqlResult<PgType> 
             | ArrayElemTypeDef::AngleBracket(element)
             | ArrayElemTypeDef::Parenthesis(element),
         ) => match data_type(element, catalog)? {
-            PgType::Array(_) => {
-                return Err(SqlError::unsupported("multidimensional arrays are not supported"));
-            }
+            // `int[][]` is the type `int[]`: how many dimensions a value has is its own affair.
+            array @ PgType::Array(_) => array,
             element => PgType::Array(Box::new(element)),
         },
         DataType::Custom(name, modifiers) => custom(name, modifiers, catalog)?,

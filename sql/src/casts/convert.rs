@@ -6,6 +6,7 @@ use satsuma_common::text::TextContext;
 use satsuma_common::{Array, Datum, PgType, SqlError, SqlResult, SqlState, arrow_types};
 
 use super::CastKind;
+use crate::catalog_view::CatalogView;
 use crate::functions::error::{out_of_range, unexpected_value};
 use crate::functions::{FunctionEnv, Typed, columns};
 
@@ -46,7 +47,11 @@ pub fn input(text: &str, ty: &PgType, context: &TextContext) -> SqlResult<Datum>
 }
 
 /// Names of catalog objects (`regclass` and its relatives), looked up at bind time.
-pub fn resolve_names(text: &str, ty: &PgType, env: &FunctionEnv) -> Option<SqlResult<Datum>> {
+pub fn resolve_names(
+    text: &str,
+    ty: &PgType,
+    catalog: &dyn CatalogView,
+) -> Option<SqlResult<Datum>> {
     let what = match ty {
         PgType::Regclass => "relation",
         PgType::Regtype => "type",
@@ -73,7 +78,7 @@ pub fn resolve_names(text: &str, ty: &PgType, env: &FunctionEnv) -> Option<SqlRe
         _ => SqlState::UNDEFINED_OBJECT,
     };
     Some(
-        env.catalog
+        catalog
             .oid_of(ty, text)
             .map(Datum::Oid)
             .ok_or_else(|| SqlError::new(state, format!("{what} \"{text}\" does not exist"))),

@@ -145,7 +145,7 @@ fn resolve_unknown(
                 env.note_session_dependence();
             }
             let bare = to.without_modifier();
-            let parsed = convert::resolve_names(text, &bare, env)
+            let parsed = convert::resolve_names(text, &bare, env.catalog.as_ref())
                 .unwrap_or_else(|| convert::input(text, &bare, &env.settings.context()))?;
             enums::check(&parsed, &bare, env.catalog.as_ref())?;
             let fitted = convert::fit(parsed, to, kind)?;

@@ -64,6 +64,26 @@ pub(crate) fn install(b: &mut Builder) {
         value[index] = int(&args[2])? as u8;
         bytea(value)
     });
+    b.row("get_bit(bytea,int8) int4", |args, _| {
+        let value = bytes(&args[0])?;
+        let (index, bit) = checked_bit(value, &args[1])?;
+        Ok(Datum::Int4(i32::from(value[index] >> bit & 1)))
+    });
+    b.row("set_bit(bytea,int8,int4) bytea", |args, _| {
+        let mut value = bytes(&args[0])?.to_vec();
+        let (index, bit) = checked_bit(&value, &args[1])?;
+        match int(&args[2])? {
+            0 => value[index] &= !(1 << bit),
+            1 => value[index] |= 1 << bit,
+            _ => {
+                return Err(SqlError::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    "new bit must be 0 or 1",
+                ));
+            }
+        }
+        bytea(value)
+    });
     for (name, start, end) in
         [("btrim", true, true), ("ltrim", true, false), ("rtrim", false, true)]
     {
@@ -123,6 +143,21 @@ fn part(value: &[u8], start: i32, count: Option<i32>) -> SqlResult<Datum> {
     let from = (first as usize - 1).min(value.len());
     let length = usize::try_from(end.saturating_sub(first)).unwrap_or(0);
     bytea(&value[from..from + length.min(value.len() - from)])
+}
+
+/// The byte and the bit within it, from the lowest, of a bit's number.
+fn checked_bit(value: &[u8], number: &Datum) -> SqlResult<(usize, u32)> {
+    let Datum::Int8(number) = number else { return Err(unexpected_value("a bit's number")) };
+    let index =
+        usize::try_from(*number / 8).ok().filter(|index| *number >= 0 && *index < value.len());
+    let index = index.ok_or_else(|| {
+        let last = value.len() as i64 * 8 - 1;
+        SqlError::new(
+            SqlState::ARRAY_SUBSCRIPT_ERROR,
+            format!("index {number} out of valid range, 0..{last}"),
+        )
+    })?;
+    Ok((index, (number % 8) as u32))
 }
 
 fn checked_index(value: &[u8], index: i32) -> SqlResult<usize> {
@@ -229,11 +264,7 @@ fn conversions(b: &mut Builder) {
     });
     b.row("convert_from(bytea,name) text", |args, _| {
         is_utf8(text(&args[1])?)?;
-        String::from_utf8(bytes(&args[0])?.to_vec()).map(Datum::Text).map_err(|_| {
-            SqlError::new(
-                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                "invalid byte sequence for encoding \"UTF8\"",
-            )
-        })
+        let text = String::from_utf8(bytes(&args[0])?.to_vec());
+        text.map(Datum::Text).map_err(|error| crate::parse::invalid_utf8(&error))
     });
 }

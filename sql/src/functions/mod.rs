@@ -16,6 +16,7 @@ pub mod env;
 pub mod error;
 pub mod layout;
 pub mod library;
+pub mod records;
 pub mod regex;
 pub mod registry;
 pub mod session;
@@ -30,11 +31,15 @@ mod bytes;
 mod date_templates;
 mod datetime;
 mod json;
+mod jsonpath;
 mod math;
 mod network;
 mod number_templates;
+mod overlaps;
+mod points;
 mod strings;
 mod system;
+mod unicode;
 mod uuids;
 
 use std::sync::Arc;
@@ -69,10 +74,14 @@ fn install(builder: &mut Builder) {
     strings::install(builder);
     bytes::install(builder);
     datetime::install(builder);
+    overlaps::install(builder);
     date_templates::install(builder);
     number_templates::install(builder);
     json::install(builder);
+    jsonpath::install(builder);
+    records::install(builder);
     network::install(builder);
+    unicode::install(builder);
     uuids::install(builder);
     session::install(builder);
     system::install(builder);
@@ -88,6 +97,19 @@ pub fn scalar(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Opti
     if special::is_special(name) {
         return special::call(name, args, env).map(Some);
     }
+    if name == "row_to_json" {
+        return match records::row_to_json(&args, env)? {
+            Some(json) => Ok(Some(json)),
+            None => {
+                Err(undefined(name, &args.iter().map(|arg| arg.ty.clone()).collect::<Vec<_>>()))
+            }
+        };
+    }
+    if let ("pg_typeof", [Typed { ty: PgType::Unknown, .. }]) = (name, args.as_slice()) {
+        let oid = satsuma_common::Datum::Oid(PgType::Unknown.oid());
+        return Typed::constant(oid, PgType::Regtype).map(Some);
+    }
+    let args = records::json_arguments(name, args, env)?;
     let candidates = library::functions().named(name);
     let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
     match signature::choose_function(candidates, &types) {
@@ -116,12 +138,15 @@ pub(crate) fn install_operators(builder: &mut Builder) {
     strings::install_operators(builder);
     bytes::install_operators(builder);
     json::install_operators(builder);
+    jsonpath::install_operators(builder);
     network::install_operators(builder);
+    points::install_operators(builder);
 }
 
 /// Whether there is any function of that name: scalar, aggregate, window or set-returning.
 pub fn is_known(name: &str) -> bool {
     special::is_special(name)
+        || name == "row_to_json"
         || !library::functions().named(name).is_empty()
         || is_aggregate(name)
         || is_window(name)

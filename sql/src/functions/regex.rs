@@ -34,6 +34,23 @@ fn invalid(message: impl std::fmt::Display) -> SqlError {
     )
 }
 
+/// The words that PostgreSQL has for what is wrong with an expression.
+fn as_postgresql(problem: &str) -> &str {
+    const WORDS: [(&str, &str); 9] = [
+        ("unclosed group", "parentheses () not balanced"),
+        ("unopened group", "parentheses () not balanced"),
+        ("unclosed character class", "brackets [] not balanced"),
+        ("repetition operator missing expression", "quantifier operand invalid"),
+        ("invalid repetition count range", "invalid repetition count(s)"),
+        ("unclosed counted repetition", "braces {} not balanced"),
+        ("invalid character class range", "invalid character range"),
+        ("unrecognized escape sequence", "invalid escape \\ sequence"),
+        ("incomplete escape sequence", "invalid escape \\ sequence"),
+    ];
+    let found = WORDS.iter().find(|(own, _)| problem.starts_with(own));
+    found.map_or(problem, |(_, words)| words)
+}
+
 /// The compiled form of `pattern` with PostgreSQL's option letters.
 pub fn compile(pattern: &str, flags: &str) -> SqlResult<Rc<Regex>> {
     let key = (pattern.to_string(), flags.to_string());
@@ -97,7 +114,7 @@ fn build(pattern: &str, flags: &str) -> SqlResult<Regex> {
             other => {
                 let text = other.to_string();
                 let last = text.lines().last().unwrap_or_default();
-                invalid(last.trim_start_matches("error: "))
+                invalid(as_postgresql(last.trim_start_matches("error: ")))
             }
         })
 }

@@ -286,7 +286,7 @@ pub(crate) fn name_cast(value: Typed, to: &PgType, env: &FunctionEnv) -> SqlResu
     let ty = to.clone();
     let env = env.clone();
     let body: Body = Arc::new(move |args| {
-        crate::casts::convert::resolve_names(text(&args[0])?, &ty, &env)
+        crate::casts::convert::resolve_names(text(&args[0])?, &ty, env.catalog.as_ref())
             .unwrap_or_else(|| Err(SqlError::new(SqlState::UNDEFINED_OBJECT, "no such object")))
     });
     let name = format!("{to}in");

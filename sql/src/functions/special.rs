@@ -4,7 +4,7 @@
 //! than it needs.
 
 use datafusion::logical_expr::Expr;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 
 use super::library::Builder;
 use super::{FunctionEnv, Typed, call_known};
@@ -16,6 +16,10 @@ pub fn is_special(name: &str) -> bool {
 }
 
 pub fn call(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
+    if args.is_empty() {
+        // The grammar asks for an argument.
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at or near \")\""));
+    }
     match name {
         "nullif" => nullif(args, env),
         "coalesce" => {
@@ -92,10 +96,7 @@ fn coalesce(mut args: Vec<Typed>, ty: PgType) -> Typed {
 /// `CASE WHEN a = b THEN NULL ELSE a END`, of the type of `a`.
 fn nullif(args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
     let Ok([value, other]) = <[Typed; 2]>::try_from(args) else {
-        return Err(SqlError::new(
-            satsuma_common::SqlState::SYNTAX_ERROR,
-            "NULLIF takes two arguments",
-        ));
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "NULLIF takes two arguments"));
     };
     let value = match value.ty {
         PgType::Unknown => {

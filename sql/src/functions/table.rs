@@ -3,12 +3,13 @@
 use datafusion::logical_expr::Expr;
 use satsuma_common::datetime::calendar::is_finite_timestamp;
 use satsuma_common::numeric::Numeric;
+use satsuma_common::text::TextContext;
 use satsuma_common::{Array, Datum, PgType, SqlError, SqlResult, SqlState, jsonb};
 
 use super::error::{out_of_range, unexpected_value};
 use super::library::Builder;
 use super::{FunctionEnv, Typed, call_known, regex};
-use crate::casts::text::text;
+use crate::casts::text::{output, text};
 
 /// A set-returning function called.
 #[derive(Clone, Debug)]
@@ -138,6 +139,23 @@ pub(crate) fn install(b: &mut Builder) {
     // No table here is a partition or has any.
     b.row("pg_partition_ancestors list(regclass) _regclass", |_, _| {
         Ok(Datum::Array(Array { element: PgType::Regclass, values: Vec::new() }))
+    });
+    // information_schema's, which drivers use to number the columns of a key.
+    b.row("_pg_expandarray list(anyarray) _record", |args, _| {
+        let [Datum::Array(array)] = args else { return Err(unexpected_value("an array")) };
+        let rows = array.values.iter().enumerate().map(|(index, value)| {
+            let value = output(value, &array.element, &TextContext::default())?;
+            Ok(Datum::Text(format!("({value},{})", index + 1)))
+        });
+        list(PgType::Record, rows.collect::<SqlResult<_>>()?)
+    });
+    b.row("_pg_expandarray field(record,int4) int4", |args, _| {
+        let [Datum::Text(row), Datum::Int4(field)] = args else {
+            return Err(unexpected_value("a row"));
+        };
+        let mut parts = row.trim_matches(['(', ')']).split(',');
+        let part = parts.nth(usize::try_from(*field).unwrap_or(0));
+        Ok(part.and_then(|part| part.parse().ok()).map_or(Datum::Null, Datum::Int4))
     });
     b.row("generate_subscripts list(anyarray,int4) _int4", |args, _| match args {
         [Datum::Array(array), Datum::Int4(1)] => {

@@ -13,8 +13,6 @@ use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{ColumnarValue, Expr};
 use satsuma_common::{Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
 use sqlparser::ast::{self, DataType, Value};
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
 
 use super::error::from_datafusion;
 use super::{CatalogFunction, CatalogFunctions, FunctionEnv, SequenceAccess, Settings, Typed};
@@ -97,9 +95,8 @@ pub(crate) fn env() -> FunctionEnv {
 }
 
 pub(crate) fn parse(text: &str) -> ast::Expr {
-    let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect).try_with_sql(text).expect(text);
-    parser.parse_expr().unwrap_or_else(|error| panic!("{text}: {error}"))
+    let parsed = crate::parse::parse_expression(text);
+    parsed.unwrap_or_else(|error| panic!("{text}: {error}")).0
 }
 
 fn ty(data_type: &DataType) -> PgType {

@@ -84,6 +84,10 @@ impl PgScalar {
         &self.definition
     }
 
+    pub fn arguments(&self) -> &[PgType] {
+        &self.arguments
+    }
+
     pub fn result(&self) -> &PgType {
         &self.result
     }

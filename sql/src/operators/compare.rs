@@ -210,11 +210,22 @@ fn unify(left: Typed, right: Typed, env: &FunctionEnv) -> SqlResult<(Typed, Type
     if let Some(constant) = exactly(&left, &r, env) {
         return Ok((constant, right));
     }
-    let common = casts::common_type(&[l, r])?;
+    let common = comparison_type(l, r)?;
     Ok((
         casts::cast(left, &common, CastKind::Implicit, env)?,
         casts::cast(right, &common, CastKind::Implicit, env)?,
     ))
+}
+
+/// The type in which two values are compared. `"char"`, which CASE and UNION do not match with
+/// other strings, is compared as text.
+pub(super) fn comparison_type(left: PgType, right: PgType) -> SqlResult<PgType> {
+    let is_text = |ty: &PgType| casts::can_coerce(ty, &PgType::Text, CastKind::Implicit);
+    let both_text = is_text(&left) && is_text(&right);
+    match casts::common_type(&[left, right]) {
+        Err(_) if both_text => Ok(PgType::Text),
+        common => common,
+    }
 }
 
 /// A constant as `ty`, if it is exactly a value of that type: integers only.

@@ -67,10 +67,16 @@ fn call(op: &str, operands: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
             SqlState::UNDEFINED_FUNCTION,
             format!("operator does not exist: {}", call_text(op, &types)),
         )
-        .hint(
-            "No operator matches the given name and argument types. You might need to add \
-             explicit type casts.",
-        )),
+        .hint(match types.as_slice() {
+            [_] => {
+                "No operator matches the given name and argument type. You might need to add an \
+                 explicit type cast."
+            }
+            _ => {
+                "No operator matches the given name and argument types. You might need to add \
+                 explicit type casts."
+            }
+        })),
         Choice::Ambiguous => Err(SqlError::new(
             SqlState::AMBIGUOUS_FUNCTION,
             format!("operator is not unique: {}", call_text(op, &types)),

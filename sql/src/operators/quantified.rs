@@ -8,6 +8,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 
+use super::compare::comparison_type;
 use super::keys::compare_values;
 use crate::casts::{self, CastKind};
 use crate::functions::error::unexpected_value;
@@ -123,8 +124,7 @@ pub fn quantified(
             "operator {op} with ANY or ALL of an array that is not constant is not supported"
         )));
     }
-    let common =
-        casts::common_type(&[left.ty.clone(), element.as_ref().clone()])?.without_modifier();
+    let common = comparison_type(left.ty.clone(), element.as_ref().clone())?.without_modifier();
     let left = casts::cast(left, &common, CastKind::Implicit, env)?;
     let list = PgType::Array(Box::new(common));
     let array = casts::cast(array, &list, CastKind::Implicit, env)?;

@@ -1,9 +1,9 @@
 //! From text to statements: splits a query string, parses each statement, and says what
 //! PostgreSQL says where that fails.
 //!
-//! The grammar is sqlparser's PostgreSQL dialect. What it does not take as clients send it (COPY,
-//! cursors, VACUUM, ...) is recognised before it, by [`command`] and [`copy`], from the same
-//! tokens. Positions are characters from 1 into the whole query string, as clients expect them.
+//! The grammar is sqlparser's PostgreSQL dialect, corrected by [`dialect`]. What it does not take as
+//! clients send it (COPY, cursors, VACUUM, ...) is recognised before it, by [`command`] and
+//! [`copy`], from the same tokens. Positions are characters from 1 into the whole query string, as clients expect them.
 //!
 //! Everything here comes from outside: text size and nesting are bounded, and a statement that is
 //! nested deeply is parsed on a stack of its own.
@@ -12,9 +12,11 @@ mod alter;
 mod command;
 mod copy;
 mod create_table;
-mod distinct_from;
+mod dialect;
 mod error;
+mod escapes;
 mod grant;
+mod keywords;
 mod merge;
 mod role;
 mod row_locks;
@@ -26,7 +28,6 @@ use std::sync::Arc;
 
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast;
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -34,6 +35,7 @@ pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
 pub use command::{Command, CursorDirection, LockTarget};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
+pub use escapes::invalid_utf8;
 pub use grant::{Grant, GrantTarget, Granted, Privilege};
 pub use merge::{Merge, MergeAction, MergeClause};
 pub use row_locks::{LockedName, locked_name};
@@ -54,7 +56,7 @@ const PARSER_RECURSION: usize = 4 * MAX_NESTING;
 const SHALLOW: usize = 8;
 const DEEP_STACK_BYTES: usize = 64 << 20;
 
-pub static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+pub static DIALECT: dialect::PgDialect = dialect::PgDialect;
 
 /// One statement of a query string.
 #[derive(Clone, Debug)]
@@ -105,10 +107,7 @@ pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
     let source = Arc::new(Source::new(text));
     let tokens = tokens::tokenize(&source)?;
     let tokens = tokens::significant(tokens);
-    let mut expr = with_parser(&source, &tokens, |parser| parser.parse_expr())?;
-    if distinct_from::occurs(&tokens) {
-        distinct_from::regroup(&mut expr);
-    }
+    let expr = with_parser(&source, &tokens, |parser| parser.parse_expr())?;
     Ok((expr, source))
 }
 
@@ -127,10 +126,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
         return Ok(Statement::Command(Box::new(command)));
     }
     let tokens = role::adapt(tokens::adapt(row_locks::adapt(transaction::adapt(tokens))));
-    let mut statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
-    if distinct_from::occurs(&tokens) {
-        distinct_from::regroup(&mut statement);
-    }
+    let statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }
 

@@ -83,6 +83,26 @@ impl Source {
         position
     }
 
+    /// Position of the word that ends before `location`, an opening parenthesis or bracket
+    /// between them; of `location` itself where there is no such word.
+    pub fn word_before(&self, location: Location) -> u32 {
+        let position = self.position(location);
+        if position == 0 {
+            return 0;
+        }
+        let before = self.text.get(..self.byte(location)).unwrap_or("");
+        let outside = before.trim_end();
+        let Some(outside) = outside.strip_suffix(['(', '[']) else { return position };
+        let outside = outside.trim_end();
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let word = outside.len() - outside.trim_end_matches(is_part).len();
+        if word == 0 {
+            return position;
+        }
+        let back = before[outside.len() - word..].chars().count();
+        position.saturating_sub(u32::try_from(back).unwrap_or(0))
+    }
+
     fn line(&self, location: Location) -> Option<(usize, u32)> {
         let line = usize::try_from(location.line.checked_sub(1)?).ok()?;
         self.lines.get(line).copied()
@@ -103,6 +123,13 @@ mod tests {
         assert_eq!(source.slice(at(2, 3), at(2, 4)), "x");
         assert_eq!(source.position(at(0, 0)), 0);
         assert_eq!(source.end(), 12);
+    }
+
+    #[test]
+    fn a_call_starts_at_its_word() {
+        let source = Source::new("é + substring ( 'a')");
+        assert_eq!(source.word_before(Location { line: 1, column: 17 }), 5);
+        assert_eq!(source.word_before(Location { line: 1, column: 5 }), 5);
     }
 
     #[test]

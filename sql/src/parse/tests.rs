@@ -146,3 +146,47 @@ fn row_locks_keep_their_strength_and_their_tables() {
     assert_eq!(locks("select 1 from t for update of s.t"), ["UPDATE Some(None) None"]);
     assert!(matches!(one("select a isnull from t"), Statement::Sql(_)));
 }
+
+fn expression(text: &str) -> ast::Expr {
+    parse_expression(text).unwrap_or_else(|error| panic!("{text}: {error:?}")).0
+}
+
+#[test]
+fn operators_rank_as_in_postgresql() {
+    use ast::{BinaryOperator as Op, Expr};
+    let top = |text: &str| match expression(text) {
+        Expr::BinaryOp { op, .. } => op,
+        other => panic!("{text} is {other}"),
+    };
+    assert_eq!(top("-2 ^ 2"), Op::PGExp);
+    assert_eq!(top("- a + b"), Op::Plus);
+    assert_eq!(top("a IS DISTINCT FROM b AND c"), Op::And);
+    assert_eq!(top("a IS NOT DISTINCT FROM b OR c"), Op::Or);
+    assert_eq!(top("a || 'x' ~ b"), Op::PGRegexMatch);
+    assert_eq!(top("a ~ b || c"), Op::StringConcat);
+    assert_eq!(top("inet '10.0.0.1' + 5"), Op::Plus);
+    assert!(matches!(expression("~ a + b"), Expr::UnaryOp { .. }));
+    assert!(matches!(expression("-1::int"), Expr::UnaryOp { .. }));
+    assert!(matches!(expression("x BETWEEN SYMMETRIC 5 AND 1"), Expr::Nested(_)));
+    assert!(matches!(expression("a << ANY (b)"), Expr::AnyOp { .. }));
+    assert!(matches!(expression("ROW(1)"), Expr::Tuple(fields) if fields.len() == 1));
+    assert!(matches!(expression("trim(leading from a)"), Expr::Trim { .. }));
+    assert!(matches!(expression("numeric '1'"), Expr::TypedString(_)));
+}
+
+#[test]
+fn words_of_other_databases_are_names() {
+    for text in [
+        "SELECT top FROM t top",
+        "SELECT 1 sort, 2 minus FROM a semi, b anti",
+        "SELECT convert('a', 'b', 'c'), struct, map FROM qualify",
+        "SELECT a.regexp FROM t a WHERE pivot = 1",
+        "UPDATE t SET a = 1",
+        "SELECT 1 AS select, 2 value",
+    ] {
+        parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    }
+    for text in ["SELECT 1 FROM t AS WHERE", "SELECT where", "SELECT 1 FROM t join"] {
+        assert!(parse(text).is_err(), "{text}");
+    }
+}

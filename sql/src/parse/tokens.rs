@@ -8,7 +8,17 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 use super::{DIALECT, Source};
 
 pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
-    Tokenizer::new(&DIALECT, source.text()).tokenize_with_location().map_err(|error| {
+    let failed = match Tokenizer::new(&DIALECT, source.text()).tokenize_with_location() {
+        Ok(tokens) => return Ok(tokens),
+        Err(error) => error,
+    };
+    let (masked, mut strings) = super::escapes::mask(source)?;
+    let again = if strings.is_empty() {
+        Err(failed)
+    } else {
+        Tokenizer::new(&DIALECT, &masked).tokenize_with_location()
+    };
+    let tokens = again.map_err(|error| {
         let message = error.message.to_ascii_lowercase();
         let kind = if message.contains("comment") {
             "unterminated /* comment"
@@ -25,7 +35,16 @@ pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
         let rest = source.text().get(start..).unwrap_or("");
         SqlError::new(SqlState::SYNTAX_ERROR, format!("{kind} at or near \"{rest}\""))
             .at(source.position(error.location))
-    })
+    })?;
+    let unmasked = tokens.into_iter().map(|mut token| {
+        if let Token::EscapedStringLiteral(text) = &mut token.token
+            && let Some(decoded) = strings.remove(&token.span.start)
+        {
+            *text = decoded;
+        }
+        token
+    });
+    Ok(unmasked.collect())
 }
 
 /// Without white space and comments.
@@ -134,8 +153,8 @@ pub fn longest_chains(tokens: &[TokenWithSpan]) -> (usize, usize) {
     (logical.max(sets), other)
 }
 
-/// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, `ROW(..)` a
-/// row in parentheses, and `TABLE t` a query.
+/// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, and `TABLE t`
+/// a query.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
@@ -148,14 +167,16 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                     adapted.push(TokenWithSpan { token: Token::Mul, span });
                 }
             }
-        } else if is_word(&token.token, "row")
-            && rest.peek().is_some_and(|next| next.token == Token::LParen)
-        {
         } else if is_word(&token.token, "isnull") {
             adapted.push(TokenWithSpan { token: Token::make_keyword("IS"), span: token.span });
             adapted.push(TokenWithSpan { token: Token::make_keyword("NULL"), span: token.span });
         } else {
-            adapted.push(token);
+            let TokenWithSpan { token, span } = token;
+            let token = match token {
+                Token::Word(word) => Token::Word(super::keywords::as_name(word)),
+                other => other,
+            };
+            adapted.push(TokenWithSpan { token, span });
         }
     }
     adapted

@@ -1,4 +1,5 @@
-//! Clients that people use: `satsuma sql`, psycopg 3, the ADBC Flight SQL driver, psql over TLS.
+//! Clients that people use: `satsuma sql`, psycopg 3, SQLAlchemy, asyncpg, pgjdbc, the ADBC Flight
+//! SQL driver, psql over TLS.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -82,7 +83,6 @@ print("fine")
 "#;
 
 #[test]
-#[ignore = "open: a cursor declared in SQL cannot be described by the protocol"]
 fn psycopg_reads_and_writes() {
     let cluster = shared_up();
     table(&cluster, "by_psycopg");
@@ -118,7 +118,6 @@ with flight.connect(sys.argv[1], db_kwargs={"username": "satsuma", "password": "
 "#;
 
 #[test]
-#[ignore = "open: an empty user name with a password is refused instead of meaning the superuser"]
 fn adbc_reads_a_table_into_arrow() {
     let cluster = shared_up();
     table(&cluster, "by_adbc");
@@ -133,6 +132,44 @@ fn adbc_reads_a_table_into_arrow() {
     };
     let printed = succeeded(&output);
     assert!(printed.contains("51") && printed.contains("1593.75"), "{printed}");
+}
+
+#[test]
+fn a_sqlalchemy_application_works() {
+    let test = "a_sqlalchemy_application_works";
+    let cluster = shared_up();
+    let url = format!("postgresql+psycopg://satsuma@127.0.0.1:{}/satsuma", cluster.address().port);
+    let program = include_str!("../../drivers/sqlalchemy_app.py");
+    let Some(output) = python(test, "sqlalchemy, psycopg", program, &[&url]) else { return };
+    assert_eq!(succeeded(&output).trim(), "fine");
+}
+
+#[test]
+fn asyncpg_works() {
+    let cluster = shared_up();
+    let program = include_str!("../../drivers/asyncpg_app.py");
+    let port = cluster.address().port.to_string();
+    let Some(output) = python("asyncpg_works", "asyncpg", program, &[&port]) else { return };
+    assert_eq!(succeeded(&output).trim(), "fine");
+}
+
+/// Where Debian's package libpostgresql-jdbc-java puts the driver.
+const JDBC_DRIVER: &str = "/usr/share/java/postgresql.jar";
+
+#[test]
+fn jdbc_works() {
+    let has_java = Command::new("javac").arg("-version").output().is_ok();
+    if !has_java || !Path::new(JDBC_DRIVER).exists() {
+        return skip("jdbc_works", "Java or its PostgreSQL driver is not installed");
+    }
+    let cluster = shared_up();
+    let output = Command::new("java")
+        .args(["-cp", JDBC_DRIVER])
+        .arg(satsuma_tests::tests_path("drivers/Jdbc.java"))
+        .arg(cluster.address().port.to_string())
+        .output()
+        .expect("Java starts");
+    assert_eq!(succeeded(&output).trim(), "fine");
 }
 
 fn shell(cluster: &Cluster, arguments: &[&str]) -> Output {

@@ -135,6 +135,7 @@ impl Binder<'_> {
                 column: input_column(&name),
                 ty: column.ty.clone(),
                 origin: None,
+                typmod: column.ty.typmod(),
             });
             fields.push((name, column.ty.clone()));
         }

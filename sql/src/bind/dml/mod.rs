@@ -138,6 +138,7 @@ impl Binder<'_> {
                     column: value.clone(),
                     ty: column.ty.clone(),
                     origin: None,
+                    typmod: column.ty.typmod(),
                 })
                 .collect(),
         );

@@ -63,6 +63,7 @@ impl Binder<'_> {
         for item in bound {
             columns.push(OutputColumn {
                 origin: origin(&item.value, &scope),
+                typmod: item.typmod,
                 name: item.name,
                 ty: item.value.ty,
             });
@@ -94,6 +95,7 @@ pub(super) fn input_entry(table: &TableInfo, alias: &str) -> Entry {
             column: input_column(&column.name),
             ty: column.ty.clone(),
             origin: Some((table.shape.table, column.id)),
+            typmod: column.ty.typmod(),
         })
         .collect();
     Entry::new(alias, columns)

@@ -251,7 +251,8 @@ impl Binder<'_> {
         let fields = match (row(value), value) {
             (Some(fields), _) => fields,
             (None, ast::Expr::Function(call)) if names::last(&call.name)? == "row" => {
-                call_args = self.arguments(call)?.values.into_iter().cloned().collect();
+                call_args =
+                    self.arguments(call)?.values.into_iter().map(|arg| arg.into_owned()).collect();
                 call_args.as_slice()
             }
             (None, other) if indexes.len() == 1 => std::slice::from_ref(other),
@@ -283,7 +284,7 @@ impl Binder<'_> {
                 let error = self.column_index(table, first).err().unwrap_or_else(|| {
                     SqlError::unsupported(format!("cannot assign to field of column \"{first}\""))
                 });
-                Err(error.hint("SET target columns cannot be qualified with the relation name."))
+                Err(error)
             }
             [] => Err(SqlError::internal("assignment without a target")),
         }

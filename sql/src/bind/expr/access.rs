@@ -4,8 +4,9 @@ use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, AccessExpr, Spanned, Subscript};
 
 use super::{Binder, Context};
+use crate::bind::names::fold;
 use crate::casts::CastKind;
-use crate::functions::Typed;
+use crate::functions::{self, Typed};
 
 impl Binder<'_> {
     pub fn access(
@@ -14,12 +15,22 @@ impl Binder<'_> {
         chain: &[AccessExpr],
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
-        // `t.a[1]` parses as t, then field a, then the subscript.
-        let (mut value, chain) = match (root, chain) {
-            (
-                ast::Expr::Identifier(relation),
-                [AccessExpr::Dot(ast::Expr::Identifier(column)), rest @ ..],
-            ) => (self.compound(&[relation.clone(), column.clone()], cx)?, rest),
+        // `t.a[1]` parses as t, then field a, then the subscript. `(t).a` is the same column, unless
+        // t is a column itself.
+        let relation = match root {
+            ast::Expr::Identifier(relation) => Some(relation),
+            ast::Expr::Nested(inner) => match inner.as_ref() {
+                ast::Expr::Identifier(relation) => {
+                    cx.scope.column(relation, 0)?.is_none().then_some(relation)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let (mut value, chain) = match (relation, chain) {
+            (Some(relation), [AccessExpr::Dot(ast::Expr::Identifier(column)), rest @ ..]) => {
+                (self.compound(&[relation.clone(), column.clone()], cx)?, rest)
+            }
             _ => (self.expr(root, cx)?, chain),
         };
         let position = self.start(root);
@@ -38,22 +49,39 @@ impl Binder<'_> {
                 AccessExpr::Subscript(Subscript::Slice { .. }) => {
                     return Err(self.not_postgresql(root));
                 }
-                AccessExpr::Dot(field) => {
-                    return Err(self.at(
-                        SqlError::new(
-                            SqlState::WRONG_OBJECT_TYPE,
-                            format!(
-                                "column notation .{field} applied to type {}, which is not a \
-                                 composite type",
-                                value.ty
-                            ),
-                        ),
-                        self.position(field.span()),
-                    ));
-                }
+                AccessExpr::Dot(field) => self.field(&value, field)?,
             };
         }
         Ok(value)
+    }
+
+    /// `(row).name`.
+    fn field(&self, value: &Typed, field: &ast::Expr) -> SqlResult<Typed> {
+        let position = self.position(field.span());
+        let name = match field {
+            ast::Expr::Identifier(name) => fold(name),
+            other => return Err(self.not_postgresql(other)),
+        };
+        // One function gives rows that are no call of `record`: its columns are known.
+        if let (PgType::Record, Some(index)) =
+            (&value.ty, ["x", "n"].iter().position(|f| *f == name))
+            && functions::records::fields(value).is_none()
+        {
+            let args = vec![value.clone(), Typed::int4(index as i32)];
+            return self.call("_pg_expandarray field", args, position);
+        }
+        let fields = functions::records::fields(value).ok_or_else(|| {
+            let message = format!(
+                "column notation .{name} applied to type {}, which is not a composite type",
+                value.ty
+            );
+            self.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message), position)
+        })?;
+        let found = fields.into_iter().find(|(own, _)| *own == name);
+        found.map(|(_, value)| value).ok_or_else(|| {
+            let message = format!("could not identify column \"{name}\" in record data type");
+            self.at(SqlError::new(SqlState::UNDEFINED_COLUMN, message), position)
+        })
     }
 
     fn element(
@@ -100,6 +128,10 @@ impl Binder<'_> {
         let args = vec![value, bound(lower, i32::MIN)?, bound(upper, i32::MAX)?];
         self.call("array_slice", args, position)
     }
+}
+
+pub(in crate::bind) fn not_composite(ty: &PgType) -> SqlError {
+    SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("type {ty} is not composite"))
 }
 
 fn not_subscriptable(ty: &PgType) -> SqlError {

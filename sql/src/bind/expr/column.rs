@@ -39,8 +39,8 @@ impl Binder<'_> {
                 self.at(SqlError::unsupported(format!("{name} is not supported")), position)
             });
         }
-        if cx.scope.relation(None, &name, position)?.is_some() {
-            return Err(self.whole_row(position));
+        if let Some((entry, level)) = cx.scope.relation(None, &name, position)? {
+            return self.whole_row(entry, level, cx.scope, position);
         }
         if let ("tableoid", [entry]) = (name.as_str(), cx.scope.entries.as_slice())
             && entry.oid.is_some()
@@ -129,12 +129,18 @@ impl Binder<'_> {
             .collect()
     }
 
-    pub fn whole_row(&self, position: u32) -> SqlError {
-        self.at(
-            SqlError::unsupported("references to a whole row are not supported")
-                .hint("Name the columns, or use json_build_object."),
-            position,
-        )
+    /// An entry of FROM as a value: a record of its columns.
+    pub fn whole_row(
+        &self,
+        entry: &Entry,
+        level: usize,
+        scope: &Scope<'_>,
+        position: u32,
+    ) -> SqlResult<Typed> {
+        // A function's single column goes by the same name, and is a column.
+        let fields = self.expand_entry(entry, level, scope, position);
+        functions::records::record(fields, entry.optional, &self.env)
+            .map_err(|error| self.at(error, position))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Calls: scalar functions, aggregates, window functions, set-returning functions.
 
+use std::borrow::Cow;
+
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Unnest;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
@@ -26,13 +28,18 @@ const NAMED_PARAMETERS: &[(&str, &[&str])] = &[
 
 /// The arguments of a call, taken apart.
 pub(in crate::bind) struct Arguments<'e> {
-    pub values: Vec<&'e ast::Expr>,
+    pub values: Vec<Cow<'e, ast::Expr>>,
     /// Names of arguments given as `name => value`, as long as `values`.
     pub names: Vec<Option<String>>,
     pub star: bool,
     pub distinct: bool,
     pub order_by: &'e [ast::OrderByExpr],
     pub respect_nulls: Option<&'e ast::NullTreatment>,
+}
+
+/// A parameter of type void is where a JDBC CallableStatement wants the result: no argument.
+pub(in crate::bind) fn is_output_parameter(value: &Typed) -> bool {
+    value.ty == PgType::Void && matches!(value.expr, Expr::Placeholder(_))
 }
 
 impl Binder<'_> {
@@ -46,19 +53,30 @@ impl Binder<'_> {
             return Err(self.not_postgresql(&call.name));
         }
         let arguments = self.arguments(call)?;
+        if let ("normalize", [value, form]) = (name.as_str(), arguments.values.as_slice())
+            && let ast::Expr::Identifier(form) = form.as_ref()
+        {
+            let args = vec![self.expr(value, cx)?, Typed::text(names::fold(form))];
+            return self.call("normalize", args, position);
+        }
         if name == "grouping" {
             return self.grouping(&arguments, cx, position);
         }
-        if name == "row" {
-            return Err(self.at(
-                SqlError::unsupported("row values are supported in comparisons and IN only"),
-                position,
-            ));
-        }
-        if call.over.is_some() {
-            return self.window_function(&name, call, &arguments, cx, position);
-        }
-        self.plain_call(&name, call, &arguments, cx, position)
+        let typed = if call.over.is_some() {
+            self.window_function(&name, call, &arguments, cx, position)
+        } else {
+            self.plain_call(&name, call, &arguments, cx, position)
+        };
+        typed.map_err(|mut error| {
+            // As it was written.
+            let is_qualified = names::parts(&call.name).is_ok_and(|parts| parts.len() > 1);
+            let rest = error.message().strip_prefix(&format!("function {name}("));
+            if let Some(rest) = rest.filter(|_| is_qualified) {
+                let message = format!("function pg_catalog.{name}({rest}");
+                error.fields_mut().message = message;
+            }
+            error
+        })
     }
 
     /// An aggregate, a scalar function or a set-returning one, whichever has the name.
@@ -84,6 +102,18 @@ impl Binder<'_> {
             if !cx.clause.allows_aggregates() {
                 return Err(self.at(cx.clause.no_aggregates(), position));
             }
+            let is_bare = arguments.values.is_empty() && !arguments.star;
+            if is_bare && call.within_group.is_empty() {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!(
+                            "{name}(*) must be used to call a parameterless aggregate function"
+                        ),
+                    ),
+                    position,
+                ));
+            }
             let aggregate = self.aggregate_call(call, arguments, inner)?;
             let typed = functions::aggregate(name, aggregate, &self.env)
                 .map_err(|error| self.at(error, position))?;
@@ -102,7 +132,7 @@ impl Binder<'_> {
         let args = self.call_values(name, arguments, cx, position)?;
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
         let scalar = functions::scalar(name, args.clone(), &self.env).map_err(|error| {
-            let values = arguments.values.iter().copied().zip(&types);
+            let values = arguments.values.iter().map(AsRef::as_ref).zip(&types);
             let position = self.blame(&error, values, position);
             self.at(error, position)
         })?;
@@ -197,7 +227,8 @@ impl Binder<'_> {
 
     /// Argument values in positional order.
     pub fn bare_values(&self, arguments: &Arguments<'_>, cx: Context<'_>) -> SqlResult<Vec<Typed>> {
-        arguments.values.iter().map(|value| self.expr(value, cx)).collect()
+        let values = arguments.values.iter().map(|value| self.expr(value, cx));
+        values.filter(|value| !value.as_ref().is_ok_and(is_output_parameter)).collect()
     }
 
     /// Argument values with named ones put in their places.
@@ -249,6 +280,10 @@ impl Binder<'_> {
         match schema.as_deref() {
             None | Some("pg_catalog" | "information_schema") => Ok(name),
             Some("citus" | "public") if functions::is_known(&name) => Ok(name),
+            Some(schema) if !self.catalog.schema_exists(schema) => {
+                let message = format!("schema \"{schema}\" does not exist");
+                Err(self.at(SqlError::new(SqlState::INVALID_SCHEMA_NAME, message), position))
+            }
             Some(schema) => {
                 Err(self.at(functions::undefined(&format!("{schema}.{name}"), &[]), position))
             }
@@ -290,12 +325,18 @@ impl Binder<'_> {
             };
             match value {
                 FunctionArgExpr::Expr(value) => {
-                    arguments.values.push(value);
+                    arguments.values.push(Cow::Borrowed(value));
                     arguments.names.push(name);
                 }
                 FunctionArgExpr::Wildcard if name.is_none() => arguments.star = true,
-                FunctionArgExpr::QualifiedWildcard(_) => {
-                    return Err(self.whole_row(self.position(call.name.span())));
+                FunctionArgExpr::QualifiedWildcard(relation) => {
+                    let parts = names::parts(relation)?;
+                    let row = match parts.as_slice() {
+                        [relation] => ast::Expr::Identifier((*relation).clone()),
+                        _ => return Err(self.not_postgresql(&call.name)),
+                    };
+                    arguments.values.push(Cow::Owned(row));
+                    arguments.names.push(name);
                 }
                 FunctionArgExpr::Wildcard | FunctionArgExpr::WildcardWithOptions(_) => {
                     return Err(self.not_postgresql(&call.name));

@@ -1,6 +1,6 @@
 //! Value expressions: which operator, function or cast each piece of syntax is.
 
-mod access;
+pub(super) mod access;
 pub(super) mod column;
 pub(super) mod function;
 mod literal;
@@ -172,8 +172,13 @@ impl Binder<'_> {
                 let part = self.expr(part, cx)?;
                 self.call("position", vec![whole, part], self.start(expr))
             }
-            ast::Expr::Substring { expr: value, substring_from, substring_for, .. } => {
-                self.substring(value, substring_from.as_deref(), substring_for.as_deref(), cx)
+            ast::Expr::Substring {
+                expr: value, substring_from, substring_for, shorthand, ..
+            } => {
+                let name = if *shorthand { "substr" } else { "substring" };
+                let (from, length) = (substring_from.as_deref(), substring_for.as_deref());
+                let typed = self.substring(name, value, from, length, cx);
+                typed.map_err(|error| self.at(error, self.start(expr)))
             }
             ast::Expr::Overlay { expr: value, overlay_what, overlay_from, overlay_for } => {
                 let mut args = vec![
@@ -190,17 +195,24 @@ impl Binder<'_> {
                 self.trim(*trim_where, trim_what.as_deref(), value, trim_characters.as_deref(), cx)
             }
             ast::Expr::Collate { expr: value, collation } => {
-                self.check_collation(collation)?;
-                self.expr(value, cx)
+                let position = self.operator_position(value.as_ref());
+                let typed = self.expr(value, cx)?;
+                self.check_collation(collation, position)?;
+                Ok(typed)
             }
             ast::Expr::Array(array) => {
                 let typed = self.array(&array.elem, None, cx);
                 typed.map_err(|error| self.at(error, self.start(expr)))
             }
-            ast::Expr::Tuple(_) => Err(SqlError::unsupported(
-                "row values are supported in comparisons, IN and UPDATE only",
-            )
-            .at(self.start(expr))),
+            ast::Expr::Tuple(fields) => {
+                let fields = fields
+                    .iter()
+                    .enumerate()
+                    .map(|(index, field)| Ok((format!("f{}", index + 1), self.expr(field, cx)?)))
+                    .collect::<SqlResult<Vec<_>>>()?;
+                functions::records::record(fields, false, &self.env)
+                    .map_err(|error| self.at(error, self.start(expr)))
+            }
             ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_) => {
                 Err(SqlError::new(
                     SqlState::GROUPING_ERROR,
@@ -208,8 +220,11 @@ impl Binder<'_> {
                 )
                 .at(self.start(expr)))
             }
-            ast::Expr::IsNormalized { .. } => {
-                Err(SqlError::unsupported("IS NORMALIZED is not supported").at(self.start(expr)))
+            ast::Expr::IsNormalized { expr: value, form, negated } => {
+                let form = form.as_ref().map_or_else(|| "NFC".to_string(), ToString::to_string);
+                let args = vec![self.expr(value, cx)?, Typed::text(form)];
+                let typed = self.call("is_normalized", args, self.start(expr))?;
+                Ok(if *negated { Typed::bool(Expr::Not(Box::new(typed.expr))) } else { typed })
             }
             other => Err(self.not_postgresql(other)),
         }
@@ -264,7 +279,15 @@ impl Binder<'_> {
         kind: CastKind,
         position: u32,
     ) -> SqlResult<Typed> {
-        casts::cast(value, to, kind, &self.env).map_err(|error| self.at(error, position))
+        let is_literal = value.ty == PgType::Unknown;
+        casts::cast(value, to, kind, &self.env).map_err(|error| {
+            // A value that does not fit is found when the statement runs: it has no place in the
+            // text, as long as its literal could be read.
+            let at_run_time = !is_literal && error.state().as_str().starts_with("22")
+                || error.state() == SqlState::STRING_DATA_RIGHT_TRUNCATION
+                || error.message() == "numeric field overflow";
+            if at_run_time { error } else { self.at(error, position) }
+        })
     }
 
     /// A scalar function of the library; that it exists is known.
@@ -283,19 +306,33 @@ impl Binder<'_> {
 
     /// Position where an expression starts.
     pub fn start(&self, expr: &ast::Expr) -> u32 {
-        self.position(expr.span())
+        let span = expr.span();
+        match expr {
+            // Their spans begin with the first argument.
+            ast::Expr::Substring { .. }
+            | ast::Expr::Trim { .. }
+            | ast::Expr::Overlay { .. }
+            | ast::Expr::Position { .. }
+            | ast::Expr::Ceil { .. }
+            | ast::Expr::Floor { .. }
+            | ast::Expr::Array(_) => self.position_of_opening_word(span),
+            _ => self.position(span),
+        }
     }
 
-    fn check_collation(&self, collation: &ast::ObjectName) -> SqlResult<()> {
+    fn check_collation(&self, collation: &ast::ObjectName, position: u32) -> SqlResult<()> {
         const BINARY: [&str; 5] = ["c", "posix", "default", "ucs_basic", "c.utf-8"];
         let name = names::last(collation)?;
         if BINARY.contains(&name.to_lowercase().as_str()) {
             return Ok(());
         }
         Err(self.at(
-            SqlError::unsupported(format!("collation \"{name}\" is not supported"))
-                .hint("Strings compare by their bytes: collations C, POSIX and default."),
-            self.position(collation.span()),
+            SqlError::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!("collation \"{name}\" for encoding \"UTF8\" does not exist"),
+            )
+            .hint("Strings compare by their bytes: collations C, POSIX and default."),
+            position,
         ))
     }
 

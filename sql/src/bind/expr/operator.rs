@@ -5,6 +5,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::prelude::lit;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator, ValueWithSpan};
+use sqlparser::tokenizer::Span;
 
 use super::{Binder, Context};
 use crate::bind::names;
@@ -23,6 +24,7 @@ impl Binder<'_> {
             BinaryOperator::And | BinaryOperator::Or => self.logical(left, right, op, cx),
             // `f(name := value)` outside an argument list.
             BinaryOperator::Assignment => Err(self.not_postgresql(right)),
+            BinaryOperator::Overlaps => self.overlaps(left, right, cx),
             _ => {
                 let position = self.operator_position(left);
                 let name = self.operator_name(op, position)?;
@@ -43,6 +45,25 @@ impl Binder<'_> {
                 })
             }
         }
+    }
+
+    /// `(start, end or length) OVERLAPS (..)`.
+    fn overlaps(&self, left: &ast::Expr, right: &ast::Expr, cx: Context<'_>) -> SqlResult<Typed> {
+        let position = self.start(left);
+        let mut ends = Vec::with_capacity(4);
+        for (period, side) in [(left, "left"), (right, "right")] {
+            let Some([start, end]) = row(period) else {
+                let message =
+                    format!("wrong number of parameters on {side} side of OVERLAPS expression");
+                return Err(self.at(SqlError::new(SqlState::SYNTAX_ERROR, message), position));
+            };
+            let (start, mut end) = (self.expr(start, cx)?, self.expr(end, cx)?);
+            if end.ty == PgType::Interval {
+                end = self.operate("+", start.clone(), end, position)?;
+            }
+            ends.extend([start, end]);
+        }
+        self.call("overlaps", ends, position)
     }
 
     /// Where an error of a call or operator stands: a literal that does not parse is to blame
@@ -126,13 +147,14 @@ impl Binder<'_> {
             let condition = self.condition(operand, "NOT", cx)?;
             return Ok(Typed::bool(Expr::Not(Box::new(condition))));
         }
-        // A minus before a number is part of the literal: -9223372036854775808 is a bigint.
+        // A minus before a number is part of the literal: -9223372036854775808 is a bigint, and
+        // another minus before that makes a numeric.
         if *op == UnaryOperator::Minus
-            && let ast::Expr::Value(value) = operand
-            && let ast::Value::Number(digits, _) = &value.value
+            && let Some((digits, negative, span)) = signed_number(operand)
         {
-            let position = self.position(value.span);
-            return Typed::number(&format!("-{digits}")).map_err(|e| self.at(e, position));
+            let sign = if negative { "" } else { "-" };
+            let position = self.position(span);
+            return Typed::number(&format!("{sign}{digits}")).map_err(|e| self.at(e, position));
         }
         let name = match op {
             UnaryOperator::Minus => "-",
@@ -189,8 +211,12 @@ impl Binder<'_> {
                 .collect::<SqlResult<Vec<_>>>()?;
             return Ok(Typed::bool(all(tests)));
         }
-        let value = Box::new(self.expr(value, cx)?.expr);
-        Ok(Typed::bool(if negated { Expr::IsNotNull(value) } else { Expr::IsNull(value) }))
+        let value = self.expr(value, cx)?;
+        let test = |value: Expr| if negated { value.is_not_null() } else { value.is_null() };
+        Ok(Typed::bool(match crate::functions::records::fields(&value) {
+            Some(fields) => all(fields.into_iter().map(|(_, field)| test(field.expr)).collect()),
+            None => test(value.expr),
+        }))
     }
 
     pub fn truth_test(
@@ -429,6 +455,22 @@ impl Binder<'_> {
     ) -> SqlResult<Typed> {
         operators::quantified(op, left, array, all, &self.env)
             .map_err(|error| self.at(error, position))
+    }
+}
+
+/// The digits of a number, and whether the signs and parentheses around it make it negative.
+fn signed_number(expr: &ast::Expr) -> Option<(&str, bool, Span)> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(digits, _) => Some((digits, false, value.span)),
+            _ => None,
+        },
+        ast::Expr::Nested(inner) => signed_number(inner),
+        ast::Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            let (digits, negative, span) = signed_number(expr)?;
+            Some((digits, !negative, span))
+        }
+        _ => None,
     }
 }
 

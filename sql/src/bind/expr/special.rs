@@ -130,12 +130,12 @@ impl Binder<'_> {
 
     pub fn substring(
         &self,
+        name: &str,
         value: &ast::Expr,
         from: Option<&ast::Expr>,
         length: Option<&ast::Expr>,
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
-        let position = self.start(value);
         let mut args = vec![self.expr(value, cx)?];
         match (from, length) {
             (None, Some(length)) => {
@@ -148,7 +148,7 @@ impl Binder<'_> {
                 }
             }
         }
-        self.call("substring", args, position)
+        self.call(name, args, 0)
     }
 
     pub fn trim(

@@ -174,7 +174,7 @@ fn cluster_functions_are_calls() {
 }
 
 fn output(name: &str, ty: PgType) -> OutputColumn {
-    OutputColumn { name: name.into(), ty, origin: None }
+    OutputColumn::new(name, ty)
 }
 
 fn columns_of(table: &TableInfo) -> Vec<OutputColumn> {

@@ -1,0 +1,269 @@
+//! `E'..'` strings as PostgreSQL reads them: `\xff` and `\377` are bytes, which must make UTF-8 in
+//! the end.
+//!
+//! sqlparser takes most of them itself. Where it gives up, the strings are masked for it by others
+//! of the same length, so that every token keeps its place, and put back decoded.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::str::Chars;
+use std::string::FromUtf8Error;
+
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use sqlparser::tokenizer::Location;
+
+use super::Source;
+
+/// The text with its `E'..'` strings masked, and what each is, by where it starts.
+pub fn mask(source: &Source) -> SqlResult<(String, BTreeMap<Location, String>)> {
+    let text = source.text();
+    let mut masked = String::with_capacity(text.len());
+    let mut strings = BTreeMap::new();
+    let mut at = Cursor { rest: text, line: 1, column: 1 };
+    let mut in_word = false;
+    while let Some(c) = at.rest.chars().next() {
+        let escaped = !in_word && matches!(c, 'e' | 'E') && at.rest[1..].starts_with('\'');
+        if escaped {
+            let start = Location { line: at.line, column: at.column };
+            at.take(2, &mut masked);
+            let body = body_len(at.rest);
+            let decoded = decode(&at.rest[..body])
+                .map_err(|error| error.at_if_syntax(source.position(start)))?;
+            strings.insert(start, decoded);
+            let hidden: String =
+                at.rest[..body].chars().map(|c| if c == '\n' { '\n' } else { 'x' }).collect();
+            masked.push_str(&hidden);
+            at.skip(body);
+        } else {
+            let length = match c {
+                '\'' => quoted_len(at.rest, '\''),
+                '"' => quoted_len(at.rest, '"'),
+                '-' if at.rest.starts_with("--") => at.rest.find('\n').unwrap_or(at.rest.len()),
+                '/' if at.rest.starts_with("/*") => comment_len(at.rest),
+                '$' if !in_word => dollar_len(at.rest),
+                _ => c.len_utf8(),
+            };
+            at.take(length, &mut masked);
+        }
+        in_word = c.is_alphanumeric() || c == '_' || (in_word && c == '$');
+    }
+    Ok((masked, strings))
+}
+
+/// Where the text is read.
+struct Cursor<'a> {
+    rest: &'a str,
+    line: u64,
+    column: u64,
+}
+
+impl Cursor<'_> {
+    fn take(&mut self, length: usize, out: &mut String) {
+        out.push_str(&self.rest[..length]);
+        self.skip(length);
+    }
+
+    fn skip(&mut self, length: usize) {
+        for c in self.rest[..length].chars() {
+            if c == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        self.rest = &self.rest[length..];
+    }
+}
+
+/// Bytes up to the quote that ends an escape string whose opening quote was read.
+fn body_len(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'\'' if bytes.get(at + 1) == Some(&b'\'') => at += 2,
+            b'\'' => return at,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn quoted_len(text: &str, quote: char) -> usize {
+    let mut rest = &text[1..];
+    while let Some(end) = rest.find(quote) {
+        rest = &rest[end + 1..];
+        match rest.strip_prefix(quote) {
+            Some(doubled) => rest = doubled,
+            None => return text.len() - rest.len(),
+        }
+    }
+    text.len()
+}
+
+fn comment_len(text: &str) -> usize {
+    let (mut depth, mut at) = (0usize, 0);
+    let bytes = text.as_bytes();
+    while at < bytes.len() {
+        if bytes[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if bytes[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}
+
+/// `$tag$..$tag$`, or the dollar alone.
+fn dollar_len(text: &str) -> usize {
+    let Some(end) = text[1..].find('$') else { return 1 };
+    let tag = &text[..end + 2];
+    let inside = &tag[1..tag.len() - 1];
+    if !inside.chars().all(|c| c.is_alphanumeric() || c == '_')
+        || inside.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return 1;
+    }
+    text[tag.len()..].find(tag).map_or(text.len(), |found| found + 2 * tag.len())
+}
+
+/// `first` and the digits that follow, `most` in all.
+fn digits(chars: &mut Peekable<Chars<'_>>, radix: u32, first: Option<char>, most: usize) -> String {
+    let mut text: String = first.into_iter().collect();
+    while text.len() < most
+        && let Some(digit) = chars.next_if(|c| c.is_digit(radix))
+    {
+        text.push(digit);
+    }
+    text
+}
+
+fn decode(body: &str) -> Result<String, DecodeError> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(body.len());
+    let mut chars = body.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\'' {
+            // Doubled.
+            chars.next();
+        }
+        if c != '\\' {
+            bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        match chars.next() {
+            None => break,
+            Some('b') => bytes.push(8),
+            Some('f') => bytes.push(12),
+            Some('n') => bytes.push(b'\n'),
+            Some('r') => bytes.push(b'\r'),
+            Some('t') => bytes.push(b'\t'),
+            Some('x') => match u8::from_str_radix(&digits(&mut chars, 16, None, 2), 16) {
+                Ok(byte) => bytes.push(byte),
+                Err(_) => bytes.push(b'x'),
+            },
+            Some(first @ '0'..='7') => {
+                let value =
+                    u32::from_str_radix(&digits(&mut chars, 8, Some(first), 3), 8).unwrap_or(0);
+                bytes.push((value & 0xff) as u8);
+            }
+            Some(kind @ ('u' | 'U')) => {
+                let most = if kind == 'u' { 4 } else { 8 };
+                let text = digits(&mut chars, 16, None, most);
+                let code = u32::from_str_radix(&text, 16).ok().filter(|_| text.len() == most);
+                let c = code.and_then(char::from_u32).ok_or(DecodeError::Unicode)?;
+                if c == '\0' {
+                    return Err(DecodeError::Unicode);
+                }
+                bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            Some(other) => bytes.extend(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(DecodeError::Bytes(bytes[at..=at].to_vec()));
+    }
+    String::from_utf8(bytes).map_err(|error| DecodeError::Bytes(wrong_sequence(&error).to_vec()))
+}
+
+/// The first sequence that is not UTF-8, as long as its first byte announces.
+fn wrong_sequence(error: &FromUtf8Error) -> &[u8] {
+    let rest = &error.as_bytes()[error.utf8_error().valid_up_to()..];
+    let length = rest.first().map_or(0, |first| sequence_len(*first));
+    &rest[..length.min(rest.len())]
+}
+
+/// 22021 for bytes that are not UTF-8.
+pub fn invalid_utf8(error: &FromUtf8Error) -> SqlError {
+    not_in_repertoire(wrong_sequence(error))
+}
+
+fn not_in_repertoire(bytes: &[u8]) -> SqlError {
+    let bytes: Vec<String> = bytes.iter().map(|b| format!("0x{b:02x}")).collect();
+    SqlError::new(
+        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+        format!("invalid byte sequence for encoding \"UTF8\": {}", bytes.join(" ")),
+    )
+}
+
+/// The length of the UTF-8 sequence that a first byte announces, as PostgreSQL reports it.
+fn sequence_len(first: u8) -> usize {
+    match first {
+        0xc0..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf7 => 4,
+        _ => 1,
+    }
+}
+
+enum DecodeError {
+    Unicode,
+    Bytes(Vec<u8>),
+}
+
+impl DecodeError {
+    fn at_if_syntax(self, position: u32) -> SqlError {
+        match self {
+            Self::Unicode => {
+                SqlError::new(SqlState::SYNTAX_ERROR, "invalid Unicode escape").at(position)
+            }
+            Self::Bytes(bytes) => not_in_repertoire(&bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_make_characters() {
+        let source = Source::new("SELECT $a$E'$a$, 'E''', E'\\xc3\\xa9\\'\n', /* E' */ e'\\101'");
+        let (masked, strings) = mask(&source).expect("it is right");
+        assert_eq!(masked.chars().count(), source.text().chars().count());
+        assert!(masked.contains("E'xxxxxxxxxx\n'"), "{masked}");
+        let strings: Vec<&str> = strings.values().map(String::as_str).collect();
+        assert_eq!(strings, ["é'\n", "A"]);
+    }
+
+    #[test]
+    fn wrong_bytes_are_named() {
+        for (text, message) in [
+            ("E'\\xff'", "invalid byte sequence for encoding \"UTF8\": 0xff"),
+            ("E'a\\000'", "invalid byte sequence for encoding \"UTF8\": 0x00"),
+            ("E'\\xc3('", "invalid byte sequence for encoding \"UTF8\": 0xc3 0x28"),
+            ("E'\\u12'", "invalid Unicode escape"),
+        ] {
+            let error = mask(&Source::new(text)).expect_err(text);
+            assert_eq!(error.message(), message, "{text}");
+        }
+    }
+}
