@@ -14,8 +14,8 @@ use super::lines::{Line, LineReader, Quoting};
 use crate::value_io::{TextSettings, ValueBuilder, parse_binary};
 
 /// A batch is handed on at this many rows or bytes of input, whichever comes first.
-const BATCH_ROWS: usize = 8192;
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_ROWS: usize = 32 << 10;
+const BATCH_BYTES: usize = 4 << 20;
 /// PostgreSQL's `MAX_COPY_DATA_DISPLAY`.
 const SHOWN_CHARACTERS: usize = 100;
 
@@ -450,7 +450,7 @@ mod tests {
         let mut reader =
             CopyReader::new("t", columns(), &text_options(), TextSettings::default()).unwrap();
         let mut input = Vec::new();
-        for row in 0..20_000 {
+        for row in 0..2 * BATCH_ROWS + 3000 {
             input.extend_from_slice(format!("{row}\tx\n").as_bytes());
         }
         reader.push(&input);
@@ -461,7 +461,7 @@ mod tests {
         assert!(reader.next_batch().unwrap().is_none());
         reader.end();
         let (rest, _) = reader.next_batch().unwrap().unwrap();
-        assert_eq!(rest.num_rows(), 20_000 - 2 * BATCH_ROWS);
+        assert_eq!(rest.num_rows(), 3000);
         assert!(reader.next_batch().unwrap().is_none());
     }
 }

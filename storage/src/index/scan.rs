@@ -29,6 +29,9 @@ pub(crate) struct Candidates {
 pub struct IndexScan {
     table: Arc<TableMeta>,
     contents: Contents,
+    /// Segments that the transaction itself has loaded.
+    loaded: Vec<Arc<Segment>>,
+    hides_committed: bool,
     marks: Vec<Arc<Marks>>,
     candidates: Candidates,
     snapshot: Timestamp,
@@ -63,6 +66,7 @@ impl IndexScan {
         let before = view.before_statement;
         let hides_committed = own.as_ref().is_some_and(|own| own.hides_committed(before));
         let marks = contents.segments.iter().map(|segment| segment.marks()).collect();
+        let first = if hides_committed { contents.segments.len() } else { 0 };
         Ok(Self {
             table,
             contents,
@@ -71,11 +75,10 @@ impl IndexScan {
             snapshot: view.snapshot,
             _held: held,
             builder,
+            loaded: own.as_ref().map(|own| own.loaded_segments(before)).unwrap_or_default(),
+            hides_committed,
             overlay: own.map(|own| own.overlay(before)).unwrap_or_default(),
-            stage: match hides_committed {
-                true => Stage::Own,
-                false => Stage::Segment { segment: 0, at: 0 },
-            },
+            stage: Stage::Segment { segment: first, at: 0 },
             batch_rows,
         })
     }
@@ -99,12 +102,21 @@ impl IndexScan {
 
     /// Candidates of one block, from place `at` among the segment's on.
     fn take_segment(&mut self, segment: usize, at: usize) -> Result<Stage> {
-        let Some(opened) = self.contents.segments.get(segment).cloned() else {
-            return Ok(Stage::Delta { delta: 0, at: 0 });
+        let committed = self.contents.segments.len();
+        let own = segment >= committed;
+        let opened = match own {
+            true => self.loaded.get(segment - committed),
+            false => self.contents.segments.get(segment),
+        };
+        let Some(opened) = opened.cloned() else {
+            return Ok(match self.hides_committed {
+                true => Stage::Own,
+                false => Stage::Delta { delta: 0, at: 0 },
+            });
         };
         let next_segment = Stage::Segment { segment: segment + 1, at: 0 };
-        let newest = Timestamp(opened.footer().max_ts);
-        if truncated_at(&self.contents.truncations, newest, self.snapshot).is_some() {
+        let newest = opened.max_ts();
+        if !own && truncated_at(&self.contents.truncations, newest, self.snapshot).is_some() {
             return Ok(next_segment);
         }
         let candidates = self.candidates.segments.get(segment).and_then(Option::as_deref);
@@ -120,7 +132,9 @@ impl IndexScan {
             .map_while(candidate)
             .take_while(|row| *row < meta.first_row + meta.rows)
             .collect();
-        let visible = self.visible(&opened, &self.marks[segment], block, &rows)?;
+        // Those of the transaction itself have neither ends nor timestamps.
+        let marks = self.marks.get(segment).filter(|_| !own);
+        let visible = self.visible(&opened, marks.map(Arc::as_ref), block, &rows)?;
         append(&mut self.builder, &self.table, &opened, block, &visible)?;
         Ok(Stage::Segment { segment, at: at + rows.len() })
     }
@@ -129,7 +143,7 @@ impl IndexScan {
     fn visible(
         &self,
         segment: &Segment,
-        marks: &Marks,
+        marks: Option<&Marks>,
         block: usize,
         rows: &[u32],
     ) -> Result<Vec<u32>> {
@@ -139,13 +153,15 @@ impl IndexScan {
         let keys = segment.keys(block)?;
         let mut visible = Vec::with_capacity(rows.len());
         for row in rows {
-            if marks.ended_at(*row).is_some_and(|ended| ended <= self.snapshot) {
-                continue;
-            }
             let place = row - meta.first_row;
-            let ts = segment.stamp(&stamps, place as usize)?;
-            if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some() {
-                continue;
+            if let Some(marks) = marks {
+                if marks.ended_at(*row).is_some_and(|ended| ended <= self.snapshot) {
+                    continue;
+                }
+                let ts = segment.stamp(&stamps, place as usize)?;
+                if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some() {
+                    continue;
+                }
             }
             if !self.overlay.is_empty() {
                 let key = keys.value(place as usize).map_err(|e| segment.damaged(&e))?;

@@ -567,7 +567,13 @@ fn end_in_segment(segment: &Segment, key: &[u8], ts: Timestamp) -> Result<()> {
         return Ok(());
     }
     let marks = segment.marks();
-    let live: Vec<_> = rows.filter(|row| marks.ended_at(*row).is_none()).map(|r| (r, ts)).collect();
+    let mut live = Vec::new();
+    for row in rows.filter(|row| marks.ended_at(*row).is_none()) {
+        // A record that is replayed does not end what came after it.
+        if segment.timestamp(row)? <= ts {
+            live.push((row, ts));
+        }
+    }
     if !live.is_empty() {
         segment.end_rows(live);
     }
