@@ -17,10 +17,20 @@ use crate::txn::{Own, ShardWrites};
 /// What an index found in a shard's layers.
 #[derive(Debug)]
 pub(crate) struct Candidates {
-    /// By segment, row numbers in order; `None`: all rows.
+    /// By committed segment, row numbers in order; `None`: all rows.
     pub segments: Vec<Option<Vec<u32>>>,
     /// By delta, older first, primary keys.
     pub deltas: Vec<Vec<Bytes>>,
+}
+
+/// A segment and what is read of it.
+#[derive(Debug)]
+struct Layer {
+    segment: Arc<Segment>,
+    marks: Arc<Marks>,
+    candidates: Option<Vec<u32>>,
+    /// The transaction itself has loaded it, and sees all of it.
+    own: bool,
 }
 
 /// Batches of the candidates that a [`ReadView`] sees, and of all rows that its transaction wrote
@@ -29,8 +39,9 @@ pub(crate) struct Candidates {
 pub struct IndexScan {
     table: Arc<TableMeta>,
     contents: Contents,
-    marks: Vec<Arc<Marks>>,
-    candidates: Candidates,
+    layers: Vec<Layer>,
+    /// By delta, older first.
+    deltas: Vec<Vec<Bytes>>,
     snapshot: Timestamp,
     /// Keeps the versions that the snapshot sees.
     _held: Held,
@@ -62,20 +73,32 @@ impl IndexScan {
         let builder = table.decoder().batch_builder(projection, batch_rows.min(1024))?;
         let before = view.before_statement;
         let hides_committed = own.as_ref().is_some_and(|own| own.hides_committed(before));
-        let marks = contents.segments.iter().map(|segment| segment.marks()).collect();
+        let loaded = own.as_ref().map(|own| own.loaded_segments(before)).unwrap_or_default();
+        let layer = |segment: Arc<Segment>, candidates, own| {
+            let marks = segment.marks();
+            Layer { segment, marks, candidates, own }
+        };
+        let committed = contents.segments.iter().zip(candidates.segments);
+        let layers = committed
+            .filter(|(segment, _)| {
+                let truncated =
+                    truncated_at(&contents.truncations, segment.max_ts(), view.snapshot);
+                !hides_committed && truncated.is_none()
+            })
+            .map(|(segment, candidates)| layer(segment.clone(), candidates, false))
+            .chain(loaded.into_iter().map(|segment| layer(segment, None, true)))
+            .collect();
+        let deltas = if hides_committed { Vec::new() } else { candidates.deltas };
         Ok(Self {
             table,
             contents,
-            marks,
-            candidates,
+            layers,
+            deltas,
             snapshot: view.snapshot,
             _held: held,
             builder,
             overlay: own.map(|own| own.overlay(before)).unwrap_or_default(),
-            stage: match hides_committed {
-                true => Stage::Own,
-                false => Stage::Segment { segment: 0, at: 0 },
-            },
+            stage: Stage::Segment { segment: 0, at: 0 },
             batch_rows,
         })
     }
@@ -99,16 +122,12 @@ impl IndexScan {
 
     /// Candidates of one block, from place `at` among the segment's on.
     fn take_segment(&mut self, segment: usize, at: usize) -> Result<Stage> {
-        let Some(opened) = self.contents.segments.get(segment).cloned() else {
+        let Some(layer) = self.layers.get(segment) else {
             return Ok(Stage::Delta { delta: 0, at: 0 });
         };
         let next_segment = Stage::Segment { segment: segment + 1, at: 0 };
-        let newest = Timestamp(opened.footer().max_ts);
-        if truncated_at(&self.contents.truncations, newest, self.snapshot).is_some() {
-            return Ok(next_segment);
-        }
-        let candidates = self.candidates.segments.get(segment).and_then(Option::as_deref);
-        let candidate = |at: usize| match candidates {
+        let opened = layer.segment.clone();
+        let candidate = |at: usize| match &layer.candidates {
             Some(rows) => rows.get(at).copied(),
             None => u32::try_from(at).ok().filter(|row| u64::from(*row) < opened.rows()),
         };
@@ -120,19 +139,14 @@ impl IndexScan {
             .map_while(candidate)
             .take_while(|row| *row < meta.first_row + meta.rows)
             .collect();
-        let visible = self.visible(&opened, &self.marks[segment], block, &rows)?;
+        let visible = self.visible(layer, block, &rows)?;
         append(&mut self.builder, &self.table, &opened, block, &visible)?;
         Ok(Stage::Segment { segment, at: at + rows.len() })
     }
 
     /// Places within the block of the rows that the snapshot sees.
-    fn visible(
-        &self,
-        segment: &Segment,
-        marks: &Marks,
-        block: usize,
-        rows: &[u32],
-    ) -> Result<Vec<u32>> {
+    fn visible(&self, layer: &Layer, block: usize, rows: &[u32]) -> Result<Vec<u32>> {
+        let Layer { segment, marks, own, .. } = layer;
         let meta = &segment.footer().blocks[block];
         let truncations = &self.contents.truncations;
         let stamps = segment.timestamps(block)?;
@@ -143,9 +157,11 @@ impl IndexScan {
                 continue;
             }
             let place = row - meta.first_row;
-            let ts = segment.stamp(&stamps, place as usize)?;
-            if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some() {
-                continue;
+            if !own {
+                let ts = segment.stamp(&stamps, place as usize)?;
+                if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some() {
+                    continue;
+                }
             }
             if !self.overlay.is_empty() {
                 let key = keys.value(place as usize).map_err(|e| segment.damaged(&e))?;
@@ -161,7 +177,7 @@ impl IndexScan {
     fn take_delta(&mut self, delta: usize, at: usize) -> Result<Stage> {
         let Some(layer) = self.contents.delta(delta).cloned() else { return Ok(Stage::Own) };
         let newer = self.contents.delta(delta + 1).cloned();
-        let keys = self.candidates.deltas.get(delta).map_or(&[][..], Vec::as_slice);
+        let keys = self.deltas.get(delta).map_or(&[][..], Vec::as_slice);
         let Some(key) = keys.get(at) else { return Ok(Stage::Delta { delta: delta + 1, at: 0 }) };
         if let Some(version) = layer.get(key, self.snapshot)
             && let Some(row) = &version.row
