@@ -105,6 +105,11 @@ impl<'a> Binder<'a> {
         Column::new_unqualified(format!("{name}#{}", self.number()))
     }
 
+    /// Position of the word before the parenthesis or bracket that opens in front of a span.
+    pub fn position_of_opening_word(&self, span: Span) -> u32 {
+        if self.positions { self.source.word_before(span.start) } else { 0 }
+    }
+
     /// Position of a span's start, 0 where there is none.
     pub fn position(&self, span: Span) -> u32 {
         if self.positions { self.source.position(span.start) } else { 0 }
