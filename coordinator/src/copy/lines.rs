@@ -141,6 +141,11 @@ impl LineReader {
         let rest = self.buffer.get(self.at..)?;
         let found = match self.quoting {
             Quoting::Text => memchr::memchr3(b'\n', b'\r', b'\\', rest),
+            Quoting::Csv { quote, escape } if quote == escape => {
+                let first = memchr::memchr2(b'\n', quote, rest);
+                let before = &rest[..first.unwrap_or(rest.len())];
+                memchr::memchr2(b'\r', b'\\', before).or(first)
+            }
             Quoting::Csv { quote, escape } => {
                 let special = |byte: &u8| {
                     matches!(*byte, b'\n' | b'\r' | b'\\') || *byte == quote || *byte == escape
