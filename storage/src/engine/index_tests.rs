@@ -388,3 +388,24 @@ async fn names_stay_unique_whoever_writes() {
     assert!(done > 100, "{done}");
     engine.close();
 }
+
+#[tokio::test]
+async fn a_prepared_transaction_keeps_its_entries_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let shape = TableShape { indexes: vec![unique()], ..shape() };
+    let engine = open(dir.path(), &shape).await;
+    let fail = ConflictPolicy::Fail;
+    insert(&engine, &context(10, 1), 1, "a", fail).await.unwrap();
+    engine.prepare(txn(10)).await.unwrap();
+    engine.close();
+    drop(engine);
+    let engine = open(dir.path(), &shape).await;
+    let soon = WriteContext { lock_timeout: Some(Duration::from_millis(20)), ..context(20, 1) };
+    let waits = insert(&engine, &soon, 2, "a", fail).await;
+    assert!(matches!(waits, Err(StorageError::LockTimeout)), "{waits:?}");
+    engine.abort(txn(20)).await.unwrap();
+    engine.commit_prepared(txn(10), Timestamp(15)).await.unwrap();
+    let taken = insert(&engine, &context(30, 1), 2, "a", fail).await;
+    assert!(matches!(taken, Err(StorageError::UniqueViolation { index: Some(BY_NAME), .. })));
+    engine.close();
+}
