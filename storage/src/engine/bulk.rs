@@ -119,10 +119,17 @@ impl BulkLoad {
         let batch = concat_batches(&first.schema(), &batches).map_err(malformed)?;
         drop(batches);
         let write = self.engine.begin_write(&self.context, shard).await?;
-        // Entries of indexes are claimed and looked up row by row.
-        if few || write.has_row_writes() || !write.table.indexes().is_empty() {
+        // Entries of unique indexes are claimed row by row.
+        let indexes = write.table.indexes();
+        let is_unique = indexes.iter().any(|index| index.shape.unique);
+        if few || write.has_row_writes() || is_unique {
             drop(write);
             return self.insert(shard, batch).await;
+        }
+        // Expressions of indexes fail here, and not when the index is built.
+        let expressions = &*self.engine.options.expressions;
+        for index in indexes.iter().filter(|index| index.has_expressions()) {
+            index.keys_of_batch(&write.table.shape, &batch, expressions)?;
         }
         write.load(batch).await
     }
@@ -272,7 +279,7 @@ impl Writing<'_> {
     }
 
     /// Segments that the transaction itself has loaded.
-    fn own_segments(&self) -> Vec<Arc<crate::segment::Segment>> {
+    pub(super) fn own_segments(&self) -> Vec<Arc<crate::segment::Segment>> {
         let state = self.txn.state.lock();
         let writes = state.shards.get(&self.shard.id);
         writes.map(|writes| writes.loaded_segments(None)).unwrap_or_default()

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use satsuma_common::{Oid, ShardId, TableId, Timestamp, TxnId};
 
+use super::run_files::part_in_memory;
 use super::{Engine, TableMeta};
 use crate::error::{Result, StorageError};
-use crate::index::{Candidates, IndexScan, Indexing, Probe, Run, RunBuilder, TableIndex};
+use crate::index::{Candidates, IndexScan, Indexing, Probe, RowKeys, Run, RunBuilder, TableIndex};
 use crate::segment::Segment;
 use crate::shard::{KeyRange, ReadView, ScanOptions, Shard};
 use crate::txn::ShardWrites;
@@ -163,12 +164,7 @@ impl Engine {
             return Ok(Some(run));
         }
         let run = if !self.store.is_in_file(segment) {
-            let mut builder = RunBuilder::new(segment, index, indexing);
-            let mut parts = vec![super::run_files::part_in_memory(builder.part()?)?];
-            while !builder.is_done() {
-                parts.push(super::run_files::part_in_memory(builder.part()?)?);
-            }
-            Run::new(parts)
+            run_in_memory(segment, index, indexing)?
         } else if let Some(run) = self.store.open_run(segment, index)? {
             run
         } else if build {
@@ -179,6 +175,27 @@ impl Engine {
         let run = Arc::new(run);
         segment.runs.put(index, run.clone());
         Ok(Some(run))
+    }
+
+    /// The same in a segment that a transaction has loaded. Its run has no file: neither may its
+    /// own file come to be named.
+    pub(super) fn loaded_with_entry(
+        &self,
+        indexing: &Indexing,
+        index: &TableIndex,
+        segment: &Segment,
+        entry: &[u8],
+    ) -> Result<Vec<Bytes>> {
+        let run = match segment.runs.get(index) {
+            Some(run) => run,
+            None => {
+                let run = Arc::new(run_in_memory(segment, index, indexing)?);
+                segment.runs.put(index, run.clone());
+                run
+            }
+        };
+        let rows = run.candidates(&[vec![KeyRange::prefix(entry.to_vec())]])?;
+        rows.into_iter().map(|row| segment.key(row)).collect()
     }
 
     /// Builds the runs that a segment lacks. Without them it reads slower, never wrong.
@@ -204,9 +221,6 @@ impl Engine {
         for id in indexes {
             let index = meta.index(*id).ok_or(StorageError::NoSuchIndex(*id))?;
             for shard in &shards {
-                if index.shape.unique && self.has_loaded(shard.id, txn) {
-                    return Err(StorageError::LoadedBefore);
-                }
                 for segment in shard.contents().segments.iter() {
                     segment.runs.remove(*id);
                     if self.store.is_in_file(segment) {
@@ -218,13 +232,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// Whether the transaction has rows in the shard that it loaded in bulk.
-    fn has_loaded(&self, shard: ShardId, txn: TxnId) -> bool {
-        let view = ReadView::own(Timestamp(u64::MAX), txn);
-        let loaded = self.with_own(shard, &view, |own| !own.loaded_segments(None).is_empty());
-        loaded.unwrap_or(false)
     }
 
     /// Every row there is now can be in the index.
@@ -278,13 +285,12 @@ impl Engine {
         view: &ReadView,
     ) -> Result<bool> {
         let mut count = 0;
-        let mut keys = self.keys_with_entry(shard, indexing, index, entry)?;
-        let own = self.with_own(shard.id, view, |own| own.overlay(None)).unwrap_or_default();
-        keys.retain(|key| !own.contains_key(key));
-        for key in keys.iter().chain(own.keys()) {
-            let Some(row) = self.get(shard.id, key, view)? else { continue };
-            let keys = index.keys_of_row(&indexing.table, &row, &*indexing.expressions)?;
-            count += usize::from(keys.entries.iter().any(|known| known == entry));
+        for batch in self.scan(shard.id, view, &ScanOptions::default())? {
+            let batch = batch?;
+            let keys =
+                index.keys_of_batch(&indexing.table.shape, &batch, &*indexing.expressions)?;
+            let has = |keys: &&RowKeys| keys.entries.iter().any(|known| known == entry);
+            count += keys.iter().filter(has).count();
         }
         Ok(count > 1)
     }
@@ -315,4 +321,13 @@ impl Engine {
         self.store
             .remove_runs(|segment, index| files.contains(&segment) && meta.index(index).is_none())
     }
+}
+
+fn run_in_memory(segment: &Segment, index: &TableIndex, indexing: &Indexing) -> Result<Run> {
+    let mut builder = RunBuilder::new(segment, index, indexing);
+    let mut parts = vec![part_in_memory(builder.part()?)?];
+    while !builder.is_done() {
+        parts.push(part_in_memory(builder.part()?)?);
+    }
+    Ok(Run::new(parts))
 }

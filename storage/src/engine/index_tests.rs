@@ -112,14 +112,25 @@ fn rows_of(batches: impl Iterator<Item = Result<RecordBatch>>) -> Vec<(i64, Stri
     rows
 }
 
+/// What an index finds for a view. An error says that the power went.
+pub fn seen(
+    engine: &Engine,
+    shard: ShardId,
+    view: &ReadView,
+    probe: &Probe,
+) -> Result<Vec<(i64, String)>> {
+    let options = ScanOptions { batch_rows: 3, ..ScanOptions::default() };
+    let batches = engine.index_scan(shard, view, probe, &options)?.collect::<Result<Vec<_>>>()?;
+    Ok(rows_of(batches.into_iter().map(Ok)))
+}
+
 pub fn found(
     engine: &Engine,
     shard: ShardId,
     snapshot: Timestamp,
     probe: &Probe,
 ) -> Vec<(i64, String)> {
-    let options = ScanOptions { batch_rows: 3, ..ScanOptions::default() };
-    rows_of(engine.index_scan(shard, &ReadView::new(snapshot), probe, &options).unwrap())
+    seen(engine, shard, &ReadView::new(snapshot), probe).unwrap()
 }
 
 fn by_name(name: &str) -> Probe {
@@ -407,5 +418,43 @@ async fn a_prepared_transaction_keeps_its_entries_over_a_restart() {
     engine.commit_prepared(txn(10), Timestamp(15)).await.unwrap();
     let taken = insert(&engine, &context(30, 1), 2, "a", fail).await;
     assert!(matches!(taken, Err(StorageError::UniqueViolation { index: Some(BY_NAME), .. })));
+    engine.close();
+}
+
+#[tokio::test]
+async fn loaded_rows_are_found_and_counted_by_their_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { bulk_rows: 2, ..options() };
+    let engine = Engine::open(dir.path(), Arc::new(RealDisk), options).unwrap();
+    let shards = [(SHARD, GroupId(1), Generation(1))];
+    engine.create_shards(&shape(), &shards).await.unwrap();
+    // A TRUNCATE before a load does not hide what was loaded.
+    engine.truncate(&context(5, 1), SHARD).await.unwrap();
+    engine.commit(txn(5), Timestamp(5)).await.unwrap();
+    let load = async |start, rows: &[(i64, &str)]| {
+        let mut load = engine.bulk_load(context(start, 1));
+        load.add(SHARD, &batch(rows)).await.unwrap();
+        assert_eq!(load.finish().await.unwrap(), rows.len() as u64);
+    };
+    load(10, &[(1, "a"), (2, "a"), (3, "b")]).await;
+    let with_unique = TableShape { indexes: vec![unique()], ..shape() };
+    engine.alter_table(&with_unique).await.unwrap();
+    let build = |txn| engine.build_indexes(with_unique.table, &[BY_NAME], txn);
+    assert!(matches!(build(txn(10)), Err(StorageError::Duplicates { .. })));
+    engine.abort(txn(10)).await.unwrap();
+    engine.alter_table(&shape()).await.unwrap();
+    load(20, &[(1, "a"), (2, "c"), (3, "b")]).await;
+    engine.alter_table(&with_unique).await.unwrap();
+    build(txn(20)).unwrap();
+    let own = ReadView::own(Timestamp(20), txn(20));
+    let rows = seen(&engine, SHARD, &own, &by_name("a")).unwrap();
+    assert!(rows.contains(&(1, "a".into())));
+    let again = insert(&engine, &context(20, 2), 4, "c", ConflictPolicy::Fail).await;
+    assert!(matches!(again, Err(StorageError::UniqueViolation { index: Some(BY_NAME), .. })));
+    engine.undo_statement(txn(20), 2).unwrap();
+    engine.commit(txn(20), Timestamp(20)).await.unwrap();
+    assert!(found(&engine, SHARD, NOW, &by_name("a")).contains(&(1, "a".into())));
+    build(txn(30)).unwrap();
+    assert_eq!(found(&engine, SHARD, NOW, &by_name("a")), [(1, "a".into())]);
     engine.close();
 }

@@ -229,6 +229,13 @@ impl World {
                 }
             }
             assert_eq!(found, expected, "seed {} {shard}", self.seed);
+            for (probe, matches) in index_tests::probes('2', '7', '1') {
+                let found = index_tests::seen(&self.engine, shard, &view, &probe)?;
+                let found: Vec<_> = found.into_iter().filter(|row| matches(&row.1)).collect();
+                let rows = expected.iter().map(|(id, name)| (*id, name.clone()));
+                let rows: Vec<_> = rows.filter(|row| matches(&row.1)).collect();
+                assert_eq!(found, rows, "seed {} {shard} {probe:?}", self.seed);
+            }
             for id in 0..KEYS {
                 let row = self.engine.get(shard, &key(id), &view)?;
                 assert_eq!(row.is_some(), expected.contains_key(&id), "seed {}", self.seed);

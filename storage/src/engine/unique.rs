@@ -18,7 +18,7 @@ use crate::error::{Result, StorageError};
 use crate::index::{Indexing, RowKeys, TableIndex};
 use crate::lock::{LockKey, LockWait, RowLockMode};
 use crate::shard::{ReadView, Shard};
-use crate::txn::Own;
+use crate::txn::{Own, ShardWrites};
 
 /// First byte of the lock of an entry; keys of rows begin otherwise.
 const ENTRY_LOCK: u8 = 0xfe;
@@ -169,6 +169,9 @@ impl Writing<'_> {
         mine: &[&Bytes],
     ) -> Result<Option<(Bytes, Version)>> {
         let mut keys = self.own_claims(lock);
+        for segment in self.own_segments() {
+            keys.extend(self.engine.loaded_with_entry(indexing, index, &segment, entry)?);
+        }
         keys.extend(self.engine.keys_with_entry(&self.shard, indexing, index, entry)?);
         for key in keys {
             if mine.contains(&&key) {
@@ -252,9 +255,13 @@ impl Engine {
         let indexing = self.indexing(table);
         let view = ReadView::own(Timestamp(u64::MAX), txn);
         let lock = entry_lock(index.shape.id, entry);
-        let own = self.with_own(shard.id, &view, |own| own.claims(&lock)).unwrap_or_default();
-        let committed = self.keys_with_entry(&shard, &indexing, &index, entry)?;
-        for key in own.iter().chain(&committed) {
+        let own = |own: &ShardWrites| (own.claims(&lock), own.loaded_segments(None));
+        let (mut keys, loaded) = self.with_own(shard.id, &view, own).unwrap_or_default();
+        for segment in loaded {
+            keys.extend(self.loaded_with_entry(&indexing, &index, &segment, entry)?);
+        }
+        keys.extend(self.keys_with_entry(&shard, &indexing, &index, entry)?);
+        for key in &keys {
             let Some(row) = self.get(shard.id, key, &view)? else { continue };
             let keys = index.keys_of_row(&indexing.table, &row, &*indexing.expressions)?;
             if unique_entry(&index, keys).as_deref() == Some(entry) {

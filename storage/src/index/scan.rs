@@ -17,10 +17,20 @@ use crate::txn::{Own, ShardWrites};
 /// What an index found in a shard's layers.
 #[derive(Debug)]
 pub(crate) struct Candidates {
-    /// By segment, row numbers in order; `None`: all rows.
+    /// By committed segment, row numbers in order; `None`: all rows.
     pub segments: Vec<Option<Vec<u32>>>,
     /// By delta, older first, primary keys.
     pub deltas: Vec<Vec<Bytes>>,
+}
+
+/// A segment and what is read of it.
+#[derive(Debug)]
+struct Layer {
+    segment: Arc<Segment>,
+    marks: Arc<Marks>,
+    candidates: Option<Vec<u32>>,
+    /// The transaction itself has loaded it, and sees all of it.
+    own: bool,
 }
 
 /// Batches of the candidates that a [`ReadView`] sees, and of all rows that its transaction wrote
@@ -29,11 +39,9 @@ pub(crate) struct Candidates {
 pub struct IndexScan {
     table: Arc<TableMeta>,
     contents: Contents,
-    /// Segments that the transaction itself has loaded.
-    loaded: Vec<Arc<Segment>>,
-    hides_committed: bool,
-    marks: Vec<Arc<Marks>>,
-    candidates: Candidates,
+    layers: Vec<Layer>,
+    /// By delta, older first.
+    deltas: Vec<Vec<Bytes>>,
     snapshot: Timestamp,
     /// Keeps the versions that the snapshot sees.
     _held: Held,
@@ -65,20 +73,32 @@ impl IndexScan {
         let builder = table.decoder().batch_builder(projection, batch_rows.min(1024))?;
         let before = view.before_statement;
         let hides_committed = own.as_ref().is_some_and(|own| own.hides_committed(before));
-        let marks = contents.segments.iter().map(|segment| segment.marks()).collect();
-        let first = if hides_committed { contents.segments.len() } else { 0 };
+        let loaded = own.as_ref().map(|own| own.loaded_segments(before)).unwrap_or_default();
+        let layer = |segment: Arc<Segment>, candidates, own| {
+            let marks = segment.marks();
+            Layer { segment, marks, candidates, own }
+        };
+        let committed = contents.segments.iter().zip(candidates.segments);
+        let layers = committed
+            .filter(|(segment, _)| {
+                let truncated =
+                    truncated_at(&contents.truncations, segment.max_ts(), view.snapshot);
+                !hides_committed && truncated.is_none()
+            })
+            .map(|(segment, candidates)| layer(segment.clone(), candidates, false))
+            .chain(loaded.into_iter().map(|segment| layer(segment, None, true)))
+            .collect();
+        let deltas = if hides_committed { Vec::new() } else { candidates.deltas };
         Ok(Self {
             table,
             contents,
-            marks,
-            candidates,
+            layers,
+            deltas,
             snapshot: view.snapshot,
             _held: held,
             builder,
-            loaded: own.as_ref().map(|own| own.loaded_segments(before)).unwrap_or_default(),
-            hides_committed,
             overlay: own.map(|own| own.overlay(before)).unwrap_or_default(),
-            stage: Stage::Segment { segment: first, at: 0 },
+            stage: Stage::Segment { segment: 0, at: 0 },
             batch_rows,
         })
     }
@@ -102,25 +122,12 @@ impl IndexScan {
 
     /// Candidates of one block, from place `at` among the segment's on.
     fn take_segment(&mut self, segment: usize, at: usize) -> Result<Stage> {
-        let committed = self.contents.segments.len();
-        let own = segment >= committed;
-        let opened = match own {
-            true => self.loaded.get(segment - committed),
-            false => self.contents.segments.get(segment),
-        };
-        let Some(opened) = opened.cloned() else {
-            return Ok(match self.hides_committed {
-                true => Stage::Own,
-                false => Stage::Delta { delta: 0, at: 0 },
-            });
+        let Some(layer) = self.layers.get(segment) else {
+            return Ok(Stage::Delta { delta: 0, at: 0 });
         };
         let next_segment = Stage::Segment { segment: segment + 1, at: 0 };
-        let newest = opened.max_ts();
-        if !own && truncated_at(&self.contents.truncations, newest, self.snapshot).is_some() {
-            return Ok(next_segment);
-        }
-        let candidates = self.candidates.segments.get(segment).and_then(Option::as_deref);
-        let candidate = |at: usize| match candidates {
+        let opened = layer.segment.clone();
+        let candidate = |at: usize| match &layer.candidates {
             Some(rows) => rows.get(at).copied(),
             None => u32::try_from(at).ok().filter(|row| u64::from(*row) < opened.rows()),
         };
@@ -132,32 +139,25 @@ impl IndexScan {
             .map_while(candidate)
             .take_while(|row| *row < meta.first_row + meta.rows)
             .collect();
-        // Those of the transaction itself have neither ends nor timestamps.
-        let marks = self.marks.get(segment).filter(|_| !own);
-        let visible = self.visible(&opened, marks.map(Arc::as_ref), block, &rows)?;
+        let visible = self.visible(layer, block, &rows)?;
         append(&mut self.builder, &self.table, &opened, block, &visible)?;
         Ok(Stage::Segment { segment, at: at + rows.len() })
     }
 
     /// Places within the block of the rows that the snapshot sees.
-    fn visible(
-        &self,
-        segment: &Segment,
-        marks: Option<&Marks>,
-        block: usize,
-        rows: &[u32],
-    ) -> Result<Vec<u32>> {
+    fn visible(&self, layer: &Layer, block: usize, rows: &[u32]) -> Result<Vec<u32>> {
+        let Layer { segment, marks, own, .. } = layer;
         let meta = &segment.footer().blocks[block];
         let truncations = &self.contents.truncations;
         let stamps = segment.timestamps(block)?;
         let keys = segment.keys(block)?;
         let mut visible = Vec::with_capacity(rows.len());
         for row in rows {
+            if marks.ended_at(*row).is_some_and(|ended| ended <= self.snapshot) {
+                continue;
+            }
             let place = row - meta.first_row;
-            if let Some(marks) = marks {
-                if marks.ended_at(*row).is_some_and(|ended| ended <= self.snapshot) {
-                    continue;
-                }
+            if !own {
                 let ts = segment.stamp(&stamps, place as usize)?;
                 if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some() {
                     continue;
@@ -177,7 +177,7 @@ impl IndexScan {
     fn take_delta(&mut self, delta: usize, at: usize) -> Result<Stage> {
         let Some(layer) = self.contents.delta(delta).cloned() else { return Ok(Stage::Own) };
         let newer = self.contents.delta(delta + 1).cloned();
-        let keys = self.candidates.deltas.get(delta).map_or(&[][..], Vec::as_slice);
+        let keys = self.deltas.get(delta).map_or(&[][..], Vec::as_slice);
         let Some(key) = keys.get(at) else { return Ok(Stage::Delta { delta: delta + 1, at: 0 }) };
         if let Some(version) = layer.get(key, self.snapshot)
             && let Some(row) = &version.row

@@ -33,16 +33,16 @@ pub(crate) struct IndexPath {
     pub found: u64,
 }
 
-/// The index that finds the fewest rows, if that is much fewer than a scan of `key_range`, or of
-/// everything, would read.
+/// The index that finds the fewest rows of all these shards, if that is much fewer than a scan of
+/// `key_range`, or of everything, would read.
 pub(crate) fn choose(
     engine: &Engine,
     evaluator: &IndexEvaluator,
-    placed: &PlacedTable,
+    shards: &[PlacedTable],
     filters: &[Expr],
     key_range: Option<&KeyRange>,
 ) -> Option<IndexPath> {
-    let meta = &placed.meta;
+    let meta = &shards.first()?.meta;
     if filters.is_empty() || meta.indexes().is_empty() {
         return None;
     }
@@ -56,14 +56,18 @@ pub(crate) fn choose(
             continue;
         };
         let probe = Probe { index: index.shape.id, clauses };
-        let Ok(Some(found)) = engine.index_estimate(placed.shard, &probe) else { continue };
+        let found = shards.iter().map(|placed| engine.index_estimate(placed.shard, &probe));
+        let Ok(found) = found.collect::<Result<Vec<_>, _>>() else { continue };
+        // Where it is still to be built in one of them, it is not used yet.
+        let Some(found) = found.into_iter().sum::<Option<u64>>() else { continue };
         if best.as_ref().is_none_or(|best| found < best.found) {
             let (name, method) = (index.shape.name.clone(), index.shape.method);
             best = Some(IndexPath { probe, name, method, conditions, implied, found });
         }
     }
     let best = best?;
-    let scanned = engine.range_estimate(placed.shard, key_range).ok()?;
+    let scanned = shards.iter().map(|placed| engine.range_estimate(placed.shard, key_range));
+    let scanned = scanned.sum::<Result<u64, _>>().ok()?;
     (best.found.saturating_mul(WORTH) <= scanned).then_some(best)
 }
 

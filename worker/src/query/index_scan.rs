@@ -1,5 +1,5 @@
-//! Reads the rows that an index finds in shards of one table, as an operator. The filter above it looks at
-//! each of them again.
+//! Reads the rows that an index finds in shards of one table, as an operator. The filter above it
+//! looks at each of them again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -206,7 +206,6 @@ impl ExecutionPlan for IndexScanExec {
     ) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
         let found = usize::try_from(self.path.found).unwrap_or(usize::MAX);
-        let found = found.saturating_mul(self.shards.len());
         statistics.num_rows = Precision::Inexact(found);
         Ok(Arc::new(statistics))
     }

@@ -190,8 +190,8 @@ impl TableProvider for ShardTable {
             1 if by_key => within,
             _ => within.div_ceil(EXPECTED_SHARE),
         };
-        // What an index finds in one shard tells of the others, which have the same indexes.
-        let path = index::choose(&self.engine, &self.indexes, first, filters, key_range.as_ref());
+        let shards = &self.shards;
+        let path = index::choose(&self.engine, &self.indexes, shards, filters, key_range.as_ref());
         if let Some(path) = path {
             return self.by_index(path, projection, filters);
         }
