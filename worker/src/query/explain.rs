@@ -81,10 +81,15 @@ impl Printer<'_> {
                 self.lines.push(format!("{inner}Rows Removed by Filter: {}", all - kept));
             }
         }
-        if let Some(scan) = plan.downcast_ref::<ShardScanExec>()
-            && let Some(condition) = conditions(scan.conditions())
-        {
-            self.lines.push(format!("{inner}Filter: {condition}"));
+        if let Some(scan) = plan.downcast_ref::<ShardScanExec>() {
+            let (by_key, rest): (Vec<_>, Vec<_>) =
+                scan.conditions().iter().cloned().partition(|c| is_by_key(scan, c.shown()));
+            if let Some(condition) = conditions(&by_key) {
+                self.lines.push(format!("{inner}Index Cond: {condition}"));
+            }
+            if let Some(condition) = conditions(&rest) {
+                self.lines.push(format!("{inner}Filter: {condition}"));
+            }
             if self.analyze
                 && let Some(removed @ 1..) = removed(scan)
             {
@@ -247,6 +252,23 @@ fn conditions(conditions: &[Arc<Condition>]) -> Option<String> {
         .iter()
         .map(|condition| expression(condition.shown()))
         .reduce(|all, next| format!("({all} AND {next})"))
+}
+
+/// Whether a condition compares a column of the primary key, by which the scan goes.
+fn is_by_key(scan: &ShardScanExec, condition: &Arc<dyn PhysicalExpr>) -> bool {
+    use datafusion::logical_expr::Operator;
+    let (Some(placed), Some(_)) = (scan.placed(), scan.key_range()) else { return false };
+    let Some(comparison) = condition.downcast_ref::<BinaryExpr>() else { return false };
+    let compares = matches!(
+        comparison.op(),
+        Operator::Eq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
+    );
+    let (left, right) = (comparison.left(), comparison.right());
+    let column = left.downcast_ref::<Column>().or(right.downcast_ref::<Column>());
+    let constant = left.is::<Literal>() || right.is::<Literal>();
+    let shape = &placed.meta.shape;
+    let of_key = column.and_then(|column| shape.column_named(column.name()));
+    compares && constant && of_key.is_some_and(|column| shape.primary_key.contains(&column.id))
 }
 
 fn removed(scan: &ShardScanExec) -> Option<usize> {

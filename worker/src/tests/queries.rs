@@ -216,7 +216,7 @@ async fn plans_are_explained(f: &Fixture) {
         "{lines:?}"
     );
     assert!(lines[0].ends_with("rows=3 loops=1)"), "{lines:?}");
-    assert_eq!(lines[1], "  Filter: (company_id = 1)");
+    assert_eq!(lines[1], "  Index Cond: (company_id = 1)");
 }
 
 async fn little_memory_means_spilling_or_an_error(f: &Fixture) {
