@@ -265,7 +265,7 @@ fn is_by_key(scan: &ShardScanExec, condition: &Arc<dyn PhysicalExpr>) -> bool {
     );
     let (left, right) = (comparison.left(), comparison.right());
     let column = left.downcast_ref::<Column>().or(right.downcast_ref::<Column>());
-    let constant = left.is::<Literal>() || right.is::<Literal>();
+    let constant = [left, right].iter().any(|side| side.downcast_ref::<Literal>().is_some());
     let shape = &placed.meta.shape;
     let of_key = column.and_then(|column| shape.column_named(column.name()));
     compares && constant && of_key.is_some_and(|column| shape.primary_key.contains(&column.id))
