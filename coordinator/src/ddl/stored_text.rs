@@ -85,7 +85,8 @@ pub fn rename_sequence(
         }
         ControlFlow::Continue(())
     });
-    Ok(found.then(|| expr.to_string()))
+    // The parser's types are in capitals.
+    Ok(found.then(|| expr.to_string().replace("::REGCLASS", "::regclass")))
 }
 
 /// The string in `'s'` and `'s'::regclass`.

@@ -132,7 +132,8 @@ impl Statement<'_> {
             self.writer.check(self.target, &rows::decode(meta, std::slice::from_ref(&new))?)?;
         }
         if related {
-            let (old, new) = (rows::decode(meta, &[old])?, rows::decode(meta, &[new.clone()])?);
+            let (old, new) =
+                (rows::decode(meta, &[old])?, rows::decode(meta, std::slice::from_ref(&new))?);
             self.writer.replaced(self.target, old, new)?;
         }
         if self.returning {
