@@ -215,8 +215,74 @@ fn document(lines: &[String]) -> Value {
     Value::Array(vec![Value::Object(plan)])
 }
 
+/// What PostgreSQL tells first of an operator, and what last.
+const FIRST: [&str; 8] = [
+    "Plan",
+    "Node Type",
+    "Operation",
+    "Strategy",
+    "Custom Plan Provider",
+    "Parallel Aware",
+    "Async Capable",
+    "Join Type",
+];
+const LAST: [&str; 7] = [
+    "Tasks",
+    "Remote Plan",
+    "Distributed Query",
+    "Plans",
+    "Planning Time",
+    "Execution Time",
+    "Total Runtime",
+];
+
+/// Fields in the order in which they are told.
+fn ordered(fields: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let place = |of: &[&str], name: &str| of.iter().position(|known| *known == name);
+    let rank = |name: &str| match (place(&FIRST, name), place(&LAST, name)) {
+        (Some(first), _) => first,
+        (None, Some(last)) => FIRST.len() + 1 + last,
+        (None, None) => FIRST.len(),
+    };
+    let mut fields: Vec<_> = fields.iter().collect();
+    fields.sort_by_key(|(name, _)| rank(name));
+    fields
+}
+
 pub fn json(lines: &[String]) -> String {
-    serde_json::to_string_pretty(&document(lines)).unwrap_or_default()
+    let mut text = String::new();
+    put_json(&document(lines), 0, &mut text);
+    text
+}
+
+fn put_json(value: &Value, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth + 1);
+    let is_scalar = |value: &Value| !matches!(value, Value::Object(_) | Value::Array(_));
+    match value {
+        Value::Array(items) if items.iter().all(is_scalar) => {
+            let items: Vec<String> = items.iter().map(Value::to_string).collect();
+            text.push_str(&format!("[{}]", items.join(", ")));
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                let before = if at == 0 { "[" } else { "," };
+                text.push_str(&format!("{before}\n{indent}"));
+                put_json(item, depth + 1, text);
+            }
+            text.push_str(&format!("\n{}]", "  ".repeat(depth)));
+        }
+        Value::Object(fields) => {
+            text.push('{');
+            for (at, (name, value)) in ordered(fields).into_iter().enumerate() {
+                let before = if at == 0 { "" } else { "," };
+                let name = Value::from(name.as_str());
+                text.push_str(&format!("{before}\n{indent}{name}: "));
+                put_json(value, depth + 1, text);
+            }
+            text.push_str(&format!("\n{}}}", "  ".repeat(depth)));
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
 }
 
 pub fn yaml(lines: &[String]) -> String {
@@ -242,7 +308,7 @@ fn put_yaml(value: &Value, depth: usize, text: &mut String) {
             }
         }
         Value::Object(fields) => {
-            for (name, value) in fields {
+            for (name, value) in ordered(fields) {
                 text.push_str(&format!("\n{indent}{name}:"));
                 match value {
                     Value::Object(_) | Value::Array(_) => put_yaml(value, depth + 1, text),
@@ -268,7 +334,7 @@ pub fn xml(lines: &[String]) -> String {
 
 fn put_xml(value: &Value, depth: usize, text: &mut String) {
     let Value::Object(fields) = value else { return };
-    for (name, value) in fields {
+    for (name, value) in ordered(fields) {
         put_xml_element(&name.replace(' ', "-"), value, depth, text);
     }
 }
@@ -342,9 +408,19 @@ mod tests {
     }
 
     #[test]
+    fn json_is_told_in_the_order_of_postgresql() {
+        let text = json(&lines());
+        let start = "[\n  {\n    \"Plan\": {\n      \"Node Type\": \"Aggregate\",\n";
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.contains("\"Group Key\": [\"a\", \"b\"],\n"), "{text}");
+        assert!(text.ends_with("\"Execution Time\": 1.5\n  }\n]"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(document(&lines())));
+    }
+
+    #[test]
     fn other_formats_say_the_same() {
         let yaml = yaml(&lines());
-        assert!(yaml.starts_with("- ") && yaml.contains("  Plan:\n"), "{yaml}");
+        assert!(yaml.starts_with("- Plan:\n    Node Type: \"Aggregate\"\n"), "{yaml}");
         assert!(yaml.contains("Node Type: \"Seq Scan\""), "{yaml}");
         let xml = xml(&lines());
         assert!(xml.contains("<Filter>(a &lt; 5)</Filter>"), "{xml}");
