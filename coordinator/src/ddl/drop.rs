@@ -1,5 +1,6 @@
 //! DROP of relations and schemas, with what depends on them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
@@ -284,6 +285,17 @@ pub async fn remove_tables(
             ddl.drop_foreign_key(table.id(), &key.name)?;
         }
     }
+    // Tables that these refer to: they are told that they are not referred to any more.
+    let targets: BTreeSet<TableId> = tables
+        .iter()
+        .flat_map(|table| table.shape.foreign_keys.iter().map(|key| key.target))
+        .filter(|target| !ids.contains(target))
+        .collect();
+    for target in &targets {
+        if let Some(table) = ddl.state().table_arc(*target) {
+            ddl.lock_table(&table).await?;
+        }
+    }
     for table in tables {
         let state = ddl.state();
         let Some(table) = state.table(table.id()) else { continue };
@@ -292,6 +304,9 @@ pub async fn remove_tables(
             ddl.apply(Command::DropSequence { sequence: sequence.id })?;
         }
         ddl.apply(Command::DropTable { table: table.id() })?;
+    }
+    for target in targets {
+        ddl.alter_shards(target).await?;
     }
     Ok(())
 }

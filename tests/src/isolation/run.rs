@@ -66,7 +66,9 @@ fn shown(answer: &Answer) -> String {
                 for row in rows {
                     let values = row.iter().map(|value| value.as_deref().unwrap_or("NULL"));
                     let line = values.collect::<Vec<_>>().join(",");
-                    lines.push(if line.is_empty() { "nothing".into() } else { line });
+                    // Functions without a result.
+                    let is_void = line.is_empty() || line == "NULL";
+                    lines.push(if is_void { "nothing".into() } else { line });
                 }
                 if rows.is_empty() {
                     lines.push("no rows".into());
