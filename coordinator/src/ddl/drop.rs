@@ -1,6 +1,5 @@
 //! DROP of relations and schemas, with what depends on them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
@@ -285,17 +284,6 @@ pub async fn remove_tables(
             ddl.drop_foreign_key(table.id(), &key.name)?;
         }
     }
-    // Tables that these refer to: they are told that they are not referred to any more.
-    let targets: BTreeSet<TableId> = tables
-        .iter()
-        .flat_map(|table| table.shape.foreign_keys.iter().map(|key| key.target))
-        .filter(|target| !ids.contains(target))
-        .collect();
-    for target in &targets {
-        if let Some(table) = ddl.state().table_arc(*target) {
-            ddl.lock_table(&table).await?;
-        }
-    }
     for table in tables {
         let state = ddl.state();
         let Some(table) = state.table(table.id()) else { continue };
@@ -304,9 +292,6 @@ pub async fn remove_tables(
             ddl.apply(Command::DropSequence { sequence: sequence.id })?;
         }
         ddl.apply(Command::DropTable { table: table.id() })?;
-    }
-    for target in targets {
-        ddl.alter_shards(target).await?;
     }
     Ok(())
 }

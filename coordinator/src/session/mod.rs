@@ -300,9 +300,11 @@ impl Session for ClusterSession {
             let cluster = self.cluster.clone();
             if let Some(txn) = self.txn.as_mut()
                 && !self.failed
-                && let Err(error) = txn.undo_statement(&cluster).await
             {
-                tracing::debug!(%error, "a failed statement was not undone everywhere");
+                self.own_locks.hand_over(txn);
+                if let Err(error) = txn.fail(&cluster).await {
+                    tracing::debug!(%error, "a failed statement was not undone everywhere");
+                }
             }
             self.failed = true;
         } else {

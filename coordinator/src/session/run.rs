@@ -165,6 +165,12 @@ impl ClusterSession {
             return self.utility(&planned.parsed, options).await;
         }
         self.transaction().await?;
+        match &ready.bound {
+            Bound::Insert(_) => self.writable("INSERT")?,
+            Bound::Update(_) => self.writable("UPDATE")?,
+            Bound::Delete(_) => self.writable("DELETE")?,
+            _ => {}
+        }
         let (mut attempt, mut patience) = (0, Patience::default());
         loop {
             let (wait, notices) = (options.interrupt.wait(), self.notices.len());

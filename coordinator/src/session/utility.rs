@@ -451,6 +451,14 @@ impl ClusterSession {
             "default_transaction_isolation" if value.eq_ignore_ascii_case("serializable") => {
                 return Err(serializable());
             }
+            "transaction_isolation" if self.in_block() => {
+                let level = if value.eq_ignore_ascii_case("repeatable read") {
+                    ast::TransactionIsolationLevel::RepeatableRead
+                } else {
+                    ast::TransactionIsolationLevel::ReadCommitted
+                };
+                self.transaction_modes(&[ast::TransactionMode::IsolationLevel(level)])?;
+            }
             "timezone" if value.eq_ignore_ascii_case("local") => {
                 return self.settings.reset("TimeZone");
             }

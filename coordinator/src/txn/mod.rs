@@ -167,7 +167,19 @@ impl Transaction {
         self.locked.insert(table);
     }
 
-    /// The statement under way failed and will be tried again, or was the block's last: its
+    /// A statement of a transaction block failed. Without a savepoint to go back to nothing of
+    /// the transaction can remain, and nobody need wait for its client to end it.
+    pub async fn fail(&mut self, cluster: &Cluster) -> SqlResult<()> {
+        if !self.savepoints.is_empty() {
+            return self.undo_statement(cluster).await;
+        }
+        let overlay = self.overlay.take();
+        self.abort(cluster, overlay).await;
+        self.participants.clear();
+        Ok(())
+    }
+
+    /// The statement under way failed and will be tried again, or came after a savepoint: its
     /// writes and definitions are forgotten, its locks stay.
     pub async fn undo_statement(&mut self, cluster: &Cluster) -> SqlResult<()> {
         let (first, overlay) = self.began.clone();

@@ -31,6 +31,14 @@ impl LockKey {
     pub fn is_advisory(&self) -> bool {
         self.shard == ADVISORY
     }
+
+    /// Whether a request waits behind earlier ones that it would exclude. For whole shards it
+    /// does, or writers would keep a change of the table out for ever. For rows it does not, as
+    /// in PostgreSQL: who waits for another waiter can be drawn into a deadlock that it is no
+    /// cause of.
+    fn stands_in_line(&self) -> bool {
+        self.row.is_none()
+    }
 }
 
 /// What to do when a lock is taken.
@@ -104,11 +112,19 @@ impl Entry {
         self.holders.iter().find(|(holder, _)| *holder == owner).map(|(_, modes)| *modes)
     }
 
-    /// Whom a request at place `at` of the queue waits for. A transaction and the session that
-    /// it runs in do not exclude each other.
-    fn blockers(&self, at: usize, owners: [TxnId; 2], mode: LockMode) -> BTreeSet<TxnId> {
+    /// Whom a request at place `at` of the queue waits for: holders and, where waiters stand in
+    /// line, those ahead of it. A transaction and the session that it runs in do not exclude each
+    /// other.
+    fn blockers(
+        &self,
+        at: usize,
+        owners: [TxnId; 2],
+        mode: LockMode,
+        in_line: bool,
+    ) -> BTreeSet<TxnId> {
         let holders =
             self.holders.iter().filter(|(_, held)| held.conflict(mode)).map(|(holder, _)| *holder);
+        let at = if in_line { at } else { 0 };
         let ahead = self.queue.iter().take(at).filter(|waiter| waiter.mode.conflicts(mode));
         holders
             .chain(ahead.map(|waiter| waiter.txn))
@@ -240,7 +256,7 @@ impl LockTable {
             return Ok(None);
         }
         let place = if held.is_some() { 0 } else { entry.queue.len() };
-        if entry.blockers(place, [txn, session], mode).is_empty() {
+        if entry.blockers(place, [txn, session], mode, key.stands_in_line()).is_empty() {
             inner.grant(key, owner, mode);
             return Ok(None);
         }
@@ -388,7 +404,9 @@ impl Inner {
             let Some(entry) = self.locks.get_mut(key) else { return };
             let ready = (0..entry.queue.len()).find(|at| {
                 let waiter = &entry.queue[*at];
-                entry.blockers(*at, [waiter.txn, waiter.session], waiter.mode).is_empty()
+                entry
+                    .blockers(*at, [waiter.txn, waiter.session], waiter.mode, key.stands_in_line())
+                    .is_empty()
             });
             let Some(waiter) = ready.and_then(|at| entry.queue.remove(at)) else {
                 if entry.holders.is_empty() && entry.queue.is_empty() {
@@ -443,7 +461,7 @@ impl Inner {
         };
         let waiter = &entry.queue[at];
         entry
-            .blockers(at, [waiter.txn, waiter.session], waiter.mode)
+            .blockers(at, [waiter.txn, waiter.session], waiter.mode, key.stands_in_line())
             .into_iter()
             .map(|holder| WaitEdge { wait: number, waiter: waiter.txn, holder, lock: key.clone() })
             .collect()

@@ -36,20 +36,39 @@ fn modes_exclude_each_other_as_in_postgresql() {
 }
 
 #[tokio::test]
-async fn waiters_come_in_in_order_and_none_starves() {
+async fn for_a_shard_waiters_come_in_in_order_and_none_starves() {
     let locks = LockTable::default();
-    assert!(take(&locks, 1, 1, Share).is_none());
-    let writer = take(&locks, 2, 1, Update).unwrap();
-    // Compatible with the holder, but behind the writer.
-    let reader = take(&locks, 3, 1, Share).unwrap();
+    let shard = LockKey { shard: ShardId(1), row: None };
+    let take = |n, mode| locks.acquire(txn(n), &shard, mode, FOREVER).unwrap();
+    assert!(take(1, TableLockMode::RowExclusive).is_none());
+    let change = take(2, TableLockMode::AccessExclusive).unwrap();
+    // Compatible with the holder, but behind the change of the table.
+    let writer = take(3, TableLockMode::RowExclusive).unwrap();
     assert_eq!(locks.waits().len(), 2);
     locks.release(txn(1));
-    writer.granted().await.unwrap();
+    change.granted().await.unwrap();
     assert_eq!(locks.held_by(txn(3)), []);
     locks.release(txn(2));
-    reader.granted().await.unwrap();
+    writer.granted().await.unwrap();
     locks.release(txn(3));
     assert!(locks.is_empty());
+}
+
+#[tokio::test]
+async fn for_a_row_only_holders_are_waited_for() {
+    let locks = LockTable::default();
+    assert!(take(&locks, 1, 1, Share).is_none());
+    let first = take(&locks, 2, 1, Update).unwrap();
+    let second = take(&locks, 3, 1, Update).unwrap();
+    assert!(take(&locks, 4, 1, Share).is_none());
+    let holders: Vec<_> = locks.waits().iter().map(|edge| edge.holder).collect();
+    assert!(!holders.contains(&txn(2)), "no waiter is waited for: {holders:?}");
+    locks.release(txn(1));
+    locks.release(txn(4));
+    // Those that exclude each other still come in in their order.
+    first.granted().await.unwrap();
+    locks.release(txn(2));
+    second.granted().await.unwrap();
 }
 
 #[tokio::test]
@@ -67,9 +86,11 @@ async fn strengthening_goes_ahead_of_the_queue() {
 #[tokio::test]
 async fn a_wait_that_is_given_up_lets_the_next_in() {
     let locks = LockTable::default();
-    assert!(take(&locks, 1, 1, Share).is_none());
-    let writer = take(&locks, 2, 1, Update).unwrap();
-    let reader = take(&locks, 3, 1, Share).unwrap();
+    let shard = LockKey { shard: ShardId(1), row: None };
+    let take = |n, mode| locks.acquire(txn(n), &shard, mode, FOREVER).unwrap();
+    assert!(take(1, TableLockMode::Share).is_none());
+    let writer = take(2, TableLockMode::AccessExclusive).unwrap();
+    let reader = take(3, TableLockMode::Share).unwrap();
     drop(writer);
     reader.granted().await.unwrap();
 }
