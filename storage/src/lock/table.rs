@@ -341,7 +341,9 @@ impl LockTable {
         let inner = self.inner.lock();
         let mut rows_left = rows;
         let mut entries = Vec::new();
-        for (lock, entry) in &inner.locks {
+        let mut locks: Vec<_> = inner.locks.iter().collect();
+        locks.sort_by(|a, b| a.0.cmp(b.0));
+        for (lock, entry) in locks {
             let is_plain_row = lock.row.is_some() && !lock.is_advisory();
             if is_plain_row && entry.queue.is_empty() {
                 if rows_left == 0 {
@@ -355,7 +357,6 @@ impl LockTable {
             }
             entries.extend(entry.queue.iter().map(|waiter| of(waiter.txn, waiter.mode, false)));
         }
-        entries.sort_by(|a, b| (&a.lock, a.txn).cmp(&(&b.lock, b.txn)));
         entries
     }
 
