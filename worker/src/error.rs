@@ -15,6 +15,13 @@ pub(crate) fn storage(error: StorageError) -> SqlError {
             CHANGED_SINCE_SNAPSHOT,
             "could not serialize access due to concurrent update",
         ),
+        // What it did here is gone, with the process that it did it in or with its coordinator.
+        lost @ (StorageError::NoSuchTransaction(_) | StorageError::NotOpen(_)) => SqlError::new(
+            SqlState::SERIALIZATION_FAILURE,
+            "could not go on with the transaction: a worker has lost its part of it",
+        )
+        .detail(lost.to_string())
+        .hint("Run the transaction again."),
         other => other.into(),
     }
 }

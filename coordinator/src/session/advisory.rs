@@ -191,6 +191,35 @@ impl SessionLocks {
         for_session: bool,
         shared: bool,
     ) -> SqlResult<bool> {
+        match self.lock_once(name.clone(), try_only, for_session, shared).await {
+            // The worker is younger than the id that the session goes by there.
+            Err(error)
+                if for_session
+                    && error.state() == SqlState::SERIALIZATION_FAILURE
+                    && self.forget_owner() =>
+            {
+                self.lock_once(name, try_only, for_session, shared).await
+            }
+            result => result,
+        }
+    }
+
+    /// A session that holds nothing can go by another id. `false`: it holds something.
+    fn forget_owner(&self) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.held.is_empty() {
+            inner.owner = None;
+        }
+        inner.held.is_empty()
+    }
+
+    async fn lock_once(
+        &self,
+        name: Vec<u8>,
+        try_only: bool,
+        for_session: bool,
+        shared: bool,
+    ) -> SqlResult<bool> {
         let (node, worker) = self.keeper()?;
         let owner = if for_session { Some(self.owner().await?) } else { self.inner.lock().owner };
         let (request, interrupt) = {

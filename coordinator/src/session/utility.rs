@@ -457,7 +457,7 @@ impl ClusterSession {
                 } else {
                     ast::TransactionIsolationLevel::ReadCommitted
                 };
-                self.transaction_modes(&[ast::TransactionMode::IsolationLevel(level)])?;
+                return self.transaction_modes(&[ast::TransactionMode::IsolationLevel(level)]);
             }
             "timezone" if value.eq_ignore_ascii_case("local") => {
                 return self.settings.reset("TimeZone");

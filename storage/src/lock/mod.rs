@@ -3,7 +3,8 @@
 //!
 //! Whoever must wait queues. A waiter is let in when it is compatible with every holder and, for
 //! whole shards, with every waiter ahead of it, so that a change of a table does not starve; a
-//! transaction that strengthens a lock it holds goes ahead of the queue. Each wait is checked for a local deadlock as it begins, and
+//! transaction that strengthens a lock it holds goes ahead of the queue. Each wait is checked for
+//! a local deadlock as it begins, and
 //! [`LockTable::waits`] lists all waits for the detector that sees every worker.
 
 mod mode;

@@ -339,23 +339,23 @@ impl LockTable {
     /// waits for; other row locks up to `rows` of them.
     pub fn entries(&self, rows: usize) -> Vec<LockEntry> {
         let inner = self.inner.lock();
-        let mut rows_left = rows;
-        let mut entries = Vec::new();
-        #[allow(clippy::iter_over_hash_type, reason = "they are sorted at the end")]
-        for (lock, entry) in &inner.locks {
-            let is_plain_row = lock.row.is_some() && !lock.is_advisory();
-            if is_plain_row && entry.queue.is_empty() {
-                if rows_left == 0 {
-                    continue;
-                }
-                rows_left -= 1;
-            }
-            let of = |txn, mode, granted| LockEntry { txn, lock: lock.clone(), mode, granted };
-            for (txn, modes) in &entry.holders {
-                entries.extend(modes.strongest().map(|mode| of(*txn, mode, true)));
-            }
-            entries.extend(entry.queue.iter().map(|waiter| of(waiter.txn, waiter.mode, false)));
-        }
+        let is_plain_row = |(lock, entry): &(&LockKey, &Entry)| {
+            lock.row.is_some() && !lock.is_advisory() && entry.queue.is_empty()
+        };
+        let plain = inner.locks.iter().filter(is_plain_row).take(rows);
+        let others = inner.locks.iter().filter(|locked| !is_plain_row(locked));
+        let mut entries: Vec<LockEntry> = others
+            .chain(plain)
+            .flat_map(|(lock, entry)| {
+                let of = |txn, mode, granted| LockEntry { txn, lock: lock.clone(), mode, granted };
+                let holders = entry.holders.iter().flat_map(|(txn, modes)| {
+                    modes.strongest().map(move |mode| (*txn, mode)).collect::<Vec<_>>()
+                });
+                let held = holders.map(|(txn, mode)| of(txn, mode, true));
+                let awaited = entry.queue.iter().map(|waiter| of(waiter.txn, waiter.mode, false));
+                held.chain(awaited).collect::<Vec<_>>()
+            })
+            .collect();
         entries.sort_by(|a, b| (&a.lock, a.txn).cmp(&(&b.lock, b.txn)));
         entries
     }
