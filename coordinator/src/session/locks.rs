@@ -42,6 +42,9 @@ impl ClusterSession {
             self.writable("LOCK TABLE")?;
         }
         let wait = if target.no_wait { LockWait::NoWait } else { LockWait::Wait };
+        if target.no_wait {
+            self.cluster.finishing.settled().await;
+        }
         let mut ddl = self.ddl().await?;
         let lock = async {
             for name in &target.tables {
@@ -68,6 +71,9 @@ impl ClusterSession {
             return Ok(plan.clone());
         }
         self.writable("SELECT FOR UPDATE")?;
+        if LockRows::is_impatient_in(plan)? {
+            self.cluster.finishing.settled().await;
+        }
         let executor = self.cluster.executor.clone();
         let txn = self
             .txn

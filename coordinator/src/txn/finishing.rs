@@ -4,39 +4,63 @@
 //! harm, but a statement that does not wait (NOWAIT, SKIP LOCKED) would see a lock of a
 //! transaction that has ended: it goes after [`Finishing::settled`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// Participants that do not answer are not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How many there are.
-#[derive(Clone, Debug)]
-pub struct Finishing(Arc<watch::Sender<usize>>);
+/// Those under way, numbered in the order in which they were committed.
+#[derive(Clone, Debug, Default)]
+pub struct Finishing(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    next: u64,
+    under_way: BTreeSet<u64>,
+}
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub struct UnderWay(Arc<watch::Sender<usize>>);
-
-impl Default for Finishing {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
+pub struct UnderWay {
+    shared: Arc<Shared>,
+    number: u64,
 }
 
 impl Finishing {
     pub fn enter(&self) -> UnderWay {
-        self.0.send_modify(|count| *count += 1);
-        UnderWay(self.0.clone())
+        let mut inner = self.0.inner.lock();
+        let number = inner.next;
+        inner.next += 1;
+        inner.under_way.insert(number);
+        UnderWay { shared: self.0.clone(), number }
     }
 
-    /// Returns when none is under way, or when one takes too long.
+    /// Returns when all that are under way now have finished, or when one takes too long.
     pub async fn settled(&self) {
-        let mut count = self.0.subscribe();
-        let none = count.wait_for(|count| *count == 0);
-        if tokio::time::timeout(PATIENCE, none).await.is_err() {
+        let limit = self.0.inner.lock().next;
+        let earlier = async {
+            loop {
+                let left = self.0.left.notified();
+                tokio::pin!(left);
+                left.as_mut().enable();
+                if self.0.inner.lock().under_way.first().is_none_or(|first| *first >= limit) {
+                    return;
+                }
+                left.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, earlier).await.is_err() {
             tracing::debug!("participants of a committed transaction are slow to answer");
         }
     }
@@ -44,7 +68,8 @@ impl Finishing {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
+        self.shared.inner.lock().under_way.remove(&self.number);
+        self.shared.left.notify_waiters();
     }
 }
 
@@ -61,6 +86,7 @@ mod tests {
         drop(first);
         let soon = Duration::from_millis(20);
         assert!(tokio::time::timeout(soon, &mut settled).await.is_err());
+        let _later = finishing.enter();
         drop(second);
         settled.await;
     }
