@@ -183,14 +183,11 @@ impl ClusterSession {
     /// Counts a statement, and logs it when it took longer than `log_min_duration_statement`.
     fn note_duration(&self, text: &str, took: Duration, error: Option<&SqlError>) {
         self.cluster.statements.record(took, error.is_some());
-        if self.settings.is("citus.stat_statements_track", "all") {
+        let frequent = self.settings.frequent();
+        if frequent.tracks_statements {
             self.cluster.statement_statistics.record(&self.info.user, text);
         }
-        let limit = match self.settings.show("log_min_duration_statement").as_deref() {
-            Ok("-1") | Err(_) => return,
-            Ok("0") => Duration::ZERO,
-            Ok(_) => self.settings.duration("log_min_duration_statement").unwrap_or_default(),
-        };
+        let Some(limit) = frequent.log_min_duration else { return };
         if took >= limit {
             let shown: String = text.chars().take(LOGGED_CHARS).collect();
             tracing::warn!(

@@ -41,6 +41,10 @@ pub struct Frequent {
     pub application_name: String,
     pub default_isolation: String,
     pub default_read_only: bool,
+    /// `citus.stat_statements_track` is `all`.
+    pub tracks_statements: bool,
+    /// Statements that take as long are logged.
+    pub log_min_duration: Option<Duration>,
     /// All but the time.
     pub functions: FunctionSettings,
     pub text: TextContext,
@@ -173,6 +177,11 @@ impl Settings {
                 application_name: text("application_name"),
                 default_isolation: text("default_transaction_isolation"),
                 default_read_only: self.flag("default_transaction_read_only"),
+                tracks_statements: self.is("citus.stat_statements_track", "all"),
+                log_min_duration: match text("log_min_duration_statement").as_str() {
+                    "" | "-1" => None,
+                    _ => Some(self.duration("log_min_duration_statement").unwrap_or_default()),
+                },
                 text: functions.context(),
                 functions,
             }
