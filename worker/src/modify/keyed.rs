@@ -119,7 +119,7 @@ impl Statement<'_> {
         let old = match (changed, &new) {
             (Ok(old), _) => old,
             (Err(Failure::Storage(failure)), Some(new)) => {
-                let row = rows::decode(meta, std::slice::from_ref(new))?;
+                let row = rows::decode_unchecked(meta, std::slice::from_ref(new))?;
                 return Err(constraints::named(meta, &row, failure));
             }
             (Err(failure), _) => return Err(failure.into()),
