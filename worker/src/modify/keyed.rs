@@ -65,7 +65,7 @@ impl Statement<'_> {
             && shape.foreign_keys.is_empty()
             && !encoded.iter().any(|row| rows::has_forbidden_null(meta, row));
         let (Some(policy), true) = (policy, plain) else {
-            let batch = rows::decode(meta, &encoded)?;
+            let batch = rows::decode_unchecked(meta, &encoded)?;
             return self.insert_rows(RowSource::Batches(vec![batch]), on_conflict).await;
         };
         let write = &self.writer.write;
@@ -119,7 +119,7 @@ impl Statement<'_> {
         let old = match (changed, &new) {
             (Ok(old), _) => old,
             (Err(Failure::Storage(failure)), Some(new)) => {
-                let row = rows::decode(meta, std::slice::from_ref(new))?;
+                let row = rows::decode_unchecked(meta, std::slice::from_ref(new))?;
                 return Err(constraints::named(meta, &row, failure));
             }
             (Err(failure), _) => return Err(failure.into()),
@@ -129,7 +129,8 @@ impl Statement<'_> {
         let shape = &meta.shape;
         let related = !shape.foreign_keys.is_empty() || !shape.referenced_by.is_empty();
         if !shape.checks.is_empty() || rows::has_forbidden_null(meta, &new) {
-            self.writer.check(self.target, &rows::decode(meta, std::slice::from_ref(&new))?)?;
+            let row = rows::decode_unchecked(meta, std::slice::from_ref(&new))?;
+            self.writer.check(self.target, &row)?;
         }
         if related {
             let (old, new) =

@@ -6,9 +6,8 @@ use arrow::array::{RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
-use satsuma_common::arrow_types;
 use satsuma_common::table::TableShape;
-use satsuma_common::{SqlError, SqlResult};
+use satsuma_common::{SqlError, SqlResult, arrow_types, arrow_values};
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::TableMeta;
 
@@ -103,6 +102,27 @@ pub(super) fn decode(meta: &TableMeta, rows: &[Bytes]) -> SqlResult<RecordBatch>
         builder.push(&[], row).map_err(malformed)?;
     }
     builder.finish().map_err(malformed)
+}
+
+/// The same for rows that may have a NULL where none may be: NOT NULL is still to be checked.
+pub(super) fn decode_unchecked(meta: &TableMeta, rows: &[Bytes]) -> SqlResult<RecordBatch> {
+    let shape = &meta.shape;
+    let mut values = vec![Vec::with_capacity(rows.len()); shape.columns.len()];
+    for row in rows {
+        let row = meta.decoder().datums(row).map_err(|error| malformed(error.to_string()))?;
+        for (column, value) in values.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    let columns = values
+        .iter()
+        .zip(&shape.columns)
+        .map(|(values, column)| arrow_values::array_from_datums(values, &column.ty))
+        .collect::<SqlResult<Vec<_>>>()?;
+    let fields: Vec<_> = shape.arrow_schema().fields().iter().map(relaxed).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
+        .map_err(arrow_to_sql)
 }
 
 /// Whether an encoded row has a NULL where none may be.
