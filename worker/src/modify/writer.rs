@@ -62,17 +62,8 @@ impl<'a> Writer<'a> {
         self.pending.replaced(target, old, new)
     }
 
-    /// `batch` starts with the table's columns.
-    pub async fn insert(
-        &mut self,
-        target: &PlacedTable,
-        batch: &RecordBatch,
-        policy: ConflictPolicy,
-    ) -> SqlResult<Inserted> {
-        self.insert_unless(target, batch, policy, &[]).await
-    }
-
-    /// The same, where `policy` is for conflicts in some unique indexes alone.
+    /// `batch` starts with the table's columns; `policy` is for conflicts in some unique indexes, or,
+    /// where none is named, in all.
     pub async fn insert_unless(
         &mut self,
         target: &PlacedTable,

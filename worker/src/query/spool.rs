@@ -117,10 +117,6 @@ impl Spools {
         Self { inputs: inputs.into_iter().map(spool).collect(), positions }
     }
 
-    pub fn any(&self) -> bool {
-        !self.inputs.is_empty()
-    }
-
     fn push(&mut self, rows: InputRows) -> SqlResult<()> {
         let InputRows { input, rows } = rows;
         let spool = self.inputs.get_mut(input).ok_or_else(|| malformed("rows of no input"))?;
