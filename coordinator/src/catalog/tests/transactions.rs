@@ -75,18 +75,21 @@ fn the_second_to_change_a_table_tries_again() {
     assert_eq!(state.table(table).map(|t| t.shape.name.as_str()), Some("a"));
 }
 
+/// A placement that is only being filled stops none.
 #[test]
 fn a_moved_group_stops_a_batch_that_laid_shards_there() {
-    let mut state = cluster(2);
-    let table = create_distributed(&mut state, "t");
-    let group = state.table(table).expect("t").shards()[0].group;
-    let pending = transaction(&mut state, "late");
-    accept(
-        &mut state,
-        Command::AddPlacement { group, node: NodeId(3), state: PlacementState::Inactive },
-    );
-    let Outcome::Rejected(refused) = commit(&mut state, pending) else { panic!("committed") };
+    let late = |placement| {
+        let mut state = cluster(2);
+        let table = create_distributed(&mut state, "t");
+        let group = state.table(table).expect("t").shards()[0].group;
+        let pending = transaction(&mut state, "late");
+        let added = Command::AddPlacement { group, node: NodeId(3), state: placement };
+        accept(&mut state, added);
+        commit(&mut state, pending)
+    };
+    let Outcome::Rejected(refused) = late(PlacementState::Finalized) else { panic!("committed") };
     assert_eq!(refused.state(), SqlState::SERIALIZATION_FAILURE);
+    assert!(!matches!(late(PlacementState::Inactive), Outcome::Rejected(_)));
 }
 
 #[test]
