@@ -41,7 +41,6 @@ pub fn recognise(bound: &Bound, params: &[PgType], programs: &Programs) -> Optio
         | Bound::Call(_)
         | Bound::Explain { .. }
         | Bound::Merge(_)
-        | Bound::WithChanges { .. }
         | Bound::Utility(_) => None,
     }
 }
