@@ -76,9 +76,6 @@ pub enum StorageError {
     TransactionTooLarge { limit: u64 },
     #[error("engine is shut down")]
     Closed,
-    /// Entries of a unique index cannot be compared with rows of a bulk load that is not committed.
-    #[error("a unique index cannot be built on rows that were loaded in the same transaction")]
-    LoadedBefore,
     /// A condition that a scan evaluates failed.
     #[error("{0}")]
     Filter(SqlError),
@@ -148,9 +145,7 @@ impl From<StorageError> for SqlError {
             E::TransactionTooLarge { .. } => SqlState::OUT_OF_MEMORY,
             E::Closed => SqlState::ADMIN_SHUTDOWN,
             E::Row(RowError::TooLong(_)) => SqlState::PROGRAM_LIMIT_EXCEEDED,
-            E::LoadedBefore | E::NeedsRewrite(_) | E::Key(KeyError::NoOrder(_)) => {
-                SqlState::FEATURE_NOT_SUPPORTED
-            }
+            E::NeedsRewrite(_) | E::Key(KeyError::NoOrder(_)) => SqlState::FEATURE_NOT_SUPPORTED,
             E::InUse(_)
             | E::UnknownFormat { .. }
             | E::NoSuchShard(_)

@@ -221,9 +221,6 @@ impl Engine {
         for id in indexes {
             let index = meta.index(*id).ok_or(StorageError::NoSuchIndex(*id))?;
             for shard in &shards {
-                if index.shape.unique && self.has_loaded(shard.id, txn) {
-                    return Err(StorageError::LoadedBefore);
-                }
                 for segment in shard.contents().segments.iter() {
                     segment.runs.remove(*id);
                     if self.store.is_in_file(segment) {
@@ -235,13 +232,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// Whether the transaction has rows in the shard that it loaded in bulk.
-    fn has_loaded(&self, shard: ShardId, txn: TxnId) -> bool {
-        let view = ReadView::own(Timestamp(u64::MAX), txn);
-        let loaded = self.with_own(shard, &view, |own| !own.loaded_segments(None).is_empty());
-        loaded.unwrap_or(false)
     }
 
     /// Every row there is now can be in the index.
