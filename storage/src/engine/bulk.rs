@@ -236,11 +236,10 @@ impl Writing<'_> {
         }
         let loaded =
             Loaded::new(self.txn.id, self.context.statement, self.shard.clone(), segment, file);
-        while unique {
-            match self.rival(&sorted, loaded.segment.id)? {
-                Some(rival) => self.wait_for(rival).await?,
-                None => break,
-            }
+        loop {
+            let rival = if unique { self.rival(&sorted, loaded.segment.id)? } else { None };
+            let Some(rival) = rival else { break };
+            self.wait_for(rival).await?;
             // What they did may be committed now.
             if let Some(row) = self.first_taken(&sorted, &order)? {
                 return Err(taken(row));

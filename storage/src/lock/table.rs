@@ -325,6 +325,7 @@ impl LockTable {
         let inner = self.inner.lock();
         let mut rows_left = rows;
         let mut entries = Vec::new();
+        #[allow(clippy::iter_over_hash_type, reason = "they are sorted at the end")]
         for (lock, entry) in &inner.locks {
             let is_plain_row = lock.row.is_some() && !lock.is_advisory();
             if is_plain_row && entry.queue.is_empty() {
