@@ -10,25 +10,24 @@ pub(super) fn clauses(condition: &Expr, document: &Expr) -> Option<Vec<Vec<KeyRa
     match condition {
         Expr::ScalarFunction(call) => {
             let [left, right] = &call.args[..] else { return None };
-            let (given, wanted): (_, fn(&str) -> Wanted<'_>) = match call.func.name() {
+            match call.func.name() {
                 "operator @>(jsonb,jsonb)" if left == document => {
-                    (right, |text| Wanted::Contains(text))
+                    document_probe(&Wanted::Contains(&text(right)?))
                 }
                 "operator <@(jsonb,jsonb)" if right == document => {
-                    (left, |text| Wanted::Contains(text))
+                    document_probe(&Wanted::Contains(&text(left)?))
                 }
                 "operator ?(jsonb,text)" if left == document => {
-                    (right, |text| Wanted::HasKey(text))
+                    document_probe(&Wanted::HasKey(&text(right)?))
                 }
                 "operator ?|(jsonb,_text)" if left == document => {
-                    return document_probe(&Wanted::HasAnyKey(&texts(right)?));
+                    document_probe(&Wanted::HasAnyKey(&texts(right)?))
                 }
                 "operator ?&(jsonb,_text)" if left == document => {
-                    return document_probe(&Wanted::HasAllKeys(&texts(right)?));
+                    document_probe(&Wanted::HasAllKeys(&texts(right)?))
                 }
-                _ => return None,
-            };
-            document_probe(&wanted(&text(given)?))
+                _ => None,
+            }
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
             let (field, given) = match text(right) {
