@@ -69,24 +69,26 @@ async fn run(
 async fn rows_for_a_group_are_read_there_and_copies_everywhere(f: &Fixture) {
     f.fill().await;
     // Campaigns: (1, 10), (1, 11) in the first group, (2, 10) in the second.
-    let joined = |name: &str| {
+    let joined = |column: &str| {
         LogicalPlanBuilder::from(scan(CAMPAIGNS))
             .join(
-                input(0, name).build().unwrap(),
+                input(0, "moved").build().unwrap(),
                 JoinType::Inner,
-                (vec!["campaigns.id".to_owned()], vec![format!("{name}.k")]),
+                (vec![format!("campaigns.{column}")], vec!["moved.k".to_owned()]),
                 None,
             )
             .unwrap()
-            .project(vec![col("campaigns.name"), col(format!("{name}.v"))])
+            .project(vec![col("campaigns.name"), col("moved.v")])
             .unwrap()
             .build()
             .unwrap()
     };
-    let plan = joined("moved");
-    let by_group = vec![Ok(rows(0, Some(0), &[(10, 1)])), Ok(rows(0, Some(1), &[(11, 2)]))];
+    // Rows that go by group are joined by what decides the group.
+    let plan = joined("company_id");
+    let by_group = vec![Ok(rows(0, Some(0), &[(1, 1)])), Ok(rows(0, Some(1), &[(2, 2)]))];
     let lines = run(f, request(f, &plan, &[true]), by_group).await.unwrap();
-    assert_eq!(lines, ["red|1"]);
+    assert_eq!(lines, ["blue|1", "green|2", "red|1"]);
+    let plan = joined("id");
     let copies = vec![Ok(rows(0, None, &[(10, 1)])), Ok(rows(0, None, &[(11, 2)]))];
     let lines = run(f, request(f, &plan, &[false]), copies).await.unwrap();
     assert_eq!(lines, ["blue|2", "green|1", "red|1"]);
