@@ -94,7 +94,7 @@ SELECT jsonb_agg(to_jsonb(t) - 'name') FROM (VALUES (1, 'a'), (2, 'b')) t(id, na
 SELECT json_build_object('items', json_agg(json_build_object('id', id, 'name', name))) FROM (VALUES (1, 'a'), (2, 'b')) t(id, name);
 
 -- name: json_agg row_to_json union all
-SELECT json_agg(row_to_json(t)) FROM (SELECT 1 AS a UNION ALL SELECT 2) t;
+SELECT json_agg(row_to_json(t) ORDER BY t.a) FROM (SELECT 1 AS a UNION ALL SELECT 2) t;
 
 -- name: name
 SELECT t FROM (VALUES (1, 'a b'), (2, NULL)) t(id, name);
@@ -209,9 +209,6 @@ VALUES (1, 'a'), (2, 'b') ORDER BY 1 DESC LIMIT 1;
 
 -- name: table pg_catalog pg_am limit
 TABLE pg_catalog.pg_am LIMIT 0;
-
--- name: current_user session_user current_database current_schema
-SELECT current_user, session_user, current_database(), current_schema(), current_schemas(true), current_catalog, user, current_role;
 
 -- name: pg_typeof now row day
 SELECT pg_typeof(1), pg_typeof('a'::text), pg_typeof(1.5), pg_typeof(now()), pg_typeof(array[1]), pg_typeof(NULL), pg_typeof('x'), pg_typeof(row(1,2)), pg_typeof(interval '1 day');

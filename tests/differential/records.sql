@@ -77,7 +77,7 @@ SELECT o.id, count(l) FROM ord o LEFT JOIN line l ON l.ord_id = o.id GROUP BY o.
 WITH gone AS (DELETE FROM line WHERE ord_id = 1 RETURNING ord_id, no, sku) SELECT ord_id, no, sku FROM gone ORDER BY no;
 
 -- name: what is changed is not seen beside
-WITH new AS (INSERT INTO line VALUES (3, 1, 'z', 9.99) RETURNING *) SELECT (SELECT count(*) FROM line) AS before, (SELECT count(*) FROM new) AS added, (SELECT price FROM new);
+WITH new AS (INSERT INTO line VALUES (3, 1, 'z', 9.99) RETURNING *) SELECT (SELECT count(*) FROM line) AS before, (SELECT count(*) FROM new) AS added, (SELECT price FROM new) * 1;
 
 -- name: changes in a chain
 WITH upd AS (UPDATE line SET price = price * 2 WHERE ord_id = 3 RETURNING ord_id, price), ins AS (INSERT INTO line SELECT ord_id, 2, 'copy', price FROM upd RETURNING no, price) SELECT * FROM ins;
