@@ -35,7 +35,6 @@ ALTER TABLE item ADD COLUMN IF NOT EXISTS note int;
 ALTER TABLE item ADD COLUMN must int NOT NULL;
 
 -- name: an unknown type
--- differs: no position
 ALTER TABLE item ADD COLUMN bad nonsense;
 
 -- name: a system column's name

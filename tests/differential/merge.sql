@@ -35,7 +35,6 @@ SELECT * FROM stock ORDER BY id;
 MERGE INTO stock s USING delivery d ON s.id = d.id WHEN MATCHED THEN DELETE WHEN MATCHED THEN DO NOTHING;
 
 -- name: an unknown column
--- differs: no position
 MERGE INTO stock s USING delivery d ON s.id = d.id WHEN MATCHED THEN UPDATE SET nothing = 1;
 
 -- name: clean up

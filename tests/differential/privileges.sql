@@ -29,7 +29,6 @@ SET ROLE reader; DROP TABLE secret;
 SET ROLE reader; ALTER TABLE secret ADD COLUMN a int;
 
 -- name: nor to create
--- differs: no position
 SET ROLE reader; CREATE TABLE mine (a int);
 
 -- name: nor to draw

@@ -58,7 +58,6 @@ INSERT INTO like_2 (id, price) VALUES (2, -2);
 CREATE TABLE like_3 (first int, LIKE source INCLUDING DEFAULTS, last text DEFAULT 'end', PRIMARY KEY (first)); INSERT INTO like_3 (first, id) VALUES (1, 5) RETURNING *;
 
 -- name: like an unknown table
--- differs: no position
 CREATE TABLE like_4 (LIKE no_such_table);
 
 -- name: a column of both
@@ -86,7 +85,6 @@ CREATE TEMP TABLE emptied (a int) ON COMMIT DELETE ROWS; BEGIN; INSERT INTO empt
 CREATE TABLE no_such (a int) ON COMMIT DROP;
 
 -- name: temporary in a schema
--- differs: no position
 CREATE TEMP TABLE public.no_such (a int);
 
 -- name: temporary is rolled back
