@@ -141,14 +141,6 @@ pub struct RowBatchBuilder {
 }
 
 impl RowBatchBuilder {
-    /// For rows that are still to be checked: any column may be NULL.
-    pub fn unchecked(mut self) -> Self {
-        let fields = self.schema.fields().iter();
-        let relaxed = fields.map(|field| field.as_ref().clone().with_nullable(true));
-        self.schema = Arc::new(Schema::new(relaxed.collect::<Vec<_>>()));
-        self
-    }
-
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }

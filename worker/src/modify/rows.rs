@@ -90,15 +90,14 @@ fn relaxed(field: &Arc<Field>) -> Arc<Field> {
     Arc::new(field.as_ref().clone().with_nullable(true))
 }
 
-/// Rows as a batch of the table's columns. They may be new ones, whose NULLs are yet to be
-/// refused.
+/// Stored rows as a batch of the table's columns.
 pub(super) fn decode(meta: &TableMeta, rows: &[Bytes]) -> SqlResult<RecordBatch> {
     let columns: Vec<_> = (0..meta.shape.columns.len()).collect();
     let malformed = |error: satsuma_common::row::RowError| {
         SqlError::new(satsuma_common::SqlState::DATA_CORRUPTED, error.to_string())
     };
     let mut builder =
-        meta.decoder().batch_builder(Some(&columns), rows.len()).map_err(malformed)?.unchecked();
+        meta.decoder().batch_builder(Some(&columns), rows.len()).map_err(malformed)?;
     for row in rows {
         builder.push(&[], row).map_err(malformed)?;
     }
