@@ -16,7 +16,9 @@ use crate::catalog::State;
 use crate::workers::Workers;
 
 /// How long an answer is good for.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: Duration = Duration::from_secs(2);
+/// How long it is good for a table that it does not tell of.
+const SILENT: Duration = Duration::from_millis(100);
 /// How long a plan waits for the answers.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -36,10 +38,13 @@ impl Sizes {
         &self,
         workers: &Workers,
         state: &State,
+        needed: &BTreeMap<TableId, u64>,
     ) -> Arc<BTreeMap<TableId, u64>> {
         {
             let mut known = self.known.lock();
-            if known.asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+            let told = needed.keys().all(|table| known.rows.contains_key(table));
+            let fresh = if told { FRESH } else { SILENT };
+            if known.asked.is_some_and(|asked| asked.elapsed() < fresh) {
                 return known.rows.clone();
             }
             // Others plan with the old sizes meanwhile.

@@ -47,8 +47,13 @@ impl Workers {
     }
 
     /// Rows of each table as workers last told, at most a few seconds ago.
-    pub async fn table_rows(&self, state: &State) -> Arc<BTreeMap<TableId, u64>> {
-        self.sizes.table_rows(self, state).await
+    /// `needed` are the tables (with any value) that are asked for.
+    pub async fn table_rows(
+        &self,
+        state: &State,
+        needed: &BTreeMap<TableId, u64>,
+    ) -> Arc<BTreeMap<TableId, u64>> {
+        self.sizes.table_rows(self, state, needed).await
     }
 
     /// Ask again before the next plan.

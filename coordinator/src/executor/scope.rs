@@ -11,7 +11,7 @@ use satsuma_common::{
 use satsuma_proto::worker::{GroupRef, STALE_PLACEMENT, StatementContext, TableShard, Worker};
 
 use crate::catalog::{ColocationKind, Group, State, TableDistribution};
-use crate::planner::{PlaceKind, TablePlace, Target, Topology};
+use crate::planner::{PlaceKind, TablePlace, Target, Topology, scanned_tables};
 use crate::workers::Workers;
 
 #[derive(Clone)]
@@ -115,7 +115,10 @@ impl Scope {
     pub async fn topology(&self, plan: &LogicalPlan) -> Located<'_> {
         let joins = plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).unwrap_or(false);
         let rows = match joins {
-            true => self.workers.table_rows(&self.state).await,
+            true => {
+                let needed = scanned_tables(plan).unwrap_or_default();
+                self.workers.table_rows(&self.state, &needed).await
+            }
             false => Arc::default(),
         };
         Located { state: &self.state, rows }

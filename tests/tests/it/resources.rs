@@ -21,6 +21,7 @@ fn cluster_with_large_tables(limit: &str) -> Cluster {
             "INSERT INTO {table} SELECT g, g, repeat('x', 400) || g FROM generate_series(1, 200000) g"
         ));
     }
+    client.must("ANALYZE");
     cluster
 }
 

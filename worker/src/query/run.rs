@@ -104,6 +104,7 @@ impl Execution {
         match result {
             // Joins take one side in before they give rows: nothing has been seen of this yet.
             Err(error) if error.state() == SqlState::OUT_OF_MEMORY && !sent => {
+                QueryRuntime::released(&context).await;
                 let context = QueryRuntime::spilling_context(&context);
                 self.run_joining(Joins::Spilling, &context, &sender, &mut sent).await
             }

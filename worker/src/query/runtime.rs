@@ -120,6 +120,18 @@ impl QueryRuntime {
         limit.min(self.memory.limit() as u64)
     }
 
+    /// Waits until a plan that was dropped has given back what it held: tasks of it end a moment
+    /// later.
+    pub async fn released(context: &TaskContext) {
+        const TRIES: u32 = 200;
+        for _ in 0..TRIES {
+            if context.memory_pool().reserved() == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// The same context for a plan that spills: with batches small enough to be sorted in the
     /// little memory that there is.
     pub fn spilling_context(context: &TaskContext) -> Arc<TaskContext> {
