@@ -12,7 +12,7 @@ use satsuma_common::{Lsn, Timestamp};
 use super::Engine;
 use crate::error::{Result, StorageError};
 use crate::kv::Batch;
-use crate::manifest::{self, Checkpoint, GroupRecord, ShardHeader, TableRecord};
+use crate::manifest::{self, Checkpoint, GroupRecord, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
 
 impl Engine {
@@ -88,19 +88,34 @@ impl Engine {
                 }
             }
         }
-        let mut dropped = Vec::new();
-        for (id, stored) in manifest::all::<manifest::Manifest>(&*self.store.kv, b'm')? {
-            if !shards.contains(&id) {
-                batch.push((manifest::shard_key(b'm', satsuma_common::ShardId(id)), None));
+        self.store.kv.write(batch)?;
+        let dropped = self.forget_manifests(&shards)?;
+        self.store.kv.flush()?;
+        for stored in dropped {
+            self.store.discard(&stored, &Manifest::default())?;
+        }
+        Ok(meta_lsn)
+    }
+
+    /// Removes the manifests of shards that are gone, and answers with them. `known` shards are
+    /// not looked at.
+    fn forget_manifests(&self, known: &std::collections::BTreeSet<u64>) -> Result<Vec<Manifest>> {
+        let manifests = || manifest::all::<Manifest>(&*self.store.kv, b'm');
+        if manifests()?.iter().all(|(id, _)| known.contains(id)) {
+            return Ok(Vec::new());
+        }
+        // No shard is made meanwhile: a copy could fill one at once.
+        let meta = self.meta.read();
+        let (mut batch, mut dropped) = (Batch::new(), Vec::new());
+        for (id, stored) in manifests()? {
+            let id = satsuma_common::ShardId(id);
+            if !meta.shards.contains_key(&id) {
+                batch.push((manifest::shard_key(b'm', id), None));
                 dropped.push(stored);
             }
         }
         self.store.kv.write(batch)?;
-        self.store.kv.flush()?;
-        for stored in dropped {
-            self.store.discard(&stored, &manifest::Manifest::default())?;
-        }
-        Ok(meta_lsn)
+        Ok(dropped)
     }
 
     /// Start of the first record of a transaction that is prepared.

@@ -210,6 +210,34 @@ async fn a_copy_outlives_its_worker_from_the_log_alone() {
     }
 }
 
+/// A checkpoint must not take a copy that comes meanwhile for one of a shard that is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_leave_copies_alone() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (source(from.path()).await, open(to.path()));
+    insert(&a, 1, &SHARDS, 1, "copied").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (engine, stopped) = (b.clone(), stop.clone());
+    let checkpoints = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            engine.checkpoint().unwrap();
+        }
+    });
+    for round in 0..60 {
+        b.drop_group(GROUP, Generation(1)).await.unwrap();
+        let mut reader = CopyReader::open(&a, GROUP).unwrap();
+        let mut writer = CopyWriter::new(&b, GROUP);
+        send(&mut reader, &mut writer).await;
+        b.checkpoint().unwrap();
+        for id in SHARDS {
+            let shard = b.shard(id).unwrap();
+            assert!(b.manifest_of(&shard).unwrap().is_some(), "round {round}");
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    checkpoints.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_backup_has_what_its_snapshot_sees() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
