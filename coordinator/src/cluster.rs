@@ -22,7 +22,6 @@ use crate::session_list::SessionList;
 use crate::snapshots::Snapshots;
 use crate::statement_statistics::StatementStatistics;
 use crate::system_relations::{IndexSizes, RunningSession, ShardSize, ShardSizes};
-use crate::txn::Finishing;
 use crate::workers::Workers;
 
 /// One coordinator's services.
@@ -34,8 +33,6 @@ pub struct Cluster {
     pub workers: Arc<Workers>,
     pub executor: Arc<Executor>,
     pub sequences: Arc<Sequences>,
-    /// Committed transactions whose participants are being told.
-    pub finishing: Finishing,
     /// What workers keep of UPDATEs by key.
     pub programs: Programs,
     pub sessions: Arc<SessionList>,
@@ -71,7 +68,6 @@ impl Cluster {
             workers,
             executor,
             sequences,
-            finishing: Finishing::default(),
             programs: Programs::default(),
             sessions: Arc::default(),
             snapshots: Snapshots::default(),

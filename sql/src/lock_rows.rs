@@ -57,18 +57,9 @@ impl LockRows {
 
     /// Whether there is one in the plan or its subqueries.
     pub fn is_in(plan: &LogicalPlan) -> SqlResult<bool> {
-        Self::any(plan, |_| true)
-    }
-
-    /// Whether there is one with NOWAIT or SKIP LOCKED.
-    pub fn is_impatient_in(plan: &LogicalPlan) -> SqlResult<bool> {
-        Self::any(plan, |node| node.tables.iter().any(|table| table.wait != LockWait::Wait))
-    }
-
-    fn any(plan: &LogicalPlan, wanted: impl Fn(&Self) -> bool) -> SqlResult<bool> {
         let mut found = false;
         plan.apply_with_subqueries(|node| {
-            found |= Self::of(node).is_some_and(&wanted);
+            found |= Self::of(node).is_some();
             Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })
         .map_err(to_sql)?;

@@ -42,9 +42,6 @@ impl ClusterSession {
             self.writable("LOCK TABLE")?;
         }
         let wait = if target.no_wait { LockWait::NoWait } else { LockWait::Wait };
-        if target.no_wait {
-            self.cluster.finishing.settled().await;
-        }
         let mut ddl = self.ddl().await?;
         let lock = async {
             for name in &target.tables {
@@ -71,9 +68,6 @@ impl ClusterSession {
             return Ok(plan.clone());
         }
         self.writable("SELECT FOR UPDATE")?;
-        if LockRows::is_impatient_in(plan)? {
-            self.cluster.finishing.settled().await;
-        }
         let executor = self.cluster.executor.clone();
         let txn = self
             .txn

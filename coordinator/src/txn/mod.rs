@@ -9,10 +9,9 @@
 //! ```
 //!
 //! The decision is one entry of the replicated log: whoever dies, a participant that asks is
-//! told the same. The client is answered once the decision stands; participants that have not
-//! heard of it hold readers up until they have.
+//! told the same. The client is answered once the decision stands and the participants were told;
+//! those that could not be reached hold readers up until they have heard of it.
 
-mod finishing;
 mod overlay;
 mod two_phase;
 
@@ -23,7 +22,6 @@ use futures::future::join_all;
 use satsuma_common::{NodeId, ShardId, SqlError, SqlResult, SqlState, TableId, Timestamp, TxnId};
 use satsuma_proto::worker::{ShardAction, TxnAction, Worker};
 
-pub use finishing::Finishing;
 pub use overlay::Overlay;
 use two_phase::{Effect, Event, Fate, TwoPhase};
 
@@ -297,19 +295,11 @@ impl Transaction {
             Fate::Open | Fate::Unknown => return Err(failure.unwrap_or_else(taken_for_dead)),
         };
         committed_at(cluster, Some(moment)).await?;
-        match overlay {
-            // The next statement may be about what this one defined.
-            Some(overlay) => {
-                self.tell(cluster, machine, effects).await;
-                drop_shards(cluster, overlay.dropped().to_vec()).await;
-            }
-            None => {
-                let (under_way, cluster) = (cluster.finishing.enter(), cluster.clone());
-                tokio::spawn(async move {
-                    self.tell(&cluster, machine, effects).await;
-                    drop(under_way);
-                });
-            }
+        // Checks that look at the newest committed rows (foreign keys, taken keys) do not wait for an
+        // outcome that is still on its way: the client's next statement must come after it.
+        self.tell(cluster, machine, effects).await;
+        if let Some(overlay) = overlay {
+            drop_shards(cluster, overlay.dropped().to_vec()).await;
         }
         Ok(())
     }
