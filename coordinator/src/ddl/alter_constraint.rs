@@ -31,7 +31,7 @@ pub(super) enum NewConstraint {
         name: Option<String>,
         /// The column that it was written beside.
         column: Option<String>,
-        condition: ast::Expr,
+        condition: Box<ast::Expr>,
     },
     ForeignKey {
         name: Option<String>,
@@ -54,7 +54,7 @@ impl NewConstraint {
             ast::TableConstraint::Check(check) => Self::Check {
                 name: check.name.as_ref().map(fold),
                 column: None,
-                condition: check.expr.as_ref().clone(),
+                condition: check.expr.clone(),
             },
             ast::TableConstraint::ForeignKey(key) => Self::ForeignKey {
                 name: key.name.as_ref().map(fold),

@@ -305,7 +305,7 @@ impl Draft {
         let checks = checks.map(|(name, column, condition)| NewConstraint::Check {
             name,
             column,
-            condition,
+            condition: Box::new(condition),
         });
         let foreign = std::mem::take(&mut self.foreign_keys).into_iter();
         let foreign = foreign.map(|(name, columns, key)| NewConstraint::ForeignKey {

@@ -55,11 +55,12 @@ impl Locking<'_> {
         Box::pin(async move {
             let mut locked: HashMap<LockRows, Vec<RecordBatch>> = HashMap::new();
             for (node, limit) in outermost(&plan)? {
-                if !locked.contains_key(&node) {
-                    let input = self.resolve(node.input.as_ref().clone()).await?;
-                    let rows = self.lock(&node, input, limit).await?;
-                    locked.insert(node, rows);
+                if locked.contains_key(&node) {
+                    continue;
                 }
+                let input = self.resolve(node.input.as_ref().clone()).await?;
+                let rows = self.lock(&node, input, limit).await?;
+                locked.insert(node, rows);
             }
             if locked.is_empty() {
                 return Ok(plan);

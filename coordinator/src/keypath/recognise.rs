@@ -1,6 +1,7 @@
 //! From a bound statement to its key path, where it has one.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
@@ -144,8 +145,10 @@ fn update(update: &BoundUpdate, params: &[PgType], programs: &Programs) -> Optio
         if fixed || needs_plan(value) || is_session_bound(value) {
             return None;
         }
-        for used in value.column_refs() {
-            let used = rows.column(&Expr::Column(used.clone()))?;
+        // In the order of the table, so that equal statements make equal programs.
+        let used = value.column_refs().into_iter().cloned().collect::<BTreeSet<_>>();
+        for used in used {
+            let used = rows.column(&Expr::Column(used))?;
             if used >= shape.columns.len() {
                 return None;
             }
@@ -355,12 +358,12 @@ impl ProgramBuilder<'_> {
     fn plan(&self, inputs: &[usize], values: Vec<Expr>) -> Option<bytes::Bytes> {
         let columns = &self.rows.info.shape.columns;
         let inputs =
-            inputs.iter().map(|at| arrow_types::field(&format!("c{at}"), &columns[*at].ty, true));
+            inputs.iter().map(|at| arrow_types::field(format!("c{at}"), &columns[*at].ty, true));
         let params = self
             .cells
             .iter()
             .enumerate()
-            .map(|(index, (_, ty))| arrow_types::field(&format!("p{index}"), ty, true));
+            .map(|(index, (_, ty))| arrow_types::field(format!("p{index}"), ty, true));
         let schema = Arc::new(Schema::new(inputs.chain(params).collect::<Vec<_>>()));
         let source = ScanSource::input(schema);
         let scan = TableScanBuilder::new(TableReference::bare(INPUT), source).build().ok()?;

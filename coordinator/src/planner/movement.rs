@@ -38,6 +38,7 @@ const TASKS_AT_ONCE: f64 = 2.0;
 type Ranges = Arc<[(HashRange, GroupId)]>;
 
 /// A way to join, with what it needs.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Way {
     CopyLeft,
     CopyRight,
@@ -204,13 +205,13 @@ impl Costs {
         }
         for (left_key, right_key) in &node.on {
             let key = Key { node, left_key, right_key };
-            if let Some((arrival, groups)) = key.into_layout_of_left(&left.locus, topology)
+            if let Some((arrival, groups)) = key.moved_to_left(&left.locus, topology)
                 && let Locus::Hashed(kept) = &left.locus
             {
                 let way = Way::Hash { left: Arrival::InPlace(kept.clone()), right: arrival };
                 ways.push((self.by_hash(false, true, groups), way));
             }
-            if let Some((arrival, groups)) = key.into_layout_of_right(&right.locus, topology)
+            if let Some((arrival, groups)) = key.moved_to_right(&right.locus, topology)
                 && let Locus::Hashed(kept) = &right.locus
             {
                 let way = Way::Hash { left: arrival, right: Arrival::InPlace(kept.clone()) };
@@ -234,28 +235,20 @@ struct Key<'a> {
 }
 
 impl Key<'_> {
-    fn into_layout_of_left(
-        &self,
-        left: &Locus,
-        topology: &dyn Topology,
-    ) -> Option<(Arrival, usize)> {
+    fn moved_to_left(&self, left: &Locus, topology: &dyn Topology) -> Option<(Arrival, usize)> {
         let Locus::Hashed(kept) = left else { return None };
         let at = key_position(self.node.left.schema(), self.left_key)?;
-        self.into_layout(kept, at, self.right_key, self.node.right.schema(), topology)
+        self.moved_to(kept, at, self.right_key, self.node.right.schema(), topology)
     }
 
-    fn into_layout_of_right(
-        &self,
-        right: &Locus,
-        topology: &dyn Topology,
-    ) -> Option<(Arrival, usize)> {
+    fn moved_to_right(&self, right: &Locus, topology: &dyn Topology) -> Option<(Arrival, usize)> {
         let Locus::Hashed(kept) = right else { return None };
         let at = key_position(self.node.right.schema(), self.right_key)?;
-        self.into_layout(kept, at, self.left_key, self.node.left.schema(), topology)
+        self.moved_to(kept, at, self.left_key, self.node.left.schema(), topology)
     }
 
     /// The other side moved to where rows of `kept` with the same key are.
-    fn into_layout(
+    fn moved_to(
         &self,
         kept: &Hashed,
         at: usize,

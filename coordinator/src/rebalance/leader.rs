@@ -264,7 +264,7 @@ pub fn missing_references(state: &State, node: NodeId) -> Option<Command> {
     let (_, group) = colocation.groups.first()?;
     let known = state.group(*group)?;
     let missing = known.placement(node).is_none();
-    missing.then(|| Command::StartMove {
+    missing.then_some(Command::StartMove {
         group: *group,
         source: known.primary,
         target: node,

@@ -144,7 +144,7 @@ impl SessionLocks {
     /// `None`: no function of this family.
     pub(super) async fn call(&self, name: &str, arguments: &[Datum]) -> SqlResult<Option<Datum>> {
         let Some(function) = function(name) else { return Ok(None) };
-        if arguments.iter().any(|argument| *argument == Datum::Null) {
+        if arguments.contains(&Datum::Null) {
             return Ok(Some(Datum::Null));
         }
         Ok(Some(match function {

@@ -177,7 +177,7 @@ impl ClusterSession {
             let result = tokio::select! {
                 biased;
                 () = wait => Err(options.interrupt.error()),
-                result = self.attempt(&ready, &params, &planned.params, options) => result,
+                result = self.attempt(&ready, params, &planned.params, options) => result,
             };
             let error = match result {
                 Ok(execution) => return Ok(execution),
@@ -303,7 +303,7 @@ impl ClusterSession {
                 self.modified(modified, "DELETE", &delete.returning, options).await
             }
             Bound::Merge(merge) => {
-                let count = self.merge(merge, &scope).await?;
+                let count = self.merge(merge, scope).await?;
                 self.finish_statement(options).await?;
                 Ok(Execution::Command(format!("MERGE {count}")))
             }

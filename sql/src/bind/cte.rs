@@ -156,7 +156,7 @@ impl Binder<'_> {
         let fields: Vec<_> = columns
             .iter()
             .enumerate()
-            .map(|(at, column)| arrow_types::field(&format!("c{at}"), &column.ty, true))
+            .map(|(at, column)| arrow_types::field(format!("c{at}"), &column.ty, true))
             .collect();
         let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
         let number = u32::try_from(changes.borrow().len()).unwrap_or(u32::MAX);

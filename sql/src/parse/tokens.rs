@@ -157,8 +157,7 @@ pub fn longest_chains(tokens: &[TokenWithSpan]) -> (usize, usize) {
 /// a query.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    let mut rest = tokens.into_iter().peekable();
-    while let Some(token) = rest.next() {
+    for token in tokens {
         if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
             for word in ["SELECT", "FROM"] {
                 let span = token.span;

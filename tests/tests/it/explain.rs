@@ -24,7 +24,7 @@ fn plans_are_explained_as_recorded() {
             Some((statement, plan)) => (statement, Some(plan)),
             None => (section, None),
         };
-        let _ = write!(now, "{statement}\n");
+        let _ = writeln!(now, "{statement}");
         let answer = answer(&mut client, statement);
         if plan.is_some() {
             let _ = write!(now, "{DASHES}\n{answer}");

@@ -176,7 +176,7 @@ fn tokens(text: &str) -> SqlResult<Vec<Token>> {
             }));
             rest = &rest[1..];
         } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
-            tokens.push(Token::Symbol(*symbol));
+            tokens.push(Token::Symbol(symbol));
             rest = &rest[symbol.len()..];
         } else {
             return Err(syntax(format!("syntax error at or near \"{c}\" of jsonpath input")));

@@ -67,10 +67,9 @@ fn rows(engine: &Engine, shard: ShardId, snapshot: Timestamp) -> usize {
 async fn a_group_moves_while_it_is_written() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (a, b) = (source(from.path()).await, open(to.path()));
-    let mut start = 1;
     for id in 0..2000 {
+        let start = u64::try_from(id).unwrap() + 1;
         insert(&a, start, &SHARDS, id, "before the copy").await;
-        start += 1;
     }
     let stop = Arc::new(AtomicBool::new(false));
     let writing = tokio::spawn({
