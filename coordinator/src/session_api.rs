@@ -217,6 +217,9 @@ impl NamedStatements {
 pub struct ExecuteOptions {
     /// Nothing else follows in this batch: the session may commit with the statement.
     pub ends_batch: bool,
+    /// The client learns of the result's columns with the rows, not before: they may be others
+    /// than when the statement was prepared.
+    pub result_may_change: bool,
     pub interrupt: Interrupt,
 }
 

@@ -266,7 +266,11 @@ impl Task {
         ends_batch: bool,
         input: Option<Input>,
     ) -> SqlResult<Report> {
-        let options = ExecuteOptions { ends_batch, interrupt: self.interrupt.clone() };
+        let options = ExecuteOptions {
+            ends_batch,
+            interrupt: self.interrupt.clone(),
+            ..ExecuteOptions::default()
+        };
         match session.execute(prepared, values, options).await? {
             Execution::Empty => Ok(Report::default()),
             Execution::Command(tag) => {

@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 let running = self.run(interrupt.clone());
                 // With Sync already here, this statement is the last of its batch.
                 let ends_batch = self.wire.peek_kind() == Some(b'S');
-                let options = ExecuteOptions { ends_batch, interrupt };
+                let options = ExecuteOptions { ends_batch, interrupt, ..ExecuteOptions::default() };
                 let execute = self.session.execute(&portal.prepared, params, options);
                 let execution = running.watch(self.wire, execute).await;
                 self.notices();

@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let prepared = running.watch(self.wire, prepare).await?;
         refuse_parameters(&prepared)?;
 
-        let options = ExecuteOptions { ends_batch, interrupt };
+        let options = ExecuteOptions { ends_batch, result_may_change: true, interrupt };
         let execute = self.session.execute(&prepared, Vec::new(), options);
         let execution = running.watch(self.wire, execute).await;
         self.notices();

@@ -85,7 +85,11 @@ impl ClusterSession {
     }
 
     /// The statement as the session would bind it now.
-    pub(super) fn ready(&self, planned: &Planned) -> SqlResult<Arc<Ready>> {
+    pub(super) fn ready(
+        &self,
+        planned: &Planned,
+        result_may_change: bool,
+    ) -> SqlResult<Arc<Ready>> {
         let known = planned.ready.lock().clone();
         if let Some(known) = known
             && (matches!(known.bound, Bound::Utility(_))
@@ -95,7 +99,7 @@ impl ClusterSession {
         }
         let types: Vec<_> = planned.params.iter().cloned().map(Some).collect();
         let (ready, _) = self.make_ready(&planned.parsed, &types)?;
-        if !matches!(ready.bound, Bound::Utility(_)) {
+        if !result_may_change && !matches!(ready.bound, Bound::Utility(_)) {
             let columns = self.columns_of(&ready.bound, &planned.parsed)?;
             planned.check_result(columns.as_deref())?;
         }

@@ -160,7 +160,7 @@ impl ClusterSession {
                 enums::check(value, ty, &catalog)?;
             }
         }
-        let mut ready = self.ready(planned)?;
+        let mut ready = self.ready(planned, options.result_may_change)?;
         if let Bound::Utility(_) = &ready.bound {
             return self.utility(&planned.parsed, options).await;
         }
@@ -201,7 +201,7 @@ impl ClusterSession {
                 }
                 self.catch_up().await?;
             }
-            ready = self.ready(planned)?;
+            ready = self.ready(planned, options.result_may_change)?;
         }
     }
 

@@ -88,6 +88,9 @@ impl Engine {
         let Some(table) = self.meta.read().table_of(shard).cloned() else {
             return Ok(false);
         };
+        if self.is_defined(shard.id) {
+            return Ok(false);
+        }
 
         let old: Vec<_> = chosen.iter().map(|index| contents.segments[*index].clone()).collect();
         let marks: Vec<_> = old.iter().map(|segment| segment.marks()).collect();

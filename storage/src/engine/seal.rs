@@ -62,6 +62,9 @@ impl Engine {
         let Some(table) = self.meta.read().table_of(shard).cloned() else {
             return Ok(None);
         };
+        if self.is_defined(shard.id) {
+            return Ok(None);
+        }
         shard.forget_truncations(self.horizon());
         let Some(frozen) = shard.freeze() else { return Ok(None) };
         let contents = shard.contents();

@@ -62,16 +62,17 @@ impl Engine {
             let own = meta.shards.values().filter(|shard| shard.table == shape.table);
             own.map(|shard| shard.id).collect()
         };
-        let is_held = |shard: &ShardId| {
-            self.locks.is_held(
-                &LockKey { shard: *shard, row: None },
-                TableLockMode::AccessExclusive.into(),
-            )
-        };
-        if shards.iter().any(is_held) {
+        if shards.iter().any(|shard| self.is_defined(*shard)) {
             return Ok(());
         }
         self.alter_table(shape).await
+    }
+
+    /// Whether a transaction holds the shard's table to define it. Its shape may be one that is
+    /// rolled back: no segment must be written by that, with values of columns that will not be.
+    pub(super) fn is_defined(&self, shard: ShardId) -> bool {
+        let key = LockKey { shard, row: None };
+        self.locks.is_held(&key, TableLockMode::AccessExclusive.into())
     }
 
     pub async fn drop_shards(self: &Arc<Self>, shards: &[ShardId]) -> Result<()> {
