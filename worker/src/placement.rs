@@ -151,7 +151,9 @@ impl Placements {
             let known = self.known.read();
             let mut all = known.shards.get(&table).cloned().unwrap_or_default();
             if let Some(old) = all.iter().find(|placed| placed.retired) {
-                let rewrites = self.engine.has_locked_shard(txn, old.shard);
+                // Nobody holds those that the same transaction made, or that are about to go.
+                let rewrites = self.engine.has_locked_shard(txn, old.shard)
+                    || !self.engine.is_defined(old.shard);
                 all.retain(|placed| placed.retired != rewrites);
             }
             match all.iter().find(|placed| placed.group == group) {

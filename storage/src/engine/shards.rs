@@ -70,7 +70,7 @@ impl Engine {
 
     /// Whether a transaction holds the shard's table to define it. Its shape may be one that is
     /// rolled back: no segment must be written by that, with values of columns that will not be.
-    pub(super) fn is_defined(&self, shard: ShardId) -> bool {
+    pub fn is_defined(&self, shard: ShardId) -> bool {
         let key = LockKey { shard, row: None };
         self.locks.is_held(&key, TableLockMode::AccessExclusive.into())
     }
