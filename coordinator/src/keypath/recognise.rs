@@ -71,12 +71,20 @@ fn insert(insert: &BoundInsert, params: &[PgType]) -> Option<KeyStatement> {
         }
         BoundOnConflict::DoUpdate { .. } => return None,
     };
-    let one;
+    let made;
     let cells: &[Vec<Expr>] = match &insert.source {
         LogicalPlan::Projection(Projection { expr, input, .. }) => match input.as_ref() {
             LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => {
-                one = [expr.clone()];
-                &one
+                made = vec![expr.clone()];
+                &made
+            }
+            // Columns in another order, or with defaults between them.
+            LogicalPlan::Values(values) if values.values.len() <= MAX_ROWS => {
+                let of_row = |row: &Vec<Expr>| {
+                    expr.iter().map(|expr| over_row(expr, values, row)).collect::<Option<Vec<_>>>()
+                };
+                made = values.values.iter().map(of_row).collect::<Option<Vec<_>>>()?;
+                &made
             }
             _ => return None,
         },
@@ -97,6 +105,20 @@ fn insert(insert: &BoundInsert, params: &[PgType]) -> Option<KeyStatement> {
     let returning = returned(insert.returning.as_ref(), info)?;
     let table = KeyTable::new(info.clone())?;
     Some(KeyStatement { table, action: KeyAction::Insert { rows, waits, on_conflict, returning } })
+}
+
+/// An expression over the columns of VALUES, for one row of them.
+fn over_row(expr: &Expr, values: &Values, row: &[Expr]) -> Option<Expr> {
+    let mut unknown = false;
+    let replaced = expr.clone().transform_up(|part| match &part {
+        Expr::Column(column) => {
+            let cell = values.schema.index_of_column(column).ok().and_then(|at| row.get(at));
+            unknown |= cell.is_none();
+            Ok(cell.map_or_else(|| Transformed::no(part.clone()), |c| Transformed::yes(c.clone())))
+        }
+        _ => Ok(Transformed::no(part)),
+    });
+    replaced.ok().map(|replaced| replaced.data).filter(|_| !unknown)
 }
 
 fn delete(delete: &BoundDelete, params: &[PgType]) -> Option<KeyStatement> {

@@ -30,6 +30,9 @@ pub fn difference(record: &Record, expected: &Answer, got: &Answer) -> Option<St
     Some(shortened(&text))
 }
 
+/// Oids below are PostgreSQL's own.
+const FIRST_OWN_OID: u32 = 16_384;
+
 /// An answer as lines that are equal exactly when the answers are.
 fn printed(answer: &Answer, ordered: bool, with_messages: bool) -> Vec<String> {
     let mut lines = Vec::new();
@@ -37,8 +40,13 @@ fn printed(answer: &Answer, ordered: bool, with_messages: bool) -> Vec<String> {
         match outcome {
             Outcome::Rows { columns, rows, tag } => {
                 for column in columns {
-                    let (name, oid, typmod) = (&column.name, column.type_oid, column.typmod);
-                    lines.push(format!("column {name:?} type {oid} typmod {typmod}"));
+                    let (name, typmod) = (&column.name, column.typmod);
+                    // Every database numbers its own types.
+                    let ty = match column.type_oid {
+                        FIRST_OWN_OID.. => "of its own".to_owned(),
+                        oid => oid.to_string(),
+                    };
+                    lines.push(format!("column {name:?} type {ty} typmod {typmod}"));
                 }
                 let mut rows: Vec<String> = rows.iter().map(printed_row).collect();
                 if !ordered {

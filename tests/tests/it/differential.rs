@@ -36,7 +36,8 @@ fn the_statements_have_one_answer() {
     let Some(oracle) = Oracle::shared("the_statements_have_one_answer") else { return };
     let scripts = Script::read_all(&tests_path("differential")).expect("the scripts parse");
     let mut differences = Vec::new();
-    for mut script in scripts {
+    // Roles belong to a whole server: two databases of one cannot both make them.
+    for mut script in scripts.into_iter().filter(|script| script.name != "privileges") {
         script.records.retain(|record| record.only.is_none());
         for record in &mut script.records {
             record.differs = None;
