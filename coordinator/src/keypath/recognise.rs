@@ -9,7 +9,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, LogicalPlan, Operator, Projection, TableScanBuilder,
+    BinaryExpr, Expr, LogicalPlan, Operator, Projection, TableScanBuilder, Values,
 };
 use satsuma_common::{PgType, arrow_types};
 use satsuma_proto::worker::{OnConflict, Program};
