@@ -60,8 +60,11 @@ pub(crate) fn choose(
         let Ok(found) = found.collect::<Result<Vec<_>, _>>() else { continue };
         // Where it is still to be built in one of them, it is not used yet.
         let Some(found) = found.into_iter().sum::<Option<u64>>() else { continue };
-        if best.as_ref().is_none_or(|best| found < best.found) {
-            let (name, method) = (index.shape.name.clone(), index.shape.method);
+        let method = index.shape.method;
+        // Of two that find as many rows, an ordered one names them exactly.
+        let cost = |found: u64, method: IndexMethod| (found, method != IndexMethod::Ordered);
+        if best.as_ref().is_none_or(|best| cost(found, method) < cost(best.found, best.method)) {
+            let name = index.shape.name.clone();
             best = Some(IndexPath { probe, name, method, conditions, implied, found });
         }
     }
