@@ -26,6 +26,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Extension, LogicalPlan};
@@ -48,6 +49,8 @@ pub use scope::{Assignment, Scope, for_client, is_stale};
 
 use crate::planner::{self, RemoteScan};
 
+/// What all queries may have on disk together.
+const MAX_SPILL_BYTES: u64 = 4 << 30;
 /// Batches that may wait between the CPU runtime and a connection.
 const BUFFERED_BATCHES: usize = 4;
 
@@ -73,7 +76,12 @@ impl Executor {
         memory_limit: usize,
         cpu: tokio::runtime::Handle,
     ) -> SqlResult<Self> {
-        let runtime = RuntimeEnvBuilder::new().build_arc().map_err(to_sql)?;
+        let runtime = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_max_temp_directory_size(MAX_SPILL_BYTES),
+            )
+            .build_arc()
+            .map_err(to_sql)?;
         let memory = Arc::new(NodeMemory::new(memory_limit as u64));
         let config = SessionConfig::new()
             .with_target_partitions(1)

@@ -21,6 +21,8 @@ use crate::index::IndexEvaluator;
 
 /// Rows of a batch inside a query.
 const BATCH_ROWS: usize = 8192;
+/// What all queries may have on disk together: the log must keep its room.
+const MAX_SPILL_BYTES: u64 = 4 << 30;
 
 pub(crate) struct QueryRuntime {
     /// `None` only while being dropped.
@@ -61,7 +63,8 @@ impl QueryRuntime {
             .build()
             .map_err(io)?;
         let disk = DiskManagerBuilder::default()
-            .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
+            .with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]))
+            .with_max_temp_directory_size(MAX_SPILL_BYTES);
         let base =
             RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().map_err(to_sql)?;
         let state = |threads: usize, rules| {
