@@ -71,6 +71,14 @@ fn io_to_sql(error: &std::io::Error) -> SqlError {
         std::io::ErrorKind::StorageFull => {
             SqlError::new(SqlState::DISK_FULL, "could not write to file: No space left on device")
         }
+        // The one bound that DataFusion reports like this: see `max_temp_directory_size`.
+        std::io::ErrorKind::Other if error.to_string().contains("exceeded the allowable limit") => {
+            SqlError::new(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                "temporary files of queries exceed what a node allows",
+            )
+            .hint("Make the query read less, or join fewer rows with each other.")
+        }
         _ => SqlError::new(SqlState::IO_ERROR, error.to_string()),
     }
 }
@@ -87,6 +95,14 @@ fn shared_to_sql(error: &DataFusionError) -> SqlError {
     match error {
         DataFusionError::ResourcesExhausted(message) => {
             to_sql(DataFusionError::ResourcesExhausted(message.clone()))
+        }
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            shared_to_sql(inner)
+        }
+        DataFusionError::Shared(inner) => shared_to_sql(inner),
+        DataFusionError::IoError(inner) => io_to_sql(inner),
+        DataFusionError::ArrowError(inner, _) if let ArrowError::IoError(_, inner) = &**inner => {
+            io_to_sql(inner)
         }
         other => SqlError::internal(other.strip_backtrace()),
     }
@@ -121,6 +137,11 @@ mod tests {
     fn foreign_errors_get_a_fitting_state() {
         let memory = to_sql(DataFusionError::ResourcesExhausted("x".into()));
         assert_eq!(memory.state(), SqlState::OUT_OF_MEMORY);
+        let spilled = std::io::Error::other("... has exceeded the allowable limit of 4.0 GB");
+        let spilled = ArrowError::IoError("spill".into(), spilled);
+        let spilled = DataFusionError::ArrowError(Box::new(spilled), None);
+        let spilled = to_sql(DataFusionError::Shared(Arc::new(spilled)));
+        assert_eq!(spilled.state(), SqlState::CONFIGURATION_LIMIT_EXCEEDED);
         let missing = to_sql(DataFusionError::NotImplemented("x".into()));
         assert_eq!(missing.state(), SqlState::FEATURE_NOT_SUPPORTED);
     }
