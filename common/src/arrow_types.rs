@@ -17,8 +17,8 @@
 //! | arrays | List |
 //! | void | Null |
 //!
-//! Where one Arrow type stands for several PostgreSQL types, the field's metadata carries the
-//! PostgreSQL name under [`PG_TYPE_KEY`].
+//! Where one Arrow type stands for several PostgreSQL types, the field's metadata tells the
+//! PostgreSQL type under [`PG_TYPE_KEY`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,8 +30,6 @@ use crate::types::{NumericMod, PgType};
 
 /// Metadata key of the PostgreSQL type: an oid and a typmod, as `3802` or `1700:1310734`.
 pub const PG_TYPE_KEY: &str = "pg.type";
-/// Metadata key of the PostgreSQL type's name, for people and for clients of Flight SQL.
-pub const PG_TYPE_NAME_KEY: &str = "pg.type_name";
 
 /// The Arrow type that holds values of `ty`.
 pub fn data_type(ty: &PgType) -> DataType {
@@ -93,13 +91,14 @@ pub fn field_ref(name: impl Into<String>, ty: &PgType, nullable: bool) -> FieldR
     Arc::new(field(name, ty, nullable))
 }
 
-/// The metadata that tells `ty`.
+/// The metadata that tells `ty`: one entry, so that equal plans encode to equal bytes, whatever
+/// order a map of several would be written in.
 pub fn metadata(ty: &PgType) -> HashMap<String, String> {
     let code = match ty.typmod() {
         -1 => ty.oid().to_string(),
         typmod => format!("{}:{typmod}", ty.oid()),
     };
-    HashMap::from([(PG_TYPE_KEY.into(), code), (PG_TYPE_NAME_KEY.into(), ty.to_string())])
+    HashMap::from([(PG_TYPE_KEY.into(), code)])
 }
 
 /// The PostgreSQL type of a field: from its metadata, else the plain type of its Arrow layout.

@@ -5,6 +5,7 @@
 //! they leave as text. String and binary views leave as plain strings and bytes, which every
 //! Arrow implementation knows. The PostgreSQL type stays in the field's metadata.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -40,8 +41,17 @@ fn visible_type(ty: &PgType) -> DataType {
     }
 }
 
-pub fn field(name: &str, ty: &PgType) -> Field {
+/// Metadata key of the PostgreSQL type's name, for people and for clients.
+const PG_TYPE_NAME_KEY: &str = "pg.type_name";
+
+fn metadata(ty: &PgType) -> HashMap<String, String> {
     let mut metadata = arrow_types::metadata(ty);
+    metadata.insert(PG_TYPE_NAME_KEY.into(), ty.to_string());
+    metadata
+}
+
+pub fn field(name: &str, ty: &PgType) -> Field {
+    let mut metadata = metadata(ty);
     if matches!(ty, PgType::Uuid) {
         metadata.insert("ARROW:extension:name".into(), "arrow.uuid".into());
     }
@@ -63,7 +73,7 @@ pub fn schema(columns: &[OutputColumn], shape: Shape) -> SchemaRef {
         .map(|column| match shape {
             Shape::Arrow => field(&column.name, &column.ty),
             Shape::Text => Field::new(&column.name, DataType::Utf8, true)
-                .with_metadata(arrow_types::metadata(&column.ty)),
+                .with_metadata(metadata(&column.ty)),
         })
         .collect();
     Arc::new(Schema::new(fields))
