@@ -102,11 +102,29 @@ pub async fn create(server: &Server, table: &Table) -> Result<(), Error> {
     let create = format!("CREATE TABLE {name} ({columns})");
     server.run(&[&drop, &create]).await?;
     let place = match distribution {
-        _ if server.kind == ServerKind::Postgres => return Ok(()),
+        _ if !server.kind.is_satsuma() => return Ok(()),
         Some(column) => format!("SELECT create_distributed_table('{name}', '{column}')"),
         None => format!("SELECT create_reference_table('{name}')"),
     };
     server.run(&[&place]).await
+}
+
+/// The tables' definitions and loads for DuckDB, which has no types for addresses and points: they
+/// are text there.
+pub fn duckdb_script(files: &Path) -> Vec<String> {
+    let mut script = Vec::new();
+    for Table { name, columns, .. } in TABLES {
+        let columns = columns
+            .replace("text[]", "text")
+            .replace("inet", "text")
+            .replace("cidr", "text")
+            .replace("point", "text")
+            .replace("jsonb", "json");
+        script.push(format!("CREATE TABLE {name} ({columns})"));
+        let file = files.join(format!("{name}.csv"));
+        script.push(format!("COPY {name} FROM '{}' (FORMAT csv)", file.display()));
+    }
+    script
 }
 
 /// Loads a file with psql's `\copy`; tells how long it took.

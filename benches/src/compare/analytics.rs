@@ -1,10 +1,13 @@
 //! Part `analytics`: the tutorial's questions and some more on 2 million clicks and 4 million
 //! impressions, by one client. Every server must give the same rows.
 
+use std::path::Path;
 use std::time::Instant;
 
+use tempfile::TempDir;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::duckdb::DuckDb;
 use super::figures::{Figure, Run};
 use super::servers::{Server, ServerKind};
 use super::{Error, Lineup, advertising};
@@ -69,10 +72,12 @@ pub fn run(lineup: &mut Lineup<'_>) -> Result<(), Error> {
         advertising::provide(lineup, server, &files)?;
         lineup.runtime.block_on(prepare(server))?;
     }
+    let directory = TempDir::new_in(&files).map_err(Error::io("a directory for DuckDB"))?;
+    let mut duckdb = provide_duckdb(lineup, directory.path(), &files)?;
     let questions: Vec<_> = QUESTIONS.iter().chain([&TINY]).collect();
     for (name, question) in questions {
         if lineup.wants(name) {
-            compare(lineup, name, question)?;
+            compare(lineup, &mut duckdb, name, question)?;
         }
     }
     if lineup.wants("insert of a rollup") {
@@ -80,6 +85,28 @@ pub fn run(lineup: &mut Lineup<'_>) -> Result<(), Error> {
     }
     summarize(lineup);
     Ok(())
+}
+
+/// DuckDB with the data, if it is wanted and installed.
+fn provide_duckdb(
+    lineup: &Lineup<'_>,
+    directory: &Path,
+    files: &Path,
+) -> Result<Option<DuckDb>, Error> {
+    if !lineup.options.wants_server(ServerKind::DuckDb) {
+        return Ok(None);
+    }
+    let Some(mut duckdb) = DuckDb::start(directory)? else { return Ok(None) };
+    for statement in advertising::duckdb_script(files) {
+        duckdb.ask(&statement)?;
+    }
+    for statement in [
+        "CREATE TABLE tiny (k bigint PRIMARY KEY, v bigint)",
+        "INSERT INTO tiny SELECT i, i FROM generate_series(1, 100) s(i)",
+    ] {
+        duckdb.ask(statement)?;
+    }
+    Ok(Some(duckdb))
 }
 
 async fn prepare(server: &Server) -> Result<(), Error> {
@@ -103,7 +130,12 @@ async fn prepare(server: &Server) -> Result<(), Error> {
     server.run(&["INSERT INTO tiny SELECT i, i FROM generate_series(1, 100) i"]).await
 }
 
-fn compare(lineup: &mut Lineup<'_>, name: &'static str, question: &str) -> Result<(), Error> {
+fn compare(
+    lineup: &mut Lineup<'_>,
+    duckdb: &mut Option<DuckDb>,
+    name: &'static str,
+    question: &str,
+) -> Result<(), Error> {
     let mut expected: Option<Rows> = None;
     let clients = connect(lineup)?;
     for round in 0..=lineup.options.rounds.max(1) {
@@ -111,11 +143,22 @@ fn compare(lineup: &mut Lineup<'_>, name: &'static str, question: &str) -> Resul
             let (rows, run) = lineup.runtime.block_on(ask(server, client, question))?;
             let same = expected.get_or_insert_with(|| rows.clone());
             if *same != rows {
-                return Err(wrong(server, name, same, &rows));
+                return Err(wrong(server.name(), name, same, &rows));
             }
             // The first time is for warming up.
             if round > 0 {
                 lineup.figures.add(PART, name, 1, server.kind, run);
+            }
+        }
+        // DuckDB knows no networks.
+        if let Some(duckdb) = duckdb.as_mut().filter(|_| !question.contains("addrs >>")) {
+            let (rows, run) = duckdb.ask(question)?;
+            let same = expected.get_or_insert_with(|| rows.clone());
+            if *same != rows {
+                return Err(wrong(ServerKind::DuckDb.name(), name, same, &rows));
+            }
+            if round > 0 {
+                lineup.figures.add(PART, name, 1, ServerKind::DuckDb, run);
             }
         }
     }
@@ -135,7 +178,7 @@ fn rollups(lineup: &mut Lineup<'_>) -> Result<(), Error> {
             let (rows, _) = lineup.runtime.block_on(ask(server, client, ROLLUP_SUM))?;
             let same = expected.get_or_insert_with(|| rows.clone());
             if *same != rows {
-                return Err(wrong(server, NAME, same, &rows));
+                return Err(wrong(server.name(), NAME, same, &rows));
             }
         }
     }
@@ -170,18 +213,18 @@ async fn ask(server: &Server, client: &Client, question: &str) -> Result<(Rows, 
     Ok((rows.collect(), run))
 }
 
-fn wrong(server: &Server, workload: &str, expected: &Rows, found: &Rows) -> Error {
+fn wrong(server: &'static str, workload: &str, expected: &Rows, found: &Rows) -> Error {
     let at = expected.iter().zip(found).position(|(a, b)| a != b);
     let problem = match at {
         Some(at) => format!("row {at} is {:?}, not {:?}", found[at], expected[at]),
         None => format!("{} rows, not {}", found.len(), expected.len()),
     };
-    Error::Wrong { server: server.name(), workload: workload.into(), problem }
+    Error::Wrong { server, workload: workload.into(), problem }
 }
 
 /// The geometric mean of the ratios to PostgreSQL.
 fn summarize(lineup: &Lineup<'_>) {
-    for kind in ServerKind::ALL.into_iter().filter(|kind| kind.is_satsuma()) {
+    for kind in ServerKind::ALL.into_iter().filter(|kind| *kind != ServerKind::Postgres) {
         let asked = |figure: &&Figure| {
             figure.part == PART
                 && figure.server == kind

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! servers     PostgreSQL 15 | coordinator and two workers | `satsuma up`     all durable
+//!             DuckDB beside them, for the questions of `analytics`
 //! parts       transactions, mixed, analytics, loading: workloads, each run on every server, round by round
 //! figures     median of the rounds, CPU of the server per operation, memory, ratio to PostgreSQL
 //! report      a table on the way, then JSON, Markdown and a chart in the output directory
@@ -12,6 +13,7 @@
 
 mod advertising;
 mod analytics;
+mod duckdb;
 mod figures;
 mod loading;
 mod mixed;
@@ -85,6 +87,12 @@ impl Error {
     fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+}
+
+impl Options {
+    fn wants_server(&self, kind: ServerKind) -> bool {
+        self.server.is_empty() || self.server.contains(&kind)
     }
 }
 

@@ -87,7 +87,7 @@ fn markdown(figures: &Figures) -> String {
     text
 }
 
-/// Bars: the rate of each Satsuma as a multiple of PostgreSQL's, which is the line at 1.
+/// Bars: the rate of each other server as a multiple of PostgreSQL's, which is the line at 1.
 fn chart(figures: &Figures) -> String {
     const ROW: f64 = 22.0;
     const LEFT: f64 = 250.0;
@@ -113,8 +113,13 @@ fn chart(figures: &Figures) -> String {
         let colour = match figure.server {
             ServerKind::Embedded => "#e8913a",
             ServerKind::Processes | ServerKind::Postgres => "#c8641f",
+            ServerKind::DuckDb => "#8a8a8a",
         };
-        let how = if figure.server == ServerKind::Embedded { ", embedded" } else { "" };
+        let how = match figure.server {
+            ServerKind::Embedded => ", embedded",
+            ServerKind::DuckDb => ", DuckDB",
+            ServerKind::Processes | ServerKind::Postgres => "",
+        };
         let _ = writeln!(
             svg,
             "<text x=\"8\" y=\"{:.1}\">{}, {} clients{how}</text>\n\

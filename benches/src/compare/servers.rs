@@ -33,21 +33,25 @@ pub enum ServerKind {
     Processes,
     /// Satsuma: `up`, everything in one process.
     Embedded,
+    /// DuckDB, for the questions of `analytics`.
+    #[value(name = "duckdb")]
+    DuckDb,
 }
 
 impl ServerKind {
-    pub const ALL: [Self; 3] = [Self::Postgres, Self::Processes, Self::Embedded];
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::Processes, Self::Embedded, Self::DuckDb];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "PostgreSQL 15",
             Self::Processes => "Satsuma",
             Self::Embedded => "Satsuma embedded",
+            Self::DuckDb => "DuckDB",
         }
     }
 
     pub fn is_satsuma(self) -> bool {
-        self != Self::Postgres
+        matches!(self, Self::Processes | Self::Embedded)
     }
 }
 
@@ -63,12 +67,11 @@ pub struct Server {
     _directory: TempDir,
 }
 
-/// Starts what is wanted. PostgreSQL is left out, with a note, where it is not installed.
+/// Starts the servers that are wanted. PostgreSQL is left out, with a note, where it is not
+/// installed.
 pub fn start(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Vec<Server>, Error> {
-    let wanted = match options.server.as_slice() {
-        [] => &ServerKind::ALL[..],
-        chosen => chosen,
-    };
+    let wanted: Vec<_> =
+        ServerKind::ALL.into_iter().filter(|kind| options.wants_server(*kind)).collect();
     let binaries = match &options.bin_dir {
         Some(directory) => directory.clone(),
         None if wanted.iter().any(|kind| kind.is_satsuma()) => build()?,
@@ -91,6 +94,7 @@ pub fn start(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Vec
             },
             ServerKind::Processes => start_processes(&binaries, directory)?,
             ServerKind::Embedded => start_embedded(&binaries, directory)?,
+            ServerKind::DuckDb => continue,
         };
         runtime.block_on(server.wait())?;
         servers.push(server);
@@ -153,9 +157,9 @@ impl Server {
 
     /// Until it answers, and all workers are there.
     async fn wait(&self) -> Result<(), Error> {
-        let workers = "SELECT count(*) FROM pg_dist_node WHERE noderole = 'primary'";
+        let workers = "SELECT count(*) FROM citus_get_active_worker_nodes()";
         let (question, answer) = match self.kind {
-            ServerKind::Postgres => ("SELECT 1", "1"),
+            ServerKind::Postgres | ServerKind::DuckDb => ("SELECT 1", "1"),
             ServerKind::Processes | ServerKind::Embedded => (workers, "2"),
         };
         let deadline = Instant::now() + Duration::from_secs(60);
