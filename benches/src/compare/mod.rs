@@ -73,7 +73,7 @@ pub enum Part {
 pub enum Error {
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
-    #[error("{server}: {source}")]
+    #[error("{server}: {}", told(source))]
     Sql { server: &'static str, source: tokio_postgres::Error },
     #[error("{program} failed: {output}")]
     Program { program: String, output: String },
@@ -81,6 +81,11 @@ pub enum Error {
     Wrong { server: &'static str, workload: String, problem: String },
     #[error("{0}")]
     Unready(String),
+}
+
+/// What the server said, where it said something.
+fn told(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 impl Error {

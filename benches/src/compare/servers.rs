@@ -157,7 +157,7 @@ impl Server {
 
     /// Until it answers, and all workers are there.
     async fn wait(&self) -> Result<(), Error> {
-        let workers = "SELECT count(*) FROM citus_get_active_worker_nodes()";
+        let workers = "SELECT count(*) FROM pg_dist_node WHERE shouldhaveshards";
         let (question, answer) = match self.kind {
             ServerKind::Postgres | ServerKind::DuckDb => ("SELECT 1", "1"),
             ServerKind::Processes | ServerKind::Embedded => (workers, "2"),
