@@ -7,6 +7,7 @@ import time
 import duckdb
 
 connection = duckdb.connect(sys.argv[1], config={"threads": sys.argv[2]})
+connection.execute("SET enable_progress_bar = false")
 
 
 def text(value):
