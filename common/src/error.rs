@@ -21,6 +21,8 @@ macro_rules! states {
 states! {
     SUCCESSFUL_COMPLETION = b"00000";
     WARNING = b"01000";
+    /// Of a session whose client is not there to be told anything.
+    CLIENT_GONE = b"08003";
     CONNECTION_FAILURE = b"08006";
     PROTOCOL_VIOLATION = b"08P01";
     FEATURE_NOT_SUPPORTED = b"0A000";

@@ -397,7 +397,7 @@ impl Interrupt {
                 "canceling statement due to statement timeout",
             ),
             Some(InterruptReason::ClientGone) => {
-                SqlError::new(SqlState::CONNECTION_FAILURE, "connection to client lost")
+                SqlError::new(SqlState::CLIENT_GONE, "connection to client lost")
             }
             Some(InterruptReason::Shutdown) => shutting_down(),
         }

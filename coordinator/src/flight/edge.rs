@@ -72,8 +72,9 @@ pub fn schema(columns: &[OutputColumn], shape: Shape) -> SchemaRef {
         .iter()
         .map(|column| match shape {
             Shape::Arrow => field(&column.name, &column.ty),
-            Shape::Text => Field::new(&column.name, DataType::Utf8, true)
-                .with_metadata(metadata(&column.ty)),
+            Shape::Text => {
+                Field::new(&column.name, DataType::Utf8, true).with_metadata(metadata(&column.ty))
+            }
         })
         .collect();
     Arc::new(Schema::new(fields))

@@ -28,7 +28,7 @@ pub enum Failure {
 impl From<SqlError> for Failure {
     fn from(error: SqlError) -> Self {
         match error.state() {
-            SqlState::CONNECTION_FAILURE => Self::Wire(WireError::Closed),
+            SqlState::CLIENT_GONE => Self::Wire(WireError::Closed),
             SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => Self::Fatal(error),
             _ => Self::Statement(error),
         }

@@ -295,12 +295,14 @@ impl Transaction {
             Fate::Open | Fate::Unknown => return Err(failure.unwrap_or_else(taken_for_dead)),
         };
         committed_at(cluster, Some(moment)).await?;
-        // Checks that look at the newest committed rows (foreign keys, taken keys) do not wait for an
-        // outcome that is still on its way: the client's next statement must come after it.
-        self.tell(cluster, machine, effects).await;
+        // Before the locks go that keep others out of them: a writer that has waited must find
+        // these shards gone, instead of writing to what nobody reads any more.
         if let Some(overlay) = overlay {
             drop_shards(cluster, overlay.dropped().to_vec()).await;
         }
+        // Checks that look at the newest committed rows (foreign keys, taken keys) do not wait for an
+        // outcome that is still on its way: the client's next statement must come after it.
+        self.tell(cluster, machine, effects).await;
         Ok(())
     }
 

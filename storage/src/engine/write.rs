@@ -417,6 +417,12 @@ impl Engine {
         self.lock_for(context, &txn, shard, mode).await?;
         // Looked up again: the wait may have been for a change of the table.
         let (shard, table) = self.shard_and_table(shard)?;
+        // Others take its place, and whoever made them is done: what is written here is lost.
+        if self.meta.read().retired.contains_key(&shard.id)
+            && !self.has_locked_shard(txn.id, shard.id)
+        {
+            return Err(StorageError::NoSuchShard(shard.id));
+        }
         Ok(Writing { engine: self, context, txn, shard, table, _held: held })
     }
 

@@ -166,3 +166,24 @@ fn coordinators_come_and_go() {
     let mut client = cluster.address_of(index).client().expect("a connection");
     client.must("CREATE TABLE made_later (a int)");
 }
+
+/// Statements that need a worker that is gone fail, and say so; their sessions and others go on.
+#[test]
+fn a_worker_that_is_gone_is_told_of() {
+    let mut cluster = Layout::processes(1, 2).start();
+    tables(&cluster);
+    let mut client = cluster.client();
+    let worker = cluster.processes().len() - 1;
+    cluster.processes()[worker].kill();
+    for statement in ["SELECT count(*) FROM clicks", "UPDATE companies SET name = 'x'"] {
+        let answer = client.query(statement).expect("an answer");
+        assert_eq!(answer.error().map(|error| error.code()), Some("08006"), "{statement}");
+    }
+    assert_eq!(client.value("SELECT 1 + 1").unwrap().as_deref(), Some("2"));
+    cluster.processes()[worker].start().unwrap_or_else(|error| panic!("{error}"));
+    until("the worker serves again", || {
+        client
+            .value("SELECT count(*) FROM clicks")
+            .is_ok_and(|rows| rows.as_deref() == Some("2000"))
+    });
+}
