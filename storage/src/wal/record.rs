@@ -317,13 +317,22 @@ fn take_sections(rest: &mut &[u8], wanted: &impl Fn(GroupId) -> bool) -> Result<
 }
 
 fn pass_op(rest: &mut &[u8]) -> Result<()> {
-    let bytes = match take_u8(rest)? {
-        1 => 2,
-        2 => 1,
-        3 => 0,
-        _ => return Err(malformed("operation of unknown kind")),
-    };
-    for _ in 0..bytes {
+    match take_u8(rest)? {
+        1 => pass_bytes(rest, 2),
+        2 => pass_bytes(rest, 1),
+        3 => Ok(()),
+        4 => {
+            for _ in 0..3 {
+                take_varint(rest)?;
+            }
+            Ok(())
+        }
+        _ => Err(malformed("operation of unknown kind")),
+    }
+}
+
+fn pass_bytes(rest: &mut &[u8], times: usize) -> Result<()> {
+    for _ in 0..times {
         let len = usize::try_from(take_varint(rest)?).map_err(|_| RowError::Truncated)?;
         (_, *rest) = rest.split_at_checked(len).ok_or(RowError::Truncated)?;
     }

@@ -178,6 +178,26 @@ async fn a_hold_waits_for_transactions_and_a_fence_turns_the_next_away() {
     insert(&engine, 30, &SHARDS, 3, "three").await;
 }
 
+/// A load into another group is passed over, one into the group is sent.
+#[tokio::test]
+async fn a_copy_follows_loads_of_several_groups() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (source(from.path()).await, open(to.path()));
+    let mut reader = CopyReader::open(&a, GROUP).unwrap();
+    let mut writer = CopyWriter::new(&b, GROUP);
+    send(&mut reader, &mut writer).await;
+    let loaded = batch(&(0..3000).map(|id| (id, "loaded")).collect::<Vec<_>>());
+    let mut load = a.bulk_load(context(1));
+    for shard in [NEIGHBOUR, SHARDS[0]] {
+        load.add(shard, &loaded).await.unwrap();
+    }
+    load.finish().await.unwrap();
+    a.commit(txn(1), Timestamp(1)).await.unwrap();
+    send(&mut reader, &mut writer).await;
+    assert!(reader.progress().is_caught_up());
+    assert_eq!((rows(&b, SHARDS[0], LATE), rows(&b, SHARDS[1], LATE)), (3000, 0));
+}
+
 /// Twice, as after an attempt that failed; and the target restarts without a checkpoint.
 #[tokio::test]
 async fn a_copy_outlives_its_worker_from_the_log_alone() {
