@@ -2,6 +2,8 @@
 
 mod filter;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -277,11 +279,11 @@ impl Shard {
         let mut attached = (*state.attached).clone();
         attached.push((lsn.0, segment.id));
         state.attached = Arc::new(attached);
-        self.last_lsn.fetch_max(lsn.0, Ordering::AcqRel);
     }
 
     /// Makes a commit's operations visible at `ts`. `from` is the first record that a replay would
-    /// need for them; `hidden_key`: keys are row ids. What is sealed already is left out.
+    /// need for them; `hidden_key`: keys are row ids. What is sealed already is left out. Only at
+    /// the end is the record one that can be sealed: the delta may be frozen between two operations.
     pub fn apply(&self, lsn: Lsn, from: Lsn, ts: Timestamp, ops: &[Op], hidden_key: bool) {
         if ops.contains(&Op::Truncate) {
             self.truncate(lsn, ts);
