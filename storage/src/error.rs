@@ -74,6 +74,8 @@ pub enum StorageError {
     Deadlock { detail: String },
     #[error("transaction buffers more than {limit} bytes")]
     TransactionTooLarge { limit: u64 },
+    #[error("a record of {0} bytes is too long for the log")]
+    RecordTooLong(usize),
     #[error("engine is shut down")]
     Closed,
     /// A condition that a scan evaluates failed.
@@ -144,7 +146,7 @@ impl From<StorageError> for SqlError {
             }
             E::TransactionTooLarge { .. } => SqlState::OUT_OF_MEMORY,
             E::Closed => SqlState::ADMIN_SHUTDOWN,
-            E::Row(RowError::TooLong(_)) => SqlState::PROGRAM_LIMIT_EXCEEDED,
+            E::RecordTooLong(_) | E::Row(RowError::TooLong(_)) => SqlState::PROGRAM_LIMIT_EXCEEDED,
             E::NeedsRewrite(_) | E::Key(KeyError::NoOrder(_)) => SqlState::FEATURE_NOT_SUPPORTED,
             E::InUse(_)
             | E::UnknownFormat { .. }

@@ -9,21 +9,25 @@
 //! The step from a durable record to its effects runs on the log's writer thread, in LSN order:
 //! it happens even when the caller has gone away.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use satsuma_common::{Epoch, Lsn, ShardId, Timestamp, TxnId};
 use tokio::sync::oneshot;
 
 use super::Engine;
 use super::meta::Meta;
 use crate::error::{Result, StorageError};
-use crate::lock::{LockMode, TableLockMode};
+use crate::lock::{LockKey, LockMode, RowLockMode, TableLockMode};
 use crate::txn::{Phase, Txn, TxnState};
 use crate::wal::Written;
 use crate::wal::record::{Attached, LoggedLock, Op, Record, Section};
 
 /// Operations of one record, in bytes, about. What is more goes ahead in parts.
 const PART_BYTES: usize = 4 << 20;
+/// Bytes of a lock in a record beside its key, about.
+const LOCK_BYTES: usize = 7;
 
 impl Engine {
     /// Commits in one phase, at `at_least` or later; answers with the moment. The transaction's
@@ -49,19 +53,18 @@ impl Engine {
         let (done, answer) = oneshot::channel();
         let engine = self.clone();
         let id = txn.id;
-        self.log(id, sections, move |sections| Record::Commit { txn: id, ts, sections }, {
-            move |logged, sections| {
-                let result = match logged {
-                    Ok(written) => {
-                        engine.meta.read().commit(written.last, written.first, ts, &sections);
-                        engine.end(&txn);
-                        Ok(ts)
-                    }
-                    Err(error) => Err(engine.give_up(&txn, error)),
-                };
-                drop(engine);
-                let _ = done.send(result);
-            }
+        let record = move |sections| Record::Commit { txn: id, ts, sections };
+        self.log(id, Vec::new(), sections, record, move |logged, sections| {
+            let result = match logged {
+                Ok(written) => {
+                    engine.meta.read().commit(written.last, written.first, ts, &sections);
+                    engine.end(&txn);
+                    Ok(ts)
+                }
+                Err(error) => Err(engine.give_up(&txn, error)),
+            };
+            drop(engine);
+            let _ = done.send(result);
         });
         answer.await.unwrap_or(Err(StorageError::Closed))
     }
@@ -79,18 +82,7 @@ impl Engine {
             state.phase = Phase::Deciding;
             self.sections(&state)
         };
-        let locks: Vec<_> = self
-            .locks
-            .held_by(txn.id)
-            .into_iter()
-            // Advisory locks protect nothing that is stored.
-            .filter(|(key, _)| !key.is_advisory())
-            .map(|(key, mode)| LoggedLock {
-                shard: key.shard,
-                mode,
-                key: key.row.unwrap_or_default(),
-            })
-            .collect();
+        let locks = self.locks_to_log(txn.id, &sections);
         let ts = self.timeline.assign(txn.id, Timestamp(0), shards_of(&sections));
         let guards_nothing = |lock: &LoggedLock| {
             matches!(
@@ -109,8 +101,11 @@ impl Engine {
         let (done, answer) = oneshot::channel();
         let engine = self.clone();
         let id = txn.id;
+        let mut chunks = lock_chunks(locks);
+        let locks = chunks.pop().unwrap_or_default();
+        let ahead = chunks.into_iter().map(|locks| Record::Locks { txn: id, locks }).collect();
         let record = move |sections| Record::Prepare { txn: id, ts, sections, locks };
-        self.log(id, sections, record, move |logged, _| {
+        self.log(id, ahead, sections, record, move |logged, _| {
             let result = match logged {
                 Ok(written) => {
                     let mut state = txn.state.lock();
@@ -239,14 +234,36 @@ impl Engine {
         Ok(())
     }
 
+    /// What a restart must lock anew, beyond what it can tell from the writes.
+    fn locks_to_log(&self, txn: TxnId, sections: &[Section]) -> Vec<LoggedLock> {
+        let written: HashSet<(ShardId, &Bytes)> = sections
+            .iter()
+            .flat_map(|section| section.keys().map(|key| (section.shard, key)))
+            .collect();
+        let is_told = |key: &LockKey, mode: LockMode| {
+            mode == LockMode::Row(RowLockMode::Update)
+                && key.row.as_ref().is_some_and(|row| written.contains(&(key.shard, row)))
+        };
+        let held = self.locks.held_by(txn).into_iter();
+        // Advisory locks protect nothing that is stored.
+        held.filter(|(key, mode)| !key.is_advisory() && !is_told(key, *mode))
+            .map(|(key, mode)| LoggedLock {
+                shard: key.shard,
+                mode,
+                key: key.row.unwrap_or_default(),
+            })
+            .collect()
+    }
+
     fn find(&self, txn: TxnId) -> Result<Arc<Txn>> {
         self.txns.lock().get(&txn).cloned().ok_or(StorageError::NoSuchTransaction(txn))
     }
 
-    /// Queues the record, its bulk in parts before it.
+    /// Queues the record, those `ahead` of it and its bulk in parts before it.
     fn log(
         &self,
         txn: TxnId,
+        ahead: Vec<Record>,
         sections: Vec<Section>,
         record: impl FnOnce(Vec<Section>) -> Record,
         done: impl FnOnce(Result<Written>, Vec<Section>) + Send + 'static,
@@ -254,8 +271,8 @@ impl Engine {
         let mut chunks = chunks(&sections);
         let last = chunks.pop().unwrap_or_default();
         let parts = chunks.into_iter().map(|sections| Record::Part { txn, sections });
-        let payloads: Result<Vec<_>> =
-            parts.chain([record(last)]).map(|record| record.encode()).collect();
+        let records = ahead.into_iter().chain(parts).chain([record(last)]);
+        let payloads: Result<Vec<_>> = records.map(|record| record.encode()).collect();
         match payloads {
             Ok(payloads) => self.wal.append(payloads, Box::new(move |w| done(w, sections))),
             Err(error) => done(Err(error), sections),
@@ -348,6 +365,23 @@ pub(super) fn chunks(sections: &[Section]) -> Vec<Vec<Section>> {
             if let Some(section) = chunk.last_mut() {
                 section.ops.push(op.clone());
             }
+        }
+    }
+    chunks
+}
+
+/// The same of locks.
+fn lock_chunks(locks: Vec<LoggedLock>) -> Vec<Vec<LoggedLock>> {
+    let mut chunks: Vec<Vec<LoggedLock>> = Vec::new();
+    let mut size = PART_BYTES;
+    for lock in locks {
+        if size >= PART_BYTES {
+            chunks.push(Vec::new());
+            size = 0;
+        }
+        size += lock.key.len() + LOCK_BYTES;
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(lock);
         }
     }
     chunks

@@ -1,6 +1,6 @@
 //! Opening a data directory: whose it is, what format it has, and what its log says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{Engine, Options};
 use crate::disk::Disk;
 use crate::error::{Result, StorageError};
 use crate::kv::{Kv, SledKv};
-use crate::lock::{LockKey, LockTable};
+use crate::lock::{LockKey, LockTable, RowLockMode};
 use crate::manifest::{self, Checkpoint, GroupRecord, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
 use crate::timeline::Timeline;
@@ -155,9 +155,22 @@ struct Recovery {
     /// Segments that the log names.
     attached: BTreeSet<u64>,
     /// Parts of transactions whose last record has not come yet, with the LSN of the first.
-    parts: BTreeMap<TxnId, (Lsn, Vec<Section>)>,
+    parts: BTreeMap<TxnId, Parts>,
     prepared: BTreeMap<TxnId, Prepared>,
     last_commit: u64,
+}
+
+/// What came ahead of a transaction's last record.
+struct Parts {
+    from: Lsn,
+    sections: Vec<Section>,
+    locks: Vec<LoggedLock>,
+}
+
+impl Parts {
+    fn new(from: Lsn) -> Self {
+        Self { from, sections: Vec::new(), locks: Vec::new() }
+    }
 }
 
 struct Prepared {
@@ -243,14 +256,15 @@ impl Recovery {
                 }
             }
             Record::Part { txn, sections } => {
-                self.parts.entry(txn).or_insert((lsn, Vec::new())).1.extend(sections);
+                self.ahead(txn, lsn).sections.extend(sections);
             }
+            Record::Locks { txn, locks } => self.ahead(txn, lsn).locks.extend(locks),
             Record::Commit { txn, ts, sections } => {
-                let (from, sections) = self.whole(txn, lsn, sections);
-                self.commit(store, lsn, from, ts, sections);
+                let whole = self.whole(txn, lsn, sections, Vec::new());
+                self.commit(store, lsn, whole.from, ts, whole.sections);
             }
             Record::Prepare { txn, ts, sections, locks } => {
-                let (from, sections) = self.whole(txn, lsn, sections);
+                let Parts { from, sections, locks } = self.whole(txn, lsn, sections, locks);
                 self.last_commit = self.last_commit.max(ts.0);
                 self.prepared.insert(txn, Prepared { from, ts, sections, locks });
             }
@@ -267,11 +281,22 @@ impl Recovery {
         Ok(())
     }
 
-    /// A record's sections behind those of the parts before it.
-    fn whole(&mut self, txn: TxnId, lsn: Lsn, sections: Vec<Section>) -> (Lsn, Vec<Section>) {
-        let (from, mut all) = self.parts.remove(&txn).unwrap_or((lsn, Vec::new()));
-        all.extend(sections);
-        (from, all)
+    fn ahead(&mut self, txn: TxnId, lsn: Lsn) -> &mut Parts {
+        self.parts.entry(txn).or_insert_with(|| Parts::new(lsn))
+    }
+
+    /// What a record has, behind the parts before it.
+    fn whole(
+        &mut self,
+        txn: TxnId,
+        lsn: Lsn,
+        sections: Vec<Section>,
+        locks: Vec<LoggedLock>,
+    ) -> Parts {
+        let mut all = self.parts.remove(&txn).unwrap_or_else(|| Parts::new(lsn));
+        all.sections.extend(sections);
+        all.locks.extend(locks);
+        all
     }
 
     fn commit(
@@ -361,9 +386,20 @@ impl Recovery {
             state.logged_from = Some(prepared.from);
             let shards = state.shards.keys().copied().collect();
             drop(state);
+            let mut logged = HashSet::new();
             for lock in prepared.locks {
                 let row = (!lock.key.is_empty()).then_some(lock.key);
-                locks.restore(id, &LockKey { shard: lock.shard, row }, lock.mode);
+                let key = LockKey { shard: lock.shard, row };
+                locks.restore(id, &key, lock.mode);
+                logged.insert(key);
+            }
+            for section in &prepared.sections {
+                for row in section.keys() {
+                    let key = LockKey { shard: section.shard, row: Some(row.clone()) };
+                    if !logged.contains(&key) {
+                        locks.restore(id, &key, RowLockMode::Update.into());
+                    }
+                }
             }
             timeline.restore(id, prepared.ts, shards);
             txns.insert(id, Arc::new(txn));

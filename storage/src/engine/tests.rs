@@ -242,6 +242,41 @@ async fn a_prepared_transaction_survives_with_its_locks_and_holds_back_readers()
     assert_eq!(rows(&engine, ReadView::new(next)), seen(&[(1, "uno"), (2, "two")]));
 }
 
+/// More of them than fit a record of the log.
+#[tokio::test]
+async fn a_prepared_transaction_has_all_its_locks_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(1, "one"), (2, "two"), (3, "three")]).await;
+    let write = WriteContext { snapshot: now, ..context(20, 1) };
+    engine.update(&write, SHARD, &[key(1)], &batch(&[(1, "uno")])).await.unwrap();
+    engine.delete(&write, SHARD, &[key(2)]).await.unwrap();
+    let long = |n: u8| vec![n; 1 << 20];
+    let share = RowLocks::new(RowLockMode::KeyShare, LockWait::NoWait);
+    for n in 0..70 {
+        engine.lock_rows(&write, SHARD, &[long(n)], share).await.unwrap();
+    }
+    let prepared = engine.prepare(write.txn).await.unwrap();
+    assert!(engine.stats().wal.bytes < 75 << 20);
+    close(engine);
+
+    let engine = open(dir.path()).await;
+    let other = WriteContext { snapshot: prepared, ..context(30, 1) };
+    let update = RowLocks::new(RowLockMode::Update, LockWait::NoWait);
+    let is_locked = async |key: Vec<u8>, locks: RowLocks| {
+        let locked = engine.lock_rows(&other, SHARD, &[key], locks).await;
+        matches!(locked, Err(StorageError::LockNotAvailable))
+    };
+    for n in 0..70 {
+        assert!(is_locked(long(n), update).await, "{n}");
+    }
+    // The strengths are those that were held.
+    assert!(is_locked(key(1), update).await && !is_locked(key(1), share).await);
+    assert!(is_locked(key(2), share).await && !is_locked(key(3), update).await);
+    engine.commit_prepared(write.txn, prepared).await.unwrap();
+    assert!(!is_locked(long(69), update).await && !is_locked(key(2), share).await);
+}
+
 #[tokio::test]
 async fn truncate_hides_what_was_there_from_then_on() {
     let dir = tempfile::tempdir().unwrap();

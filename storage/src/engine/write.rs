@@ -20,7 +20,7 @@ use crate::txn::{Own, Phase, Txn};
 /// Stands for the primary key among unique indexes.
 pub const PRIMARY_KEY: Oid = Oid(0);
 
-/// Longest row, so that one always fits a log record.
+/// Longest row with its key, so that one always fits a log record.
 const MAX_ROW: usize = 32 << 20;
 
 /// The statement that writes.
@@ -616,7 +616,8 @@ impl Writing<'_> {
     }
 
     fn put(&self, key: Bytes, row: Option<Bytes>) -> Result<()> {
-        if let Some(len) = row.as_ref().map(Bytes::len).filter(|len| *len > MAX_ROW) {
+        let len = row.as_ref().map(|row| key.len() + row.len());
+        if let Some(len) = len.filter(|len| *len > MAX_ROW) {
             return Err(RowError::TooLong(len).into());
         }
         let mut state = self.txn.state.lock();

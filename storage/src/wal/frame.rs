@@ -9,7 +9,7 @@
 
 pub const FILE_HEADER: usize = 24;
 pub const FRAME_HEADER: usize = 24;
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 /// Longest payload of one frame. Larger transactions are logged in parts.
 pub const MAX_PAYLOAD: usize = 64 << 20;
 

@@ -7,6 +7,7 @@
 //!          | 04 txn ts                   a prepared transaction commits
 //!          | 05 txn                      a prepared transaction aborts
 //!          | 06 postcard(MetaChange)     shards, shapes, generations
+//!          | 07 txn locks                more locks of a transaction, before its 03
 //! txn      = varint:start varint:coordinator
 //! sections = varint:count (varint:group varint:epoch varint:shard varint:count op*)*
 //! op       = 01 bytes:key bytes:row | 02 bytes:key (delete) | 03 (truncate)
@@ -35,6 +36,7 @@ pub enum Record {
     CommitPrepared { txn: TxnId, ts: Timestamp },
     Abort { txn: TxnId },
     Meta(MetaChange),
+    Locks { txn: TxnId, locks: Vec<LoggedLock> },
 }
 
 /// The writes of a transaction to one shard.
@@ -44,6 +46,16 @@ pub struct Section {
     pub epoch: Epoch,
     pub shard: ShardId,
     pub ops: Vec<Op>,
+}
+
+impl Section {
+    /// Keys of rows that are written one by one.
+    pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.ops.iter().filter_map(|op| match op {
+            Op::Put { key, .. } | Op::Delete { key } => Some(key),
+            Op::Truncate | Op::Attach(_) => None,
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +102,8 @@ impl Op {
     }
 }
 
-/// A lock of a prepared transaction, to be held again after a restart.
+/// A lock of a prepared transaction, to be held again after a restart. Rows that its record writes
+/// have [`crate::lock::RowLockMode::Update`] without one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedLock {
     pub shard: ShardId,
@@ -134,7 +147,10 @@ impl Record {
             Self::Commit { sections, .. }
             | Self::Part { sections, .. }
             | Self::Prepare { sections, .. } => sections,
-            Self::CommitPrepared { .. } | Self::Abort { .. } | Self::Meta(_) => &[],
+            Self::CommitPrepared { .. }
+            | Self::Abort { .. }
+            | Self::Meta(_)
+            | Self::Locks { .. } => &[],
         }
     }
 
@@ -157,12 +173,7 @@ impl Record {
                 put_txn(&mut out, *txn);
                 put_varint(&mut out, ts.0);
                 put_sections(&mut out, sections);
-                put_varint(&mut out, locks.len() as u64);
-                for lock in locks {
-                    put_varint(&mut out, lock.shard.0);
-                    out.push(lock.mode.to_u8());
-                    put_bytes(&mut out, &lock.key);
-                }
+                put_locks(&mut out, locks);
             }
             Self::CommitPrepared { txn, ts } => {
                 out.push(4);
@@ -178,6 +189,11 @@ impl Record {
                 let bytes = postcard::to_stdvec(change)
                     .map_err(|e| RowError::Malformed(format!("shape cannot be logged: {e}")))?;
                 out.extend_from_slice(&bytes);
+            }
+            Self::Locks { txn, locks } => {
+                out.push(7);
+                put_txn(&mut out, *txn);
+                put_locks(&mut out, locks);
             }
         }
         Ok(out)
@@ -213,6 +229,7 @@ impl Record {
                 *rest = left;
                 Self::Meta(change)
             }
+            7 => Self::Locks { txn: take_txn(rest)?, locks: take_locks(rest)? },
             _ => return Err(malformed("record of unknown kind")),
         };
         if rest.is_empty() { Ok(record) } else { Err(malformed("bytes after the record")) }
@@ -337,6 +354,15 @@ fn pass_bytes(rest: &mut &[u8], times: usize) -> Result<()> {
         (_, *rest) = rest.split_at_checked(len).ok_or(RowError::Truncated)?;
     }
     Ok(())
+}
+
+fn put_locks(out: &mut Vec<u8>, locks: &[LoggedLock]) {
+    put_varint(out, locks.len() as u64);
+    for lock in locks {
+        put_varint(out, lock.shard.0);
+        out.push(lock.mode.to_u8());
+        put_bytes(out, &lock.key);
+    }
 }
 
 fn take_locks(rest: &mut &[u8]) -> Result<Vec<LoggedLock>> {

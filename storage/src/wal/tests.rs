@@ -106,6 +106,17 @@ fn nothing_is_acknowledged_after_a_failed_sync() {
 }
 
 #[test]
+fn a_record_that_could_not_be_read_again_is_refused() {
+    let disk = FaultyDisk::default();
+    let (wal, _) = open(&disk).unwrap();
+    let error = append(&wal, &vec![1; frame::MAX_PAYLOAD + 1]).unwrap_err();
+    assert!(matches!(error, StorageError::RecordTooLong(_)), "{error}");
+    assert_eq!(append(&wal, b"next").unwrap(), Lsn(1));
+    drop(wal);
+    assert_eq!(open(&disk).unwrap().1, [b"next"]);
+}
+
+#[test]
 fn a_full_disk_fails_the_record_and_not_the_log() {
     let disk = FaultyDisk::default();
     let (wal, _) = open(&disk).unwrap();

@@ -10,7 +10,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 use satsuma_common::Lsn;
 
-use super::frame::{self, FILE_HEADER};
+use super::frame::{self, FILE_HEADER, MAX_PAYLOAD};
 use super::replay::{Replayed, file_name};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StorageError};
@@ -125,8 +125,13 @@ impl Wal {
     }
 
     /// Queues records, which follow each other in the log and are durable together or not at all.
-    /// `done` runs on the writer thread, in LSN order.
+    /// `done` runs on the writer thread, in LSN order. A record that could not be read again is
+    /// refused.
     pub fn append(&self, payloads: Vec<Vec<u8>>, done: Durable) {
+        if let Some(payload) = payloads.iter().find(|payload| payload.len() > MAX_PAYLOAD) {
+            done(Err(StorageError::RecordTooLong(payload.len())));
+            return;
+        }
         let mut queue = self.shared.queue.lock();
         if queue.closed {
             drop(queue);

@@ -233,6 +233,8 @@ impl CopyReader {
                 self.parts.remove(&txn);
             }
             Record::Meta(change) => self.changed(change),
+            // A transaction's locks end with it: the target needs none.
+            Record::Locks { .. } => {}
         }
         Ok(())
     }
@@ -281,11 +283,7 @@ impl CopyReader {
             return;
         }
         for section in sections.iter() {
-            let keys = section.ops.iter().filter_map(|op| match op {
-                Op::Put { key, .. } | Op::Delete { key } => Some(key.clone()),
-                Op::Truncate | Op::Attach(_) => None,
-            });
-            changed.entry(section.shard).or_default().extend(keys);
+            changed.entry(section.shard).or_default().extend(section.keys().cloned());
         }
         for (section, id) in loads {
             // A shard that is gone by now needs nothing more: its drop comes later in the log.
