@@ -9,6 +9,7 @@
 //! | `ordered` | percentiles, mode |
 //! | `json` | json_agg and its relatives |
 //! | `collect` | array_agg, string_agg, min and max by key, bool_and, bit_and |
+//! | `sorted` | rows of an aggregate with ORDER BY |
 //! | `only` | what subqueries need: their only row, all their rows |
 //! | `window` | row_number and its relatives; aggregates over windows |
 //!
@@ -20,6 +21,7 @@ pub mod json;
 pub mod library;
 pub mod only;
 pub mod ordered;
+pub mod sorted;
 pub mod statistics;
 pub mod sums;
 pub mod udaf;

@@ -25,6 +25,7 @@ use datafusion::logical_expr::{
 use satsuma_common::{Array, Datum, PgType, SqlResult, arrow_types};
 
 use super::library::{self, AggregateDefinition, Transition, Types};
+use super::sorted::SortedAccumulator;
 use crate::functions::columns::{Reader, to_scalar};
 use crate::functions::error::{to_datafusion, unexpected_value};
 use crate::functions::udf::{parse_type_code, type_code};
@@ -181,7 +182,11 @@ impl AggregateUDFImpl for PgAggregate {
     }
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(self.rows()))
+        if self.distinct || self.order.is_empty() {
+            return Ok(Box::new(self.rows()));
+        }
+        let (definition, types) = (self.definition.clone(), self.types.clone());
+        Ok(Box::new(SortedAccumulator::new(definition, types, self.order.clone())))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -367,7 +372,7 @@ impl Accumulator for SlidingAccumulator {
     }
 }
 
-/// DISTINCT or ORDER BY: all rows, until the end.
+/// DISTINCT: all rows, until the end.
 #[derive(Debug)]
 struct Collected {
     definition: Arc<AggregateDefinition>,

@@ -29,7 +29,7 @@ mod scan;
 
 pub use definition::{Evaluated, IndexExpressions, NoExpressions, Probe, RowKeys, TableIndex};
 pub use documents::{Wanted, document_probe};
-pub use networks::{NetworkTest, network_probe};
+pub use networks::{NetworkTest, network_entry, network_probe};
 pub use scan::IndexScan;
 
 pub(crate) use definition::Indexing;

@@ -31,6 +31,12 @@ pub(super) fn entry(sortable: &[u8]) -> Option<Vec<u8>> {
     Some(sortable.get(..length(*sortable.first()?))?.to_vec())
 }
 
+/// What networks that hold the same addresses have in common. Of the network's host bits none may
+/// be set.
+pub fn network_entry(network: &Inet) -> Option<Vec<u8>> {
+    entry(&network.to_sortable())
+}
+
 /// Ranges of entries that satisfy the test; some that do not may be among them.
 pub fn network_probe(test: NetworkTest, given: &Inet) -> Vec<KeyRange> {
     match test {

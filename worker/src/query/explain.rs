@@ -21,6 +21,7 @@ use satsuma_sql::functions::display_name;
 use super::condition::Condition;
 use super::index_join::IndexJoinExec;
 use super::index_scan::IndexScanExec;
+use super::network_join::NetworkJoinExec;
 use super::shard_scan::{REMOVED, ShardScanExec};
 
 type Plan = Arc<dyn ExecutionPlan>;
@@ -105,7 +106,8 @@ impl Printer<'_> {
             let inner = " ".repeat(6 * (depth + 1) + 2);
             self.lines.push(format!("{inner}Index Cond: {}", index_condition(scan)));
         }
-        match (plan.is::<HashJoinExec>(), &plan.children()[..]) {
+        let hashes = plan.is::<HashJoinExec>() || plan.is::<NetworkJoinExec>();
+        match (hashes, &plan.children()[..]) {
             // The side that is hashed comes second, under a node of its own.
             (true, [hashed, probing]) => {
                 self.node(probing, None, depth + 1);
@@ -210,7 +212,7 @@ fn describe(plan: &Plan) -> Description {
         format!("Merge {}", join_words(join.join_type()))
     } else if let Some(join) = plan.downcast_ref::<IndexJoinExec>() {
         let probed = expression(join.condition());
-        let rest: Vec<_> = split_conjunction(join.filter().expression())
+        let rest: Vec<_> = split_conjunction(join.filter())
             .into_iter()
             .map(expression)
             .filter(|condition| *condition != probed)
@@ -219,6 +221,18 @@ fn describe(plan: &Plan) -> Description {
             properties.push(format!("Join Filter: {}", conjunction(&rest)));
         }
         "Nested Loop".into()
+    } else if let Some(join) = plan.downcast_ref::<NetworkJoinExec>() {
+        let probed = expression(join.condition());
+        let rest: Vec<_> = split_conjunction(join.filter())
+            .into_iter()
+            .map(expression)
+            .filter(|condition| *condition != probed)
+            .collect();
+        properties.push(format!("Hash Cond: {probed}"));
+        if !rest.is_empty() {
+            properties.push(format!("Join Filter: {}", conjunction(&rest)));
+        }
+        "Hash Join".into()
     } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
         if let Some(filter) = join.filter() {
             properties.push(format!("Join Filter: {}", expression(filter.expression())));

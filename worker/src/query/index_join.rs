@@ -8,10 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
-};
-use datafusion::arrow::compute::{filter, filter_record_batch, take};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinSide, JoinType, ScalarValue, internal_err};
@@ -33,19 +31,20 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 use satsuma_common::index::{IndexMethod, IndexShape, IndexedValue};
-use satsuma_common::{SqlError, SqlState};
 use satsuma_sql::engine_error::from_sql;
 use satsuma_storage::index::{IndexScan, NetworkTest, Probe, network_probe};
 use satsuma_storage::{Engine, ReadView, ScanOptions};
 
+use super::network_join;
+use super::pairs::{PairFilter, is_true};
 use super::runtime::Cancelled;
 use super::shard_scan::ShardScanExec;
 use crate::error;
 use crate::index::inet;
 use crate::placement::PlacedTable;
 
-type Plan = Arc<dyn ExecutionPlan>;
-type Expr = Arc<dyn PhysicalExpr>;
+pub(super) type Plan = Arc<dyn ExecutionPlan>;
+pub(super) type Expr = Arc<dyn PhysicalExpr>;
 
 /// Rows of the outer side that are probed for together.
 const OUTER_ROWS: usize = 128;
@@ -54,13 +53,16 @@ const PAIRS: usize = 16_384;
 /// A table of fewer rows is read whole.
 const WORTH: u64 = 64;
 
-/// Replaces nested loops where an index can be probed.
+/// Replaces nested loops where an index can be probed, or a table of networks.
 pub(crate) fn use_indexes(plan: Plan) -> Result<Plan> {
     plan.transform_up(|node| {
         let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() else {
             return Ok(Transformed::no(node));
         };
-        match probing(join) {
+        if let Some(join) = probing(join) {
+            return Ok(Transformed::yes(Arc::new(join) as Plan));
+        }
+        match network_join::by_containment(join) {
             Some(join) => Ok(Transformed::yes(Arc::new(join) as Plan)),
             None => Ok(Transformed::no(node)),
         }
@@ -91,15 +93,12 @@ struct Inner {
 pub(crate) struct IndexJoinExec {
     outer: Plan,
     inner: Arc<Inner>,
-    outer_side: JoinSide,
     test: NetworkTest,
     /// The address, over the outer side's columns.
     given: Expr,
     /// What the index answers, as it stands in the join's condition.
     condition: Expr,
-    filter: Arc<JoinFilter>,
-    schema: SchemaRef,
-    projection: Option<Vec<usize>>,
+    pairs: Arc<PairFilter>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -144,16 +143,19 @@ fn probing(join: &NestedLoopJoinExec) -> Option<IndexJoinExec> {
                 schema: scan.schema(),
                 steps,
             };
-            return Some(IndexJoinExec {
-                outer: outer.clone(),
-                inner: Arc::new(inner),
+            let pairs = PairFilter {
                 outer_side,
-                test,
-                given,
-                condition: condition.clone(),
                 filter: Arc::new(filter.clone()),
                 schema,
                 projection: join.projection().as_ref().map(|columns| columns.to_vec()),
+            };
+            return Some(IndexJoinExec {
+                outer: outer.clone(),
+                inner: Arc::new(inner),
+                test,
+                given,
+                condition: condition.clone(),
+                pairs: Arc::new(pairs),
                 properties: Arc::new(properties),
                 metrics: ExecutionPlanMetricsSet::new(),
             });
@@ -208,7 +210,7 @@ fn comparison(
         if at.side == outer_side {
             continue;
         }
-        if let Some(given) = over_outer(given, filter, outer_side) {
+        if let Some(given) = over_side(given, filter, outer_side) {
             return Some((at.index, test, given));
         }
     }
@@ -223,13 +225,13 @@ fn uncast(expr: &Expr) -> &Expr {
     }
 }
 
-/// The expression over the outer side's own columns; `None` where it has others.
-fn over_outer(expr: &Expr, filter: &JoinFilter, outer_side: JoinSide) -> Option<Expr> {
+/// The expression over one side's own columns; `None` where it has others.
+pub(super) fn over_side(expr: &Expr, filter: &JoinFilter, side: JoinSide) -> Option<Expr> {
     let mut is_own = true;
     let moved = expr.clone().transform_up(|node| {
         let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
         match filter.column_indices().get(column.index()) {
-            Some(at) if at.side == outer_side => {
+            Some(at) if at.side == side => {
                 let moved = Column::new(column.name(), at.index);
                 Ok(Transformed::yes(Arc::new(moved) as Expr))
             }
@@ -275,8 +277,9 @@ impl IndexJoinExec {
         &self.condition
     }
 
-    pub fn filter(&self) -> &JoinFilter {
-        &self.filter
+    /// The whole condition.
+    pub fn filter(&self) -> &Expr {
+        self.pairs.filter.expression()
     }
 
     fn with_children(&self, children: Vec<Plan>) -> Result<Plan> {
@@ -293,13 +296,10 @@ impl IndexJoinExec {
         Self {
             outer,
             inner: self.inner.clone(),
-            outer_side: self.outer_side,
             test: self.test,
             given: self.given.clone(),
             condition: self.condition.clone(),
-            filter: self.filter.clone(),
-            schema: self.schema.clone(),
-            projection: self.projection.clone(),
+            pairs: self.pairs.clone(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -354,12 +354,9 @@ impl ExecutionPlan for IndexJoinExec {
         let outer = self.outer.execute(partition, context)?;
         let work = Arc::new(Work {
             inner: self.inner.clone(),
-            outer_side: self.outer_side,
             test: self.test,
             given: self.given.clone(),
-            filter: self.filter.clone(),
-            schema: self.schema.clone(),
-            projection: self.projection.clone(),
+            pairs: self.pairs.clone(),
             cancelled,
         });
         let joined = outer.flat_map(move |batch| {
@@ -373,7 +370,7 @@ impl ExecutionPlan for IndexJoinExec {
             let _timer = metrics.elapsed_compute().timer();
             batch.inspect(|batch| metrics.record_output(batch.num_rows()))
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), joined)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.pairs.schema.clone(), joined)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -384,12 +381,9 @@ impl ExecutionPlan for IndexJoinExec {
 /// What an execution needs of the operator.
 struct Work {
     inner: Arc<Inner>,
-    outer_side: JoinSide,
     test: NetworkTest,
     given: Expr,
-    filter: Arc<JoinFilter>,
-    schema: SchemaRef,
-    projection: Option<Vec<usize>>,
+    pairs: Arc<PairFilter>,
     cancelled: Option<Arc<Cancelled>>,
 }
 
@@ -423,12 +417,7 @@ impl Pairs {
 
     fn step(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if self.work.cancelled.as_ref().is_some_and(|token| token.0.is_cancelled()) {
-                return Err(from_sql(SqlError::new(
-                    SqlState::QUERY_CANCELED,
-                    "canceling statement due to user request",
-                )));
-            }
+            Cancelled::check(self.work.cancelled.as_deref())?;
             let Some(open) = &mut self.open else {
                 let Some(outer) = &self.outer else { return Ok(None) };
                 if self.at >= outer.num_rows() {
@@ -524,36 +513,7 @@ impl Work {
         let outer_rows: UInt32Array =
             rows.clone().flat_map(|row| std::iter::repeat_n(row as u32, width)).collect();
         let inner_rows: UInt32Array = rows.flat_map(|_| 0..width as u32).collect();
-        let columns = self
-            .filter
-            .column_indices()
-            .iter()
-            .map(|at| match at.side == self.outer_side {
-                true => Ok(take(outer.column(at.index), &outer_rows, None)?),
-                false => Ok(take(candidates.column(at.index), &inner_rows, None)?),
-            })
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        let count = RecordBatchOptions::new().with_row_count(Some(outer_rows.len()));
-        let pairs =
-            RecordBatch::try_new_with_options(self.filter.schema().clone(), columns, &count)?;
-        let held = self.filter.expression().evaluate(&pairs)?.into_array(pairs.num_rows())?;
-        let held = is_true(&held)?;
-        let outer_rows = filter(&outer_rows, &held)?;
-        let inner_rows = filter(&inner_rows, &held)?;
-        let of = |batch: &RecordBatch, rows: &ArrayRef| {
-            let taken = batch.columns().iter().map(|column| Ok(take(column, rows, None)?));
-            taken.collect::<Result<Vec<_>>>()
-        };
-        let (outer, inner) = (of(outer, &outer_rows)?, of(candidates, &inner_rows)?);
-        let mut columns = match self.outer_side {
-            JoinSide::Left => [outer, inner].concat(),
-            _ => [inner, outer].concat(),
-        };
-        if let Some(projection) = &self.projection {
-            columns = projection.iter().map(|at| columns[*at].clone()).collect();
-        }
-        let count = RecordBatchOptions::new().with_row_count(Some(outer_rows.len()));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &count)?)
+        self.pairs.keep((outer, &outer_rows), (candidates, &inner_rows))
     }
 }
 
@@ -585,13 +545,5 @@ impl Inner {
             };
         }
         Ok(batch)
-    }
-}
-
-/// NULL is not true.
-fn is_true(held: &ArrayRef) -> Result<BooleanArray> {
-    match held.as_boolean_opt() {
-        Some(held) => Ok(held.iter().map(|held| held == Some(true)).collect()),
-        None => internal_err!("a condition is not boolean"),
     }
 }

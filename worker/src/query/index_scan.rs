@@ -19,7 +19,6 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use satsuma_common::{SqlError, SqlState};
 use satsuma_sql::engine_error::from_sql;
 use satsuma_storage::{Engine, ReadView, ScanOptions};
 
@@ -157,11 +156,8 @@ impl ExecutionPlan for IndexScanExec {
         let mut current = None;
         let batches = std::iter::from_fn(move || {
             loop {
-                if cancelled.as_ref().is_some_and(|token| token.0.is_cancelled()) {
-                    return Some(Err(from_sql(SqlError::new(
-                        SqlState::QUERY_CANCELED,
-                        "canceling statement due to user request",
-                    ))));
+                if let Err(error) = Cancelled::check(cancelled.as_deref()) {
+                    return Some(Err(error));
                 }
                 let _timer = metrics.elapsed_compute().timer();
                 let scan = match &mut current {

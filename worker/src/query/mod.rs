@@ -15,6 +15,8 @@ mod groups;
 mod index_join;
 mod index_scan;
 mod input;
+mod network_join;
+mod pairs;
 pub(crate) mod pruning;
 mod run;
 mod runtime;

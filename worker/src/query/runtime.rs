@@ -44,6 +44,18 @@ pub(crate) struct QueryRuntime {
 /// Reaches our own operators through the task context.
 pub(crate) struct Cancelled(pub CancellationToken);
 
+impl Cancelled {
+    /// 57014 once nobody waits for the query any more.
+    pub fn check(token: Option<&Self>) -> datafusion::error::Result<()> {
+        if token.is_some_and(|token| token.0.is_cancelled()) {
+            let message = "canceling statement due to user request";
+            let error = SqlError::new(SqlState::QUERY_CANCELED, message);
+            return Err(satsuma_sql::engine_error::from_sql(error));
+        }
+        Ok(())
+    }
+}
+
 impl QueryRuntime {
     /// `spill_dir` is emptied: nothing in it outlives the process.
     pub fn new(threads: usize, memory_limit: u64, spill_dir: &Path) -> SqlResult<Self> {

@@ -26,7 +26,6 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use parking_lot::Mutex;
-use satsuma_common::{SqlError, SqlState};
 use satsuma_sql::engine_error::from_sql;
 use satsuma_storage::{Engine, KeyRange, ReadView, RowFilter, Scan, ScanOptions};
 
@@ -292,11 +291,8 @@ impl ExecutionPlan for ShardScanExec {
         let mut current: Option<Scan> = None;
         let batches = std::iter::from_fn(move || {
             loop {
-                if cancelled.as_ref().is_some_and(|token| token.0.is_cancelled()) {
-                    return Some(Err(from_sql(SqlError::new(
-                        SqlState::QUERY_CANCELED,
-                        "canceling statement due to user request",
-                    ))));
+                if let Err(error) = Cancelled::check(cancelled.as_deref()) {
+                    return Some(Err(error));
                 }
                 let timer = metrics.elapsed_compute().timer();
                 let scan = match &mut current {
