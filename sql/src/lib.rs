@@ -17,6 +17,7 @@ pub mod joins;
 pub mod lock_rows;
 pub mod memory;
 pub mod operators;
+pub mod optimizer;
 pub mod parse;
 pub mod split_aggregate;
 pub mod table;

@@ -123,3 +123,12 @@ SELECT sum(kind) FROM reading;
 
 -- name: group by functionally dependent on nothing
 SELECT upper(kind), kind FROM reading GROUP BY upper(kind) ORDER BY 1;
+
+-- name: a condition that no row meets, above an aggregate of everything
+SELECT n FROM (SELECT count(*) FROM reading) AS counted (n) WHERE 'a' || 'b' = 'c' AND 2 < 1;
+
+-- name: the same below a window
+SELECT a.n, count(*) OVER () FROM (SELECT DISTINCT m, 4 AS n FROM (SELECT avg(value) FROM reading) AS q (m) WHERE -3 BETWEEN 15 AND 0) AS a;
+
+-- name: the same above grouping sets
+SELECT * FROM (SELECT kind, count(*) FROM reading GROUP BY ROLLUP (kind)) AS q WHERE -3 BETWEEN 15 AND 0;

@@ -118,3 +118,9 @@ SELECT id FROM dept WHERE EXISTS (SELECT nonsense FROM emp);
 
 -- name: unknown with
 WITH a AS (SELECT 1) SELECT * FROM b;
+
+-- name: NULL is in no correlated list
+SELECT e.id FROM emp e WHERE e.boss IN (SELECT DISTINCT nullif(f.boss, 3) FROM emp f WHERE f.salary < e.salary) ORDER BY e.id;
+
+-- name: NULL is in no correlated list of values per value
+SELECT e.id, nullif(e.boss, 2) FROM emp e WHERE nullif(e.boss, 2) IN (SELECT max(f.boss) FROM emp f WHERE f.id < coalesce(e.boss, 9) GROUP BY f.dept_id) ORDER BY e.id;

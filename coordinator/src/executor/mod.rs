@@ -40,6 +40,7 @@ use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
 use satsuma_sql::memory::{NodeMemory, QueryPool};
+use satsuma_sql::optimizer;
 use satsuma_sql::table::ScanSource;
 
 pub use input::feed_returned;
@@ -83,7 +84,7 @@ impl Executor {
             .build_arc()
             .map_err(to_sql)?;
         let memory = Arc::new(NodeMemory::new(memory_limit as u64));
-        let config = SessionConfig::new()
+        let config = optimizer::without_schema_check(SessionConfig::new())
             .with_target_partitions(1)
             .with_information_schema(false)
             .with_create_default_catalog_and_schema(false);
@@ -92,6 +93,7 @@ impl Executor {
                 .with_config(config.clone())
                 .with_runtime_env(runtime.clone())
                 .with_default_features()
+                .with_optimizer_rules(optimizer::rules())
         };
         let spilling = state().with_physical_optimizer_rules(joins::spilling_rules()).build();
         let state = state().with_physical_optimizer_rules(joins::in_memory_rules()).build();

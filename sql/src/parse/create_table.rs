@@ -9,7 +9,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::command::{expect, take};
 use super::tokens::is_word;
-use super::{Source, tokens, with_parser};
+use super::{Source, error, keywords, tokens, with_parser};
 
 /// CREATE TABLE .. AS, and SELECT .. INTO.
 #[derive(Clone, Debug)]
@@ -69,6 +69,14 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Crea
     else {
         return Ok(None);
     };
+    // sqlparser takes any word for a name.
+    let name = if is(table + 1, "if") { table + 4 } else { table + 1 };
+    if let Some(TokenWithSpan { token: Token::Word(word), span }) = tokens.get(name)
+        && word.quote_style.is_none()
+        && keywords::RESERVED.contains(&word.keyword)
+    {
+        return Err(error::near(source, tokens, span.start));
+    }
     let temporary = (1..table).any(|at| is(at, "temporary") || is(at, "temp"));
     if let Some(body) = query_start(tokens, table) {
         let head = with_parser(source, &tokens[table + 1..body], head)?;

@@ -20,6 +20,7 @@ mod keywords;
 mod merge;
 mod role;
 mod row_locks;
+mod sequence;
 mod source;
 mod tokens;
 mod transaction;
@@ -125,7 +126,8 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     if let Some(command) = command::parse(source, &tokens)? {
         return Ok(Statement::Command(Box::new(command)));
     }
-    let tokens = role::adapt(tokens::adapt(row_locks::adapt(transaction::adapt(tokens))));
+    let tokens = tokens::adapt(row_locks::adapt(transaction::adapt(tokens)));
+    let tokens = sequence::adapt(role::adapt(tokens));
     let statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }

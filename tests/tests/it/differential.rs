@@ -13,19 +13,16 @@ fn compare(test: &str, placement: Placement) {
 }
 
 #[test]
-#[ignore = "open: about one statement in two hundred still differs; the run lists them in target/differential"]
 fn local_tables_answer_as_postgresql() {
     compare("local_tables_answer_as_postgresql", Placement::Local);
 }
 
 #[test]
-#[ignore = "open: about one statement in two hundred still differs; the run lists them in target/differential"]
 fn distributed_tables_answer_as_postgresql() {
     compare("distributed_tables_answer_as_postgresql", Placement::Distributed);
 }
 
 #[test]
-#[ignore = "open: about one statement in two hundred still differs; the run lists them in target/differential"]
 fn reference_tables_answer_as_postgresql() {
     compare("reference_tables_answer_as_postgresql", Placement::Reference);
 }

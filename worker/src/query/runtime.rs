@@ -12,6 +12,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
 use satsuma_sql::memory::{NodeMemory, QueryPool};
+use satsuma_sql::optimizer;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +81,7 @@ impl QueryRuntime {
         let base =
             RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc().map_err(to_sql)?;
         let state = |threads: usize, rules| {
-            let mut config = SessionConfig::new()
+            let mut config = optimizer::without_schema_check(SessionConfig::new())
                 .with_target_partitions(threads)
                 .with_batch_size(BATCH_ROWS)
                 .with_information_schema(false)
@@ -92,6 +93,7 @@ impl QueryRuntime {
                 .with_config(config)
                 .with_runtime_env(base.clone())
                 .with_default_features()
+                .with_optimizer_rules(optimizer::rules())
                 .with_physical_optimizer_rules(rules)
                 .build()
         };

@@ -300,7 +300,8 @@ impl SessionFunctions {
             }
             F::StatGetNumscans => Datum::Int8(0),
             F::AgeOfXid => {
-                return Err(SqlError::unsupported("transactions have no xid here"));
+                return Err(SqlError::unsupported("transactions have no xid here")
+                    .hint("Use pg_backend_pid() to tell sessions apart."));
             }
             F::HasTablePrivilege
             | F::HasTablePrivilegeUser
