@@ -1,7 +1,7 @@
 //! Why a command was refused. Data, not an accident: every member of the Raft group comes to the
 //! same refusal.
 
-use satsuma_common::{SqlError, SqlState};
+use satsuma_common::{SqlError, SqlState, TxnId};
 use thiserror::Error;
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,6 +44,8 @@ pub enum Rejection {
     Dependents { message: String, detail: String },
     #[error("could not serialize access due to a concurrent change of {0}")]
     ConcurrentChange(String),
+    #[error("could not commit: transaction {0} was taken for dead and aborted")]
+    Aborted(TxnId),
     #[error("nextval: reached {} value of sequence \"{name}\" ({limit})", if *.maximum { "maximum" } else { "minimum" })]
     SequenceLimit { name: String, limit: i64, maximum: bool },
     #[error("setval: value {value} is out of bounds for sequence \"{name}\" ({min}..{max})")]
@@ -88,7 +90,7 @@ impl Rejection {
             | Self::WorkersId(_)
             | Self::LastCoordinator => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Dependents { .. } => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-            Self::ConcurrentChange(_) => SqlState::SERIALIZATION_FAILURE,
+            Self::ConcurrentChange(_) | Self::Aborted(_) => SqlState::SERIALIZATION_FAILURE,
             Self::SequenceLimit { .. } => SqlState(*b"2200H"),
             Self::SequenceBounds { .. } => SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
             Self::GroupMoving(_) => SqlState::OBJECT_IN_USE,
@@ -118,7 +120,7 @@ impl From<Rejection> for SqlError {
                      convert them to local tables",
                 ),
             Rejection::CannotColocate(_, _, detail) => error.detail(detail),
-            Rejection::ConcurrentChange(_) => {
+            Rejection::ConcurrentChange(_) | Rejection::Aborted(_) => {
                 error.hint("The transaction might succeed if retried.")
             }
             _ => error,

@@ -75,6 +75,11 @@ fn batch(state: &mut State, base: u64, commands: Vec<Command>) -> Applied {
         .into_iter()
         .map(|command| match command {
             Command::Batch { .. } => Err(Rejection::Malformed("a batch within a batch")),
+            // What is decided by a batch is what the rest of it depends on.
+            Command::Decide { txn, outcome } => match next.decisions.decide(txn, outcome) {
+                None if outcome.is_some() => Err(Rejection::Aborted(txn)),
+                decided => Ok(Outcome::Decided(decided)),
+            },
             command => run(&mut next, command),
         })
         .collect::<Result<Vec<_>, _>>()?;

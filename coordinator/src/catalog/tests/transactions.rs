@@ -48,6 +48,29 @@ fn a_batch_does_all_or_nothing() {
     assert_eq!(state.fingerprint(), before);
 }
 
+/// A participant asked for the outcome and was told that there is none.
+#[test]
+fn a_batch_whose_transaction_was_aborted_changes_nothing() {
+    let mut state = cluster(2);
+    let txn = TxnId { start: Timestamp(1), coordinator: NodeId(1) };
+    let (base, mut commands) = transaction(&mut state, "t");
+    let commit = Some(Timestamp(50));
+    commands.push(Command::Decide { txn, outcome: commit });
+    let mut decided = state.clone();
+    let Outcome::Batch(outcomes) = self::commit(&mut decided, (base, commands.clone())) else {
+        panic!("refused");
+    };
+    assert_eq!(outcomes.last(), Some(&Outcome::Decided(commit)));
+
+    accept(&mut state, Command::Decide { txn, outcome: None });
+    let before = state.fingerprint();
+    let Outcome::Rejected(refused) = self::commit(&mut state, (base, commands)) else {
+        panic!("committed");
+    };
+    assert_eq!(refused.state(), SqlState::SERIALIZATION_FAILURE);
+    assert_eq!(state.fingerprint(), before);
+}
+
 #[test]
 fn transactions_on_different_tables_do_not_meet() {
     let mut state = cluster(2);
