@@ -70,6 +70,19 @@ pub(super) struct Published {
     stopped: AtomicBool,
 }
 
+/// Somebody waits for the outcome of a proposal, until this is dropped: the record of applied ones
+/// need not reach back to it any more.
+struct Waits {
+    published: Arc<Published>,
+    number: u64,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.published.waiting.lock().remove(&self.number);
+    }
+}
+
 impl Published {
     fn new(node: NodeId, boot: u64, state: State) -> Self {
         Self {
@@ -225,14 +238,12 @@ impl Catalog {
     /// 08007 when it is unknown whether the command was or will be applied.
     pub async fn propose(&self, command: Command) -> SqlResult<Outcome> {
         let _permit = self.0.proposals.acquire().await.map_err(|_| stopped())?;
-        let (entry, mut waiting, number) = self.enter(command)?;
-        let outcome = self.pursue(&entry, &mut waiting).await;
-        self.0.published.waiting.lock().remove(&number);
-        outcome?.into_result()
+        let (entry, mut waiting, _waits) = self.enter(command)?;
+        self.pursue(&entry, &mut waiting).await?.into_result()
     }
 
     /// Numbers a command and waits for it from now on.
-    fn enter(&self, command: Command) -> SqlResult<(Vec<u8>, oneshot::Receiver<Outcome>, u64)> {
+    fn enter(&self, command: Command) -> SqlResult<(Vec<u8>, oneshot::Receiver<Outcome>, Waits)> {
         let published = &self.0.published;
         let (answer, waiting) = oneshot::channel();
         let (number, floor) = {
@@ -241,25 +252,23 @@ impl Catalog {
             all.insert(number, answer);
             (number, all.keys().next().copied().unwrap_or(number))
         };
+        let waits = Waits { published: published.clone(), number };
         let request = RequestId { node: self.0.node, boot: self.0.boot, number };
-        let encoded = Envelope { request, floor, command }.encode();
-        match encoded {
-            Ok(entry) if entry.len() <= MAX_ENTRY_BYTES => Ok((entry, waiting, number)),
-            refused => {
-                published.waiting.lock().remove(&number);
-                Err(match refused {
-                    Ok(entry) => SqlError::new(
-                        SqlState::PROGRAM_LIMIT_EXCEEDED,
-                        "the change to the catalog is too large",
-                    )
-                    .detail(format!(
-                        "It takes {} bytes; the limit is {MAX_ENTRY_BYTES}.",
-                        entry.len()
-                    )),
-                    Err(error) => error.into(),
-                })
-            }
+        let entry = Envelope { request, floor, command }.encode()?;
+        if entry.len() > MAX_ENTRY_BYTES {
+            return Err(SqlError::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "the change to the catalog is too large",
+            )
+            .detail(format!("It takes {} bytes; the limit is {MAX_ENTRY_BYTES}.", entry.len())));
         }
+        Ok((entry, waiting, waits))
+    }
+
+    /// Proposals whose outcome somebody waits for.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.published.waiting.lock().len()
     }
 
     async fn pursue(

@@ -60,6 +60,25 @@ async fn what_was_acknowledged_outlives_the_process() {
     assert_eq!(first_oid(&catalog).await, oids[19] + 1);
 }
 
+/// One whose caller went away would hold up the record of applied proposals for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_that_is_given_up_is_waited_for_no_more() {
+    let home = tempfile::tempdir().expect("directory");
+    let members = vec![NodeId(1), NodeId(2)];
+    let config = CatalogConfig { node: NodeId(1), data_dir: home.path().into(), members };
+    let catalog = Catalog::open(&config, Arc::new(NoPeers)).expect("open");
+    let leaderless = tokio::spawn({
+        let catalog = catalog.clone();
+        async move { catalog.propose(Command::Nothing).await }
+    });
+    while catalog.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    leaderless.abort();
+    assert!(leaderless.await.expect_err("given up").is_cancelled());
+    assert_eq!(catalog.waiting(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn proposals_share_writes_and_all_get_their_answer() {
     let home = tempfile::tempdir().expect("directory");
