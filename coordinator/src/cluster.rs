@@ -173,6 +173,26 @@ impl Cluster {
         self.settled.lock().extend(orphans);
     }
 
+    /// Takes aborts out of the catalog that started before every transaction that may yet be
+    /// decided. Only the leader looks.
+    pub async fn forget_aborts(&self) {
+        let state = self.catalog.snapshot();
+        let has_aborts = state.decisions().iter().any(|(_, outcome)| outcome.is_none());
+        if !has_aborts || !self.catalog.leadership().is_self {
+            return;
+        }
+        let Ok(now) = self.oracle.timestamp().await else { return };
+        let mut oldest = self.neighbours.oldest_transactions(&state, self.node).await;
+        oldest.push(Some(self.snapshots.oldest(now)));
+        let Some(horizon) = decision_horizon(now, &oldest, state.decisions().horizon()) else {
+            return;
+        };
+        let advance = Command::AdvanceDecisionHorizon { horizon };
+        if let Err(error) = self.catalog.propose(advance).await {
+            tracing::debug!(%error, "aborts were not forgotten");
+        }
+    }
+
     /// Sessions of all coordinators.
     pub async fn all_sessions(&self) -> Vec<RunningSession> {
         let own = self.sessions.entries().into_iter().map(|entry| entry.running(self.node));
@@ -223,5 +243,43 @@ impl Cluster {
             // They stay in the log, which costs some bytes and nothing else.
             tracing::debug!(%error, "settled decisions were not forgotten");
         }
+    }
+}
+
+/// Aborts younger than this are kept, in microseconds.
+const YOUNG_MICROS: u64 = 60_000_000;
+/// How old a transaction of a coordinator that does not answer may be.
+const SILENT_MICROS: u64 = 3_600_000_000;
+/// Smaller steps of the horizon are not worth an entry of the log.
+const STEP_MICROS: u64 = 10_000_000;
+
+/// Where nothing older can still be committed, if that is well beyond the `last` horizon. `oldest`
+/// are the oldest transactions of coordinators, `None` for one that is silent. A horizon too high
+/// would cost a transaction a 40001, and nothing else.
+fn decision_horizon(
+    now: Timestamp,
+    oldest: &[Option<Timestamp>],
+    last: Timestamp,
+) -> Option<Timestamp> {
+    let before = |micros| Timestamp(now.0.saturating_sub(micros));
+    let oldest = oldest.iter().map(|oldest| oldest.unwrap_or(before(SILENT_MICROS)));
+    let horizon = oldest.fold(before(YOUNG_MICROS), Timestamp::min);
+    (horizon.0 >= last.0.saturating_add(STEP_MICROS)).then_some(horizon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_decision_horizon_stays_behind_every_transaction() {
+        let second = |n: u64| Timestamp(n * 1_000_000);
+        let now = second(10_000);
+        let horizon = |oldest: &[_], last| decision_horizon(now, oldest, last);
+        assert_eq!(horizon(&[], second(0)), Some(second(9_940)));
+        assert_eq!(horizon(&[Some(second(9_990))], second(9_930)), Some(second(9_940)));
+        assert_eq!(horizon(&[Some(second(9_990))], second(9_931)), None);
+        assert_eq!(horizon(&[Some(second(500)), None], second(0)), Some(second(500)));
+        assert_eq!(horizon(&[Some(second(9_990)), None], second(0)), Some(second(6_400)));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use parking_lot::Mutex;
-use satsuma_common::{NodeId, TxnId};
+use satsuma_common::{NodeId, Timestamp, TxnId};
 use satsuma_proto::pb::peers as pb;
 use satsuma_proto::pb::peers::sessions_client::SessionsClient;
 use satsuma_proto::pb::peers::sessions_server as generated;
@@ -67,17 +67,39 @@ impl Neighbours {
 
     /// Sessions of the other coordinators. Those of one that does not answer are missing.
     pub async fn sessions(&self, state: &State, own: NodeId) -> Vec<RunningSession> {
+        self.list(state, own).await.into_iter().flatten().flatten().collect()
+    }
+
+    /// When the transactions of the other coordinators started, the oldest of each; `None` for a
+    /// coordinator that does not answer.
+    pub async fn oldest_transactions(&self, state: &State, own: NodeId) -> Vec<Option<Timestamp>> {
+        let mut oldest = Vec::new();
+        for sessions in self.list(state, own).await {
+            match sessions {
+                None => oldest.push(None),
+                Some(sessions) => {
+                    let starts = sessions.iter().filter_map(|session| Some(session.txn?.start));
+                    oldest.extend(starts.min().map(Some));
+                }
+            }
+        }
+        oldest
+    }
+
+    /// `None` for each that does not answer.
+    async fn list(&self, state: &State, own: NodeId) -> Vec<Option<Vec<RunningSession>>> {
         let asked = self.others(state, own).into_iter().map(|(_, mut client)| async move {
             let call = client.list(pb::SessionsRequest {});
             match tokio::time::timeout(PATIENCE, call).await {
                 Ok(Ok(reply)) => {
                     let pb::SessionsReply { node, sessions } = reply.into_inner();
-                    sessions.into_iter().map(|session| running(NodeId(node), session)).collect()
+                    let sessions = sessions.into_iter();
+                    Some(sessions.map(|session| running(NodeId(node), session)).collect())
                 }
-                Ok(Err(_)) | Err(_) => Vec::new(),
+                Ok(Err(_)) | Err(_) => None,
             }
         });
-        join_all(asked).await.into_iter().flatten().collect()
+        join_all(asked).await
     }
 
     /// Whether another coordinator has this session; it is interrupted then.

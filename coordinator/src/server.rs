@@ -40,6 +40,8 @@ const CLEANING_ROUNDS: u32 = 150;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Decisions that nobody needs are looked for once in so many turns.
 const ORPHANS_EVERY: u32 = 10;
+/// The same of aborts.
+const ABORTS_EVERY: u32 = 10;
 /// A decision is left alone for this long.
 const ORPHAN_AGE_MICROS: i64 = 60_000_000;
 /// Shard sizes are asked for once in so many turns.
@@ -327,6 +329,9 @@ async fn housekeeping(cluster: Arc<Cluster>, leftovers: Option<Leftovers>) {
             && let Some(before) = crate::clock::now_micros().checked_sub(ORPHAN_AGE_MICROS)
         {
             cluster.forget_orphans(Timestamp(u64::try_from(before).unwrap_or(0))).await;
+        }
+        if turn.is_multiple_of(ABORTS_EVERY) {
+            cluster.forget_aborts().await;
         }
         cluster.forget_settled().await;
         if turn.is_multiple_of(SIZES_EVERY) {
