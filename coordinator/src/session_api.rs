@@ -23,8 +23,10 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -353,6 +355,7 @@ pub enum InterruptReason {
 pub struct Interrupt {
     token: CancellationToken,
     reason: Arc<std::sync::OnceLock<InterruptReason>>,
+    committing: Arc<AtomicBool>,
 }
 
 impl Interrupt {
@@ -379,6 +382,29 @@ impl Interrupt {
     pub fn wait(&self) -> BoxFuture<'static, ()> {
         let token = self.token.clone();
         Box::pin(async move { token.cancelled().await })
+    }
+
+    /// From now on the statement may be committed: what became of it must be heard.
+    pub fn commits(&self) {
+        self.committing.store(true, Ordering::Release);
+    }
+
+    /// Runs the statement until the signal fires. A commit that is under way then is finished.
+    pub async fn stop<T>(&self, work: impl Future<Output = SqlResult<T>>) -> SqlResult<T> {
+        self.committing.store(false, Ordering::Release);
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => {}
+            result = &mut work => return result,
+        }
+        if !self.committing.load(Ordering::Acquire) {
+            return Err(self.error());
+        }
+        work.await.map_err(|error| match error.state() {
+            SqlState::QUERY_CANCELED => self.error(),
+            _ => error,
+        })
     }
 
     /// A token that is cancelled with this signal, for parts that know nothing of reasons.
@@ -444,6 +470,31 @@ mod tests {
         interrupt.fire(InterruptReason::UserRequest);
         interrupt.wait().await;
         assert_eq!(interrupt.error().message(), "canceling statement due to statement timeout");
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_ends_a_statement_but_not_its_commit() {
+        let stopped = Interrupt::new();
+        stopped.fire(InterruptReason::StatementTimeout);
+        let error = stopped.stop(std::future::pending::<SqlResult<()>>()).await.unwrap_err();
+        assert_eq!(error.state(), SqlState::QUERY_CANCELED);
+
+        let interrupt = Interrupt::new();
+        let work = async {
+            interrupt.commits();
+            interrupt.fire(InterruptReason::StatementTimeout);
+            tokio::task::yield_now().await;
+            Ok(7)
+        };
+        assert_eq!(interrupt.stop(work).await.unwrap(), 7);
+        // The worker stopped it in time.
+        let work = async {
+            interrupt.commits();
+            tokio::task::yield_now().await;
+            Err::<(), _>(SqlError::new(SqlState::QUERY_CANCELED, "due to user request"))
+        };
+        let error = interrupt.stop(work).await.unwrap_err();
+        assert_eq!(error.state(), SqlState::QUERY_CANCELED);
     }
 
     #[test]

@@ -16,8 +16,12 @@ use satsuma_common::{
     Epoch, Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlResult, SqlState, TableId, Timestamp,
     TxnId,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::copy::{CopyReply, CopyRequest};
+
+/// `transaction_resolution_unknown`: a commit was under way, and may have been carried out.
+pub const OUTCOME_UNKNOWN: SqlState = SqlState(*b"08007");
 
 /// The request names a group that this worker does not hold, or an old generation or table
 /// version: plan again on a fresh catalog snapshot.
@@ -536,7 +540,17 @@ pub trait Worker: Send + Sync + 'static {
     /// `analyze`, the plan is run and each operator tells rows and milliseconds.
     async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>>;
 
-    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply>;
+    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
+        self.modify_unless(request, CancellationToken::new()).await
+    }
+
+    /// The same until `stop`. A request that commits answers even so: with 57014 when nothing was
+    /// committed, and with its reply when it is too late to stop.
+    async fn modify_unless(
+        &self,
+        request: ModifyRequest,
+        stop: CancellationToken,
+    ) -> SqlResult<ModifyReply>;
 
     /// The row as the statement sees it, encoded under the version of the shape that the request
     /// names; `None` where there is none.

@@ -21,6 +21,7 @@ use satsuma_proto::worker::{
 };
 use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView};
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::busy::Busy;
@@ -219,7 +220,7 @@ impl Shared {
 }
 
 /// 57014 when the statement's time is up.
-async fn within<T>(
+pub(crate) async fn within<T>(
     timeout: Option<Duration>,
     work: impl Future<Output = SqlResult<T>>,
 ) -> SqlResult<T> {
@@ -230,7 +231,7 @@ async fn within<T>(
 }
 
 /// Whether a change is quick enough for the thread that received it.
-fn is_small(change: &Change) -> bool {
+pub(crate) fn is_small(change: &Change) -> bool {
     let few = |rows: &RowSource| match rows {
         RowSource::Batches(batches) => {
             batches.iter().map(RecordBatch::num_rows).sum::<usize>() <= FEW_ROWS
@@ -280,16 +281,13 @@ impl Worker for LocalWorker {
         within(timeout, work).await
     }
 
-    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
+    async fn modify_unless(
+        &self,
+        request: ModifyRequest,
+        stop: CancellationToken,
+    ) -> SqlResult<ModifyReply> {
         self.shared.admission.pass().await?;
-        let timeout = request.context.timeout;
-        let small = is_small(&request.change);
-        let work = modify::modify(self.shared.clone(), request);
-        if small {
-            within(timeout, work).await
-        } else {
-            within(timeout, self.shared.on_cpu(work)).await
-        }
+        modify::modify(self.shared.clone(), request, stop).await
     }
 
     async fn read_key(&self, request: KeyRead) -> SqlResult<Option<Bytes>> {
@@ -459,7 +457,7 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
     let plan = template.bind(&source, &shared.queries).await?;
     if analyze {
         shared.begin_read(context, groups).await?;
-        let cancel = tokio_util::sync::CancellationToken::new();
+        let cancel = CancellationToken::new();
         let tasks = shared.queries.task_context(context.memory_limit, cancel)?;
         let to_sql = satsuma_sql::engine_error::to_sql;
         let mut batches =

@@ -9,6 +9,7 @@ use sqlparser::ast;
 use super::create_table::{Draft, NewTable};
 use super::{Ddl, names};
 use crate::executor::modify::Modification;
+use crate::session_api::Interrupt;
 
 /// Answers with the command tag.
 pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlResult<String> {
@@ -55,6 +56,7 @@ pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlRe
         scope: &ddl.scope,
         txn: ddl.txn,
         commit: false,
+        interrupt: Interrupt::default(),
         returning: false,
     };
     let modified = modification.insert(&insert).await?;

@@ -26,6 +26,7 @@ use super::scope::Scope;
 use super::{Executor, conform};
 use crate::catalog::{Table, TableDistribution};
 use crate::planner::{self, GroupSet};
+use crate::session_api::Interrupt;
 use crate::txn::Transaction;
 
 /// Requests of one statement that are under way at once.
@@ -50,6 +51,8 @@ pub struct Modification<'a> {
     pub txn: &'a mut Transaction,
     /// Nothing follows in this transaction: a single request may commit with itself.
     pub commit: bool,
+    /// Stops such a request, unless it is too late.
+    pub interrupt: Interrupt,
     pub returning: bool,
 }
 
@@ -320,6 +323,9 @@ impl Modification<'_> {
         if let [_, _, ..] = requests.as_slice() {
             requests.iter_mut().for_each(|addressed| addressed.request.commit = false);
         }
+        if requests.iter().any(|addressed| addressed.request.commit) {
+            self.interrupt.commits();
+        }
         for addressed in &requests {
             self.txn.touch(addressed.node, &addressed.worker);
         }
@@ -336,9 +342,14 @@ impl Modification<'_> {
         requests: Vec<Addressed>,
         modified: &mut Modified,
     ) -> SqlResult<()> {
+        let interrupt = &self.interrupt;
         let answers: Vec<(bool, SqlResult<ModifyReply>)> = stream::iter(requests)
             .map(|Addressed { worker, request, counts, .. }| async move {
-                (counts, worker.modify(request).await)
+                let reply = match request.commit {
+                    true => worker.modify_unless(request, interrupt.token()).await,
+                    false => worker.modify(request).await,
+                };
+                (counts, reply)
             })
             .buffered(CONCURRENT_REQUESTS)
             .collect()

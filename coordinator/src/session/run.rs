@@ -173,13 +173,9 @@ impl ClusterSession {
         }
         let (mut attempt, mut patience) = (0, Patience::default());
         loop {
-            let (wait, notices) = (options.interrupt.wait(), self.notices.len());
-            let result = tokio::select! {
-                biased;
-                () = wait => Err(options.interrupt.error()),
-                result = self.attempt(&ready, params, &planned.params, options) => result,
-            };
-            let error = match result {
+            let notices = self.notices.len();
+            let work = self.attempt(&ready, params, &planned.params, options);
+            let error = match options.interrupt.stop(work).await {
                 Ok(execution) => return Ok(execution),
                 Err(error) => error,
             };
@@ -435,7 +431,9 @@ impl ClusterSession {
             .ok_or_else(|| SqlError::internal("a change without a transaction"))?;
         let commit =
             options.ends_batch && !txn.is_block && !txn.has_written() && self.on_commit.is_empty();
-        Ok(Modification { executor: &self.cluster.executor, scope, txn, commit, returning })
+        let interrupt = options.interrupt.clone();
+        let executor = &self.cluster.executor;
+        Ok(Modification { executor, scope, txn, commit, interrupt, returning })
     }
 
     async fn merge(&mut self, merge: &BoundMerge, scope: &Arc<Scope>) -> SqlResult<u64> {
@@ -530,7 +528,11 @@ impl ClusterSession {
 
     /// Commits a transaction that the statement began and nothing else can join.
     pub(super) async fn finish_statement(&mut self, options: &ExecuteOptions) -> SqlResult<()> {
-        if options.ends_batch && !self.in_block() { self.commit().await } else { Ok(()) }
+        if !options.ends_batch || self.in_block() {
+            return Ok(());
+        }
+        options.interrupt.commits();
+        self.commit().await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::catalog::SUPERUSER_OID;
 use crate::cluster::Cluster;
 use crate::ddl::temporary;
 use crate::executor::modify::Modification;
-use crate::session_api::{ConnectInfo, ExecuteOptions, Session, Via};
+use crate::session_api::{ConnectInfo, ExecuteOptions, Interrupt, Session, Via};
 
 impl ClusterSession {
     /// ON COMMIT DROP and DELETE ROWS, as the last thing that the transaction does.
@@ -41,7 +41,8 @@ impl ClusterSession {
             if let Some(txn) = self.txn.as_mut() {
                 let executor = &cluster.executor;
                 let (scope, commit) = (&scope, false);
-                Modification { executor, scope, txn, commit, returning: false }
+                let interrupt = Interrupt::default();
+                Modification { executor, scope, txn, commit, interrupt, returning: false }
                     .truncate(&tables)
                     .await?;
             }

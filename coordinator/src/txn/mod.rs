@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use satsuma_common::{NodeId, ShardId, SqlError, SqlResult, SqlState, TableId, Timestamp, TxnId};
-use satsuma_proto::worker::{ShardAction, TxnAction, Worker};
+use satsuma_proto::worker::{OUTCOME_UNKNOWN, ShardAction, TxnAction, Worker};
 
 pub use overlay::Overlay;
 use two_phase::{Effect, Event, Fate, TwoPhase};
@@ -241,11 +241,20 @@ impl Transaction {
         join_all(answers).await.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
-    /// Makes everything durable and visible, or nothing.
-    pub async fn commit(mut self, cluster: &Arc<Cluster>) -> SqlResult<()> {
+    /// Makes everything durable and visible, or nothing. One that has begun comes to its end even
+    /// when its caller goes away.
+    pub async fn commit(self, cluster: &Arc<Cluster>) -> SqlResult<()> {
+        if !self.has_written() {
+            return Ok(());
+        }
+        let cluster = cluster.clone();
+        let end = tokio::spawn(async move { self.carry_through(&cluster).await });
+        end.await.unwrap_or_else(|failure| Err(SqlError::internal(failure.to_string())))
+    }
+
+    async fn carry_through(mut self, cluster: &Arc<Cluster>) -> SqlResult<()> {
         let overlay = self.overlay.take();
         match (self.participants.len(), overlay) {
-            (0, None) => Ok(()),
             (_, None) if !self.writes => self.let_go(cluster).await,
             (1, None) => self.commit_one_phase(cluster).await,
             (_, overlay) => self.commit_two_phase(cluster, overlay).await,
@@ -258,13 +267,25 @@ impl Transaction {
         Ok(())
     }
 
-    async fn commit_one_phase(self, cluster: &Cluster) -> SqlResult<()> {
-        let at_least = cluster.oracle.timestamp().await?;
-        for worker in self.participants.values() {
-            let reply = worker.transact(self.id, TxnAction::CommitOnePhase(at_least)).await?;
-            committed_at(cluster, reply.timestamp).await?;
+    async fn commit_one_phase(self, cluster: &Arc<Cluster>) -> SqlResult<()> {
+        let at_least = match cluster.oracle.timestamp().await {
+            Ok(moment) => moment,
+            Err(error) => {
+                self.abort(cluster, None).await;
+                return Err(error);
+            }
+        };
+        let Some(worker) = self.participants.values().next() else { return Ok(()) };
+        match worker.transact(self.id, TxnAction::CommitOnePhase(at_least)).await {
+            Ok(reply) => committed_at(cluster, reply.timestamp).await,
+            Err(error) => {
+                // If it was lost on the way, its locks must not stay. A worker that has committed
+                // knows of no such transaction any more.
+                let cluster = cluster.clone();
+                tokio::spawn(async move { self.abort(&cluster, None).await });
+                Err(error)
+            }
         }
-        Ok(())
     }
 
     /// Carries out what [`TwoPhase`] asks for. The client is answered when the decision stands;
@@ -294,7 +315,6 @@ impl Transaction {
             }
             Fate::Open | Fate::Unknown => return Err(failure.unwrap_or_else(taken_for_dead)),
         };
-        committed_at(cluster, Some(moment)).await?;
         // Before the locks go that keep others out of them: a writer that has waited must find
         // these shards gone, instead of writing to what nobody reads any more.
         if let Some(overlay) = overlay {
@@ -303,7 +323,7 @@ impl Transaction {
         // Checks that look at the newest committed rows (foreign keys, taken keys) do not wait for an
         // outcome that is still on its way: the client's next statement must come after it.
         self.tell(cluster, machine, effects).await;
-        Ok(())
+        committed_at(cluster, Some(moment)).await
     }
 
     /// Tells the participants of the commit.
@@ -403,7 +423,7 @@ impl Transaction {
 
 /// Whether a proposal that failed like this may yet be applied, or has been.
 fn may_have_been_logged(error: &SqlError) -> bool {
-    error.state() == SqlState(*b"08007") || error.state() == SqlState::CANNOT_CONNECT_NOW
+    error.state() == OUTCOME_UNKNOWN || error.state() == SqlState::CANNOT_CONNECT_NOW
 }
 
 fn taken_for_dead() -> SqlError {
@@ -436,10 +456,18 @@ async fn restore_shapes(cluster: &Cluster, undone: &Overlay, kept: Option<&Overl
     }
 }
 
-/// Later snapshots, anywhere in the cluster, must see what is answered to the client as done.
+/// Later snapshots, anywhere in the cluster, must see what is answered to the client as done. 08007
+/// when that cannot be had: the commit stands all the same, and must not be tried again.
 pub async fn committed_at(cluster: &Cluster, moment: Option<Timestamp>) -> SqlResult<()> {
     match moment {
-        Some(moment) => cluster.oracle.observe(moment).await,
+        Some(moment) => cluster.oracle.observe(moment).await.map_err(|error| {
+            SqlError::new(
+                OUTCOME_UNKNOWN,
+                "the transaction was committed, but statements may not see it yet",
+            )
+            .detail(error.message())
+            .hint("Look before trying again.")
+        }),
         None => Ok(()),
     }
 }

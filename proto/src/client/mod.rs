@@ -7,7 +7,8 @@
 //!
 //! Two connections, because HTTP/2 shares one window between the streams of a connection: a
 //! cursor that nobody reads must not hold up a COMMIT. Nothing is retried here: a broken
-//! connection fails what was under way with 08006, and the next request connects anew.
+//! connection fails what was under way with 08006, or 08007 where it may have been committed, and
+//! the next request connects anew.
 
 mod connection;
 mod rows;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
+use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Request, Response};
 use crate::copy::{CopyReply, CopyRequest};
@@ -93,8 +95,13 @@ impl Worker for RemoteWorker {
         expect!(self.session.call(Request::Explain(request, analyze)).await?, Explain)
     }
 
-    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
-        expect!(self.session.call(Request::Modify(request)).await?, Modify)
+    async fn modify_unless(
+        &self,
+        request: ModifyRequest,
+        stop: CancellationToken,
+    ) -> SqlResult<ModifyReply> {
+        let call = self.session.call_unless(Request::Modify(request), stop.cancelled());
+        expect!(call.await?, Modify)
     }
 
     async fn read_key(&self, request: KeyRead) -> SqlResult<Option<Bytes>> {

@@ -2,6 +2,7 @@
 //! one message brings all answers that are ready: the cost of a frame and a wake-up is shared.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use satsuma_common::{SqlError, SqlResult};
@@ -16,6 +17,7 @@ use crate::pb::worker as pb;
 use crate::pb::worker::worker_client::WorkerClient;
 use crate::pieces::{self, Unfinished};
 use crate::server::SESSION_MESSAGE_BYTES;
+use crate::worker::OUTCOME_UNKNOWN;
 
 /// Calls waiting to be sent. Callers wait for a place.
 const QUEUE: usize = 4096;
@@ -55,8 +57,20 @@ struct Waiting {
 
 type Answer = oneshot::Receiver<SqlResult<Response>>;
 
-/// A call, or `None` when something is in `dropped`.
-type Outgoing = Option<pb::Call>;
+/// What the next message takes along; nothing here: something is in `dropped`.
+#[derive(Default)]
+struct Outgoing {
+    call: Option<pb::Call>,
+    /// The worker shall stop this call, and answer.
+    stop: Option<u64>,
+}
+
+/// The connection broke after a commit was sent.
+fn unknown(error: &SqlError) -> SqlError {
+    SqlError::new(OUTCOME_UNKNOWN, "it is unknown whether the transaction was committed")
+        .detail(error.message())
+        .hint("Look before trying again.")
+}
 
 impl Session {
     pub(super) fn new(connection: Connection, client: u64) -> Self {
@@ -65,8 +79,18 @@ impl Session {
     }
 
     pub(super) async fn call(&self, request: Request) -> SqlResult<Response> {
+        self.call_unless(request, std::future::pending()).await
+    }
+
+    /// Asks the worker to stop when `stop` is done; the answer is waited for all the same.
+    pub(super) async fn call_unless(
+        &self,
+        request: Request,
+        stop: impl Future<Output = ()>,
+    ) -> SqlResult<Response> {
+        let commits = request.commits();
         let request = pb::Request::try_from(request)?;
-        let (live, id, answer) = self.join().await?;
+        let (live, id, mut answer) = self.join().await?;
         // Tells the worker when this future is dropped before the answer.
         let mut interest = Interest { live: &live, id, open: true };
         let bodies = match pieces::cut(&request)? {
@@ -75,15 +99,25 @@ impl Session {
         };
         for body in bodies {
             let call = pb::Call { id, body: Some(body) };
-            if live.queue.send(Some(call)).await.is_err() {
+            if live.queue.send(Outgoing { call: Some(call), stop: None }).await.is_err() {
                 break; // The stream ended: the answer tells why.
             }
         }
-        let answer = answer.await;
+        let answer = tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            () = stop => {
+                // Behind the call, which may still be queued.
+                let _ = live.queue.send(Outgoing { stop: Some(id), call: None }).await;
+                answer.await
+            }
+        };
         interest.open = false;
-        match answer.unwrap_or_else(|_| Err(lost(self.connection.address(), "stream closed")))? {
-            Response::Failed(error) => Err(error),
-            response => Ok(response),
+        match answer.unwrap_or_else(|_| Err(lost(self.connection.address(), "stream closed"))) {
+            Ok(Response::Failed(error)) => Err(error),
+            Ok(response) => Ok(response),
+            Err(error) if commits => Err(unknown(&error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -196,7 +230,7 @@ impl Drop for Interest<'_> {
             waiting.dropped.push(self.id);
             drop(waiting);
             // A full queue means that a message is about to go anyway.
-            let _ = self.live.queue.try_send(None);
+            let _ = self.live.queue.try_send(Outgoing::default());
         }
     }
 }
@@ -214,7 +248,8 @@ fn messages(
         // Let callers that are ready to run queue theirs too.
         tokio::task::yield_now().await;
         loop {
-            if let Some(call) = next {
+            message.dropped.extend(next.stop);
+            if let Some(call) = next.call {
                 bytes += call.encoded_len();
                 message.calls.push(call);
             }
@@ -227,7 +262,7 @@ fn messages(
             }
         }
         let strong = live.upgrade()?;
-        message.dropped = std::mem::take(&mut strong.waiting().dropped);
+        message.dropped.append(&mut strong.waiting().dropped);
         drop(strong);
         Some((message, (queue, live)))
     })

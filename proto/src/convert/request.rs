@@ -31,6 +31,26 @@ pub enum Request {
     Advisory(AdvisoryRequest),
 }
 
+impl Request {
+    /// Whether the caller must hear what became of it once it was sent: it may commit.
+    pub fn commits(&self) -> bool {
+        match self {
+            Self::Modify(request) => request.commit,
+            Self::Transact(_, action) => matches!(action, TxnAction::CommitOnePhase(_)),
+            Self::ReadKey(_)
+            | Self::Lock(_)
+            | Self::Shards(_)
+            | Self::Status
+            | Self::Explain(..)
+            | Self::Join(_)
+            | Self::Copy(_)
+            | Self::Locks(_)
+            | Self::CancelWait(..)
+            | Self::Advisory(_) => false,
+        }
+    }
+}
+
 impl TryFrom<Request> for pb::Request {
     type Error = WireError;
 

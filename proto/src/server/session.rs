@@ -10,6 +10,7 @@ use futures::future::{AbortHandle, Abortable};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, Stream, StreamExt};
 use satsuma_common::{SqlError, SqlState};
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::clients::Presence;
@@ -25,6 +26,14 @@ const MAX_RUNNING: usize = 1 << 16;
 /// A message of answers is closed when it holds this much.
 const MESSAGE_BYTES: usize = 1 << 20;
 
+/// How a call that its caller gives up comes to its end.
+enum Stop {
+    /// It is dropped, without an answer.
+    Drop(AbortHandle),
+    /// It may be committing, and comes to its end by itself.
+    Ask(CancellationToken),
+}
+
 type Running = Pin<Box<dyn Future<Output = (u64, Option<Response>)> + Send>>;
 
 struct State<W: Worker> {
@@ -35,7 +44,7 @@ struct State<W: Worker> {
     closed: bool,
     unfinished: Unfinished,
     running: FuturesUnordered<Running>,
-    handles: BTreeMap<u64, AbortHandle>,
+    stops: BTreeMap<u64, Stop>,
     /// Encoded answers that did not fit into the last message.
     ready: std::collections::VecDeque<pb::Answer>,
 }
@@ -52,7 +61,7 @@ pub(super) fn answers<W: Worker>(
         closed: false,
         unfinished: Unfinished::default(),
         running: FuturesUnordered::new(),
-        handles: BTreeMap::new(),
+        stops: BTreeMap::new(),
         ready: std::collections::VecDeque::new(),
     };
     futures::stream::unfold(state, |mut state| async move {
@@ -96,8 +105,10 @@ impl<W: Worker> State<W> {
         }
         for id in calls.dropped {
             self.unfinished.forget(id);
-            if let Some(handle) = self.handles.remove(&id) {
-                handle.abort();
+            match self.stops.remove(&id) {
+                Some(Stop::Drop(handle)) => handle.abort(),
+                Some(Stop::Ask(stop)) => stop.cancel(),
+                None => {}
             }
         }
     }
@@ -125,22 +136,26 @@ impl<W: Worker> State<W> {
         }
         self.presence.before(&request);
         let finishes = Presence::<W>::finishes(&request);
-        let (worker, presence) = (self.worker.clone(), self.presence.clone());
+        let stop = CancellationToken::new();
+        let asked = matches!(request, Request::Modify(_));
+        let (worker, presence, stopped) =
+            (self.worker.clone(), self.presence.clone(), stop.clone());
         let work = async move {
-            let result = carry_out(&*worker, request).await;
+            let result = carry_out(&*worker, request, stopped).await;
             if let (Some(txn), Ok(_)) = (finishes, &result) {
                 presence.finished(txn);
             }
             result.unwrap_or_else(Response::Failed)
         };
         let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(id, handle);
+        let stop = if asked { Stop::Ask(stop) } else { Stop::Drop(handle) };
+        self.stops.insert(id, stop);
         let work = Abortable::new(work, registration);
         self.running.push(Box::pin(async move { (id, work.await.ok()) }));
     }
 
     fn done(&mut self, id: u64, response: Option<Response>) {
-        self.handles.remove(&id);
+        self.stops.remove(&id);
         if let Some(response) = response {
             self.answer(id, response);
         }
@@ -183,9 +198,13 @@ fn failed(id: u64, error: SqlError) -> pb::Answer {
     pb::Answer { id, body: Some(pb::answer::Body::Response(response)) }
 }
 
-async fn carry_out<W: Worker>(worker: &W, request: Request) -> Result<Response, SqlError> {
+async fn carry_out<W: Worker>(
+    worker: &W,
+    request: Request,
+    stop: CancellationToken,
+) -> Result<Response, SqlError> {
     Ok(match request {
-        Request::Modify(request) => Response::Modify(worker.modify(request).await?),
+        Request::Modify(request) => Response::Modify(worker.modify_unless(request, stop).await?),
         Request::ReadKey(request) => Response::ReadKey(worker.read_key(request).await?),
         Request::Lock(request) => Response::Locked(worker.lock(request).await?),
         Request::Transact(txn, action) => Response::Transact(worker.transact(txn, action).await?),

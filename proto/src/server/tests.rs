@@ -12,6 +12,7 @@ use satsuma_common::{
     Generation, GroupId, Lsn, NodeId, SqlResult, SqlState, TableId, Timestamp, TxnId,
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::client::RemoteWorker;
@@ -86,7 +87,18 @@ impl Worker for Recorder {
         Ok(vec!["Result".into()])
     }
 
-    async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
+    /// One that commits waits to be stopped, and it is too late then.
+    async fn modify_unless(
+        &self,
+        request: ModifyRequest,
+        stop: CancellationToken,
+    ) -> SqlResult<ModifyReply> {
+        if request.commit {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let _count = Count(&self.waiting);
+            stop.cancelled().await;
+            return Ok(ModifyReply { commit_ts: Some(Timestamp(7)), ..ModifyReply::default() });
+        }
         match request.change {
             Change::Insert { rows: RowSource::Batches(returned), .. } => {
                 let count = returned.iter().map(|batch| batch.num_rows() as u64).sum();
@@ -307,6 +319,31 @@ async fn a_dropped_call_stops_at_the_worker() {
     let call = tokio::time::timeout(Duration::from_millis(100), remote.lock(lock(1)));
     assert!(call.await.is_err());
     until(|| served.worker.waiting.load(Ordering::SeqCst) == 0).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_is_stopped_tells_what_became_of_it() {
+    let mut served = serve().await;
+    let remote = Arc::new(RemoteWorker::new(&served.address).unwrap());
+    let request = ModifyRequest { commit: true, ..insert(vec![]) };
+    let stop = CancellationToken::new();
+    let commit = |stop: CancellationToken| {
+        let (remote, request) = (remote.clone(), request.clone());
+        tokio::spawn(async move { remote.modify_unless(request, stop).await })
+    };
+    let stopped = commit(stop.clone());
+    until(|| served.worker.waiting.load(Ordering::SeqCst) == 1).await;
+    stop.cancel();
+    assert_eq!(stopped.await.unwrap().unwrap().commit_ts, Some(Timestamp(7)));
+
+    let lost = commit(CancellationToken::new());
+    until(|| served.worker.waiting.load(Ordering::SeqCst) == 1).await;
+    served.cut();
+    let error = lost.await.unwrap().unwrap_err();
+    assert_eq!(error.state(), OUTCOME_UNKNOWN);
+    // What was never sent was not committed.
+    let refused = commit(CancellationToken::new()).await.unwrap().unwrap_err();
+    assert_eq!(refused.state(), SqlState::CONNECTION_FAILURE);
 }
 
 #[tokio::test]

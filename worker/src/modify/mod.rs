@@ -21,15 +21,16 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, BinaryArray, RecordBatch};
 use futures::StreamExt;
-use satsuma_common::{SqlResult, Timestamp};
+use satsuma_common::{SqlError, SqlResult, SqlState, Timestamp, TxnId};
 use satsuma_proto::worker::{
     BatchStream, CHANGED_SINCE_SNAPSHOT, Change, ModifyReply, ModifyRequest, OnConflict, RowSource,
     STALE_PLACEMENT, StatementContext,
 };
 use satsuma_storage::{ConflictPolicy, StorageError};
+use tokio_util::sync::CancellationToken;
 
 use crate::error;
-use crate::local::Shared;
+use crate::local::{Shared, is_small, within};
 use crate::placement::{PlacedGroup, PlacedTable};
 
 pub(crate) use constraints::{CheckCache, duplicates, named};
@@ -38,24 +39,36 @@ pub(crate) use program::Programs;
 pub(crate) use rows::check_columns;
 pub(crate) use writer::{Writer, write_context};
 
-/// Carries out the request, and commits when it says so.
-pub(crate) async fn modify(shared: Arc<Shared>, request: ModifyRequest) -> SqlResult<ModifyReply> {
-    let _at_work = shared.busy.enter(request.context.txn);
-    if !request.commit {
-        return change(&shared, request).await;
-    }
-    let txn = request.context.txn;
-    let (snapshot, statement) = (request.context.snapshot, request.context.statement);
+/// Carries out the request, and commits when it says so. Neither `stop` nor the statement's timeout
+/// reach a commit.
+pub(crate) async fn modify(
+    shared: Arc<Shared>,
+    request: ModifyRequest,
+    stop: CancellationToken,
+) -> SqlResult<ModifyReply> {
+    let (context, commit) = (request.context.clone(), request.commit);
     // A caller that goes away before the commit leaves nothing behind.
-    let mut undo = AbortOnDrop { shared: &shared, txn: Some(txn) };
-    match change(&shared, request).await {
+    let mut undo = AbortOnDrop { shared: shared.clone(), txn: commit.then_some(context.txn) };
+    let work = within(context.timeout, change_where_it_fits(&shared, request));
+    let changed = tokio::select! {
+        biased;
+        changed = work => changed,
+        () = stop.cancelled() => Err(SqlError::new(
+            SqlState::QUERY_CANCELED,
+            "canceling statement due to user request",
+        )),
+    };
+    if undo.txn.take().is_none() {
+        return changed;
+    }
+    let txn = context.txn;
+    match changed {
         Ok(mut reply) => {
-            undo.txn = None;
-            let at_least = Timestamp(snapshot.0.saturating_add(1));
+            let at_least = Timestamp(context.snapshot.0.saturating_add(1));
             reply.commit_ts = match shared.engine.commit(txn, at_least).await {
                 Ok(at) => Some(at),
                 // No row was touched.
-                Err(StorageError::NoSuchTransaction(_)) => Some(snapshot),
+                Err(StorageError::NoSuchTransaction(_)) => Some(context.snapshot),
                 Err(error) => return Err(error::storage(error)),
             };
             Ok(reply)
@@ -63,30 +76,46 @@ pub(crate) async fn modify(shared: Arc<Shared>, request: ModifyRequest) -> SqlRe
         Err(error) if matches!(error.state(), CHANGED_SINCE_SNAPSHOT | STALE_PLACEMENT) => {
             // The next attempt goes on under the locks of this one, or goes elsewhere; the
             // coordinator tells how the transaction ends either way.
-            undo.txn = None;
-            shared.engine.undo_statement(txn, statement).map_err(error::storage)?;
+            shared.engine.undo_statement(txn, context.statement).map_err(error::storage)?;
             Err(error)
         }
         Err(error) => {
-            undo.txn = None;
-            shared.engine.abort(txn).await.map_err(error::storage)?;
+            abort(&shared, txn).await.map_err(error::storage)?;
             Err(error)
         }
     }
 }
 
-struct AbortOnDrop<'a> {
-    shared: &'a Arc<Shared>,
-    txn: Option<satsuma_common::TxnId>,
+/// On the caller's thread when it is quick.
+async fn change_where_it_fits(
+    shared: &Arc<Shared>,
+    request: ModifyRequest,
+) -> SqlResult<ModifyReply> {
+    if is_small(&request.change) {
+        return change(shared, request).await;
+    }
+    let on_cpu = shared.clone();
+    shared.on_cpu(async move { change(&on_cpu, request).await }).await
 }
 
-impl Drop for AbortOnDrop<'_> {
+/// A statement that was stopped may be at work for a moment more.
+async fn abort(shared: &Shared, txn: TxnId) -> Result<(), StorageError> {
+    shared.busy.idle(txn).await;
+    shared.engine.abort(txn).await
+}
+
+struct AbortOnDrop {
+    shared: Arc<Shared>,
+    txn: Option<TxnId>,
+}
+
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         let Some(txn) = self.txn else { return };
-        let engine = self.shared.engine.clone();
+        let shared = self.shared.clone();
         if let Ok(runtime) = self.shared.queries.handle() {
             runtime.spawn(async move {
-                if let Err(error) = engine.abort(txn).await {
+                if let Err(error) = abort(&shared, txn).await {
                     tracing::error!(%txn, %error, "abort of a cancelled statement failed");
                 }
             });
@@ -95,6 +124,7 @@ impl Drop for AbortOnDrop<'_> {
 }
 
 async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<ModifyReply> {
+    let _at_work = shared.busy.enter(request.context.txn);
     shared.begin(&request.context)?;
     let group = shared.placements.group(&request.group)?;
     let target = group.table(request.table)?.clone();

@@ -7,6 +7,8 @@ use satsuma_proto::worker::{
     Worker,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::fixture::*;
 use crate::LocalWorker;
 use crate::recovery::{Pace, resolve};
@@ -173,6 +175,23 @@ async fn a_cancelled_wait_holds_up_nobody(f: &Fixture) {
     // Waits for the same key, and is dropped: an autocommit statement leaves no lock.
     let waiting = f.run(G1, CAMPAIGNS, row());
     assert!(tokio::time::timeout(Duration::from_millis(100), waiting).await.is_err());
+    // The same for one that is asked to stop, which answers.
+    let stop = CancellationToken::new();
+    let request = satsuma_proto::worker::ModifyRequest {
+        context: f.begin(),
+        group: group_ref(G1),
+        table: CAMPAIGNS,
+        change: row(),
+        returning: false,
+        commit: true,
+    };
+    let waiting = f.worker.modify_unless(request, stop.clone());
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.cancel();
+    };
+    let (answer, ()) = tokio::join!(waiting, stopping);
+    assert_eq!(answer.unwrap_err().state(), SqlState::QUERY_CANCELED);
     f.worker.transact(holder.txn, TxnAction::Abort).await.unwrap();
     let next = tokio::time::timeout(Duration::from_secs(5), f.run(G1, CAMPAIGNS, row()));
     next.await.expect("nobody holds the key").unwrap();
