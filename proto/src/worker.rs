@@ -442,9 +442,11 @@ pub enum ShardAction {
     /// A new shape of a table whose shards are here.
     Alter {
         shape: TableShape,
+        /// Whose it is, until its commit; `None`: it stands.
+        by: Option<TxnId>,
     },
-    /// The shape that the catalog has. Tells a worker that was left with another one by a
-    /// coordinator that died; nothing happens while a transaction holds the table.
+    /// The shape that the catalog has, and that stands. Tells a worker that was left with another
+    /// one by a coordinator that died; nothing happens while a transaction holds the table.
     Restore {
         shape: TableShape,
     },
@@ -491,6 +493,8 @@ pub struct ShardStatus {
     pub bytes: u64,
     /// Of its group, as this worker knows it.
     pub generation: Generation,
+    /// Whose definition the table's shape is, until its commit.
+    pub defined_by: Option<TxnId>,
     /// Bytes of each index, beside those.
     pub indexes: Vec<(Oid, u64)>,
 }

@@ -6,6 +6,7 @@
 //! g <group>        generation and epoch
 //! h <shard>        group, table, LSN of its creation
 //! m <shard>        manifest: segments, marks, LSN up to which the log is in them
+//! p <table>        whose definition its shape is, until its commit
 //! r <shard>        shape and layouts of a shard that is being rewritten
 //! s <segment>      a small segment's bytes
 //! t <table>        shape and layouts
@@ -110,6 +111,10 @@ pub fn fence_key(group: GroupId) -> Vec<u8> {
 
 pub fn table_key(table: TableId) -> Vec<u8> {
     numbered(b't', u64::from(table.0))
+}
+
+pub fn pending_key(table: TableId) -> Vec<u8> {
+    numbered(b'p', u64::from(table.0))
 }
 
 pub fn segment_key(id: u64) -> Vec<u8> {

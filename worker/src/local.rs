@@ -346,7 +346,8 @@ impl Worker for LocalWorker {
         let engine = &self.shared.engine;
         match action {
             ShardAction::Create { shape, shards } => engine.create_shards(&shape, &shards).await,
-            ShardAction::Alter { shape } => engine.alter_table(&shape).await,
+            ShardAction::Alter { shape, by: None } => engine.alter_table(&shape).await,
+            ShardAction::Alter { shape, by: Some(txn) } => engine.define_table(&shape, txn).await,
             ShardAction::Restore { shape } => engine.restore_shape(&shape).await,
             ShardAction::Drop { shards } => engine.drop_shards(&shards).await,
             ShardAction::SetGeneration { group, generation, epoch } => {
@@ -368,6 +369,7 @@ impl Worker for LocalWorker {
                     rows: info.rows,
                     bytes: info.bytes,
                     generation: info.generation,
+                    defined_by: info.defined_by,
                     indexes: info.indexes,
                 });
                 return Ok(ShardReply { shards: shards.collect() });

@@ -271,7 +271,8 @@ impl Ddl<'_> {
             for node in nodes {
                 let worker = self.scope.worker(node)?;
                 let shape = TableShape::clone(&table.shape);
-                requests.push(async move { worker.shards(ShardAction::Alter { shape }).await });
+                let alter = ShardAction::Alter { shape, by: Some(self.txn.id) };
+                requests.push(async move { worker.shards(alter).await });
             }
             for answer in futures::future::join_all(requests).await {
                 answer?;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use satsuma_common::{ColocationId, MoveId, NodeId, SqlError, SqlResult, SqlState};
-use satsuma_proto::worker::ShardAction;
+use satsuma_common::table::TableShape;
+use satsuma_common::{ColocationId, MoveId, NodeId, SqlError, SqlResult, SqlState, TableId, TxnId};
+use satsuma_proto::worker::{ShardAction, Worker};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::drive;
@@ -164,7 +165,10 @@ async fn reconcile(
                     let drop_them = ShardAction::Drop { shards: shards.clone() };
                     worker.shards(drop_them).await.map(drop)
                 }
-                Fix::Raise { .. } | Fix::Drop { .. } => Ok(()),
+                Fix::Restore { table, by } if is_sure => {
+                    restore(cluster, &worker, *table, *by).await
+                }
+                Fix::Raise { .. } | Fix::Drop { .. } | Fix::Restore { .. } => Ok(()),
             };
             if let Err(error) = done {
                 tracing::warn!(node = %node.id, ?fix, %error, "a worker differs from the catalog");
@@ -173,6 +177,23 @@ async fn reconcile(
         }
     }
     found
+}
+
+/// Tells a worker the shape that the catalog has, once nobody is at work on another one.
+async fn restore(
+    cluster: &Cluster,
+    worker: &Arc<dyn Worker>,
+    table: TableId,
+    by: TxnId,
+) -> SqlResult<()> {
+    if cluster.is_at_work(by).await {
+        return Ok(());
+    }
+    // What it has committed is in here.
+    let state = cluster.catalog.read().await?;
+    let Some(table) = state.table(table) else { return Ok(()) };
+    let shape = TableShape::clone(&table.shape);
+    worker.shards(ShardAction::Restore { shape }).await.map(drop)
 }
 
 /// Tells every worker the generations that it should know. Statements find out by themselves, but

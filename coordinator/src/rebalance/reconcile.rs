@@ -1,8 +1,8 @@
 //! What a worker has, compared with what the catalog says it should have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use satsuma_common::{Epoch, Generation, GroupId, NodeId, ShardId};
+use satsuma_common::{Epoch, Generation, GroupId, NodeId, ShardId, TableId, TxnId};
 use satsuma_proto::worker::ShardStatus;
 
 use crate::catalog::State;
@@ -17,6 +17,8 @@ pub enum Fix {
     Raise { group: GroupId, above: Generation },
     /// Shards that were left behind by a move.
     Drop { group: GroupId, shards: Vec<ShardId> },
+    /// A shape that a transaction has not committed: it must, or be taken back.
+    Restore { table: TableId, by: TxnId },
 }
 
 /// Groups that are moving are left to their drivers. Shards of unknown groups may belong to a
@@ -29,7 +31,10 @@ pub fn compare(state: &State, node: NodeId, shards: &[ShardStatus]) -> Vec<Fix> 
     }
     let moving: Vec<GroupId> =
         state.moves().filter(|m| !m.phase.is_over()).map(|m| m.group).collect();
-    let mut fixes = Vec::new();
+    let defined: BTreeSet<(TableId, TxnId)> =
+        shards.iter().filter_map(|shard| Some((shard.table, shard.defined_by?))).collect();
+    let mut fixes: Vec<Fix> =
+        defined.into_iter().map(|(table, by)| Fix::Restore { table, by }).collect();
     for (id, (generation, shards)) in groups {
         if moving.contains(&id) {
             continue;

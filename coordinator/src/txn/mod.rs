@@ -200,7 +200,7 @@ impl Transaction {
         let made = kept.map_or(&[][..], Overlay::created);
         let only = undone.created().iter().filter(|shard| !made.contains(shard)).copied();
         drop_shards(cluster, only.collect()).await;
-        restore_shapes(cluster, &undone, kept).await;
+        restore_shapes(cluster, self.id, &undone, kept).await;
     }
 
     pub fn savepoint(&mut self, name: &str) {
@@ -413,7 +413,7 @@ impl Transaction {
         // While the locks are held: nobody reads by the shape that goes.
         if let Some(overlay) = &overlay {
             drop_shards(cluster, overlay.created().to_vec()).await;
-            restore_shapes(cluster, overlay, None).await;
+            restore_shapes(cluster, self.id, overlay, None).await;
         }
         if let Err(error) = self.tell_all(TxnAction::Abort).await {
             tracing::warn!(txn = %self.id, %error, "a participant was not told of an abort");
@@ -435,18 +435,21 @@ fn taken_for_dead() -> SqlError {
 
 /// Workers that were told a shape which did not come to be are told the one that stands: that of
 /// the definitions that are kept, or of the catalog.
-async fn restore_shapes(cluster: &Cluster, undone: &Overlay, kept: Option<&Overlay>) {
+async fn restore_shapes(cluster: &Cluster, txn: TxnId, undone: &Overlay, kept: Option<&Overlay>) {
     let state = kept.map_or_else(|| cluster.catalog.snapshot(), |kept| kept.state().clone());
     let changed = undone.altered().filter(|table| {
         kept.is_none_or(|kept| kept.told_shape(*table) != undone.told_shape(*table))
     });
     for table in changed.filter_map(|table| state.table(table)) {
+        // An earlier definition of the transaction's own does not stand yet either.
+        let is_own = kept.is_some_and(|kept| kept.altered().any(|id| id == table.id()));
+        let by = is_own.then_some(txn);
         let nodes: BTreeSet<NodeId> =
             state.shards_of(table).flat_map(|(_, group)| group.finalized()).collect();
         for node in nodes.into_iter().filter_map(|node| state.node(node)) {
             let shape = satsuma_common::table::TableShape::clone(&table.shape);
             let told = match cluster.workers.client(node) {
-                Ok(worker) => worker.shards(ShardAction::Alter { shape }).await.map(|_| ()),
+                Ok(worker) => worker.shards(ShardAction::Alter { shape, by }).await.map(|_| ()),
                 Err(error) => Err(error),
             };
             if let Err(error) = told {

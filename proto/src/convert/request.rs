@@ -328,7 +328,9 @@ impl From<ShardAction> for pb::ShardRequest {
                     })
                     .collect(),
             }),
-            ShardAction::Alter { shape } => Action::Alter(shape.into()),
+            ShardAction::Alter { shape, by } => {
+                Action::Alter(pb::AlterTable { shape: Some(shape.into()), by: by.map(Into::into) })
+            }
             ShardAction::Restore { shape } => Action::Restore(shape.into()),
             ShardAction::Drop { shards } => Action::Drop(pb::DropShards {
                 shards: shards.into_iter().map(|shard| shard.0).collect(),
@@ -371,7 +373,10 @@ impl TryFrom<pb::ShardRequest> for ShardAction {
                     Ok((ShardId(new.shard), GroupId(new.group), Generation(new.generation)))
                 })?,
             },
-            Action::Alter(shape) => Self::Alter { shape: shape.try_into()? },
+            Action::Alter(alter) => Self::Alter {
+                shape: need(alter.shape, "table shape")?.try_into()?,
+                by: alter.by.map(TxnId::from),
+            },
             Action::Restore(shape) => Self::Restore { shape: shape.try_into()? },
             Action::Drop(drop) => {
                 Self::Drop { shards: list(drop.shards, |shard| Ok(ShardId(shard)))? }

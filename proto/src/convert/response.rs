@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use satsuma_common::{
-    Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlError, TableId, Timestamp,
+    Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlError, TableId, Timestamp, TxnId,
 };
 
 use super::{Wire, list, need};
@@ -62,6 +62,7 @@ impl From<Response> for pb::Response {
                         rows: shard.rows,
                         bytes: shard.bytes,
                         generation: shard.generation.0,
+                        defined_by: shard.defined_by.map(Into::into),
                         indexes: shard
                             .indexes
                             .into_iter()
@@ -110,6 +111,7 @@ impl TryFrom<pb::Response> for Response {
                         rows: shard.rows,
                         bytes: shard.bytes,
                         generation: Generation(shard.generation),
+                        defined_by: shard.defined_by.map(TxnId::from),
                         indexes: list(shard.indexes, |size| Ok((Oid(size.index), size.bytes)))?,
                     })
                 })?,

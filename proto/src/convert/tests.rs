@@ -221,7 +221,8 @@ fn requests() -> Vec<Request> {
             shape: shape(),
             shards: vec![(ShardId(1), GroupId(2), Generation(3))],
         }),
-        Request::Shards(ShardAction::Alter { shape: shape() }),
+        Request::Shards(ShardAction::Alter { shape: shape(), by: None }),
+        Request::Shards(ShardAction::Alter { shape: shape(), by: Some(txn) }),
         Request::Shards(ShardAction::Restore { shape: shape() }),
         Request::Shards(ShardAction::Drop { shards: vec![ShardId(4)] }),
         Request::Shards(ShardAction::SetGeneration {
@@ -306,6 +307,7 @@ fn every_response_survives_the_wire() {
         rows: 4,
         bytes: 5,
         generation: Generation(6),
+        defined_by: Some(context().txn),
         indexes: vec![(Oid(6), 7)],
     };
     let error = SqlError::new(SqlState::UNIQUE_VIOLATION, "duplicate key")

@@ -74,6 +74,9 @@ impl Engine {
             let record = GroupRecord { generation: *generation, epoch: *epoch };
             manifest::put(&mut batch, manifest::group_key(*id), &record)?;
         }
+        for (id, by) in &meta.pending {
+            manifest::put(&mut batch, manifest::pending_key(*id), by)?;
+        }
         for id in &meta.fenced {
             manifest::put(&mut batch, manifest::fence_key(*id), &())?;
         }
@@ -81,7 +84,7 @@ impl Engine {
         drop(meta);
         let kept: std::collections::BTreeSet<Vec<u8>> =
             batch.iter().map(|(key, _)| key.clone()).collect();
-        for kind in [b"t", b"r", b"h", b"g", b"f"] {
+        for kind in [b"t", b"r", b"h", b"g", b"f", b"p"] {
             for (key, _) in self.store.kv.scan(kind)? {
                 if !kept.contains(&key) {
                     batch.push((key, None));

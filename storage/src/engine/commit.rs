@@ -203,6 +203,7 @@ impl Engine {
                         engine.timeline.observe_commit(ts);
                         let from = logged_from.unwrap_or(written.first);
                         engine.meta.read().commit(written.last, from, ts, &sections);
+                        engine.settle_definitions(id);
                         engine.end(&txn);
                         Ok(())
                     }
@@ -222,6 +223,14 @@ impl Engine {
             }),
         );
         answer.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// The log says so, too: a replay settles them at the same record.
+    fn settle_definitions(&self, txn: TxnId) {
+        let has_any = self.meta.read().pending.values().any(|by| *by == txn);
+        if has_any {
+            self.meta.write().settle(txn);
+        }
     }
 
     /// Makes the names of loaded files durable, before a record names them.

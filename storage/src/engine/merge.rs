@@ -85,12 +85,9 @@ impl Engine {
             })
             .collect();
         let Some(chosen) = choose(&runs) else { return Ok(false) };
-        let Some(table) = self.meta.read().table_of(shard).cloned() else {
+        let Some(table) = self.meta.read().settled_table_of(shard).cloned() else {
             return Ok(false);
         };
-        if self.is_defined(shard.id) {
-            return Ok(false);
-        }
 
         let old: Vec<_> = chosen.iter().map(|index| contents.segments[*index].clone()).collect();
         let marks: Vec<_> = old.iter().map(|segment| segment.marks()).collect();

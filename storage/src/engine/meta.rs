@@ -7,7 +7,9 @@ use bytes::Bytes;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
 use satsuma_common::table::{Column, TableShape};
-use satsuma_common::{Epoch, Generation, GroupId, Lsn, Oid, PgType, ShardId, TableId, arrow_types};
+use satsuma_common::{
+    Epoch, Generation, GroupId, Lsn, Oid, PgType, ShardId, TableId, TxnId, arrow_types,
+};
 
 use crate::error::{Result, StorageError};
 use crate::index::TableIndex;
@@ -24,6 +26,9 @@ pub struct Meta {
     /// that is committed, and are the table's again when it is not.
     pub retired: BTreeMap<ShardId, Arc<TableMeta>>,
     pub groups: BTreeMap<GroupId, (Generation, Epoch)>,
+    /// Tables whose shape is not committed yet, and whose it is. No segment must be written by it,
+    /// with values of columns that will not be, or without those of columns that stay.
+    pub pending: BTreeMap<TableId, TxnId>,
     /// Groups whose rows are served elsewhere: their shards here are to be dropped.
     pub fenced: BTreeSet<GroupId>,
 }
@@ -135,6 +140,7 @@ impl Default for Meta {
             tables: BTreeMap::new(),
             shards: BTreeMap::new(),
             retired: BTreeMap::new(),
+            pending: BTreeMap::new(),
             groups: BTreeMap::new(),
             fenced: BTreeSet::new(),
         }
@@ -148,7 +154,7 @@ impl Meta {
             MetaChange::CreateShards { shape, .. } => {
                 TableMeta::new((**shape).clone(), Layouts::default()).map(|_| ())
             }
-            MetaChange::AlterTable { shape } => {
+            MetaChange::AlterTable { shape, .. } => {
                 let new = TableMeta::new((**shape).clone(), Layouts::default())?;
                 match self.tables.get(&shape.table) {
                     Some(old) if !old.reads_as(&new) && self.has_rows(shape.table) => {
@@ -177,6 +183,17 @@ impl Meta {
     /// What reads the rows of a shard.
     pub fn table_of(&self, shard: &Shard) -> Option<&Arc<TableMeta>> {
         self.retired.get(&shard.id).or_else(|| self.tables.get(&shard.table))
+    }
+
+    /// What the shard's rows may be written to a segment by; `None` while it may be taken back.
+    pub fn settled_table_of(&self, shard: &Shard) -> Option<&Arc<TableMeta>> {
+        let is_pending = self.pending.contains_key(&shard.table);
+        self.table_of(shard).filter(|_| !is_pending)
+    }
+
+    /// The transaction's definitions are committed.
+    pub fn settle(&mut self, txn: TxnId) {
+        self.pending.retain(|_, by| *by != txn);
     }
 
     /// Shards of a newer shape take the place of those that are there.
@@ -231,9 +248,13 @@ impl Meta {
                     known.0 = known.0.max(*generation);
                 }
             }
-            MetaChange::AlterTable { shape } => {
+            MetaChange::AlterTable { shape, by } => {
                 self.reinstate(shape)?;
                 self.set_shape(shape, true)?;
+                match by {
+                    Some(txn) => self.pending.insert(shape.table, *txn),
+                    None => self.pending.remove(&shape.table),
+                };
             }
             MetaChange::DropShards { shards } => {
                 for shard in shards {
@@ -315,6 +336,7 @@ impl Meta {
     fn forget_unused(&mut self) {
         let shards = &self.shards;
         self.tables.retain(|table, _| shards.values().any(|shard| shard.table == *table));
+        self.pending.retain(|table, _| self.tables.contains_key(table));
         let used: BTreeSet<_> = shards.values().map(|shard| shard.group).collect();
         self.groups.retain(|group, _| used.contains(group));
         self.fenced.retain(|group| used.contains(group));

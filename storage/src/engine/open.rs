@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
-use satsuma_common::{GroupId, Lsn, ShardId, Timestamp, TxnId};
+use satsuma_common::row::RowError;
+use satsuma_common::{GroupId, Lsn, ShardId, TableId, Timestamp, TxnId};
 
 use super::copy::Pins;
 use super::meta::{Meta, TableMeta};
@@ -26,7 +27,7 @@ use crate::txn::{Loaded, Phase, Txn};
 use crate::wal::record::{LoggedLock, MetaChange, Op, Record, Section};
 use crate::wal::{self, Wal};
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FORMAT_FILE: &str = "FORMAT";
 
 impl Engine {
@@ -199,6 +200,10 @@ impl Recovery {
         for (id, record) in manifest::all::<GroupRecord>(kv, b'g')? {
             recovery.meta.groups.insert(GroupId(id), (record.generation, record.epoch));
         }
+        for (id, by) in manifest::all::<TxnId>(kv, b'p')? {
+            let table = u32::try_from(id).map_err(|_| RowError::Malformed("table id".into()))?;
+            recovery.meta.pending.insert(TableId(table), by);
+        }
         for (id, ()) in manifest::all::<()>(kv, b'f')? {
             recovery.meta.fenced.insert(GroupId(id));
         }
@@ -269,6 +274,7 @@ impl Recovery {
                 self.prepared.insert(txn, Prepared { from, ts, sections, locks });
             }
             Record::CommitPrepared { txn, ts } => {
+                self.meta.settle(txn);
                 if let Some(prepared) = self.prepared.remove(&txn) {
                     self.commit(store, lsn, prepared.from, ts, prepared.sections);
                 }

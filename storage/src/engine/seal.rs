@@ -59,12 +59,9 @@ impl Engine {
     }
 
     fn write_out(&self, shard: &Arc<Shard>, batch: &mut Batch) -> Result<Option<Sealed>> {
-        let Some(table) = self.meta.read().table_of(shard).cloned() else {
+        let Some(table) = self.meta.read().settled_table_of(shard).cloned() else {
             return Ok(None);
         };
-        if self.is_defined(shard.id) {
-            return Ok(None);
-        }
         shard.forget_truncations(self.horizon());
         let Some(frozen) = shard.freeze() else { return Ok(None) };
         let contents = shard.contents();

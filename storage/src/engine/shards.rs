@@ -26,6 +26,8 @@ pub struct ShardInfo {
     pub rows: u64,
     /// Bytes on disk and in memory, without indexes.
     pub bytes: u64,
+    /// Whose definition the table's shape is, until its commit.
+    pub defined_by: Option<TxnId>,
     /// Bytes of each index, as far as it has been built.
     pub indexes: Vec<(Oid, u64)>,
 }
@@ -43,18 +45,26 @@ impl Engine {
 
     /// A new shape of a table. Rows that are there stay as they are and read as it says.
     pub async fn alter_table(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
-        let change = MetaChange::AlterTable { shape: Box::new(shape.clone()) };
-        self.change(change).await?;
+        self.set_shape(shape, None).await
+    }
+
+    /// The same by a transaction: its commit makes the shape stand, and [`Self::alter_table`]
+    /// takes it back.
+    pub async fn define_table(self: &Arc<Self>, shape: &TableShape, txn: TxnId) -> Result<()> {
+        self.set_shape(shape, Some(txn)).await
+    }
+
+    async fn set_shape(self: &Arc<Self>, shape: &TableShape, by: Option<TxnId>) -> Result<()> {
+        self.change(MetaChange::AlterTable { shape: Box::new(shape.clone()), by }).await?;
         self.forget_indexes(shape.table)
     }
 
-    /// [`Self::alter_table`], unless the shape is as it should be or a transaction that may be
-    /// changing it holds one of the table's shards.
+    /// [`Self::alter_table`], unless the shape is as it should be and stands, or a transaction that
+    /// may be changing it holds one of the table's shards.
     pub async fn restore_shape(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
-        let known = self.shape(shape.table);
-        let is_same =
-            |known: &TableShape| known.version == shape.version && known.indexes == shape.indexes;
-        if known.is_none_or(|known| is_same(&known)) {
+        let Some(known) = self.shape(shape.table) else { return Ok(()) };
+        let stands = !self.meta.read().pending.contains_key(&shape.table);
+        if stands && known.version == shape.version && known.indexes == shape.indexes {
             return Ok(());
         }
         let shards: Vec<ShardId> = {
@@ -68,8 +78,7 @@ impl Engine {
         self.alter_table(shape).await
     }
 
-    /// Whether a transaction holds the shard's table to define it. Its shape may be one that is
-    /// rolled back: no segment must be written by that, with values of columns that will not be.
+    /// Whether a transaction holds the shard's table to define it.
     pub fn is_defined(&self, shard: ShardId) -> bool {
         let key = LockKey { shard, row: None };
         self.locks.is_held(&key, TableLockMode::AccessExclusive.into())
@@ -102,6 +111,7 @@ impl Engine {
                 retired: meta.retired.contains_key(&shard.id),
                 rows: shard.rows(),
                 bytes: shard.bytes(),
+                defined_by: meta.pending.get(&shard.table).copied(),
                 indexes: index_bytes(meta.table_of(shard), shard),
             })
             .collect()

@@ -11,7 +11,7 @@ use satsuma_common::{
 
 use super::*;
 use crate::disk::RealDisk;
-use crate::lock::{LockWait, RowLockMode};
+use crate::lock::{LockWait, RowLockMode, TableLockMode};
 use crate::shard::{KeyRange, ReadView, ScanOptions};
 
 const SHARD: ShardId = ShardId(102_008);
@@ -379,6 +379,51 @@ async fn shards_and_shapes_are_durable_and_old_rows_read_as_the_new_shape() {
     ));
 }
 
+/// Even when the locks of the transaction that defined it are lost.
+#[tokio::test]
+async fn a_shape_that_may_be_taken_back_writes_no_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let now = insert(&engine, 10, &[(1, "one")]).await;
+    let mut without = shape();
+    without.version = 2;
+    without.columns.remove(1);
+    engine.define_table(&without, txn(20)).await.unwrap();
+    // From the log, and from the store.
+    let mut engine = engine;
+    for _ in 0..2 {
+        close(engine);
+        engine = open(dir.path()).await;
+        assert_eq!(engine.shards()[0].defined_by, Some(txn(20)));
+        engine.checkpoint().unwrap();
+        assert_eq!(engine.stats().segments, 0);
+    }
+    engine.restore_shape(&shape()).await.unwrap();
+    assert_eq!(engine.shards()[0].defined_by, None);
+    engine.checkpoint().unwrap();
+    assert_eq!(engine.stats().segments, 1);
+    assert_eq!(rows(&engine, ReadView::new(now)), seen(&[(1, "one")]));
+
+    // A commit makes it stand, whatever happens in between.
+    let (define, exclusive) = (context(30, 1), TableLockMode::AccessExclusive);
+    engine.lock_shard(&define, SHARD, exclusive, LockWait::NoWait).await.unwrap();
+    engine.define_table(&without, define.txn).await.unwrap();
+    let prepared = engine.prepare(define.txn).await.unwrap();
+    close(engine);
+    let engine = open(dir.path()).await;
+    engine.restore_shape(&shape()).await.unwrap();
+    assert_eq!(engine.shards()[0].defined_by, Some(define.txn), "it is locked");
+    engine.commit_prepared(define.txn, prepared).await.unwrap();
+    close(engine);
+    let engine = open(dir.path()).await;
+    assert_eq!(engine.shards()[0].defined_by, None);
+    assert_eq!(engine.shape(without.table).unwrap().version, 2);
+    // A shape that the catalog has is no less one that stands.
+    engine.define_table(&without, txn(40)).await.unwrap();
+    engine.restore_shape(&without).await.unwrap();
+    assert_eq!(engine.shards()[0].defined_by, None);
+}
+
 #[tokio::test]
 async fn a_directory_has_one_owner_and_a_known_format() {
     let dir = tempfile::tempdir().unwrap();
@@ -388,7 +433,7 @@ async fn a_directory_has_one_owner_and_a_known_format() {
     close(engine);
     std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
     let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
-    assert!(error.to_string().contains("has format 99, this program reads format 2"), "{error}");
+    assert!(error.to_string().contains("has format 99, this program reads format 3"), "{error}");
 }
 
 #[tokio::test]

@@ -119,6 +119,8 @@ pub enum MetaChange {
     },
     AlterTable {
         shape: Box<TableShape>,
+        /// Who may take it back until its commit; `None`: it stands.
+        by: Option<TxnId>,
     },
     DropShards {
         shards: Vec<ShardId>,

@@ -105,7 +105,7 @@ async fn checks_name_the_row(f: &Fixture) {
     let check =
         |name: &str, condition: &str| Check { name: name.into(), condition: condition.into() };
     shape.checks = vec![check("short_name", "length(name) < 6"), check("id_check", "id > 0")];
-    f.worker.shards(ShardAction::Alter { shape }).await.unwrap();
+    f.worker.shards(ShardAction::Alter { shape, by: None }).await.unwrap();
     let rows = [(1, 12, "pink"), (1, 13, "magenta"), (1, -1, "turquoise")];
     let error = f.run(G1, CAMPAIGNS, insert(campaign_rows(&rows))).await.unwrap_err();
     assert_eq!(error.state(), SqlState::CHECK_VIOLATION);

@@ -341,7 +341,7 @@ impl CopyReader {
                     self.queue.push_back(Item::Dropped(ours));
                 }
             }
-            MetaChange::AlterTable { shape } => {
+            MetaChange::AlterTable { shape, .. } => {
                 if self.tables.contains(&shape.table) {
                     self.queue.push_back(Item::Shape(shape));
                 }
