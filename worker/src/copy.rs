@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex as SyncMutex;
-use satsuma_common::{GroupId, MoveId, NodeId, SqlError, SqlResult, SqlState, Timestamp, TxnId};
+use satsuma_common::{
+    GroupId, MoveId, NodeId, ShardId, SqlError, SqlResult, SqlState, Timestamp, TxnId,
+};
 use satsuma_proto::copy::{CopyAction, CopyReply, CopyRequest, ShardSum, Watermark};
 use satsuma_storage::{CopyReader, CopyWriter, SnapshotReader, StorageError};
 use tokio::sync::Mutex;
@@ -36,7 +38,7 @@ struct Slot {
     attempt: (MoveId, u64),
     reader: Option<CopyReader>,
     writer: Option<CopyWriter>,
-    hold: Option<TxnId>,
+    hold: Option<(TxnId, Vec<ShardId>)>,
     /// The hold stays until its driver, or the next one, ends it.
     is_fenced: bool,
     asked: Instant,
@@ -171,7 +173,7 @@ impl Slot {
     }
 
     fn release(&mut self, shared: &Shared) {
-        if let Some(holder) = self.hold.take() {
+        if let Some((holder, _)) = self.hold.take() {
             shared.engine.release_group(holder);
         }
         self.is_fenced = false;
@@ -229,25 +231,21 @@ impl Slot {
             }
             CopyAction::Hold { timeout } => {
                 let holder = holder(group);
-                engine.hold_group(group, holder, timeout).await.map_err(failed)?;
-                self.hold = Some(holder);
+                let held = engine.hold_group(group, holder, timeout).await.map_err(failed)?;
+                self.hold = Some((holder, held));
                 reply.end = engine.lsn();
             }
             CopyAction::Snapshot { .. } => return Err(not_open()),
             CopyAction::Release => self.release(shared),
             CopyAction::Fence { generation, leaving } => {
-                if self.hold.is_none() {
-                    return Err(not_open());
-                }
+                let Some((_, held)) = &self.hold else { return Err(not_open()) };
                 // Before anything is durable: the hold must outlast its driver from here on.
                 self.is_fenced = true;
-                let mark = if leaving {
-                    engine.fence_group(group, generation).await.map_err(failed)?
-                } else {
-                    let epoch = satsuma_common::Epoch(0);
-                    engine.set_generation(group, generation, epoch).await.map_err(failed)?;
-                    engine.watermark()
+                let mark = match leaving {
+                    true => engine.fence_group(group, generation, held).await,
+                    false => engine.share_group(group, generation, held).await,
                 };
+                let mark = mark.map_err(failed)?;
                 reply.watermark =
                     Watermark { read: mark.read, commit: mark.commit, horizon: mark.horizon };
             }

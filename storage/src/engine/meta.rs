@@ -151,7 +151,10 @@ impl Meta {
     /// Whether the change would be accepted.
     pub fn check(&self, change: &MetaChange) -> Result<()> {
         match change {
-            MetaChange::CreateShards { shape, .. } => {
+            MetaChange::CreateShards { shape, shards } => {
+                if let Some(group) = self.fenced_for(shards) {
+                    return Err(StorageError::GroupMoved(group));
+                }
                 TableMeta::new((**shape).clone(), Layouts::default()).map(|_| ())
             }
             MetaChange::AlterTable { shape, .. } => {
@@ -235,6 +238,8 @@ impl Meta {
         }
         self.lsn = lsn;
         match change {
+            // The group was fenced after the change had been checked.
+            MetaChange::CreateShards { shards, .. } if self.fenced_for(shards).is_some() => {}
             MetaChange::CreateShards { shape, shards } => {
                 if shards.iter().any(|(shard, ..)| !self.shards.contains_key(shard)) {
                     self.retire(shape);
@@ -263,7 +268,10 @@ impl Meta {
                 }
                 self.forget_unused();
             }
-            MetaChange::SetGeneration { group, generation, epoch } => {
+            MetaChange::SetGeneration { group, held: Some(held), .. }
+            | MetaChange::FenceGroup { group, held, .. }
+                if !self.has_just(*group, held) => {}
+            MetaChange::SetGeneration { group, generation, epoch, .. } => {
                 let known = self.groups.entry(*group).or_insert((*generation, *epoch));
                 // A message that was under way for long does not turn the clock back.
                 if *generation >= known.0 {
@@ -290,7 +298,7 @@ impl Meta {
                     self.groups.entry(*group).or_insert((Generation(0), Epoch(0)));
                 }
             }
-            MetaChange::FenceGroup { group, generation } => {
+            MetaChange::FenceGroup { group, generation, .. } => {
                 if let Some(known) = self.groups.get_mut(group)
                     && *generation > known.0
                 {
@@ -326,6 +334,18 @@ impl Meta {
             Some(group) => Err(StorageError::GroupMoved(group)),
             None => Ok(()),
         }
+    }
+
+    /// A group that is served elsewhere and would get a new shard.
+    fn fenced_for(&self, shards: &[(ShardId, GroupId, Generation)]) -> Option<GroupId> {
+        let new = shards.iter().filter(|(shard, ..)| !self.shards.contains_key(shard));
+        new.map(|(_, group, _)| *group).find(|group| self.fenced.contains(group))
+    }
+
+    /// Whether these are the group's shards, in the order of ids.
+    fn has_just(&self, group: GroupId, shards: &[ShardId]) -> bool {
+        let here = self.shards.values().filter(|shard| shard.group == group);
+        here.map(|shard| &shard.id).eq(shards)
     }
 
     /// The group's shards, in the order of ids.

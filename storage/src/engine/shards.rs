@@ -40,7 +40,11 @@ impl Engine {
         shards: &[(ShardId, GroupId, Generation)],
     ) -> Result<()> {
         let shape = Box::new(shape.clone());
-        self.change(MetaChange::CreateShards { shape, shards: shards.to_vec() }).await
+        self.change(MetaChange::CreateShards { shape, shards: shards.to_vec() }).await?;
+        match shards.iter().find(|(shard, ..)| !self.has_shard(*shard)) {
+            Some((_, group, _)) => Err(StorageError::GroupMoved(*group)),
+            None => Ok(()),
+        }
     }
 
     /// A new shape of a table. Rows that are there stay as they are and read as it says.
@@ -96,7 +100,8 @@ impl Engine {
         generation: Generation,
         epoch: Epoch,
     ) -> Result<()> {
-        self.change(MetaChange::SetGeneration { group, generation, epoch }).await
+        let held = None;
+        self.change(MetaChange::SetGeneration { group, generation, epoch, held }).await
     }
 
     pub fn shards(&self) -> Vec<ShardInfo> {

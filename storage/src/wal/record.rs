@@ -129,6 +129,8 @@ pub enum MetaChange {
         group: GroupId,
         generation: Generation,
         epoch: Epoch,
+        /// Nothing happens unless these are the group's shards.
+        held: Option<Vec<ShardId>>,
     },
     /// Empty shards for a copy of rows that were written elsewhere under `layouts`.
     CopyShards {
@@ -140,6 +142,8 @@ pub enum MetaChange {
     FenceGroup {
         group: GroupId,
         generation: Generation,
+        /// Nothing happens unless these are the group's shards: there were transactions on others.
+        held: Vec<ShardId>,
     },
 }
 

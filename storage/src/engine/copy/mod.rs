@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use satsuma_common::{Generation, GroupId, Lsn, ShardId, Timestamp, TxnId};
+use satsuma_common::{Epoch, Generation, GroupId, Lsn, ShardId, Timestamp, TxnId};
 
 use super::Engine;
 use crate::error::{Result, StorageError};
@@ -119,11 +119,17 @@ impl Drop for Pin {
 
 impl Engine {
     /// Waits until no transaction holds anything in the group, and keeps others waiting until
-    /// [`Self::release_group`]. On a timeout or a deadlock nothing is held.
-    pub async fn hold_group(&self, group: GroupId, holder: TxnId, timeout: Duration) -> Result<()> {
+    /// [`Self::release_group`]. Answers with the shards that are held; one that comes later is not.
+    /// On a timeout or a deadlock nothing is held.
+    pub async fn hold_group(
+        &self,
+        group: GroupId,
+        holder: TxnId,
+        timeout: Duration,
+    ) -> Result<Vec<ShardId>> {
         let deadline = Instant::now() + timeout;
         let shards = self.meta.read().shards_of(group);
-        for shard in shards {
+        for shard in &shards {
             let left = deadline.saturating_duration_since(Instant::now());
             let key = LockKey { shard: shard.id, row: None };
             let wait = LockWait::Wait(Some(left));
@@ -138,7 +144,7 @@ impl Engine {
                 return Err(error);
             }
         }
-        Ok(())
+        Ok(shards.iter().map(|shard| shard.id).collect())
     }
 
     pub fn release_group(&self, holder: TxnId) {
@@ -147,13 +153,35 @@ impl Engine {
 
     /// Reads and writes of the group fail from now on, durably. To be called while it is held;
     /// answers with what the next worker must know. Only a later generation lifts the fence.
+    /// Fails when the group has other shards than those that are `held`.
     pub async fn fence_group(
         self: &Arc<Self>,
         group: GroupId,
         generation: Generation,
+        held: &[ShardId],
     ) -> Result<Watermark> {
-        self.change(MetaChange::FenceGroup { group, generation }).await?;
-        Ok(self.watermark())
+        let held = held.to_vec();
+        self.change(MetaChange::FenceGroup { group, generation, held }).await?;
+        self.watermark_at(group, generation)
+    }
+
+    /// The same without the fence: the group is served here and elsewhere from this generation on.
+    pub async fn share_group(
+        self: &Arc<Self>,
+        group: GroupId,
+        generation: Generation,
+        held: &[ShardId],
+    ) -> Result<Watermark> {
+        let (epoch, held) = (Epoch(0), Some(held.to_vec()));
+        self.change(MetaChange::SetGeneration { group, generation, epoch, held }).await?;
+        self.watermark_at(group, generation)
+    }
+
+    fn watermark_at(&self, group: GroupId, generation: Generation) -> Result<Watermark> {
+        match self.generation(group) {
+            Some(known) if known >= generation => Ok(self.watermark()),
+            _ => Err(StorageError::CopyBroken("a shard came while the group was held")),
+        }
     }
 
     pub fn is_fenced(&self, group: GroupId) -> bool {

@@ -109,7 +109,7 @@ async fn a_group_moves_while_it_is_written() {
     a.hold_group(GROUP, HOLDER, Duration::from_secs(5)).await.unwrap();
     send(&mut reader, &mut writer).await;
     assert!(reader.progress().is_caught_up());
-    let watermark = a.fence_group(GROUP, Generation(2)).await.unwrap();
+    let watermark = a.fence_group(GROUP, Generation(2), &SHARDS).await.unwrap();
     b.observe(watermark);
     b.set_generation(GROUP, Generation(2), satsuma_common::Epoch(1)).await.unwrap();
     a.release_group(HOLDER);
@@ -166,14 +166,14 @@ async fn a_hold_waits_for_transactions_and_a_fence_turns_the_next_away() {
     });
     tokio::time::sleep(soon).await;
     assert!(!waiting.is_finished());
-    engine.fence_group(GROUP, Generation(2)).await.unwrap();
+    engine.fence_group(GROUP, Generation(2), &SHARDS).await.unwrap();
     engine.release_group(HOLDER);
     assert!(matches!(waiting.await.unwrap(), Err(StorageError::GroupMoved(GROUP))));
     engine.abort(txn(20)).await.unwrap();
     // A late fence of an earlier attempt does nothing, a later generation lifts the fence.
-    engine.fence_group(GROUP, Generation(2)).await.unwrap();
+    engine.fence_group(GROUP, Generation(2), &SHARDS).await.unwrap();
     engine.set_generation(GROUP, Generation(3), satsuma_common::Epoch(1)).await.unwrap();
-    engine.fence_group(GROUP, Generation(2)).await.unwrap();
+    engine.fence_group(GROUP, Generation(2), &SHARDS).await.unwrap();
     assert!(!engine.is_fenced(GROUP));
     insert(&engine, 30, &SHARDS, 3, "three").await;
 }
@@ -196,6 +196,35 @@ async fn a_copy_follows_loads_of_several_groups() {
     send(&mut reader, &mut writer).await;
     assert!(reader.progress().is_caught_up());
     assert_eq!((rows(&b, SHARDS[0], LATE), rows(&b, SHARDS[1], LATE)), (3000, 0));
+}
+
+/// Nobody has waited for the transactions on it.
+#[tokio::test]
+async fn a_shard_that_comes_while_the_group_is_held_stops_the_fence() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = source(dir.path()).await;
+    let soon = Duration::from_millis(20);
+    let held = engine.hold_group(GROUP, HOLDER, soon).await.unwrap();
+    assert_eq!(held, SHARDS);
+    let late = [(ShardId(13), GROUP, Generation(1))];
+    engine.create_shards(&shape(), &late).await.unwrap();
+    let refused = engine.fence_group(GROUP, Generation(2), &held).await;
+    assert!(matches!(refused, Err(StorageError::CopyBroken(_))), "{refused:?}");
+    assert!(!engine.is_fenced(GROUP));
+    let refused = engine.share_group(GROUP, Generation(2), &held).await;
+    assert!(matches!(refused, Err(StorageError::CopyBroken(_))), "{refused:?}");
+    engine.release_group(HOLDER);
+    let held = engine.hold_group(GROUP, HOLDER, soon).await.unwrap();
+    engine.fence_group(GROUP, Generation(2), &held).await.unwrap();
+    // None comes behind the fence, after a restart neither.
+    engine.close();
+    drop(engine);
+    let engine = open(dir.path());
+    let later = [(ShardId(14), GROUP, Generation(1))];
+    let refused = engine.create_shards(&shape(), &later).await;
+    assert!(matches!(refused, Err(StorageError::GroupMoved(GROUP))), "{refused:?}");
+    assert!(engine.has_shard(ShardId(13)) && !engine.has_shard(ShardId(14)));
+    engine.create_shards(&shape(), &late).await.unwrap();
 }
 
 /// Twice, as after an attempt that failed; and the target restarts without a checkpoint.
