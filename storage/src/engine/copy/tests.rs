@@ -49,6 +49,14 @@ async fn insert(engine: &Arc<Engine>, start: u64, shards: &[ShardId], id: i64, n
         engine.insert(&context(start), *shard, &rows, ConflictPolicy::Fail).await.unwrap();
     }
     engine.commit(txn(start), Timestamp(start)).await.unwrap();
+    until_applied(engine).await;
+}
+
+/// A commit is answered a moment before the log says that it is in effect, which a copy goes by.
+async fn until_applied(engine: &Engine) {
+    while engine.wal.applied() < engine.lsn() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Sends whatever there is.
@@ -193,6 +201,7 @@ async fn a_copy_follows_loads_of_several_groups() {
     }
     load.finish().await.unwrap();
     a.commit(txn(1), Timestamp(1)).await.unwrap();
+    until_applied(&a).await;
     send(&mut reader, &mut writer).await;
     assert!(reader.progress().is_caught_up());
     assert_eq!((rows(&b, SHARDS[0], LATE), rows(&b, SHARDS[1], LATE)), (3000, 0));
