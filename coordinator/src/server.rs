@@ -97,6 +97,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
 
     let cpu = tokio::runtime::Builder::new_multi_thread()
         .thread_name("coordinator-query")
+        // Statements are planned here, by recursion over what clients wrote.
+        .thread_stack_size(32 << 20)
         .enable_all()
         .build()
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;

@@ -110,6 +110,8 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .worker_threads((cores / 2).max(1))
         .enable_all()
         .thread_name("satsuma-io")
+        // Statements are bound here, by recursion over what clients wrote.
+        .thread_stack_size(32 << 20)
         .build()
         .map_err(|error| Failure::Other(format!("could not start threads: {error}")))
 }

@@ -179,8 +179,10 @@ pub struct BoundCopyFrom {
     pub columns: Vec<ColumnId>,
     pub options: CopyOptions,
     /// Plan over a scan of [`crate::table::INPUT`] (the file's columns, typed) that yields every
-    /// column of the table: fills in defaults.
+    /// column of the table: fills in defaults and applies the condition.
     pub complete: LogicalPlan,
+    /// There is a condition: not every row of the file is one of the table.
+    pub filtered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,8 +211,6 @@ pub struct CopyOptions {
     pub force_quote: ForceColumns,
     pub force_not_null: Vec<String>,
     pub force_null: Vec<String>,
-    /// `COPY .. FROM '/path'`: a file on the server; `None` is STDIN or STDOUT.
-    pub file: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,7 +31,6 @@ pub(crate) fn text_options() -> satsuma_sql::bound::CopyOptions {
         force_quote: satsuma_sql::bound::ForceColumns::Named(vec![]),
         force_not_null: vec![],
         force_null: vec![],
-        file: None,
     }
 }
 

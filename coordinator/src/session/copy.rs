@@ -54,7 +54,8 @@ pub(super) async fn copy_from(
         .collect();
     let is_whole = copy.columns.len() == shape.columns.len()
         && copy.columns.iter().zip(&shape.columns).all(|(id, column)| *id == column.id)
-        && copy.table.generated.iter().all(Option::is_none);
+        && copy.table.generated.iter().all(Option::is_none)
+        && !copy.filtered;
     let complete =
         if is_whole { Completion::AsIs } else { Completion::Plan(Box::new(copy.clone())) };
     stay(session, &table, scope).await?;

@@ -20,6 +20,7 @@ use crate::parse::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 
 impl Binder<'_> {
     pub fn copy(&self, copy: &CopyStatement) -> SqlResult<Bound> {
+        refuse_server_side(&copy.endpoint)?;
         match (&copy.source, copy.from) {
             (CopySource::Table { name, columns }, true) => self.copy_from(copy, name, columns),
             (CopySource::Table { name, columns }, false) => {
@@ -90,7 +91,13 @@ impl Binder<'_> {
             complete = plan::filter(complete, condition)?;
         }
         let columns = indexes.iter().map(|i| table.shape.columns[*i].id).collect();
-        Ok(Bound::CopyFrom(BoundCopyFrom { table, columns, options, complete }))
+        Ok(Bound::CopyFrom(BoundCopyFrom {
+            table,
+            columns,
+            options,
+            complete,
+            filtered: copy.filter.is_some(),
+        }))
     }
 
     /// Columns of the file: as named, or all that are not generated.
@@ -178,12 +185,19 @@ impl Binder<'_> {
             let position = self.ident_position(name);
             given.set(&name.value, value).map_err(|error| self.at(error, position))?;
         }
-        let file = match &copy.endpoint {
-            CopyEndpoint::File(path) => Some(path.clone()),
-            _ => None,
-        };
-        given.finish(copy.from, columns, file)
+        given.finish(copy.from, columns)
     }
+}
+
+/// Files and programs of the server's machine are out of reach: tables live on many machines.
+fn refuse_server_side(endpoint: &CopyEndpoint) -> SqlResult<()> {
+    let what = match endpoint {
+        CopyEndpoint::Client => return Ok(()),
+        CopyEndpoint::File(_) => "a file of the server",
+        CopyEndpoint::Program(_) => "an external program",
+    };
+    Err(SqlError::unsupported(format!("COPY to or from {what} is not supported"))
+        .hint("Use psql's \\copy, or COPY .. TO STDOUT and COPY .. FROM STDIN."))
 }
 
 fn names_of(rows: &Rows) -> Vec<String> {
@@ -268,12 +282,7 @@ impl Given {
         Ok(())
     }
 
-    fn finish(
-        self,
-        from: bool,
-        columns: &[String],
-        file: Option<String>,
-    ) -> SqlResult<CopyOptions> {
+    fn finish(self, from: bool, columns: &[String]) -> SqlResult<CopyOptions> {
         let format = self.format.unwrap_or(CopyFormat::Text);
         let csv = format == CopyFormat::Csv;
         let invalid =
@@ -384,7 +393,6 @@ impl Given {
             force_quote,
             force_not_null: self.force_not_null,
             force_null: self.force_null,
-            file,
         })
     }
 }

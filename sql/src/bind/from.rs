@@ -705,7 +705,8 @@ impl Binder<'_> {
             });
         }
         let plan = plan::project(input, exprs)?;
-        let entry = Entry::new(name, columns);
+        let mut entry = Entry::new(name, columns);
+        entry.scalar = true;
         let from = From { plan, entries: vec![entry] };
         self.with_alias(from, alias)
     }
@@ -743,7 +744,8 @@ impl Binder<'_> {
         }
         let plan = plan::project(plan::one_row(), lists)?;
         let plan = plan::unnest(plan, columns.iter().map(|c| c.column.clone()).collect())?;
-        let entry = Entry::new(entry_name, columns);
+        let mut entry = Entry::new(entry_name, columns);
+        entry.scalar = true;
         let from = From { plan, entries: vec![entry] };
         self.with_alias(from, alias)
     }

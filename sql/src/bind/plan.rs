@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::{
     Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, Filter, Join, JoinConstraint, Limit,
@@ -100,6 +100,7 @@ pub fn aggregate(
     group: Vec<Expr>,
     aggregates: Vec<Expr>,
 ) -> SqlResult<LogicalPlan> {
+    let aggregates = aggregates.into_iter().map(without_metadata).collect();
     df(Aggregate::try_new(Arc::new(plan), group, aggregates)).map(LogicalPlan::Aggregate)
 }
 
@@ -121,7 +122,7 @@ pub fn limit(plan: LogicalPlan, skip: Option<Expr>, fetch: Option<Expr>) -> Logi
 
 /// Adds the window expressions' columns, named as DataFusion names them.
 pub fn window(plan: LogicalPlan, windows: Vec<Expr>) -> SqlResult<LogicalPlan> {
-    df(LogicalPlanBuilder::window_plan(plan, windows))
+    df(LogicalPlanBuilder::window_plan(plan, windows.into_iter().map(without_metadata)))
 }
 
 /// Turns list columns into rows, side by side; a row whose lists are all empty goes.
@@ -132,7 +133,20 @@ pub fn unnest(plan: LogicalPlan, lists: Vec<Column>) -> SqlResult<LogicalPlan> {
 
 /// The column that a `Window` or `Aggregate` node gives an expression.
 pub fn output_column(expr: &Expr) -> Column {
-    Column::new_unqualified(expr.schema_name().to_string())
+    Column::new_unqualified(without_metadata(expr.clone()).schema_name().to_string())
+}
+
+/// Literals without the metadata that tells their types. It would be part of the name of the
+/// aggregate that they are in, and neither rules nor the wire keep it: the name would change.
+/// Aggregates know their types by themselves.
+fn without_metadata(expr: Expr) -> Expr {
+    let bare = expr.clone().transform_down(|expr| {
+        Ok(match expr {
+            Expr::Literal(value, Some(_)) => Transformed::yes(Expr::Literal(value, None)),
+            other => Transformed::no(other),
+        })
+    });
+    bare.data().unwrap_or(expr)
 }
 
 /// `row_number() OVER (PARTITION BY .. ORDER BY ..)`, as an unsigned integer from 1.

@@ -47,6 +47,8 @@ pub struct Entry {
     pub lateral_ok: bool,
     /// On the side of an outer join that may have no row.
     pub optional: bool,
+    /// A function of one column: as a value it is that column, and no record.
+    pub scalar: bool,
     pub table: Option<Arc<TableInfo>>,
     /// What `tableoid` says of each row.
     pub oid: Option<u32>,
@@ -63,6 +65,7 @@ impl Entry {
             lateral_only: false,
             lateral_ok: true,
             optional: false,
+            scalar: false,
             table: None,
             oid: None,
         }

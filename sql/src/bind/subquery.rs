@@ -79,7 +79,12 @@ impl Binder<'_> {
     }
 
     pub fn exists(&self, query: &ast::Query, negated: bool, cx: Context<'_>) -> SqlResult<Typed> {
-        let rows = self.subquery_rows(query, cx)?;
+        let mut rows = self.subquery_rows(query, cx)?;
+        if rows.columns.is_empty() {
+            // Joins need a column on each side.
+            let one = lit(true).alias(self.fresh("row").name);
+            rows.plan = plan::project(rows.plan, vec![one])?;
+        }
         let exists = Exists { subquery: subquery(rows.plan), negated: false };
         let expr = Expr::Exists(exists);
         Ok(Typed::bool(if negated { Expr::Not(Box::new(expr)) } else { expr }))

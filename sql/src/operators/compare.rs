@@ -306,28 +306,56 @@ pub fn in_list(
     for item in list {
         comparisons.push(super::binary("=", value.clone(), item, env)?.expr);
     }
-    if let Some(expr) = as_list(&comparisons, negated) {
-        return Ok(Typed::bool(expr));
-    }
-    let any = comparisons.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false));
-    Ok(Typed::bool(if negated { df_not(any) } else { any }))
+    let any = any(as_lists(comparisons));
+    Ok(Typed::bool(match any {
+        any if !negated => any,
+        Expr::InList(list) => Expr::InList(InList { negated: true, ..list }),
+        any => df_not(any),
+    }))
 }
 
-/// One IN list out of equalities of one expression with constants.
-fn as_list(comparisons: &[Expr], negated: bool) -> Option<Expr> {
-    let mut subject: Option<&Expr> = None;
-    let mut list = Vec::with_capacity(comparisons.len());
+/// Equalities of one expression become one IN list, which is flat however many they are; other
+/// comparisons stay.
+fn as_lists(comparisons: Vec<Expr>) -> Vec<Expr> {
+    let mut tests: Vec<Expr> = Vec::new();
     for comparison in comparisons {
         let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = comparison else {
-            return None;
+            tests.push(comparison);
+            continue;
         };
-        if !matches!(right.as_ref(), Expr::Literal(..)) {
-            return None;
+        let list = tests.iter_mut().find_map(|test| match test {
+            Expr::InList(list) if list.expr == left => Some(list),
+            _ => None,
+        });
+        match list {
+            Some(list) => list.list.push(*right),
+            None => tests.push(Expr::InList(InList::new(left, vec![*right], false))),
         }
-        if *subject.get_or_insert(left) != left.as_ref() {
-            return None;
-        }
-        list.push(right.as_ref().clone());
     }
-    Some(Expr::InList(InList::new(Box::new(subject?.clone()), list, negated)))
+    tests
+}
+
+/// True if some test is, as a balanced tree: its depth grows with the logarithm of their number.
+pub fn any(tests: Vec<Expr>) -> Expr {
+    balanced(tests, Expr::or).unwrap_or_else(|| lit(false))
+}
+
+/// True if all tests are, as a balanced tree.
+pub fn all(tests: Vec<Expr>) -> Expr {
+    balanced(tests, Expr::and).unwrap_or_else(|| lit(true))
+}
+
+fn balanced(mut tests: Vec<Expr>, combine: fn(Expr, Expr) -> Expr) -> Option<Expr> {
+    while tests.len() > 1 {
+        let mut rest = tests.into_iter();
+        let mut pairs = Vec::new();
+        while let Some(left) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(right) => combine(left, right),
+                None => left,
+            });
+        }
+        tests = pairs;
+    }
+    tests.pop()
 }

@@ -25,7 +25,7 @@ use crate::functions::library::{self, Builder};
 use crate::functions::signature::{Choice, choose_operator};
 use crate::functions::{self, FunctionEnv, Typed};
 
-pub use compare::{distinct, in_list};
+pub use compare::{all, any, distinct, in_list};
 pub use keys::{grouping_key, ordering_key};
 pub use logic::{and, case, condition, not, or};
 pub use quantified::quantified;

@@ -71,7 +71,8 @@ impl QueryRuntime {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("satsuma-query")
-            .thread_stack_size(8 << 20)
+            // Fragments are decoded and planned here, by recursion over what clients wrote.
+            .thread_stack_size(32 << 20)
             .enable_all()
             .build()
             .map_err(io)?;

@@ -129,7 +129,7 @@ impl Binder<'_> {
             .collect()
     }
 
-    /// An entry of FROM as a value: a record of its columns.
+    /// An entry of FROM as a value: a record of its columns, or a function's only one.
     pub fn whole_row(
         &self,
         entry: &Entry,
@@ -137,7 +137,9 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         position: u32,
     ) -> SqlResult<Typed> {
-        // A function's single column goes by the same name, and is a column.
+        if let (true, [column]) = (entry.scalar, entry.columns.as_slice()) {
+            return Ok(scope.reference(column, level, position));
+        }
         let fields = self.expand_entry(entry, level, scope, position);
         functions::records::record(fields, entry.optional, &self.env)
             .map_err(|error| self.at(error, position))

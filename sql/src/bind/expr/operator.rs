@@ -502,15 +502,7 @@ pub(in crate::bind) fn unnested(expr: &ast::Expr) -> &ast::Expr {
     }
 }
 
-/// Conjunction; true of nothing.
-pub(in crate::bind) fn all(tests: Vec<Expr>) -> Expr {
-    tests.into_iter().reduce(Expr::and).unwrap_or_else(|| lit(true))
-}
-
-/// Disjunction; false of nothing.
-pub(in crate::bind) fn any(tests: Vec<Expr>) -> Expr {
-    tests.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false))
-}
+pub(in crate::bind) use crate::operators::{all, any};
 
 trait NegateIf {
     fn negate_if(self, negate: bool) -> Self;
