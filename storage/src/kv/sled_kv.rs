@@ -6,11 +6,14 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Batch, Kv, MAX_VALUE};
 use crate::error::{Result, StorageError};
 
 const CACHE_BYTES: u64 = 16 << 20;
+/// Whoever had the directory before may take a moment to let go of it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub struct SledKv {
@@ -25,12 +28,26 @@ impl SledKv {
             .cache_capacity(CACHE_BYTES)
             .mode(sled::Mode::LowSpace)
             .flush_every_ms(None);
-        // Some damaged files make it panic rather than fail.
-        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
-            .map_err(|_| StorageError::corrupt(dir, 0, "the key-value store cannot be opened"))?
-            .map_err(|e| failed(dir, &e))?;
-        Ok(Self { db, dir: dir.to_owned() })
+        let started = Instant::now();
+        loop {
+            // Some damaged files make it panic rather than fail.
+            let opened = catch_unwind(AssertUnwindSafe(|| config.open())).map_err(|_| {
+                StorageError::corrupt(dir, 0, "the key-value store cannot be opened")
+            })?;
+            match opened {
+                Ok(db) => return Ok(Self { db, dir: dir.to_owned() }),
+                Err(error) if is_locked(&error) && started.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => return Err(failed(dir, &error)),
+            }
+        }
     }
+}
+
+/// sled has no kind of error of its own for this.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 impl Kv for SledKv {
