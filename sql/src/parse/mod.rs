@@ -47,7 +47,7 @@ pub const MAX_TEXT_BYTES: usize = 64 << 20;
 /// Deepest nesting of parentheses, brackets and CASE.
 const MAX_NESTING: usize = 200;
 /// Longest chain of AND and OR, and of set operations: `a OR b OR ..` nests as deeply, and
-/// statements are copied and dropped recursively, on stacks of 2 MiB.
+/// statements are copied and dropped recursively, on whatever stack there is.
 pub const MAX_LOGICAL_CHAIN: usize = 200;
 /// Longest chain of other operators.
 pub const MAX_CHAIN: usize = 100;
