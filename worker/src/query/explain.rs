@@ -141,6 +141,14 @@ struct Description {
     properties: Vec<String>,
 }
 
+/// What a join looks at beyond the condition that it finds candidates by.
+fn join_filter(found_by: &Arc<dyn PhysicalExpr>, whole: &Arc<dyn PhysicalExpr>) -> Option<String> {
+    let found_by = expression(found_by);
+    let rest = split_conjunction(whole).into_iter().map(expression);
+    let rest: Vec<_> = rest.filter(|condition| *condition != found_by).collect();
+    (!rest.is_empty()).then(|| format!("Join Filter: {}", conjunction(&rest)))
+}
+
 /// Operators that PostgreSQL does not show.
 fn is_plumbing(name: &str) -> bool {
     matches!(
@@ -211,27 +219,11 @@ fn describe(plan: &Plan) -> Description {
         properties.push(format!("Merge Cond: {}", conjunction(&keys)));
         format!("Merge {}", join_words(join.join_type()))
     } else if let Some(join) = plan.downcast_ref::<IndexJoinExec>() {
-        let probed = expression(join.condition());
-        let rest: Vec<_> = split_conjunction(join.filter())
-            .into_iter()
-            .map(expression)
-            .filter(|condition| *condition != probed)
-            .collect();
-        if !rest.is_empty() {
-            properties.push(format!("Join Filter: {}", conjunction(&rest)));
-        }
+        properties.extend(join_filter(join.condition(), join.filter()));
         "Nested Loop".into()
     } else if let Some(join) = plan.downcast_ref::<NetworkJoinExec>() {
-        let probed = expression(join.condition());
-        let rest: Vec<_> = split_conjunction(join.filter())
-            .into_iter()
-            .map(expression)
-            .filter(|condition| *condition != probed)
-            .collect();
-        properties.push(format!("Hash Cond: {probed}"));
-        if !rest.is_empty() {
-            properties.push(format!("Join Filter: {}", conjunction(&rest)));
-        }
+        properties.push(format!("Hash Cond: {}", expression(join.condition())));
+        properties.extend(join_filter(join.condition(), join.filter()));
         "Hash Join".into()
     } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
         if let Some(filter) = join.filter() {
