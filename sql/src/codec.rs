@@ -23,7 +23,7 @@ use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
 };
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
-use satsuma_common::{SqlError, SqlResult, TableId};
+use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
 
 use crate::engine_error;
 use crate::functions::registry;
@@ -68,8 +68,14 @@ pub fn decode(
 ) -> SqlResult<LogicalPlan> {
     let codec = FragmentCodec { functions: Some(functions), resolver: Some(resolver) };
     let context = TaskContext::default();
-    logical_plan_from_bytes_with_extension_codec(bytes, &context, &codec)
-        .map_err(engine_error::to_sql)
+    logical_plan_from_bytes_with_extension_codec(bytes, &context, &codec).map_err(|error| {
+        // prost gives no other sign of messages that nest too deeply for it.
+        match error.to_string().contains("recursion limit reached") {
+            true => SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                .hint("Write shorter chains of operators, or fewer queries within each other."),
+            false => engine_error::to_sql(error),
+        }
+    })
 }
 
 /// `datafusion-proto` writes only scans of providers: put one in that carries the name. It writes
@@ -274,5 +280,25 @@ impl FunctionLookup for Library {
 
     fn window(&self, name: &str) -> Option<Arc<WindowUDF>> {
         registry().udwf(name).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{LogicalPlanBuilder, lit};
+
+    use super::*;
+
+    #[test]
+    fn plans_too_deep_for_the_wire_are_told_from_wrong_ones() {
+        let read = |calls: usize| {
+            let deep = (0..calls).fold(lit(true), |test, _| test.is_unknown());
+            let plan = LogicalPlanBuilder::empty(true).project([deep]).unwrap().build().unwrap();
+            let nothing: ScanResolver = Arc::new(|_, _| Err(SqlError::internal("no scans")));
+            decode(&encode(&plan).unwrap(), library(), nothing)
+        };
+        assert!(read(5).is_ok());
+        let deep = stacker::grow(32 << 20, || read(80));
+        assert_eq!(deep.unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
     }
 }

@@ -41,6 +41,7 @@ pub use grant::{Grant, GrantTarget, Granted, Privilege};
 pub use merge::{Merge, MergeAction, MergeClause};
 pub use row_locks::{LockedName, locked_name};
 pub use source::Source;
+use tokens::Chains;
 
 /// Longest query string, in bytes.
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
@@ -51,6 +52,8 @@ const MAX_NESTING: usize = 200;
 pub const MAX_LOGICAL_CHAIN: usize = 200;
 /// Longest chain of other operators.
 pub const MAX_CHAIN: usize = 100;
+/// How deep chains within parentheses within chains may go together.
+const MAX_DEPTH: usize = 400;
 /// sqlparser's own recursion counter; it decreases several times per level of parentheses.
 const PARSER_RECURSION: usize = 4 * MAX_NESTING;
 /// Nesting that is parsed on the caller's stack.
@@ -143,12 +146,13 @@ pub(crate) fn with_parser<T>(
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
             .hint(format!("Nest parentheses, subqueries and CASE at most {MAX_NESTING} deep.")));
     }
-    let (logical, other) = tokens::longest_chains(tokens);
-    if logical > MAX_LOGICAL_CHAIN || other > MAX_CHAIN {
+    let Chains { logical, other, depth } = tokens::chains(tokens);
+    if logical > MAX_LOGICAL_CHAIN || other > MAX_CHAIN || depth > MAX_DEPTH {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
             .hint(format!(
-                "Chain at most {MAX_LOGICAL_CHAIN} conditions or set operations, and {MAX_CHAIN} \
-                 other operators; use IN, = ANY or VALUES for long lists."
+                "Chain at most {MAX_LOGICAL_CHAIN} conditions or set operations, {MAX_CHAIN} other \
+                 operators, and {MAX_DEPTH} in parentheses within each other; use IN, = ANY or \
+                 VALUES for long lists."
             )));
     }
     let run = || {

@@ -52,6 +52,14 @@ fn chains_of_operators_are_bounded() {
     assert_eq!(parse(&chain(1_000_000)).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
     let unions = format!("select 1{}", " union all select 1, 2".repeat(100_000));
     assert_eq!(parse(&unions).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
+    let chains_within_chains = |n: usize| {
+        let deep =
+            (0..n).fold("1".to_owned(), |inner, _| format!("({inner}{})", " + 1".repeat(90)));
+        format!("select {deep}")
+    };
+    assert!(parse(&chains_within_chains(4)).is_ok());
+    let error = parse(&chains_within_chains(60)).unwrap_err();
+    assert_eq!(error.state(), SqlState::STATEMENT_TOO_COMPLEX);
     // Lists may be long.
     assert!(parse(&format!("select 1 in (1{})", ", 1".repeat(50_000))).is_ok());
 }

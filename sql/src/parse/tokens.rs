@@ -97,46 +97,68 @@ pub fn nesting(tokens: &[TokenWithSpan]) -> usize {
     deepest
 }
 
-/// Lengths of the longest chains, which nest to the left: of AND and OR (or of set operations),
-/// and of other operators between these.
-pub fn longest_chains(tokens: &[TokenWithSpan]) -> (usize, usize) {
+/// What of a text makes its tree deep.
+#[derive(Debug, Default)]
+pub struct Chains {
+    /// The longest chain of AND and OR, or of set operations, which nest to the left.
+    pub logical: usize,
+    /// The longest chain of other operators between these.
+    pub other: usize,
+    /// How deep chains within parentheses within chains go together, about.
+    pub depth: usize,
+}
+
+/// Measures the chains of a statement.
+pub fn chains(tokens: &[TokenWithSpan]) -> Chains {
+    /// What stands between a pair of parentheses.
     #[derive(Default)]
-    struct Chain {
+    struct Part {
         logical: usize,
         other: usize,
+        /// The deepest of the elements so far, and of what is in parentheses within.
+        deepest: usize,
+        inner: usize,
     }
-    let mut chains = vec![Chain::default()];
-    let (mut logical, mut other, mut sets) = (0, 0, 0);
+    impl Part {
+        fn depth(&self) -> usize {
+            self.inner + self.deepest
+        }
+    }
+    let mut parts = vec![Part::default()];
+    let (mut longest, mut sets) = (Chains::default(), 0);
     for token in tokens {
-        let depth = chains.len();
-        let Some(chain) = chains.last_mut() else { break };
+        let nesting = parts.len();
+        let Some(part) = parts.last_mut() else { break };
         match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => {
                 // A subscript is an operator, too.
                 if token.token == Token::LBracket {
-                    chain.other += 1;
+                    part.other += 1;
                 }
-                other = other.max(chain.other);
-                chains.push(Chain::default());
+                longest.other = longest.other.max(part.other);
+                parts.push(Part::default());
                 continue;
             }
-            Token::RParen | Token::RBracket | Token::RBrace if depth > 1 => {
-                chains.pop();
+            Token::RParen | Token::RBracket | Token::RBrace if nesting > 1 => {
+                let closed = parts.pop().unwrap_or_default().depth() + 1;
+                if let Some(outer) = parts.last_mut() {
+                    outer.inner = outer.inner.max(closed);
+                }
                 continue;
             }
-            Token::Comma => *chain = Chain::default(),
+            Token::Comma => (part.logical, part.other) = (0, 0),
             Token::Word(word) => match word.keyword {
                 Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => sets += 1,
                 Keyword::AND | Keyword::OR => {
-                    chain.logical += 1;
-                    chain.other = 0;
+                    part.logical += 1;
+                    part.other = 0;
                 }
                 Keyword::IS
                 | Keyword::LIKE
                 | Keyword::ILIKE
                 | Keyword::SIMILAR
                 | Keyword::COLLATE
-                | Keyword::AT => chain.other += 1,
+                | Keyword::AT => part.other += 1,
                 _ => {}
             },
             Token::Number(..)
@@ -145,12 +167,15 @@ pub fn longest_chains(tokens: &[TokenWithSpan]) -> (usize, usize) {
             | Token::DollarQuotedString(_)
             | Token::Placeholder(_)
             | Token::Period => {}
-            _ => chain.other += 1,
+            _ => part.other += 1,
         }
-        logical = logical.max(chain.logical);
-        other = other.max(chain.other);
+        part.deepest = part.deepest.max(part.logical + part.other);
+        longest.logical = longest.logical.max(part.logical);
+        longest.other = longest.other.max(part.other);
+        longest.depth = longest.depth.max(part.depth());
     }
-    (logical.max(sets), other)
+    longest.logical = longest.logical.max(sets);
+    longest
 }
 
 /// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, and `TABLE t`
