@@ -126,8 +126,10 @@ impl Engine {
         self.decide(txn, Some(ts)).await
     }
 
-    /// Undoes an open or prepared transaction. One that is not known has ended before.
+    /// Undoes an open or prepared transaction. One that is not known has ended before, or has not
+    /// begun: a request that comes late does not begin it any more.
     pub async fn abort(self: &Arc<Self>, txn: TxnId) -> Result<()> {
+        self.aborted.lock().insert(txn, ());
         self.decide(txn, None).await
     }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use satsuma_common::{Lsn, NodeId, ShardId, Timestamp, TxnId};
+use satsuma_common::{Lsn, NodeId, Recent, ShardId, Timestamp, TxnId};
 
 use crate::error::{Result, StorageError};
 use crate::index::{IndexExpressions, NoExpressions};
@@ -120,6 +120,8 @@ pub struct Engine {
     options: Options,
     meta: RwLock<Meta>,
     txns: Mutex<HashMap<TxnId, Arc<Txn>>>,
+    /// Requests of these may still be on their way, and must not begin them anew.
+    aborted: Mutex<Recent<TxnId, ()>>,
     timeline: Timeline,
     locks: Arc<LockTable>,
     wal: Wal,

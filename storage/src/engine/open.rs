@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
 use satsuma_common::row::RowError;
-use satsuma_common::{GroupId, Lsn, ShardId, TableId, Timestamp, TxnId};
+use satsuma_common::{GroupId, Lsn, Recent, ShardId, TableId, Timestamp, TxnId};
 
 use super::copy::Pins;
 use super::meta::{Meta, TableMeta};
@@ -27,6 +27,8 @@ use crate::txn::{Loaded, Phase, Txn};
 use crate::wal::record::{LoggedLock, MetaChange, Op, Record, Section};
 use crate::wal::{self, Wal};
 
+/// Aborted transactions that are remembered: requests are late by moments.
+const ABORTED_KEPT: usize = 16_384;
 const FORMAT: u32 = 3;
 const FORMAT_FILE: &str = "FORMAT";
 
@@ -81,6 +83,7 @@ impl Engine {
             options,
             meta: RwLock::new(recovery.meta),
             txns: Mutex::new(txns),
+            aborted: Mutex::new(Recent::new(ABORTED_KEPT)),
             timeline,
             locks,
             wal,

@@ -586,6 +586,19 @@ async fn a_transaction_from_before_a_restart_cannot_go_on() {
     engine.delete(&context(100, 1), SHARD, &[key(1)]).await.unwrap();
 }
 
+/// The abort of a load may overtake the load.
+#[tokio::test]
+async fn a_transaction_does_not_begin_after_its_abort() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let late = context(100, 2);
+    engine.abort(late.txn).await.unwrap();
+    assert!(matches!(engine.begin(late.txn), Err(StorageError::NoSuchTransaction(_))));
+    let error = engine.delete(&late, SHARD, &[key(1)]).await.unwrap_err();
+    assert!(matches!(error, StorageError::NoSuchTransaction(_)));
+    engine.begin(context(101, 2).txn).unwrap();
+}
+
 #[tokio::test]
 async fn a_taken_key_answers_at_once_unless_it_is_being_changed() {
     let dir = tempfile::tempdir().unwrap();

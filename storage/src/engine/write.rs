@@ -385,7 +385,8 @@ impl Engine {
         self.wal.check()?;
         let oldest = Timestamp(self.oldest_transaction.load(Ordering::Acquire));
         let mut txns = self.txns.lock();
-        if !txns.contains_key(&id) && id.start < oldest {
+        let is_new = !txns.contains_key(&id);
+        if is_new && (id.start < oldest || self.aborted.lock().get(&id).is_some()) {
             return Err(StorageError::NoSuchTransaction(id));
         }
         let txn = txns.entry(id).or_insert_with(|| Arc::new(Txn::new(id))).clone();

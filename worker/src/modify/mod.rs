@@ -24,7 +24,7 @@ use futures::StreamExt;
 use satsuma_common::{SqlError, SqlResult, SqlState, Timestamp, TxnId};
 use satsuma_proto::worker::{
     BatchStream, CHANGED_SINCE_SNAPSHOT, Change, ModifyReply, ModifyRequest, OnConflict, RowSource,
-    STALE_PLACEMENT, StatementContext,
+    STALE_PLACEMENT, StatementContext, UNKNOWN_PROGRAM,
 };
 use satsuma_storage::{ConflictPolicy, StorageError};
 use tokio_util::sync::CancellationToken;
@@ -73,7 +73,12 @@ pub(crate) async fn modify(
             };
             Ok(reply)
         }
-        Err(error) if matches!(error.state(), CHANGED_SINCE_SNAPSHOT | STALE_PLACEMENT) => {
+        Err(error)
+            if matches!(
+                error.state(),
+                CHANGED_SINCE_SNAPSHOT | STALE_PLACEMENT | UNKNOWN_PROGRAM
+            ) =>
+        {
             // The next attempt goes on under the locks of this one, or goes elsewhere; the
             // coordinator tells how the transaction ends either way.
             shared.engine.undo_statement(txn, context.statement).map_err(error::storage)?;
