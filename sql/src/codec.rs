@@ -6,6 +6,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -27,6 +29,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
 
 use crate::engine_error;
 use crate::functions::registry;
+use crate::outline::{Outlined, inline, outline};
 use crate::table::{Scan, ScanSource, renamed_scan};
 
 /// What a scan of a fragment reads.
@@ -55,8 +58,8 @@ pub trait FunctionLookup: fmt::Debug + Send + Sync + 'static {
 
 /// Writes a plan whose scans are all [`ScanSource`]s of tables or input.
 pub fn encode(plan: &LogicalPlan) -> SqlResult<Bytes> {
-    let named = name_scans(plan.clone()).map_err(engine_error::to_sql)?;
-    let codec = FragmentCodec { functions: None, resolver: None };
+    let named = name_scans(plan.clone()).and_then(outline).map_err(engine_error::to_sql)?;
+    let codec = FragmentCodec { functions: None, resolver: None, depth: AtomicU32::new(0) };
     logical_plan_to_bytes_with_extension_codec(&named, &codec).map_err(engine_error::to_sql)
 }
 
@@ -66,9 +69,11 @@ pub fn decode(
     functions: Arc<dyn FunctionLookup>,
     resolver: ScanResolver,
 ) -> SqlResult<LogicalPlan> {
-    let codec = FragmentCodec { functions: Some(functions), resolver: Some(resolver) };
+    let depth = AtomicU32::new(0);
+    let codec = FragmentCodec { functions: Some(functions), resolver: Some(resolver), depth };
     let context = TaskContext::default();
-    logical_plan_from_bytes_with_extension_codec(bytes, &context, &codec).map_err(|error| {
+    let plan = logical_plan_from_bytes_with_extension_codec(bytes, &context, &codec);
+    plan.and_then(inline).map_err(|error| {
         // prost gives no other sign of messages that nest too deeply for it.
         match error.to_string().contains("recursion limit reached") {
             true => SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
@@ -148,6 +153,8 @@ impl TableProvider for NamedScan {
 struct FragmentCodec {
     functions: Option<Arc<dyn FunctionLookup>>,
     resolver: Option<ScanResolver>,
+    /// How deep in plans within plans the reader is.
+    depth: AtomicU32,
 }
 
 impl fmt::Debug for FragmentCodec {
@@ -170,6 +177,11 @@ fn no_function(name: &str) -> DataFusionError {
     malformed(format!("function {name} is not known here"))
 }
 
+/// Plans within plans, at most: about a thousand nodes.
+const MOST_OUTLINED: u32 = 128;
+/// What reading or writing a plan between two outlined ones may take.
+const OUTLINED_STACK_BYTES: usize = 1 << 20;
+
 const TAG_TABLE: u8 = 1;
 const TAG_INPUT: u8 = 2;
 const TAG_EXCHANGED: u8 = 3;
@@ -178,15 +190,34 @@ const TAG_NOTHING: u8 = 4;
 impl LogicalExtensionCodec for FragmentCodec {
     fn try_decode(
         &self,
-        _buf: &[u8],
-        _inputs: &[LogicalPlan],
-        _ctx: &TaskContext,
+        buf: &[u8],
+        inputs: &[LogicalPlan],
+        ctx: &TaskContext,
     ) -> EngineResult<Extension> {
-        Err(malformed("unknown plan node"))
+        if !inputs.is_empty() {
+            return Err(malformed("unknown plan node"));
+        }
+        if self.depth.fetch_add(1, Relaxed) >= MOST_OUTLINED {
+            let error =
+                SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded");
+            return Err(engine_error::from_sql(error));
+        }
+        let plan = stacker::maybe_grow(OUTLINED_STACK_BYTES, 8 * OUTLINED_STACK_BYTES, || {
+            logical_plan_from_bytes_with_extension_codec(buf, ctx, self)
+        })?;
+        self.depth.fetch_sub(1, Relaxed);
+        Ok(Outlined::into_extension(plan))
     }
 
-    fn try_encode(&self, node: &Extension, _buf: &mut Vec<u8>) -> EngineResult<()> {
-        Err(malformed(format!("plan node {} cannot travel", node.node.name())))
+    fn try_encode(&self, node: &Extension, buf: &mut Vec<u8>) -> EngineResult<()> {
+        let Some(outlined) = node.node.as_any().downcast_ref::<Outlined>() else {
+            return Err(malformed(format!("plan node {} cannot travel", node.node.name())));
+        };
+        let bytes = stacker::maybe_grow(OUTLINED_STACK_BYTES, 8 * OUTLINED_STACK_BYTES, || {
+            logical_plan_to_bytes_with_extension_codec(&outlined.plan, self)
+        })?;
+        buf.extend_from_slice(&bytes);
+        Ok(())
     }
 
     fn try_decode_table_provider(
@@ -288,6 +319,15 @@ mod tests {
     use datafusion::logical_expr::{LogicalPlanBuilder, lit};
 
     use super::*;
+
+    #[test]
+    fn deep_plans_travel() {
+        let one = LogicalPlanBuilder::empty(true).project([lit(1).alias("a")]).unwrap();
+        let plan = (0..200).fold(one, |plan, _| plan.filter(lit(true)).unwrap());
+        let plan = plan.build().unwrap();
+        let nothing: ScanResolver = Arc::new(|_, _| Err(SqlError::internal("no scans")));
+        assert_eq!(decode(&encode(&plan).unwrap(), library(), nothing).unwrap(), plan);
+    }
 
     #[test]
     fn plans_too_deep_for_the_wire_are_told_from_wrong_ones() {

@@ -18,6 +18,8 @@ pub mod lock_rows;
 pub mod memory;
 pub mod operators;
 pub mod optimizer;
+mod outline;
 pub mod parse;
+pub mod row_counts;
 pub mod split_aggregate;
 pub mod table;

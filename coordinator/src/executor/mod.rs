@@ -40,8 +40,8 @@ use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
 use satsuma_sql::memory::{NodeMemory, QueryPool};
-use satsuma_sql::optimizer;
 use satsuma_sql::table::ScanSource;
+use satsuma_sql::{optimizer, row_counts};
 
 pub use input::feed_returned;
 pub use load::Loads;
@@ -119,7 +119,11 @@ impl Executor {
             }
             subquery::replace(plan, &values)?
         };
-        self.state.optimize(&plan).map_err(to_sql)
+        self.optimize(plan)
+    }
+
+    fn optimize(&self, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
+        self.state.optimize(&row_counts::settle(plan)?).map_err(to_sql)
     }
 
     /// The plan cut into what runs on workers and what runs here.
@@ -205,7 +209,7 @@ impl Executor {
 
     /// Runs a plan over scans that are bound already, or over none.
     pub async fn run_local(&self, plan: &LogicalPlan) -> SqlResult<Vec<RecordBatch>> {
-        let plan = self.state.optimize(plan).map_err(to_sql)?;
+        let plan = self.optimize(plan.clone())?;
         let physical = self
             .state
             .query_planner()
