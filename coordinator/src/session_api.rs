@@ -167,12 +167,20 @@ impl std::fmt::Debug for Prepared {
 }
 
 /// Prepared statements of a session by name.
-#[derive(Debug, Default)]
-pub struct NamedStatements(BTreeMap<String, NamedStatement>);
+#[derive(Clone, Debug, Default)]
+pub struct NamedStatements(Arc<BTreeMap<String, Kept>>);
+
+#[derive(Clone, Debug)]
+struct Kept {
+    statement: NamedStatement,
+    since_micros: i64,
+}
 
 #[derive(Clone, Debug)]
 pub struct NamedStatement {
     pub prepared: Prepared,
+    /// The text that made it: the whole PREPARE, or the statement itself.
+    pub sql: Arc<str>,
     /// Made by PREPARE rather than by the protocol (`pg_prepared_statements.from_sql`).
     pub from_sql: bool,
 }
@@ -186,13 +194,14 @@ impl NamedStatements {
                 format!("prepared statement \"{name}\" already exists"),
             ));
         }
-        self.0.insert(name.into(), statement);
+        let kept = Kept { statement, since_micros: crate::clock::now_micros() };
+        Arc::make_mut(&mut self.0).insert(name.into(), kept);
         Ok(())
     }
 
     /// 26000 when there is none.
     pub fn get(&self, name: &str) -> SqlResult<&NamedStatement> {
-        self.0.get(name).ok_or_else(|| {
+        self.0.get(name).map(|kept| &kept.statement).ok_or_else(|| {
             SqlError::new(
                 SqlState::INVALID_SQL_STATEMENT_NAME,
                 format!("prepared statement \"{name}\" does not exist"),
@@ -202,16 +211,17 @@ impl NamedStatements {
 
     /// Whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
+        Arc::make_mut(&mut self.0).remove(name).is_some()
     }
 
     /// DEALLOCATE ALL, DISCARD ALL.
     pub fn clear(&mut self) {
-        self.0.clear();
+        Arc::make_mut(&mut self.0).clear();
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &NamedStatement)> {
-        self.0.iter().map(|(name, statement)| (name.as_str(), statement))
+    /// With names, and when they were made, in microseconds since 1970.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &NamedStatement, i64)> {
+        self.0.iter().map(|(name, kept)| (name.as_str(), &kept.statement, kept.since_micros))
     }
 }
 
@@ -447,7 +457,7 @@ mod tests {
             plan: Arc::new(()),
             is_empty: false,
         };
-        NamedStatement { prepared, from_sql: false }
+        NamedStatement { prepared, sql: "".into(), from_sql: false }
     }
 
     #[test]

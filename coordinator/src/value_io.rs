@@ -7,10 +7,11 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{DataType, UInt32Type};
 use satsuma_common::arrow_values::DatumBuilder;
 use satsuma_common::text::TextContext;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, binary, text};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, arrow_values, binary, text};
 use satsuma_sql::casts::convert::resolve_names;
 use satsuma_sql::casts::enums;
 use satsuma_sql::catalog_view::CatalogView;
+use satsuma_sql::functions::object_name;
 
 /// How a session reads and writes text.
 #[derive(Clone, Default)]
@@ -83,6 +84,21 @@ impl<'a> ValueWriter<'a> {
             text::format_array(self.array, row, self.ty, &self.settings.context, &mut array)?;
             let numbers = array.iter().filter(|byte| !matches!(byte, b'{' | b'}'));
             output.extend(numbers.map(|byte| if *byte == b',' { b' ' } else { *byte }));
+            return Ok(());
+        }
+        if let (PgType::Array(element), Some(names)) = (self.ty, &self.settings.names)
+            && is_object(element)
+            && let Datum::Array(oids) = arrow_values::datum_at(self.array.as_ref(), row, self.ty)?
+        {
+            let name = |value: &Datum| match value {
+                Datum::Oid(oid) => Datum::Text(object_name(names.as_ref(), element, *oid)),
+                _ => Datum::Null,
+            };
+            let values = oids.values.iter().map(name).collect();
+            let shown = Datum::Array(satsuma_common::Array { element: PgType::Text, values });
+            let ty = PgType::Array(Box::new(PgType::Text));
+            let shown = text::to_text(&ty, &shown, &self.settings.context)?;
+            output.extend_from_slice(shown.unwrap_or_default().as_bytes());
             return Ok(());
         }
         text::format_array(self.array, row, self.ty, &self.settings.context, output)

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use satsuma_common::table::TableShape;
-use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlResult, TableId};
+use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, TableId};
+
+use crate::bound::{BoundCall, OutputColumn};
 
 /// A relation that a name in FROM can stand for.
 #[derive(Clone, Debug)]
@@ -113,6 +115,11 @@ pub trait CatalogView: Send + Sync {
     /// 42501 unless names may be looked up in the schema.
     fn check_schema(&self, _schema: &str) -> SqlResult<()> {
         Ok(())
+    }
+
+    /// Columns of what a function that acts on the cluster answers.
+    fn columns_of_call(&self, call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
+        Err(SqlError::unsupported(format!("{}() cannot be called here", call.name)))
     }
 
     /// Labels of an enum type, in order.

@@ -117,3 +117,21 @@ RESET ROLE; DROP ROLE writer;
 
 -- name: clean up
 RESET ROLE; DROP SCHEMA inner_circle CASCADE; DROP VIEW notes; DROP TABLE secret; DROP SEQUENCE numbers; DROP ROLE reader, writer, staff, clerk;
+
+-- name: session authorization
+CREATE ROLE surface_ada; SET SESSION AUTHORIZATION surface_ada; SELECT session_user, current_user; RESET SESSION AUTHORIZATION; SELECT session_user = current_user; SET SESSION AUTHORIZATION DEFAULT; SHOW is_superuser;
+
+-- name: session authorization of nobody
+SET SESSION AUTHORIZATION surface_nobody;
+
+-- name: session authorization ends with a rollback
+BEGIN; SET SESSION AUTHORIZATION surface_ada; ROLLBACK; SELECT session_user = 'surface_ada';
+
+-- name: settings of a role
+ALTER ROLE surface_ada SET statement_timeout TO 5000; ALTER ROLE surface_ada SET work_mem = '8MB'; SELECT rolconfig FROM pg_roles WHERE rolname = 'surface_ada'; ALTER ROLE surface_ada RESET work_mem; SELECT rolconfig FROM pg_roles WHERE rolname = 'surface_ada'; ALTER ROLE surface_ada RESET ALL; SELECT rolconfig FROM pg_roles WHERE rolname = 'surface_ada';
+
+-- name: a wrong setting of a role
+ALTER ROLE surface_ada SET work_mem = 'much';
+
+-- name: no role
+DROP ROLE surface_ada;

@@ -153,5 +153,4 @@ BEGIN; INSERT INTO ledger VALUES (6, 1, 1); ROLLBACK AND CHAIN; INSERT INTO ledg
 BEGIN; SELECT amount FROM ledger WHERE account = 1 AND entry = 1 FOR UPDATE; COMMIT;
 
 -- name: the same transaction id
--- differs: transactions have times instead of numbers
 BEGIN; SELECT txid_current() = txid_current(); COMMIT;

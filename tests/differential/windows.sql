@@ -38,7 +38,6 @@ SELECT day, count(*) OVER (ORDER BY day RANGE BETWEEN interval '2 days' PRECEDIN
 SELECT amount, shop, day, sum(amount) OVER (ORDER BY amount GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM sale WHERE shop = 3 ORDER BY amount, day;
 
 -- name: exclude the current row
--- differs: EXCLUDE in window frames is not supported
 SELECT day, sum(amount) OVER (ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE CURRENT ROW) FROM sale WHERE shop = 4 ORDER BY day;
 
 -- name: ntile

@@ -296,4 +296,6 @@ pub enum SettingScope {
     Role(Oid),
     /// ALTER ROLE .. IN DATABASE.
     RoleInDatabase(Oid),
+    /// No setting: an extension that was created, under its name, and its oid.
+    Extension,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use satsuma_common::{Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
+use satsuma_sql::bound::{BoundCall, OutputColumn};
 use satsuma_sql::catalog_view::{
     Access, CatalogView, Relation, SystemRelation, TableInfo, ViewInfo,
 };
@@ -182,6 +183,10 @@ impl CatalogView for CatalogSnapshot {
             SqlState::INSUFFICIENT_PRIVILEGE,
             format!("permission denied for schema {schema}"),
         ))
+    }
+
+    fn columns_of_call(&self, call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
+        crate::session::columns_of_call(call)
     }
 
     fn enum_labels(&self, oid: Oid) -> Option<Arc<Vec<String>>> {

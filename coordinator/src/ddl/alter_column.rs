@@ -390,14 +390,15 @@ impl Altering<'_, '_> {
                 None => error.hint("Use ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION instead."),
             });
         }
-        if let Some(value) = value {
-            let ddl = &self.ddl;
-            let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
+        let mut value = value.cloned();
+        if let Some(value) = &mut value {
+            let context = self.ddl.bind_context();
             bind::check_parsed_expression(value, &[], ExpressionUse::Default, Some(ty), &context)
                 .map_err(|error| named_mismatch(error, name))?;
+            bind::settle_literals(value, Some(ty), &context);
         }
         let mut def = table.def().clone();
-        def.defaults[at] = value.map(ToString::to_string);
+        def.defaults[at] = value.map(|value| value.to_string());
         self.put(def)
     }
 

@@ -295,6 +295,6 @@ impl Ddl<'_> {
             }
         }
         self.scope = Arc::new(writing);
-        Ok(())
+        self.tell_workers().await
     }
 }

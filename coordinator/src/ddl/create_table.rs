@@ -332,7 +332,11 @@ impl Draft {
             match &option.option {
                 ast::ColumnOption::Null => {}
                 ast::ColumnOption::NotNull => not_null = true,
-                ast::ColumnOption::Default(expr) => default = Some(expr.to_string()),
+                ast::ColumnOption::Default(expr) => {
+                    let mut expr = expr.clone();
+                    bind::settle_literals(&mut expr, Some(&ty), &ddl.bind_context());
+                    default = Some(expr.to_string());
+                }
                 ast::ColumnOption::PrimaryKey(_) => {
                     self.set_primary_key(label, vec![name.clone()])?;
                 }

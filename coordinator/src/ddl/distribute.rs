@@ -231,7 +231,9 @@ async fn move_table(
     ddl.apply(Command::PlaceTable { table: table.id(), placement: placed.placement.clone() })?;
     let moved = locked(ddl, table)?;
     ddl.create_shards(moved.def(), moved.placement()).await?;
-    copy_rows(ddl, before, table, &moved).await
+    let copied = copy_rows(ddl, before, table, &moved).await?;
+    ddl.tell_workers().await?;
+    Ok(copied)
 }
 
 fn refuse_local(table: &Table, doing: &str) -> SqlResult<()> {

@@ -23,6 +23,7 @@ mod create_table_as;
 mod distribute;
 mod drop;
 mod enum_type;
+mod extension;
 mod grant;
 mod index;
 mod like_table;
@@ -46,12 +47,15 @@ use satsuma_common::{NodeId, Oid, ShardId, SqlError, SqlResult, TableId};
 use satsuma_proto::worker::{
     GroupRef, LockRequest, LockTarget, LockWait, ShardAction, TableLockMode, TableShard,
 };
+use satsuma_sql::bind::BindContext;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
 use satsuma_sql::parse::{Alter, CreateTable, Grant};
 use sqlparser::ast;
 
 pub use index::reindex;
+
+pub use extension::{EXTENSIONS, installed as installed_extensions};
 
 pub use distribute::{
     DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
@@ -96,6 +100,8 @@ pub enum Definition<'a> {
     Alter(&'a Alter),
     CreateTable(&'a CreateTable),
     Grant(&'a Grant),
+    /// CREATE EXTENSION and DROP EXTENSION.
+    Extension(&'a satsuma_sql::parse::Command),
 }
 
 /// Runs a definition statement; `None` when it is not one. Answers with the command tag.
@@ -110,6 +116,7 @@ pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult
             create_table::create_table(ddl, &like.create, &like.likes).await?;
             Some("CREATE TABLE".into())
         }
+        Definition::Extension(command) => Some(extension::execute(ddl, command)?.into()),
         Definition::Grant(grant) => Some(grant::grant(ddl, grant)?.into()),
     };
     ddl.tell_workers().await?;
@@ -183,6 +190,11 @@ impl Ddl<'_> {
         Ok(outcome)
     }
 
+    /// What expressions of definitions are bound against.
+    pub fn bind_context(&self) -> BindContext<'_> {
+        BindContext { catalog: &self.snapshot, env: &self.env, param_types: &[] }
+    }
+
     /// Binds what follows on the catalog as it is now.
     fn refresh_env(&mut self) {
         self.env.catalog = Arc::new(self.snapshot.clone());
@@ -214,7 +226,9 @@ impl Ddl<'_> {
         Ok(Arc::new(found.clone()))
     }
 
-    /// Makes a table's shards at their workers.
+    /// Makes a table's shards at their workers, without what is NOT VALID: the rows that go into
+    /// them are not checked for that. The workers are told of it after them
+    /// ([`Ddl::tell_workers`]).
     pub async fn create_shards(
         &mut self,
         def: &TableDef,
@@ -230,6 +244,12 @@ impl Ddl<'_> {
                 by_node.entry(node).or_default().push((shard.id, group.id, group.generation));
             }
         }
+        let mut known = def.shape.clone();
+        if !def.not_valid.is_empty() {
+            let shape = known.make_mut();
+            shape.foreign_keys.retain(|key| !def.not_valid.contains(&key.name));
+            shape.checks.retain(|check| !def.not_valid.contains(&check.name));
+        }
         let cluster = self.cluster.clone();
         let mut requests = Vec::new();
         for (node, shards) in by_node {
@@ -239,13 +259,13 @@ impl Ddl<'_> {
             let worker = cluster.workers.client(stored)?;
             let overlay = self.txn.overlay_mut(&cluster);
             shards.iter().for_each(|(shard, _, _)| overlay.shard_created(node, *shard));
-            let shape = TableShape::clone(&def.shape);
+            let shape = TableShape::clone(&known);
             requests.push(async move {
                 worker.shards(ShardAction::Create { shape, shards }).await.map(|_| ())
             });
         }
         futures::future::join_all(requests).await.into_iter().collect::<SqlResult<()>>()?;
-        self.txn.overlay_mut(&cluster).table_told(def.shape.table);
+        self.txn.overlay_mut(&cluster).shape_told(known);
         Ok(())
     }
 

@@ -43,6 +43,7 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
     };
     let mut query = create.query.as_ref().clone();
     wildcard::expand(&state, &ddl.snapshot.search_path, &mut query);
+    bind::settle_query(&mut query, &ddl.bind_context());
     let definition = query.to_string();
     let columns = columns(ddl, create, &definition)?;
     let mut depends_on = relations(ddl, &state, &create.query)?;

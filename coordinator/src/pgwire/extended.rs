@@ -36,7 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         if name.is_empty() {
             self.unnamed = Some(prepared);
         } else {
-            let statement = NamedStatement { prepared, from_sql: false };
+            let statement = NamedStatement { prepared, sql: sql.into(), from_sql: false };
             self.session.statements().insert(&name, statement)?;
         }
         put_bare(&mut self.wire.output, PARSE_COMPLETE);

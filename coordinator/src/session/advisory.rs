@@ -120,6 +120,10 @@ impl SessionLocks {
         self.inner.lock().txn = txn;
     }
 
+    pub(super) fn transaction(&self) -> Option<TxnId> {
+        self.inner.lock().txn
+    }
+
     pub(super) fn statement_began(&self, interrupt: &Interrupt, lock_timeout: Option<Duration>) {
         let mut inner = self.inner.lock();
         inner.interrupt = Some(interrupt.clone());

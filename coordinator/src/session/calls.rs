@@ -70,7 +70,7 @@ pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
     })
 }
 
-/// Runs a call.
+/// Runs a call that is a statement of its own.
 pub async fn call(
     session: &mut ClusterSession,
     call: &BoundCall,
@@ -79,6 +79,22 @@ pub async fn call(
     if call.name == "satsuma_backup" {
         return backup::backup(session).await;
     }
+    let rows = answer(session, call).await?;
+    session.finish_statement(options).await?;
+    rows_of(columns(call)?.into(), &rows, "SELECT")
+}
+
+/// Rows of a call that another statement reads.
+pub async fn rows(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<RecordBatch> {
+    if call.name == "satsuma_backup" {
+        return Err(SqlError::unsupported("satsuma_backup() cannot be called here")
+            .hint("Call it in a SELECT of its own."));
+    }
+    let rows = answer(session, call).await?;
+    batch_of(&columns(call)?, &rows)
+}
+
+async fn answer(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<Vec<Vec<Datum>>> {
     if is_for_superusers(&call.name) {
         let (state, user) = (session.state(), session.snapshot().user);
         if !crate::catalog::is_superuser(&state, user) {
@@ -90,10 +106,8 @@ pub async fn call(
     }
     let arguments = Arguments::evaluate(session, call).await?;
     if let Some(answer) = advisory(session, call, &arguments).await? {
-        session.finish_statement(options).await?;
-        return rows_of(columns(call)?.into(), &[vec![answer]], "SELECT");
+        return Ok(vec![vec![answer]]);
     }
-    let columns: Arc<[OutputColumn]> = columns(call)?.into();
     let rows: Vec<Vec<Datum>> = match call.name.as_str() {
         name if nodes::columns(name).is_some() => nodes::call(session, name, &arguments).await?,
         name if rebalance::columns(name).is_some() => {
@@ -202,8 +216,7 @@ pub async fn call(
             return Err(SqlError::unsupported(format!("{other}() is not supported yet")));
         }
     };
-    session.finish_statement(options).await?;
-    rows_of(columns, &rows, "SELECT")
+    Ok(rows)
 }
 
 /// Functions that change the cluster itself.

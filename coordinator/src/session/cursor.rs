@@ -13,24 +13,24 @@ use satsuma_sql::bound::OutputColumn;
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_sql::parse::CursorDirection;
 
+pub use crate::system_relations::CursorAbout;
+
 /// Bytes that one cursor may hold.
 const MEMORY_LIMIT: usize = 256 << 20;
 
 pub struct Cursor {
+    pub about: CursorAbout,
     pub columns: Arc<[OutputColumn]>,
     rows: Option<RecordBatch>,
     /// Rows before the present one, counted from 0: 0 is before the first row.
     position: usize,
-    scroll: bool,
-    hold: bool,
 }
 
 impl Cursor {
     pub async fn open(
         columns: Arc<[OutputColumn]>,
         mut stream: BatchStream,
-        scroll: bool,
-        hold: bool,
+        about: CursorAbout,
     ) -> SqlResult<Self> {
         let mut batches = Vec::new();
         let mut bytes = 0;
@@ -48,12 +48,12 @@ impl Cursor {
             Some(first) => Some(concat_batches(&first.schema(), &batches).map_err(arrow_to_sql)?),
             None => None,
         };
-        Ok(Self { columns, rows, position: 0, scroll, hold })
+        Ok(Self { about, columns, rows, position: 0 })
     }
 
     /// Survives the end of its transaction.
     pub fn is_held(&self) -> bool {
-        self.hold
+        self.about.is_holdable
     }
 
     /// Moves and gives the rows passed over, in the order of the movement.
@@ -105,7 +105,7 @@ impl Cursor {
     }
 
     fn require_scroll(&self) -> SqlResult<()> {
-        if self.scroll {
+        if self.about.is_scrollable {
             return Ok(());
         }
         Err(SqlError::new(

@@ -171,6 +171,8 @@ impl ClusterSession {
             cluster: self.cluster.clone(),
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
+            statements: self.statements.clone(),
+            cursors: self.cursors.values().map(|cursor| cursor.about.clone()).collect(),
         };
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));
         CatalogSnapshot { state, search_path, user, system }
@@ -190,6 +192,8 @@ impl ClusterSession {
             cluster: self.cluster.clone(),
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
+            statements: Default::default(),
+            cursors: Vec::new(),
         })
     }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
 
 use super::advisory::SessionLocks;
 use super::{ClusterSession, Settings};
+use crate::catalog::{SettingScope, State};
 use crate::cluster::Cluster;
 use crate::session_api::{ConnectInfo, LoginRole, Session, SessionFactory};
 use crate::session_list::SessionEntry;
@@ -58,8 +59,14 @@ impl SessionFactory for Factory {
                 format!("database \"{}\" does not exist", info.database),
             ));
         }
-        let startup: Vec<_> = self.defaults.iter().chain(&info.settings).cloned().collect();
-        let mut settings = Settings::new(&startup)?;
+        let mut settings = Settings::new(&self.defaults)?;
+        for (name, value) in of_role(&state, role.oid) {
+            // What was valid when it was said may not be any more.
+            if let Err(error) = settings.set_base(name, value) {
+                tracing::warn!(role = %role.name, name, %error, "a role's setting was left out");
+            }
+        }
+        settings.start(&info.settings)?;
         settings.fix("is_superuser", if role.superuser { "on" } else { "off" });
         settings.fix("session_authorization", &info.user);
         self.cluster.sessions.insert(SessionEntry {
@@ -82,6 +89,7 @@ impl SessionFactory for Factory {
         Ok(Box::new(ClusterSession {
             cluster: self.cluster.clone(),
             role: info.user.clone(),
+            authenticated: info.user.clone(),
             info,
             settings,
             statements: Default::default(),
@@ -96,4 +104,19 @@ impl SessionFactory for Factory {
             on_commit: Default::default(),
         }))
     }
+}
+
+/// What ALTER ROLE .. SET says for a role, the more specific settings last.
+fn of_role(state: &State, role: Oid) -> Vec<(&str, &str)> {
+    let scopes = [
+        SettingScope::System,
+        SettingScope::Database,
+        SettingScope::Role(role),
+        SettingScope::RoleInDatabase(role),
+    ];
+    let of = |wanted: SettingScope| {
+        let settings = state.settings().filter(move |(scope, ..)| **scope == wanted);
+        settings.map(|(_, name, value)| (name, value))
+    };
+    scopes.into_iter().flat_map(of).collect()
 }

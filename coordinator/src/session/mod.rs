@@ -31,9 +31,10 @@ mod ready;
 mod rebalance;
 mod run;
 mod set_config;
-mod settings;
+pub(crate) mod settings;
 mod surroundings;
 mod temporary;
+mod units;
 mod utility;
 
 use std::collections::BTreeMap;
@@ -58,6 +59,8 @@ pub use parameters::SERVER_VERSION;
 pub use settings::Settings;
 pub use temporary::drop_left_behind;
 
+pub use calls::columns as columns_of_call;
+
 use crate::catalog::{CatalogSnapshot, State};
 use crate::cluster::Cluster;
 use crate::session_api::{
@@ -73,7 +76,10 @@ const LOGGED_CHARS: usize = 8192;
 
 pub struct ClusterSession {
     cluster: Arc<Cluster>,
+    /// Its user is the session's: who connected, unless SET SESSION AUTHORIZATION was used.
     info: ConnectInfo,
+    /// Who connected.
+    authenticated: String,
     /// `SET ROLE`; the session user unless it was used.
     role: String,
     /// What a rollback, or the end of the transaction after SET LOCAL, goes back to.
@@ -95,10 +101,11 @@ pub struct ClusterSession {
     on_commit: BTreeMap<TableId, ast::OnCommit>,
 }
 
-/// The role at the start of the transaction.
+/// The roles at the start of the transaction.
 #[derive(Default)]
 struct RoleBefore {
-    role: Option<String>,
+    /// The session's user, and the role.
+    roles: Option<(String, String)>,
     /// SET LOCAL ROLE was used since.
     local: bool,
 }
@@ -135,7 +142,8 @@ impl ClusterSession {
         txn.read_only = self.settings.frequent().default_read_only;
         self.settings.begin();
         self.note_transaction(Some(txn.id));
-        self.role_before = RoleBefore { role: Some(self.role.clone()), local: false };
+        let roles = Some((self.info.user.clone(), self.role.clone()));
+        self.role_before = RoleBefore { roles, local: false };
         self.txn = Some(txn);
         self.failed = false;
         Ok(())
@@ -158,13 +166,13 @@ impl ClusterSession {
 
     /// The role after the transaction's end.
     fn end_role(&mut self, committed: bool) {
-        let RoleBefore { role, local } = std::mem::take(&mut self.role_before);
-        if let Some(role) = role
+        let RoleBefore { roles, local } = std::mem::take(&mut self.role_before);
+        if let Some((user, role)) = roles
             && (local || !committed)
-            && role != self.role
+            && (user != self.info.user || role != self.role)
         {
+            self.become_user(user);
             self.role = role;
-            self.settings.rename();
         }
     }
 

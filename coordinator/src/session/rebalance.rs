@@ -146,6 +146,12 @@ pub async fn call(
         }
         "citus_job_cancel" => {
             let job = job_id(arguments)?;
+            if session.state().job(job).is_none() {
+                return Err(SqlError::new(
+                    SqlState::UNDEFINED_OBJECT,
+                    format!("no job found for job with jobid {job}"),
+                ));
+            }
             cluster.catalog.propose(Command::CancelJob { job }).await?;
             Ok(nothing())
         }

@@ -332,7 +332,7 @@ impl ClusterSession {
         }
     }
 
-    /// Modifying WITH queries one after the other, then the statement: all see the rows as they
+    /// Modifying WITH queries and calls one after the other, then the statement: all see the rows as they
     /// were, and what they return is kept for those that read it.
     async fn with_changes(
         &mut self,
@@ -343,6 +343,10 @@ impl ClusterSession {
     ) -> SqlResult<Execution> {
         let mut returned = Vec::new();
         for change in changes {
+            if let Bound::Call(call) = change {
+                returned.push(vec![calls::rows(self, call).await?]);
+                continue;
+            }
             let change = feed_returned(change.clone(), &returned)?;
             let change = self.change_with_rows_locked(change, scope).await?;
             let executor = self.cluster.executor.clone();

@@ -11,8 +11,10 @@ use satsuma_common::datetime::TimeZone;
 use satsuma_common::text::TextContext;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::functions::Settings as FunctionSettings;
+use sqlparser::ast;
 
 use super::parameters::{Kind, PARAMETERS, Parameter};
+use super::units::{self, Invalid};
 use crate::session_api::Timeouts;
 
 #[derive(Clone, Debug, Default)]
@@ -57,19 +59,27 @@ impl Settings {
     /// `startup` are the client's, with names in lower case.
     pub fn new(startup: &[(String, String)]) -> SqlResult<Self> {
         let mut settings = Self::default();
-        for (name, value) in startup {
-            if name.starts_with("_pq_.") {
-                continue;
-            }
-            let value = normalize(name, value)?;
-            settings.base.insert(canonical(name), value);
-        }
+        settings.start(startup)?;
         settings.changed = PARAMETERS
             .iter()
             .filter(|parameter| parameter.reported)
             .map(|parameter| parameter.name)
             .collect();
         Ok(settings)
+    }
+
+    /// Takes what the client asks for when it connects.
+    pub fn start(&mut self, startup: &[(String, String)]) -> SqlResult<()> {
+        let asked = startup.iter().filter(|(name, _)| !name.starts_with("_pq_."));
+        asked.into_iter().try_for_each(|(name, value)| self.set_base(name, value))
+    }
+
+    /// What RESET goes back to.
+    pub fn set_base(&mut self, name: &str, value: &str) -> SqlResult<()> {
+        let value = normalize(name, value)?;
+        self.base.insert(canonical(name), value);
+        self.note(name);
+        Ok(())
     }
 
     /// A value that the server decides: `is_superuser`, `session_authorization`.
@@ -95,15 +105,7 @@ impl Settings {
 
     /// SET and SET LOCAL.
     pub fn set(&mut self, name: &str, value: &str, local: bool) -> SqlResult<()> {
-        if let Some(parameter) = parameter(name)
-            && parameter.read_only
-        {
-            return Err(SqlError::new(
-                SqlState::CANT_CHANGE_RUNTIME_PARAM,
-                format!("parameter \"{}\" cannot be changed", parameter.name),
-            ));
-        }
-        let value = normalize(name, value)?;
+        let value = checked(name, value)?;
         let target = if local { &mut self.local } else { &mut self.session };
         target.insert(canonical(name), value);
         if !local {
@@ -115,9 +117,7 @@ impl Settings {
 
     /// RESET name, SET name TO DEFAULT.
     pub fn reset(&mut self, name: &str) -> SqlResult<()> {
-        if parameter(name).is_none() && !name.contains('.') {
-            return Err(unrecognized(name));
-        }
+        known(name)?;
         self.session.remove(&canonical(name));
         self.local.remove(&canonical(name));
         self.note(name);
@@ -238,8 +238,8 @@ impl Settings {
 
     /// A setting in milliseconds; `None` when it is 0, which means no limit.
     pub fn duration(&self, name: &str) -> Option<Duration> {
-        let millis = self.get(name).as_deref().and_then(parse_millis)?;
-        (millis > 0).then(|| Duration::from_millis(millis))
+        let millis = units::parse_duration(&self.get(name)?).ok()?;
+        u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis)
     }
 
     /// Whether a setting has this value.
@@ -262,6 +262,34 @@ impl Settings {
             .into_iter()
             .map(|name| if name == "$user" { user.to_owned() } else { name })
             .collect()
+    }
+}
+
+/// A setting's name: `citus.shard_count`, `timezone`.
+pub(crate) fn setting_name(name: &ast::ObjectName) -> String {
+    let parts: Vec<&str> = name
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .map(|ident| ident.value.as_str())
+        .collect();
+    parts.join(".")
+}
+
+/// A value of SET as text. In a list of identifiers those that need quotes keep them.
+pub(crate) fn setting_text(value: &ast::Expr, is_list: bool) -> String {
+    let quoted = |text: &str| {
+        if is_list { crate::catalog::quote_identifier(text) } else { text.to_owned() }
+    };
+    match value {
+        ast::Expr::Identifier(ident) if ident.quote_style.is_some() => quoted(&ident.value),
+        ast::Expr::Identifier(ident) => ident.value.clone(),
+        ast::Expr::Value(value) => match value.value.clone().into_string() {
+            Some(text) if is_list => text,
+            Some(text) => text,
+            None => value.to_string(),
+        },
+        other => other.to_string(),
     }
 }
 
@@ -304,10 +332,34 @@ fn parameter(name: &str) -> Option<&'static Parameter> {
 }
 
 /// Names compare without case; known ones are kept as PostgreSQL writes them.
-fn canonical(name: &str) -> String {
+pub(crate) fn canonical(name: &str) -> String {
     match parameter(name) {
         Some(parameter) => parameter.name.to_owned(),
         None => name.to_lowercase(),
+    }
+}
+
+/// The value as SHOW prints it, of a setting that may be changed.
+pub(crate) fn checked(name: &str, value: &str) -> SqlResult<String> {
+    changeable(name)?;
+    normalize(name, value)
+}
+
+/// 42704 unless there is such a setting.
+pub(crate) fn known(name: &str) -> SqlResult<()> {
+    match parameter(name).is_some() || name.contains('.') {
+        true => Ok(()),
+        false => Err(unrecognized(name)),
+    }
+}
+
+fn changeable(name: &str) -> SqlResult<()> {
+    match parameter(name) {
+        Some(parameter) if parameter.read_only => Err(SqlError::new(
+            SqlState::CANT_CHANGE_RUNTIME_PARAM,
+            format!("parameter \"{}\" cannot be changed", parameter.name),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -343,22 +395,32 @@ fn normalize(name: &str, value: &str) -> SqlResult<String> {
         },
         Kind::Integer(low, high) => {
             let number: i64 = value.trim().parse().map_err(|_| invalid(name, value))?;
-            if (low..=high).contains(&number) {
-                Ok(number.to_string())
-            } else {
-                Err(SqlError::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    format!(
-                        "{number} is outside the valid range for parameter \"{}\" ({low} .. {high})",
-                        parameter.name
-                    ),
-                ))
-            }
+            within(parameter.name, (number, ""), (low, high))?;
+            Ok(number.to_string())
         }
-        Kind::Millis => match parse_millis(value) {
-            Some(millis) => Ok(print_millis(millis)),
-            None => Err(invalid(name, value)),
-        },
+        Kind::Millis(low) => {
+            let millis = units::parse_duration(value).map_err(|e| wrong_unit(e, name, value))?;
+            within(parameter.name, (millis, " ms"), (low, i64::from(i32::MAX)))?;
+            Ok(units::print_duration(millis))
+        }
+        Kind::Memory(low) => {
+            let size = units::parse_size(value).map_err(|e| wrong_unit(e, name, value))?;
+            within(parameter.name, (size, " kB"), (low, i64::from(i32::MAX)))?;
+            Ok(units::print_size(size))
+        }
+        Kind::Real(low, high) => {
+            let number: f64 = value.trim().parse().map_err(|_| invalid(name, value))?;
+            if number >= low && number <= high {
+                return Ok(number.to_string());
+            }
+            Err(SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!(
+                    "{number} is outside the valid range for parameter \"{}\" ({low} .. {high})",
+                    parameter.name
+                ),
+            ))
+        }
         Kind::Choice(choices) => choices
             .iter()
             .find(|choice| choice.eq_ignore_ascii_case(value))
@@ -383,6 +445,27 @@ fn normalize(name: &str, value: &str) -> SqlResult<String> {
     }
 }
 
+fn within(name: &str, (number, unit): (i64, &str), (low, high): (i64, i64)) -> SqlResult<()> {
+    if (low..=high).contains(&number) {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!(
+            "{number}{unit} is outside the valid range for parameter \"{name}\" ({low} .. {high})"
+        ),
+    ))
+}
+
+fn wrong_unit(why: Invalid, name: &str, value: &str) -> SqlError {
+    match why {
+        Invalid::Number => invalid(name, value),
+        Invalid::Unit(known) => {
+            invalid(name, value).hint(format!("Valid units for this parameter are {known}."))
+        }
+    }
+}
+
 /// DateStyle as SHOW prints it: the format, then the order of fields. What is left out keeps its
 /// default.
 fn date_style(value: &str) -> Option<String> {
@@ -401,37 +484,6 @@ fn date_style(value: &str) -> Option<String> {
         }
     }
     Some(format!("{format}, {order}"))
-}
-
-/// Milliseconds of `500`, `500ms`, `5s`, `2min`, `1h`, `1d`.
-fn parse_millis(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let number: f64 = text[..digits].parse().ok()?;
-    let unit = match text[digits..].trim() {
-        "" | "ms" => 1.0,
-        "us" => 0.001,
-        "s" => 1_000.0,
-        "min" => 60_000.0,
-        "h" => 3_600_000.0,
-        "d" => 86_400_000.0,
-        _ => return None,
-    };
-    let millis = (number * unit).round();
-    (0.0..=f64::from(i32::MAX)).contains(&millis).then_some(millis as u64)
-}
-
-/// With the largest unit that divides it, as PostgreSQL shows durations.
-fn print_millis(millis: u64) -> String {
-    const UNITS: [(u64, &str); 5] =
-        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
-    if millis == 0 {
-        return "0".into();
-    }
-    UNITS
-        .iter()
-        .find(|(unit, _)| millis.is_multiple_of(*unit))
-        .map_or_else(|| format!("{millis}ms"), |(unit, name)| format!("{}{name}", millis / unit))
 }
 
 #[cfg(test)]

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use satsuma_common::{Datum, NodeId, SqlResult};
+use satsuma_common::{Datum, NodeId, Oid, PgType, SqlResult, TxnId};
 use satsuma_proto::worker::Locks;
 
 use super::advisory::SessionLocks;
+use super::cursor::CursorAbout;
 use super::settings::Listed;
 use crate::cluster::Cluster;
-use crate::system_relations::{IndexSizes, RunningSession, SettingRow, ShardSizes, Surroundings};
+use crate::session_api::NamedStatements;
+use crate::system_relations::{
+    IndexSizes, PreparedRow, RunningSession, SettingRow, ShardSizes, Surroundings,
+};
 use crate::waiting::wait_for;
 
 /// Row locks that nobody waits for, of one worker, that are shown.
@@ -19,6 +23,8 @@ pub struct SessionSurroundings {
     pub cluster: Arc<Cluster>,
     pub settings: Listed,
     pub own_locks: Arc<SessionLocks>,
+    pub statements: NamedStatements,
+    pub cursors: Vec<CursorAbout>,
 }
 
 impl Surroundings for SessionSurroundings {
@@ -50,6 +56,25 @@ impl Surroundings for SessionSurroundings {
             reset_value: value.clone(),
         })
         .collect()
+    }
+
+    fn transaction(&self) -> Option<TxnId> {
+        self.own_locks.transaction()
+    }
+
+    fn prepared_statements(&self) -> Vec<PreparedRow> {
+        let rows = self.statements.iter().map(|(name, statement, since)| PreparedRow {
+            name: name.to_owned(),
+            statement: statement.sql.to_string(),
+            prepared_micros: since,
+            parameters: statement.prepared.params.iter().map(PgType::oid).map(Oid).collect(),
+            from_sql: statement.from_sql,
+        });
+        rows.collect()
+    }
+
+    fn cursors(&self) -> Vec<CursorAbout> {
+        self.cursors.clone()
     }
 
     fn shard_sizes(&self) -> Arc<ShardSizes> {

@@ -89,7 +89,8 @@ impl ClusterSession {
         Ok(Self {
             cluster,
             own_locks,
-            role: user,
+            role: user.clone(),
+            authenticated: user,
             info,
             settings: Settings::new(&[])?,
             statements: Default::default(),

@@ -9,8 +9,9 @@ use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Command, CursorDirection, Parsed, Statement};
 use sqlparser::ast;
 
-use super::cursor::{Cursor, stream_of};
+use super::cursor::{Cursor, CursorAbout, stream_of};
 use super::ready::Planned;
+use super::settings::{setting_name, setting_text};
 use super::{ClusterSession, Isolation, default_isolation, maintenance, serializable};
 use crate::ddl::Definition;
 use crate::session_api::{ExecuteOptions, Execution, NamedStatement, Notice, Rows, Session};
@@ -129,6 +130,8 @@ impl ClusterSession {
                         let name = setting_name(name);
                         if name.eq_ignore_ascii_case("role") {
                             self.restore_role();
+                        } else if name.eq_ignore_ascii_case("session_authorization") {
+                            self.become_user(self.authenticated.clone());
                         } else {
                             self.settings.reset(&name)?;
                         }
@@ -155,8 +158,16 @@ impl ClusterSession {
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         match command {
-            Command::Declare { name, scroll, hold, .. } => {
-                self.declare(&satsuma_sql::bind::fold(name), *scroll, *hold, parsed, options).await
+            Command::Declare { name, scroll, hold, binary, .. } => {
+                let about = CursorAbout {
+                    name: satsuma_sql::bind::fold(name),
+                    statement: parsed.text.clone(),
+                    is_holdable: *hold,
+                    is_binary: *binary,
+                    is_scrollable: scroll.unwrap_or(true),
+                    created_micros: crate::clock::now_micros(),
+                };
+                self.declare(about, parsed, options).await
             }
             Command::Fetch { cursor, direction, discard } => {
                 self.fetch(&satsuma_sql::bind::fold(cursor), *direction, *discard)
@@ -189,6 +200,30 @@ impl ClusterSession {
             }
             Command::Merge(_) => Err(SqlError::internal("MERGE is not a utility statement")),
             Command::Grant(grant) => self.define(Definition::Grant(grant), parsed, options).await,
+            Command::CreateExtension(_) | Command::DropExtension { .. } => {
+                self.define(Definition::Extension(command), parsed, options).await
+            }
+            Command::DropIndexConcurrently(statement) => {
+                if self.in_block() {
+                    return Err(SqlError::new(
+                        SqlState::ACTIVE_SQL_TRANSACTION,
+                        "DROP INDEX CONCURRENTLY cannot run inside a transaction block",
+                    ));
+                }
+                if let ast::Statement::Drop { names, cascade, .. } = statement.as_ref() {
+                    let what = match names.len() {
+                        1 if *cascade => Some("CASCADE"),
+                        1 => None,
+                        _ => Some("dropping multiple objects"),
+                    };
+                    if let Some(what) = what {
+                        return Err(SqlError::unsupported(format!(
+                            "DROP INDEX CONCURRENTLY does not support {what}"
+                        )));
+                    }
+                }
+                self.define(Definition::Sql(statement), parsed, options).await
+            }
             Command::Checkpoint => Ok(Execution::Command("CHECKPOINT".into())),
             Command::Reorganise { tag, kind, name } => {
                 let snapshot = self.snapshot();
@@ -213,7 +248,7 @@ impl ClusterSession {
                     self.cursors.clear();
                     self.statements.clear();
                     self.settings.reset_all();
-                    self.restore_role();
+                    self.become_user(self.authenticated.clone());
                     self.own_locks.release_all().await;
                 }
                 if what == "all" || what == "sequences" {
@@ -398,11 +433,52 @@ impl ClusterSession {
                     self.transaction_modes(modes)?;
                 }
             }
+            ast::Set::SetSessionAuthorization(param) => {
+                if matches!(param.scope, ast::ContextModifier::Local) {
+                    self.role_before.local = true;
+                }
+                let user = match &param.kind {
+                    ast::SetSessionAuthorizationParamKind::Default => self.authenticated.clone(),
+                    ast::SetSessionAuthorizationParamKind::User(name) => {
+                        satsuma_sql::bind::fold(name)
+                    }
+                };
+                self.set_session_user(user)?;
+            }
             other => {
                 return Err(SqlError::unsupported(format!("{other} is not supported")));
             }
         }
         Ok(Execution::Command("SET".into()))
+    }
+
+    fn set_session_user(&mut self, user: String) -> SqlResult<()> {
+        let state = self.state();
+        if state.role_by_name(&user).is_none() {
+            return Err(SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("role \"{user}\" does not exist"),
+            ));
+        }
+        let authenticated = state.role_by_name(&self.authenticated);
+        if user != self.authenticated && !authenticated.is_some_and(|role| role.superuser) {
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "permission denied to set session authorization",
+            ));
+        }
+        self.become_user(user);
+        Ok(())
+    }
+
+    /// The session's user from now on, who is its role, too.
+    pub(super) fn become_user(&mut self, user: String) {
+        let is_superuser = self.state().role_by_name(&user).is_some_and(|role| role.superuser);
+        self.settings.fix("is_superuser", if is_superuser { "on" } else { "off" });
+        self.settings.fix("session_authorization", &user);
+        self.role.clone_from(&user);
+        self.info.user = user;
+        self.settings.rename();
     }
 
     fn set_role(&mut self, role: String) -> SqlResult<()> {
@@ -438,6 +514,10 @@ impl ClusterSession {
             && ident.quote_style.is_none()
             && ident.value.eq_ignore_ascii_case("default")
         {
+            if name.eq_ignore_ascii_case("session_authorization") {
+                self.become_user(self.authenticated.clone());
+                return Ok(());
+            }
             return self.settings.reset(name);
         }
         let is_list = name.eq_ignore_ascii_case("search_path");
@@ -445,6 +525,7 @@ impl ClusterSession {
         let value = texts.join(", ");
         match name.to_ascii_lowercase().as_str() {
             "role" => return self.set_role(value),
+            "session_authorization" => return self.set_session_user(value),
             "transaction_isolation" if value.eq_ignore_ascii_case("serializable") => {
                 return Err(serializable());
             }
@@ -525,7 +606,8 @@ impl ClusterSession {
             .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
         let prepared = self.prepare(&text, &types).await?;
         let name = satsuma_sql::bind::fold(name);
-        self.statements.insert(&name, NamedStatement { prepared, from_sql: true })?;
+        let sql = parsed.text.as_str().into();
+        self.statements.insert(&name, NamedStatement { prepared, sql, from_sql: true })?;
         Ok(Execution::Command("PREPARE".into()))
     }
 
@@ -605,19 +687,18 @@ impl ClusterSession {
 
     async fn declare(
         &mut self,
-        name: &str,
-        scroll: Option<bool>,
-        hold: bool,
+        about: CursorAbout,
         parsed: &Parsed,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
-        if !hold && !self.in_block() {
+        let name = about.name.clone();
+        if !about.is_holdable && !self.in_block() {
             return Err(SqlError::new(
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
                 "DECLARE CURSOR can only be used in transaction blocks",
             ));
         }
-        if self.cursors.contains_key(name) {
+        if self.cursors.contains_key(&name) {
             return Err(SqlError::new(
                 SqlState::DUPLICATE_CURSOR,
                 format!("cursor \"{name}\" already exists"),
@@ -640,8 +721,8 @@ impl ClusterSession {
         let rows = self.rows(&query, &scope).await?;
         let rows = super::run::interruptible(rows, options);
         let columns: Arc<[OutputColumn]> = query.columns.clone().into();
-        let cursor = Cursor::open(columns, rows, scroll.unwrap_or(true), hold).await?;
-        self.cursors.insert(name.to_owned(), cursor);
+        let cursor = Cursor::open(columns, rows, about).await?;
+        self.cursors.insert(name, cursor);
         self.finish_statement(options).await?;
         Ok(Execution::Command("DECLARE CURSOR".into()))
     }
@@ -722,34 +803,6 @@ fn after_keyword(text: &str, keyword: &str) -> Option<String> {
         }
     }
     None
-}
-
-/// A setting's name: `citus.shard_count`, `timezone`.
-fn setting_name(name: &ast::ObjectName) -> String {
-    let parts: Vec<&str> = name
-        .0
-        .iter()
-        .filter_map(|part| part.as_ident())
-        .map(|ident| ident.value.as_str())
-        .collect();
-    parts.join(".")
-}
-
-/// A value of SET as text. In a list of identifiers those that need quotes keep them.
-fn setting_text(value: &ast::Expr, is_list: bool) -> String {
-    let quoted = |text: &str| {
-        if is_list { crate::catalog::quote_identifier(text) } else { text.to_owned() }
-    };
-    match value {
-        ast::Expr::Identifier(ident) if ident.quote_style.is_some() => quoted(&ident.value),
-        ast::Expr::Identifier(ident) => ident.value.clone(),
-        ast::Expr::Value(value) => match value.value.clone().into_string() {
-            Some(text) if is_list => text,
-            Some(text) => text,
-            None => value.to_string(),
-        },
-        other => other.to_string(),
-    }
 }
 
 fn is_all(variable: &[ast::Ident]) -> bool {

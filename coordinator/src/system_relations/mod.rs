@@ -35,8 +35,8 @@ use rows::Rows;
 use satsuma_common::{Oid, SqlResult};
 use satsuma_sql::catalog_view::SystemRelation;
 pub use surroundings::{
-    IndexSizes, Nobody, RunningSession, SettingRow, ShardSize, ShardSizes, Surroundings,
-    size_of_relation,
+    CursorAbout, IndexSizes, Nobody, PreparedRow, RunningSession, SettingRow, ShardSize,
+    ShardSizes, Surroundings, size_of_relation,
 };
 pub use types::io_function_oid;
 

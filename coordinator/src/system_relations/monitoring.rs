@@ -1,7 +1,7 @@
 //! The present moment: settings, sessions, sizes.
 
 use satsuma_common::inet::Inet;
-use satsuma_common::{Datum, Oid, SqlResult};
+use satsuma_common::{Array, Datum, Oid, PgType, SqlResult};
 
 use super::rows::{Rows, row};
 use super::surroundings::{RunningSession, size_of_relation};
@@ -11,6 +11,8 @@ use crate::catalog::DATABASE_OID;
 pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
         "pg_settings" => settings,
+        "pg_cursors" => cursors,
+        "pg_prepared_statements" => prepared_statements,
         "pg_stat_activity" => activity,
         "citus_stat_activity" | "citus_dist_stat_activity" => citus_activity,
         "citus_stat_statements" => citus_statements,
@@ -33,6 +35,39 @@ fn settings(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             boot_val = &setting.reset_value,
             reset_val = &setting.reset_value,
             pending_restart = false,
+        )?;
+    }
+    Ok(())
+}
+
+fn prepared_statements(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for prepared in source.around.prepared_statements() {
+        let types = prepared.parameters.iter().map(|oid| Datum::Oid(oid.0)).collect();
+        let types = Datum::Array(Array { element: PgType::Regtype, values: types });
+        row!(
+            rows,
+            name = &prepared.name,
+            statement = &prepared.statement,
+            prepare_time = moment(Some(prepared.prepared_micros)),
+            parameter_types = types,
+            from_sql = prepared.from_sql,
+            generic_plans = 0i64,
+            custom_plans = 0i64,
+        )?;
+    }
+    Ok(())
+}
+
+fn cursors(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for cursor in source.around.cursors() {
+        row!(
+            rows,
+            name = &cursor.name,
+            statement = &cursor.statement,
+            is_holdable = cursor.is_holdable,
+            is_binary = cursor.is_binary,
+            is_scrollable = cursor.is_scrollable,
+            creation_time = moment(Some(cursor.created_micros)),
         )?;
     }
     Ok(())

@@ -15,6 +15,8 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
         "pg_class" => class,
         "pg_index" => index,
+        "pg_available_extensions" => available_extensions,
+        "pg_extension" => extensions,
         "pg_namespace" => namespace,
         "pg_sequence" => sequence,
         "pg_database" => database,
@@ -246,6 +248,36 @@ fn index(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             indoption = index_options(index),
             indexprs = (!expressions.is_empty()).then(|| expressions.join(", ")),
             indpred = index.predicate.as_ref(),
+        )?;
+    }
+    Ok(())
+}
+
+fn extensions(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for extension in crate::ddl::installed_extensions(source.state) {
+        row!(
+            rows,
+            oid = extension.oid,
+            extname = extension.name,
+            extowner = crate::catalog::SUPERUSER_OID,
+            extnamespace = crate::catalog::PG_CATALOG_OID,
+            extrelocatable = false,
+            extversion = extension.version,
+        )?;
+    }
+    Ok(())
+}
+
+fn available_extensions(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for extension in &crate::ddl::EXTENSIONS {
+        let mut installed = crate::ddl::installed_extensions(source.state);
+        let is_installed = installed.any(|other| other.name == extension.name);
+        row!(
+            rows,
+            name = extension.name,
+            default_version = extension.version,
+            installed_version = is_installed.then_some(extension.version),
+            comment = extension.comment,
         )?;
     }
     Ok(())

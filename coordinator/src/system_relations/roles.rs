@@ -132,7 +132,7 @@ fn settings(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     scopes.dedup();
     for scope in scopes {
         let (database, role) = match scope {
-            SettingScope::System => continue,
+            SettingScope::System | SettingScope::Extension => continue,
             SettingScope::Database => (database, Oid(0)),
             SettingScope::Role(role) => (Oid(0), *role),
             SettingScope::RoleInDatabase(role) => (database, *role),

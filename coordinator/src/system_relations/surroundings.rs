@@ -40,6 +40,28 @@ pub struct SettingRow {
     pub reset_value: String,
 }
 
+/// A row of `pg_prepared_statements`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreparedRow {
+    pub name: String,
+    pub statement: String,
+    pub prepared_micros: i64,
+    /// Oids of the parameters' types.
+    pub parameters: Vec<Oid>,
+    pub from_sql: bool,
+}
+
+/// What `pg_cursors` shows of a cursor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CursorAbout {
+    pub name: String,
+    pub statement: String,
+    pub is_holdable: bool,
+    pub is_binary: bool,
+    pub is_scrollable: bool,
+    pub created_micros: i64,
+}
+
 /// One placement's size, as its worker last reported it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardSize {
@@ -73,6 +95,21 @@ pub trait Surroundings: Send + Sync + 'static {
 
     /// In the order of names.
     fn settings(&self) -> Vec<SettingRow>;
+
+    /// The one that this session is at work on.
+    fn transaction(&self) -> Option<TxnId> {
+        None
+    }
+
+    /// Those of this session.
+    fn prepared_statements(&self) -> Vec<PreparedRow> {
+        Vec::new()
+    }
+
+    /// Those of this session.
+    fn cursors(&self) -> Vec<CursorAbout> {
+        Vec::new()
+    }
 
     fn shard_sizes(&self) -> Arc<ShardSizes>;
 

@@ -101,6 +101,11 @@ impl Overlay {
         }
     }
 
+    /// The workers know this shape of its table.
+    pub fn shape_told(&mut self, shape: Shared<TableShape>) {
+        self.told.insert(shape.table, shape);
+    }
+
     /// Tables whose workers know another shape than the present one.
     pub fn untold(&self) -> Vec<TableId> {
         self.state

@@ -12,11 +12,13 @@
 //! | `sorted` | rows of an aggregate with ORDER BY |
 //! | `only` | what subqueries need: their only row, all their rows |
 //! | `window` | row_number and its relatives; aggregates over windows |
+//! | `excluding` | frames with EXCLUDE |
 //!
 //! Every state is values of PostgreSQL types, so that it travels between nodes as columns.
 //! count, and min and max of types whose Arrow order is PostgreSQL's, are DataFusion's own.
 
 pub mod collect;
+pub mod excluding;
 pub mod json;
 pub mod library;
 pub mod only;

@@ -217,6 +217,7 @@ async fn over(
         partition_by: Vec::new(),
         order_by: order.clone(),
         frame,
+        exclude: None,
     };
     let typed = super::window(name, call, &env).expect(name).expect(name);
     let (schema, parts) = batches();

@@ -7,9 +7,11 @@ use datafusion::logical_expr::{Expr, WindowFrame, WindowFunctionDefinition};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
 use super::AggregateCall;
+use super::excluding::{Excluding, Over};
 use crate::casts::{self, CastKind};
 use crate::functions::udf::plain_field;
 use crate::functions::{FunctionEnv, Typed, undefined};
+use crate::parse::Exclude;
 
 /// A call with OVER. Partition and order expressions are already keys (see
 /// [`crate::operators::grouping_key`] and [`crate::operators::ordering_key`]).
@@ -21,6 +23,8 @@ pub struct WindowCall {
     pub partition_by: Vec<Expr>,
     pub order_by: Vec<Sort>,
     pub frame: WindowFrame,
+    /// What the frame leaves out.
+    pub exclude: Option<Exclude>,
 }
 
 /// Calls the window function or aggregate `name` over a window; `None` if there is none of that
@@ -38,7 +42,16 @@ pub fn window(name: &str, call: WindowCall, env: &FunctionEnv) -> SqlResult<Opti
         ));
     }
     let Some(args) = args else { return Err(no_such()) };
-    let expr = build(function, args, &call);
+    let over = match name {
+        "first_value" => Some(Over::First),
+        "last_value" => Some(Over::Last),
+        "nth_value" => Some(Over::Nth),
+        _ => None,
+    };
+    let expr = match (call.exclude, over) {
+        (Some(exclude), Some(over)) => excluding(exclude, over, args, &call),
+        _ => build(function, args, &call),
+    };
     // DataFusion counts in unsigned integers.
     let expr = if cast {
         Expr::Cast(datafusion::logical_expr::Cast::new_from_field(Box::new(expr), plain_field(&ty)))
@@ -61,6 +74,15 @@ fn build(fun: WindowFunctionDefinition, args: Vec<Expr>, call: &WindowCall) -> E
             distinct: false,
         },
     }))
+}
+
+/// The call over frames that leave rows out.
+fn excluding(exclude: Exclude, over: Over, mut args: Vec<Expr>, call: &WindowCall) -> Expr {
+    let function = Excluding::new(exclude, over, args.len(), call.filter.is_some());
+    args.extend(call.filter.clone());
+    args.extend(call.order_by.iter().map(|key| key.expr.clone()));
+    let call = WindowCall { filter: None, ..call.clone() };
+    build(WindowFunctionDefinition::WindowUDF(function.into_udwf()), args, &call)
 }
 
 type Pure = (WindowFunctionDefinition, Option<Vec<Expr>>, PgType, bool);
@@ -211,6 +233,10 @@ fn over_aggregate(name: &str, call: WindowCall, env: &FunctionEnv) -> SqlResult<
     }
     let aggregate = AggregateCall { args: call.args.clone(), ..AggregateCall::default() };
     let Some(resolved) = super::resolve(name, aggregate, env)? else { return Ok(None) };
+    if let Some(exclude) = call.exclude {
+        let expr = excluding(exclude, Over::Aggregate(resolved.udaf), resolved.args, &call);
+        return Ok(Some(Typed::new(expr, resolved.ty)));
+    }
     let definition = WindowFunctionDefinition::AggregateUDF(resolved.udaf);
     Ok(Some(Typed::new(build(definition, resolved.args, &call), resolved.ty)))
 }

@@ -1,6 +1,10 @@
-//! Functions that act on the cluster: a statement of their own, carried out by the session.
+//! Functions that act on the cluster: carried out by the session, as a statement of their own or
+//! before the statement that reads what they answer.
 
-use satsuma_common::{PgType, SqlResult, SqlState};
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
 use sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, GroupByExpr, SelectItem, SetExpr, Spanned,
     TableFactor,
@@ -10,11 +14,15 @@ use super::binder::Binder;
 use super::clause::Clause;
 use super::cte::Ctes;
 use super::expr::Context;
+use super::from::From;
 use super::names::{self, fold};
-use super::scope::Scope;
+use super::plan;
+use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
-use crate::bound::BoundCall;
+use crate::bound::{Bound, BoundCall};
 use crate::casts::CastKind;
+use crate::functions::Typed;
+use crate::table::ScanSource;
 
 /// A parameter: its name, its type, and whether it may be left out.
 type Parameter = (&'static str, PgType, bool);
@@ -311,7 +319,13 @@ struct Written<'q> {
 impl Binder<'_> {
     /// The call that a query consists of, if it is one of a cluster function.
     pub fn cluster_call(&self, query: &ast::Query) -> SqlResult<Option<BoundCall>> {
-        let Some(written) = call_of(query) else { return Ok(None) };
+        match call_of(query) {
+            Some(written) => self.written_call(written),
+            None => Ok(None),
+        }
+    }
+
+    fn written_call(&self, written: Written<'_>) -> SqlResult<Option<BoundCall>> {
         let position = self.position(written.name.span());
         let Ok((schema, name)) = names::qualified(written.name, &self.env.identity.database) else {
             return Ok(None);
@@ -333,13 +347,104 @@ impl Binder<'_> {
         }))
     }
 
+    /// Such a function in FROM: it is called first, once, and the statement reads its rows. `None`
+    /// for any other function.
+    pub fn call_in_from(
+        &self,
+        name: &ast::ObjectName,
+        args: &[FunctionArg],
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<Option<From>> {
+        let written = Written { name, args, alias: None, as_relation: true };
+        let Some(call) = self.written_call(written)? else { return Ok(None) };
+        let position = self.position(name.span());
+        let shown = call.column.clone();
+        let (scan, columns) = self.call_first(call, ctes, position)?;
+        let is_scalar = columns.len() == 1;
+        let mut entry = Entry::new(shown, columns);
+        entry.scalar = is_scalar;
+        Ok(Some(From::new(scan, vec![entry])))
+    }
+
+    /// Such a function as a value of a select list without FROM.
+    pub fn call_as_value(
+        &self,
+        name: &ast::ObjectName,
+        args: &[FunctionArg],
+        cx: Context<'_>,
+    ) -> SqlResult<Option<Typed>> {
+        let is_alone =
+            cx.clause == Clause::Select && cx.scope.parent.is_none() && cx.scope.entries.is_empty();
+        if !is_alone {
+            return Ok(None);
+        }
+        let written = Written { name, args, alias: None, as_relation: false };
+        let Some(call) = self.written_call(written)? else { return Ok(None) };
+        let position = self.position(name.span());
+        let shown = call.column.clone();
+        let (scan, columns) = self.call_first(call, cx.ctes, position)?;
+        let [column] = columns.as_slice() else {
+            return Err(self.at(
+                SqlError::unsupported(format!(
+                    "function {shown} returns several columns and is supported in FROM only"
+                )),
+                position,
+            ));
+        };
+        let value = plan::project(scan, vec![Expr::Column(column.column.clone())])?;
+        let expr = Expr::ScalarSubquery(super::subquery::subquery(value));
+        Ok(Some(Typed { expr, ty: column.ty.clone() }))
+    }
+
+    /// Notes the call as one to be made before the statement, and reads what it answers.
+    fn call_first(
+        &self,
+        call: BoundCall,
+        ctes: &Ctes<'_>,
+        position: u32,
+    ) -> SqlResult<(LogicalPlan, Vec<ScopeColumn>)> {
+        let Some(changes) = ctes.calls() else {
+            return Err(self.at(
+                SqlError::unsupported(format!(
+                    "function {} acts on the cluster and cannot be called here",
+                    call.name
+                ))
+                .hint("Call it in a SELECT of its own."),
+                position,
+            ));
+        };
+        let answered = self.catalog.columns_of_call(&call)?;
+        let fields: Vec<_> = answered
+            .iter()
+            .enumerate()
+            .map(|(at, column)| arrow_types::field(format!("c{at}"), &column.ty, true))
+            .collect();
+        let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
+        let number = u32::try_from(changes.borrow().len()).unwrap_or(u32::MAX);
+        let alias = format!("{}#{}", plan::safe_name(&call.name), self.number());
+        let scan = plan::scan(&alias, ScanSource::returned(number, schema))?;
+        let columns = answered
+            .into_iter()
+            .zip(scan.schema().columns())
+            .map(|(column, read)| ScopeColumn {
+                name: column.name,
+                column: read,
+                ty: column.ty,
+                origin: None,
+                typmod: -1,
+            })
+            .collect();
+        changes.borrow_mut().push(Bound::Call(call));
+        Ok((scan, columns))
+    }
+
     fn call_arguments(
         &self,
         name: &str,
         parameters: &[Parameter],
         args: &[FunctionArg],
         position: u32,
-    ) -> SqlResult<Vec<Option<datafusion::logical_expr::Expr>>> {
+    ) -> SqlResult<Vec<Option<Expr>>> {
         let scope = Scope::default();
         let (ctes, windows) = (Ctes::default(), NamedWindows::default());
         let cx = Context::new(&scope, &ctes, &windows, Clause::Call);

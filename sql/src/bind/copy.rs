@@ -160,7 +160,12 @@ impl Binder<'_> {
                         }
                     })
                     .collect();
-                Ok(Rows { plan: from.plan, columns: picked, order: Vec::new() })
+                Ok(Rows {
+                    plan: from.plan,
+                    columns: picked,
+                    order: Vec::new(),
+                    arrival: Vec::new(),
+                })
             }
             Relation::View(_) => Err(SqlError::new(
                 SqlState::WRONG_OBJECT_TYPE,

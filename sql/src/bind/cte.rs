@@ -19,7 +19,7 @@ use super::query::{Rows, RowsColumn, Unknowns};
 use super::scope::Scope;
 use crate::bound::Bound;
 use crate::casts::CastKind;
-use crate::functions::Typed;
+use crate::functions::{OrderBy, Typed};
 use crate::table::ScanSource;
 
 /// The named queries that can be seen.
@@ -27,8 +27,11 @@ use crate::table::ScanSource;
 pub(super) struct Ctes<'p> {
     parent: Option<&'p Ctes<'p>>,
     list: RefCell<Vec<Rc<CteDefinition>>>,
-    /// At the top of a statement: what its modifying WITH queries do.
+    /// At the top of a statement: what its modifying WITH queries do, and the calls that are made
+    /// before it.
     changes: Option<RefCell<Vec<Bound>>>,
+    /// Calls only.
+    only_calls: bool,
 }
 
 pub(super) struct CteDefinition {
@@ -50,7 +53,7 @@ enum Kind {
 
 impl<'p> Ctes<'p> {
     pub fn new(parent: Option<&'p Ctes<'p>>) -> Self {
-        Self { parent, list: RefCell::default(), changes: None }
+        Self { parent, list: RefCell::default(), changes: None, only_calls: false }
     }
 
     /// For the top of a statement, where WITH queries may change rows.
@@ -58,13 +61,25 @@ impl<'p> Ctes<'p> {
         Self { changes: Some(RefCell::default()), ..Self::default() }
     }
 
+    /// For the top of a statement whose query may not change rows by WITH.
+    pub fn top_for_calls() -> Self {
+        Self { only_calls: true, ..Self::top() }
+    }
+
     /// The changes that were bound, to be done before the statement itself.
     pub fn into_changes(self) -> Vec<Bound> {
         self.changes.map(RefCell::into_inner).unwrap_or_default()
     }
 
+    /// Where changes that come before the statement are noted; `None` where there are none.
     fn changes(&self) -> Option<&RefCell<Vec<Bound>>> {
-        self.changes.as_ref().or_else(|| self.parent?.changes.as_ref())
+        let top = if self.changes.is_some() { self } else { self.parent? };
+        top.changes.as_ref().filter(|_| !top.only_calls)
+    }
+
+    /// Where calls that come before the statement are noted, at any depth.
+    pub fn calls(&self) -> Option<&RefCell<Vec<Bound>>> {
+        self.changes.as_ref().or_else(|| self.parent?.calls())
     }
 
     pub fn find(&self, name: &str) -> Option<Rc<CteDefinition>> {
@@ -121,7 +136,7 @@ impl Binder<'_> {
                     ));
                 }
                 _ => {
-                    let rows = self.query(&cte.query, outer, ctes)?.exact()?;
+                    let rows = self.query(&cte.query, outer, ctes)?.with_arrival()?;
                     self.rename_columns(rows, &name, &cte.alias)?
                 }
             };
@@ -175,7 +190,7 @@ impl Binder<'_> {
             })
             .collect();
         let kind = if returned.is_some() { Kind::Plain } else { Kind::Silent };
-        let rows = Rows { plan: scan, columns: read, order: Vec::new() };
+        let rows = Rows { plan: scan, columns: read, order: Vec::new(), arrival: Vec::new() };
         let rows = self.rename_columns(rows, name, &cte.alias)?;
         changes.borrow_mut().push(change);
         Ok((rows, kind))
@@ -219,7 +234,24 @@ impl Binder<'_> {
             exprs.push(Expr::Column(column.column.clone()).alias(&fresh.name));
             columns.push(RowsColumn { column: fresh, ..column.clone() });
         }
-        Ok(Rows { plan: plan::project(rows.plan.clone(), exprs)?, columns, order: Vec::new() })
+        let mut arrival = Vec::with_capacity(rows.arrival.len());
+        for key in &rows.arrival {
+            let known = rows.columns.iter().zip(&columns).find(
+                |(old, _)| matches!(&key.value.expr, Expr::Column(column) if *column == old.column),
+            );
+            let column = match known {
+                Some((_, new)) => new.column.clone(),
+                None => {
+                    let fresh = self.fresh("sort");
+                    exprs.push(key.value.expr.clone().alias(&fresh.name));
+                    fresh
+                }
+            };
+            let value = Typed { expr: Expr::Column(column), ty: key.value.ty.clone() };
+            arrival.push(OrderBy { value, ..key.clone() });
+        }
+        let plan = plan::project(rows.plan.clone(), exprs)?;
+        Ok(Rows { plan, columns, order: Vec::new(), arrival })
     }
 
     /// Applies a list of column aliases; fewer than columns is fine.
@@ -290,7 +322,7 @@ impl Binder<'_> {
             .map(|(column, read)| RowsColumn { column: read, origin: None, ..column.clone() })
             .collect();
         let inside = Ctes::new(Some(&own));
-        let rows = Rows { plan: scan, columns: read, order: Vec::new() };
+        let rows = Rows { plan: scan, columns: read, order: Vec::new(), arrival: Vec::new() };
         inside.add(name.to_string(), rows, Kind::Recursive);
         let step = self.body(step, outer, &inside, Unknowns::Keep)?.exact()?;
         if step.columns.len() != first.columns.len() {
@@ -315,7 +347,7 @@ impl Binder<'_> {
             .zip(outputs)
             .map(|(column, output)| RowsColumn { column: output, origin: None, ..column })
             .collect();
-        Ok(Rows { plan, columns, order: Vec::new() })
+        Ok(Rows { plan, columns, order: Vec::new(), arrival: Vec::new() })
     }
 
     /// The same rows, their fields telling the PostgreSQL type: both terms must do so alike.

@@ -47,6 +47,14 @@ impl Binder<'_> {
         let inner = self.statement(&crate::parse::Statement::Sql(statement.clone()))?;
         match inner {
             Bound::Query(_) | Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {}
+            Bound::WithChanges { changes, .. }
+                if changes.iter().any(|change| matches!(change, Bound::Call(_))) =>
+            {
+                return Err(SqlError::unsupported(
+                    "EXPLAIN is not supported of statements that call functions which act on the \
+                     cluster",
+                ));
+            }
             _ => {
                 return Err(SqlError::unsupported(
                     "EXPLAIN is supported for SELECT, INSERT, UPDATE and DELETE only",

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{
     self, Ident, JoinConstraint, JoinOperator, ObjectName, Spanned, TableAlias, TableFactor,
-    TableWithJoins,
+    TableSample, TableSampleKind, TableSampleMethod, TableWithJoins,
 };
 
 use super::binder::Binder;
@@ -23,8 +23,10 @@ use super::record_function::gives_records;
 use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
 use crate::bound::VECTOR;
+use crate::casts::CastKind;
 use crate::catalog_view::{Access, Relation, TableInfo, ViewInfo};
-use crate::functions::{self, TableFunction, Typed};
+use crate::functions::{self, OrderBy, TableColumn, TableFunction, Typed};
+use crate::parse::ROWS_FROM;
 use crate::table::ScanSource;
 
 /// Columns of system catalogs that are of type int2vector or oidvector.
@@ -42,13 +44,31 @@ const VECTORS: [&str; 11] = [
     "tgattr",
 ];
 
-/// Views within views, at most.
-const MAX_VIEW_DEPTH: u32 = 64;
+/// Views within views, at most. None reads itself: that is refused where it is defined.
+const MAX_VIEW_DEPTH: u32 = 500;
 
 /// FROM bound.
 pub(super) struct From {
     pub plan: LogicalPlan,
     pub entries: Vec<Entry>,
+    /// The order that the rows come in where a subquery or view sorts them. PostgreSQL keeps it,
+    /// and aggregates are written that rely on it.
+    pub arrival: Vec<OrderBy>,
+}
+
+impl From {
+    pub fn new(plan: LogicalPlan, entries: Vec<Entry>) -> Self {
+        Self { plan, entries, arrival: Vec::new() }
+    }
+}
+
+/// The order of joined rows: those of the left side in their order, each with those of the right
+/// in theirs.
+fn joined_arrival(left: Vec<OrderBy>, right: Vec<OrderBy>, kind: JoinType) -> Vec<OrderBy> {
+    match kind {
+        JoinType::Inner | JoinType::Left => left.into_iter().chain(right).collect(),
+        _ => Vec::new(),
+    }
 }
 
 impl Binder<'_> {
@@ -67,7 +87,7 @@ impl Binder<'_> {
                 Some(from) => self.cross(from, next)?,
             });
         }
-        Ok(from.unwrap_or_else(|| From { plan: plan::one_row(), entries: Vec::new() }))
+        Ok(from.unwrap_or_else(|| From::new(plan::one_row(), Vec::new())))
     }
 
     /// Combines two items of the FROM list; the right one may depend on the left one.
@@ -76,7 +96,8 @@ impl Binder<'_> {
         let plan = self.dependent_join(left.plan, right.plan, JoinType::Inner, None)?;
         let mut entries = left.entries;
         entries.extend(right.entries);
-        Ok(From { plan, entries })
+        let arrival = joined_arrival(left.arrival, right.arrival, JoinType::Inner);
+        Ok(From { plan, entries, arrival })
     }
 
     pub fn check_aliases(&self, left: &[Entry], right: &[Entry]) -> SqlResult<()> {
@@ -179,7 +200,8 @@ impl Binder<'_> {
                 let cx = Context::new(&scope, ctes, &windows, Clause::JoinOn);
                 let on = self.condition(condition, "JOIN/ON", cx)?;
                 let plan = self.join_on(left.plan, right.plan, kind, on)?;
-                Ok(From { plan, entries: scope.entries })
+                let arrival = joined_arrival(left.arrival, right.arrival, kind);
+                Ok(From { plan, entries: scope.entries, arrival })
             }
             JoinConstraint::Using(columns) => {
                 let names = columns
@@ -209,7 +231,8 @@ impl Binder<'_> {
                     let plan = self.join_plain(left.plan, right.plan, kind, None)?;
                     let mut entries = left.entries;
                     entries.extend(right.entries);
-                    return Ok(From { plan, entries });
+                    let arrival = joined_arrival(left.arrival, right.arrival, kind);
+                    return Ok(From { plan, entries, arrival });
                 }
                 self.join_using(left, right, kind, shared)
             }
@@ -318,7 +341,8 @@ impl Binder<'_> {
         let mut join = Entry::new("", columns);
         join.by_relation = false;
         entries.push(join);
-        Ok(From { plan, entries })
+        let arrival = joined_arrival(left.arrival, right.arrival, kind);
+        Ok(From { plan, entries, arrival })
     }
 
     fn using_column(&self, entries: &[Entry], name: &str, side: &str) -> SqlResult<ScopeColumn> {
@@ -358,13 +382,14 @@ impl Binder<'_> {
                 sample,
                 index_hints,
             } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
-                if sample.is_some() {
-                    return Err(self.at(
-                        SqlError::unsupported("TABLESAMPLE is not supported"),
-                        self.position(name.span()),
-                    ));
+                let from = self.named_relation(name, alias.as_ref(), ctes)?;
+                match sample {
+                    Some(
+                        TableSampleKind::BeforeTableAlias(sample)
+                        | TableSampleKind::AfterTableAlias(sample),
+                    ) => self.sampled(from, sample, ctes),
+                    None => Ok(from),
                 }
-                self.named_relation(name, alias.as_ref(), ctes)
             }
             TableFactor::Table {
                 name,
@@ -423,7 +448,7 @@ impl Binder<'_> {
                         self.query_position(subquery).saturating_sub(1),
                     ));
                 };
-                let rows = self.query(subquery, outer, ctes)?.exact()?;
+                let rows = self.query(subquery, outer, ctes)?.with_arrival()?;
                 self.aliased(rows, alias)
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
@@ -445,7 +470,7 @@ impl Binder<'_> {
     fn aliased(&self, rows: Rows, alias: &TableAlias) -> SqlResult<From> {
         let entry = entry_of(&rows, &fold(&alias.name));
         let entry = self.rename_entry(entry, alias)?;
-        Ok(From { plan: rows.plan, entries: vec![entry] })
+        Ok(From { plan: rows.plan, entries: vec![entry], arrival: rows.arrival })
     }
 
     fn rename_entry(&self, mut entry: Entry, alias: &TableAlias) -> SqlResult<Entry> {
@@ -494,7 +519,7 @@ impl Binder<'_> {
         {
             let rows = self.read_cte(&cte)?;
             let entry = entry_of(&rows, &relation);
-            let from = From { plan: rows.plan, entries: vec![entry] };
+            let from = From { plan: rows.plan, entries: vec![entry], arrival: rows.arrival };
             return self.with_alias(from, alias);
         }
         let found = self.relation_or_error(schema.as_deref(), &relation, position)?;
@@ -526,7 +551,7 @@ impl Binder<'_> {
                 let full = format!("{}.{}", system.schema_name, system.name);
                 entry.oid = self.catalog.oid_of(&PgType::Regclass, &full);
                 let plan = plan::scan(&scan_alias, ScanSource::system(system.clone()))?;
-                From { plan, entries: vec![entry] }
+                From::new(plan, vec![entry])
             }
             Relation::Sequence(_) => {
                 return Err(self.at(
@@ -539,6 +564,57 @@ impl Binder<'_> {
             }
         };
         self.with_alias(from, alias)
+    }
+
+    /// TABLESAMPLE: each row by chance, of blocks as of rows.
+    fn sampled(&self, mut from: From, sample: &TableSample, ctes: &Ctes<'_>) -> SqlResult<From> {
+        let (Some(method), Some(quantity)) = (sample.name, &sample.quantity) else {
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error in TABLESAMPLE"));
+        };
+        if !matches!(method, TableSampleMethod::Bernoulli | TableSampleMethod::System)
+            || quantity.unit.is_some()
+        {
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error in TABLESAMPLE"));
+        }
+        if sample.seed.is_some() {
+            return Err(SqlError::unsupported("TABLESAMPLE .. REPEATABLE is not supported"));
+        }
+        if from.entries.iter().any(|entry| entry.oid.is_none()) {
+            return Err(SqlError::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                "TABLESAMPLE clause can only be applied to tables and materialized views",
+            ));
+        }
+        let (scope, windows) = (Scope::default(), NamedWindows::default());
+        let cx = Context::new(&scope, ctes, &windows, Clause::FromFunction);
+        let position = self.start(&quantity.value);
+        let percent = self.expr(&quantity.value, cx)?;
+        let percent = self.cast_at(percent, &PgType::Float8, CastKind::Assignment, position)?;
+        let share = match percent.as_constant().transpose()? {
+            Some(Datum::Float8(percent)) if (0.0..=100.0).contains(&percent) => percent / 100.0,
+            Some(Datum::Null) => {
+                return Err(SqlError::new(
+                    SqlState(*b"2202H"),
+                    "TABLESAMPLE parameter cannot be null",
+                ));
+            }
+            Some(_) => {
+                return Err(SqlError::new(
+                    SqlState(*b"2202H"),
+                    "sample percentage must be between 0 and 100",
+                ));
+            }
+            None => {
+                return Err(self.at(
+                    SqlError::unsupported("the percentage of TABLESAMPLE must be a constant"),
+                    position,
+                ));
+            }
+        };
+        let share = Typed::constant(Datum::Float8(share), PgType::Float8)?;
+        let chosen = self.operate("<", self.call("random", Vec::new(), 0)?, share, 0)?;
+        from.plan = plan::filter(from.plan, chosen.expr)?;
+        Ok(from)
     }
 
     /// Whether the statement may use the table like this.
@@ -602,15 +678,16 @@ impl Binder<'_> {
         entry.table = Some(info.clone());
         entry.oid = Some(shape.table.0);
         let plan = plan::scan(&scan_alias, ScanSource::table(info.clone()))?;
-        Ok(From { plan, entries: vec![entry] })
+        Ok(From::new(plan, vec![entry]))
     }
 
     fn read_view(&self, view: &ViewInfo) -> SqlResult<From> {
         if self.view_depth >= MAX_VIEW_DEPTH {
             return Err(SqlError::new(
-                SqlState::INVALID_OBJECT_DEFINITION,
-                format!("infinite recursion detected in view \"{}\"", view.name),
-            ));
+                SqlState::STATEMENT_TOO_COMPLEX,
+                "stack depth limit exceeded",
+            )
+            .hint(format!("Views may read other views at most {MAX_VIEW_DEPTH} deep.")));
         }
         let parsed = crate::parse::parse(&view.definition)?;
         let (Some(parsed), true) = (parsed.first(), parsed.len() == 1) else {
@@ -623,14 +700,14 @@ impl Binder<'_> {
             return Err(SqlError::internal(format!("view {} is no query", view.name)));
         };
         let binder = self.for_view(parsed.source.clone(), view.search_path.clone(), view.oid);
-        let mut rows = binder.query(query, None, &Ctes::default())?.exact()?;
+        let mut rows = binder.query(query, None, &Ctes::default())?.with_arrival()?;
         for (column, name) in rows.columns.iter_mut().zip(&view.columns) {
             column.name.clone_from(name);
             column.origin = None;
         }
         let mut entry = entry_of(&rows, &view.name);
         entry.schema = Some(view.schema_name.clone());
-        Ok(From { plan: rows.plan, entries: vec![entry] })
+        Ok(From { plan: rows.plan, entries: vec![entry], arrival: rows.arrival })
     }
 
     /// `f(..)` in FROM: a set-returning function, or a scalar one as a relation of one row.
@@ -646,6 +723,12 @@ impl Binder<'_> {
         let position = self.position(name.span());
         let (_, function) = names::qualified(name, &self.env.identity.database)
             .map_err(|error| self.at(error, position))?;
+        if function == ROWS_FROM {
+            return self.rows_from(args, alias, with_ordinality, scope, ctes);
+        }
+        if !with_ordinality && let Some(from) = self.call_in_from(name, args, ctes)? {
+            return self.with_alias(from, alias);
+        }
         let windows = NamedWindows::default();
         let cx = Context::new(scope, ctes, &windows, Clause::FromFunction);
         let mut values = Vec::with_capacity(args.len());
@@ -707,8 +790,58 @@ impl Binder<'_> {
         let plan = plan::project(input, exprs)?;
         let mut entry = Entry::new(name, columns);
         entry.scalar = true;
-        let from = From { plan, entries: vec![entry] };
+        let from = From::new(plan, vec![entry]);
         self.with_alias(from, alias)
+    }
+
+    /// `ROWS FROM (f(..), g(..))`: the rows of functions side by side, the shorter ones filled up.
+    fn rows_from(
+        &self,
+        calls: &[ast::FunctionArg],
+        alias: Option<&TableAlias>,
+        with_ordinality: bool,
+        scope: &Scope<'_>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<From> {
+        let windows = NamedWindows::default();
+        let cx = Context::new(scope, ctes, &windows, Clause::FromFunction);
+        let mut all = Vec::new();
+        let (mut first, mut named) = (None, calls.len() > 1);
+        for call in calls {
+            let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Function(call))) =
+                call
+            else {
+                return Err(SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    "syntax error in ROWS FROM: only calls of functions can stand there",
+                ));
+            };
+            let position = self.position(call.name.span());
+            let (_, function) = names::qualified(&call.name, &self.env.identity.database)
+                .map_err(|error| self.at(error, position))?;
+            let values = self.bare_values(&self.arguments(call)?, cx)?;
+            let set = functions::table(&function, values.clone(), &self.env)
+                .map_err(|error| self.at(error, position))?;
+            match set {
+                Some(set) => {
+                    let own = set.columns.len() == 1 && !set.named;
+                    named |= set.named;
+                    all.extend(set.columns.into_iter().map(|column| TableColumn {
+                        name: if own { function.clone() } else { column.name },
+                        ..column
+                    }));
+                }
+                None => {
+                    let value = self.call(&function, values, position)?;
+                    let ty = value.ty.clone();
+                    let list = crate::operators::array(vec![value], &self.env)?.expr;
+                    all.push(TableColumn { name: function.clone(), ty, list });
+                }
+            }
+            first.get_or_insert(function);
+        }
+        let set = TableFunction { columns: all, named };
+        self.set_in_from(&first.unwrap_or_default(), set, alias, with_ordinality)
     }
 
     pub fn set_in_from(
@@ -722,7 +855,7 @@ impl Binder<'_> {
         let entry_name = alias.map_or_else(|| function.to_string(), |alias| fold(&alias.name));
         let mut lists = Vec::new();
         let mut columns = Vec::new();
-        let counted = set.columns.first().map(|column| column.list.clone());
+        let counted: Vec<Expr> = set.columns.iter().map(|column| column.list.clone()).collect();
         for column in set.columns {
             let fresh = self.fresh(&column.name);
             lists.push(column.list.alias(&fresh.name));
@@ -731,9 +864,9 @@ impl Binder<'_> {
             let ty = column.ty;
             columns.push(ScopeColumn { name, column: fresh, ty, origin: None, typmod: -1 });
         }
-        if with_ordinality && let Some(list) = counted {
+        if with_ordinality {
             let fresh = self.fresh("ordinality");
-            lists.push(super::lists::positions_of(list).alias(&fresh.name));
+            lists.push(super::lists::positions_of_longest(counted).alias(&fresh.name));
             columns.push(ScopeColumn {
                 name: "ordinality".into(),
                 column: fresh,
@@ -746,7 +879,7 @@ impl Binder<'_> {
         let plan = plan::unnest(plan, columns.iter().map(|c| c.column.clone()).collect())?;
         let mut entry = Entry::new(entry_name, columns);
         entry.scalar = true;
-        let from = From { plan, entries: vec![entry] };
+        let from = From::new(plan, vec![entry]);
         self.with_alias(from, alias)
     }
 
@@ -768,7 +901,7 @@ impl Binder<'_> {
                 position: 0,
             })
             .collect();
-        Rows { plan: from.plan, columns, order: Vec::new() }.exact()
+        Rows { plan: from.plan, columns, order: Vec::new(), arrival: Vec::new() }.exact()
     }
 }
 

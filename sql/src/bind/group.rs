@@ -6,10 +6,11 @@
 
 use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNode;
+use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::prelude::when;
+use datafusion::prelude::{lit, when};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
 use super::binder::Binder;
@@ -161,6 +162,10 @@ impl Binder<'_> {
             if !all_aggregates.contains(&one) {
                 all_aggregates.push(one);
             }
+        }
+        if group.is_empty() && all_aggregates.is_empty() {
+            // One group, of which nothing is asked.
+            all_aggregates.push(count_udaf().call(vec![lit(1i64)]));
         }
         let plan = plan::aggregate(plan, group, all_aggregates)?;
         match having {

@@ -6,12 +6,18 @@ use datafusion::logical_expr::{Cast, Expr};
 use datafusion::prelude::lit;
 use satsuma_common::{PgType, arrow_types};
 
-/// The list 1, 2, .. as long as `list`.
-pub(super) fn positions_of(list: Expr) -> Expr {
-    Expr::ScalarFunction(ScalarFunction::new_udf(
-        nested::range::gen_series_udf(),
-        vec![lit(1i64), length_of(list)],
-    ))
+/// The list 1, 2, .. as long as the longest of `lists`.
+pub(super) fn positions_of_longest(lists: Vec<Expr>) -> Expr {
+    let longest = match lists.len() {
+        1 => lists.into_iter().map(length_of).next(),
+        _ => {
+            let lengths = lists.into_iter().map(length_of).collect();
+            let greatest = datafusion::functions::core::greatest();
+            Some(Expr::ScalarFunction(ScalarFunction::new_udf(greatest, lengths)))
+        }
+    };
+    let arguments = vec![lit(1i64), longest.unwrap_or_else(|| lit(0i64))];
+    Expr::ScalarFunction(ScalarFunction::new_udf(nested::range::gen_series_udf(), arguments))
 }
 
 /// How many elements, as a bigint.

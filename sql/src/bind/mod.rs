@@ -37,6 +37,7 @@ mod row_locks;
 mod scope;
 mod select;
 mod setop;
+mod settled;
 mod statement;
 mod subquery;
 mod types;
@@ -53,6 +54,7 @@ use crate::parse::Parsed;
 
 pub use names::{fold, last as last_name, qualified as qualified_name};
 pub use naming::output_name;
+pub use settled::{settle_literals, settle_query};
 pub use types::data_type;
 
 /// What a statement is bound against.

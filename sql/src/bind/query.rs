@@ -16,7 +16,7 @@ use super::scope::{Entry, Scope};
 use super::window::NamedWindows;
 use crate::bound::{BoundQuery, OutputColumn};
 use crate::casts::CastKind;
-use crate::functions::Typed;
+use crate::functions::{OrderBy, Typed};
 
 /// A column of a bound query.
 #[derive(Clone, Debug)]
@@ -37,14 +37,37 @@ pub(super) struct RowsColumn {
 pub(super) struct Rows {
     pub plan: LogicalPlan,
     pub columns: Vec<RowsColumn>,
-    /// What the plan's rows are sorted by, over its own columns.
+    /// What ORDER BY sorts the plan's rows by, over its own columns.
     pub order: Vec<SortExpr>,
+    /// The order that the rows come in, over the plan's own columns: ORDER BY's, or that of the
+    /// only thing they were read from.
+    pub arrival: Vec<OrderBy>,
 }
 
 impl Rows {
     /// The plan with the query's columns only, in their order.
     pub fn exact(self) -> SqlResult<Self> {
         let wanted: Vec<Column> = self.columns.iter().map(|c| c.column.clone()).collect();
+        if self.plan.schema().columns() == wanted {
+            return Ok(self);
+        }
+        let kept = |key: &OrderBy| matches!(&key.value.expr, Expr::Column(column) if wanted.contains(column));
+        let lost = self.arrival.iter().position(|key| !kept(key)).unwrap_or(self.arrival.len());
+        let arrival = self.arrival[..lost].to_vec();
+        let exprs = wanted.into_iter().map(Expr::Column).collect();
+        Ok(Self { plan: plan::project(self.plan, exprs)?, arrival, ..self })
+    }
+
+    /// The plan with the query's columns in their order, then those that the rows are sorted by.
+    pub fn with_arrival(self) -> SqlResult<Self> {
+        let mut wanted: Vec<Column> = self.columns.iter().map(|c| c.column.clone()).collect();
+        for key in &self.arrival {
+            for column in plan::columns_of(&key.value.expr) {
+                if !wanted.contains(&column) {
+                    wanted.push(column);
+                }
+            }
+        }
         if self.plan.schema().columns() == wanted {
             return Ok(self);
         }
@@ -168,6 +191,7 @@ impl Binder<'_> {
         }
         let _ = ctes;
         let mut order = Vec::with_capacity(keys.len());
+        let mut arrival = Vec::with_capacity(keys.len());
         for key in keys {
             let position = self.start(&key.expr);
             let column = match &key.expr {
@@ -206,10 +230,13 @@ impl Binder<'_> {
                 }
             };
             let typed = Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
-            order.push(self.sort_key(typed, key, position)?);
+            let sort = self.sort_key(typed.clone(), key, position)?;
+            let (ascending, nulls_first) = (sort.asc, sort.nulls_first);
+            arrival.push(OrderBy { value: typed, ascending, nulls_first });
+            order.push(sort);
         }
         let plan = plan::sort(rows.plan, order.clone());
-        Ok(Rows { plan, order, ..rows })
+        Ok(Rows { plan, order, arrival, ..rows })
     }
 
     /// A constant in ORDER BY, GROUP BY or DISTINCT ON: a position in the select list, from 0.
@@ -275,6 +302,18 @@ impl Binder<'_> {
                 None => Ok(value),
             },
         }
+    }
+
+    /// What a query's rows are sorted by, its own ORDER BY or not.
+    pub fn sorted_by(&self, rows: &Rows) -> SqlResult<Vec<SortExpr>> {
+        if !rows.order.is_empty() {
+            return Ok(rows.order.clone());
+        }
+        let keys = rows.arrival.iter().map(|key| {
+            let value = self.orderable(key.value.clone(), 0)?;
+            Ok(value.expr.sort(key.ascending, key.nulls_first))
+        });
+        keys.collect()
     }
 
     fn limit(&self, rows: Rows, query: &ast::Query, cx: Context<'_>) -> SqlResult<Rows> {

@@ -75,7 +75,7 @@ impl Binder<'_> {
             columns.push(ScopeColumn { name, column, ty, origin: None, typmod });
         }
         let plan = plan::project(plan, exprs)?;
-        Ok(From { plan, entries: vec![Entry::new(fold(&alias.name), columns)] })
+        Ok(From::new(plan, vec![Entry::new(fold(&alias.name), columns)]))
     }
 
     /// A member of a JSON object as a value of type `ty`; NULL where it is missing or null.

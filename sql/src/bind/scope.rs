@@ -16,7 +16,7 @@ use sqlparser::ast::Ident;
 use super::names::fold;
 use super::plan;
 use crate::catalog_view::TableInfo;
-use crate::functions::Typed;
+use crate::functions::{OrderBy, Typed};
 
 /// A column of a range-table entry.
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ impl Entry {
 pub struct Scope<'p> {
     pub parent: Option<&'p Scope<'p>>,
     pub entries: Vec<Entry>,
+    /// The order that rows of FROM come in, as far as it has one.
+    pub arrival: Vec<OrderBy>,
     /// Columns of enclosing levels that this level or one within it used.
     pub outer_columns: RefCell<Vec<Column>>,
 }
@@ -97,7 +99,7 @@ impl<'p> Scope<'p> {
     }
 
     pub fn new(parent: Option<&'p Scope<'p>>, entries: Vec<Entry>) -> Self {
-        Self { parent, entries, outer_columns: RefCell::default() }
+        Self { parent, entries, arrival: Vec::new(), outer_columns: RefCell::default() }
     }
 
     /// `name` alone.

@@ -19,7 +19,7 @@ use super::plan;
 use super::query::{Rows, RowsColumn, Unknowns, ambiguous_order};
 use super::scope::Scope;
 use super::window::NamedWindows;
-use crate::functions::Typed;
+use crate::functions::{OrderBy, Typed};
 
 /// An entry of the select list, stars expanded.
 #[derive(Clone, Debug)]
@@ -39,6 +39,18 @@ struct OrderKey {
     position: u32,
 }
 
+impl OrderKey {
+    /// The key over the columns that it names.
+    fn over(&self, columns: &[(Item, Column)]) -> OrderBy {
+        let (item, column) = &columns[self.index];
+        OrderBy {
+            value: Typed { expr: Expr::Column(column.clone()), ty: item.value.ty.clone() },
+            ascending: self.ascending,
+            nulls_first: self.nulls_first,
+        }
+    }
+}
+
 impl Binder<'_> {
     pub fn select(
         &self,
@@ -51,7 +63,7 @@ impl Binder<'_> {
     ) -> SqlResult<Rows> {
         self.refuse_foreign_syntax(select)?;
         let from = self.from(&select.from, outer, ctes)?;
-        let scope = Scope::new(outer, from.entries);
+        let scope = Scope { arrival: from.arrival, ..Scope::new(outer, from.entries) };
         let windows = NamedWindows::new(&select.named_window);
         let cx = Context::new(&scope, ctes, &windows, Clause::Select);
         let mut plan = from.plan;
@@ -107,8 +119,18 @@ impl Binder<'_> {
             .map(|item| (origin(&item.value, &scope), item.typmod))
             .collect();
 
+        let is_plain = !group_by.present
+            && having.is_none()
+            && !items.iter().any(|item| super::group::contains_aggregate(&item.value.expr));
+        let keeps_order = is_plain
+            && order.is_empty()
+            && select.distinct.is_none()
+            && !items.iter().any(|item| contains_set(&item.value.expr));
         let mut locks = self.row_locks(locks, select, &items, &scope)?;
         let plan = self.group(plan, &group_by, having, &mut items, &scope)?;
+        if is_plain {
+            self.order_windows(&mut items, &scope.arrival)?;
+        }
         let plan = self.windows(plan, &mut items)?;
         let plan = self.set_returning(plan, &mut items)?;
         let exprs: Vec<Expr> = items.iter().map(|item| item.value.expr.clone()).collect();
@@ -121,6 +143,10 @@ impl Binder<'_> {
             projection.push(expr.alias(&column.name));
             columns.push((item, column));
         }
+        let arrival = match keeps_order {
+            true => self.inherited_order(&plan, &scope.arrival, &columns, &mut projection),
+            false => order.iter().map(|key| key.over(&columns)).collect(),
+        };
         self.lock_columns(&plan, &mut locks, &mut projection)?;
         let mut plan = plan::project(plan, projection)?;
         if matches!(select.distinct, Some(Distinct::Distinct)) {
@@ -152,7 +178,36 @@ impl Binder<'_> {
                 position: item.position,
             })
             .collect();
-        Ok(Rows { plan, columns, order })
+        Ok(Rows { plan, columns, order, arrival })
+    }
+
+    /// The order of FROM's rows in terms of the output; what that lacks is added.
+    fn inherited_order(
+        &self,
+        plan: &LogicalPlan,
+        arrival: &[OrderBy],
+        columns: &[(Item, Column)],
+        projection: &mut Vec<Expr>,
+    ) -> Vec<OrderBy> {
+        let mut inherited = Vec::with_capacity(arrival.len());
+        for key in arrival {
+            let shown = projection.iter().zip(columns).find(|(expr, _)| match expr {
+                Expr::Alias(alias) => *alias.expr == key.value.expr,
+                _ => false,
+            });
+            let column = match (shown, &key.value.expr) {
+                (Some((_, (_, column))), _) => column.clone(),
+                (None, Expr::Column(hidden)) if plan.schema().has_column(hidden) => {
+                    let column = self.fresh("sort");
+                    projection.push(key.value.expr.clone().alias(&column.name));
+                    column
+                }
+                _ => break,
+            };
+            let value = Typed { expr: Expr::Column(column), ty: key.value.ty.clone() };
+            inherited.push(OrderBy { value, ..key.clone() });
+        }
+        inherited
     }
 
     /// The select list with its stars expanded.

@@ -143,7 +143,7 @@ impl Binder<'_> {
         }
         let keys = left_keys.into_iter().zip(right_keys).collect();
         let joined = plan::join_keys(left, right, kind, keys, None, NullEquality::NullEqualsNull)?;
-        Rows { plan: joined, columns, order: Vec::new() }.exact()
+        Rows { plan: joined, columns, order: Vec::new(), arrival: Vec::new() }.exact()
     }
 
     fn distinct_output(&self, rows: Rows) -> SqlResult<Rows> {
@@ -204,7 +204,7 @@ impl Binder<'_> {
                 position: 0,
             })
             .collect();
-        Ok(Rows { plan, columns, order: Vec::new() })
+        Ok(Rows { plan, columns, order: Vec::new(), arrival: Vec::new() })
     }
 
     /// `VALUES (..), (..)`: columns named `column1` and on.

@@ -32,15 +32,26 @@ impl Binder<'_> {
     }
 
     fn sql(&self, sql: &ast::Statement, whole: &Statement) -> SqlResult<Bound> {
-        let ctes = Ctes::default();
         match sql {
             ast::Statement::Query(query) if has_into(query) => {
                 Ok(Bound::Utility(Box::new(whole.clone())))
             }
             ast::Statement::Query(query) => self.query_statement(query),
-            ast::Statement::Insert(insert) => Ok(Bound::Insert(self.insert(insert, &ctes)?)),
-            ast::Statement::Update(update) => Ok(Bound::Update(self.update(update, &ctes)?)),
-            ast::Statement::Delete(delete) => Ok(Bound::Delete(self.delete(delete, &ctes)?)),
+            ast::Statement::Insert(insert) => {
+                let ctes = Ctes::top_for_calls();
+                let insert = Bound::Insert(self.insert(insert, &ctes)?);
+                Ok(with_changes(ctes.into_changes(), insert))
+            }
+            ast::Statement::Update(update) => {
+                let ctes = Ctes::top_for_calls();
+                let update = Bound::Update(self.update(update, &ctes)?);
+                Ok(with_changes(ctes.into_changes(), update))
+            }
+            ast::Statement::Delete(delete) => {
+                let ctes = Ctes::top_for_calls();
+                let delete = Bound::Delete(self.delete(delete, &ctes)?);
+                Ok(with_changes(ctes.into_changes(), delete))
+            }
             ast::Statement::Truncate(truncate) => self.truncate(truncate),
             ast::Statement::Explain { .. } => self.explain(sql),
             _ => Ok(Bound::Utility(Box::new(whole.clone()))),

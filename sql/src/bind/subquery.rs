@@ -173,7 +173,7 @@ impl Binder<'_> {
             ty: column.ty.clone(),
         })?;
         let ty = PgType::Array(Box::new(value.ty.clone()));
-        let number = plan::row_number(Vec::new(), rows.order.clone())?;
+        let number = plan::row_number(Vec::new(), self.sorted_by(&rows)?)?;
         let position = Expr::Column(plan::output_column(&number));
         let numbered = plan::window(rows.plan.clone(), vec![number])?;
         let value_name = self.fresh("item");

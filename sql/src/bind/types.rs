@@ -12,6 +12,47 @@ use crate::catalog_view::CatalogView;
 
 const MAX_CHARACTERS: u64 = 10_485_760;
 
+/// Types that PostgreSQL has and that are not here.
+const UNSUPPORTED: [&str; 37] = [
+    "aclitem",
+    "bit",
+    "box",
+    "circle",
+    "cid",
+    "datemultirange",
+    "daterange",
+    "int4multirange",
+    "int4range",
+    "int8multirange",
+    "int8range",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "nummultirange",
+    "numrange",
+    "path",
+    "pg_lsn",
+    "pg_snapshot",
+    "polygon",
+    "refcursor",
+    "tid",
+    "timetz",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "txid_snapshot",
+    "varbit",
+    "xid",
+    "xid8",
+    "xml",
+];
+
 /// The type that a type name stands for. `serial` and its relatives are no types; who accepts
 /// them looks before asking.
 pub fn data_type(ty: &DataType, catalog: &dyn CatalogView) -> SqlResult<PgType> {
@@ -114,9 +155,22 @@ fn custom(name: &ObjectName, modifiers: &[String], catalog: &dyn CatalogView) ->
         Some(_) => None,
     };
     let Some(ty) = builtin else {
-        return catalog
-            .user_type(schema.as_deref(), &folded)
-            .ok_or_else(|| unknown_type(&name.to_string().replace('"', "")));
+        if let Some(own) = catalog.user_type(schema.as_deref(), &folded) {
+            return Ok(own);
+        }
+        let written = name.to_string().replace('"', "");
+        if schema.as_deref().is_none_or(|schema| schema == "pg_catalog")
+            && UNSUPPORTED.contains(&folded.as_str())
+        {
+            return Err(unsupported_type(&folded));
+        }
+        if catalog.relation(schema.as_deref(), &folded).is_some() {
+            return Err(SqlError::unsupported(format!(
+                "type {written} is not supported: it is the row type of a relation"
+            ))
+            .hint("Name the columns."));
+        }
+        return Err(unknown_type(&written));
     };
     if modifiers.is_empty() {
         return Ok(ty);

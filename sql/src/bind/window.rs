@@ -20,8 +20,9 @@ use super::names::fold;
 use super::plan;
 use super::select::Item;
 use crate::casts::CastKind;
-use crate::functions::{self, Typed, WindowCall};
+use crate::functions::{self, OrderBy, Typed, WindowCall};
 use crate::operators;
+use crate::parse::{Exclude, excluded};
 
 /// The WINDOW clause, bound where it is used.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +56,7 @@ struct Bound {
     /// The first sort key is of a type in whose terms the engine cannot measure.
     is_unmeasured: bool,
     frame: Option<ast::WindowFrame>,
+    exclude: Option<Exclude>,
 }
 
 impl Binder<'_> {
@@ -129,6 +131,7 @@ impl Binder<'_> {
             partition_by: bound.partition_by,
             order_by: bound.order_by,
             frame,
+            exclude: bound.exclude,
         };
         let typed =
             functions::window(name, window, &self.env).map_err(|error| self.at(error, position))?;
@@ -174,7 +177,8 @@ impl Binder<'_> {
     }
 
     fn window_spec(&self, spec: &WindowSpec, cx: Context<'_>) -> SqlResult<Bound> {
-        let mut bound = match &spec.window_name {
+        let (name, exclude) = excluded(spec.window_name.as_ref());
+        let mut bound = match &name {
             Some(name) => {
                 let base = self.named_window(name, cx)?;
                 let folded = fold(name);
@@ -214,6 +218,7 @@ impl Binder<'_> {
         }
         if spec.window_frame.is_some() {
             bound.frame.clone_from(&spec.window_frame);
+            bound.exclude = exclude;
         }
         Ok(bound)
     }
@@ -361,6 +366,47 @@ impl Binder<'_> {
             },
             _ => Err(SqlError::internal("frame offset of an unexpected type")),
         }
+    }
+
+    /// Windows without an order of their own have that of FROM's rows. To peers nothing changes:
+    /// functions of them are left alone, and frames still reach as far.
+    pub fn order_windows(&self, items: &mut [Item], arrival: &[OrderBy]) -> SqlResult<()> {
+        if arrival.is_empty() {
+            return Ok(());
+        }
+        let order_by = arrival
+            .iter()
+            .map(|key| {
+                let value = self.orderable(key.value.clone(), 0)?;
+                Ok(value.expr.sort(key.ascending, key.nulls_first))
+            })
+            .collect::<SqlResult<Vec<SortExpr>>>()?;
+        for item in items {
+            let expr = std::mem::take(&mut item.value.expr);
+            item.value.expr = plan::replace(expr, |node| {
+                let Expr::WindowFunction(call) = node else { return Ok(None) };
+                let name = functions::display_name(call.fun.name()).to_owned();
+                let is_of_peers = name.starts_with("exclude ")
+                    || matches!(
+                        name.as_str(),
+                        "rank" | "dense_rank" | "percent_rank" | "cume_dist"
+                    );
+                if is_of_peers || !call.params.order_by.is_empty() {
+                    return Ok(None);
+                }
+                let mut call = call.clone();
+                call.params.order_by.clone_from(&order_by);
+                if call.params.window_frame.units != WindowFrameUnits::Rows {
+                    call.params.window_frame = WindowFrame::new_bounds(
+                        WindowFrameUnits::Rows,
+                        WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
+                        WindowFrameBound::Following(ScalarValue::UInt64(None)),
+                    );
+                }
+                Ok(Some(Expr::WindowFunction(call)))
+            })?;
+        }
+        Ok(())
     }
 
     /// Puts window nodes over `plan` for the items' window functions.

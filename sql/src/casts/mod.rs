@@ -180,6 +180,9 @@ fn convert_expr(value: Typed, to: &PgType, kind: CastKind, env: &FunctionEnv) ->
     if uses_settings {
         env.note_session_dependence();
     }
+    if let Some(names) = convert::name_cast(&value, to, env) {
+        return names;
+    }
     if let Some(constant) = value.as_constant() {
         let converted = constant
             .and_then(|v| convert::convert(v, &value.ty, to, kind, &env.settings.context()));
@@ -190,9 +193,6 @@ fn convert_expr(value: Typed, to: &PgType, kind: CastKind, env: &FunctionEnv) ->
     } else if matrix::is_native(&value.ty, to) {
         let cast = Cast::new_from_field(Box::new(value.expr), plain_field(to));
         return Ok(Typed::new(Expr::Cast(cast), to.clone()));
-    }
-    if let Some(names) = convert::name_cast(&value, to, env) {
-        return names;
     }
     let key = match (kind, uses_settings) {
         (CastKind::Explicit, false) => "cast(any)",

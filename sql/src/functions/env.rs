@@ -297,5 +297,8 @@ catalog_functions! {
     IsInRecovery = "pg_is_in_recovery() bool";
     SequenceLastValue = "pg_sequence_last_value(regclass) int8";
     StatGetNumscans = "pg_stat_get_numscans(oid) int8";
-    AgeOfXid = "txid_current() int8";
+    TxidCurrent = "txid_current() int8";
+    CurrentXactId = "pg_current_xact_id() int8";
+    TxidCurrentIfAssigned = "txid_current_if_assigned() int8";
+    CurrentXactIdIfAssigned = "pg_current_xact_id_if_assigned() int8";
 }

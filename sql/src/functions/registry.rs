@@ -9,6 +9,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 use super::udf::PgScalar;
+use crate::aggregates::excluding::Excluding;
 use crate::aggregates::udaf::PgAggregate;
 
 /// Finds every function that a plan of ours can name. A function that only the coordinator can
@@ -87,8 +88,11 @@ impl FunctionRegistry for Registry {
     }
 
     fn udwf(&self, name: &str) -> Result<Arc<WindowUDF>> {
-        match self.native_windows.get(name) {
-            Some(native) => Ok(native.clone()),
+        if let Some(native) = self.native_windows.get(name) {
+            return Ok(native.clone());
+        }
+        match Excluding::by_name(name) {
+            Some(excluding) => Ok(excluding.into_udwf()),
             None => plan_err!("there is no window function {name} here"),
         }
     }

@@ -52,6 +52,16 @@ impl SessionCall {
         Self::build(name, args, result, (volatility, false), body)
     }
 
+    /// As [`Self::expr`], of a stable function whose body sees NULLs.
+    pub(super) fn on_nulls(
+        name: &str,
+        args: Vec<Typed>,
+        result: PgType,
+        body: impl Fn(&[Datum]) -> SqlResult<Datum> + Send + Sync + 'static,
+    ) -> Typed {
+        Self::build(name, args, result, (Volatility::Stable, true), Arc::new(body))
+    }
+
     fn build(
         name: &str,
         args: Vec<Typed>,
@@ -275,6 +285,14 @@ pub(crate) fn name_cast(value: Typed, to: &PgType, env: &FunctionEnv) -> SqlResu
     env.note_session_dependence();
     if to.is_string() {
         let from = value.ty.clone();
+        if let Some(Ok(constant)) = value.as_constant() {
+            let name = match constant {
+                Datum::Oid(oid) => Datum::Text(object_name(catalog.as_ref(), &from, oid)),
+                _ => Datum::Null,
+            };
+            let name = crate::casts::convert::fit(name, to, crate::casts::CastKind::Explicit)?;
+            return Typed::constant(name, to.clone());
+        }
         let own = from.clone();
         let body: Body = Arc::new(move |args| match &args[0] {
             Datum::Oid(oid) => Ok(Datum::Text(object_name(catalog.as_ref(), &own, *oid))),

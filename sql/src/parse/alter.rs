@@ -262,10 +262,12 @@ fn common(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
         if parser.peek_token_ref().token == Token::LParen {
             return Ok(AlterAction::SetOptions { options: options(parser)? });
         }
+        // Every table is logged.
+        if take(parser, "logged") || take(parser, "unlogged") {
+            return Ok(AlterAction::SetOptions { options: Vec::new() });
+        }
         let what = if take(parser, "tablespace") {
             "ALTER ... SET TABLESPACE"
-        } else if take(parser, "logged") || take(parser, "unlogged") {
-            "ALTER TABLE ... SET LOGGED or UNLOGGED"
         } else if take(parser, "access") {
             "ALTER TABLE ... SET ACCESS METHOD"
         } else if take(parser, "without") {

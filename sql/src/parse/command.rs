@@ -2,7 +2,7 @@
 //! clients send them: cursors, maintenance, locks, channels.
 
 use satsuma_common::{SqlError, SqlResult};
-use sqlparser::ast::{Ident, ObjectName, Query};
+use sqlparser::ast::{Ident, ObjectName, ObjectType, Query, Statement};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -47,6 +47,15 @@ pub enum Command {
     Grant(Grant),
     Merge(Box<Merge>),
     Checkpoint,
+    /// DROP INDEX CONCURRENTLY: the statement without the word.
+    DropIndexConcurrently(Box<Statement>),
+    /// CREATE EXTENSION.
+    CreateExtension(CreateExtension),
+    /// DROP EXTENSION.
+    DropExtension {
+        names: Vec<Ident>,
+        if_exists: bool,
+    },
     Lock(LockTarget),
     /// REINDEX of an index, table, schema, database or system (`kind`); CLUSTER, which storage
     /// does not need.
@@ -88,6 +97,14 @@ pub enum CursorDirection {
     Forward(i64),
     Absolute(i64),
     Relative(i64),
+}
+
+/// CREATE EXTENSION.
+#[derive(Clone, Debug)]
+pub struct CreateExtension {
+    pub name: Ident,
+    pub if_not_exists: bool,
+    pub schema: Option<Ident>,
 }
 
 /// LOCK TABLE.
@@ -148,6 +165,9 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
         "close" => close,
         "vacuum" | "analyze" | "analyse" => maintain,
         "checkpoint" => checkpoint,
+        "drop" if second == "index" && word(2) == "concurrently" => drop_index_concurrently,
+        "create" if second == "extension" => create_extension,
+        "drop" if second == "extension" => drop_extension,
         "lock" => lock,
         "reindex" | "cluster" => reorganise,
         "discard" => discard,
@@ -304,6 +324,53 @@ fn maintain(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
         }
     }
     Ok(Command::Maintain { vacuum, analyze, options, tables })
+}
+
+fn drop_index_concurrently(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    expect(parser, "drop")?;
+    expect(parser, "index")?;
+    expect(parser, "concurrently")?;
+    let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+    let names = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
+    let cascade = take(parser, "cascade");
+    let restrict = !cascade && take(parser, "restrict");
+    Ok(Command::DropIndexConcurrently(Box::new(Statement::Drop {
+        object_type: ObjectType::Index,
+        if_exists,
+        names,
+        cascade,
+        restrict,
+        purge: false,
+        temporary: false,
+        table: None,
+    })))
+}
+
+fn create_extension(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    expect(parser, "create")?;
+    expect(parser, "extension")?;
+    let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+    let name = parser.parse_identifier()?;
+    let mut schema = None;
+    take(parser, "with");
+    loop {
+        if take(parser, "schema") {
+            schema = Some(parser.parse_identifier()?);
+        } else if take(parser, "version") {
+            parser.next_token();
+        } else if !take(parser, "cascade") {
+            return Ok(Command::CreateExtension(CreateExtension { name, if_not_exists, schema }));
+        }
+    }
+}
+
+fn drop_extension(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    expect(parser, "drop")?;
+    expect(parser, "extension")?;
+    let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+    let names = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+    let _ = take(parser, "cascade") || take(parser, "restrict");
+    Ok(Command::DropExtension { names, if_exists })
 }
 
 fn checkpoint(parser: &mut Parser<'_>) -> Result<Command, ParserError> {

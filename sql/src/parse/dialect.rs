@@ -96,6 +96,11 @@ impl Dialect for PgDialect {
         supports_comma_separated_trim,
     );
 
+    /// `f(name := value)`, as `name => value` was written first.
+    fn supports_named_fn_args_with_assignment_operator(&self) -> bool {
+        true
+    }
+
     /// `SELECT 1 name`: any word but those that PostgreSQL wants AS before.
     fn is_column_alias(&self, keyword: &Keyword, _: &mut Parser) -> bool {
         !keywords::NEEDS_AS.contains(keyword)
@@ -122,6 +127,8 @@ impl Dialect for PgDialect {
             | Token::ExclamationMarkDoubleTilde
             | Token::ExclamationMarkDoubleTildeAsterisk => Some(Ok(OTHER)),
             Token::Word(word) if word.keyword == Keyword::OPERATOR => Some(Ok(OTHER)),
+            // Between the name and the value of an argument, it is no operator.
+            Token::Assignment => Some(Ok(0)),
             _ => BASE.get_next_precedence(parser),
         }
     }

@@ -41,10 +41,6 @@ pub fn near(source: &Source, tokens: &[TokenWithSpan], location: Location) -> Sq
     match token {
         Some(token) => {
             let text = source.slice(token.span.start, token.span.end);
-            if text.eq_ignore_ascii_case("exclude") {
-                return SqlError::unsupported("EXCLUDE in window frames is not supported")
-                    .at(source.position(token.span.start));
-            }
             SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{text}\""))
                 .at(source.position(token.span.start))
         }

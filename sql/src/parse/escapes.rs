@@ -27,8 +27,7 @@ pub fn mask(source: &Source) -> SqlResult<(String, BTreeMap<Location, String>)> 
             let start = Location { line: at.line, column: at.column };
             at.take(2, &mut masked);
             let body = body_len(at.rest);
-            let decoded = decode(&at.rest[..body])
-                .map_err(|error| error.at_if_syntax(source.position(start)))?;
+            let decoded = read(&at.rest[..body], source.position(start))?;
             strings.insert(start, decoded);
             let hidden: String =
                 at.rest[..body].chars().map(|c| if c == '\n' { '\n' } else { 'x' }).collect();
@@ -145,6 +144,11 @@ fn digits(chars: &mut Peekable<Chars<'_>>, radix: u32, first: Option<char>, most
         text.push(digit);
     }
     text
+}
+
+/// What stands between the quotes of an escape string at `position`, decoded.
+pub(super) fn read(body: &str, position: u32) -> SqlResult<String> {
+    decode(body).map_err(|error| error.at_if_syntax(position))
 }
 
 fn decode(body: &str) -> Result<String, DecodeError> {

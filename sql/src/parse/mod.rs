@@ -10,18 +10,22 @@
 
 mod alter;
 mod command;
+mod conflict;
 mod copy;
 mod create_table;
 mod dialect;
 mod error;
 mod escapes;
+mod exclude;
 mod grant;
 mod keywords;
 mod merge;
 mod role;
 mod row_locks;
+mod rows_from;
 mod sequence;
 mod source;
+mod strings;
 mod tokens;
 mod transaction;
 
@@ -33,13 +37,16 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
-pub use command::{Command, CursorDirection, LockTarget};
+pub use command::{Command, CreateExtension, CursorDirection, LockTarget};
+pub use conflict::{ConflictElement, conflict_element};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
 pub use escapes::invalid_utf8;
+pub use exclude::{Exclude, excluded};
 pub use grant::{Grant, GrantTarget, Granted, Privilege};
 pub use merge::{Merge, MergeAction, MergeClause};
 pub use row_locks::{LockedName, locked_name};
+pub use rows_from::ROWS_FROM;
 pub use source::Source;
 use tokens::Chains;
 
@@ -123,6 +130,9 @@ pub fn parse_data_type(text: &str) -> SqlResult<ast::DataType> {
 }
 
 fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Statement> {
+    let tokens = tokens::logged(tokens);
+    tokens::refuse_current_of(source, &tokens)?;
+    strings::refuse_adjacent(source, &tokens)?;
     if let Some(copy) = copy::parse(source, &tokens)? {
         return Ok(Statement::Copy(Box::new(copy)));
     }
@@ -130,7 +140,8 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
         return Ok(Statement::Command(Box::new(command)));
     }
     let tokens = tokens::adapt(row_locks::adapt(transaction::adapt(tokens)));
-    let tokens = sequence::adapt(role::adapt(tokens));
+    let tokens = rows_from::adapt(exclude::adapt(tokens));
+    let tokens = conflict::adapt(source, sequence::adapt(role::adapt(tokens)));
     let statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }

@@ -4,10 +4,17 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::tokens::is_word;
 
-/// `CREATE USER` is `CREATE ROLE .. LOGIN` and `ALTER USER` is `ALTER ROLE`; `ENCRYPTED` before
+/// `RESET SESSION AUTHORIZATION` is RESET of a setting. `CREATE USER` is `CREATE ROLE .. LOGIN` and `ALTER USER` is `ALTER ROLE`; `ENCRYPTED` before
 /// `PASSWORD` says what is so anyway.
 pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let word = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
+    if word(0, "reset") && word(1, "session") && word(2, "authorization") {
+        // The setting that shows it.
+        let span = tokens[1].span;
+        let name = TokenWithSpan { token: Token::make_word("session_authorization", None), span };
+        tokens.splice(1..3, [name]);
+        return tokens;
+    }
     let (create, alter) = (word(0, "create"), word(0, "alter"));
     let is_user = word(1, "user") && !word(2, "mapping");
     if !(create || alter) || !(is_user || word(1, "role")) {

@@ -55,7 +55,48 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             }
         }
     }
-    adapted
+    limits_first(adapted)
+}
+
+/// `FOR UPDATE LIMIT 1` is `LIMIT 1 FOR UPDATE`: the grammar behind takes them in that order.
+fn limits_first(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is = |at: usize, keyword| {
+        tokens.get(at).is_some_and(|token: &TokenWithSpan| is_keyword(&token.token, keyword))
+    };
+    let is_lock =
+        |at| is(at, Keyword::FOR) && (is(at + 1, Keyword::UPDATE) || is(at + 1, Keyword::SHARE));
+    let is_limit = |at| is(at, Keyword::LIMIT) || is(at, Keyword::OFFSET) || is(at, Keyword::FETCH);
+    let mut ordered: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        if !is_lock(at) {
+            ordered.push(tokens[at].clone());
+            at += 1;
+            continue;
+        }
+        let limit = (at..tokens.len())
+            .find(|at| {
+                is_limit(*at) || !matches!(tokens[*at].token, Token::Word(_) | Token::Period)
+            })
+            .unwrap_or(tokens.len());
+        let mut end = limit;
+        if is_limit(limit) {
+            let mut depth = 0usize;
+            while end < tokens.len() && !is_lock(end) {
+                match tokens[end].token {
+                    Token::LParen => depth += 1,
+                    Token::RParen if depth == 0 => break,
+                    Token::RParen => depth -= 1,
+                    _ => {}
+                }
+                end += 1;
+            }
+        }
+        ordered.extend_from_slice(&tokens[limit..end]);
+        ordered.extend_from_slice(&tokens[at..limit]);
+        at = end;
+    }
+    ordered
 }
 
 /// The clause that the tokens begin with, if it must be written anew: its length, and what

@@ -9,7 +9,7 @@ use super::{DIALECT, Source};
 
 pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
     let failed = match Tokenizer::new(&DIALECT, source.text()).tokenize_with_location() {
-        Ok(tokens) => return Ok(tokens),
+        Ok(tokens) => return super::strings::join(source, tokens),
         Err(error) => error,
     };
     let (masked, mut strings) = super::escapes::mask(source)?;
@@ -44,7 +44,7 @@ pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
         }
         token
     });
-    Ok(unmasked.collect())
+    super::strings::join(source, unmasked.collect())
 }
 
 /// Without white space and comments.
@@ -176,6 +176,33 @@ pub fn chains(tokens: &[TokenWithSpan]) -> Chains {
     }
     longest.logical = longest.logical.max(sets);
     longest
+}
+
+/// `CREATE UNLOGGED TABLE` is CREATE TABLE: every table is logged.
+pub fn logged(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
+    if is(0, "create") && is(1, "unlogged") && is(2, "table") {
+        tokens.remove(1);
+    }
+    tokens
+}
+
+/// `WHERE CURRENT OF cursor`, which the grammar behind takes for a column.
+pub fn refuse_current_of(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
+    let changes = tokens
+        .first()
+        .is_some_and(|it| is_word(&it.token, "update") || is_word(&it.token, "delete"));
+    let found = tokens.windows(3).find(|it| {
+        is_keyword(&it[0].token, Keyword::WHERE)
+            && is_word(&it[1].token, "current")
+            && is_keyword(&it[2].token, Keyword::OF)
+    });
+    match found.filter(|_| changes) {
+        None => Ok(()),
+        Some(words) => Err(SqlError::unsupported("WHERE CURRENT OF is not supported")
+            .hint("Name the row by its primary key.")
+            .at(source.position(words[1].span.start))),
+    }
 }
 
 /// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, and `TABLE t`

@@ -299,10 +299,14 @@ impl SessionFunctions {
                 }
             }
             F::StatGetNumscans => Datum::Int8(0),
-            F::AgeOfXid => {
-                return Err(SqlError::unsupported("transactions have no xid here")
-                    .hint("Use pg_backend_pid() to tell sessions apart."));
-            }
+            // What no other transaction has.
+            F::TxidCurrent
+            | F::CurrentXactId
+            | F::TxidCurrentIfAssigned
+            | F::CurrentXactIdIfAssigned => match self.around.transaction() {
+                Some(txn) => Datum::Int8(i64::try_from(txn.start.0).unwrap_or(i64::MAX)),
+                None => Datum::Null,
+            },
             F::HasTablePrivilege
             | F::HasTablePrivilegeUser
             | F::HasTablePrivilegeName

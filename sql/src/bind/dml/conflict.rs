@@ -1,26 +1,48 @@
 //! ON CONFLICT.
 
 use datafusion::logical_expr::Expr;
-use satsuma_common::index::IndexShape;
+use datafusion::logical_expr::utils::split_conjunction_owned;
+use satsuma_common::index::{IndexShape, IndexedValue};
 use satsuma_common::{ColumnId, Oid, SqlError, SqlResult, SqlState};
-use sqlparser::ast::{ConflictTarget, DoUpdate, OnConflictAction, OnInsert, Spanned};
+use sqlparser::ast::{self, ConflictTarget, DoUpdate, Ident, OnConflictAction, OnInsert, Spanned};
 
 use super::returning::input_entry;
 use super::{Binder, input_column, input_scan};
 use crate::bind::clause::Clause;
 use crate::bind::cte::Ctes;
 use crate::bind::expr::Context;
+use crate::bind::expr::operator::unnested;
 use crate::bind::names;
 use crate::bind::plan;
 use crate::bind::scope::{Entry, Scope, ScopeColumn};
 use crate::bind::window::NamedWindows;
+use crate::bind::{ExpressionColumn, ExpressionUse};
 use crate::bound::BoundOnConflict;
 use crate::catalog_view::TableInfo;
+use crate::parse::{ConflictElement, conflict_element};
 
 /// Stands for the primary key among unique indexes.
 const PRIMARY_KEY: Oid = Oid(0);
 
 const EXCLUDED: &str = "excluded";
+
+/// What the target of ON CONFLICT asks of a unique index.
+#[derive(Debug, Default)]
+struct Inference {
+    /// In order, each once.
+    columns: Vec<ColumnId>,
+    expressions: Vec<Expr>,
+    /// Of WHERE: true of every row that matters.
+    conditions: Vec<Expr>,
+}
+
+impl Inference {
+    fn is_over(&self, mut columns: Vec<ColumnId>) -> bool {
+        columns.sort_unstable();
+        columns.dedup();
+        columns == self.columns
+    }
+}
 
 impl Binder<'_> {
     pub(super) fn on_conflict(
@@ -63,27 +85,20 @@ impl Binder<'_> {
     fn arbiters(&self, target: &ConflictTarget, table: &TableInfo) -> SqlResult<Vec<Oid>> {
         let shape = &table.shape;
         match target {
-            ConflictTarget::Columns(columns) => {
-                let mut ids = Vec::with_capacity(columns.len());
-                for column in columns {
-                    let index = self.column_index(table, column)?;
-                    ids.push(shape.columns[index].id);
+            ConflictTarget::Columns(elements) => {
+                let inference = self.inference(elements, table)?;
+                let mut found = Vec::new();
+                if !shape.primary_key.is_empty()
+                    && inference.expressions.is_empty()
+                    && inference.is_over(shape.primary_key.clone())
+                {
+                    found.push(PRIMARY_KEY);
                 }
-                let mut wanted = ids.clone();
-                wanted.sort_unstable();
-                wanted.dedup();
-                let holds = |mut columns: Vec<ColumnId>| {
-                    columns.sort_unstable();
-                    columns.dedup();
-                    columns == wanted
-                };
-                let unique = shape
-                    .indexes
-                    .iter()
-                    .filter(|index| index.is_plain_unique() && index.columns().is_some_and(holds));
-                let key = Some(PRIMARY_KEY)
-                    .filter(|_| !shape.primary_key.is_empty() && holds(shape.primary_key.clone()));
-                let found: Vec<_> = key.into_iter().chain(unique.map(|index| index.id)).collect();
+                for index in shape.indexes.iter().filter(|index| index.unique) {
+                    if self.fits(&inference, index, table)? {
+                        found.push(index.id);
+                    }
+                }
                 if found.is_empty() {
                     return Err(SqlError::new(
                         SqlState::INVALID_COLUMN_REFERENCE,
@@ -114,6 +129,90 @@ impl Binder<'_> {
                 ))
             }
         }
+    }
+
+    /// What the elements of a target ask of an index.
+    fn inference(&self, elements: &[Ident], table: &TableInfo) -> SqlResult<Inference> {
+        let mut inference = Inference::default();
+        for element in elements {
+            match conflict_element(element) {
+                ConflictElement::Column(name) => inference.columns.push(self.id_of(name, table)?),
+                ConflictElement::Expression(text) => {
+                    let (parsed, source) = crate::parse::parse_expression(text)?;
+                    match unnested(&parsed) {
+                        ast::Expr::Identifier(name) => {
+                            inference.columns.push(self.id_of(name, table)?);
+                        }
+                        _ => inference.expressions.push(self.for_stored_text(source).over_row(
+                            &parsed,
+                            ExpressionUse::Index,
+                            table,
+                        )?),
+                    }
+                }
+                ConflictElement::Condition(text) => {
+                    let (parsed, source) = crate::parse::parse_expression(text)?;
+                    let usage = ExpressionUse::IndexPredicate;
+                    let condition = self.for_stored_text(source).over_row(&parsed, usage, table)?;
+                    inference.conditions = split_conjunction_owned(condition);
+                }
+            }
+        }
+        inference.columns.sort_unstable();
+        inference.columns.dedup();
+        Ok(inference)
+    }
+
+    fn id_of(&self, name: &Ident, table: &TableInfo) -> SqlResult<ColumnId> {
+        Ok(table.shape.columns[self.column_index(table, name)?].id)
+    }
+
+    /// Whether the index holds just what is asked for, of all rows that the condition is true of.
+    fn fits(
+        &self,
+        inference: &Inference,
+        index: &IndexShape,
+        table: &TableInfo,
+    ) -> SqlResult<bool> {
+        let mut columns = Vec::new();
+        let mut expressions = Vec::new();
+        for key in &index.keys {
+            match &key.value {
+                IndexedValue::Column(column) => columns.push(*column),
+                IndexedValue::Expression(text) => {
+                    expressions.push(self.stored(text, ExpressionUse::Index, table)?);
+                }
+            }
+        }
+        let same = inference.is_over(columns)
+            && expressions.iter().all(|own| inference.expressions.contains(own))
+            && inference.expressions.iter().all(|asked| expressions.contains(asked));
+        let Some(predicate) = index.predicate.as_ref().filter(|_| same) else { return Ok(same) };
+        let predicate = self.stored(predicate, ExpressionUse::IndexPredicate, table)?;
+        Ok(split_conjunction_owned(predicate)
+            .iter()
+            .all(|condition| inference.conditions.contains(condition)))
+    }
+
+    fn stored(&self, text: &str, usage: ExpressionUse, table: &TableInfo) -> SqlResult<Expr> {
+        let (parsed, source) = crate::parse::parse_expression(text)?;
+        self.for_stored_text(source).over_row(&parsed, usage, table)
+    }
+
+    /// An expression over the columns of a table.
+    fn over_row(
+        &self,
+        expr: &ast::Expr,
+        usage: ExpressionUse,
+        table: &TableInfo,
+    ) -> SqlResult<Expr> {
+        let columns: Vec<ExpressionColumn> = table
+            .shape
+            .columns
+            .iter()
+            .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
+            .collect();
+        self.table_expression(expr, &columns, usage, None).map(|(expr, _)| expr)
     }
 
     /// The existing row as it shall be. Rows that WHERE refuses are filtered out.

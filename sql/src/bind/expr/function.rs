@@ -114,12 +114,20 @@ impl Binder<'_> {
                     position,
                 ));
             }
-            let aggregate = self.aggregate_call(call, arguments, inner)?;
+            let mut aggregate = self.aggregate_call(call, arguments, inner)?;
+            if aggregate.order_by.is_empty() && !aggregate.distinct && !aggregate.within_group {
+                aggregate.order_by.clone_from(&cx.scope.arrival);
+            }
             let typed = functions::aggregate(name, aggregate, &self.env)
                 .map_err(|error| self.at(error, position))?;
             return typed.ok_or_else(|| self.at(functions::undefined(name, &[]), position));
         }
         self.refuse_aggregate_syntax(name, call, arguments, position)?;
+        if let FunctionArguments::List(list) = &call.args
+            && let Some(value) = self.call_as_value(&call.name, &list.args, cx)?
+        {
+            return Ok(value);
+        }
         if functions::is_window(name) {
             return Err(self.at(
                 SqlError::new(

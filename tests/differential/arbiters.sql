@@ -1,0 +1,26 @@
+-- ON CONFLICT with arbiters of expressions and conditions.
+
+-- name: uniqueness of some
+-- tables: emails by tenant
+CREATE TABLE emails (tenant int, email text, active bool, hits int DEFAULT 1); CREATE UNIQUE INDEX ON emails (tenant, lower(email)); CREATE UNIQUE INDEX ON emails (tenant) WHERE active;
+
+-- name: the first
+INSERT INTO emails VALUES (1, 'A@x', true), (2, 'b@x', false);
+
+-- name: an arbiter by an expression
+INSERT INTO emails VALUES (1, 'a@X', false) ON CONFLICT (tenant, lower(email)) DO UPDATE SET hits = emails.hits + 1; INSERT INTO emails VALUES (2, 'B@x', false) ON CONFLICT (lower(email), tenant) DO NOTHING;
+
+-- name: an arbiter with a condition
+INSERT INTO emails VALUES (1, 'c@x', true) ON CONFLICT (tenant) WHERE active DO UPDATE SET email = excluded.email; INSERT INTO emails VALUES (2, 'd@x', true) ON CONFLICT (tenant) WHERE active AND hits > 0 DO NOTHING;
+
+-- name: what came of it
+SELECT * FROM emails ORDER BY tenant, email;
+
+-- name: no arbiter without the condition
+INSERT INTO emails VALUES (1, 'z@x', true) ON CONFLICT (tenant) DO NOTHING;
+
+-- name: no arbiter of another expression
+INSERT INTO emails VALUES (1, 'z@x', true) ON CONFLICT (tenant, upper(email)) DO NOTHING;
+
+-- name: a conflict with another index
+INSERT INTO emails VALUES (1, 'z@x', true) ON CONFLICT (tenant, lower(email)) DO NOTHING;
