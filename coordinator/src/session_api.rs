@@ -167,13 +167,21 @@ impl std::fmt::Debug for Prepared {
 }
 
 /// Prepared statements of a session by name.
-#[derive(Clone, Debug, Default)]
-pub struct NamedStatements(Arc<BTreeMap<String, Kept>>);
+#[derive(Debug, Default)]
+pub struct NamedStatements {
+    statements: BTreeMap<String, NamedStatement>,
+    /// Without their plans, which may hold on to what shows these.
+    listed: Arc<BTreeMap<String, ListedStatement>>,
+}
 
+/// What `pg_prepared_statements` shows of a statement.
 #[derive(Clone, Debug)]
-struct Kept {
-    statement: NamedStatement,
-    since_micros: i64,
+pub struct ListedStatement {
+    pub sql: Arc<str>,
+    pub params: Arc<[PgType]>,
+    pub from_sql: bool,
+    /// When it was made, in microseconds since 1970.
+    pub since_micros: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -188,20 +196,26 @@ pub struct NamedStatement {
 impl NamedStatements {
     /// 42P05 when the name is taken.
     pub fn insert(&mut self, name: &str, statement: NamedStatement) -> SqlResult<()> {
-        if self.0.contains_key(name) {
+        if self.statements.contains_key(name) {
             return Err(SqlError::new(
                 SqlState::DUPLICATE_PREPARED_STATEMENT,
                 format!("prepared statement \"{name}\" already exists"),
             ));
         }
-        let kept = Kept { statement, since_micros: crate::clock::now_micros() };
-        Arc::make_mut(&mut self.0).insert(name.into(), kept);
+        let listed = ListedStatement {
+            sql: statement.sql.clone(),
+            params: statement.prepared.params.clone(),
+            from_sql: statement.from_sql,
+            since_micros: crate::clock::now_micros(),
+        };
+        Arc::make_mut(&mut self.listed).insert(name.into(), listed);
+        self.statements.insert(name.into(), statement);
         Ok(())
     }
 
     /// 26000 when there is none.
     pub fn get(&self, name: &str) -> SqlResult<&NamedStatement> {
-        self.0.get(name).map(|kept| &kept.statement).ok_or_else(|| {
+        self.statements.get(name).ok_or_else(|| {
             SqlError::new(
                 SqlState::INVALID_SQL_STATEMENT_NAME,
                 format!("prepared statement \"{name}\" does not exist"),
@@ -211,17 +225,19 @@ impl NamedStatements {
 
     /// Whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        Arc::make_mut(&mut self.0).remove(name).is_some()
+        Arc::make_mut(&mut self.listed).remove(name);
+        self.statements.remove(name).is_some()
     }
 
     /// DEALLOCATE ALL, DISCARD ALL.
     pub fn clear(&mut self) {
-        Arc::make_mut(&mut self.0).clear();
+        self.listed = Arc::default();
+        self.statements.clear();
     }
 
-    /// With names, and when they were made, in microseconds since 1970.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &NamedStatement, i64)> {
-        self.0.iter().map(|(name, kept)| (name.as_str(), &kept.statement, kept.since_micros))
+    /// By name.
+    pub fn listed(&self) -> Arc<BTreeMap<String, ListedStatement>> {
+        self.listed.clone()
     }
 }
 

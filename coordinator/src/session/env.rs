@@ -171,7 +171,7 @@ impl ClusterSession {
             cluster: self.cluster.clone(),
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
-            statements: self.statements.clone(),
+            statements: self.statements.listed(),
             cursors: self.cursors.values().map(|cursor| cursor.about.clone()).collect(),
         };
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));

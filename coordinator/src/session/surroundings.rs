@@ -1,5 +1,6 @@
 //! What system relations show of a session and its neighbours.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use satsuma_common::{Datum, NodeId, Oid, PgType, SqlResult, TxnId};
@@ -9,7 +10,7 @@ use super::advisory::SessionLocks;
 use super::cursor::CursorAbout;
 use super::settings::Listed;
 use crate::cluster::Cluster;
-use crate::session_api::NamedStatements;
+use crate::session_api::ListedStatement;
 use crate::system_relations::{
     IndexSizes, PreparedRow, RunningSession, SettingRow, ShardSizes, Surroundings,
 };
@@ -23,7 +24,7 @@ pub struct SessionSurroundings {
     pub cluster: Arc<Cluster>,
     pub settings: Listed,
     pub own_locks: Arc<SessionLocks>,
-    pub statements: NamedStatements,
+    pub statements: Arc<BTreeMap<String, ListedStatement>>,
     pub cursors: Vec<CursorAbout>,
 }
 
@@ -63,11 +64,11 @@ impl Surroundings for SessionSurroundings {
     }
 
     fn prepared_statements(&self) -> Vec<PreparedRow> {
-        let rows = self.statements.iter().map(|(name, statement, since)| PreparedRow {
-            name: name.to_owned(),
+        let rows = self.statements.iter().map(|(name, statement)| PreparedRow {
+            name: name.clone(),
             statement: statement.sql.to_string(),
-            prepared_micros: since,
-            parameters: statement.prepared.params.iter().map(PgType::oid).map(Oid).collect(),
+            prepared_micros: statement.since_micros,
+            parameters: statement.params.iter().map(PgType::oid).map(Oid).collect(),
             from_sql: statement.from_sql,
         });
         rows.collect()
