@@ -263,7 +263,9 @@ impl ClusterSession {
                 Ok(Execution::Command("LOCK TABLE".into()))
             }
             Command::SetConstraints { .. } => Ok(Execution::Command("SET CONSTRAINTS".into())),
-            Command::Listen { .. } | Command::Unlisten { .. } | Command::Notify { .. } => {
+            // There is nothing to stop listening to: drivers say so when they reset a session.
+            Command::Unlisten { .. } => Ok(Execution::Command("UNLISTEN".into())),
+            Command::Listen { .. } | Command::Notify { .. } => {
                 Err(SqlError::unsupported("LISTEN and NOTIFY are not supported"))
             }
         }

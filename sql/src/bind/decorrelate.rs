@@ -14,11 +14,15 @@
 
 use std::sync::Arc;
 
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality};
 use datafusion::logical_expr::expr::{GroupingSet, WindowFunction};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Join, Limit, LogicalPlan, Projection, Sort, Window,
+    Aggregate, Distinct, Expr, Join, Limit, LogicalPlan, Projection, RecursiveQuery, Sort,
+    TableScan, Window,
 };
 use datafusion::prelude::{lit, when};
 use datafusion::scalar::ScalarValue;
@@ -60,6 +64,18 @@ fn resolve(expr: Expr, columns: &[Column]) -> SqlResult<Expr> {
 struct Domain {
     plan: LogicalPlan,
     columns: Vec<(Column, Column)>,
+    /// Inside the recursive terms of queries that were pushed down: what is read there in place
+    /// of their work tables.
+    work_tables: Vec<WorkTable>,
+}
+
+/// The rows of a recursive query's last step, which have the outer values beside them.
+#[derive(Clone)]
+struct WorkTable {
+    /// What the query's own plan scans.
+    replaces: String,
+    rows: LogicalPlan,
+    map: Vec<(Column, Column)>,
 }
 
 /// A plan without references to the domain, which yields the domain's columns beside its own.
@@ -152,7 +168,11 @@ impl Binder<'_> {
             .iter()
             .map(|(reference, own)| Expr::Column(reference.clone()).alias(&own.name))
             .collect();
-        let domain = Domain { plan: plan::distinct(plan::project(left.clone(), exprs)?), columns };
+        let domain = Domain {
+            plan: plan::distinct(plan::project(left.clone(), exprs)?),
+            columns,
+            work_tables: Vec::new(),
+        };
         let pushed = self.push_down(right, &domain)?;
         let keys = pushed
             .map
@@ -180,7 +200,15 @@ impl Binder<'_> {
 
     fn depends(&self, plan: &LogicalPlan, domain: &Domain) -> SqlResult<bool> {
         let outer = outer_columns(plan)?;
-        Ok(outer.iter().any(|column| domain.columns.iter().any(|(r, _)| r == column)))
+        if outer.iter().any(|column| domain.columns.iter().any(|(r, _)| r == column)) {
+            return Ok(true);
+        }
+        let mut reads = false;
+        df(plan.apply(|node| {
+            reads |= work_table(node, domain).is_some();
+            Ok(if reads { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        }))?;
+        Ok(reads)
     }
 
     #[recursive::recursive]
@@ -192,6 +220,9 @@ impl Binder<'_> {
                 _ => plan::join(own.plan, plan, JoinType::Inner, None)?,
             };
             return Ok(Pushed { plan: joined, map: own.map });
+        }
+        if let Some(table) = work_table(&plan, domain) {
+            return Ok(Pushed { plan: table.rows.clone(), map: table.map.clone() });
         }
         match plan {
             LogicalPlan::Projection(Projection { expr, input, .. }) => {
@@ -268,11 +299,65 @@ impl Binder<'_> {
                 let input = self.push_down(Arc::unwrap_or_clone(node.input), domain)?;
                 Ok(Pushed { plan: plan::unnest(input.plan, node.exec_columns)?, map: input.map })
             }
+            LogicalPlan::RecursiveQuery(node) => self.push_recursive(node, domain),
             other => Err(SqlError::unsupported(format!(
                 "a correlated subquery with {} is not supported",
                 kind(&other)
             ))),
         }
+    }
+
+    /// Recursion for all outer values at once: the rows of each step tell theirs, and meet only
+    /// rows of the same.
+    fn push_recursive(&self, node: RecursiveQuery, domain: &Domain) -> SqlResult<Pushed> {
+        let RecursiveQuery { name, static_term, recursive_term, is_distinct, schema } = node;
+        let own = static_term.schema().columns();
+        let first = self.push_down(Arc::unwrap_or_clone(static_term), domain)?;
+        let map: Vec<(Column, Column)> = first
+            .map
+            .iter()
+            .map(|(reference, _)| (reference.clone(), self.fresh("outer")))
+            .collect();
+        let outer = |pushed: &Pushed| -> Vec<Expr> {
+            let named = pushed.map.iter().zip(&map);
+            named.map(|((_, from), (_, to))| rename(from, to)).collect()
+        };
+        let exprs = own.iter().cloned().map(Expr::Column).chain(outer(&first)).collect();
+        let first = plan::project(first.plan, exprs)?;
+
+        let fields: Vec<_> = first
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_nullable(true))
+            .collect();
+        let table = format!("{name}_{}", self.number());
+        let fields = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
+        let source = provider_as_source(Arc::new(CteWorkTable::new(&table, fields)));
+        let scan = plan::scan(&table, source)?;
+        let read: Vec<Column> = scan.schema().columns();
+        // The step reads the rows under the names that the old work table had.
+        let before = schema.fields().iter().map(|field| Column::new(Some(&name), field.name()));
+        let (values, outers) = read.split_at(own.len());
+        let mut exprs: Vec<Expr> = before.zip(values).map(|(old, new)| rename(new, &old)).collect();
+        let mut seen = Vec::new();
+        for ((reference, _), column) in map.iter().zip(outers) {
+            let fresh = self.fresh("outer");
+            exprs.push(rename(column, &fresh));
+            seen.push((reference.clone(), fresh));
+        }
+        let rows = plan::project(scan, exprs)?;
+        let mut work_tables = domain.work_tables.clone();
+        work_tables.push(WorkTable { replaces: name, rows, map: seen });
+        let within =
+            Domain { plan: domain.plan.clone(), columns: domain.columns.clone(), work_tables };
+        let columns = recursive_term.schema().columns();
+        let step = self.push_down(Arc::unwrap_or_clone(recursive_term), &within)?;
+        let exprs = columns.into_iter().map(Expr::Column).chain(outer(&step)).collect();
+        let step = plan::project(step.plan, exprs)?;
+        let query =
+            df(RecursiveQuery::try_new(table, Arc::new(first), Arc::new(step), is_distinct))?;
+        Ok(Pushed { plan: LogicalPlan::RecursiveQuery(query), map })
     }
 
     /// The first rows per outer value.
@@ -516,6 +601,12 @@ impl Binder<'_> {
     }
 }
 
+/// What is read in place of a scan of a work table.
+fn work_table<'d>(plan: &LogicalPlan, domain: &'d Domain) -> Option<&'d WorkTable> {
+    let LogicalPlan::TableScan(TableScan { table_name, .. }) = plan else { return None };
+    domain.work_tables.iter().find(|table| table.replaces == table_name.table())
+}
+
 fn not_distinct(left: &Column, right: &Column) -> Expr {
     use datafusion::logical_expr::{BinaryExpr, Operator};
     Expr::BinaryExpr(BinaryExpr::new(
@@ -578,7 +669,6 @@ fn partition_by_domain(expr: Expr, input: &Pushed) -> Expr {
 fn kind(plan: &LogicalPlan) -> &'static str {
     match plan {
         LogicalPlan::Values(_) => "VALUES",
-        LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE",
         _ => "this operation",
     }
 }

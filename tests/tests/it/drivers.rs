@@ -145,7 +145,6 @@ fn a_sqlalchemy_application_works() {
 }
 
 #[test]
-#[ignore = "open: it looks types up by a recursive query within a correlated subquery"]
 fn asyncpg_works() {
     let cluster = shared_up();
     let program = include_str!("../../drivers/asyncpg_app.py");
