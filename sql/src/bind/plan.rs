@@ -82,6 +82,10 @@ pub fn join_keys(
     filter: Option<Expr>,
     null_equality: NullEquality,
 ) -> SqlResult<LogicalPlan> {
+    let (right, keys, filter) = match join_type {
+        JoinType::LeftMark => without_qualifiers(right, keys, filter)?,
+        _ => (right, keys, filter),
+    };
     df(Join::try_new(
         Arc::new(left),
         Arc::new(right),
@@ -93,6 +97,49 @@ pub fn join_keys(
         false,
     ))
     .map(LogicalPlan::Join)
+}
+
+/// A mark has the qualifier that all columns of the right side share, which may be another one when
+/// a rule takes columns away. There is none from the start.
+#[allow(clippy::type_complexity, reason = "what comes in goes out")]
+fn without_qualifiers(
+    right: LogicalPlan,
+    keys: Vec<(Expr, Expr)>,
+    filter: Option<Expr>,
+) -> SqlResult<(LogicalPlan, Vec<(Expr, Expr)>, Option<Expr>)> {
+    let names: Vec<(Column, Column)> = right
+        .schema()
+        .columns()
+        .into_iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let own = match &column.relation {
+                Some(relation) => Column::new_unqualified(format!("{}_{at}", relation.table())),
+                None => column.clone(),
+            };
+            (column, own)
+        })
+        .collect();
+    if names.iter().all(|(column, own)| column == own) {
+        return Ok((right, keys, filter));
+    }
+    let exprs = names.iter().map(|(column, own)| match column == own {
+        true => Expr::Column(column.clone()),
+        false => Expr::Column(column.clone()).alias(&own.name),
+    });
+    let right = project(right, exprs.collect())?;
+    let renamed = |expr: Expr| {
+        replace(expr, |node| {
+            let Expr::Column(column) = node else { return Ok(None) };
+            let found = names.iter().find(|(name, _)| name == column);
+            Ok(found.map(|(_, own)| Expr::Column(own.clone())))
+        })
+    };
+    let keys = keys
+        .into_iter()
+        .map(|(left, right)| Ok((left, renamed(right)?)))
+        .collect::<SqlResult<_>>()?;
+    Ok((right, keys, filter.map(renamed).transpose()?))
 }
 
 pub fn aggregate(

@@ -229,10 +229,12 @@ impl Binder<'_> {
                 other => rest.push(if negated { Expr::Not(Box::new(other)) } else { other }),
             }
         }
+        let mut attached = Attached { plan: Some(plan), values: Vec::new() };
         for part in rest {
-            let (attached, part) = self.attach_one(plan, part)?;
-            plan = plan::filter(attached, part)?;
+            let part = self.attach_within(&mut attached, part)?;
+            attached.plan = Some(plan::filter(attached.take()?, part)?);
         }
+        let plan = attached.take()?;
         if plan.schema().fields().len() == width { Ok(plan) } else { plan::project(plan, columns) }
     }
 
@@ -248,44 +250,38 @@ impl Binder<'_> {
         plan: LogicalPlan,
         exprs: Vec<Expr>,
     ) -> SqlResult<(LogicalPlan, Vec<Expr>)> {
-        let mut plan = Some(plan);
+        let mut plan = Attached { plan: Some(plan), values: Vec::new() };
         let mut attached = Vec::with_capacity(exprs.len());
         for expr in exprs {
             attached.push(self.attach_within(&mut plan, expr)?);
         }
-        let plan = plan.ok_or_else(|| SqlError::internal("a plan went missing"))?;
-        Ok((plan, attached))
+        Ok((plan.take()?, attached))
     }
 
-    fn attach_within(&self, plan: &mut Option<LogicalPlan>, expr: Expr) -> SqlResult<Expr> {
-        let take = |plan: &mut Option<LogicalPlan>| {
-            plan.take().ok_or_else(|| SqlError::internal("a plan went missing"))
-        };
+    fn attach_within(&self, plan: &mut Attached, expr: Expr) -> SqlResult<Expr> {
         plan::replace(expr, |node| {
-            Ok(match node {
+            if let Some((_, value)) = plan.values.iter().find(|(known, _)| known == node) {
+                return Ok(Some(value.clone()));
+            }
+            let (joined, value) = match node {
                 Expr::ScalarSubquery(scalar) => {
                     if outer_columns(&scalar.subquery)?.is_empty() {
                         return Ok(None);
                     }
-                    let (joined, value) = self.join_scalar(take(plan)?, owned(scalar.clone()))?;
-                    *plan = Some(joined);
-                    Some(value)
+                    self.join_scalar(plan.take()?, owned(scalar.clone()))?
                 }
                 Expr::Exists(exists) => {
-                    let right = owned(exists.subquery.clone());
-                    let (joined, mark) = self.join_mark(take(plan)?, right, None)?;
-                    *plan = Some(joined);
-                    Some(mark)
+                    self.join_mark(plan.take()?, owned(exists.subquery.clone()), None)?
                 }
                 Expr::InSubquery(any) => {
                     let test = self.attach_within(plan, (*any.expr).clone())?;
-                    let (joined, value) =
-                        self.mark_any(take(plan)?, owned(any.subquery.clone()), test)?;
-                    *plan = Some(joined);
-                    Some(value)
+                    self.mark_any(plan.take()?, owned(any.subquery.clone()), test)?
                 }
-                _ => None,
-            })
+                _ => return Ok(None),
+            };
+            plan.plan = Some(joined);
+            plan.values.push((node.clone(), value.clone()));
+            Ok(Some(value))
         })
     }
 
@@ -436,6 +432,19 @@ impl Binder<'_> {
             }
         })?;
         Ok(Some((joined, value)))
+    }
+}
+
+/// A plan that subqueries are joined to, and what each is then. One that stands in an expression
+/// several times is joined once.
+struct Attached {
+    plan: Option<LogicalPlan>,
+    values: Vec<(Expr, Expr)>,
+}
+
+impl Attached {
+    fn take(&mut self) -> SqlResult<LogicalPlan> {
+        self.plan.take().ok_or_else(|| SqlError::internal("a plan went missing"))
     }
 }
 
