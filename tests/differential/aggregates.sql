@@ -132,3 +132,15 @@ SELECT a.n, count(*) OVER () FROM (SELECT DISTINCT m, 4 AS n FROM (SELECT avg(va
 
 -- name: the same above grouping sets
 SELECT * FROM (SELECT kind, count(*) FROM reading GROUP BY ROLLUP (kind)) AS q WHERE -3 BETWEEN 15 AND 0;
+
+-- name: equal columns are different grouping keys
+SELECT device, device, count(*) FROM reading GROUP BY CUBE (1, 2);
+
+-- name: equal constants are different grouping keys
+SELECT 'a', 'a', count(*) FROM reading GROUP BY ROLLUP (1, 2);
+
+-- name: an expression is the first column that is equal to it
+SELECT device, device, count(*) FROM reading GROUP BY GROUPING SETS ((device), (2), ());
+
+-- name: grouping sets over constants, sorted
+SELECT q.a, q.b, count(*) FROM (SELECT 'z' AS a, device % 2 AS b FROM reading) q GROUP BY CUBE (1, 2);

@@ -64,6 +64,14 @@ fn name_grouping_arguments(aggregate: Expr, exprs: &[Expr], columns: &[Column]) 
     }
 }
 
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(..) => true,
+        Expr::Cast(cast) => is_constant(&cast.expr),
+        _ => false,
+    }
+}
+
 fn is_column(expr: &Expr, column: &Column) -> bool {
     matches!(expr, Expr::Column(own) if own == column)
 }
@@ -82,7 +90,8 @@ impl Binder<'_> {
         if exprs.iter().all(|value| operators::grouping_key(value).is_none()) {
             return Ok(plan::distinct(plan));
         }
-        let grouping = Grouping { exprs, ..Grouping::default() };
+        let items = vec![None; exprs.len()];
+        let grouping = Grouping { exprs, items, ..Grouping::default() };
         let own = grouping.exprs.iter().map(|value| value.expr.clone()).collect();
         let named = self.name_groups(plan, &grouping, own)?;
         let group = named.columns.into_iter().map(Expr::Column).collect();
@@ -137,9 +146,13 @@ impl Binder<'_> {
             allow_dependent: !grouping.explicit,
             below: &plan,
         };
-        for item in items.iter_mut() {
+        for (index, item) in items.iter_mut().enumerate() {
             let expr = std::mem::take(&mut item.value.expr);
-            item.value.expr = self.above(expr, &mut above, scope)?;
+            let key = grouping.items.iter().position(|key| *key == Some(index));
+            item.value.expr = match key.and_then(|key| above.groups.get(key)) {
+                Some((_, value)) => value.clone(),
+                None => self.above(expr, &mut above, scope)?,
+            };
         }
         let having = match having {
             Some(having) => Some(self.above(having, &mut above, scope)?),
@@ -189,7 +202,7 @@ impl Binder<'_> {
         for (expr, typed) in exprs.into_iter().zip(&grouping.exprs) {
             let value = Typed { expr: expr.clone(), ty: typed.ty.clone() };
             match (operators::grouping_key(&value), expr) {
-                (None, Expr::Column(column)) => {
+                (None, Expr::Column(column)) if !columns.contains(&column) => {
                     values.push(Expr::Column(column.clone()));
                     columns.push(column);
                 }
@@ -217,7 +230,9 @@ impl Binder<'_> {
 
     fn above(&self, expr: Expr, above: &mut Above<'_>, scope: &Scope<'_>) -> SqlResult<Expr> {
         plan::replace(expr, |node| {
-            if let Some((_, column)) = above.groups.iter().find(|(group, _)| group == node) {
+            // A constant is what it is, whether or not a constant is grouped by.
+            let group = above.groups.iter().find(|(group, _)| group == node);
+            if let Some((_, column)) = group.filter(|(group, _)| !is_constant(group)) {
                 return Ok(Some(column.clone()));
             }
             match node {

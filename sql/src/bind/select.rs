@@ -600,9 +600,11 @@ impl Binder<'_> {
         grouping: &mut Grouping,
     ) -> SqlResult<usize> {
         let position = self.start(expr);
+        let mut named = None;
         let value = match unnested(expr) {
             ast::Expr::Value(value) if !matches!(value.value, ast::Value::Placeholder(_)) => {
                 let index = self.ordinal(value, "GROUP BY", items.len())?;
+                named = Some(index);
                 self.grouped_item(&items[index], cx)?
             }
             ast::Expr::Identifier(ident) => {
@@ -610,8 +612,11 @@ impl Binder<'_> {
                 let name = fold(ident);
                 match input.filter(|found| found.level == 0) {
                     Some(found) => cx.scope.reference(found.column, 0, position),
-                    None => match items.iter().find(|item| item.name == name) {
-                        Some(item) => self.grouped_item(item, cx)?,
+                    None => match items.iter().position(|item| item.name == name) {
+                        Some(index) => {
+                            named = Some(index);
+                            self.grouped_item(&items[index], cx)?
+                        }
                         None => self.resolved(expr, cx)?,
                     },
                 }
@@ -619,7 +624,9 @@ impl Binder<'_> {
             _ => self.resolved(expr, cx)?,
         };
         self.comparable(&value.ty, position)?;
-        Ok(grouping.add(value))
+        // An expression means the first item that is equal to it.
+        let item = named.or_else(|| items.iter().position(|item| item.value.expr == value.expr));
+        Ok(grouping.add(value, item))
     }
 
     fn grouped_item(&self, item: &Item, cx: Context<'_>) -> SqlResult<Typed> {
@@ -636,6 +643,9 @@ const MAX_GROUPING_SETS: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grouping {
     pub exprs: Vec<Typed>,
+    /// The entry of the select list that each expression is, if it is one. Equal entries are
+    /// different keys: a grouping set may have one and not the other.
+    pub items: Vec<Option<usize>>,
     pub sets: Vec<Vec<usize>>,
     /// GROUPING SETS, ROLLUP or CUBE was written.
     pub explicit: bool,
@@ -644,11 +654,13 @@ pub(super) struct Grouping {
 }
 
 impl Grouping {
-    fn add(&mut self, value: Typed) -> usize {
-        if let Some(index) = self.exprs.iter().position(|known| known.expr == value.expr) {
+    fn add(&mut self, value: Typed, item: Option<usize>) -> usize {
+        let mut known = self.exprs.iter().zip(&self.items);
+        if let Some(index) = known.position(|(e, i)| e.expr == value.expr && *i == item) {
             return index;
         }
         self.exprs.push(value);
+        self.items.push(item);
         self.exprs.len() - 1
     }
 }
