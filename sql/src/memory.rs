@@ -106,9 +106,85 @@ impl MemoryPool for QueryPool {
     }
 }
 
+/// A part of a pool, shared fairly among its own operators.
+#[derive(Debug)]
+pub struct SharePool {
+    own: FairSpillPool,
+    /// What is used of the whole.
+    taken: MemoryReservation,
+}
+
+impl SharePool {
+    /// `limit` in bytes.
+    pub fn new(limit: usize, of: &Arc<dyn MemoryPool>) -> Self {
+        Self { own: FairSpillPool::new(limit), taken: MemoryConsumer::new("share").register(of) }
+    }
+}
+
+impl std::fmt::Display for SharePool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.own)
+    }
+}
+
+impl MemoryPool for SharePool {
+    fn name(&self) -> &str {
+        "share"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.own.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.own.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.taken.grow(additional);
+        self.own.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.own.shrink(reservation, shrink);
+        self.taken.shrink(shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.own.try_grow(reservation, additional)?;
+        self.taken.try_grow(additional).inspect_err(|_| self.own.shrink(reservation, additional))
+    }
+
+    fn reserved(&self) -> usize {
+        self.own.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.own.memory_limit()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_taken_from_the_whole_as_it_is_used() {
+        let whole: Arc<dyn MemoryPool> =
+            Arc::new(QueryPool::new(1000, Arc::new(NodeMemory::new(1000))));
+        let share: Arc<dyn MemoryPool> = Arc::new(SharePool::new(400, &whole));
+        let inside = MemoryConsumer::new("inside").register(&share);
+        assert!(inside.try_grow(500).is_err(), "beyond the share");
+        assert_eq!(whole.reserved(), 0);
+        inside.try_grow(300).unwrap();
+        assert_eq!(whole.reserved(), 300);
+        let outside = MemoryConsumer::new("outside").register(&whole);
+        outside.try_grow(650).unwrap();
+        assert!(inside.try_grow(80).is_err(), "beyond the whole");
+        assert_eq!((share.reserved(), whole.reserved()), (300, 950));
+        drop((inside, outside));
+        assert_eq!((share.reserved(), whole.reserved()), (0, 0));
+    }
 
     #[test]
     fn queries_together_stay_within_the_node() {

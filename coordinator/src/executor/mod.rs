@@ -264,6 +264,7 @@ impl Executor {
                 && error.state() == SqlState::OUT_OF_MEMORY
                 && !sent
             {
+                released(&task).await;
                 let config = joins::spilling_config(task.session_config().clone());
                 let task = TaskContext::default()
                     .with_session_config(config)
@@ -338,6 +339,17 @@ fn task_context(
         .map_err(to_sql)?;
     let config = state.config().clone();
     Ok(Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime)))
+}
+
+/// Waits until a plan that failed has given back what it held: tasks of it end a moment later.
+async fn released(task: &TaskContext) {
+    const TRIES: u32 = 200;
+    for _ in 0..TRIES {
+        if task.memory_pool().reserved() == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 /// Sends the plan's rows until there are no more or nobody wants them.

@@ -1,8 +1,11 @@
-//! How plans join, at the coordinator and at the workers.
+//! How plans join and sort, at the coordinator and at the workers.
 //!
 //! Both lists are DataFusion's own rules with ours around them; the first keeps one side of a join
 //! in memory and fails when it does not fit, the second goes to disk.
 
+mod constants;
+mod names;
+mod shares;
 mod spilling;
 mod yielding;
 
@@ -16,8 +19,18 @@ type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// Physical optimizer rules for joins with one side in memory.
 pub fn in_memory_rules() -> Vec<Rule> {
-    let last: Rule = Arc::new(yielding::YieldAfterJoins);
-    PhysicalOptimizer::new().rules.into_iter().chain([last]).collect()
+    let mut rules: Vec<Rule> = Vec::new();
+    for rule in PhysicalOptimizer::new().rules {
+        if rule.name() == "EnsureRequirements" {
+            rules.push(Arc::new(constants::HideConstants));
+        }
+        rules.push(match rule.name().starts_with("FilterPushdown") {
+            true => Arc::new(names::UnlessAmbiguous(rule)),
+            false => rule,
+        });
+    }
+    rules.push(Arc::new(yielding::YieldAfterJoins));
+    rules
 }
 
 /// Rows of a batch where memory is short.
@@ -35,8 +48,9 @@ pub fn spilling_config(config: SessionConfig) -> SessionConfig {
 
 /// Physical optimizer rules for joins that spill. Ours stands first, where hash joins have no
 /// projection inside yet and nobody relies on the order of their rows; a later rule adds the
-/// sorts that the joins need.
+/// sorts that the joins need, and the last one gives them memory.
 pub fn spilling_rules() -> Vec<Rule> {
     let first: Rule = Arc::new(spilling::MergeInsteadOfHash);
-    std::iter::once(first).chain(in_memory_rules()).collect()
+    let last: Rule = Arc::new(shares::SharesForSorts);
+    std::iter::once(first).chain(in_memory_rules()).chain([last]).collect()
 }
