@@ -134,3 +134,12 @@ SELECT count(*) FROM customer c LEFT JOIN (purchase p JOIN item i ON p.sku = i.s
 
 -- name: conditions on both sides
 SELECT count(*) FROM customer c LEFT JOIN purchase p ON p.customer_id = c.id AND c.city = 'Oslo';
+
+-- name: constants of a side that has no row
+SELECT q.word, c.id FROM (SELECT p.no, 'p' AS word FROM purchase p WHERE p.customer_id < 3) q FULL JOIN customer c ON q.no = c.id ORDER BY 1, 2;
+
+-- name: ranks over constants of a side that has no row
+SELECT c.id, rank() OVER (PARTITION BY c.city IS NULL ORDER BY q.two), q.two FROM (SELECT 2 AS two, no FROM purchase) q FULL JOIN customer c ON q.no = c.id AND c.id > 2 ORDER BY 1, 2, 3;
+
+-- name: constants of one side among the keys of a window
+SELECT sum(q.n) OVER (PARTITION BY q.one), c.id FROM customer c JOIN (SELECT 1 AS one, sku, count(*) OVER (PARTITION BY 1) AS n FROM purchase WHERE no = 2) q ON q.sku = 'sku' || c.id ORDER BY 1, 2;

@@ -96,3 +96,9 @@ SELECT -a AS a FROM right_side ORDER BY a;
 
 -- name: distinct and order by another column
 SELECT DISTINCT a FROM right_side ORDER BY b;
+
+-- name: a constant column beside a sorted one
+SELECT b, b, a FROM left_side UNION ALL SELECT b, nullif('x', 'x'), 7 FROM right_side ORDER BY 2, 1, 3;
+
+-- name: windows in what is taken away
+WITH q AS (SELECT sum(DISTINCT a) AS total, count(*) AS n FROM left_side) SELECT 1, total, sum(n) OVER (PARTITION BY total) FROM q EXCEPT ALL SELECT 14, 1, 1 FROM right_side;

@@ -92,6 +92,33 @@ WITH RECURSIVE chain AS (SELECT id, boss, 0 AS depth FROM emp WHERE id = 37 UNIO
 -- name: recursive union removes duplicates
 WITH RECURSIVE r(i) AS (SELECT 0 UNION SELECT (i + 1) % 5 FROM r) SELECT i FROM r ORDER BY i;
 
+-- name: a subquery before a condition that can fail
+SELECT e.id FROM emp e WHERE 15 > (SELECT min(b.id) FROM emp b WHERE b.dept_id < e.dept_id) AND 14 % e.dept_id = 0 AND e.id > 3 AND 40 % e.id = 0 ORDER BY e.id;
+
+-- name: conditions that can fail, in a chain
+SELECT id FROM emp WHERE id > 0 AND 100 / id > 1 AND salary > 0 AND 100 / id > 2 AND dept_id > 0 AND 100 / id > 3 AND boss > 0 AND 100 / boss > 4 AND 100 / boss > 5 AND 100 / boss > 6 AND id < 30 AND 100 / id > 3 AND 100 / (boss - 1) > 3 OR boss IS NULL OR 10 / id > 8 OR 10 / boss > 8 ORDER BY id;
+
+-- name: not in with a correlated condition on other columns
+SELECT e.id FROM emp e WHERE 2 NOT IN (SELECT b.dept_id FROM emp b WHERE b.id = e.boss) AND 3.5 NOT IN (SELECT 3.5 FROM dept d WHERE d.id = e.dept_id + 5) ORDER BY e.id;
+
+-- name: lateral groups with distinct aggregates
+SELECT d.id FROM dept d, LATERAL (SELECT e.boss, count(DISTINCT e.salary) FROM emp e WHERE d.id = 3 GROUP BY 1) l ORDER BY 1;
+
+-- name: lateral groups of an outer join that finds nothing
+SELECT d.id, l.* FROM dept d, LATERAL (SELECT b.id, max(e.id) FROM emp e LEFT JOIN emp b ON 3 BETWEEN 5 AND 1 WHERE e.dept_id = d.id GROUP BY 1) l ORDER BY 1;
+
+-- name: recursion in a correlated subquery
+SELECT e.id, (WITH RECURSIVE up(id, boss, depth) AS (SELECT b.id, b.boss, 0 FROM emp b WHERE b.id = e.id UNION ALL SELECT b.id, b.boss, u.depth + 1 FROM emp b, up u WHERE b.id = u.boss) SELECT id FROM up ORDER BY depth DESC LIMIT 1) AS top, (WITH RECURSIVE up AS (SELECT e.boss AS id UNION ALL SELECT b.boss FROM emp b JOIN up ON b.id = up.id) SELECT count(id) FROM up) AS bosses FROM emp e ORDER BY e.id;
+
+-- name: recursion whose step refers outwards
+SELECT d.id, (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < d.id) SELECT sum(i) FROM n), ARRAY(WITH RECURSIVE n(i) AS (SELECT d.id % 3 UNION SELECT (i + 2) % 3 FROM n WHERE d.budget > 3000) SELECT i FROM n ORDER BY i) FROM dept d ORDER BY d.id;
+
+-- name: recursion under lateral and exists
+SELECT d.id, l.i FROM dept d, LATERAL (WITH RECURSIVE n(i, j) AS (SELECT d.id, d.id * 10 UNION ALL SELECT i - 1, e.id FROM n JOIN emp e ON e.id = n.i WHERE i > 6) SELECT i FROM n) l WHERE EXISTS (WITH RECURSIVE m(i) AS (SELECT l.i UNION SELECT m.i + 1 FROM m WHERE m.i < 8) SELECT FROM m WHERE m.i = 8 AND d.id > 4) ORDER BY 1, 2;
+
+-- name: recursion in a step of recursion
+WITH RECURSIVE down(id, top, depth) AS (SELECT 1, 1, 0 UNION ALL SELECT e.id, e.top, d.depth + 1 FROM (SELECT b.id, b.boss, (WITH RECURSIVE up AS (SELECT b.boss AS id UNION ALL SELECT c.boss FROM emp c JOIN up ON c.id = up.id) SELECT min(id) FROM up) AS top FROM emp b) e JOIN down d ON e.boss = d.id WHERE d.depth < 3) SELECT * FROM down ORDER BY id;
+
 -- name: with shadows a table
 WITH dept AS (SELECT 42 AS id) SELECT id FROM dept;
 

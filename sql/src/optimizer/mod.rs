@@ -7,10 +7,12 @@
 //!
 //! A join has one notion of NULL for all of its keys, and rules that add keys or merge joins do
 //! not look at it. So between the first and the last rule there are no joins whose keys take NULLs
-//! for equal: only conditions that say `IS NOT DISTINCT FROM`.
+//! for equal: only conditions that say `IS NOT DISTINCT FROM`. Before rules that drop what other
+//! columns determine, schemas are told what is true of that ([`own_keys`]).
 
 mod equality_keys;
 mod null_safe;
+mod own_keys;
 mod unless;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use datafusion::prelude::SessionConfig;
 
 use equality_keys::EqualityKeys;
 use null_safe::{NullSafeConditions, NullSafeKeys};
+use own_keys::OwnKeys;
 use unless::Unless;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
@@ -29,10 +32,14 @@ type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 pub fn rules() -> Vec<Rule> {
     let first: Rule = Arc::new(NullSafeConditions);
     let last: Rule = Arc::new(NullSafeKeys);
-    let between = Optimizer::new().rules.into_iter().map(|rule| match rule.name() {
-        "extract_equijoin_predicate" => Arc::new(EqualityKeys) as Rule,
-        "push_down_filter" => Arc::new(Unless::new(rule, filters_whole_aggregate)),
-        _ => rule,
+    let between = Optimizer::new().rules.into_iter().flat_map(|rule| match rule.name() {
+        "extract_equijoin_predicate" => vec![Arc::new(EqualityKeys) as Rule],
+        "push_down_filter" => vec![Arc::new(Unless::new(rule, filters_whole_aggregate)) as Rule],
+        "replace_distinct_aggregate"
+        | "eliminate_join"
+        | "eliminate_duplicated_expr"
+        | "optimize_projections" => vec![Arc::new(OwnKeys) as Rule, rule],
+        _ => vec![rule],
     });
     std::iter::once(first).chain(between).chain([last]).collect()
 }

@@ -96,3 +96,22 @@ async fn a_condition_without_columns_takes_the_row_of_a_whole_aggregate() {
     let filtered = counted.filter(lit(2).lt(lit(1))).unwrap();
     assert_eq!(rows(&context, filtered.into_unoptimized_plan()).await, 0);
 }
+
+#[tokio::test]
+async fn a_group_is_told_by_all_of_its_keys() {
+    let context = context();
+    // Two groups of one table for each of the two values that the other has once.
+    let grouped = table(&context, "l", &[(Some(1), Some(1)), (Some(2), Some(2)), (Some(1), None)])
+        .aggregate(vec![col("lk")], vec![])
+        .unwrap();
+    let other = table(&context, "r", &[(Some(5), None), (Some(6), None), (Some(6), None)]);
+    let crossed = grouped.join(other, JoinType::Inner, &[], &[], None).unwrap();
+    let counted = crossed
+        .aggregate(vec![col("lk"), col("rk")], vec![count(lit(1)).alias("n")])
+        .and_then(|frame| frame.aggregate(vec![col("lk"), col("rk")], vec![count(lit(1))]))
+        .and_then(|frame| frame.select(vec![col("lk")]))
+        .unwrap();
+    assert_eq!(rows(&context, counted.clone().into_unoptimized_plan()).await, 4);
+    let distinct = counted.distinct().unwrap();
+    assert_eq!(rows(&context, distinct.into_unoptimized_plan()).await, 2);
+}
