@@ -75,6 +75,12 @@ SELECT 'abcdef'::varchar(3), 'abcdef'::char(2), cast('abc' as char), 'abc'::"cha
 -- name: dollar tag
 SELECT E'a\tb\n', E'\u00e9\x41', U&'d\0061t\+000061', $$dollar$$, $tag$it's$tag$;
 
+-- name: collate after a cast and with a schema
+SELECT 5::text COLLATE "C" < '6', ('a' || 'b')::varchar COLLATE pg_catalog."default", upper('x') COLLATE "POSIX" AS u;
+
+-- name: order by a cast with a collation
+SELECT x FROM (VALUES ('b'), ('B'), ('a')) v(x) ORDER BY x::text COLLATE "C" DESC;
+
 -- name: collate abc abd
 SELECT 'a' < 'B', 'a' COLLATE "C" < 'B' COLLATE "C", 'abc' < 'abd', 'Z' < 'a';
 

@@ -10,6 +10,9 @@ INSERT INTO i SELECT g % 5, g, g % 37, 'name ' || g % 11, timestamp '2024-01-01'
 -- name: indexes
 CREATE INDEX ON i (n); CREATE INDEX i_tn ON i (t, n DESC); CREATE INDEX ON i (s, n); CREATE INDEX ON i (ts); CREATE INDEX ON i (lower(s)); CREATE INDEX ON i ((doc->>'k')) WHERE t = 3; CREATE INDEX i_doc ON i USING gin (doc); CREATE INDEX i_net ON i USING gist (net inet_ops); CREATE INDEX ON i USING hash (n);
 
+-- name: keys with collations
+CREATE INDEX i_coll ON i (s COLLATE "C" DESC, upper(s) COLLATE pg_catalog."POSIX", (s || 'x') COLLATE "default");
+
 -- name: their names
 SELECT indexname FROM pg_indexes WHERE tablename = 'i' ORDER BY 1;
 

@@ -363,15 +363,7 @@ impl Draft {
                     });
                 }
                 ast::ColumnOption::Collation(collation) => {
-                    let known = collation.to_string().replace('"', "").to_lowercase();
-                    if !["c", "posix", "default", "pg_catalog.default", "ucs_basic"]
-                        .contains(&known.as_str())
-                    {
-                        return Err(SqlError::unsupported(format!(
-                            "collation \"{known}\" is not supported"
-                        ))
-                        .hint("Text is ordered by its bytes, as collation \"C\" does."));
-                    }
+                    bind::check_collation(collation)?;
                 }
                 other => {
                     return Err(SqlError::unsupported(format!(

@@ -317,16 +317,12 @@ fn index_key(
     method: AccessMethod,
     context: &BindContext<'_>,
 ) -> SqlResult<IndexKey> {
-    let (value, ty) = match &column.column.expr {
+    let (value, ty) = match collated(&column.column.expr)? {
         ast::Expr::Identifier(ident) => {
             let id = column_id(table, &names::fold(ident))?;
             let ty = table.shape.column(id).map(|column| column.ty.clone());
             let ty = ty.ok_or_else(|| SqlError::internal("the indexed column is gone"))?;
             (IndexValue::Column(id), ty)
-        }
-        ast::Expr::Collate { .. } => {
-            return Err(SqlError::unsupported("COLLATE in an index is not supported")
-                .hint("Text is ordered by its bytes, as collation \"C\" does."));
         }
         expr => {
             if needs_parentheses(expr) {
@@ -363,6 +359,17 @@ fn index_key(
     })
 }
 
+/// A key without its COLLATE: the order is the same with each collation that there is.
+fn collated(expr: &ast::Expr) -> SqlResult<&ast::Expr> {
+    match expr {
+        ast::Expr::Collate { expr, collation } => {
+            bind::check_collation(collation)?;
+            Ok(expr)
+        }
+        expr => Ok(expr),
+    }
+}
+
 /// Function calls and what looks like them stand alone; operators do not.
 fn needs_parentheses(expr: &ast::Expr) -> bool {
     matches!(
@@ -386,6 +393,7 @@ fn needs_parentheses(expr: &ast::Expr) -> bool {
 fn key_name(expr: &ast::Expr, taken: &[String]) -> String {
     let name = match expr {
         ast::Expr::Identifier(ident) => names::fold(ident),
+        ast::Expr::Collate { expr, .. } => return key_name(expr, taken),
         other => match bind::output_name(other) {
             unnamed if unnamed == "?column?" => "expr".into(),
             name => name,

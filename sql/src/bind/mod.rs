@@ -19,6 +19,7 @@
 mod binder;
 mod call;
 mod clause;
+mod collation;
 mod copy;
 mod cte;
 mod decorrelate;
@@ -52,6 +53,7 @@ use crate::catalog_view::CatalogView;
 use crate::functions::FunctionEnv;
 use crate::parse::Parsed;
 
+pub use collation::check_collation;
 pub use names::{fold, last as last_name, qualified as qualified_name};
 pub use naming::output_name;
 pub use settled::{settle_literals, settle_query};

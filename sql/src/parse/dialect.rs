@@ -193,6 +193,7 @@ impl Dialect for PgDialect {
                 parser.advance_token();
                 Some(between(parser, left, true))
             }
+            (Keyword::COLLATE, _) => Some(collated(parser, left)),
             (Keyword::IS, Keyword::DISTINCT) => Some(distinct_from(parser, left, false)),
             (Keyword::IS, Keyword::NOT)
                 if keyword(&parser.peek_nth_token_ref(2).token) == Keyword::DISTINCT =>
@@ -308,6 +309,13 @@ fn between(parser: &mut Parser, value: &Expr, negated: bool) -> Parsed<Expr> {
         op,
         right: Box::new(within(high, low)),
     })))
+}
+
+/// `x COLLATE name` after what is more than a name or a value: sqlparser looks for it there only.
+fn collated(parser: &mut Parser, value: &Expr) -> Parsed<Expr> {
+    parser.expect_keyword_is(Keyword::COLLATE)?;
+    let collation = parser.parse_object_name(false)?;
+    Ok(Expr::Collate { expr: Box::new(value.clone()), collation })
 }
 
 fn distinct_from(parser: &mut Parser, left: &Expr, negated: bool) -> Parsed<Expr> {

@@ -15,8 +15,8 @@ use super::binder::Binder;
 use super::clause::Clause;
 use super::cte::Ctes;
 use super::scope::Scope;
+use super::types;
 use super::window::NamedWindows;
-use super::{names, types};
 use crate::casts::{self, CastKind};
 use crate::functions::{self, Typed};
 pub(super) use operator::row;
@@ -321,19 +321,7 @@ impl Binder<'_> {
     }
 
     fn check_collation(&self, collation: &ast::ObjectName, position: u32) -> SqlResult<()> {
-        const BINARY: [&str; 5] = ["c", "posix", "default", "ucs_basic", "c.utf-8"];
-        let name = names::last(collation)?;
-        if BINARY.contains(&name.to_lowercase().as_str()) {
-            return Ok(());
-        }
-        Err(self.at(
-            SqlError::new(
-                SqlState::UNDEFINED_OBJECT,
-                format!("collation \"{name}\" for encoding \"UTF8\" does not exist"),
-            )
-            .hint("Strings compare by their bytes: collations C, POSIX and default."),
-            position,
-        ))
+        crate::bind::check_collation(collation).map_err(|error| self.at(error, position))
     }
 
     /// Syntax that the parser takes from other databases.
