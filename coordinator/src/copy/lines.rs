@@ -44,7 +44,7 @@ pub struct LineReader {
     after_escape: bool,
     quoting: Quoting,
     eol: Eol,
-    /// Lines read so far, those inside quotes counted too.
+    /// Lines read so far. Line ends inside quotes count once it is known how lines end.
     pub line: u64,
     /// No more input comes.
     ended: bool,
@@ -181,8 +181,9 @@ impl LineReader {
 
     fn quoted_newline(&self) -> u8 {
         match self.eol {
-            Eol::Cr | Eol::CrNl => b'\r',
-            Eol::Nl | Eol::Unknown => b'\n',
+            Eol::Nl => b'\n',
+            // As in PostgreSQL: while no line has ended, newlines do not count.
+            Eol::Cr | Eol::CrNl | Eol::Unknown => b'\r',
         }
     }
 

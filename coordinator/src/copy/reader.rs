@@ -408,6 +408,21 @@ mod tests {
                 "invalid input syntax for type integer: \"abc\"",
                 "COPY t, line 2, column a: \"abc\"",
             ),
+            // Newlines in quotes count once a line has ended.
+            (
+                &csv,
+                b"1,\"x\ny\"\nabc,y\n",
+                "22P02",
+                "invalid input syntax for type integer: \"abc\"",
+                "COPY t, line 2, column a: \"abc\"",
+            ),
+            (
+                &csv,
+                b"1,\"x\ny\"\n2,\"x\ny\"\nabc,y\n",
+                "22P02",
+                "invalid input syntax for type integer: \"abc\"",
+                "COPY t, line 4, column a: \"abc\"",
+            ),
             (&csv, b"1\n", "22P04", "missing data for column \"b\"", "COPY t, line 1: \"1\""),
             (
                 &csv,
@@ -421,7 +436,7 @@ mod tests {
                 b"1,\"x\ny",
                 "22P04",
                 "unterminated CSV quoted field",
-                "COPY t, line 2: \"1,\"x\ny\"",
+                "COPY t, line 1: \"1,\"x\ny\"",
             ),
             (
                 &csv,

@@ -95,10 +95,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let writer = CopyWriter::new(copy.columns.clone(), &copy.options, settings)?;
         let is_binary = copy.options.format == CopyFormat::Binary;
         backend::put_copy_out(&mut self.wire.output, copy.columns.len(), is_binary);
-        if let Some(header) = writer.header() {
-            put_copy_data(&mut self.wire.output, &header);
-        }
         let mut line = Vec::new();
+        match writer.header() {
+            // It has no message of its own: clients look for the first row behind it.
+            Some(header) if is_binary => line = header,
+            Some(header) => put_copy_data(&mut self.wire.output, &header),
+            None => {}
+        }
         let mut count = 0_u64;
         loop {
             let batch = match running.race(self.wire, copy.stream.next()).await {
@@ -108,9 +111,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             };
             let mut rows = writer.rows(&batch)?;
             for row in 0..batch.num_rows() {
-                line.clear();
                 rows.write(row, &mut line)?;
                 put_copy_data(&mut self.wire.output, &line);
+                line.clear();
                 count += 1;
                 if self.wire.output.len() >= FLUSH_BYTES {
                     self.flush_or_stop(running).await?;
@@ -118,7 +121,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             }
         }
         if let Some(trailer) = writer.trailer() {
-            put_copy_data(&mut self.wire.output, &trailer);
+            line.extend(trailer);
+            put_copy_data(&mut self.wire.output, &line);
         }
         put_bare(&mut self.wire.output, COPY_DONE);
         Ok(format!("COPY {count}"))

@@ -435,6 +435,14 @@ fn copy_answers_as_postgresql() {
             )],
         ),
         (
+            "out in binary",
+            vec![
+                query("COPY (SELECT id, name FROM framed WHERE id > 8 ORDER BY id) TO STDOUT (FORMAT binary)"),
+                query("COPY (SELECT id FROM framed WHERE false) TO STDOUT (FORMAT binary)"),
+                query("COPY (SELECT id FROM framed WHERE false) TO STDOUT (FORMAT csv, HEADER)"),
+            ],
+        ),
+        (
             "copy between other statements",
             vec![
                 query("SELECT 1 AS a; COPY framed (id) FROM STDIN; SELECT 2 AS b"),
