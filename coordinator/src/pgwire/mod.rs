@@ -114,15 +114,12 @@ async fn serve_client(server: &Server, socket: TcpStream, address: SocketAddr) {
         tracing::debug!(%error, "socket options not set");
     }
     let wire = Wire::new(ClientStream::Plain(socket), BytesMut::new());
-    let received =
-        tokio::time::timeout(AUTHENTICATION_TIMEOUT, startup::receive(server, wire, Some(address)));
-    let (mut wire, hello) = match received.await {
-        Ok(Ok(received)) => received,
-        Ok(Err(error)) => {
+    let (mut wire, hello) = match startup::receive(server, wire, Some(address)).await {
+        Ok(received) => received,
+        Err(error) => {
             tracing::debug!(%address, %error, "no session");
             return;
         }
-        Err(_) => return,
     };
     let session = AssertUnwindSafe(client_session(server, &mut wire, hello)).catch_unwind();
     let farewell =

@@ -17,12 +17,13 @@ use pgwire::messages::startup::{
 };
 use satsuma_common::{SqlError, SqlState};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::frontend::{self, Frontend, SMALL_MESSAGE_LIMIT, utf8, violation};
 use super::stream::ClientStream;
 use super::wire::{Wire, WireError};
-use super::{Server, backend};
+use super::{AUTHENTICATION_TIMEOUT, Server, backend};
 use crate::auth::{Challenge, Verifier, wrong_password};
 use crate::session_api::{ConnectInfo, Via};
 
@@ -60,19 +61,23 @@ pub struct Hello {
     pub minor: u32,
 }
 
-/// Reads packets up to the StartupMessage, changing to TLS when asked.
+/// Reads packets up to the StartupMessage, changing to TLS when asked. The socket comes back also
+/// where no session follows: TLS has a farewell of its own, which clients wait for.
 pub async fn receive(
     server: &Server,
     mut wire: Wire<ClientStream>,
     client_addr: Option<SocketAddr>,
 ) -> Result<(Wire<ClientStream>, Result<Hello, StartupError>), StartupError> {
+    let deadline = Instant::now() + AUTHENTICATION_TIMEOUT;
     let mut tls = false;
     loop {
-        let length = wire.read_raw(4).await?.get_u32() as usize;
-        if !(8..=SMALL_MESSAGE_LIMIT).contains(&length) {
-            return Err(WireError::InvalidLength.into());
-        }
-        let mut packet = wire.read_raw(length - 4).await?;
+        let mut packet = match startup_packet(&mut wire, deadline).await {
+            Ok(packet) => packet,
+            Err(error) => {
+                tracing::debug!(%error, "no startup packet");
+                return Ok((wire, Err(StartupError::Finished)));
+            }
+        };
         match packet.get_u32() {
             SSL_REQUEST => match &server.tls {
                 Some(identity) if !tls => {
@@ -88,7 +93,11 @@ pub async fn receive(
                         let error = violation("received unencrypted data after SSL request");
                         return Ok((wire, Err(error.into())));
                     }
-                    let stream = identity.acceptor.accept(tcp).await?;
+                    let handshake = identity.acceptor.accept(tcp);
+                    let Ok(stream) = tokio::time::timeout_at(deadline, handshake).await else {
+                        return Err(StartupError::Finished);
+                    };
+                    let stream = stream?;
                     wire = Wire::new(ClientStream::Tls(Box::new(stream)), BytesMut::new());
                     tls = true;
                 }
@@ -100,13 +109,30 @@ pub async fn receive(
                     let process_id = packet.get_i32();
                     server.registry.cancel(process_id, &packet);
                 }
-                return Err(StartupError::Finished);
+                return Ok((wire, Err(StartupError::Finished)));
             }
             version => {
                 let hello = startup_message(version, packet, client_addr, tls, &mut wire.output);
                 return Ok((wire, hello.map_err(StartupError::Refused)));
             }
         }
+    }
+}
+
+async fn startup_packet(
+    wire: &mut Wire<ClientStream>,
+    deadline: Instant,
+) -> Result<Bytes, StartupError> {
+    let packet = async {
+        let length = wire.read_raw(4).await?.get_u32() as usize;
+        if !(8..=SMALL_MESSAGE_LIMIT).contains(&length) {
+            return Err(WireError::InvalidLength);
+        }
+        wire.read_raw(length - 4).await
+    };
+    match tokio::time::timeout_at(deadline, packet).await {
+        Ok(packet) => Ok(packet?),
+        Err(_) => Err(StartupError::Finished),
     }
 }
 
