@@ -158,6 +158,12 @@ impl Session for FakeSession {
         })
     }
 
+    fn only_reads(&self, prepared: &Prepared) -> SqlResult<bool> {
+        let first = prepared.sql.split_whitespace().next().unwrap_or_default();
+        Ok(matches!(first, "" | "echo" | "series" | "fail" | "sleep")
+            || &*prepared.sql == "copy out")
+    }
+
     async fn execute(
         &mut self,
         prepared: &Prepared,

@@ -117,6 +117,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let registry = Registry::of(config.node);
     let sessions = Arc::new(Semaphore::new(config.max_connections));
 
+    let connections = flight::Connections::default();
     let flight = flight::service(FlightConfig {
         factory: factory.clone(),
         authenticator: authenticator.clone(),
@@ -124,12 +125,14 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         permits: sessions.clone(),
         superuser: config.superuser.clone(),
         database: config.database.clone(),
+        connections: connections.clone(),
         shutdown: stop.clone(),
     });
     let sessions_of_others =
         SessionsServer { node: config.node, sessions: cluster.sessions.clone() }.into_service();
     let members = CoordinatorServer::new(Arc::new(Members(cluster.clone()))).into_service();
     let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
+    let incoming = connections.track(incoming);
     let grpc = tokio::spawn(
         transport()
             .add_service(flight)

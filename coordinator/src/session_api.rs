@@ -96,6 +96,9 @@ pub trait Session: Send {
     /// them all.
     async fn prepare(&mut self, sql: &str, param_types: &[Option<PgType>]) -> SqlResult<Prepared>;
 
+    /// Whether the statement gives rows and does nothing else: it may run late, or not to its end.
+    fn only_reads(&self, prepared: &Prepared) -> SqlResult<bool>;
+
     /// Runs a prepared statement. `params` has one value per [`Prepared::params`].
     async fn execute(
         &mut self,

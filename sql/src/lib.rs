@@ -11,6 +11,7 @@ pub mod bound;
 pub mod casts;
 pub mod catalog_view;
 pub mod codec;
+pub mod effects;
 pub mod engine_error;
 pub mod functions;
 pub mod joins;

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::run::{self, Statement};
 use super::status::to_status;
-use super::{Flight, MOST_PREPARED, PreparedEntry, QueryTicket};
+use super::{Description, Flight, MOST_PREPARED, PreparedEntry, QueryTicket, Within};
 use crate::session_api::{Interrupt, InterruptReason};
 
 /// `ActionCancelQueryResult.CancelResult`.
@@ -31,12 +31,16 @@ pub async fn prepare(
     request: &Request<Action>,
 ) -> Result<ActionCreatePreparedStatementResult, Status> {
     let transaction = query.transaction_id.unwrap_or_default().to_vec();
-    let (result, parameters) = flight
+    let Description { result, parameters, .. } = flight
         .describe(request, &query.query, &transaction)
         .await
         .map_err(|error| to_status(&error))?;
     let handle = rand::random::<[u8; 16]>().to_vec();
-    let entry = PreparedEntry { sql: query.query, transaction, parameters: None };
+    let within = match transaction {
+        none if none.is_empty() => Within::Session,
+        id => Within::Transaction(id),
+    };
+    let entry = PreparedEntry { sql: query.query, within, parameters: None };
     insert(flight, handle.clone(), entry).map_err(|error| to_status(&error))?;
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: handle.into(),
@@ -105,6 +109,10 @@ pub async fn end(
         flight.take(request, &query.transaction_id).await.map_err(|error| to_status(&error))?;
     let result = command(flight, taken, sql).await;
     flight.sessions.end(&query.transaction_id);
+    let ended = Within::Transaction(query.transaction_id.to_vec());
+    for entry in flight.prepared.lock().values_mut().filter(|entry| entry.within == ended) {
+        entry.within = Within::NextTransaction;
+    }
     match result {
         // COMMIT of a failed transaction rolls back: the client must hear of it.
         Ok(tag) if sql == "COMMIT" && tag == "ROLLBACK" => Err(to_status(&SqlError::new(
@@ -142,7 +150,10 @@ fn cancel_flight(flight: &Flight, info: &FlightInfo) -> bool {
             .ok()
             .and_then(|any| any.unpack::<TicketStatementQuery>().ok().flatten())
             .and_then(|ticket| postcard::from_bytes::<QueryTicket>(&ticket.statement_handle).ok())
-            .map(|ticket| ticket.id);
+            .and_then(|ticket| match ticket {
+                QueryTicket::Run { id, .. } => Some(id),
+                QueryTicket::Fetch(_) => None,
+            });
         if let Some(interrupt) = id.and_then(|id| flight.running.lock().remove(&id)) {
             interrupt.fire(InterruptReason::UserRequest);
             found = true;
@@ -155,7 +166,10 @@ type ActionStream =
     std::pin::Pin<Box<dyn futures::Stream<Item = Result<arrow_flight::Result, Status>> + Send>>;
 
 /// Actions of Flight itself.
-pub fn other(flight: &Flight, request: Request<Action>) -> Result<Response<ActionStream>, Status> {
+pub async fn other(
+    flight: &Flight,
+    request: Request<Action>,
+) -> Result<Response<ActionStream>, Status> {
     let body = match request.get_ref().r#type.as_str() {
         "CancelFlightInfo" => {
             let asked = CancelFlightInfoRequest::decode(request.get_ref().body.clone())
@@ -166,7 +180,9 @@ pub fn other(flight: &Flight, request: Request<Action>) -> Result<Response<Actio
             CancelFlightInfoResult { status: status as i32 }.encode_to_vec()
         }
         "CloseSession" => {
-            flight.sessions.close(request.metadata());
+            let (headers, client) = (request.metadata(), request.remote_addr());
+            let closed = flight.sessions.close(headers, client).await;
+            closed.map_err(|error| to_status(&error))?;
             // CloseSessionResult { status: CLOSED }
             vec![0x08, 0x01]
         }

@@ -109,7 +109,7 @@ pub async fn tables(
             let sql = format!("SELECT * FROM {}.{}", quoted(schema_name), quoted(table));
             let described = flight.describe(request, &sql, &[]).await;
             // A table that was dropped meanwhile is not listed.
-            let Ok((shape, _)) = described else { continue };
+            let Ok(super::Description { result: shape, .. }) = described else { continue };
             shape
         } else {
             Arc::new(empty.clone())

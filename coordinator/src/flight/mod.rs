@@ -4,18 +4,23 @@
 //! Handshake                      -> token of a session             sessions.rs
 //! GetFlightInfo(query)           -> schema, and a ticket that holds the statement itself
 //! DoGet(ticket)                  -> runs it, streams its rows       run.rs, edge.rs
+//! GetFlightInfo(anything else)   -> runs it, keeps its result for the ticket    kept.rs
 //! DoPut(update | prepared | ingest | COPY data)                     put.rs
 //! DoAction(prepare, close, begin, end, cancel)                      actions.rs
 //! GetFlightInfo/DoGet(catalogs, schemas, tables, ...)               metadata.rs
 //! ```
 //!
-//! Tickets are self-contained, so an ad-hoc query leaves nothing behind on the server. Errors
+//! Tickets of queries are self-contained, so an ad-hoc query leaves nothing behind on the server.
+//! Every other statement has run when GetFlightInfo answers: a driver's `execute` is that call, and
+//! whether the result is ever fetched is up to the application. Errors
 //! travel as [`status`] says. A client that sends [`REPORT_HEADER`] gets one more message after
 //! the rows, whose `app_metadata` is a [`run::Report`] in JSON: our own shell's command tags and
 //! notices.
 
 mod actions;
+mod connections;
 mod edge;
+mod kept;
 mod metadata;
 mod put;
 mod run;
@@ -60,6 +65,8 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::auth::Authenticator;
 use crate::pgwire::Registry;
 use crate::session_api::{Interrupt, SessionFactory};
+pub use connections::Connections;
+use kept::{Kept, ResultId};
 pub use run::{COPY_COLUMN, Report, ReportNotice};
 use run::{Started, Statement};
 pub use sessions::{DATABASE_HEADER, basic_credentials};
@@ -83,6 +90,7 @@ pub struct FlightConfig {
     pub permits: Arc<Semaphore>,
     pub superuser: String,
     pub database: String,
+    pub connections: Connections,
     pub shutdown: CancellationToken,
 }
 
@@ -96,38 +104,81 @@ pub fn service(config: FlightConfig) -> FlightServiceServer<impl FlightService> 
             config.permits,
             &config.superuser,
             &config.database,
+            config.connections,
         ),
         database: config.database,
         shutdown: config.shutdown,
         running: Mutex::default(),
         prepared: Mutex::default(),
+        kept: Kept::default(),
     };
     FlightServiceServer::new(flight).max_decoding_message_size(MESSAGE_LIMIT)
 }
 
 struct Flight {
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     database: String,
     shutdown: CancellationToken,
     /// Interrupts of running queries by their ticket's id, for cancel actions.
     running: Mutex<BTreeMap<[u8; 16], Interrupt>>,
     prepared: Mutex<BTreeMap<Vec<u8>, PreparedEntry>>,
+    /// Results of statements that ran before they were fetched.
+    kept: Kept,
 }
 
 /// A prepared statement of a client. Planned anew when it runs: its session may differ.
 #[derive(Clone)]
 struct PreparedEntry {
     sql: String,
-    transaction: Vec<u8>,
+    within: Within,
     parameters: Option<RecordBatch>,
 }
 
-/// Everything that DoGet needs to run a query.
+impl PreparedEntry {
+    /// A run for its rows.
+    fn query(self) -> SqlResult<Statement> {
+        if self.parameters.as_ref().is_some_and(|batch| batch.num_rows() > 1) {
+            return Err(SqlError::unsupported("a query takes one row of parameters"));
+        }
+        Ok(self.update())
+    }
+
+    /// A run for each row of parameters.
+    fn update(self) -> Statement {
+        Statement { parameters: self.parameters.into(), ..Statement::new(self.sql) }
+    }
+
+    fn statement(self, described: &Description) -> SqlResult<Statement> {
+        if described.result.fields().is_empty() { Ok(self.update()) } else { self.query() }
+    }
+}
+
+/// Where a prepared statement runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Within {
+    /// In the caller's session.
+    Session,
+    Transaction(Vec<u8>),
+    /// Its transaction was ended by the client. Drivers keep the statement and go on in their next
+    /// transaction, which no call names: the one that is open on the caller's connection.
+    NextTransaction,
+}
+
+/// What a statement's ticket holds.
 #[derive(Serialize, Deserialize)]
-struct QueryTicket {
-    id: [u8; 16],
-    sql: String,
-    transaction: Vec<u8>,
+enum QueryTicket {
+    /// Everything that DoGet needs to run a query.
+    Run { id: [u8; 16], sql: String, transaction: Vec<u8> },
+    /// The statement has run.
+    Fetch(ResultId),
+}
+
+/// What is known of a statement before it runs.
+struct Description {
+    /// Empty for a statement without rows.
+    result: SchemaRef,
+    parameters: SchemaRef,
+    only_reads: bool,
 }
 
 type DoGetStream = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
@@ -137,16 +188,19 @@ impl Flight {
         self.sessions.take(request.metadata(), request.remote_addr(), Some(transaction)).await
     }
 
-    /// Schema of a statement's rows; empty for a statement without rows.
     async fn describe<T>(
         &self,
         request: &Request<T>,
         sql: &str,
         transaction: &[u8],
-    ) -> SqlResult<(SchemaRef, SchemaRef)> {
+    ) -> SqlResult<Description> {
         let mut taken = self.take(request, transaction).await?;
         let prepared = taken.session.prepare(sql, &[]).await;
-        let prepared = match prepared {
+        let prepared = prepared.and_then(|prepared| {
+            let only_reads = taken.session.only_reads(&prepared)?;
+            Ok((prepared, only_reads))
+        });
+        let (prepared, only_reads) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 taken.session.fail().await;
@@ -165,7 +219,7 @@ impl Flight {
             .enumerate()
             .map(|(index, ty)| edge::field(&format!("${}", index + 1), ty))
             .collect::<Vec<_>>();
-        Ok((result, Arc::new(Schema::new(parameters))))
+        Ok(Description { result, parameters: Arc::new(Schema::new(parameters)), only_reads })
     }
 
     /// Runs a statement and streams its rows.
@@ -209,10 +263,47 @@ impl Flight {
         started.finish().await
     }
 
+    /// Runs a statement to its end and answers with the ticket of its result.
+    async fn run_now(
+        &self,
+        request: Request<FlightDescriptor>,
+        statement: Statement,
+        transaction: &[u8],
+    ) -> Result<Response<FlightInfo>, Status> {
+        let as_text = request.metadata().contains_key(TEXT_HEADER);
+        let statement = Statement { as_text, ..statement };
+        let run = async {
+            let taken = self.take(&request, transaction).await?;
+            let interrupt = Interrupt::new();
+            run::start(taken, statement, interrupt, self.shutdown.clone()).await?.collect().await
+        };
+        let finished = run.await.map_err(|error| to_status(&error))?;
+        let (id, schema) = (rand::random(), finished.schema.clone());
+        self.kept.put(id, finished);
+        flight_info(request.into_inner(), &schema, QueryTicket::Fetch(id).into_sql()?)
+    }
+
+    /// The transaction that a prepared statement runs in; empty for none.
+    fn transaction_of<T>(&self, entry: &PreparedEntry, request: &Request<T>) -> SqlResult<Vec<u8>> {
+        match &entry.within {
+            Within::Session => Ok(Vec::new()),
+            Within::Transaction(id) => Ok(id.clone()),
+            Within::NextTransaction => self.sessions.open_transaction(request.remote_addr()),
+        }
+    }
+
     fn prepared_entry(&self, handle: &[u8]) -> SqlResult<PreparedEntry> {
         self.prepared.lock().get(handle).cloned().ok_or_else(|| {
             SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, "prepared statement does not exist")
         })
+    }
+}
+
+impl QueryTicket {
+    fn into_sql(self) -> Result<TicketStatementQuery, Status> {
+        let handle =
+            postcard::to_stdvec(&self).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(TicketStatementQuery { statement_handle: handle.into() })
     }
 }
 
@@ -296,15 +387,15 @@ impl FlightSqlService for Flight {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let transaction = query.transaction_id.unwrap_or_default().to_vec();
-        let (schema, _) = self
+        let described = self
             .describe(&request, &query.query, &transaction)
             .await
             .map_err(|error| to_status(&error))?;
-        let ticket = QueryTicket { id: rand::random(), sql: query.query, transaction };
-        let statement_handle = postcard::to_stdvec(&ticket)
-            .map_err(|error| Status::internal(error.to_string()))?
-            .into();
-        flight_info(request.into_inner(), &schema, TicketStatementQuery { statement_handle })
+        if !described.only_reads {
+            return self.run_now(request, Statement::new(query.query), &transaction).await;
+        }
+        let ticket = QueryTicket::Run { id: rand::random(), sql: query.query, transaction };
+        flight_info(request.into_inner(), &described.result, ticket.into_sql()?)
     }
 
     async fn do_get_statement(
@@ -314,8 +405,21 @@ impl FlightSqlService for Flight {
     ) -> Result<Response<DoGetStream>, Status> {
         let ticket: QueryTicket = postcard::from_bytes(&ticket.statement_handle)
             .map_err(|_| Status::invalid_argument("malformed ticket"))?;
-        let statement = Statement::new(ticket.sql);
-        self.stream_statement(&request, statement, &ticket.transaction, Some(ticket.id)).await
+        match ticket {
+            QueryTicket::Run { id, sql, transaction } => {
+                let statement = Statement::new(sql);
+                self.stream_statement(&request, statement, &transaction, Some(id)).await
+            }
+            QueryTicket::Fetch(id) => {
+                let fetched = async {
+                    self.sessions.check(request.metadata(), request.remote_addr()).await?;
+                    self.kept.take(id)
+                };
+                let finished = fetched.await.map_err(|error| to_status(&error))?;
+                let wants_report = request.metadata().contains_key(REPORT_HEADER);
+                Ok(Response::new(rows_stream(finished.replay(), wants_report)))
+            }
+        }
     }
 
     async fn get_flight_info_prepared_statement(
@@ -326,11 +430,17 @@ impl FlightSqlService for Flight {
         let entry = self
             .prepared_entry(&query.prepared_statement_handle)
             .map_err(|error| to_status(&error))?;
-        let (schema, _) = self
-            .describe(&request, &entry.sql, &entry.transaction)
-            .await
-            .map_err(|error| to_status(&error))?;
-        flight_info(request.into_inner(), &schema, query)
+        let described = async {
+            let transaction = self.transaction_of(&entry, &request)?;
+            let described = self.describe(&request, &entry.sql, &transaction).await?;
+            Ok::<_, SqlError>((transaction, described))
+        };
+        let (transaction, described) = described.await.map_err(|error| to_status(&error))?;
+        if described.only_reads {
+            return flight_info(request.into_inner(), &described.result, query);
+        }
+        let statement = entry.statement(&described).map_err(|error| to_status(&error))?;
+        self.run_now(request, statement, &transaction).await
     }
 
     async fn do_get_prepared_statement(
@@ -341,13 +451,10 @@ impl FlightSqlService for Flight {
         let entry = self
             .prepared_entry(&query.prepared_statement_handle)
             .map_err(|error| to_status(&error))?;
-        if entry.parameters.as_ref().is_some_and(|batch| batch.num_rows() > 1) {
-            let error = SqlError::unsupported("a query takes one row of parameters");
-            return Err(to_status(&error));
-        }
-        let statement =
-            Statement { parameters: entry.parameters.into(), ..Statement::new(entry.sql) };
-        self.stream_statement(&request, statement, &entry.transaction, None).await
+        let transaction =
+            self.transaction_of(&entry, &request).map_err(|error| to_status(&error))?;
+        let statement = entry.query().map_err(|error| to_status(&error))?;
+        self.stream_statement(&request, statement, &transaction, None).await
     }
 
     async fn get_flight_info_catalogs(
@@ -555,7 +662,7 @@ impl FlightSqlService for Flight {
         &self,
         request: Request<Action>,
     ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
-        actions::other(self, request)
+        actions::other(self, request).await
     }
 
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {}

@@ -179,12 +179,11 @@ pub async fn prepared_update(
         flight.prepared_entry(&query.prepared_statement_handle).map_err(|e| sql_error(&e))?;
     let (request, batches) = split(request);
     let given = collect(batches).await.map_err(|e| sql_error(&e))?;
+    let transaction = flight.transaction_of(&entry, &request).map_err(|e| sql_error(&e))?;
     let parameters = given.filter(|batch| batch.num_columns() > 0).or(entry.parameters);
     let statement = Statement { parameters: parameters.into(), ..Statement::new(entry.sql) };
-    let report = flight
-        .complete(&request, statement, &entry.transaction)
-        .await
-        .map_err(|e| sql_error(&e))?;
+    let report =
+        flight.complete(&request, statement, &transaction).await.map_err(|e| sql_error(&e))?;
     Ok(report.count as i64)
 }
 

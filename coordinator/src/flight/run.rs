@@ -69,7 +69,39 @@ pub struct Started {
     pub report: Arc<Mutex<Option<Report>>>,
 }
 
+/// A statement that has run, with its whole result.
+pub struct Finished {
+    pub schema: SchemaRef,
+    pub batches: Vec<RecordBatch>,
+    pub report: Report,
+}
+
+impl Finished {
+    /// The result as that of a statement under way.
+    pub fn replay(self) -> Started {
+        let (sender, receiver) = mpsc::channel(self.batches.len().max(1));
+        for batch in self.batches {
+            // There is room for all of them, and the receiver is here.
+            let _ = sender.try_send(Ok(batch));
+        }
+        let report = Arc::new(Mutex::new(Some(self.report)));
+        Started { schema: self.schema, batches: receiver, report }
+    }
+}
+
 impl Started {
+    /// Waits for the statement's end.
+    pub async fn collect(mut self) -> SqlResult<Finished> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.batches.recv().await {
+            batches.push(batch?);
+        }
+        let report = self.report.lock().take();
+        let report =
+            report.ok_or_else(|| SqlError::internal("the statement ended without a word"))?;
+        Ok(Finished { schema: self.schema, batches, report })
+    }
+
     /// Reads the result away and answers with the report.
     pub async fn finish(mut self) -> SqlResult<Report> {
         while let Some(batch) = self.batches.recv().await {

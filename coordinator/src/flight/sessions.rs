@@ -6,9 +6,13 @@
 //! | a transaction id from BeginTransaction | the session of that transaction |
 //! | `authorization: Basic ..`, or nothing where that is trusted | one for this call alone |
 //!
+//! A session ends when its client says so (CloseSession, EndTransaction, an idle hour), when it is
+//! terminated, and [`GRACE`] after the last connection that used it has ended: what it left open is
+//! rolled back, its locks are free.
+//!
 //! A session runs one statement at a time; a call that finds it busy waits a while, then fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,12 +25,15 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 
+use super::connections::Connections;
 use crate::auth::{Authenticator, wrong_password};
 use crate::pgwire::{Registration, Registry, too_many_clients};
 use crate::session_api::{ConnectInfo, Session, SessionFactory, Via, shutting_down};
 
 /// A session without calls for this long is closed.
 const IDLE: Duration = Duration::from_secs(3600);
+/// How long a session outlives its last connection: gRPC clients connect again by themselves.
+const GRACE: Duration = Duration::from_secs(2);
 /// How long a call waits for its session's running statement.
 const BUSY: Duration = Duration::from_secs(10);
 /// Header that names the database.
@@ -38,11 +45,29 @@ type SessionGuard = OwnedMutexGuard<Box<dyn Session>>;
 pub struct Cell {
     session: Arc<tokio::sync::Mutex<Box<dyn Session>>>,
     user: String,
+    /// The token under which it was opened.
+    token: Option<String>,
     last_used: Mutex<Instant>,
+    clients: Mutex<Clients>,
     /// Cancelled when the session is to end.
     terminate: CancellationToken,
     _permit: OwnedSemaphorePermit,
     _registration: Registration,
+}
+
+/// The connections that have used a session.
+#[derive(Default)]
+struct Clients {
+    open: BTreeSet<SocketAddr>,
+    /// When the last of them ended.
+    deserted: Option<Instant>,
+}
+
+impl Drop for Cell {
+    /// Nobody needs to wait for its termination any more.
+    fn drop(&mut self) {
+        self.terminate.cancel();
+    }
 }
 
 /// A cell with its session taken for one statement.
@@ -53,6 +78,24 @@ pub struct Taken {
 }
 
 impl Cell {
+    /// The connection has ended. Whether it was the last one.
+    fn leave(&self, client: SocketAddr) -> bool {
+        let mut clients = self.clients.lock();
+        let deserted = clients.open.remove(&client) && clients.open.is_empty();
+        if deserted {
+            clients.deserted = Some(Instant::now());
+        }
+        deserted
+    }
+
+    fn is_live(&self) -> bool {
+        let deserted = self.clients.lock().deserted;
+        let is_idle = || self.last_used.lock().elapsed() >= IDLE && self.session.try_lock().is_ok();
+        !self.terminate.is_cancelled()
+            && deserted.is_none_or(|since| since.elapsed() < GRACE)
+            && !is_idle()
+    }
+
     pub async fn take(self: Arc<Self>) -> SqlResult<Taken> {
         *self.last_used.lock() = Instant::now();
         if self.terminate.is_cancelled() {
@@ -75,6 +118,7 @@ struct Caller {
     database: String,
     client_addr: Option<SocketAddr>,
     cell: Option<Arc<Cell>>,
+    token: Option<String>,
 }
 
 pub struct Sessions {
@@ -86,6 +130,7 @@ pub struct Sessions {
     database: String,
     by_token: Mutex<BTreeMap<String, Arc<Cell>>>,
     by_transaction: Mutex<BTreeMap<Vec<u8>, Arc<Cell>>>,
+    connections: Connections,
 }
 
 impl Sessions {
@@ -96,8 +141,9 @@ impl Sessions {
         permits: Arc<Semaphore>,
         superuser: &str,
         database: &str,
-    ) -> Self {
-        Self {
+        connections: Connections,
+    ) -> Arc<Self> {
+        let sessions = Arc::new(Self {
             factory,
             authenticator,
             registry,
@@ -106,12 +152,20 @@ impl Sessions {
             database: database.to_owned(),
             by_token: Mutex::default(),
             by_transaction: Mutex::default(),
-        }
+            connections: connections.clone(),
+        });
+        let listener = Arc::downgrade(&sessions);
+        connections.on_close(move |client| {
+            if let Some(sessions) = listener.upgrade() {
+                sessions.disconnected(client);
+            }
+        });
+        sessions
     }
 
     /// Makes a session for who shows the right password; answers with its token.
     pub async fn handshake(
-        &self,
+        self: &Arc<Self>,
         headers: &MetadataMap,
         client: Option<SocketAddr>,
     ) -> SqlResult<String> {
@@ -119,13 +173,14 @@ impl Sessions {
         let cell = self.connect(&caller).await?;
         let token = STANDARD.encode(rand::random::<[u8; 24]>());
         self.sweep();
-        self.by_token.lock().insert(token.clone(), cell);
+        self.by_token.lock().insert(token.clone(), cell.clone());
+        self.watch(&cell, client);
         Ok(token)
     }
 
     /// The session for a call, ready to run one statement.
     pub async fn take(
-        &self,
+        self: &Arc<Self>,
         headers: &MetadataMap,
         client: Option<SocketAddr>,
         transaction: Option<&[u8]>,
@@ -136,12 +191,13 @@ impl Sessions {
             (_, Some(cell)) => cell.clone(),
             (_, None) => self.connect(&caller).await?,
         };
+        self.used(&cell, client);
         cell.take().await
     }
 
     /// Opens a session of its own for a transaction.
     pub async fn begin(
-        &self,
+        self: &Arc<Self>,
         headers: &MetadataMap,
         client: Option<SocketAddr>,
     ) -> SqlResult<(Vec<u8>, Taken)> {
@@ -150,6 +206,7 @@ impl Sessions {
         let id = rand::random::<[u8; 16]>().to_vec();
         self.sweep();
         self.by_transaction.lock().insert(id.clone(), cell.clone());
+        self.watch(&cell, client);
         Ok((id, cell.take().await?))
     }
 
@@ -158,10 +215,100 @@ impl Sessions {
         self.by_transaction.lock().remove(transaction);
     }
 
-    /// Closes the session of a token.
-    pub fn close(&self, headers: &MetadataMap) {
+    /// The client says goodbye: ends the session of its token with the transactions begun under
+    /// it; without a token, the transactions that nobody but this connection has used.
+    pub async fn close(&self, headers: &MetadataMap, client: Option<SocketAddr>) -> SqlResult<()> {
         if let Some(Credentials::Bearer(token)) = credentials(headers) {
-            self.by_token.lock().remove(&token);
+            let ended = self.by_token.lock().remove(&token);
+            drop(ended);
+            let token = Some(token);
+            self.forget_transactions(|cell| cell.token == token);
+            return Ok(());
+        }
+        let user = self.caller(headers, client).await?.user;
+        let alone = client.map(|client| BTreeSet::from([client]));
+        self.forget_transactions(|cell| {
+            cell.token.is_none()
+                && cell.user == user
+                && alone.as_ref().is_some_and(|alone| cell.clients.lock().open == *alone)
+        });
+        Ok(())
+    }
+
+    fn forget_transactions(&self, ends: impl Fn(&Cell) -> bool) {
+        let mut ended = Vec::new();
+        self.by_transaction.lock().retain(|_, cell| {
+            let ends = ends(cell);
+            if ends {
+                ended.push(cell.clone());
+            }
+            !ends
+        });
+    }
+
+    /// Whether the caller is who it says.
+    pub async fn check(&self, headers: &MetadataMap, client: Option<SocketAddr>) -> SqlResult<()> {
+        self.caller(headers, client).await.map(drop)
+    }
+
+    /// The transaction that is open on a connection; empty where there is none.
+    pub fn open_transaction(&self, client: Option<SocketAddr>) -> SqlResult<Vec<u8>> {
+        let Some(client) = client else { return Ok(Vec::new()) };
+        let transactions = self.by_transaction.lock();
+        let mut open = transactions
+            .iter()
+            .filter(|(_, cell)| cell.clients.lock().open.contains(&client))
+            .map(|(id, _)| id.clone());
+        match (open.next(), open.next()) {
+            (id, None) => Ok(id.unwrap_or_default()),
+            (_, Some(_)) => Err(SqlError::new(
+                SqlState::INVALID_TRANSACTION_STATE,
+                "the prepared statement's transaction has ended, and several others are open",
+            )
+            .hint("Prepare the statement anew within the transaction that it is meant for.")),
+        }
+    }
+
+    /// A call on this connection uses the session.
+    fn used(self: &Arc<Self>, cell: &Arc<Cell>, client: Option<SocketAddr>) {
+        let Some(client) = client else { return };
+        {
+            let mut clients = cell.clients.lock();
+            clients.open.insert(client);
+            clients.deserted = None;
+        }
+        // It may have ended meanwhile, unheard.
+        if !self.connections.is_open(client) {
+            self.disconnected(client);
+        }
+    }
+
+    /// Sees to it that the session ends when it is terminated, and when its client is gone.
+    fn watch(self: &Arc<Self>, cell: &Arc<Cell>, client: Option<SocketAddr>) {
+        self.used(cell, client);
+        let (terminate, sessions) = (cell.terminate.clone(), Arc::downgrade(self));
+        tokio::spawn(async move {
+            terminate.cancelled().await;
+            if let Some(sessions) = sessions.upgrade() {
+                sessions.sweep();
+            }
+        });
+    }
+
+    /// A connection has ended: so will soon the sessions that it alone has used.
+    fn disconnected(self: &Arc<Self>, client: SocketAddr) {
+        let left = |cell: &Arc<Cell>| usize::from(cell.leave(client));
+        let deserted: usize = self.by_token.lock().values().map(left).sum::<usize>()
+            + self.by_transaction.lock().values().map(left).sum::<usize>();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if deserted > 0 {
+            let sessions = Arc::downgrade(self);
+            runtime.spawn(async move {
+                tokio::time::sleep(GRACE).await;
+                if let Some(sessions) = sessions.upgrade() {
+                    sessions.sweep();
+                }
+            });
         }
     }
 
@@ -184,14 +331,16 @@ impl Sessions {
             .filter(|name| !name.is_empty())
             .unwrap_or(&self.database)
             .to_owned();
+        let mut token = None;
         let (user, cell) = match credentials(headers) {
-            Some(Credentials::Bearer(token)) => {
-                let cell = self.by_token.lock().get(&token).cloned().ok_or_else(|| {
+            Some(Credentials::Bearer(given)) => {
+                let cell = self.by_token.lock().get(&given).cloned().ok_or_else(|| {
                     SqlError::new(
                         SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
                         "the session has ended or never was",
                     )
                 })?;
+                token = Some(given);
                 (cell.user.clone(), Some(cell))
             }
             Some(Credentials::Basic { user, password }) => {
@@ -206,7 +355,7 @@ impl Sessions {
                 (self.superuser.clone(), None)
             }
         };
-        Ok(Caller { user, database, client_addr, cell })
+        Ok(Caller { user, database, client_addr, cell, token })
     }
 
     async fn connect(&self, caller: &Caller) -> SqlResult<Arc<Cell>> {
@@ -227,21 +376,30 @@ impl Sessions {
         Ok(Arc::new(Cell {
             session: Arc::new(tokio::sync::Mutex::new(session)),
             user: caller.user.clone(),
+            token: caller.token.clone(),
             last_used: Mutex::new(Instant::now()),
+            clients: Mutex::default(),
             _permit: permit,
             terminate,
             _registration: registration,
         }))
     }
 
-    /// Forgets sessions that nobody has used for long.
+    /// Forgets sessions that were terminated or deserted, or that nobody has used for long.
     fn sweep(&self) {
-        let live = |cell: &Arc<Cell>| {
-            cell.last_used.lock().elapsed() < IDLE || cell.session.try_lock().is_err()
-        };
-        self.by_token.lock().retain(|_, cell| live(cell));
-        self.by_transaction.lock().retain(|_, cell| live(cell));
+        let mut ended = Vec::new();
+        self.by_token.lock().retain(|_, cell| keep(cell, &mut ended));
+        self.by_transaction.lock().retain(|_, cell| keep(cell, &mut ended));
     }
+}
+
+/// Sessions end outside of the locks: their end is work.
+fn keep(cell: &Arc<Cell>, ended: &mut Vec<Arc<Cell>>) -> bool {
+    let is_live = cell.is_live();
+    if !is_live {
+        ended.push(cell.clone());
+    }
+    is_live
 }
 
 enum Credentials {

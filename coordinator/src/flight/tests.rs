@@ -20,6 +20,7 @@ type Client = FlightSqlServiceClient<Channel>;
 async fn start(password: Option<&str>) -> (Arc<FakeFactory>, Client) {
     let factory = Arc::new(FakeFactory::default());
     let authenticator = Authenticator::new(factory.clone(), "boss", password).unwrap();
+    let connections = Connections::default();
     let config = FlightConfig {
         factory: factory.clone(),
         authenticator: Arc::new(authenticator),
@@ -27,11 +28,13 @@ async fn start(password: Option<&str>) -> (Arc<FakeFactory>, Client) {
         permits: Arc::new(Semaphore::new(10)),
         superuser: "boss".into(),
         database: "db".into(),
+        connections: connections.clone(),
         shutdown: CancellationToken::new(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let incoming = connections.track(incoming);
     tokio::spawn(Server::builder().add_service(service(config)).serve_with_incoming(incoming));
     let channel =
         Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
@@ -85,6 +88,21 @@ async fn a_token_keeps_its_session() {
     assert!(rows(&mut client, "series 1").await.unwrap_err().contains("25P02"));
     client.execute_update("rollback".into(), None).await.unwrap();
     assert_eq!(count(&rows(&mut client, "series 1").await.unwrap()), 1);
+}
+
+#[tokio::test]
+async fn commands_run_when_their_info_is_asked_for() {
+    let (_, mut client) = start(Some("sesame")).await;
+    client.handshake("boss", "sesame").await.unwrap();
+    let info = client.execute("begin".into(), None).await.unwrap();
+    assert!(rows(&mut client, "fail").await.is_err());
+    // In a block, therefore failed: `begin` has run, though nobody has fetched its result.
+    assert!(rows(&mut client, "series 1").await.unwrap_err().contains("25P02"));
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let fetched: Vec<_> = client.do_get(ticket.clone()).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(count(&fetched), 0);
+    let again = client.do_get(ticket).await.map(|_| ()).unwrap_err().to_string();
+    assert!(again.contains("55000"), "{again}");
 }
 
 #[tokio::test]

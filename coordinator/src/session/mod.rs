@@ -274,6 +274,13 @@ impl Session for ClusterSession {
         })
     }
 
+    fn only_reads(&self, prepared: &Prepared) -> SqlResult<bool> {
+        match prepared.plan.downcast_ref::<Planned>() {
+            Some(planned) => planned.only_reads(),
+            None => Ok(prepared.is_empty),
+        }
+    }
+
     async fn execute(
         &mut self,
         prepared: &Prepared,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use satsuma_common::{PgType, SqlError, SqlResult};
 use satsuma_sql::bound::{Bound, OutputColumn};
+use satsuma_sql::effects;
 use satsuma_sql::parse::Parsed;
 
 use super::ClusterSession;
@@ -47,6 +48,11 @@ impl Planned {
         ready: Ready,
     ) -> Self {
         Self { parsed, params, columns, ready: Mutex::new(Some(Arc::new(ready))) }
+    }
+
+    pub fn only_reads(&self) -> SqlResult<bool> {
+        let ready = self.ready.lock().clone();
+        ready.map_or(Ok(false), |ready| effects::only_reads(&ready.bound))
     }
 
     /// 0A000 when the result is no longer what the client was told.

@@ -105,7 +105,9 @@ impl Client {
     pub async fn query(&mut self, sql: &str) -> SqlResult<Answer> {
         let command = CommandStatementQuery { query: sql.to_owned(), transaction_id: None };
         let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
-        let request = self.request(descriptor);
+        let mut request = self.request(descriptor);
+        // Statements that change something run at once, and their rows are made then.
+        request.metadata_mut().insert(TEXT_HEADER, MetadataValue::from_static("1"));
         let info = self.flight.get_flight_info(request).await.map_err(status_error)?.into_inner();
         let mut answer = Answer::default();
         for endpoint in info.endpoint {

@@ -134,6 +134,209 @@ fn adbc_reads_a_table_into_arrow() {
     assert!(printed.contains("51") && printed.contains("1593.75"), "{printed}");
 }
 
+const ADBC_WRITES: &str = r#"
+import sys, pyarrow
+import adbc_driver_flightsql.dbapi as flight
+import psycopg
+uri, address = sys.argv[1:]
+pg = psycopg.connect(address, autocommit=True)
+count = lambda where="true": pg.execute(f"SELECT count(*) FROM adbc_writes WHERE {where}").fetchone()[0]
+with flight.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+    # Nothing is fetched: what the statements did must be there all the same.
+    cursor.execute("CREATE TABLE adbc_writes (a int PRIMARY KEY)")
+    assert pg.execute("SELECT to_regclass('adbc_writes')").fetchone()[0] == "adbc_writes"
+    cursor.execute("SELECT create_distributed_table('adbc_writes', 'a')")
+    assert pg.execute("SELECT count(*) FROM citus_tables WHERE table_name = 'adbc_writes'::regclass").fetchone()[0] == 1
+    for n in range(20):
+        cursor.execute(f"INSERT INTO adbc_writes VALUES ({n})")
+    assert count() == 20, count()
+    cursor.execute("INSERT INTO adbc_writes VALUES (100), (101) RETURNING a, a + 1 AS b")
+    assert count() == 22
+    assert sorted(cursor.fetchall()) == [(100, 101), (101, 102)]
+    cursor.execute("WITH gone AS (DELETE FROM adbc_writes WHERE a >= 100 RETURNING a) SELECT count(*) FROM gone")
+    assert count() == 20
+    assert cursor.fetchall() == [(2,)]
+    cursor.execute("INSERT INTO adbc_writes VALUES ($1)", (200,))
+    assert count() == 21
+    cursor.executemany("INSERT INTO adbc_writes VALUES ($1)", [(201,), (202,)])
+    assert count() == 23
+    try:
+        cursor.execute("INSERT INTO adbc_writes VALUES (1)")
+    except Exception as error:
+        assert "23505" in str(error), error
+    else:
+        raise AssertionError("a duplicate was taken")
+    cursor.execute("SELECT count(*) FROM adbc_writes")
+    assert cursor.fetchall() == [(23,)]
+with flight.connect(uri) as connection:
+    with connection.cursor() as cursor:
+        for n in range(1000, 1020):
+            cursor.execute(f"INSERT INTO adbc_writes VALUES ({n})")
+        assert count() == 23
+        connection.commit()
+        assert count() == 43, count()
+        cursor.execute("DELETE FROM adbc_writes WHERE a >= 1010")
+        connection.rollback()
+        assert count() == 43
+        # The same text on the same cursor: the driver keeps its prepared statement over the commit.
+        for _ in range(3):
+            cursor.execute("UPDATE adbc_writes SET a = a + 10000 WHERE a = (SELECT max(a) FROM adbc_writes WHERE a < 10000)")
+            connection.commit()
+        assert count("a > 10000") == 3, count("a > 10000")
+        for _ in range(2):
+            cursor.execute("SELECT count(*) FROM adbc_writes")
+            assert cursor.fetchall() == [(43,)]
+            connection.commit()
+        cursor.execute("DELETE FROM adbc_writes WHERE a = 0")
+        connection.rollback()
+        cursor.execute("DELETE FROM adbc_writes WHERE a = 0")
+        connection.commit()
+        assert count("a = 0") == 0
+print("fine")
+"#;
+
+/// A driver's `execute` does what it says, whether or not the result is fetched.
+#[test]
+fn adbc_writes_without_fetching() {
+    let cluster = shared_up();
+    let url = cluster.grpc_url(0).replace("grpc://", "grpc+tcp://");
+    let address = cluster.address().to_string();
+    let output = python(
+        "adbc_writes_without_fetching",
+        "adbc_driver_flightsql.dbapi, pyarrow, psycopg",
+        ADBC_WRITES,
+        &[&url, &address],
+    );
+    let Some(output) = output else { return };
+    assert_eq!(succeeded(&output).trim(), "fine");
+}
+
+const ADBC_LEAVES: &str = r#"
+import sys, os, time
+import adbc_driver_flightsql.dbapi as flight
+import psycopg
+uri, address = sys.argv[1:]
+pg = psycopg.connect(address, autocommit=True)
+pg.execute("CREATE TABLE adbc_leaves (a int PRIMARY KEY, b int)")
+pg.execute("SELECT create_distributed_table('adbc_leaves', 'a')")
+pg.execute("INSERT INTO adbc_leaves VALUES (1, 0)")
+pg.execute("SET statement_timeout = '10s'")
+others = lambda: pg.execute("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%adbc_leaves%' AND pid <> pg_backend_pid()").fetchone()[0]
+
+def begin():
+    connection = flight.connect(uri)
+    cursor = connection.cursor()
+    cursor.execute("UPDATE adbc_leaves SET b = b + 100")
+    return connection, cursor
+
+# It goes without a word.
+child = os.fork()
+if child == 0:
+    os.execv(sys.executable, [sys.executable, "-c", f"""
+import os
+import adbc_driver_flightsql.dbapi as flight
+connection = flight.connect({uri!r})
+connection.cursor().execute("UPDATE adbc_leaves SET b = b + 100")
+os._exit(7)
+"""])
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+pg.execute("UPDATE adbc_leaves SET b = b + 1")
+# It says goodbye.
+connection, cursor = begin()
+cursor.close()
+connection.close()
+started = time.monotonic()
+pg.execute("UPDATE adbc_leaves SET b = b + 1")
+print("after a goodbye", round(time.monotonic() - started, 1), file=sys.stderr)
+# It is terminated.
+connection, cursor = begin()
+pid = pg.execute("SELECT pid FROM pg_stat_activity WHERE query LIKE 'UPDATE adbc_leaves%' AND pid <> pg_backend_pid()").fetchone()[0]
+assert pg.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone()[0]
+pg.execute("UPDATE adbc_leaves SET b = b + 1")
+assert pg.execute("SELECT b FROM adbc_leaves").fetchone() == (3,)
+deadline = time.monotonic() + 10
+while others() and time.monotonic() < deadline:
+    time.sleep(0.1)
+assert others() == 0
+print("fine")
+"#;
+
+/// The end of a client is the end of its transaction and its locks.
+#[test]
+fn adbc_clients_that_leave_hold_nothing() {
+    let cluster = shared_up();
+    let url = cluster.grpc_url(0).replace("grpc://", "grpc+tcp://");
+    let address = cluster.address().to_string();
+    let output = python(
+        "adbc_clients_that_leave_hold_nothing",
+        "adbc_driver_flightsql.dbapi, pyarrow, psycopg",
+        ADBC_LEAVES,
+        &[&url, &address],
+    );
+    let Some(output) = output else { return };
+    assert_eq!(succeeded(&output).trim(), "fine");
+}
+
+const COPY_IN_BINARY: &str = r#"
+import sys, psycopg
+with psycopg.connect(sys.argv[1]) as connection, connection.cursor() as cursor:
+    for query, rows in [
+        ("SELECT g, g::text FROM generate_series(1, 3) g ORDER BY 1", [(1, "1"), (2, "2"), (3, "3")]),
+        ("SELECT 1, 'x'::text WHERE false", []),
+    ]:
+        with cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy:
+            copy.set_types(["int4", "text"])
+            found = list(copy.rows())
+        assert found == rows, found
+print("fine")
+"#;
+
+#[test]
+fn psycopg_reads_binary_copies() {
+    let cluster = shared_up();
+    let address = cluster.address().to_string();
+    let test = "psycopg_reads_binary_copies";
+    let Some(output) = python(test, "psycopg", COPY_IN_BINARY, &[&address]) else { return };
+    assert_eq!(succeeded(&output).trim(), "fine");
+}
+
+const TLS_FAREWELL: &str = r#"
+import socket, ssl, struct, sys
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def connect():
+    plain = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20)
+    plain.sendall(struct.pack("!II", 8, 80877103))
+    assert plain.recv(1) == b"S"
+    # An end without close_notify is an error.
+    return context.wrap_socket(plain, suppress_ragged_eofs=False)
+def startup(user):
+    body = struct.pack("!I", 3 << 16) + b"user\0" + user + b"\0database\0satsuma\0\0"
+    return struct.pack("!I", len(body) + 4) + body
+for name, packet in [
+    ("cancel", struct.pack("!IIII", 16, 80877102, 1, 2)),
+    ("nonsense", struct.pack("!I", 3)),
+    ("nobody", startup(b"nobody")),
+    ("terminate", startup(b"satsuma") + b"X" + struct.pack("!I", 4)),
+]:
+    stream = connect()
+    stream.sendall(packet)
+    while stream.recv(4096):
+        pass
+    print(name)
+"#;
+
+/// However a connection ends, TLS is told: libpq reports an error otherwise.
+#[test]
+fn tls_connections_end_with_a_farewell() {
+    let cluster = shared_up();
+    let port = cluster.address().port.to_string();
+    let test = "tls_connections_end_with_a_farewell";
+    let Some(output) = python(test, "ssl", TLS_FAREWELL, &[&port]) else { return };
+    let said = succeeded(&output);
+    assert_eq!(said.split_whitespace().count(), 4, "{said}");
+}
+
 #[test]
 fn a_sqlalchemy_application_works() {
     let test = "a_sqlalchemy_application_works";
