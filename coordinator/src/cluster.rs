@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use satsuma_common::{NodeId, Timestamp, TxnId};
 use satsuma_proto::worker::ShardAction;
 
-use crate::catalog::Command;
+use crate::catalog::{Command, SUPERUSER_OID};
 use crate::executor::Executor;
 use crate::keypath::Programs;
 use crate::metrics::StatementCounters;
@@ -53,6 +53,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The superuser and the database that the data directory was made with.
+    pub fn first_names(&self) -> (String, String) {
+        let state = self.catalog.snapshot();
+        let superuser = state.role(SUPERUSER_OID).map(|role| role.name.clone());
+        (superuser.unwrap_or_default(), state.cluster().database.clone())
+    }
+
     pub fn new(
         node: NodeId,
         catalog: Catalog,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::auth::{Authenticator, Verifier};
-use crate::catalog::{Command, CoordinatorAddress};
+use crate::catalog::{Command, CoordinatorAddress, SUPERUSER_OID, State};
 use crate::cluster::Cluster;
 use crate::executor::Executor;
 use crate::flight::{self, FlightConfig};
@@ -47,6 +47,9 @@ const ORPHAN_AGE_MICROS: i64 = 60_000_000;
 /// Shard sizes are asked for once in so many turns.
 const SIZES_EVERY: u32 = 5;
 
+/// Of the superuser and of the database.
+pub const DEFAULT_NAME: &str = "satsuma";
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub node: NodeId,
@@ -58,16 +61,28 @@ pub struct Config {
     pub peers: Vec<(NodeId, String)>,
     /// The others run already, and this one is to be added to them.
     pub joins: bool,
-    pub superuser: String,
+    /// The first role; `None`: what the data directory says, else [`DEFAULT_NAME`].
+    pub superuser: Option<String>,
     /// Content of the password file: a password or a SCRAM verifier.
     pub password: Option<String>,
-    pub database: String,
+    /// `None`: what the data directory says, else [`DEFAULT_NAME`].
+    pub database: Option<String>,
     pub tls: Option<TlsFiles>,
     pub max_connections: usize,
     /// Bytes that all queries of this coordinator may hold in memory.
     pub memory_limit: usize,
     /// Settings that every session starts with.
     pub settings: Vec<(String, String)>,
+}
+
+impl Config {
+    fn superuser(&self) -> &str {
+        self.superuser.as_deref().unwrap_or(DEFAULT_NAME)
+    }
+
+    fn database(&self) -> &str {
+        self.database.as_deref().unwrap_or(DEFAULT_NAME)
+    }
 }
 
 /// A coordinator that serves.
@@ -79,7 +94,7 @@ pub struct Running {
     pg: JoinHandle<()>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     _background: JoinSet<()>,
-    cpu: Option<tokio::runtime::Runtime>,
+    _cpu: QueryRuntime,
 }
 
 /// Opens the data directory and serves clients, workers and other coordinators.
@@ -95,21 +110,15 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let peers = PeerServer::new(catalog.clone(), oracle.clone()).into_service();
     let group = (catalog.clone(), oracle.clone());
 
-    let cpu = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("coordinator-query")
-        // Statements are planned here, by recursion over what clients wrote.
-        .thread_stack_size(32 << 20)
-        .enable_all()
-        .build()
-        .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;
-    let executor = Executor::new(codec::library(), config.memory_limit, cpu.handle().clone())?;
+    let cpu = QueryRuntime::start()?;
+    let executor = Executor::new(codec::library(), config.memory_limit, cpu.handle()?)?;
     let workers = Arc::new(Workers::new(connector));
     let cluster = Arc::new(Cluster::new(config.node, catalog, oracle, workers, Arc::new(executor)));
 
     let factory = Arc::new(Factory::new(cluster.clone(), config.settings.clone()));
     let authenticator = Arc::new(Authenticator::new(
         factory.clone(),
-        &config.superuser,
+        config.superuser(),
         config.password.as_deref(),
     )?);
     let identity = tls::identity(config.tls.as_ref(), &config.data_dir)
@@ -123,8 +132,8 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         authenticator: authenticator.clone(),
         registry: registry.clone(),
         permits: sessions.clone(),
-        superuser: config.superuser.clone(),
-        database: config.database.clone(),
+        superuser: config.superuser().to_owned(),
+        database: config.database().to_owned(),
         connections: connections.clone(),
         shutdown: stop.clone(),
     });
@@ -147,7 +156,6 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let prepared = prepare(&config, &group.0, &group.1, pg_address, grpc_address).await;
     if let Err(error) = prepared {
         grpc.abort();
-        cpu.shutdown_background();
         return Err(error);
     }
     let leftovers = cluster.catalog.is_alone().then(|| Leftovers::new(&cluster.catalog.snapshot()));
@@ -167,8 +175,16 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     background.spawn(rebalance::run(cluster.clone()));
     background.spawn(crate::deadlock::detect(Arc::downgrade(&cluster)));
     background.spawn(crate::session::watch_advisory_locks(Arc::downgrade(&cluster)));
-    let cpu = Some(cpu);
-    Ok(Running { pg_address, grpc_address, cluster, stop, pg, grpc, _background: background, cpu })
+    Ok(Running {
+        pg_address,
+        grpc_address,
+        cluster,
+        stop,
+        pg,
+        grpc,
+        _background: background,
+        _cpu: cpu,
+    })
 }
 
 impl Running {
@@ -193,18 +209,38 @@ impl Running {
             self.grpc.abort();
         }
         self.cluster.catalog.stop();
-        if let Some(cpu) = self.cpu.take() {
-            cpu.shutdown_background();
-        }
         Ok(())
     }
 }
 
-impl Drop for Running {
-    /// A runtime must not be dropped where it could block.
+/// The threads that plan and run queries.
+struct QueryRuntime(Option<tokio::runtime::Runtime>);
+
+impl QueryRuntime {
+    fn start() -> SqlResult<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("coordinator-query")
+            // Statements are planned here, by recursion over what clients wrote.
+            .thread_stack_size(32 << 20)
+            .enable_all()
+            .build()
+            .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn handle(&self) -> SqlResult<tokio::runtime::Handle> {
+        let runtime = self.0.as_ref();
+        runtime
+            .map(|runtime| runtime.handle().clone())
+            .ok_or_else(|| SqlError::internal("the threads for queries have ended"))
+    }
+}
+
+impl Drop for QueryRuntime {
+    /// It ends in an async context, where a runtime must not be waited for.
     fn drop(&mut self) {
-        if let Some(cpu) = self.cpu.take() {
-            cpu.shutdown_background();
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }
@@ -292,7 +328,9 @@ async fn bootstrap(
     {
         own.host = host.to_owned();
     }
-    if !catalog.snapshot().is_bootstrapped() {
+    if catalog.snapshot().is_bootstrapped() {
+        check_names(config, &catalog.snapshot())?;
+    } else {
         let verifier = config.password.as_deref().map(|stored| {
             if stored.starts_with("SCRAM-SHA-256$") {
                 stored.to_owned()
@@ -305,14 +343,38 @@ async fn bootstrap(
         coordinators.push(own.clone());
         let command = Command::Bootstrap {
             cluster: uuid::Uuid::new_v4().to_string(),
-            database: config.database.clone(),
-            superuser: config.superuser.clone(),
+            database: config.database().to_owned(),
+            superuser: config.superuser().to_owned(),
             verifier,
             coordinators,
         };
         catalog.propose(command).await?.into_result()?;
     }
     catalog.propose(Command::PutCoordinator(own)).await?.into_result()?;
+    Ok(())
+}
+
+/// Names that were asked for must be those that the data directory was made with.
+fn check_names(config: &Config, state: &State) -> SqlResult<()> {
+    let refused = |what: &str, wanted: &str, found: &str| {
+        let directory = config.data_dir.display();
+        let message =
+            format!("data directory {directory} has {what} \"{found}\", not \"{wanted}\"");
+        Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+            .hint("Its names were chosen when it was made: leave the flag out, or use another data directory."))
+    };
+    let database = &state.cluster().database;
+    if let Some(wanted) = &config.database
+        && wanted != database
+    {
+        return refused("database", wanted, database);
+    }
+    if let Some(wanted) = &config.superuser
+        && !state.role_by_name(wanted).is_some_and(|role| role.superuser)
+    {
+        let first = state.role(SUPERUSER_OID).map_or("", |role| role.name.as_str());
+        return refused("superuser", wanted, first);
+    }
     Ok(())
 }
 

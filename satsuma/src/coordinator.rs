@@ -14,6 +14,11 @@ use crate::monitor::{self, Monitored};
 use crate::options::{ByteSize, CoordinatorOptions, Peers};
 use crate::process::{self, Failure};
 
+/// Largest `citus.shard_count`.
+const MOST_SHARDS: u32 = 64_000;
+/// PostgreSQL's `NAMEDATALEN` without its end.
+const LONGEST_NAME: usize = 63;
+
 pub fn run(options: CoordinatorOptions) -> Result<(), Failure> {
     let options = options.with_file()?;
     process::start_logging(
@@ -53,13 +58,13 @@ fn config(options: CoordinatorOptions) -> Result<Config, Failure> {
         grpc_listen: options.grpc_listen.unwrap_or_else(|| "127.0.0.1:7432".into()),
         joins: options.join.unwrap_or(false),
         peers: peers.into_iter().map(|(node, address)| (NodeId(node), address)).collect(),
-        superuser: options.superuser.unwrap_or_else(|| "satsuma".into()),
+        superuser: name("--superuser", options.superuser)?,
         password: options.password_file.as_deref().map(process::read_password).transpose()?,
-        database: options.database.unwrap_or_else(|| "satsuma".into()),
+        database: name("--database", options.database)?,
         tls: tls_files(options.tls_cert, options.tls_key)?,
         max_connections: max_connections(options.max_connections)?,
         memory_limit: memory_limit(options.memory_limit)?,
-        settings: session_settings(options.shard_count),
+        settings: session_settings(options.shard_count)?,
     })
 }
 
@@ -102,11 +107,28 @@ pub(crate) fn memory_limit(wanted: Option<ByteSize>) -> Result<usize, Failure> {
         .ok_or_else(|| Failure::Other("--memory-limit must be 16MB at least".into()))
 }
 
-pub(crate) fn session_settings(shard_count: Option<u32>) -> Vec<(String, String)> {
-    shard_count
-        .map(|count| ("citus.shard_count".to_owned(), count.to_string()))
-        .into_iter()
-        .collect()
+/// Settings that every session starts with. A wrong one would refuse every client later.
+pub(crate) fn session_settings(shard_count: Option<u32>) -> Result<Vec<(String, String)>, Failure> {
+    match shard_count {
+        None => Ok(Vec::new()),
+        Some(count @ 1..=MOST_SHARDS) => {
+            Ok(vec![("citus.shard_count".to_owned(), count.to_string())])
+        }
+        Some(other) => {
+            Err(Failure::Other(format!("--shard-count {other} is not in 1 to {MOST_SHARDS}")))
+        }
+    }
+}
+
+/// The name of a role or database, where it is given.
+pub(crate) fn name(flag: &str, given: Option<String>) -> Result<Option<String>, Failure> {
+    match given {
+        Some(name) if name.is_empty() => Err(Failure::Other(format!("{flag} must not be empty"))),
+        Some(name) if name.len() > LONGEST_NAME || name.contains('\0') => {
+            Err(Failure::Other(format!("{flag} takes a name of at most {LONGEST_NAME} bytes")))
+        }
+        given => Ok(given),
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +139,7 @@ mod tests {
     fn defaults_and_mistakes() {
         let config_ = config(CoordinatorOptions::default()).unwrap();
         assert_eq!(config_.pg_listen, "127.0.0.1:5432");
-        assert_eq!((config_.superuser.as_str(), config_.node), ("satsuma", NodeId(1)));
+        assert_eq!((config_.superuser, config_.node), (None, NodeId(1)));
         let options = CoordinatorOptions {
             peers: Some(Peers(vec![(2, "a:1".into())])),
             ..CoordinatorOptions::default()
@@ -125,5 +147,7 @@ mod tests {
         assert!(config(options).unwrap_err().to_string().contains("--peers"));
         assert!(tls_files(Some("a".into()), None).is_err());
         assert!(max_connections(Some(0)).is_err());
+        assert!(session_settings(Some(0)).is_err() && session_settings(Some(64_001)).is_err());
+        assert!(name("--database", Some(String::new())).is_err());
     }
 }

@@ -16,7 +16,7 @@ use satsuma_proto::worker::Worker;
 use satsuma_worker::{LocalWorker, Settings};
 
 use crate::coordinator::{
-    MonitoredCoordinator, max_connections, memory_limit, session_settings, tls_files,
+    MonitoredCoordinator, max_connections, memory_limit, name, session_settings, tls_files,
 };
 use crate::monitor;
 use crate::options::UpOptions;
@@ -55,13 +55,13 @@ fn config(options: &UpOptions, data_dir: &Path) -> Result<Config, Failure> {
         grpc_listen: format!("{host}:{}", options.grpc_port.unwrap_or(7432)),
         peers: Vec::new(),
         joins: false,
-        superuser: options.superuser.clone().unwrap_or_else(|| "satsuma".into()),
+        superuser: name("--superuser", options.superuser.clone())?,
         password: options.password_file.as_deref().map(process::read_password).transpose()?,
-        database: options.database.clone().unwrap_or_else(|| "satsuma".into()),
+        database: name("--database", options.database.clone())?,
         tls: tls_files(options.tls_cert.clone(), options.tls_key.clone())?,
         max_connections: max_connections(options.max_connections)?,
         memory_limit: memory_limit(options.memory_limit)?,
-        settings: session_settings(options.shard_count),
+        settings: session_settings(options.shard_count)?,
     })
 }
 
@@ -73,7 +73,6 @@ async fn up(
     metrics_listen: Option<String>,
 ) -> Result<(), Failure> {
     let workers = open_workers(data_dir, count, memory)?;
-    let (superuser, database) = (config.superuser.clone(), config.database.clone());
     let coordinator = start(config, InProcess::new(&workers)).await?;
     let cluster = coordinator.cluster();
     for (port, worker) in &workers {
@@ -84,6 +83,7 @@ async fn up(
     let monitored = Arc::new(MonitoredCoordinator(cluster.clone()));
     monitor::serve(metrics_listen.as_deref(), monitored).await?;
     let pg = coordinator.pg_address();
+    let (superuser, database) = cluster.first_names();
     println!("Satsuma runs here with {count} workers; data is in {}.", data_dir.display());
     println!("Connect with:");
     println!("  psql -h {} -p {} -U {superuser} {database}", pg.ip(), pg.port());

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use satsuma_worker::server::{Config, start};
 use satsuma_worker::{LocalWorker, Settings, metrics};
 
+use crate::coordinator::memory_limit;
 use crate::monitor::{self, Monitored};
-use crate::options::{ByteSize, WorkerOptions};
+use crate::options::WorkerOptions;
 use crate::process::{self, Failure};
 
 pub fn run(options: WorkerOptions) -> Result<(), Failure> {
@@ -16,7 +17,7 @@ pub fn run(options: WorkerOptions) -> Result<(), Failure> {
         options.log.as_deref().unwrap_or("info"),
         options.log_json.unwrap_or(false),
     )?;
-    let config = config(&options);
+    let config = config(&options)?;
     process::runtime()?.block_on(async {
         let running = start(config).await?;
         let monitored = Arc::new(MonitoredWorker(running.worker().clone()));
@@ -42,13 +43,13 @@ impl Monitored for MonitoredWorker {
     }
 }
 
-fn config(options: &WorkerOptions) -> Config {
-    let memory_limit = options.memory_limit.unwrap_or(ByteSize(1 << 30)).0;
-    Config {
+fn config(options: &WorkerOptions) -> Result<Config, Failure> {
+    let memory_limit = memory_limit(options.memory_limit)? as u64;
+    Ok(Config {
         data_dir: options.data_dir.clone().unwrap_or_else(|| PathBuf::from("satsuma-data")),
         grpc_listen: options.grpc_listen.clone().unwrap_or_else(|| "127.0.0.1:7501".into()),
         advertise: options.advertise.clone(),
         coordinator: options.coordinator.clone(),
         settings: Settings { memory_limit, ..Settings::default() },
-    }
+    })
 }

@@ -81,6 +81,97 @@ fn mistakes_end_with_one_clear_line() {
     );
     let listen = format!("127.0.0.1:{port}");
     fails("worker", &["--data-dir", "w", "--grpc-listen", &listen], at, &[&port]);
+    let limit = ["--data-dir", "w", "--memory-limit", "0"];
+    fails("worker", &limit, at, &["--memory-limit"]);
+    for (flag, value) in [
+        ("--shard-count", "0"),
+        ("--shard-count", "100000"),
+        ("--superuser", ""),
+        ("--database", ""),
+        ("--memory-limit", "0"),
+    ] {
+        fails("satsuma", &["up", "--data-dir", "never", flag, value], at, &[flag]);
+        fails("coordinator", &["--data-dir", "never", flag, value], at, &[flag]);
+    }
+    assert!(!at.join("never").exists(), "a refused start leaves nothing behind");
+}
+
+#[test]
+fn wrong_certificates_end_with_one_clear_line() {
+    let mut cluster = Layout::up().start();
+    cluster.stop_all();
+    let at = cluster.directory();
+    let mut made = Vec::new();
+    find(at, "server.crt", &mut made);
+    let certificate = made.pop().expect("a certificate was made at the start");
+    let key = certificate.with_file_name("server.key");
+    let (certificate, key) = (path(&certificate), path(&key));
+    std::fs::write(at.join("other.key"), OTHER_KEY).expect("a key");
+    for (certificate, key, word) in [
+        ("missing.crt", key.as_str(), "missing.crt"),
+        (&key, &key, "no certificate"),
+        (&certificate, &certificate, "no private key"),
+        (&certificate, "other.key", "do not fit"),
+    ] {
+        let (pg, grpc) = (free_port().to_string(), free_port().to_string());
+        let arguments = [
+            "up",
+            "--data-dir",
+            "tls",
+            "--pg-port",
+            &pg,
+            "--grpc-port",
+            &grpc,
+            "--tls-cert",
+            certificate,
+            "--tls-key",
+            key,
+        ];
+        let output = run("satsuma", &arguments, at);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.lines().count() == 1 && stderr.contains(word), "{word}: {stderr}");
+    }
+}
+
+/// A key that belongs to no certificate here.
+const OTHER_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgoIVbwTJ3y9CJaPOK
+SCKf/IKGvzPW7PAXpA5AR6JFTPehRANCAAQAIvgbXjfs+5FVnAYcoJJAji10ARaL
+AdahOuNKhLff1jpZdxFJ+bkx5QWIeS8iww3ETmXzhLJ94jpzLKrTvZQU
+-----END PRIVATE KEY-----
+";
+
+fn path(path: &Path) -> String {
+    path.to_str().expect("a plain path").to_owned()
+}
+
+fn find(directory: &Path, name: &str, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            find(&path, name, found);
+        } else if path.file_name().is_some_and(|file| file == name) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn a_data_directory_keeps_its_names() {
+    let mut cluster = Layout::up().start();
+    cluster.stop_all();
+    let at = cluster.directory();
+    let mut data = Vec::new();
+    find(at, "server.crt", &mut data);
+    let data = data.pop().expect("a data directory");
+    let data = path(data.parent().and_then(Path::parent).expect("its parent"));
+    for (flag, value) in [("--database", "app"), ("--superuser", "adm")] {
+        let (pg, grpc) = (free_port().to_string(), free_port().to_string());
+        let arguments =
+            ["up", "--data-dir", &data, "--pg-port", &pg, "--grpc-port", &grpc, flag, value];
+        fails("satsuma", &arguments, at, &[&flag[2..], value, "\"satsuma\""]);
+    }
 }
 
 #[test]
