@@ -42,8 +42,9 @@ pub struct Cluster {
     pub neighbours: Neighbours,
     /// Sessions that hold advisory locks of their own, or did.
     lock_holders: Mutex<Vec<Weak<SessionLocks>>>,
-    /// Committed transactions whose participants all know: their decisions can go.
-    settled: Mutex<Vec<TxnId>>,
+    /// Committed transactions whose participants all know, and these: their decisions can go
+    /// once that is durable there.
+    settled: Mutex<Vec<(TxnId, Vec<NodeId>)>>,
     /// As the workers last reported them.
     sizes: Mutex<Arc<ShardSizes>>,
     index_sizes: Mutex<Arc<IndexSizes>>,
@@ -177,7 +178,7 @@ impl Cluster {
                 orphans.remove(txn);
             });
         }
-        self.settled.lock().extend(orphans);
+        self.settled.lock().extend(orphans.into_iter().map(|txn| (txn, Vec::new())));
     }
 
     /// Takes aborts out of the catalog that started before every transaction that may yet be
@@ -234,15 +235,41 @@ impl Cluster {
         self.neighbours.interrupt(&state, self.node, process_id, terminate).await
     }
 
-    /// The decision on this transaction is not needed any more. It goes with the next
-    /// [`Self::forget_settled`].
-    pub fn forget_decision(&self, txn: TxnId) {
-        self.settled.lock().push(txn);
+    /// All participants have been told of this transaction's commit. Its decision goes with one
+    /// of the next [`Self::forget_settled`].
+    pub fn forget_decision(&self, txn: TxnId, participants: Vec<NodeId>) {
+        self.settled.lock().push((txn, participants));
     }
 
-    /// Takes settled decisions out of the catalog; called now and then.
+    /// Takes settled decisions out of the catalog; called now and then. Those of participants
+    /// that cannot be asked are kept for the next time.
     pub async fn forget_settled(&self) {
-        let txns = std::mem::take(&mut *self.settled.lock());
+        let settled = std::mem::take(&mut *self.settled.lock());
+        let asked: BTreeSet<NodeId> =
+            settled.iter().flat_map(|(_, participants)| participants).copied().collect();
+        let state = self.catalog.snapshot();
+        let mut silent = BTreeSet::new();
+        let mut unsettled = BTreeSet::new();
+        for id in asked {
+            // One that has left the cluster needs nothing any more.
+            let Some(node) = state.node(id) else { continue };
+            let status = match self.workers.any_client(node) {
+                Ok(worker) => worker.status().await,
+                Err(error) => Err(error),
+            };
+            match status {
+                Ok(status) => unsettled.extend(status.prepared),
+                Err(error) => {
+                    tracing::debug!(node = %id, %error, "decisions are kept for a worker");
+                    silent.insert(id);
+                }
+            }
+        }
+        let (kept, settled): (Vec<_>, Vec<_>) = settled.into_iter().partition(|(txn, nodes)| {
+            unsettled.contains(txn) || nodes.iter().any(|node| silent.contains(node))
+        });
+        self.settled.lock().extend(kept);
+        let txns: Vec<TxnId> = settled.into_iter().map(|(txn, _)| txn).collect();
         if txns.is_empty() {
             return;
         }

@@ -10,7 +10,8 @@
 //!
 //! The decision is one entry of the replicated log: whoever dies, a participant that asks is
 //! told the same. The client is answered once the decision stands and the participants were told;
-//! those that could not be reached hold readers up until they have heard of it.
+//! those that could not be reached hold readers up until they have heard of it. Telling waits for
+//! no disk: the decision stays in the catalog until it is durable at all participants.
 
 mod overlay;
 mod two_phase;
@@ -367,7 +368,7 @@ impl Transaction {
                 Err(error) => (Event::NotTold(node), Some(error)),
             },
             Effect::Forget => {
-                cluster.forget_decision(self.id);
+                cluster.forget_decision(self.id, self.participants.keys().copied().collect());
                 (Event::Forgotten, None)
             }
         }

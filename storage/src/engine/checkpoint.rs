@@ -25,7 +25,7 @@ impl Engine {
     /// directory, or in tests.
     pub fn checkpoint(&self) -> Result<()> {
         let _one = self.checkpointing.lock();
-        let applied = self.wal.applied();
+        let applied = self.wal.sync_applied()?;
         let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
         // What an earlier sealing left unfinished comes first, and then what gathered behind it.
         let unfinished: Vec<_> =

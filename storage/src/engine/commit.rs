@@ -8,6 +8,9 @@
 //!
 //! The step from a durable record to its effects runs on the log's writer thread, in LSN order:
 //! it happens even when the caller has gone away.
+//!
+//! The end of a prepared transaction does not wait for the disk: whoever decided it keeps the
+//! outcome until [`Engine::settled`] says that it is durable here, too.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -121,7 +124,8 @@ impl Engine {
         answer.await.unwrap_or(Err(StorageError::Closed))
     }
 
-    /// Commits a prepared transaction at `ts`. One that is not known has ended before.
+    /// Commits a prepared transaction at `ts`. One that is not known has ended before. After a
+    /// power cut it may be prepared again, see [`Self::settled`].
     pub async fn commit_prepared(self: &Arc<Self>, txn: TxnId, ts: Timestamp) -> Result<()> {
         self.decide(txn, Some(ts)).await
     }
@@ -131,6 +135,19 @@ impl Engine {
     pub async fn abort(self: &Arc<Self>, txn: TxnId) -> Result<()> {
         self.aborted.lock().insert(txn, ());
         self.decide(txn, None).await
+    }
+
+    /// Transactions whose outcome is still needed here. That of every other one which has ended
+    /// is durable when this answers.
+    pub async fn settled(&self) -> Result<Vec<TxnId>> {
+        // In this order: one that ends in between is told again, if need be.
+        let unfinished = self.unfinished();
+        let (done, synced) = oneshot::channel();
+        self.wal.when_synced(move |result| {
+            let _ = done.send(result);
+        });
+        synced.await.unwrap_or(Err(StorageError::Closed))?;
+        Ok(unfinished)
     }
 
     /// Transactions without an outcome, with the timestamps of their prepare.
@@ -147,8 +164,7 @@ impl Engine {
         prepared
     }
 
-    /// Transactions whose outcome is still needed here: the prepared ones, and those that learned
-    /// it and are not finished.
+    /// The prepared ones, and those that learned their outcome and are not finished.
     pub fn unfinished(&self) -> Vec<TxnId> {
         let txns: Vec<_> = self.txns.lock().values().cloned().collect();
         let needs_outcome = |txn: &Arc<Txn>| {
@@ -197,8 +213,8 @@ impl Engine {
             Some(ts) => Record::CommitPrepared { txn: id, ts },
             None => Record::Abort { txn: id },
         };
-        self.wal.append(
-            vec![record.encode()?],
+        self.wal.append_unsynced(
+            record.encode()?,
             Box::new(move |logged| {
                 let result = match (logged, commit) {
                     (Ok(written), Some(ts)) => {

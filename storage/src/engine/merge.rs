@@ -135,6 +135,8 @@ impl Engine {
         let before = self.manifest_of(shard)?;
         let after = self.store.manifest(shard, &contents, &segments, contents.sealed)?;
         manifest::put(&mut batch, manifest::shard_key(b'm', shard.id), &after)?;
+        // Ends of rows are stored with it.
+        self.wal.sync()?;
         self.store.sync_names()?;
         self.store.kv.write(batch)?;
         self.store.kv.flush()?;

@@ -56,6 +56,9 @@ struct World {
     model: Model,
     /// Prepared transactions, with what they will have written.
     prepared: BTreeMap<TxnId, Vec<Write>>,
+    /// Outcomes that the engine has taken and may yet forget, as their decider keeps them: the
+    /// moment of a commit, `None` for an abort.
+    decided: BTreeMap<TxnId, Option<Timestamp>>,
     now: u64,
     oldest: u64,
 }
@@ -92,6 +95,7 @@ impl World {
             engine,
             model: Model::default(),
             prepared: BTreeMap::new(),
+            decided: BTreeMap::new(),
             now: 1000,
             oldest: 0,
         }
@@ -311,8 +315,13 @@ impl World {
             return Err(Vec::new());
         }
         self.prepared.remove(&id);
+        self.decided.insert(id, commit.then_some(ts));
         if commit {
             self.model.commit(ts, &writes);
+        }
+        if self.chance.coin() {
+            let unfinished = self.engine.settled().await.map_err(|_| Vec::new())?;
+            self.decided.retain(|id, _| unfinished.contains(id));
         }
         Ok(())
     }
@@ -387,8 +396,10 @@ impl World {
             self.adopt(&writes);
         }
         for id in found {
-            if !self.prepared.contains_key(&id) {
-                self.engine.abort(id).await.unwrap();
+            match (self.prepared.contains_key(&id), self.decided.get(&id)) {
+                (true, _) => {}
+                (false, Some(Some(ts))) => self.engine.commit_prepared(id, *ts).await.unwrap(),
+                (false, _) => self.engine.abort(id).await.unwrap(),
             }
         }
         self.adopt(&in_doubt);

@@ -2,7 +2,7 @@
 //!
 //! The delta is frozen, written out, named in the shard's manifest and then replaced by the
 //! segment. A crash before the manifest is durable leaves an orphan file and the log; after it,
-//! the log's records up to the manifest's LSN are passed over.
+//! the log's records up to the manifest's LSN are passed over. So the log is synced first.
 
 use std::sync::Arc;
 
@@ -43,6 +43,7 @@ impl Engine {
         if sealed.is_empty() {
             return Ok(());
         }
+        self.wal.sync()?;
         self.store.sync_names()?;
         self.store.kv.write(batch)?;
         self.store.kv.flush()?;

@@ -1,11 +1,15 @@
 //! Group commit: one thread writes and syncs whatever has gathered.
+//!
+//! Records that only repeat what is durable elsewhere (the end of a prepared transaction, which
+//! the decision's log has) are written at once and synced with the next record that needs it, or
+//! after [`LINGER`]. What their effects are stored in must wait for [`Wal::sync`].
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use satsuma_common::Lsn;
@@ -44,7 +48,12 @@ pub type Durable = Box<dyn FnOnce(Result<Written>) + Send>;
 struct Pending {
     payloads: Vec<Vec<u8>>,
     done: Durable,
+    /// `done` need not wait for the disk.
+    may_linger: bool,
 }
+
+/// How long a written record may wait to be synced together with another one.
+const LINGER: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Queue {
@@ -112,6 +121,7 @@ impl Wal {
             shared: shared.clone(),
             next_lsn: replayed.next_lsn,
             file: None,
+            unsynced: false,
         };
         if let Some((path, at)) = replayed.tail {
             let file = disk.open(&path).map_err(|e| StorageError::io(&path, &e))?;
@@ -128,6 +138,30 @@ impl Wal {
     /// `done` runs on the writer thread, in LSN order. A record that could not be read again is
     /// refused.
     pub fn append(&self, payloads: Vec<Vec<u8>>, done: Durable) {
+        self.queue(payloads, done, false);
+    }
+
+    /// Queues a record of something that is durable elsewhere: `done` runs, in LSN order all the
+    /// same, when the record is written. It may be lost in a power cut until [`Wal::sync`].
+    pub fn append_unsynced(&self, payload: Vec<u8>, done: Durable) {
+        self.queue(vec![payload], done, true);
+    }
+
+    /// Makes everything durable that was queued before. Blocks; not to be called by `done`.
+    pub fn sync(&self) -> Result<()> {
+        let (done, answer) = std::sync::mpsc::channel();
+        self.when_synced(move |result| {
+            let _ = done.send(result);
+        });
+        answer.recv().unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// The same without blocking: `done` runs on the writer thread.
+    pub fn when_synced(&self, done: impl FnOnce(Result<()>) + Send + 'static) {
+        self.queue(Vec::new(), Box::new(move |synced| done(synced.map(|_| ()))), false);
+    }
+
+    fn queue(&self, payloads: Vec<Vec<u8>>, done: Durable, may_linger: bool) {
         if let Some(payload) = payloads.iter().find(|payload| payload.len() > MAX_PAYLOAD) {
             done(Err(StorageError::RecordTooLong(payload.len())));
             return;
@@ -138,7 +172,7 @@ impl Wal {
             done(Err(self.check().err().unwrap_or(StorageError::Closed)));
             return;
         }
-        queue.pending.push_back(Pending { payloads, done });
+        queue.pending.push_back(Pending { payloads, done, may_linger });
         drop(queue);
         self.shared.wake.notify_one();
     }
@@ -156,9 +190,18 @@ impl Wal {
         Lsn(self.shared.durable.load(Ordering::Acquire))
     }
 
-    /// Every record up to here is durable, and what was to follow from it has been done.
+    /// What was to follow from every record up to here has been done.
     pub fn applied(&self) -> Lsn {
         Lsn(self.shared.applied.load(Ordering::Acquire))
+    }
+
+    /// Every record up to here has been applied, and is durable when this answers.
+    pub fn sync_applied(&self) -> Result<Lsn> {
+        let applied = self.applied();
+        if self.durable() < applied {
+            self.sync()?;
+        }
+        Ok(applied)
     }
 
     /// Removes files that hold only records below `lsn`. The newest file stays.
@@ -231,6 +274,8 @@ struct Appender {
     shared: Arc<Shared>,
     next_lsn: u64,
     file: Option<Tail>,
+    /// What was written last has not been synced.
+    unsynced: bool,
 }
 
 struct Tail {
@@ -257,7 +302,9 @@ impl Appender {
             match self.write(&batch) {
                 Ok(()) => {
                     self.next_lsn = next;
-                    self.shared.durable.store(next - 1, Ordering::Release);
+                    if !self.unsynced {
+                        self.shared.durable.store(next - 1, Ordering::Release);
+                    }
                     self.shared.stats.records.fetch_add(next - first, Ordering::Relaxed);
                     let mut first = first;
                     for pending in batch {
@@ -283,19 +330,29 @@ impl Appender {
                     for pending in batch.into_iter().chain(rest) {
                         (pending.done)(Err(StorageError::Poisoned(error.to_string())));
                     }
+                    return;
                 }
             }
         }
     }
 
-    /// Waits for records; `None` when the log is closed and all is written.
+    /// Waits for records, or until those that linger are to be synced: then there are none. `None`
+    /// when the log is closed and all is durable.
     fn gather(&self) -> Option<Vec<Pending>> {
         let mut queue = self.shared.queue.lock();
         while queue.pending.is_empty() {
-            if queue.closed {
-                return None;
+            match (queue.closed, self.unsynced) {
+                (true, false) => return None,
+                (true, true) => return Some(Vec::new()),
+                (false, false) => self.shared.wake.wait(&mut queue),
+                (false, true) => {
+                    if self.shared.wake.wait_for(&mut queue, LINGER).timed_out()
+                        && queue.pending.is_empty()
+                    {
+                        return Some(Vec::new());
+                    }
+                }
             }
-            self.shared.wake.wait(&mut queue);
         }
         let mut bytes = 0;
         let mut batch = Vec::new();
@@ -309,20 +366,40 @@ impl Appender {
         Some(batch)
     }
 
+    /// Writes the records, and syncs unless all of them may linger.
     fn write(&mut self, batch: &[Pending]) -> Result<(), Failure> {
-        if self.file.as_ref().is_none_or(|tail| tail.at >= self.options.file_bytes) {
-            self.start_file().map_err(Failure::NoRoom)?;
-        }
         let payloads = || batch.iter().flat_map(|pending| &pending.payloads);
         let total: u64 = payloads().map(|payload| frame::size(payload.len())).sum();
+        let lingers = !batch.is_empty() && batch.iter().all(|pending| pending.may_linger);
+        if total > 0 {
+            self.write_frames(payloads(), total)?;
+            self.unsynced = true;
+        }
+        if self.unsynced && !lingers { self.sync() } else { Ok(()) }
+    }
+
+    fn write_frames<'a>(
+        &mut self,
+        payloads: impl Iterator<Item = &'a Vec<u8>>,
+        total: u64,
+    ) -> Result<(), Failure> {
+        if self.file.as_ref().is_none_or(|tail| tail.at >= self.options.file_bytes) {
+            // A file is whole and durable before the next one begins.
+            if self.unsynced {
+                self.sync()?;
+                self.shared.durable.store(self.next_lsn - 1, Ordering::Release);
+            }
+            self.start_file().map_err(Failure::NoRoom)?;
+        }
         self.make_room(total)?;
         let Some(tail) = &mut self.file else {
             return Err(Failure::Broken(StorageError::Closed));
         };
         let broken = |e: std::io::Error| Failure::Broken(StorageError::io(&tail.path, &e));
+        let durable = self.shared.durable.load(Ordering::Acquire);
         let (mut buffer, mut at) = (Vec::new(), tail.at);
-        for (lsn, payload) in (self.next_lsn..).zip(payloads()) {
-            frame::put(&mut buffer, lsn, self.next_lsn - 1, payload);
+        for (lsn, payload) in (self.next_lsn..).zip(payloads) {
+            frame::put(&mut buffer, lsn, durable, payload);
             if buffer.len() >= WRITE_BYTES {
                 tail.file.write_at(&buffer, at).map_err(broken)?;
                 at += buffer.len() as u64;
@@ -330,14 +407,20 @@ impl Appender {
             }
         }
         tail.file.write_at(&buffer, at).map_err(broken)?;
-        let started = Instant::now();
-        tail.file.sync().map_err(broken)?;
-        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         tail.at += total;
+        self.shared.stats.bytes.fetch_add(total, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        let Some(tail) = &self.file else { return Ok(()) };
+        let started = Instant::now();
+        tail.file.sync().map_err(|e| Failure::Broken(StorageError::io(&tail.path, &e)))?;
+        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.unsynced = false;
         let stats = &self.shared.stats;
         stats.syncs.fetch_add(1, Ordering::Relaxed);
         stats.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
-        stats.bytes.fetch_add(total, Ordering::Relaxed);
         Ok(())
     }
 

@@ -76,8 +76,7 @@ impl CopyReader {
         let shards = engine.meta.read().shards_of(group);
         engine.seal(&shards)?;
 
-        let applied = engine.wal.applied();
-        let mut from = applied.0 + 1;
+        let mut from = engine.wal.sync_applied()?.0 + 1;
         // Transactions first: one that commits meanwhile is found in its shards then.
         from = from.min(engine.first_prepared().unwrap_or(u64::MAX));
         let mut segments = VecDeque::new();
@@ -195,7 +194,7 @@ impl CopyReader {
     /// Queues more of the log; `false` when it has been read to its end, or far enough for once.
     fn read_log(&mut self) -> Result<bool> {
         self.read_loads()?;
-        let upto = self.engine.wal.applied();
+        let upto = self.engine.wal.sync_applied()?;
         let mut looked = 0;
         while self.queue.is_empty() && looked < LOOK_BYTES {
             let Some((lsn, payload)) = self.log.next(&self.engine.wal, upto)? else { break };
