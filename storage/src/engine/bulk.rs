@@ -35,7 +35,7 @@ use super::write::Writing;
 use super::{ConflictPolicy, Engine, WriteContext};
 use crate::error::{Result, StorageError};
 use crate::lock::{LockKey, LockWait, RowLockMode};
-use crate::segment::SegmentWriter;
+use crate::segment::{Ascending, Segment, SegmentWriter};
 use crate::shard::Shard;
 use crate::txn::{Loaded, Phase};
 
@@ -153,7 +153,7 @@ impl BulkLoad {
 
 /// The lock that a loader holds while its rows are not decided. Longer than any row id, and no key
 /// begins like this.
-fn loader_lock(shard: ShardId, txn: TxnId) -> LockKey {
+pub(super) fn loader_lock(shard: ShardId, txn: TxnId) -> LockKey {
     let mut name = vec![0xff; 4];
     name.extend_from_slice(&txn.start.0.to_be_bytes());
     name.extend_from_slice(&txn.coordinator.0.to_be_bytes());
@@ -219,6 +219,7 @@ impl Writing<'_> {
             },
             row: Some((self.shard.id, batch.slice(row as usize, 1))),
         };
+        let seen = self.shard.contents();
         if unique
             && let Some(row) = self.first_taken(&sorted, &order)?.into_iter().chain(twice).min()
         {
@@ -236,14 +237,18 @@ impl Writing<'_> {
         }
         let loaded =
             Loaded::new(self.txn.id, self.context.statement, self.shard.clone(), segment, file);
+        // Others may have begun and committed before the keys were known to the shard.
+        let mut look_again = unique && !self.shard.contents().is_still(&seen);
+        drop(seen);
         loop {
+            if look_again && let Some(row) = self.first_taken(&sorted, &order)? {
+                return Err(taken(row));
+            }
             let rival = if unique { self.rival(&sorted, loaded.segment.id)? } else { None };
             let Some(rival) = rival else { break };
             self.wait_for(rival).await?;
             // What they did may be committed now.
-            if let Some(row) = self.first_taken(&sorted, &order)? {
-                return Err(taken(row));
-            }
+            look_again = true;
         }
         let mut state = self.txn.state.lock();
         if state.phase != Phase::Open {
@@ -261,24 +266,31 @@ impl Writing<'_> {
         if !near_own && !self.shard.has_keys_within(first, last) {
             return Ok(None);
         }
+        let contents = self.shard.contents();
+        let (mut sealed, mut loaded) =
+            (near(&contents.segments, first, last), near(&own, first, last));
+        let deltas = [Some(&contents.active), contents.frozen.as_ref()];
+        let deltas: Vec<_> = deltas.into_iter().flatten().filter(|d| !d.is_empty()).collect();
         let mut taken: Option<u32> = None;
         for (key, row) in sorted.iter().zip(order) {
-            if taken.is_some_and(|taken| taken < *row) {
-                continue;
+            let mut is_known = deltas.iter().any(|delta| delta.contains(key));
+            for segment in &mut sealed {
+                is_known |= segment.has(key)?;
             }
-            let mut found = self.shard.newest(key)?.is_some_and(|version| version.row.is_some());
-            for segment in &own {
-                found |= !segment.find(key)?.is_empty();
+            let mut found =
+                is_known && self.shard.newest(key)?.is_some_and(|version| version.row.is_some());
+            for segment in &mut loaded {
+                found |= segment.has(key)?;
             }
             if found {
-                taken = Some(*row);
+                taken = Some(taken.map_or(*row, |taken| taken.min(*row)));
             }
         }
         Ok(taken)
     }
 
     /// Segments that the transaction itself has loaded.
-    pub(super) fn own_segments(&self) -> Vec<Arc<crate::segment::Segment>> {
+    pub(super) fn own_segments(&self) -> Vec<Arc<Segment>> {
         let state = self.txn.state.lock();
         let writes = state.shards.get(&self.shard.id);
         writes.map(|writes| writes.loaded_segments(None)).unwrap_or_default()
@@ -292,6 +304,12 @@ impl Writing<'_> {
         }
         Ok(self.shard.loader_of_any(sorted, self.txn.id, mine)?.map(Rival::Loader))
     }
+}
+
+/// Those of the segments that may have keys from `first` to `last`.
+fn near<'a>(segments: &'a [Arc<Segment>], first: &[u8], last: &[u8]) -> Vec<Ascending<'a>> {
+    let near = segments.iter().filter(|segment| segment.overlaps(first, last));
+    near.map(|segment| segment.ascending()).collect()
 }
 
 impl Shard {
@@ -324,8 +342,9 @@ impl Shard {
             if !segment.overlaps(first, last) {
                 continue;
             }
+            let mut keys = segment.ascending();
             for key in sorted {
-                if !segment.find(key)?.is_empty() {
+                if keys.has(key)? {
                     return Ok(Some(loader));
                 }
             }

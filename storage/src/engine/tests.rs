@@ -433,7 +433,7 @@ async fn a_directory_has_one_owner_and_a_known_format() {
     close(engine);
     std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
     let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
-    assert!(error.to_string().contains("has format 99, this program reads format 3"), "{error}");
+    assert!(error.to_string().contains("has format 99, this program reads format 4"), "{error}");
 }
 
 #[tokio::test]
@@ -622,4 +622,75 @@ async fn a_taken_key_answers_at_once_unless_it_is_being_changed() {
     engine.commit(txn(30), now).await.unwrap();
     let done = engine.insert(&write, SHARD, &input, ConflictPolicy::Fail).await.unwrap();
     assert_eq!(done.rows, [0]);
+}
+
+#[tokio::test]
+async fn a_load_sees_what_was_committed_before_its_keys_were_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { bulk_rows: 2, ..Options::default() };
+    let engine = Engine::open(dir.path(), Arc::new(RealDisk), options).unwrap();
+    engine.create_shards(&shape(), &[(SHARD, GROUP, Generation(1))]).await.unwrap();
+    // The load stops after its first look at the keys.
+    let lock = bulk::loader_lock(SHARD, txn(10));
+    let holder = (txn(20), txn(20));
+    let held = engine
+        .lock_advisory(holder, false, &lock, RowLockMode::Update, LockWait::NoWait)
+        .await
+        .unwrap();
+    assert!(held);
+    let mut load = engine.bulk_load(context(10, 1));
+    load.add(SHARD, &batch(&[(1, "a"), (2, "b"), (3, "c"), (4, "d")])).await.unwrap();
+    let loading = tokio::spawn(load.finish());
+    while engine.locks.waits().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    insert(&engine, 30, &[(3, "here first")]).await;
+    engine.abort(txn(20)).await.unwrap();
+    let error = loading.await.unwrap().unwrap_err();
+    assert!(matches!(error.error, StorageError::UniqueViolation { .. }), "{error:?}");
+    let (_, row) = error.row.unwrap();
+    assert_eq!(row.column(0).as_primitive::<Int64Type>().value(0), 3);
+    engine.abort(txn(10)).await.unwrap();
+    close(engine);
+}
+
+#[tokio::test]
+async fn loads_with_keys_between_those_of_others_are_checked_for_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { bulk_rows: 2, ..Options::default() };
+    let engine = Engine::open(dir.path(), Arc::new(RealDisk), options).unwrap();
+    engine.create_shards(&shape(), &[(SHARD, GROUP, Generation(1))]).await.unwrap();
+    let load = async |start: u64, ids: Vec<i64>| {
+        let rows: Vec<_> = ids.iter().map(|id| (*id, "x")).collect();
+        let mut load = engine.bulk_load(context(start, 1));
+        load.add(SHARD, &batch(&rows)).await.unwrap();
+        let loaded = load.finish().await;
+        let taken = loaded.err().map(|error| {
+            let (_, row) = error.row.unwrap();
+            row.column(0).as_primitive::<Int64Type>().value(0)
+        });
+        match taken {
+            None => drop(engine.commit(txn(start), Timestamp(start)).await.unwrap()),
+            Some(_) => engine.abort(txn(start)).await.unwrap(),
+        }
+        taken
+    };
+    // More than one block, with gaps of all lengths.
+    let squares: Vec<i64> = (0..40_000).map(|n| n * n).collect();
+    assert_eq!(
+        load(10, squares.iter().copied().filter(|n| n % 2 == 0).step_by(2).collect()).await,
+        None
+    );
+    let there: std::collections::BTreeSet<i64> =
+        squares.iter().copied().filter(|n| n % 2 == 0).step_by(2).collect();
+    let free: Vec<i64> = squares.iter().copied().filter(|n| !there.contains(n)).collect();
+    assert_eq!(load(20, free.clone()).await, None);
+    insert(&engine, 30, &[(-5, "in the delta")]).await;
+    for (at, probe) in [(40, squares[0]), (50, squares[20_001]), (60, squares[39_999]), (70, -5)] {
+        let mut ids: Vec<i64> = (0..3000).map(|n| -(n * 2 + 6)).collect();
+        ids.insert(1500, probe);
+        assert_eq!(load(at, ids).await, Some(probe));
+    }
+    assert_eq!(load(80, (0..3000).map(|n| -(n * 2 + 6)).collect()).await, None);
+    close(engine);
 }

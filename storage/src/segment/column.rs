@@ -14,6 +14,7 @@
 //! Numbers are little endian. Codes have width 0 where all are 0. A NULL's place in the payload
 //! holds any value.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -426,6 +427,17 @@ impl<'a> Chunk<'a> {
             }
             Payload::Bools(bits) => Value::Slice(if bit(bits, i) { &[1] } else { &[0] }),
         }))
+    }
+
+    /// How the value of row `i` compares to these bytes. NULL is empty.
+    pub fn compare(&self, i: usize, to: &[u8]) -> Result<Ordering> {
+        if let Payload::Prefixed { prefix, width, values } = self.payload
+            && i < self.rows
+        {
+            let (head, rest) = to.split_at(prefix.len().min(to.len()));
+            return Ok(prefix.cmp(head).then_with(|| values[i * width..(i + 1) * width].cmp(rest)));
+        }
+        Ok(self.value(i)?.as_deref().unwrap_or_default().cmp(to))
     }
 
     /// Whether the chunk holds no NULL.

@@ -26,7 +26,7 @@ mod writer;
 
 pub use decode::Selection;
 pub use marks::Marks;
-pub use reader::Segment;
+pub use reader::{Ascending, Segment};
 pub use writer::{SegmentWriter, StoredRow};
 
 /// Most rows of a block.

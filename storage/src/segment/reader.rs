@@ -1,9 +1,10 @@
 //! Reading a segment: by key, and block by block.
 
+use std::cmp::Ordering;
 use std::ops::{Bound, Range};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, atomic};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -72,12 +73,12 @@ impl Segment {
 
     /// The moment at which all rows of a loaded segment were committed.
     pub fn set_committed(&self, ts: Timestamp) {
-        self.committed.store(ts.0, Ordering::Release);
+        self.committed.store(ts.0, atomic::Ordering::Release);
     }
 
     /// 0 where rows have timestamps of their own.
     pub fn committed(&self) -> u64 {
-        self.committed.load(Ordering::Acquire)
+        self.committed.load(atomic::Ordering::Acquire)
     }
 
     fn one_or(&self, own: u64) -> Timestamp {
@@ -138,8 +139,8 @@ impl Segment {
         while let Some(block) = blocks.get(at).filter(|block| &block.first_key[..] <= key) {
             let keys = self.keys(at)?;
             let rows = block.rows as usize;
-            let low = self.lower_bound(&keys, rows, |probe| probe < key)?;
-            let high = self.lower_bound(&keys, rows, |probe| probe <= key)?;
+            let low = self.lower_bound(&keys, 0..rows, key, Ordering::is_lt)?;
+            let high = self.lower_bound(&keys, low..rows, key, Ordering::is_le)?;
             if low < high {
                 let start = block.first_row + low as u32;
                 let end = block.first_row + high as u32;
@@ -164,19 +165,19 @@ impl Segment {
         let keys = || self.keys(block);
         let start = match &range.0 {
             Bound::Included(from) if meta.first_key[..] < from[..] => {
-                self.lower_bound(&keys()?, rows, |key| key < &from[..])?
+                self.lower_bound(&keys()?, 0..rows, from, Ordering::is_lt)?
             }
             Bound::Excluded(from) if meta.first_key[..] <= from[..] => {
-                self.lower_bound(&keys()?, rows, |key| key <= &from[..])?
+                self.lower_bound(&keys()?, 0..rows, from, Ordering::is_le)?
             }
             _ => 0,
         };
         let end = match &range.1 {
             Bound::Included(to) if meta.last_key[..] > to[..] => {
-                self.lower_bound(&keys()?, rows, |key| key <= &to[..])?
+                self.lower_bound(&keys()?, 0..rows, to, Ordering::is_le)?
             }
             Bound::Excluded(to) if meta.last_key[..] >= to[..] => {
-                self.lower_bound(&keys()?, rows, |key| key < &to[..])?
+                self.lower_bound(&keys()?, 0..rows, to, Ordering::is_lt)?
             }
             _ => rows,
         };
@@ -188,24 +189,29 @@ impl Segment {
         damaged(&self.path, 0, error)
     }
 
-    /// First row of the block for whose key `below` is false.
+    /// First of these rows of the block whose key is not `below` this one.
     fn lower_bound(
         &self,
         keys: &Chunk<'_>,
-        rows: usize,
-        below: impl Fn(&[u8]) -> bool,
+        rows: Range<usize>,
+        key: &[u8],
+        below: fn(Ordering) -> bool,
     ) -> Result<usize> {
-        let (mut low, mut high) = (0, rows);
+        let (mut low, mut high) = (rows.start, rows.end);
         while low < high {
             let middle = low.midpoint(high);
-            let key = keys.value(middle).map_err(|e| damaged(&self.path, 0, &e))?;
-            if below(key.as_deref().unwrap_or_default()) {
+            if below(keys.compare(middle, key).map_err(|e| self.damaged(&e))?) {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
         Ok(low)
+    }
+
+    /// Looks for many keys, in ascending order.
+    pub fn ascending(&self) -> Ascending<'_> {
+        Ascending { segment: self, block: 0, keys: None, at: 0 }
     }
 
     /// When a row was committed.
@@ -297,15 +303,56 @@ impl Segment {
             .get(start..start + place.len as usize)
             .ok_or_else(|| damaged(&self.path, place.offset, &SegmentError::new("cut off")))?;
         let checked = &self.checked[block * (self.kinds.len() + 2) + index];
-        if !checked.load(Ordering::Relaxed) {
+        if !checked.load(atomic::Ordering::Relaxed) {
             if crc32c::crc32c(bytes) != place.crc {
                 let reason = SegmentError::new("checksum does not match");
                 return Err(damaged(&self.path, place.offset, &reason));
             }
-            checked.store(true, Ordering::Relaxed);
+            checked.store(true, atomic::Ordering::Relaxed);
         }
         let rows = self.footer.blocks[block].rows as usize;
         Chunk::open(kind, rows, bytes).map_err(|e| damaged(&self.path, place.offset, &e))
+    }
+}
+
+/// Goes through a segment's keys side by side with others. What lies between two of those is
+/// leapt over, and their neighbours are near: that makes a few comparisons a key, where each
+/// search from the start takes some for every bit of the number of rows.
+#[derive(Debug)]
+pub struct Ascending<'a> {
+    segment: &'a Segment,
+    block: usize,
+    keys: Option<Chunk<'a>>,
+    /// Rows of the block before this one are below the last key that was looked for.
+    at: usize,
+}
+
+impl Ascending<'_> {
+    /// Whether a row has this key, which is not below the one before.
+    pub fn has(&mut self, key: &[u8]) -> Result<bool> {
+        let segment = self.segment;
+        let blocks = &segment.footer.blocks[self.block..];
+        let passed = blocks.partition_point(|block| &block.last_key[..] < key);
+        if passed > 0 {
+            (self.block, self.keys, self.at) = (self.block + passed, None, 0);
+        }
+        let Some(block) = blocks.get(passed).filter(|block| &block.first_key[..] <= key) else {
+            return Ok(false);
+        };
+        let keys = match self.keys {
+            Some(keys) => keys,
+            None => *self.keys.insert(segment.keys(self.block)?),
+        };
+        let compare = |row: usize| keys.compare(row, key).map_err(|e| segment.damaged(&e));
+        let rows = block.rows as usize;
+        let (mut from, mut leap) = (self.at, 1);
+        while from + leap <= rows && compare(from + leap - 1)?.is_lt() {
+            from += leap;
+            leap *= 2;
+        }
+        let to = rows.min(from + leap - 1);
+        self.at = segment.lower_bound(&keys, from..to, key, Ordering::is_lt)?;
+        Ok(self.at < rows && compare(self.at)?.is_eq())
     }
 }
 

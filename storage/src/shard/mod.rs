@@ -186,6 +186,12 @@ const NONE: u64 = u64::MAX;
 const FEW_ROWS: usize = 10_000;
 
 impl Contents {
+    /// Nothing can have been committed since `before` was looked at.
+    pub(crate) fn is_still(&self, before: &Self) -> bool {
+        let is_empty = |contents: &Self| contents.active.is_empty() && contents.frozen.is_none();
+        Arc::ptr_eq(&self.segments, &before.segments) && is_empty(self)
+    }
+
     /// The deltas, older first.
     pub(crate) fn delta(&self, index: usize) -> Option<&Arc<Delta>> {
         match (&self.frozen, index) {
