@@ -83,7 +83,8 @@ options! {
         /// Key of the certificate in PEM
         #[arg(value_name = "FILE")]
         tls_key: PathBuf = "SATSUMA_TLS_KEY",
-        /// Memory for queries, of the coordinator and of each worker [default: 1GB]
+        /// Memory for queries, of the coordinator and of each worker [default: an eighth of the
+        /// machine's, 1GB at least]
         #[arg(value_name = "SIZE")]
         memory_limit: ByteSize = "SATSUMA_MEMORY_LIMIT",
         /// What to log to stderr: a level, or a filter like info,satsuma=debug [default: warn]
@@ -137,7 +138,7 @@ options! {
         /// Key of the certificate in PEM
         #[arg(value_name = "FILE")]
         tls_key: PathBuf = "SATSUMA_TLS_KEY",
-        /// Memory for all queries together [default: 1GB]
+        /// Memory for all queries together [default: an eighth of the machine's, 1GB at least]
         #[arg(value_name = "SIZE")]
         memory_limit: ByteSize = "SATSUMA_MEMORY_LIMIT",
         /// What to log to stderr: a level, or a filter like info,satsuma=debug [default: info]
@@ -167,7 +168,7 @@ options! {
         /// gRPC address of a coordinator to register with
         #[arg(value_name = "HOST:PORT")]
         coordinator: String = "SATSUMA_COORDINATOR",
-        /// Memory for all queries together [default: 1GB]
+        /// Memory for all queries together [default: an eighth of the machine's, 1GB at least]
         #[arg(value_name = "SIZE")]
         memory_limit: ByteSize = "SATSUMA_MEMORY_LIMIT",
         /// What to log to stderr: a level, or a filter like info,satsuma=debug [default: info]

@@ -34,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 /// Longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-/// Memory that one fragment may hold at a worker, in bytes.
-const FRAGMENT_MEMORY: u64 = 256 << 20;
+/// Memory that one fragment may hold at a worker, in bytes; a worker gives no more than half of its own.
+const FRAGMENT_MEMORY: u64 = 1 << 30;
 
 /// Waits for a table's new shape to be committed or taken back: its workers refuse the old one
 /// until then. The pauses grow.

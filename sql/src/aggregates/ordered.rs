@@ -23,7 +23,7 @@ pub(crate) fn install(b: &mut Builder) {
         b.with(
             signature,
             |_| Vec::new(),
-            move |_| Box::new(Percentile { continuous, at: Datum::Null, values: Vec::new() }),
+            move |types| Box::new(Percentile::new(continuous, &types.result)),
             within,
         );
     }
@@ -52,33 +52,72 @@ fn stateless() -> SqlResult<Vec<Datum>> {
 #[derive(Debug)]
 struct Percentile {
     continuous: bool,
+    /// The type of a result, or of its elements.
+    element: PgType,
     /// One fraction, or an array of them.
     at: Datum,
+    /// All rows there are.
+    rows: usize,
+    /// Those that are needed, ascending, and their values as they come.
+    places: Vec<usize>,
     values: Vec<Datum>,
 }
 
 impl Percentile {
-    fn one(&self, fraction: &Datum) -> SqlResult<Datum> {
-        let Datum::Float8(fraction) = fraction else { return Ok(Datum::Null) };
+    fn new(continuous: bool, result: &PgType) -> Self {
+        let element = match result {
+            PgType::Array(element) => element.as_ref(),
+            one => one,
+        };
+        Self {
+            continuous,
+            element: element.clone(),
+            at: Datum::Null,
+            rows: 0,
+            places: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    fn fractions(&self) -> &[Datum] {
+        match &self.at {
+            Datum::Array(fractions) => &fractions.values,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// The places of the values next to a fraction, and how far it is from the first to the
+    /// second; `None` for NULL.
+    fn between(&self, fraction: &Datum) -> SqlResult<Option<(usize, usize, f64)>> {
+        let Datum::Float8(fraction) = fraction else { return Ok(None) };
         if !(0.0..=1.0).contains(fraction) {
             return Err(SqlError::new(
                 SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
                 format!("percentile value {fraction} is not between 0 and 1"),
             ));
         }
-        let count = self.values.len();
+        let last = self.rows.saturating_sub(1);
         if !self.continuous {
-            let row = (fraction * count as f64).ceil().max(1.0) as usize;
-            return Ok(self.values[row.min(count) - 1].clone());
+            let row = (fraction * self.rows as f64).ceil().max(1.0) as usize;
+            let place = (row - 1).min(last);
+            return Ok(Some((place, place, 0.0)));
         }
-        let position = fraction * (count - 1) as f64;
+        let position = fraction * last as f64;
         let (low, high) = (position.floor() as usize, position.ceil() as usize);
-        let part = position - position.floor();
-        match (&self.values[low], &self.values[high.min(count - 1)]) {
-            (Datum::Float8(a), Datum::Float8(b)) if low == high => {
-                let _ = b;
-                Ok(Datum::Float8(*a))
-            }
+        Ok(Some((low, high.min(last), position - position.floor())))
+    }
+
+    fn value(&self, place: usize) -> SqlResult<&Datum> {
+        let at = self.places.binary_search(&place).ok();
+        at.and_then(|at| self.values.get(at)).ok_or_else(|| unexpected_value("a percentile"))
+    }
+
+    fn one(&self, fraction: &Datum) -> SqlResult<Datum> {
+        let Some((low, high, part)) = self.between(fraction)? else { return Ok(Datum::Null) };
+        if low == high {
+            return self.value(low).cloned();
+        }
+        match (self.value(low)?, self.value(high)?) {
             (Datum::Float8(a), Datum::Float8(b)) => Ok(Datum::Float8(a + part * (b - a))),
             (Datum::Interval(a), Datum::Interval(b)) => {
                 let distance = scale_by(add_intervals(*b, negate(*a)?)?, part)?;
@@ -91,10 +130,24 @@ impl Percentile {
 
 impl Transition for Percentile {
     fn update(&mut self, args: &[Datum]) -> SqlResult<()> {
-        let [at, value] = args else { return Err(unexpected_value("a percentile")) };
-        self.at = at.clone();
+        let [_, value] = args else { return Err(unexpected_value("a percentile")) };
         self.values.push(value.clone());
         Ok(())
+    }
+
+    fn wants(&mut self, args: &[Datum], rows: usize) -> SqlResult<Option<Vec<usize>>> {
+        let [at, _] = args else { return Err(unexpected_value("a percentile")) };
+        (self.at, self.rows) = (at.clone(), rows);
+        let mut places = Vec::new();
+        for fraction in self.fractions() {
+            if let Some((low, high, _)) = self.between(fraction)? {
+                places.extend([low, high]);
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        self.places.clone_from(&places);
+        Ok(Some(places))
     }
 
     fn state(&self) -> SqlResult<Vec<Datum>> {
@@ -106,16 +159,12 @@ impl Transition for Percentile {
     }
 
     fn finish(&self) -> SqlResult<Datum> {
-        if self.values.is_empty() {
+        if self.rows == 0 {
             return Ok(Datum::Null);
         }
         let Datum::Array(fractions) = &self.at else { return self.one(&self.at) };
         let values = fractions.values.iter().map(|f| self.one(f)).collect::<SqlResult<_>>()?;
-        let element = match self.values.first() {
-            Some(Datum::Float8(_)) => PgType::Float8,
-            _ => PgType::Interval,
-        };
-        Ok(Datum::Array(Array { element, values }))
+        Ok(Datum::Array(Array { element: self.element.clone(), values }))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Aggregates with an ORDER BY: rows are kept as the columns they came in, and sorted once.
+//! Aggregates with an ORDER BY: rows are kept as the columns they came in, and sorted once, or
+//! searched for the few that the aggregate wants.
 
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::{
     SortColumn, SortOptions, concat, filter, is_not_null, lexsort_to_indices,
 };
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::Accumulator;
-use satsuma_common::{PgType, arrow_types};
+use satsuma_common::{Datum, PgType, SqlResult, arrow_types};
 
 use super::library::{AggregateDefinition, Types};
 use super::udaf::SortKey;
@@ -54,6 +55,57 @@ impl SortedAccumulator {
     fn is_empty(&self) -> bool {
         self.columns.first().is_none_or(Vec::is_empty)
     }
+
+    fn sort_columns(&self) -> Result<Vec<SortColumn>> {
+        let first_key = self.types.arguments.len();
+        self.order
+            .iter()
+            .enumerate()
+            .map(|(at, key)| {
+                let (descending, nulls_first) = (!key.ascending, key.nulls_first);
+                let options = Some(SortOptions { descending, nulls_first });
+                Ok(SortColumn { values: self.column(first_key + at)?, options })
+            })
+            .collect()
+    }
+}
+
+/// Rows in order: those at these places of it, or all.
+fn rows_at(keys: &[SortColumn], wanted: Option<Vec<usize>>) -> Result<Vec<u32>> {
+    match (keys, wanted) {
+        (_, None) => Ok(lexsort_to_indices(keys, None)?.values().to_vec()),
+        (_, Some(places)) if places.is_empty() => Ok(Vec::new()),
+        ([key], Some(places))
+            if key.values.null_count() == 0 && *key.values.data_type() == DataType::Float64 =>
+        {
+            Ok(select_floats(key, &places))
+        }
+        (_, Some(places)) => {
+            let order = lexsort_to_indices(keys, None)?;
+            Ok(places.into_iter().map(|place| order.value(place)).collect())
+        }
+    }
+}
+
+/// The rows at ascending places of the order of floats, without sorting the others.
+fn select_floats(key: &SortColumn, places: &[usize]) -> Vec<u32> {
+    let descending = key.options.is_some_and(|options| options.descending);
+    // Integers in the order of `f64::total_cmp`.
+    let ordered = |value: f64| {
+        let bits = value.to_bits().cast_signed();
+        let ascending = bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed();
+        if descending { !ascending } else { ascending }
+    };
+    let values = key.values.as_primitive::<Float64Type>().values();
+    let mut rows: Vec<(i64, u32)> = values.iter().map(|value| ordered(*value)).zip(0..).collect();
+    let mut found = Vec::with_capacity(places.len());
+    let (mut rest, mut before) = (&mut rows[..], 0);
+    for place in places {
+        let (_, (_, row), above) = rest.select_nth_unstable(place - before);
+        found.push(*row);
+        (rest, before) = (above, place + 1);
+    }
+    found
 }
 
 impl Accumulator for SortedAccumulator {
@@ -81,17 +133,6 @@ impl Accumulator for SortedAccumulator {
         let mut transition = (self.definition.make)(&self.types);
         if !self.is_empty() {
             let first_key = self.types.arguments.len();
-            let keys = self
-                .order
-                .iter()
-                .enumerate()
-                .map(|(at, key)| {
-                    let (descending, nulls_first) = (!key.ascending, key.nulls_first);
-                    let options = Some(SortOptions { descending, nulls_first });
-                    Ok(SortColumn { values: self.column(first_key + at)?, options })
-                })
-                .collect::<Result<Vec<_>>>()?;
-            let order = lexsort_to_indices(&keys, None)?;
             let arguments =
                 (0..first_key).map(|at| self.column(at)).collect::<Result<Vec<ArrayRef>>>()?;
             let readers: Vec<_> = arguments
@@ -99,10 +140,19 @@ impl Accumulator for SortedAccumulator {
                 .zip(&self.types.arguments)
                 .map(|(array, ty)| Reader::new(array, ty))
                 .collect();
-            for row in order.values() {
-                let row = *row as usize;
-                let values = readers.iter().map(|reader| reader.get(row));
-                let values = values.collect::<satsuma_common::SqlResult<Vec<_>>>();
+            let values = |row: usize| -> SqlResult<Vec<Datum>> {
+                readers.iter().map(|reader| reader.get(row)).collect()
+            };
+            let keys = self.sort_columns()?;
+            let rows = keys.first().map_or(0, |key| key.values.len());
+            let wanted = match rows {
+                0 => Some(Vec::new()),
+                _ => values(0)
+                    .and_then(|first| transition.wants(&first, rows))
+                    .map_err(to_datafusion)?,
+            };
+            for row in rows_at(&keys, wanted)? {
+                let values = values(row as usize);
                 values.and_then(|values| transition.update(&values)).map_err(to_datafusion)?;
             }
         }
@@ -152,5 +202,29 @@ impl Accumulator for SortedAccumulator {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Float64Array;
+
+    use super::*;
+
+    #[test]
+    fn selected_floats_are_those_of_a_sort() {
+        let values = vec![3.5, -0.25, f64::INFINITY, 0.0, -7.0, f64::NAN, 2.0, -1e300, 2.0, 1e-9];
+        for descending in [false, true] {
+            let options = Some(SortOptions { descending, nulls_first: false });
+            let key = SortColumn { values: Arc::new(Float64Array::from(values.clone())), options };
+            let order = lexsort_to_indices(std::slice::from_ref(&key), None).unwrap();
+            let sorted: Vec<f64> = order.values().iter().map(|row| values[*row as usize]).collect();
+            for places in [vec![0], vec![9], vec![4, 5], vec![0, 3, 8, 9], (0..10).collect()] {
+                let rows = rows_at(std::slice::from_ref(&key), Some(places.clone())).unwrap();
+                let found = rows.iter().map(|row| values[*row as usize].to_bits());
+                let expected = places.iter().map(|place| sorted[*place].to_bits());
+                assert!(found.eq(expected), "{places:?} {descending}");
+            }
+        }
     }
 }

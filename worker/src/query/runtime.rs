@@ -130,12 +130,13 @@ impl QueryRuntime {
 
     /// Memory for one query, within the node's.
     pub fn pool(&self, limit: u64) -> Arc<dyn MemoryPool> {
-        Arc::new(QueryPool::new(limit, self.memory.clone()))
+        Arc::new(QueryPool::new(self.within_node(limit), self.memory.clone()))
     }
 
-    /// What is left of a query's wish for memory where the node has less.
+    /// What a query gets of its wish for memory: never more than half of the node's, so that one
+    /// that takes all it may leaves room for others.
     pub fn within_node(&self, limit: u64) -> u64 {
-        limit.min(self.memory.limit() as u64)
+        limit.min(self.memory.limit() as u64 / 2)
     }
 
     /// Waits until a plan that was dropped has given back what it held: tasks of it end a moment
