@@ -1,5 +1,7 @@
 //! Dates and times: fields, truncation, building, age, time zones.
 
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::logical_expr::ColumnarValue;
 use satsuma_common::datetime::TimeZone;
 use satsuma_common::datetime::calendar::{
     Civil, DAY_MICROS, HOUR_MICROS, MINUTE_MICROS, SECOND_MICROS, UNIX_JULIAN_DAY, civil_from_days,
@@ -8,11 +10,12 @@ use satsuma_common::datetime::calendar::{
 };
 use satsuma_common::datum::Interval;
 use satsuma_common::numeric::Numeric;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_types};
 
 use super::error::{out_of_range, unexpected_value};
-use super::library::Builder;
+use super::library::{Builder, Call};
 use super::strings::int;
+use super::vector;
 use super::{FunctionEnv, Typed};
 use crate::casts::datetime::{local_to_utc, timestamp_of_date, utc_to_local};
 use crate::casts::text::text;
@@ -361,77 +364,120 @@ fn date_answer(unit: &str, days: i32) -> SqlResult<Answer> {
     Ok(Answer::Field(field))
 }
 
-/// The start of the unit that a local timestamp lies in.
-fn truncate(unit: &str, at: i64, ty: &PgType) -> SqlResult<i64> {
-    let unit = unit_name(unit);
-    let civil = Civil::from_micros(at);
-    let first = |year: i64, month: u32| {
-        Civil { year, month, day: 1, time: 0 }
-            .to_micros()
-            .ok_or_else(|| out_of_range(&PgType::Timestamp))
-    };
-    let year = civil.year;
-    let floor = |size: i64| at - at.rem_euclid(size);
-    Ok(match unit.as_str() {
-        "microseconds" => at,
-        "milliseconds" => floor(1000),
-        "second" => floor(SECOND_MICROS),
-        "minute" => floor(MINUTE_MICROS),
-        "hour" => floor(HOUR_MICROS),
-        "day" => floor(DAY_MICROS),
-        "week" => {
-            let (iso_year, week) = iso_week(civil.days());
-            iso_week_start(iso_year, week) * DAY_MICROS
-        }
-        "month" => first(year, civil.month)?,
-        "quarter" => first(year, (civil.month - 1) / 3 * 3 + 1)?,
-        "year" => first(year, 1)?,
-        "decade" => first(year.div_euclid(10) * 10, 1)?,
-        "century" => first((year - 1).div_euclid(100) * 100 + 1, 1)?,
-        "millennium" => first((year - 1).div_euclid(1000) * 1000 + 1, 1)?,
-        _ => return Err(unknown_unit(&unit, ty)),
-    })
+/// What `date_trunc` cuts off.
+#[derive(Clone, Copy, Debug)]
+enum Span {
+    /// Less than this many microseconds: up to a day.
+    Micros(i64),
+    Week,
+    Months(u32),
+    Years(i64),
+    /// Of this many years, counted from the year 1.
+    Centuries(i64),
 }
 
-/// In a zone: fields of a day or more are those of its wall clock.
-fn truncate_in_zone(unit: &str, at: i64, zone: &TimeZone) -> SqlResult<i64> {
-    if !is_finite_timestamp(at) {
-        return Ok(at);
+impl Span {
+    fn of(unit: &str, ty: &PgType) -> SqlResult<Self> {
+        let unit = unit_name(unit);
+        Ok(match unit.as_str() {
+            "microseconds" => Self::Micros(1),
+            "milliseconds" => Self::Micros(1000),
+            "second" => Self::Micros(SECOND_MICROS),
+            "minute" => Self::Micros(MINUTE_MICROS),
+            "hour" => Self::Micros(HOUR_MICROS),
+            "day" => Self::Micros(DAY_MICROS),
+            "week" => Self::Week,
+            "month" => Self::Months(1),
+            "quarter" => Self::Months(3),
+            "year" => Self::Years(1),
+            "decade" => Self::Years(10),
+            "century" => Self::Centuries(100),
+            "millennium" => Self::Centuries(1000),
+            _ => return Err(unknown_unit(&unit, ty)),
+        })
     }
-    let local = utc_to_local(at, zone)?;
-    let start = truncate(unit, local, &PgType::Timestamptz)?;
-    let short = matches!(
-        unit_name(unit).as_str(),
-        "microseconds" | "milliseconds" | "second" | "minute" | "hour"
-    );
-    if short {
-        // The offset stays what it was, also in the repeated hour.
-        return Ok(at - (local - start));
+
+    fn truncate(self, at: i64) -> SqlResult<i64> {
+        let first = |year: i64, month: u32| {
+            Civil { year, month, day: 1, time: 0 }
+                .to_micros()
+                .ok_or_else(|| out_of_range(&PgType::Timestamp))
+        };
+        match self {
+            _ if !is_finite_timestamp(at) => Ok(at),
+            Self::Micros(size) => Ok(at - at.rem_euclid(size)),
+            Self::Week => {
+                let (iso_year, week) = iso_week(Civil::from_micros(at).days());
+                Ok(iso_week_start(iso_year, week) * DAY_MICROS)
+            }
+            Self::Months(size) => {
+                let civil = Civil::from_micros(at);
+                first(civil.year, (civil.month - 1) / size * size + 1)
+            }
+            Self::Years(size) => first(Civil::from_micros(at).year.div_euclid(size) * size, 1),
+            Self::Centuries(size) => {
+                first((Civil::from_micros(at).year - 1).div_euclid(size) * size + 1, 1)
+            }
+        }
     }
-    local_to_utc(start, zone)
+
+    /// In a zone: fields of a day or more are those of its wall clock.
+    fn truncate_in(self, at: i64, zone: &TimeZone) -> SqlResult<i64> {
+        if !is_finite_timestamp(at) {
+            return Ok(at);
+        }
+        let local = utc_to_local(at, zone)?;
+        let start = self.truncate(local)?;
+        if matches!(self, Self::Micros(size) if size < DAY_MICROS) {
+            // The offset stays what it was, also in the repeated hour.
+            return Ok(at - (local - start));
+        }
+        local_to_utc(start, zone)
+    }
+}
+
+/// Calls `f` for each row, with its unit and timestamp. A unit that is the same for all rows is
+/// looked at once.
+fn truncated(
+    args: &[ColumnarValue],
+    call: &Call,
+    f: impl Fn(Span, i64) -> SqlResult<i64>,
+) -> SqlResult<ColumnarValue> {
+    let [unit, at, ..] = args else { return Err(wrong()) };
+    let data_type = arrow_types::data_type(&call.result);
+    if let ColumnarValue::Scalar(unit) = unit
+        && let Some(unit) = unit.try_as_str().flatten()
+    {
+        // An error only where there is a row to truncate.
+        let span = Span::of(unit, &call.result);
+        return vector::unary::<TimestampMicrosecondType, TimestampMicrosecondType>(
+            at,
+            data_type,
+            |at| f(span.clone()?, at),
+        );
+    }
+    vector::text_and::<TimestampMicrosecondType, TimestampMicrosecondType>(
+        unit,
+        at,
+        data_type,
+        |unit, at| f(Span::of(unit, &call.result)?, at),
+    )
 }
 
 fn truncation(b: &mut Builder) {
-    b.row("date_trunc(text,timestamp) timestamp", |args, _| match &args[1] {
-        Datum::Timestamp(at) if !is_finite_timestamp(*at) => Ok(Datum::Timestamp(*at)),
-        Datum::Timestamp(at) => {
-            truncate(text(&args[0])?, *at, &PgType::Timestamp).map(Datum::Timestamp)
-        }
-        _ => Err(wrong()),
+    b.columns("date_trunc(text,timestamp) timestamp", |args, call| {
+        truncated(args, call, Span::truncate)
     });
     b.with_settings(|b| {
-        b.row("date_trunc(text,timestamptz) timestamptz", |args, call| match &args[1] {
-            Datum::Timestamp(at) => {
-                let zone = &call.context.time_zone;
-                truncate_in_zone(text(&args[0])?, *at, zone).map(Datum::Timestamp)
-            }
-            _ => Err(wrong()),
+        b.columns("date_trunc(text,timestamptz) timestamptz", |args, call| {
+            truncated(args, call, |span, at| span.truncate_in(at, &call.context.time_zone))
         });
     });
     b.row("date_trunc(text,timestamptz,text) timestamptz", |args, _| match &args[1] {
         Datum::Timestamp(at) => {
-            let zone = zone(text(&args[2])?)?;
-            truncate_in_zone(text(&args[0])?, *at, &zone).map(Datum::Timestamp)
+            let (unit, zone) = (text(&args[0])?, zone(text(&args[2])?)?);
+            let span = Span::of(unit, &PgType::Timestamptz)?;
+            span.truncate_in(*at, &zone).map(Datum::Timestamp)
         }
         _ => Err(wrong()),
     });

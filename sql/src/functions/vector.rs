@@ -95,6 +95,33 @@ where
     columnar(Arc::new(result.with_data_type(data_type.clone())), left_scalar && right_scalar)
 }
 
+/// A text and a primitive.
+pub fn text_and<B, R>(
+    left: &ColumnarValue,
+    right: &ColumnarValue,
+    data_type: DataType,
+    f: impl Fn(&str, B::Native) -> SqlResult<R::Native>,
+) -> SqlResult<ColumnarValue>
+where
+    B: ArrowPrimitiveType,
+    R: ArrowPrimitiveType,
+{
+    let (left, left_scalar) = array_of(left)?;
+    let (right, right_scalar) = array_of(right)?;
+    let (a, b) = (text(&left)?, primitive::<B>(&right)?);
+    let rows = if left_scalar { b.len() } else { a.len() };
+    let mut builder = PrimitiveArray::<R>::builder(rows).with_data_type(data_type);
+    for row in 0..rows {
+        let (i, j) = (if left_scalar { 0 } else { row }, if right_scalar { 0 } else { row });
+        if a.is_null(i) || b.is_null(j) {
+            builder.append_null();
+        } else {
+            builder.append_value(f(a.value(i), b.value(j))?);
+        }
+    }
+    columnar(Arc::new(builder.finish()), left_scalar && right_scalar)
+}
+
 /// Text to text.
 pub fn text_to_text(
     value: &ColumnarValue,
