@@ -23,6 +23,7 @@ states! {
     WARNING = b"01000";
     /// Of a session whose client is not there to be told anything.
     CLIENT_GONE = b"08003";
+    CONNECTION_REJECTED = b"08004";
     CONNECTION_FAILURE = b"08006";
     PROTOCOL_VIOLATION = b"08P01";
     FEATURE_NOT_SUPPORTED = b"0A000";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use satsuma_common::table::TableShape;
-use satsuma_common::{NodeId, ShardId, SqlResult};
+use satsuma_common::{NodeId, ShardId, SqlError, SqlResult};
 use satsuma_proto::worker::ShardAction;
 
 use crate::catalog::{Counters, FIRST_LOCAL_SHARD, Node, State};
@@ -88,6 +88,12 @@ impl Leftovers {
         let state = cluster.catalog.snapshot();
         let Some(node) = state.node(node) else { return Ok(()) };
         let worker = cluster.workers.client(node)?;
+        // Whoever answers there now may be another worker, with shards that are needed.
+        let status = worker.status().await?;
+        crate::membership::check_cluster(cluster, status.cluster.as_deref())?;
+        if node.directory.as_ref().is_some_and(|directory| *directory != status.directory) {
+            return Err(SqlError::internal("another worker answers at a worker's address"));
+        }
         let known: BTreeSet<ShardId> =
             state.tables().flat_map(|table| table.shards()).map(|shard| shard.id).collect();
         let shards: Vec<ShardId> = worker

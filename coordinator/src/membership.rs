@@ -43,9 +43,23 @@ impl Outcomes for Members {
     }
 
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
-        let Registration { host, port, directory } = worker;
+        let Registration { host, port, directory, cluster } = worker;
+        check_cluster(&self.0, cluster.as_deref())?;
         let node = admit(&self.0, host, port, directory).await?;
         Ok(membership(&self.0.catalog.snapshot(), node))
+    }
+}
+
+/// 08004 where a worker belongs to another cluster: what it has is that cluster's, and must not be
+/// taken for leftovers of this one.
+pub(crate) fn check_cluster(cluster: &Cluster, belongs_to: Option<&str>) -> SqlResult<()> {
+    match belongs_to {
+        Some(other) if other != cluster.catalog.snapshot().cluster().id => Err(SqlError::new(
+            SqlState::CONNECTION_REJECTED,
+            "the worker belongs to another cluster",
+        )
+        .hint("Start it with an empty data directory to add it to this one.")),
+        _ => Ok(()),
     }
 }
 
@@ -101,6 +115,7 @@ pub async fn add(
     active: bool,
 ) -> SqlResult<NodeId> {
     let status = worker.status().await?;
+    check_cluster(cluster, status.cluster.as_deref())?;
     let node = if active {
         admit(cluster, host, port, status.directory).await?
     } else {
@@ -127,5 +142,5 @@ pub(crate) fn membership(state: &State, node: NodeId) -> Membership {
         .filter(|node| node.role == NodeRole::Coordinator)
         .filter_map(|node| node.grpc_address.clone())
         .collect();
-    Membership { node, coordinators }
+    Membership { cluster: state.cluster().id.clone(), node, coordinators }
 }

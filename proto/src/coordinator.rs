@@ -101,6 +101,7 @@ impl Outcomes for RemoteCoordinator {
             host: worker.host,
             port: worker.port.into(),
             directory: worker.directory,
+            cluster: worker.cluster,
         };
         let reply = self
             .ask(|mut client| {
@@ -140,7 +141,8 @@ impl<O: Outcomes> generated::Coordinator for CoordinatorServer<O> {
         request: Request<pb::RegisterRequest>,
     ) -> Result<Response<pb::RegisterReply>, Status> {
         let request = request.into_inner();
-        if request.host.len() > 1024 || request.directory.len() > 1024 {
+        let texts = [Some(&request.host), Some(&request.directory), request.cluster.as_ref()];
+        if texts.into_iter().flatten().any(|text| text.len() > 1024) {
             return Err(invalid(WireError::OutOfRange("registration")));
         }
         let worker = Registration {
@@ -148,6 +150,7 @@ impl<O: Outcomes> generated::Coordinator for CoordinatorServer<O> {
             port: u16::try_from(request.port)
                 .map_err(|_| invalid(WireError::OutOfRange("port")))?,
             directory: request.directory,
+            cluster: request.cluster,
         };
         let result = match self.0.register(worker).await {
             Ok(membership) => pb::register_reply::Result::Membership(membership.into()),

@@ -503,6 +503,8 @@ pub struct ShardStatus {
 /// it with `citus_add_node`. The worker remembers it durably.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
+    /// Identity of the cluster. A worker belongs to one for life.
+    pub cluster: String,
     pub node: NodeId,
     /// `host:port` of the coordinators' gRPC ports, to ask for outcomes.
     pub coordinators: Vec<String>,
@@ -515,16 +517,21 @@ pub struct Registration {
     pub port: u16,
     /// Identity of the data directory: the same directory is the same node, wherever it listens.
     pub directory: String,
+    /// The cluster that it belongs to already.
+    pub cluster: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerStatus {
+    /// The cluster that it belongs to; `None` like `node`.
+    pub cluster: Option<String>,
     /// `None` until a coordinator has accepted this worker.
     pub node: Option<NodeId>,
     /// Identity of the data directory, made at its first start.
     pub directory: String,
     pub lsn: Lsn,
-    /// Transactions that are prepared and still need their outcome.
+    /// Transactions that are prepared and still need their outcome. That of every other one is
+    /// durable at the worker.
     pub prepared: Vec<TxnId>,
 }
 

@@ -263,7 +263,8 @@ async fn restore_all(from: &Path, to: &Path) -> SqlResult<usize> {
     }
     let count = workers.len();
     for (node, worker) in workers {
-        worker.finish(Membership { node, coordinators: Vec::new() })?;
+        let cluster = state.cluster().id.clone();
+        worker.finish(Membership { cluster, node, coordinators: Vec::new() })?;
     }
     raft::backup::found(&to.join("coordinator"), coordinator, &state)
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;

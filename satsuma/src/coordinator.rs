@@ -10,6 +10,7 @@ use satsuma_coordinator::server::{Config, start};
 use satsuma_coordinator::tls::TlsFiles;
 use satsuma_coordinator::workers::Remote;
 
+use crate::data_dir::{self, Program};
 use crate::monitor::{self, Monitored};
 use crate::options::{ByteSize, CoordinatorOptions, Peers};
 use crate::process::{self, Failure};
@@ -27,6 +28,7 @@ pub fn run(options: CoordinatorOptions) -> Result<(), Failure> {
     )?;
     let metrics_listen = options.metrics_listen.clone();
     let config = config(options)?;
+    data_dir::check(&config.data_dir, Program::Coordinator)?;
     process::runtime()?.block_on(async {
         let running = start(config, Remote).await?;
         let monitored = Arc::new(MonitoredCoordinator(running.cluster().clone()));
@@ -100,7 +102,7 @@ pub(crate) fn max_connections(wanted: Option<usize>) -> Result<usize, Failure> {
 }
 
 pub(crate) fn memory_limit(wanted: Option<ByteSize>) -> Result<usize, Failure> {
-    let ByteSize(bytes) = wanted.unwrap_or(ByteSize(1 << 30));
+    let bytes = wanted.map_or_else(process::query_memory, |ByteSize(bytes)| bytes);
     usize::try_from(bytes)
         .ok()
         .filter(|bytes| *bytes >= 16 << 20)

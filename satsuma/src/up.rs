@@ -18,6 +18,7 @@ use satsuma_worker::{LocalWorker, Settings};
 use crate::coordinator::{
     MonitoredCoordinator, max_connections, memory_limit, name, session_settings, tls_files,
 };
+use crate::data_dir::{self, Program};
 use crate::monitor;
 use crate::options::UpOptions;
 use crate::process::{self, Failure};
@@ -40,6 +41,7 @@ pub fn run(options: UpOptions) -> Result<(), Failure> {
     }
     let data_dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from("satsuma-data"));
     let metrics_listen = options.metrics_listen.clone();
+    data_dir::check(&data_dir, Program::Up)?;
     let config = config(&options, &data_dir)?;
     let memory = config.memory_limit as u64;
     process::runtime()?.block_on(up(config, &data_dir, count, memory, metrics_listen))

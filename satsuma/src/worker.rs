@@ -7,6 +7,7 @@ use satsuma_worker::server::{Config, start};
 use satsuma_worker::{LocalWorker, Settings, metrics};
 
 use crate::coordinator::memory_limit;
+use crate::data_dir::{self, Program};
 use crate::monitor::{self, Monitored};
 use crate::options::WorkerOptions;
 use crate::process::{self, Failure};
@@ -18,14 +19,18 @@ pub fn run(options: WorkerOptions) -> Result<(), Failure> {
         options.log_json.unwrap_or(false),
     )?;
     let config = config(&options)?;
+    data_dir::check(&config.data_dir, Program::Worker)?;
     process::runtime()?.block_on(async {
-        let running = start(config).await?;
+        let mut running = start(config).await?;
         let monitored = Arc::new(MonitoredWorker(running.worker().clone()));
         monitor::serve(options.metrics_listen.as_deref(), monitored).await?;
         process::print_ready(&format!("worker grpc={}", running.address()));
-        process::stop_signal().await?;
+        let stopped = tokio::select! {
+            signal = process::stop_signal() => signal,
+            refusal = running.refused() => Err(refusal.into()),
+        };
         running.shutdown().await?;
-        Ok(())
+        stopped
     })
 }
 

@@ -96,7 +96,7 @@ WITH RECURSIVE r(i) AS (SELECT 0 UNION SELECT (i + 1) % 5 FROM r) SELECT i FROM 
 SELECT e.id FROM emp e WHERE 15 > (SELECT min(b.id) FROM emp b WHERE b.dept_id < e.dept_id) AND 14 % e.dept_id = 0 AND e.id > 3 AND 40 % e.id = 0 ORDER BY e.id;
 
 -- name: conditions that can fail, in a chain
-SELECT id FROM emp WHERE id > 0 AND 100 / id > 1 AND salary > 0 AND 100 / id > 2 AND dept_id > 0 AND 100 / id > 3 AND boss > 0 AND 100 / boss > 4 AND 100 / boss > 5 AND 100 / boss > 6 AND id < 30 AND 100 / id > 3 AND 100 / (boss - 1) > 3 OR boss IS NULL OR 10 / id > 8 OR 10 / boss > 8 ORDER BY id;
+SELECT id FROM emp WHERE id > 0 AND 100 / id > 1 AND salary > 0 AND 100 / id > 2 AND boss > 0 AND 100 / boss > 4 AND id < 30 AND 100 / (boss - 1) > 3 OR boss IS NULL OR 10 / boss > 8 ORDER BY id;
 
 -- name: not in with a correlated condition on other columns
 SELECT e.id FROM emp e WHERE 2 NOT IN (SELECT b.dept_id FROM emp b WHERE b.id = e.boss) AND 3.5 NOT IN (SELECT 3.5 FROM dept d WHERE d.id = e.dept_id + 5) ORDER BY e.id;

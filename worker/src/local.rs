@@ -386,11 +386,17 @@ impl Worker for LocalWorker {
 
     async fn status(&self) -> SqlResult<WorkerStatus> {
         let engine = &self.shared.engine;
+        let prepared = engine.settled().await.map_err(error::storage)?;
+        let (cluster, node) = match self.membership() {
+            Some(Membership { cluster, node, .. }) => (Some(cluster), Some(node)),
+            None => (None, None),
+        };
         Ok(WorkerStatus {
-            node: self.membership().map(|membership| membership.node),
+            cluster,
+            node,
             directory: engine.identity().to_string(),
             lsn: engine.lsn(),
-            prepared: engine.unfinished(),
+            prepared,
         })
     }
 

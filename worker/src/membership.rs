@@ -1,4 +1,5 @@
-//! What the worker remembers of its cluster: its node id and where the coordinators are.
+//! What the worker remembers of its cluster: which it is, its node id, and where the coordinators
+//! are.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ const MAX_BYTES: usize = 1 << 16;
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    cluster: String,
     node: NodeId,
     coordinators: Vec<String>,
 }
@@ -41,13 +43,20 @@ impl Remembered {
         self.current.read().clone()
     }
 
-    /// Durable when it returns. A node keeps its id for life.
+    /// Durable when it returns. A node keeps its cluster and its id for life.
     pub fn set(&self, membership: Membership) -> SqlResult<()> {
         let mut current = self.current.write();
         if let Some(known) = &*current {
+            if known.cluster != membership.cluster {
+                return Err(SqlError::new(
+                    SqlState::CONNECTION_REJECTED,
+                    "the worker belongs to another cluster",
+                )
+                .hint("Start it with an empty data directory to add it to this one."));
+            }
             if known.node != membership.node {
                 return Err(SqlError::new(
-                    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    SqlState::CONNECTION_REJECTED,
                     format!("worker is node {} already", known.node.0),
                 )
                 .hint("Start it with an empty data directory to add it as another node."));
@@ -56,8 +65,8 @@ impl Remembered {
                 return Ok(());
             }
         }
-        let stored =
-            Stored { node: membership.node, coordinators: membership.coordinators.clone() };
+        let Membership { cluster, node, coordinators } = membership.clone();
+        let stored = Stored { cluster, node, coordinators };
         let bytes = postcard::to_stdvec(&stored)
             .map_err(|error| SqlError::internal(format!("cannot encode membership: {error}")))?;
         self.disk.replace(&self.path, &bytes).map_err(|error| io(&self.path, &error))?;
@@ -73,7 +82,8 @@ fn decode(path: &Path, bytes: &[u8]) -> SqlResult<Membership> {
         return Err(damaged());
     }
     let stored: Stored = postcard::from_bytes(bytes).map_err(|_| damaged())?;
-    Ok(Membership { node: stored.node, coordinators: stored.coordinators })
+    let Stored { cluster, node, coordinators } = stored;
+    Ok(Membership { cluster, node, coordinators })
 }
 
 fn io(path: &Path, error: &std::io::Error) -> SqlError {

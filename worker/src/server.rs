@@ -11,6 +11,7 @@ use satsuma_proto::server::transport;
 use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 use satsuma_proto::{RemoteCoordinator, WorkerServer};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
@@ -43,6 +44,8 @@ pub struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
+    /// Why the coordinators will not have this worker.
+    refused: Option<oneshot::Receiver<SqlError>>,
     /// Registration and recovery; stopped with this.
     _background: JoinSet<()>,
 }
@@ -56,12 +59,6 @@ pub async fn start(config: Config) -> SqlResult<Running> {
     let address = listener
         .local_addr()
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, format!("could not listen: {error}")))?;
-    if config.data_dir.join("raft").exists() {
-        let message =
-            format!("data directory \"{}\" belongs to a coordinator", config.data_dir.display());
-        return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-            .hint("Give the worker a directory of its own."));
-    }
     let worker = LocalWorker::open(&config.data_dir, config.settings.clone())?;
     // A worker that belongs to no cluster yet has no transactions that could be older than it.
     if worker.membership().is_some() {
@@ -79,12 +76,15 @@ pub async fn start(config: Config) -> SqlResult<Running> {
     background.spawn(admit_younger_transactions(worker.clone(), known.clone()));
     let engine = worker.engine().clone();
     background.spawn(recovery::resolve(engine, move || known.outcomes(), Pace::default()));
+    let mut refused = None;
     if let Some(coordinator) = &config.coordinator {
         let advertised = config.advertise.clone().unwrap_or_else(|| address.to_string());
         let registration = registration(&worker, &advertised)?;
-        background.spawn(register(worker.clone(), coordinator.clone(), registration));
+        let (refuse, refusal) = oneshot::channel();
+        refused = Some(refusal);
+        background.spawn(register(worker.clone(), coordinator.clone(), registration, refuse));
     }
-    Ok(Running { worker, address, stop, server, _background: background })
+    Ok(Running { worker, address, stop, server, refused, _background: background })
 }
 
 /// Asks the coordinators for the time, and lets transactions in that begin after it.
@@ -117,6 +117,17 @@ impl Running {
         &self.worker
     }
 
+    /// Resolves when the coordinators will never have this worker, with the reason.
+    pub async fn refused(&mut self) -> SqlError {
+        match self.refused.take() {
+            Some(refused) => match refused.await {
+                Ok(error) => error,
+                Err(_) => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+
     /// Takes no more requests, lets those under way finish for a while, and closes the store.
     pub async fn shutdown(self) -> SqlResult<()> {
         self.stop.cancel();
@@ -140,16 +151,26 @@ fn registration(worker: &LocalWorker, advertised: &str) -> SqlResult<Registratio
         host: host.trim_start_matches('[').trim_end_matches(']').to_string(),
         port: port.parse().map_err(|_| invalid())?,
         directory: worker.directory().to_string(),
+        cluster: worker.membership().map(|membership| membership.cluster),
     })
 }
 
-/// Announces the worker until a coordinator has taken it in.
-async fn register(worker: LocalWorker, coordinator: String, registration: Registration) {
+/// Announces the worker until a coordinator has taken it in, or refused it for good.
+async fn register(
+    worker: LocalWorker,
+    coordinator: String,
+    registration: Registration,
+    refuse: oneshot::Sender<SqlError>,
+) {
     let mut told = false;
     loop {
         match register_once(&worker, &coordinator, &registration).await {
             Ok(membership) => {
                 tracing::info!(node = %membership.node, %coordinator, "worker registered");
+                return;
+            }
+            Err(error) if error.state() == SqlState::CONNECTION_REJECTED => {
+                let _ = refuse.send(error);
                 return;
             }
             Err(error) if !told => {

@@ -129,7 +129,11 @@ impl TryFrom<pb::GroupRef> for GroupRef {
 
 impl From<Membership> for types::Membership {
     fn from(membership: Membership) -> Self {
-        Self { node: membership.node.0, coordinators: membership.coordinators }
+        Self {
+            cluster: membership.cluster,
+            node: membership.node.0,
+            coordinators: membership.coordinators,
+        }
     }
 }
 
@@ -137,10 +141,14 @@ impl TryFrom<types::Membership> for Membership {
     type Error = WireError;
 
     fn try_from(membership: types::Membership) -> Wire<Self> {
+        if membership.cluster.len() > 1024 {
+            return Err(WireError::OutOfRange("identity of a cluster"));
+        }
         if membership.coordinators.len() > 64 {
             return Err(WireError::OutOfRange("number of coordinators"));
         }
         Ok(Self {
+            cluster: membership.cluster,
             node: NodeId(membership.node),
             coordinators: list(membership.coordinators, |address| {
                 if address.len() > 1024 {

@@ -130,6 +130,7 @@ impl TryFrom<pb::Response> for Response {
 impl From<WorkerStatus> for pb::WorkerStatus {
     fn from(status: WorkerStatus) -> Self {
         Self {
+            cluster: status.cluster,
             node: status.node.map(|node| node.0),
             directory: status.directory,
             lsn: status.lsn.0,
@@ -143,6 +144,7 @@ impl TryFrom<pb::WorkerStatus> for WorkerStatus {
 
     fn try_from(status: pb::WorkerStatus) -> Wire<Self> {
         Ok(Self {
+            cluster: status.cluster,
             node: status.node.map(NodeId),
             directory: status.directory,
             lsn: Lsn(status.lsn),

@@ -237,7 +237,11 @@ fn requests() -> Vec<Request> {
         }),
         Request::Status,
         Request::Explain(query, true),
-        Request::Join(Membership { node: NodeId(2), coordinators: vec!["a:1".into()] }),
+        Request::Join(Membership {
+            cluster: "c".into(),
+            node: NodeId(2),
+            coordinators: vec!["a:1".into()],
+        }),
         Request::Locks(7),
         Request::CancelWait(txn, "because".into()),
         advisory(AdvisoryAction::Wait(None)),
@@ -295,6 +299,7 @@ fn every_request_survives_the_wire() {
 #[test]
 fn every_response_survives_the_wire() {
     let status = WorkerStatus {
+        cluster: Some("c".into()),
         node: Some(NodeId(4)),
         directory: "d".into(),
         lsn: satsuma_common::Lsn(12),

@@ -161,7 +161,13 @@ impl Worker for Recorder {
     }
 
     async fn status(&self) -> SqlResult<WorkerStatus> {
-        Ok(WorkerStatus { node: None, directory: "d".into(), lsn: Lsn(1), prepared: vec![] })
+        Ok(WorkerStatus {
+            cluster: None,
+            node: None,
+            directory: "d".into(),
+            lsn: Lsn(1),
+            prepared: vec![],
+        })
     }
 
     async fn join(&self, _: Membership) -> SqlResult<WorkerStatus> {

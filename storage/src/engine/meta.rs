@@ -188,10 +188,12 @@ impl Meta {
         self.retired.get(&shard.id).or_else(|| self.tables.get(&shard.table))
     }
 
-    /// What the shard's rows may be written to a segment by; `None` while it may be taken back.
+    /// What the shard's rows may be written to a segment by; `None` while it may be taken back,
+    /// and for a shard that has been dropped: its table's shape may not read its rows.
     pub fn settled_table_of(&self, shard: &Shard) -> Option<&Arc<TableMeta>> {
         let is_pending = self.pending.contains_key(&shard.table);
-        self.table_of(shard).filter(|_| !is_pending)
+        let is_here = self.shards.get(&shard.id).is_some_and(|here| here.created == shard.created);
+        self.table_of(shard).filter(|_| is_here && !is_pending)
     }
 
     /// The transaction's definitions are committed.

@@ -202,6 +202,54 @@ fn a_data_directory_has_one_owner() {
 }
 
 #[test]
+fn programs_keep_out_of_each_others_directories() {
+    let mut up = Layout::up().start();
+    up.stop_all();
+    let mut cluster = Layout::processes(1, 1).start();
+    let (pg, grpc) = (free_port().to_string(), free_port().to_string());
+    let (pg_listen, listen) = (format!("127.0.0.1:{pg}"), format!("127.0.0.1:{grpc}"));
+    let at = cluster.directory();
+    let ups = up.directory().join("data");
+    let ups = ups.to_str().expect("a path");
+    let coordinator = |directory: &str| {
+        let arguments =
+            ["--data-dir", directory, "--pg-listen", &pg_listen, "--grpc-listen", &listen];
+        fails("coordinator", &arguments, at, &[directory, "belongs to"]);
+    };
+    coordinator("worker-1");
+    coordinator(ups);
+    fails("worker", &["--data-dir", ups, "--grpc-listen", &listen], at, &[ups, "belongs to"]);
+    for directory in ["worker-1", "coordinator-1"] {
+        let arguments = ["up", "--data-dir", directory, "--pg-port", &pg, "--grpc-port", &grpc];
+        fails("satsuma", &arguments, at, &[directory, "belongs to"]);
+    }
+    // They go on as before.
+    cluster.stop_all();
+    cluster.start_all();
+}
+
+#[test]
+fn a_worker_of_another_cluster_is_refused() {
+    let mut other = Layout::processes(1, 1).start();
+    other.stop_all();
+    let cluster = Layout::processes(1, 1).start();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let theirs = other.directory().join("worker-1");
+    let coordinator = cluster.grpc_url(0).replace("grpc://", "");
+    let arguments = [
+        "--data-dir",
+        theirs.to_str().expect("a path"),
+        "--grpc-listen",
+        &listen,
+        "--coordinator",
+        &coordinator,
+    ];
+    fails("worker", &arguments, cluster.directory(), &["belongs to another cluster"]);
+    let nodes = cluster.client().value("SELECT count(*) FROM pg_dist_node WHERE groupid > 0");
+    assert_eq!(nodes.expect("an answer").as_deref(), Some("1"));
+}
+
+#[test]
 fn another_nodes_data_is_refused() {
     let mut cluster = Layout::processes(1, 1).start();
     cluster.stop_all();

@@ -38,12 +38,20 @@ async fn shards_come_and_go(f: &Fixture) {
 }
 
 async fn a_node_keeps_its_id(f: &Fixture) {
-    let member = |node| Membership { node: NodeId(node), coordinators: vec!["127.0.0.1:1".into()] };
+    let member = |node| Membership {
+        cluster: "here".into(),
+        node: NodeId(node),
+        coordinators: vec!["127.0.0.1:1".into()],
+    };
     assert_eq!(f.worker.status().await.unwrap().node, None);
     f.worker.join(member(3)).await.unwrap();
     assert_eq!(f.worker.join(member(3)).await.unwrap().node, Some(NodeId(3)));
-    let error = f.worker.join(member(4)).await.unwrap_err();
-    assert_eq!(error.state(), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+    let elsewhere = Membership { cluster: "elsewhere".into(), ..member(3) };
+    for refused in [member(4), elsewhere] {
+        let error = f.worker.join(refused).await.unwrap_err();
+        assert_eq!(error.state(), SqlState::CONNECTION_REJECTED);
+    }
+    assert_eq!(f.worker.status().await.unwrap().cluster.as_deref(), Some("here"));
 }
 
 #[derive(Default)]
@@ -72,7 +80,7 @@ impl Outcomes for Coordinator {
         }
         assert_eq!(worker.host, "127.0.0.1");
         let coordinators = vec![self.address.get().unwrap().clone()];
-        Ok(Membership { node: NodeId(7), coordinators })
+        Ok(Membership { cluster: "here".into(), node: NodeId(7), coordinators })
     }
 }
 
