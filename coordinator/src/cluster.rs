@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use satsuma_common::{NodeId, Timestamp, TxnId};
@@ -23,6 +24,10 @@ use crate::snapshots::Snapshots;
 use crate::statement_statistics::StatementStatistics;
 use crate::system_relations::{IndexSizes, RunningSession, ShardSize, ShardSizes};
 use crate::workers::Workers;
+
+/// How old sizes may be that are shown to users.
+const FRESH: Duration = Duration::from_millis(100);
+const SIZES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One coordinator's services.
 pub struct Cluster {
@@ -48,6 +53,8 @@ pub struct Cluster {
     /// As the workers last reported them.
     sizes: Mutex<Arc<ShardSizes>>,
     index_sizes: Mutex<Arc<IndexSizes>>,
+    /// When the workers were asked for those.
+    sized: Mutex<Option<Instant>>,
     pub started_micros: i64,
     /// Workers may hold what an earlier run of this coordinator left in the middle.
     leftovers: AtomicBool,
@@ -86,6 +93,7 @@ impl Cluster {
             settled: Mutex::default(),
             sizes: Mutex::default(),
             index_sizes: Mutex::default(),
+            sized: Mutex::default(),
             started_micros: crate::clock::now_micros(),
             leftovers: AtomicBool::new(false),
         }
@@ -108,8 +116,19 @@ impl Cluster {
         self.index_sizes.lock().clone()
     }
 
+    /// Sizes that somebody looks at: no older than [`FRESH`], unless workers take longer than
+    /// [`SIZES_PATIENCE`] to tell them.
+    pub async fn fresh_sizes(&self) -> Arc<ShardSizes> {
+        let is_fresh = self.sized.lock().is_some_and(|at| at.elapsed() < FRESH);
+        if !is_fresh {
+            let _ = tokio::time::timeout(SIZES_PATIENCE, self.refresh_sizes()).await;
+        }
+        self.sizes()
+    }
+
     /// Asks every worker for its shards' sizes. One that does not answer keeps its last ones.
     pub async fn refresh_sizes(&self) {
+        let started = Instant::now();
         let mut sizes = ShardSizes::clone(&self.sizes());
         let mut index_sizes = IndexSizes::clone(&self.index_sizes());
         for node in self.catalog.snapshot().workers().filter(|node| node.is_active) {
@@ -127,6 +146,7 @@ impl Cluster {
         }
         *self.sizes.lock() = Arc::new(sizes);
         *self.index_sizes.lock() = Arc::new(index_sizes);
+        *self.sized.lock() = Some(started);
     }
 
     /// Tells every worker below which snapshot nothing will be read any more.

@@ -49,7 +49,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("distinct addresses", "SELECT count(DISTINCT user_ip) FROM impressions"),
     (
         "percentile",
-        "SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY cost_per_click_usd) FROM clicks",
+        "SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY cost_per_click_usd::float8) FROM clicks",
     ),
     (
         "rollup by day",

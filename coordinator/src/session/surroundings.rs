@@ -79,6 +79,12 @@ impl Surroundings for SessionSurroundings {
     }
 
     fn shard_sizes(&self) -> Arc<ShardSizes> {
+        let cluster = self.cluster.clone();
+        wait_for(async move { Ok(cluster.fresh_sizes().await) })
+            .unwrap_or_else(|_| self.cluster.sizes())
+    }
+
+    fn estimated_sizes(&self) -> Arc<ShardSizes> {
         self.cluster.sizes()
     }
 

@@ -135,7 +135,7 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         let method = if layout.is_view { Oid(0) } else { Oid(2) };
         Class { method, has_rules: layout.is_view, ..class }.push(state, rows)?;
     }
-    let sizes = source.around.shard_sizes();
+    let sizes = source.around.estimated_sizes();
     for table in state.tables() {
         let size = size_of_relation(state, table, &sizes);
         let shape = &table.shape;

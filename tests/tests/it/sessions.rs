@@ -177,3 +177,21 @@ fn sequences_never_repeat_a_value() {
     let rows = value(&mut last, "SELECT count(*) - count(DISTINCT id) FROM item");
     assert_eq!(rows, "0");
 }
+
+#[test]
+fn sizes_are_known_as_soon_as_rows_are_there() {
+    let cluster = satsuma_tests::cluster::shared_up();
+    let mut client = cluster.client();
+    client.must("CREATE TABLE sized (k bigint PRIMARY KEY, v text)");
+    client.must("SELECT create_distributed_table('sized', 'k')");
+    client.must("SELECT citus_table_size('sized')");
+    client
+        .must("INSERT INTO sized SELECT i, repeat('x', 100) || i FROM generate_series(1, 20000) i");
+    // Sizes may be this old, and are told anew after some seconds in any case.
+    std::thread::sleep(Duration::from_millis(150));
+    let size = "SELECT citus_table_size('sized') > 100000, \
+         (SELECT table_size FROM citus_tables WHERE table_name = 'sized'::regclass) <> '0 bytes'";
+    let answer = client.must(size);
+    assert_eq!(answer.rows(), [[Some("t".to_owned()), Some("t".to_owned())]]);
+    client.must("DROP TABLE sized");
+}
