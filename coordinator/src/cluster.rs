@@ -121,7 +121,11 @@ impl Cluster {
     pub async fn fresh_sizes(&self) -> Arc<ShardSizes> {
         let is_fresh = self.sized.lock().is_some_and(|at| at.elapsed() < FRESH);
         if !is_fresh {
-            let _ = tokio::time::timeout(SIZES_PATIENCE, self.refresh_sizes()).await;
+            let asked = tokio::time::timeout(SIZES_PATIENCE, self.refresh_sizes()).await;
+            if asked.is_err() {
+                // Whoever looks at many tables must not wait for a worker that hangs at each.
+                *self.sized.lock() = Some(Instant::now());
+            }
         }
         self.sizes()
     }
