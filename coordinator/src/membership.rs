@@ -45,7 +45,12 @@ impl Outcomes for Members {
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
         let Registration { host, port, directory, cluster } = worker;
         check_cluster(&self.0, cluster.as_deref())?;
-        let node = admit(&self.0, host, port, directory).await?;
+        let node = take_in(&self.0, host, port, directory).await?;
+        // A worker that does not remember the cluster yet must not be given shards: it could be
+        // taken in by another cluster with them. It comes again when it does.
+        if cluster.is_some() {
+            resume(&self.0, node).await?;
+        }
         Ok(membership(&self.0.catalog.snapshot(), node))
     }
 }
@@ -63,9 +68,8 @@ pub(crate) fn check_cluster(cluster: &Cluster, belongs_to: Option<&str>) -> SqlR
     }
 }
 
-/// Puts a worker into the catalog and gives it what it must hold. A new one counts when it has the
-/// reference tables.
-pub async fn admit(
+/// Puts a worker into the catalog, or where it is now. A new one does not count yet.
+async fn take_in(
     cluster: &Cluster,
     host: String,
     port: u16,
@@ -76,21 +80,24 @@ pub async fn admit(
     if let Some(node) = state.workers().find(is_known)
         && node.host == host
         && node.port == port
-        && node.is_active
     {
         return Ok(node.id);
     }
-    let is_disabled = state.workers().find(is_known).is_some_and(|node| node.is_disabled);
     let command =
         Command::AddNode { host, port, directory: Some(directory), should_have_shards: true };
-    let Outcome::Node(node) = cluster.catalog.propose(command).await? else {
-        return Err(SqlError::internal("the catalog did not answer with a node"));
-    };
-    // A worker that was disabled stays so when it comes back.
-    if !is_disabled {
-        activate(cluster, node).await?;
+    match cluster.catalog.propose(command).await? {
+        Outcome::Node(node) => Ok(node),
+        _ => Err(SqlError::internal("the catalog did not answer with a node")),
     }
-    Ok(node)
+}
+
+/// Lets a worker that is back have its part of the work, unless it was disabled.
+async fn resume(cluster: &Cluster, id: NodeId) -> SqlResult<()> {
+    let state = cluster.catalog.snapshot();
+    match state.workers().find(|node| node.id == id) {
+        Some(node) if !node.is_active && !node.is_disabled => activate(cluster, id).await,
+        _ => Ok(()),
+    }
 }
 
 /// Gives a worker the reference tables, and then its part of the work.
@@ -116,23 +123,14 @@ pub async fn add(
 ) -> SqlResult<NodeId> {
     let status = worker.status().await?;
     check_cluster(cluster, status.cluster.as_deref())?;
-    let node = if active {
-        admit(cluster, host, port, status.directory).await?
+    let node = take_in(cluster, host, port, status.directory).await?;
+    worker.join(membership(&cluster.catalog.snapshot(), node)).await?;
+    if active {
+        resume(cluster, node).await?;
     } else {
-        let command = Command::AddNode {
-            host,
-            port,
-            directory: Some(status.directory),
-            should_have_shards: true,
-        };
-        let Outcome::Node(node) = cluster.catalog.propose(command).await? else {
-            return Err(SqlError::internal("the catalog did not answer with a node"));
-        };
         let change = NodeChange::Active(false);
         cluster.catalog.propose(Command::ChangeNode { node, change }).await?;
-        node
-    };
-    worker.join(membership(&cluster.catalog.snapshot(), node)).await?;
+    }
     Ok(node)
 }
 

@@ -232,7 +232,7 @@ impl Cluster {
 
     fn wait_for_workers(&self) {
         let wanted = self.layout.workers.to_string();
-        let query = "SELECT count(*) FROM pg_dist_node WHERE shouldhaveshards";
+        let query = "SELECT count(*) FROM pg_dist_node WHERE isactive AND groupid > 0";
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let answer = self.address().client().and_then(|mut client| client.value(query));

@@ -192,9 +192,16 @@ async fn register_once(
     let mut addresses = vec![coordinator.to_string()];
     addresses.extend(worker.membership().into_iter().flat_map(|known| known.coordinators));
     let remote = RemoteCoordinator::new(&addresses)?;
-    let membership = remote.register(registration.clone()).await?;
-    worker.join(membership.clone()).await?;
-    Ok(membership)
+    let mut registration = registration.clone();
+    loop {
+        registration.cluster = worker.membership().map(|known| known.cluster);
+        let membership = remote.register(registration.clone()).await?;
+        worker.join(membership.clone()).await?;
+        // One that is new is given work only when it says that it remembers whose it is.
+        if registration.cluster.is_some() {
+            return Ok(membership);
+        }
+    }
 }
 
 /// The coordinators that this worker's membership names, connected when first asked.

@@ -57,6 +57,8 @@ async fn a_node_keeps_its_id(f: &Fixture) {
 #[derive(Default)]
 struct Coordinator {
     registered: AtomicUsize,
+    /// The clusters that workers said they belong to.
+    clusters: parking_lot::Mutex<Vec<Option<String>>>,
     address: std::sync::OnceLock<String>,
 }
 
@@ -79,6 +81,7 @@ impl Outcomes for Coordinator {
             return Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, "no leader yet"));
         }
         assert_eq!(worker.host, "127.0.0.1");
+        self.clusters.lock().push(worker.cluster);
         let coordinators = vec![self.address.get().unwrap().clone()];
         Ok(Membership { cluster: "here".into(), node: NodeId(7), coordinators })
     }
@@ -116,6 +119,15 @@ async fn a_worker_registers_itself() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(node, Some(NodeId(7)));
+    // New, and then again when it remembered the cluster.
+    let told = || coordinator.clusters.lock().clone();
+    for _ in 0..500 {
+        if told().len() > 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(told(), [None, Some("here".to_owned())]);
 
     // Over its own port, as a coordinator would ask.
     let remote = satsuma_proto::RemoteWorker::new(&running.address().to_string()).unwrap();

@@ -124,8 +124,8 @@ pub(super) fn add(
         port,
         grpc_address: None,
         directory,
-        // It counts once it has the reference tables.
-        is_active: state.reference_colocation().is_none(),
+        // It counts once it remembers the cluster and has the reference tables.
+        is_active: false,
         is_disabled: false,
         should_have_shards,
     };

@@ -25,7 +25,7 @@ pub fn cluster(workers: u16) -> State {
         },
     );
     for worker in 0..workers {
-        accept(&mut state, add_node(9701 + worker));
+        join(&mut state, 9701 + worker);
     }
     state
 }
@@ -37,6 +37,21 @@ pub fn add_node(port: u16) -> Command {
         directory: Some(format!("dir-{port}")),
         should_have_shards: true,
     }
+}
+
+/// Adds a worker that counts at once.
+pub fn join(state: &mut State, port: u16) {
+    join_unchecked(state, port);
+    assert_eq!(check_invariants(state), Ok(()));
+}
+
+/// The same in catalogs that are too large to check each time.
+pub fn join_unchecked(state: &mut State, port: u16) {
+    let Outcome::Node(node) = apply(state, add_node(port)) else {
+        panic!("adding a node answers with a node");
+    };
+    let active = Command::ChangeNode { node, change: NodeChange::Active(true) };
+    assert_eq!(apply(state, active), Outcome::Done);
 }
 
 /// Applies a command that must be accepted.

@@ -50,6 +50,9 @@ fn without_workers_there_is_no_place() {
         assert_eq!(refused, Err(Rejection::NoWorkers));
     }
     accept(&mut state, add_node(9701));
+    let hash = request(hash, ColocateWith::Default);
+    assert_eq!(plan(&state, &hash), Err(Rejection::NoWorkers), "it has not joined yet");
+    join(&mut state, 9701);
     create_distributed(&mut state, "t");
 }
 

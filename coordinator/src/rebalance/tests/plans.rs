@@ -41,8 +41,8 @@ fn two_workers_become_four() {
         let mut state = cluster(2);
         create_distributed(&mut state, "companies");
         create_distributed(&mut state, "campaigns");
-        accept(&mut state, add_node(9703));
-        accept(&mut state, add_node(9704));
+        join(&mut state, 9703);
+        join(&mut state, 9704);
         let moves = plan(&state, &ShardSizes::default(), &wanted(strategy));
         // As Citus: sixteen groups move, each with the tables that are in it.
         assert_eq!(moves.len(), 16, "{}", strategy.name);
@@ -93,14 +93,14 @@ fn large_groups_weigh_more() {
 fn a_thousand_nodes_and_a_hundred_thousand_shards() {
     let mut state = cluster(0);
     for port in 0..900 {
-        apply(&mut state, add_node(10_000 + port));
+        join_unchecked(&mut state, 10_000 + port);
     }
     let hash = TableDistribution::Hash(ColumnId(1));
     let table = create_local(&mut state, "big");
     let wide = DistributionRequest { shard_count: 100_000, ..request(hash, ColocateWith::None) };
     distribute(&mut state, table, &wide);
     for port in 900..1000 {
-        apply(&mut state, add_node(10_000 + port));
+        join_unchecked(&mut state, 10_000 + port);
     }
     let started = std::time::Instant::now();
     let moves = plan(&state, &ShardSizes::default(), &wanted(Strategy::BY_SHARD_COUNT));
