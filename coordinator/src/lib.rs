@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod catalog;
+mod client_stream;
 pub mod clock;
 pub mod cluster;
 pub mod copy;

@@ -141,7 +141,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         SessionsServer { node: config.node, sessions: cluster.sessions.clone() }.into_service();
     let members = CoordinatorServer::new(Arc::new(Members(cluster.clone()))).into_service();
     let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
-    let incoming = connections.track(incoming);
+    let incoming = connections.track(incoming, identity.grpc.clone());
     let grpc = tokio::spawn(
         transport()
             .add_service(flight)

@@ -24,7 +24,7 @@ use satsuma_worker::restore::Restore;
 use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Failure};
-use crate::shell::client::{Client, Target};
+use crate::shell::client::{Client, Server};
 
 const FORMAT: u32 = 1;
 const SUMMARY: &str = "backup.json";
@@ -38,15 +38,8 @@ pub struct BackupOptions {
     /// Directory to write to; must not exist or be empty
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// gRPC address of a coordinator
-    #[arg(long, env = "SATSUMA_URL", default_value = "grpc://127.0.0.1:7432")]
-    pub url: String,
-    /// Role to connect as, a superuser [default: the superuser, where it is trusted]
-    #[arg(short = 'U', long, env = "SATSUMA_USER", value_name = "NAME")]
-    pub user: Option<String>,
-    /// Password
-    #[arg(long, env = "SATSUMA_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
+    #[command(flatten)]
+    pub server: Server,
 }
 
 /// Which backup, and where the data directories go.
@@ -99,15 +92,9 @@ fn write_file(path: &Path, bytes: &[u8]) -> SqlResult<()> {
 }
 
 pub fn backup(options: &BackupOptions) -> Result<(), Failure> {
-    let target = Target {
-        url: options.url.clone(),
-        user: options.user.clone(),
-        password: options.password.clone(),
-        database: None,
-    };
     fresh(&options.to)?;
     let summary = process::runtime()?.block_on(async {
-        let mut client = Client::connect(target).await?;
+        let mut client = Client::connect(&options.server, None).await?;
         let mut writer = Writer::new(&options.to);
         client.stream("SELECT * FROM satsuma_backup()", |batch| writer.take(batch)).await?;
         client.close().await;

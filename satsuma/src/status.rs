@@ -3,21 +3,14 @@
 use satsuma_common::SqlResult;
 
 use crate::process::Failure;
-use crate::shell::client::{Answer, Client, Target};
+use crate::shell::client::{Answer, Client, Server};
 use crate::shell::table::{self, Style};
 
 /// Where to look.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StatusOptions {
-    /// gRPC address of a coordinator
-    #[arg(long, env = "SATSUMA_URL", default_value = "grpc://127.0.0.1:7432")]
-    pub url: String,
-    /// Role to connect as [default: the superuser, where it is trusted]
-    #[arg(short = 'U', long, env = "SATSUMA_USER", value_name = "NAME")]
-    pub user: Option<String>,
-    /// Password
-    #[arg(long, env = "SATSUMA_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
+    #[command(flatten)]
+    pub server: Server,
 }
 
 /// What is shown, part by part.
@@ -47,23 +40,17 @@ const MOVES: &str = "SELECT * FROM get_rebalance_progress()";
 const BAR: u64 = 20;
 
 pub fn run(options: &StatusOptions) -> Result<(), Failure> {
-    let target = Target {
-        url: options.url.clone(),
-        user: options.user.clone(),
-        password: options.password.clone(),
-        database: None,
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("could not start: {error}")))?;
-    let text = runtime.block_on(report(target))?;
+    let text = runtime.block_on(report(&options.server))?;
     print!("{text}");
     Ok(())
 }
 
-async fn report(target: Target) -> SqlResult<String> {
-    let mut client = Client::connect(target).await?;
+async fn report(server: &Server) -> SqlResult<String> {
+    let mut client = Client::connect(server, None).await?;
     let mut text = String::new();
     for (title, sql) in PARTS {
         let answer = client.query(sql).await?;

@@ -59,3 +59,4 @@ SELECT point '(1,2)' + point '(3,4)', point '(1,2)' ~= point '(1,2)';
 
 -- name: grouping addresses
 SELECT a, count(*) FROM (VALUES (inet '10.0.0.1'), ('10.0.0.1'), ('10.0.0.1/24')) v(a) GROUP BY a ORDER BY a;
+SELECT a::point <-> b::point FROM (VALUES ('(0.1,0.7)', '(3.3,-9.1)'), ('(1,2)', '(1,5)'), ('(37.77493,-122.41942)', '(40.71278,-74.00594)'), ('(1e300,1)', '(-1e300,2)'), ('(0,0)', '(0,0)'), ('(Infinity,1)', '(NaN,0)'), ('(NaN,1)', '(2,3)'), ('(0.3,0.4)', '(0.1,0.2)')) AS v(a, b);

@@ -40,7 +40,8 @@ pub async fn prepare(
         none if none.is_empty() => Within::Session,
         id => Within::Transaction(id),
     };
-    let entry = PreparedEntry { sql: query.query, within, parameters: None };
+    let entry =
+        PreparedEntry { sql: query.query, within, parameters: None, client: request.remote_addr() };
     insert(flight, handle.clone(), entry).map_err(|error| to_status(&error))?;
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: handle.into(),
@@ -55,6 +56,10 @@ pub async fn prepare(
 
 fn insert(flight: &Flight, handle: Vec<u8>, entry: PreparedEntry) -> SqlResult<()> {
     let mut prepared = flight.prepared.lock();
+    if prepared.len() >= MOST_PREPARED {
+        prepared
+            .retain(|_, entry| entry.client.is_none_or(|client| flight.sessions.is_open(client)));
+    }
     if prepared.len() >= MOST_PREPARED {
         return Err(SqlError::new(
             SqlState::PROGRAM_LIMIT_EXCEEDED,

@@ -30,6 +30,7 @@ pub mod status;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -79,7 +80,8 @@ pub const REPORT_HEADER: &str = "satsuma-report";
 pub const TEXT_HEADER: &str = "satsuma-text";
 /// Largest message from a client.
 const MESSAGE_LIMIT: usize = 64 << 20;
-/// Statements that one server keeps prepared for its Flight clients.
+/// Statements that one server keeps prepared for its Flight clients: beyond, those of clients that
+/// are gone are forgotten.
 const MOST_PREPARED: usize = 10_000;
 
 /// What the front end needs of the house.
@@ -132,6 +134,8 @@ struct PreparedEntry {
     sql: String,
     within: Within,
     parameters: Option<RecordBatch>,
+    /// Who prepared it.
+    client: Option<SocketAddr>,
 }
 
 impl PreparedEntry {

@@ -163,6 +163,11 @@ impl Sessions {
         sessions
     }
 
+    /// Whether a client's connection has not ended.
+    pub fn is_open(&self, client: SocketAddr) -> bool {
+        self.connections.is_open(client)
+    }
+
     /// Makes a session for who shows the right password; answers with its token.
     pub async fn handshake(
         self: &Arc<Self>,
@@ -368,7 +373,7 @@ impl Sessions {
             settings: Vec::new(),
             client_addr: caller.client_addr,
             via: Via::Flight,
-            tls: false,
+            tls: caller.client_addr.is_some_and(|client| self.connections.is_encrypted(client)),
             process_id: registration.id,
             terminate: terminate.clone(),
         };

@@ -21,6 +21,8 @@ async fn start(password: Option<&str>) -> (Arc<FakeFactory>, Client) {
     let factory = Arc::new(FakeFactory::default());
     let authenticator = Authenticator::new(factory.clone(), "boss", password).unwrap();
     let connections = Connections::default();
+    let directory = tempfile::tempdir().unwrap();
+    let identity = crate::tls::identity(None, directory.path()).unwrap();
     let config = FlightConfig {
         factory: factory.clone(),
         authenticator: Arc::new(authenticator),
@@ -34,7 +36,7 @@ async fn start(password: Option<&str>) -> (Arc<FakeFactory>, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-    let incoming = connections.track(incoming);
+    let incoming = connections.track(incoming, identity.grpc);
     tokio::spawn(Server::builder().add_service(service(config)).serve_with_incoming(incoming));
     let channel =
         Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();

@@ -27,7 +27,6 @@ mod rows;
 mod running;
 mod simple;
 mod startup;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -47,12 +46,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
+use crate::client_stream::ClientStream;
 use crate::session_api::{Session, SessionFactory};
 use crate::tls::Identity;
 use connection::{Connection, Failure};
 pub use registry::{Registration, Registry};
 use startup::{Hello, StartupError};
-use stream::ClientStream;
 use wire::Wire;
 
 /// PostgreSQL's `authentication_timeout`.

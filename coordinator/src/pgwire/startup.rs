@@ -21,10 +21,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::frontend::{self, Frontend, SMALL_MESSAGE_LIMIT, utf8, violation};
-use super::stream::ClientStream;
 use super::wire::{Wire, WireError};
 use super::{AUTHENTICATION_TIMEOUT, Server, backend};
 use crate::auth::{Challenge, Verifier, wrong_password};
+use crate::client_stream::ClientStream;
 use crate::session_api::{ConnectInfo, Via};
 
 const SSL_REQUEST: u32 = 80877103;

@@ -38,6 +38,8 @@ pub enum TlsError {
 #[derive(Clone)]
 pub struct Identity {
     pub acceptor: TlsAcceptor,
+    /// The same for clients that speak HTTP/2 inside.
+    pub grpc: TlsAcceptor,
     /// The certificate in PEM, which SCRAM's channel binding covers.
     pub certificate_pem: Arc<[u8]>,
 }
@@ -75,8 +77,11 @@ fn load(files: &TlsFiles) -> Result<Identity, TlsError> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
+    let mut grpc = config.clone();
+    grpc.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Identity {
         acceptor: TlsAcceptor::from(Arc::new(config)),
+        grpc: TlsAcceptor::from(Arc::new(grpc)),
         certificate_pem: certificate_pem.into(),
     })
 }

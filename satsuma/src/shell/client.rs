@@ -1,5 +1,7 @@
 //! A Flight SQL connection with a session of its own.
 
+use std::path::PathBuf;
+
 use arrow::array::{AsArray, BinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow_flight::decode::{DecodedPayload, FlightDataDecoder};
@@ -18,18 +20,26 @@ use satsuma_coordinator::flight::{
     COPY_COLUMN, DATABASE_HEADER, REPORT_HEADER, Report, TEXT_HEADER,
 };
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 const MESSAGE_LIMIT: usize = 256 << 20;
 
 /// Where to connect, and as whom.
-#[derive(Clone, Debug)]
-pub struct Target {
+#[derive(Clone, Debug, clap::Args)]
+pub struct Server {
+    /// gRPC address of a coordinator; grpc+tls://HOST:PORT encrypts
+    #[arg(long, env = "SATSUMA_URL", default_value = "grpc://127.0.0.1:7432")]
     pub url: String,
+    /// Certificate to trust, in PEM, for grpc+tls: the coordinator's own or its authority's
+    #[arg(long, env = "SATSUMA_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Role to connect as [default: the superuser, where it is trusted]
+    #[arg(short = 'U', long, env = "SATSUMA_USER", value_name = "NAME")]
     pub user: Option<String>,
+    /// Password
+    #[arg(long, env = "SATSUMA_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
-    pub database: Option<String>,
 }
 
 pub struct Client {
@@ -69,29 +79,49 @@ fn flight_error(error: FlightError) -> SqlError {
     }
 }
 
+/// What went wrong, without the layers around it.
+fn innermost(error: tonic::transport::Error) -> SqlError {
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    refused(cause.to_string())
+}
+
+fn endpoint(server: &Server) -> SqlResult<Endpoint> {
+    let (scheme, address) = match server.url.split_once("://") {
+        Some(("grpc" | "grpc+tcp" | "http", address)) => ("http", address),
+        Some(("grpc+tls" | "https", address)) => ("https", address),
+        _ => {
+            let message = format!("\"{}\" is not a URL like grpc://127.0.0.1:7432", server.url);
+            return Err(refused(message));
+        }
+    };
+    let url = format!("{scheme}://{}", address.trim_end_matches('/'));
+    let endpoint = Endpoint::from_shared(url)
+        .map_err(|error| refused(error.to_string()))?
+        .tcp_nodelay(true)
+        .connect_timeout(std::time::Duration::from_secs(10));
+    if scheme == "http" {
+        return Ok(endpoint);
+    }
+    let Some(path) = &server.tls_ca else {
+        return Err(refused("grpc+tls needs a certificate to trust").hint(
+            "Give --tls-ca the coordinator's certificate, server.crt in its data directory, or \
+             that of the authority which signed it.",
+        ));
+    };
+    let trusted = std::fs::read(path)
+        .map_err(|error| refused(format!("could not read {}: {error}", path.display())))?;
+    let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(trusted));
+    endpoint.tls_config(config).map_err(innermost)
+}
+
 impl Client {
-    pub async fn connect(target: Target) -> SqlResult<Self> {
-        let address = target
-            .url
-            .strip_prefix("grpc://")
-            .or_else(|| target.url.strip_prefix("grpc+tcp://"))
-            .or_else(|| target.url.strip_prefix("http://"))
-            .ok_or_else(|| {
-                refused(format!("\"{}\" is not a URL like grpc://127.0.0.1:7432", target.url))
-            })?;
-        let endpoint = Endpoint::from_shared(format!("http://{}", address.trim_end_matches('/')))
-            .map_err(|error| refused(error.to_string()))?
-            .tcp_nodelay(true)
-            .connect_timeout(std::time::Duration::from_secs(10));
-        let channel = endpoint.connect().await.map_err(|error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            refused(cause.to_string())
-        })?;
+    pub async fn connect(server: &Server, database: Option<&str>) -> SqlResult<Self> {
+        let channel = endpoint(server)?.connect().await.map_err(innermost)?;
         let mut flight = FlightServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
-        let token = handshake(&mut flight, &target).await?;
+        let token = handshake(&mut flight, server, database).await?;
         Ok(Self { flight, token })
     }
 
@@ -238,17 +268,18 @@ fn copy_schema() -> SchemaRef {
 
 async fn handshake(
     flight: &mut FlightServiceClient<Channel>,
-    target: &Target,
+    server: &Server,
+    database: Option<&str>,
 ) -> SqlResult<MetadataValue<Ascii>> {
     let hello = HandshakeRequest { protocol_version: 0, payload: Default::default() };
     let mut request = Request::new(stream::iter([hello]));
-    if let Some(user) = &target.user {
-        let password = target.password.as_deref().unwrap_or_default();
+    if let Some(user) = &server.user {
+        let password = server.password.as_deref().unwrap_or_default();
         let value = satsuma_coordinator::flight::basic_credentials(user, password);
         let value = value.parse().map_err(|_| refused("user or password cannot be sent"))?;
         request.metadata_mut().insert("authorization", value);
     }
-    if let Some(database) = &target.database {
+    if let Some(database) = database {
         let value = database.parse().map_err(|_| refused("the database's name cannot be sent"))?;
         request.metadata_mut().insert(DATABASE_HEADER, value);
     }

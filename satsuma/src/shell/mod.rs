@@ -22,7 +22,7 @@ pub(crate) mod table;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
-use client::{Client, Target};
+use client::{Client, Server};
 use session::{Origin, Shell, Stop};
 
 use crate::process::Failure;
@@ -30,21 +30,14 @@ use crate::process::Failure;
 /// Where to connect, and what to run there.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ShellOptions {
-    /// gRPC address of a coordinator
-    #[arg(long, env = "SATSUMA_URL", default_value = "grpc://127.0.0.1:7432")]
-    pub url: String,
+    #[command(flatten)]
+    pub server: Server,
     /// Run this SQL (or backslash command) and leave; may be given again
     #[arg(short = 'c', long, value_name = "SQL", conflicts_with = "file")]
     pub command: Vec<String>,
     /// Run this script and leave; stop at the first error
     #[arg(short = 'f', long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Role to connect as [default: the superuser, where it is trusted]
-    #[arg(short = 'U', long, env = "SATSUMA_USER", value_name = "NAME")]
-    pub user: Option<String>,
-    /// Password
-    #[arg(long, env = "SATSUMA_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
     /// Database [default: the cluster's]
     #[arg(short = 'd', long, env = "SATSUMA_DATABASE", value_name = "NAME")]
     pub database: Option<String>,
@@ -53,26 +46,17 @@ pub struct ShellOptions {
     pub tuples_only: bool,
 }
 
-impl ShellOptions {
-    pub(crate) fn target(&self) -> Target {
-        Target {
-            url: self.url.clone(),
-            user: self.user.clone(),
-            password: self.password.clone(),
-            database: self.database.clone(),
-        }
-    }
-}
-
 pub fn run(options: ShellOptions) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("could not start: {error}")))?;
-    let client = match runtime.block_on(Client::connect(options.target())) {
+    let client = match runtime
+        .block_on(Client::connect(&options.server, options.database.as_deref()))
+    {
         Ok(client) => client,
         Err(error) => {
-            eprintln!("satsuma: connection to {} failed: {}", options.url, error.message());
+            eprintln!("satsuma: connection to {} failed: {}", options.server.url, error.message());
             return Err(Failure::Exit(2));
         }
     };

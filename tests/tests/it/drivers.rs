@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use satsuma_tests::binaries::binary;
-use satsuma_tests::cluster::{Cluster, shared_up};
+use satsuma_tests::cluster::{Cluster, Layout, shared_up};
 use satsuma_tests::psql;
 use satsuma_tests::skip::skip;
 
@@ -410,6 +410,58 @@ fn satsuma_sql_runs_statements_over_grpc() {
     assert!(!wrong.status.success(), "an error is a failure");
     let text = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(text.contains("column \"nonsense\" does not exist"), "{text}");
+}
+
+const ADBC_TLS: &str = r#"
+import sys
+import adbc_driver_flightsql.dbapi as flight
+uri, certificate = sys.argv[1:]
+trusted = {"adbc.flight.sql.client_option.tls_root_certs": open(certificate).read()}
+with flight.connect(uri, db_kwargs=trusted, autocommit=True) as connection, connection.cursor() as cursor:
+    cursor.execute("SELECT 40 + 2")
+    assert cursor.fetchall() == [(42,)]
+try:
+    flight.connect(uri, autocommit=True).cursor().execute("SELECT 1")
+except Exception as error:
+    assert "certificate" in str(error), error
+else:
+    raise AssertionError("an unknown certificate was trusted")
+print("fine")
+"#;
+
+#[test]
+fn flight_sql_under_tls() {
+    let cluster = shared_up();
+    let url = cluster.grpc_url(0).replace("grpc://", "grpc+tls://");
+    let certificate = cluster.directory().join("data/coordinator/server.crt");
+    let certificate = certificate.to_str().expect("a path");
+    let sql = |arguments: &[&str]| {
+        let mut command = Command::new(binary("satsuma"));
+        command.args(["sql", "--url", &url, "-c", "SELECT 40 + 2"]).args(arguments);
+        command.output().expect("satsuma sql starts")
+    };
+    let answer = succeeded(&sql(&["--tls-ca", certificate]));
+    assert!(answer.contains("42"), "{answer}");
+
+    let fails = |arguments: &[&str], what: &str| {
+        let output = sql(arguments);
+        assert!(!output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(what), "{text}");
+    };
+    fails(&[], "needs a certificate");
+    fails(&["--tls-ca", "/nowhere"], "/nowhere");
+    // That of somebody else.
+    let other = Layout::up().start();
+    let theirs = other.directory().join("data/coordinator/server.crt");
+    fails(&["--tls-ca", theirs.to_str().expect("a path")], "certificate");
+
+    let modules = "adbc_driver_flightsql.dbapi, pyarrow";
+    let Some(output) = python("flight_sql_under_tls", modules, ADBC_TLS, &[&url, certificate])
+    else {
+        return;
+    };
+    assert_eq!(succeeded(&output).trim(), "fine");
 }
 
 #[test]

@@ -201,6 +201,26 @@ fn the_documents_name_paths_that_exist() {
     assert!(problems.is_empty(), "documents name what is gone:\n{}", problems.join("\n"));
 }
 
+#[test]
+fn every_decision_is_in_the_index() {
+    let directory = Path::new("docs/decisions");
+    let index = read(&directory.join("README.md"));
+    let mut numbers = BTreeSet::new();
+    for path in files("md").into_iter().filter(|path| path.starts_with(directory)) {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        if name == "README.md" {
+            continue;
+        }
+        assert!(numbers.insert(name[..4].to_owned()), "two decisions have the number of {name}");
+        let text = read(&path);
+        let title = text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a title");
+        let (number, title) = title.split_once(": ").expect("a number and a title");
+        assert_eq!(number, &name[..4], "{name}");
+        let line = format!("- [{number}]({name}): {title}\n");
+        assert!(index.contains(&line), "docs/decisions/README.md lacks\n{line}");
+    }
+}
+
 /// Words in backquotes, and targets of links, that look like paths of this repository.
 fn named_paths(text: &str) -> BTreeSet<String> {
     let top: BTreeSet<&str> =
