@@ -29,7 +29,7 @@ use crate::wal::{self, Wal};
 
 /// Aborted transactions that are remembered: requests are late by moments.
 const ABORTED_KEPT: usize = 16_384;
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 const FORMAT_FILE: &str = "FORMAT";
 
 impl Engine {

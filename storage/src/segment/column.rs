@@ -5,15 +5,16 @@
 //!
 //! 0 plain       rows * width bytes
 //! 1 offset      i128:base u64:divisor u8:width, rows * width bytes: (value - base) / divisor
-//! 2 dictionary  u32:count u8:width, rows * width bytes: entry, count * u32:end, bytes
-//! 3 bytes       rows * u32:end, bytes
-//! 4 prefixed    u16:length, the common prefix, u16:width, rows * width bytes   (of one length)
+//! 2 dictionary  u32:count u8:width, rows * width bytes: entry, strings: entries
+//! 3 strings     strings                                      ([`super::strings`])
+//! 4 template    values of one length                         ([`super::template`])
 //! 5 bools       bitmap
 //! ```
 //!
 //! Numbers are little endian. Codes have width 0 where all are 0. A NULL's place in the payload
 //! holds any value.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -22,14 +23,16 @@ use arrow::datatypes::DataType;
 use satsuma_common::row::Physical;
 
 use super::SegmentError;
+use super::strings::{Strings, put_packed, put_strings};
+use super::template::{Template, put_template};
 
 type Result<T> = std::result::Result<T, SegmentError>;
 
 const PLAIN: u8 = 0;
 const OFFSET: u8 = 1;
 const DICTIONARY: u8 = 2;
-const BYTES: u8 = 3;
-const PREFIXED: u8 = 4;
+const STRINGS: u8 = 3;
+const TEMPLATE: u8 = 4;
 const BOOLS: u8 = 5;
 
 /// How the values of a column are to be taken.
@@ -42,13 +45,16 @@ pub enum Kind {
     /// Bytes of this many, without arithmetic.
     Opaque(usize),
     Bytes,
+    /// Bytes that have pieces in common.
+    Text,
 }
 
 impl Kind {
     pub fn of(data_type: &DataType) -> Self {
         match (data_type, Physical::of_arrow(data_type)) {
             (_, Physical::Bool) => Self::Bool,
-            (_, Physical::Utf8 | Physical::Bytes | Physical::List(_)) => Self::Bytes,
+            (_, Physical::Utf8) => Self::Text,
+            (_, Physical::Bytes | Physical::List(_)) => Self::Bytes,
             (_, Physical::Null) => Self::Opaque(0),
             (DataType::UInt32, Physical::Fixed(width)) => Self::Unsigned(width),
             (
@@ -91,52 +97,42 @@ pub fn encode(kind: Kind, values: &[Option<&[u8]>]) -> Result<Vec<u8>> {
                 PLAIN
             }
         }
-        Kind::Bytes => {
-            if put_dictionary(&mut out, values)? {
+        Kind::Bytes | Kind::Text => {
+            let put = if kind == Kind::Text { put_packed } else { put_as_they_are };
+            if put_dictionary(&mut out, values, put)? {
                 DICTIONARY
-            } else if !has_nulls && put_prefixed(&mut out, &present(values)) {
-                PREFIXED
             } else {
-                put_bytes(&mut out, values.iter().map(|v| v.unwrap_or_default()))?;
-                BYTES
+                let values = filled(values);
+                if put_template(&mut out, &values)? {
+                    TEMPLATE
+                } else {
+                    put(&mut out, &values)?;
+                    STRINGS
+                }
             }
         }
     };
     Ok(out)
 }
 
-/// Encodes keys: fixed-width ones without their common prefix.
+/// Encodes keys: those of one length without what they have in common.
 pub fn encode_keys(keys: &[&[u8]]) -> Result<Vec<u8>> {
-    let mut out = vec![PREFIXED, 0];
-    if !put_prefixed(&mut out, keys) {
-        out[0] = BYTES;
-        put_bytes(&mut out, keys.iter().copied())?;
+    let mut out = vec![TEMPLATE, 0];
+    if !put_template(&mut out, keys)? {
+        out[0] = STRINGS;
+        put_as_they_are(&mut out, keys)?;
     }
     Ok(out)
 }
 
-fn present<'a>(values: &[Option<&'a [u8]>]) -> Vec<&'a [u8]> {
-    values.iter().map(|value| value.unwrap_or_default()).collect()
+fn put_as_they_are(out: &mut Vec<u8>, values: &[&[u8]]) -> Result<()> {
+    put_strings(out, values.iter().copied())
 }
 
-/// `false`, with nothing written, where values are not of one length.
-fn put_prefixed(out: &mut Vec<u8>, keys: &[&[u8]]) -> bool {
-    let first = keys.first().copied().unwrap_or_default();
-    if keys.iter().any(|key| key.len() != first.len()) || first.len() > usize::from(u16::MAX) {
-        return false;
-    }
-    let prefix = keys
-        .iter()
-        .map(|key| key.iter().zip(first).take_while(|(a, b)| a == b).count())
-        .min()
-        .unwrap_or(0);
-    out.extend_from_slice(&(prefix as u16).to_le_bytes());
-    out.extend_from_slice(&first[..prefix]);
-    out.extend_from_slice(&((first.len() - prefix) as u16).to_le_bytes());
-    for key in keys {
-        out.extend_from_slice(&key[prefix..]);
-    }
-    true
+/// The values, with one of them in the place of each NULL.
+fn filled<'a>(values: &[Option<&'a [u8]>]) -> Vec<&'a [u8]> {
+    let any = values.iter().copied().flatten().next().unwrap_or_default();
+    values.iter().map(|value| value.unwrap_or(any)).collect()
 }
 
 fn put_bitmap(out: &mut Vec<u8>, rows: usize, bit: impl Fn(usize) -> bool) {
@@ -206,18 +202,16 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 }
 
 /// Bytes that codes up to `max` need.
-fn code_width(max: u64) -> usize {
-    match max {
-        0 => 0,
-        1..=0xff => 1,
-        0x100..=0xffff => 2,
-        0x1_0000..=0xffff_ffff => 4,
-        _ => 8,
-    }
+pub(super) fn code_width(max: u64) -> usize {
+    (u64::BITS - max.leading_zeros()).div_ceil(8) as usize
 }
 
 /// `false`, with nothing written, where a dictionary does not pay.
-fn put_dictionary(out: &mut Vec<u8>, values: &[Option<&[u8]>]) -> Result<bool> {
+fn put_dictionary(
+    out: &mut Vec<u8>,
+    values: &[Option<&[u8]>],
+    put: impl Fn(&mut Vec<u8>, &[&[u8]]) -> Result<()>,
+) -> Result<bool> {
     let most = (values.len() / 4).clamp(1, 1 << 16);
     let mut places: HashMap<&[u8], u32> = HashMap::new();
     let mut entries: Vec<&[u8]> = Vec::new();
@@ -239,26 +233,8 @@ fn put_dictionary(out: &mut Vec<u8>, values: &[Option<&[u8]>]) -> Result<bool> {
     for code in codes {
         out.extend_from_slice(&code.to_le_bytes()[..width]);
     }
-    put_bytes(out, entries.into_iter())?;
+    put(out, &entries)?;
     Ok(true)
-}
-
-fn put_bytes<'a>(
-    out: &mut Vec<u8>,
-    values: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
-) -> Result<()> {
-    let mut end = 0u32;
-    for value in values.clone() {
-        end = u32::try_from(value.len())
-            .ok()
-            .and_then(|len| end.checked_add(len))
-            .ok_or_else(|| SegmentError::new("block of more than 4 GiB"))?;
-        out.extend_from_slice(&end.to_le_bytes());
-    }
-    for value in values {
-        out.extend_from_slice(value);
-    }
-    Ok(())
 }
 
 /// An encoded column, ready to be read value by value.
@@ -274,39 +250,9 @@ pub(super) enum Payload<'a> {
     Plain { values: &'a [u8], width: usize },
     Offset { base: i128, divisor: u64, code_width: usize, codes: &'a [u8], width: usize },
     Dictionary { code_width: usize, codes: &'a [u8], entries: Strings<'a> },
-    Bytes(Strings<'a>),
-    Prefixed { prefix: &'a [u8], width: usize, values: &'a [u8] },
+    Strings(Strings<'a>),
+    Template(Template<'a>),
     Bools(&'a [u8]),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Strings<'a> {
-    ends: &'a [u8],
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Strings<'a> {
-    pub fn len(&self) -> usize {
-        self.ends.len() / 4
-    }
-
-    pub fn end(&self, i: usize) -> Result<usize> {
-        self.ends
-            .get(i * 4..i * 4 + 4)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(|bytes| u32::from_le_bytes(bytes) as usize)
-            .ok_or_else(|| SegmentError::new("string offset is out of bounds"))
-    }
-
-    pub fn start(&self, i: usize) -> Result<usize> {
-        if i == 0 { Ok(0) } else { self.end(i - 1) }
-    }
-
-    pub fn get(&self, i: usize) -> Result<&'a [u8]> {
-        self.bytes
-            .get(self.start(i)?..self.end(i)?)
-            .ok_or_else(|| SegmentError::new("string offset is out of bounds"))
-    }
 }
 
 /// A value in its physical form.
@@ -314,7 +260,16 @@ impl<'a> Strings<'a> {
 pub enum Value<'a> {
     Slice(&'a [u8]),
     Number([u8; 16], usize),
-    Joined(Vec<u8>),
+    Made(Vec<u8>),
+}
+
+impl<'a> From<Cow<'a, [u8]>> for Value<'a> {
+    fn from(bytes: Cow<'a, [u8]>) -> Self {
+        match bytes {
+            Cow::Borrowed(bytes) => Self::Slice(bytes),
+            Cow::Owned(bytes) => Self::Made(bytes),
+        }
+    }
 }
 
 impl std::ops::Deref for Value<'_> {
@@ -324,24 +279,35 @@ impl std::ops::Deref for Value<'_> {
         match self {
             Self::Slice(bytes) => bytes,
             Self::Number(bytes, width) => &bytes[..*width],
-            Self::Joined(bytes) => bytes,
+            Self::Made(bytes) => bytes,
         }
     }
 }
 
 /// Takes pieces from the front of a chunk.
-struct Cursor<'a>(&'a [u8]);
+pub(super) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8]> {
         let (head, tail) =
             self.0.split_at_checked(n).ok_or_else(|| SegmentError::new("chunk ends early"))?;
         self.0 = tail;
         Ok(head)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         self.take(N)?.try_into().map_err(|_| SegmentError::new("chunk ends early"))
+    }
+
+    pub fn code_width(&mut self) -> Result<usize> {
+        match usize::from(self.array::<1>()?[0]) {
+            width @ 0..=8 => Ok(width),
+            _ => Err(SegmentError::new("codes are too wide")),
+        }
+    }
+
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
     }
 }
 
@@ -357,42 +323,26 @@ impl<'a> Chunk<'a> {
         };
         let width = match kind {
             Kind::Signed(width) | Kind::Unsigned(width) | Kind::Opaque(width) => Some(width),
-            Kind::Bool | Kind::Bytes => None,
+            Kind::Bool | Kind::Bytes | Kind::Text => None,
         };
         let payload = match (encoding, width) {
             (PLAIN, Some(width)) => Payload::Plain { values: rest.take(rows * width)?, width },
             (OFFSET, Some(width)) if width <= 16 => {
                 let base = i128::from_le_bytes(rest.array()?);
                 let divisor = u64::from_le_bytes(rest.array()?);
-                let code_width = usize::from(rest.array::<1>()?[0]);
-                if code_width > 8 {
-                    return Err(SegmentError::new("codes are too wide"));
-                }
+                let code_width = rest.code_width()?;
                 let codes = rest.take(rows * code_width)?;
                 Payload::Offset { base, divisor, code_width, codes, width }
             }
             (DICTIONARY, None) => {
                 let count = u32::from_le_bytes(rest.array()?) as usize;
-                let code_width = usize::from(rest.array::<1>()?[0]);
-                if code_width > 8 {
-                    return Err(SegmentError::new("codes are too wide"));
-                }
+                let code_width = rest.code_width()?;
                 let codes = rest.take(rows * code_width)?;
-                let ends = count.checked_mul(4).ok_or_else(|| SegmentError::new("dictionary"))?;
-                let ends = rest.take(ends)?;
-                let entries = Strings { ends, bytes: rest.0 };
+                let entries = Strings::open(count, &mut rest)?;
                 Payload::Dictionary { code_width, codes, entries }
             }
-            (BYTES, None) => {
-                let ends = rest.take(rows * 4)?;
-                Payload::Bytes(Strings { ends, bytes: rest.0 })
-            }
-            (PREFIXED, None) => {
-                let prefix = usize::from(u16::from_le_bytes(rest.array()?));
-                let prefix = rest.take(prefix)?;
-                let width = usize::from(u16::from_le_bytes(rest.array()?));
-                Payload::Prefixed { prefix, width, values: rest.take(rows * width)? }
-            }
+            (STRINGS, None) => Payload::Strings(Strings::open(rows, &mut rest)?),
+            (TEMPLATE, None) => Payload::Template(Template::open(rows, &mut rest)?),
             (BOOLS, None) => Payload::Bools(rest.take(rows.div_ceil(8))?),
             _ => return Err(SegmentError::new("chunk has an encoding that does not fit")),
         };
@@ -419,23 +369,21 @@ impl<'a> Chunk<'a> {
             }
             Payload::Dictionary { code_width, codes, entries } => {
                 let entry = usize::try_from(code(codes, code_width, i));
-                Value::Slice(entries.get(entry.map_err(|_| SegmentError::new("dictionary"))?)?)
+                Value::from(entries.get(entry.map_err(|_| SegmentError::new("dictionary"))?)?)
             }
-            Payload::Bytes(strings) => Value::Slice(strings.get(i)?),
-            Payload::Prefixed { prefix, width, values } => {
-                Value::Joined([prefix, &values[i * width..(i + 1) * width]].concat())
-            }
+            Payload::Strings(strings) => Value::from(strings.get(i)?),
+            Payload::Template(template) => Value::Made(template.value(i)?),
             Payload::Bools(bits) => Value::Slice(if bit(bits, i) { &[1] } else { &[0] }),
         }))
     }
 
     /// How the value of row `i` compares to these bytes. NULL is empty.
     pub fn compare(&self, i: usize, to: &[u8]) -> Result<Ordering> {
-        if let Payload::Prefixed { prefix, width, values } = self.payload
+        if let Payload::Template(template) = self.payload
             && i < self.rows
+            && self.nulls.is_none()
         {
-            let (head, rest) = to.split_at(prefix.len().min(to.len()));
-            return Ok(prefix.cmp(head).then_with(|| values[i * width..(i + 1) * width].cmp(rest)));
+            return template.compare(i, to);
         }
         Ok(self.value(i)?.as_deref().unwrap_or_default().cmp(to))
     }

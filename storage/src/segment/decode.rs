@@ -14,11 +14,12 @@ use arrow::array::{
 use arrow::array::{BinaryViewArray, GenericByteArray};
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::take;
-use arrow::datatypes::{BinaryType, ByteArrayType, DataType, Utf8Type};
+use arrow::datatypes::{BinaryType, ByteArrayType, DataType};
 use satsuma_common::row::{ColumnBuilder, Physical};
 
 use super::SegmentError;
-use super::column::{Chunk, Payload, Strings, bit, code};
+use super::column::{Chunk, Payload, bit, code};
+use super::strings::Strings;
 
 type Result<T> = std::result::Result<T, SegmentError>;
 
@@ -172,28 +173,15 @@ impl Decoder<'_> {
                 };
                 fixed(data_type, buffer, rows.len(), nulls())
             }
-            (Payload::Bytes(strings), DataType::Utf8View) => {
-                let array: StringArray = self.strings(strings, rows)?;
+            (_, DataType::Utf8View) => {
+                let array: StringArray = self.strings(rows)?;
                 Ok(Arc::new(StringViewArray::from(&array)))
             }
-            (Payload::Bytes(strings), DataType::BinaryView) => {
-                let array: BinaryArray = self.strings(strings, rows)?;
+            (_, DataType::BinaryView) => {
+                let array: BinaryArray = self.strings(rows)?;
                 Ok(Arc::new(BinaryViewArray::from(&array)))
             }
-            (Payload::Bytes(strings), DataType::Binary) => {
-                Ok(Arc::new(self.strings::<BinaryType>(strings, rows)?))
-            }
-            (Payload::Prefixed { prefix, width, values }, DataType::Binary) => {
-                Ok(Arc::new(self.prefixed::<BinaryType>(prefix, *width, values, rows)?))
-            }
-            (Payload::Prefixed { prefix, width, values }, DataType::BinaryView) => {
-                let array = self.prefixed::<BinaryType>(prefix, *width, values, rows)?;
-                Ok(Arc::new(BinaryViewArray::from(&array)))
-            }
-            (Payload::Prefixed { prefix, width, values }, DataType::Utf8View) => {
-                let array = self.prefixed::<Utf8Type>(prefix, *width, values, rows)?;
-                Ok(Arc::new(StringViewArray::from(&array)))
-            }
+            (_, DataType::Binary) => Ok(Arc::new(self.strings::<BinaryType>(rows)?)),
             _ => self.one_by_one(data_type, rows),
         }
     }
@@ -236,10 +224,18 @@ impl Decoder<'_> {
 
     fn strings<T: ByteArrayType<Offset = i32>>(
         &self,
-        strings: &Strings<'_>,
         rows: &Selection,
     ) -> Result<GenericByteArray<T>> {
-        self.array(strings, rows, self.nulls(rows))
+        let nulls = self.nulls(rows);
+        match &self.chunk.payload {
+            Payload::Strings(strings) => self.array(strings, rows, nulls),
+            Payload::Template(template) => {
+                let rows = (0..rows.len()).map(|i| rows.place(i) as usize);
+                let (values, ends) = template.values(rows)?;
+                byte_array(&ends, Buffer::from_vec(values), nulls)
+            }
+            _ => Err(SegmentError::new("chunk has an encoding that does not fit")),
+        }
     }
 
     /// Strings one after another: those of a range where they lie, others copied together.
@@ -249,59 +245,18 @@ impl Decoder<'_> {
         rows: &Selection,
         nulls: Option<NullBuffer>,
     ) -> Result<GenericByteArray<T>> {
-        let too_long = || SegmentError::new("strings of more than 2 GiB");
-        let (ends, values) = match rows {
-            Selection::Range(range) => {
-                let start = strings.start(range.start as usize)?;
-                let mut offsets = Vec::with_capacity(range.len() + 1);
-                offsets.push(0i32);
-                for row in range.clone() {
-                    let end = strings.end(row as usize)?;
-                    let end = end.checked_sub(start).and_then(|end| i32::try_from(end).ok());
-                    offsets.push(end.ok_or_else(too_long)?);
-                }
-                let end = start + offsets.last().map_or(0, |end| *end as usize);
-                let slice = strings.bytes.get(start..end).ok_or_else(too_long)?;
-                (offsets, Buffer::from(self.bytes.slice_ref(slice)))
-            }
-            Selection::Rows(rows) => {
-                let mut offsets = Vec::with_capacity(rows.len() + 1);
-                offsets.push(0i32);
-                let mut values = Vec::with_capacity(rows.len() * 16);
-                for row in rows {
-                    values.extend_from_slice(strings.get(*row as usize)?);
-                    offsets.push(i32::try_from(values.len()).map_err(|_| too_long())?);
-                }
-                (offsets, Buffer::from_vec(values))
-            }
-        };
-        if ends.windows(2).any(|pair| pair[0] > pair[1]) {
-            return Err(SegmentError::new("string offset is out of bounds"));
+        if let Selection::Range(range) = rows
+            && let Some((bytes, ends)) = strings.slice(range.start as usize..range.end as usize)?
+        {
+            return byte_array(&ends, Buffer::from(self.bytes.slice_ref(bytes)), nulls);
         }
-        let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
-        GenericByteArray::try_new(ends, values, nulls).map_err(malformed)
-    }
-
-    fn prefixed<T: ByteArrayType<Offset = i32>>(
-        &self,
-        prefix: &[u8],
-        width: usize,
-        values: &[u8],
-        rows: &Selection,
-    ) -> Result<GenericByteArray<T>> {
-        let whole = prefix.len() + width;
-        let len = i32::try_from(whole * rows.len())
-            .map_err(|_| SegmentError::new("strings of more than 2 GiB"))?;
-        let mut out = Vec::with_capacity(len as usize);
+        let mut values = Vec::with_capacity(rows.len() * 16);
+        let mut ends = Vec::with_capacity(rows.len());
         for i in 0..rows.len() {
-            let at = rows.place(i) as usize * width;
-            out.extend_from_slice(prefix);
-            out.extend_from_slice(&values[at..at + width]);
+            strings.append(rows.place(i) as usize, &mut values)?;
+            ends.push(values.len());
         }
-        let offsets: Vec<i32> = (0..=rows.len()).map(|i| (i * whole) as i32).collect();
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        GenericByteArray::try_new(offsets, Buffer::from_vec(out), self.nulls(rows))
-            .map_err(malformed)
+        byte_array(&ends, Buffer::from_vec(values), nulls)
     }
 
     fn one_by_one(&self, data_type: &DataType, rows: &Selection) -> Result<ArrayRef> {
@@ -313,6 +268,21 @@ impl Decoder<'_> {
         }
         builder.finish().map_err(row_error)
     }
+}
+
+/// Strings that end at these places of `values`.
+fn byte_array<T: ByteArrayType<Offset = i32>>(
+    ends: &[usize],
+    values: Buffer,
+    nulls: Option<NullBuffer>,
+) -> Result<GenericByteArray<T>> {
+    let in_range = ends.iter().all(|end| i32::try_from(*end).is_ok());
+    if !in_range || !ends.is_sorted() {
+        return Err(SegmentError::new("string offset is out of bounds"));
+    }
+    let ends = std::iter::once(0).chain(ends.iter().map(|end| *end as i32)).collect::<Vec<_>>();
+    let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
+    GenericByteArray::try_new(ends, values, nulls).map_err(malformed)
 }
 
 /// Little-endian codes of one width.
@@ -328,7 +298,10 @@ impl Codes<'_> {
             0 => rows.map(|_| each(0)),
             1 => self.of::<1, T>(rows, |bytes| each(u64::from(bytes[0]))),
             2 => self.of::<2, T>(rows, |bytes| each(u64::from(u16::from_le_bytes(bytes)))),
+            3 => self.of::<3, T>(rows, |bytes| each(widened(bytes))),
             4 => self.of::<4, T>(rows, |bytes| each(u64::from(u32::from_le_bytes(bytes)))),
+            5 => self.of::<5, T>(rows, |bytes| each(widened(bytes))),
+            6 => self.of::<6, T>(rows, |bytes| each(widened(bytes))),
             8 => self.of::<8, T>(rows, |bytes| each(u64::from_le_bytes(bytes))),
             width => rows.map(|row| each(code(self.codes, width, row))),
         }
@@ -344,6 +317,12 @@ impl Codes<'_> {
             Selection::Rows(rows) => rows.iter().map(|row| each(codes[*row as usize])).collect(),
         }
     }
+}
+
+fn widened<const W: usize>(bytes: [u8; W]) -> u64 {
+    let mut wide = [0; 8];
+    wide[..W].copy_from_slice(&bytes);
+    u64::from_le_bytes(wide)
 }
 
 /// A whole number that codes are turned into.
@@ -458,7 +437,8 @@ mod tests {
             small in proptest::collection::vec(-9i64..9, 1..60),
             texts in proptest::collection::vec(proptest::option::of("[aé]{0,20}"), 1..60),
             few in proptest::collection::vec(proptest::option::of("[ab]{1}"), 8..60),
-            same in proptest::collection::vec("a[b-z]{3}", 1..60),
+            same in proptest::collection::vec("a[b-z]{3}", 1..90),
+            long in proptest::collection::vec(proptest::option::of("(http://é|x)[a-c]{0,40}"), 40..90),
         ) {
             let small: Vec<_> = small.into_iter().map(|v| Some(v * 1000)).collect();
             for ints in [ints, small] {
@@ -476,8 +456,10 @@ mod tests {
                 let bools: Vec<_> = ints.iter().map(|v| v.map(|v| vec![u8::from(v > 0)])).collect();
                 check(&DataType::Boolean, &bools);
             }
-            let same = same.into_iter().map(Some).collect();
-            for texts in [texts, few, same] {
+            let mut mostly = same.clone();
+            mostly[0] = long[0].clone().unwrap_or_default();
+            let [same, mostly] = [same, mostly].map(|texts| texts.into_iter().map(Some).collect());
+            for texts in [texts, few, same, mostly, long] {
                 let texts: Vec<_> = texts.into_iter().map(|v| v.map(String::into_bytes)).collect();
                 for ty in [DataType::Utf8View, DataType::BinaryView, DataType::Binary] {
                     check(&ty, &texts);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BLOCK_ROWS, SegmentError};
 
-pub const MAGIC: &[u8; 8] = b"SATSEG01";
+pub const MAGIC: &[u8; 8] = b"SATSEG02";
 /// Bytes after the footer.
 pub const TRAILER: usize = 16;
 

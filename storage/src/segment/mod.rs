@@ -1,7 +1,7 @@
 //! Segments: immutable columnar runs of rows, sorted by key.
 //!
 //! ```text
-//! segment = block* footer u32:crc of the footer  u32:length of the footer  "SATSEG01"
+//! segment = block* footer u32:crc of the footer  u32:length of the footer  "SATSEG02"
 //! block   = chunk of keys, chunk of commit timestamps, chunk per column
 //! ```
 //!
@@ -22,6 +22,8 @@ pub mod footer;
 pub mod marks;
 pub mod prune;
 mod reader;
+mod strings;
+mod template;
 mod writer;
 
 pub use decode::Selection;

@@ -159,16 +159,38 @@ fn encodings_are_small_where_they_can_be() {
     );
     let texts: Vec<_> = (0..1000).map(|n| Some(format!("state {}", n % 5).into_bytes())).collect();
     assert!(round_trip(Kind::Bytes, &texts) < 1100);
+    let urls: Vec<_> = (0..1000)
+        .map(|n| Some(format!("http://site-{}.example/page/{}", n % 7, n * n).into_bytes()))
+        .collect();
+    let plain: usize = urls.iter().flatten().map(Vec::len).sum();
+    assert!(round_trip(Kind::Text, &urls) < plain / 2);
+    // Ends near a line take two bytes, not four.
+    assert!(round_trip(Kind::Bytes, &urls) < plain + 2100);
+    let addresses: Vec<_> = (0..1000u32)
+        .map(|n| {
+            let address = (0x0a00_0000 + n * 7).to_be_bytes();
+            Some([&[2], &address[..], &[32], &address[..]].concat())
+        })
+        .collect();
+    assert!(round_trip(Kind::Bytes, &addresses) < 2100);
 }
 
 #[test]
-fn keys_lose_their_common_prefix() {
-    let keys: Vec<_> = (0..1000u64).map(|n| n.to_be_bytes()).collect();
+fn keys_lose_what_they_have_in_common() {
+    let keys: Vec<_> =
+        (0..1000u64).map(|n| [(n / 300).to_be_bytes(), n.to_be_bytes()].concat()).collect();
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let bytes = encode_keys(&keys).unwrap();
-    assert!(bytes.len() < 2100);
+    assert!(bytes.len() < 3100);
     let chunk = Chunk::open(Kind::Bytes, 1000, &bytes).unwrap();
     assert_eq!(chunk.value(777).unwrap().as_deref(), Some(keys[777]));
+    let strings: [&[u8]; 5] =
+        [b"", keys[3], &keys[777][..15], keys[777], &[keys[777], b"x"].concat()];
+    for to in strings {
+        for row in [3, 776, 777, 778] {
+            assert_eq!(chunk.compare(row, to).unwrap(), keys[row].cmp(to));
+        }
+    }
 }
 
 proptest! {
@@ -177,6 +199,7 @@ proptest! {
         ints in proptest::collection::vec(proptest::option::of(any::<i64>()), 1..50),
         small in proptest::collection::vec(proptest::option::of(-9i64..9), 1..50),
         texts in proptest::collection::vec(proptest::option::of("[ab]{0,3}"), 1..50),
+        long in proptest::collection::vec(proptest::option::of("(key|é|[\\x00-\\xff])[a-c]{0,40}"), 40..90),
         bools in proptest::collection::vec(proptest::option::of(any::<bool>()), 1..50),
     ) {
         for ints in [ints, small] {
@@ -187,13 +210,16 @@ proptest! {
         }
         let texts: Vec<_> = texts.into_iter().map(|v| v.map(String::into_bytes)).collect();
         round_trip(Kind::Bytes, &texts);
+        let long: Vec<_> = long.into_iter().map(|v| v.map(String::into_bytes)).collect();
+        round_trip(Kind::Bytes, &long);
+        round_trip(Kind::Text, &long);
         let bools: Vec<_> = bools.into_iter().map(|v| v.map(|v| vec![u8::from(v)])).collect();
         round_trip(Kind::Bool, &bools);
     }
 
     #[test]
     fn wrong_chunks_are_errors(bytes in proptest::collection::vec(any::<u8>(), 0..80), rows in 0usize..20) {
-        for kind in [Kind::Bool, Kind::Signed(8), Kind::Opaque(16), Kind::Bytes] {
+        for kind in [Kind::Bool, Kind::Signed(8), Kind::Opaque(16), Kind::Bytes, Kind::Text] {
             if let Ok(chunk) = Chunk::open(kind, rows, &bytes) {
                 for row in 0..rows {
                     let _ = chunk.value(row);
