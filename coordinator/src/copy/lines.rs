@@ -6,6 +6,8 @@
 
 use satsuma_common::{SqlError, SqlState};
 
+use super::fields::find_near;
+
 /// A line longer than this is not data but an attack or a missing quote.
 const LONGEST_LINE: usize = 256 << 20;
 
@@ -142,7 +144,7 @@ impl LineReader {
         let found = match self.quoting {
             Quoting::Text => memchr::memchr3(b'\n', b'\r', b'\\', rest),
             Quoting::Csv { quote, escape } if quote == escape => {
-                let first = memchr::memchr2(b'\n', quote, rest);
+                let first = find_near(b'\n', quote, rest);
                 let before = &rest[..first.unwrap_or(rest.len())];
                 memchr::memchr2(b'\r', b'\\', before).or(first)
             }

@@ -267,8 +267,8 @@ impl Writing<'_> {
             return Ok(None);
         }
         let contents = self.shard.contents();
-        let (mut sealed, mut loaded) =
-            (near(&contents.segments, first, last), near(&own, first, last));
+        let segments = contents.untruncated();
+        let (mut sealed, mut loaded) = (near(&segments, first, last), near(&own, first, last));
         let deltas = [Some(&contents.active), contents.frozen.as_ref()];
         let deltas: Vec<_> = deltas.into_iter().flatten().filter(|d| !d.is_empty()).collect();
         let mut taken: Option<u32> = None;

@@ -16,10 +16,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow::datatypes::DataType;
+use hashbrown::HashMap;
 use satsuma_common::row::Physical;
 
 use super::SegmentError;
@@ -169,7 +169,14 @@ fn put_offsets(
     let base = present().min().unwrap_or(0);
     let Some(range) = present().max().unwrap_or(0).checked_sub(base) else { return Ok(false) };
     let Ok(range) = u64::try_from(range) else { return Ok(false) };
-    let divisor = present().fold(0, |divisor, n| gcd(divisor, (n - base) as u64)).max(1);
+    let mut divisor = 0;
+    for n in present() {
+        divisor = gcd(divisor, (n - base) as u64);
+        if divisor == 1 {
+            break;
+        }
+    }
+    let divisor = divisor.max(1);
     let code_width = code_width(range / divisor);
     if code_width >= width {
         return Ok(false);
@@ -187,6 +194,9 @@ fn put_offsets(
 pub(super) fn number(value: &[u8], width: usize, signed: bool) -> Result<i128> {
     if value.len() != width || width > 16 {
         return Err(SegmentError::new("value of another width"));
+    }
+    if let (Ok(bytes), true) = (value.try_into(), signed) {
+        return Ok(i128::from(i64::from_le_bytes(bytes)));
     }
     let negative = signed && value.last().is_some_and(|b| b & 0x80 != 0);
     let mut bytes = [if negative { 0xff } else { 0 }; 16];
@@ -206,6 +216,20 @@ pub(super) fn code_width(max: u64) -> usize {
     (u64::BITS - max.leading_zeros()).div_ceil(8) as usize
 }
 
+/// Whether a sample shows that nearly all values differ: of 256 values out of 4096 kinds, eight
+/// or so are seen twice.
+fn are_many(values: &[Option<&[u8]>]) -> bool {
+    const SAMPLE: usize = 256;
+    if values.len() < SAMPLE * 16 {
+        return false;
+    }
+    let mut sample: Vec<_> = values.iter().step_by(values.len() / SAMPLE).collect();
+    let seen = sample.len();
+    sample.sort_unstable();
+    sample.dedup();
+    seen - sample.len() < 2
+}
+
 /// `false`, with nothing written, where a dictionary does not pay.
 fn put_dictionary(
     out: &mut Vec<u8>,
@@ -213,6 +237,9 @@ fn put_dictionary(
     put: impl Fn(&mut Vec<u8>, &[&[u8]]) -> Result<()>,
 ) -> Result<bool> {
     let most = (values.len() / 4).clamp(1, 1 << 16);
+    if are_many(values) {
+        return Ok(false);
+    }
     let mut places: HashMap<&[u8], u32> = HashMap::new();
     let mut entries: Vec<&[u8]> = Vec::new();
     let mut codes = Vec::with_capacity(values.len());

@@ -200,9 +200,18 @@ impl Stored {
         let key = |value: &[u8]| order.encode_physical([Some(value)]).ok();
         match self.kind {
             Kind::Signed(width) => {
-                let number = |value: &&[u8]| column::number(value, width, true).unwrap_or_default();
-                let least = present().min_by_key(number)?;
-                Some((key(least)?, key(present().max_by_key(number)?)?))
+                let number = |value| column::number(value, width, true).unwrap_or_default();
+                let mut numbers = present().map(|value| (number(value), value));
+                let first = numbers.next()?;
+                let (mut least, mut most) = (first, first);
+                for next in numbers {
+                    if next.0 < least.0 {
+                        least = next;
+                    } else if next.0 > most.0 {
+                        most = next;
+                    }
+                }
+                Some((key(least.1)?, key(most.1)?))
             }
             Kind::Bytes if self.by_bytes => Some((key(present().min()?)?, key(present().max()?)?)),
             _ => {

@@ -163,6 +163,14 @@ pub(crate) struct Contents {
     pub attached: Arc<Vec<(u64, u64)>>,
 }
 
+impl Contents {
+    /// Segments with rows that came after the last TRUNCATE.
+    pub fn untruncated(&self) -> Vec<Arc<Segment>> {
+        let last = self.truncations.last().copied().unwrap_or_default();
+        self.segments.iter().filter(|segment| segment.max_ts() >= last).cloned().collect()
+    }
+}
+
 /// What a manifest says of a shard, opened.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
