@@ -27,8 +27,11 @@ async fn values_stay_unique_when_processes_are_killed() {
          SELECT create_reference_table('handle');",
     );
     let mut random = StdRng::seed_from_u64(7);
-    let mut written = 0;
-    for round in 0..3u64 {
+    let (mut written, mut round) = (0, 0u64);
+    // A slow machine writes little in a round.
+    while round < 3 || written <= 30 {
+        assert!(round < 20, "too little load to show anything: {written}");
+        round += 1;
         let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
@@ -48,7 +51,6 @@ async fn values_stay_unique_when_processes_are_killed() {
         }
         verify(&cluster).await;
     }
-    assert!(written > 30, "too little load to show anything: {written}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
