@@ -3,10 +3,12 @@
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::SqlResult;
+use sqlparser::ast;
 
 use crate::bound::Bound;
 use crate::engine_error::to_sql;
 use crate::lock_rows::LockRows;
+use crate::parse::Statement;
 
 /// Volatile functions that change nothing.
 const HARMLESS: [&str; 5] =
@@ -27,9 +29,14 @@ pub fn only_reads(bound: &Bound) -> SqlResult<bool> {
         | Bound::Truncate { .. }
         | Bound::CopyFrom(_)
         | Bound::Call(_)
-        | Bound::Explain { .. }
-        | Bound::Utility(_) => Ok(false),
+        | Bound::Explain { .. } => Ok(false),
+        Bound::Utility(statement) => Ok(is_show(statement)),
     }
+}
+
+fn is_show(statement: &Statement) -> bool {
+    let Statement::Sql(statement) = statement else { return false };
+    matches!(statement.as_ref(), ast::Statement::ShowVariable { .. })
 }
 
 fn acts(plan: &LogicalPlan) -> SqlResult<bool> {

@@ -60,6 +60,6 @@ pub use rejection::Rejection;
 pub use requests::{RequestId, Requests};
 pub use sequence::{Position, SequenceBlock, allocate};
 pub use shared::{Shared, SharedMap};
-pub use snapshot::{CatalogSnapshot, SystemRelations, quote_identifier, split_name};
+pub use snapshot::{CatalogSnapshot, SystemRelations, quote_identifier, shard_name, split_name};
 pub use state::{Cluster, Schema, State};
 pub use table::{Shard, Table, TableDef, TableDistribution, TablePlacement};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use satsuma_common::{Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::{Oid, PgType, SequenceId, ShardId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bound::{BoundCall, OutputColumn};
 use satsuma_sql::catalog_view::{
     Access, CatalogView, Relation, SystemRelation, TableInfo, ViewInfo,
@@ -11,6 +11,7 @@ use satsuma_sql::catalog_view::{
 use super::objects::{ObjectAddress, ObjectClass, RelationRef};
 use super::privileges;
 use super::state::State;
+use super::table::{Shard, Table};
 
 /// Computes system relations; the session brings what the catalog does not know (itself, its
 /// neighbours, sizes).
@@ -58,6 +59,37 @@ impl CatalogSnapshot {
             RelationRef::Sequence(id) => Some(Relation::Sequence(id)),
             RelationRef::Index(_) => None,
         }
+    }
+
+    /// A shard under its name, as a view of its table.
+    fn shard(&self, schema: &str, name: &str) -> Option<Relation> {
+        let (table_name, shard) = name.rsplit_once('_')?;
+        let (table, shard) = self.state.shard(ShardId(shard.parse().ok()?))?;
+        let shape = &table.info().shape;
+        if shape.name != table_name || shape.schema_name != schema {
+            return None;
+        }
+        let from = format!("{}.{}", quote_identifier(schema), quote_identifier(table_name));
+        let definition = match table.distribution_column() {
+            Some(column) => {
+                let (range, column) =
+                    (self.state.group(shard.group)?.range, quote_identifier(&column.name));
+                let (low, high) = (range.low(), range.high());
+                format!(
+                    "SELECT * FROM {from} WHERE worker_hash({column}) >= {low} \
+                     AND worker_hash({column}) <= {high}"
+                )
+            }
+            None => format!("SELECT * FROM {from}"),
+        };
+        Some(Relation::View(Arc::new(ViewInfo {
+            oid: Oid(table.id().0),
+            schema_name: schema.to_owned(),
+            name: name.to_owned(),
+            columns: shape.columns.iter().map(|column| column.name.clone()).collect(),
+            definition,
+            search_path: Vec::new(),
+        })))
     }
 
     fn view(&self, oid: Oid) -> Option<Arc<ViewInfo>> {
@@ -125,8 +157,11 @@ impl CatalogView for CatalogSnapshot {
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<Relation> {
         match schema {
             Some("pg_temp") => self.relation_in(temporary_of(&self.search_path)?, name),
-            Some(schema) => self.relation_in(schema, name),
-            None => self.path().find_map(|schema| self.relation_in(schema, name)),
+            Some(schema) => self.relation_in(schema, name).or_else(|| self.shard(schema, name)),
+            None => self
+                .path()
+                .find_map(|schema| self.relation_in(schema, name))
+                .or_else(|| self.path().find_map(|schema| self.shard(schema, name))),
         }
     }
 
@@ -244,6 +279,16 @@ impl CatalogView for CatalogSnapshot {
 /// The session's schema of temporary relations, which `pg_temp` stands for.
 pub(super) fn temporary_of(search_path: &[String]) -> Option<&String> {
     search_path.iter().find(|schema| schema.starts_with("pg_temp_"))
+}
+
+/// `schema.table_102008`, without the schema for `public`, each quoted where needed.
+pub fn shard_name(table: &Table, shard: &Shard) -> String {
+    let shape = &table.info().shape;
+    let name = quote_identifier(&format!("{}_{}", shape.name, shard.id.0));
+    match shape.schema_name.as_str() {
+        "public" => name,
+        schema => format!("{}.{name}", quote_identifier(schema)),
+    }
 }
 
 /// `quote_ident`: in double quotes where the name is not a plain lower-case identifier.

@@ -1,8 +1,8 @@
 //! Which shard groups can hold rows that satisfy a predicate.
 //!
 //! Only equality tells: `column = constant`, `IN`, `= ANY (array)`, and their combinations with
-//! AND and OR; a comparison with NULL is never true, and the column itself is never NULL. All else
-//! says nothing, which keeps every group.
+//! AND and OR; a comparison with NULL is never true, and the column itself is never NULL. So do
+//! comparisons of the column's hash (`worker_hash`). All else says nothing, which keeps every group.
 
 use datafusion::arrow::array::Array;
 use datafusion::common::ScalarValue;
@@ -16,6 +16,9 @@ use super::topology::TablePlace;
 
 /// The name of `value = ANY (array)` where the array is not written out in the plan.
 const EQUALS_ANY: &str = "any =(anyelement,anyarray)";
+
+/// The name of the column's hash, before the types that it was called with.
+const TOKEN: &str = "worker_hash(any)";
 
 /// The groups of `place` that can hold rows for which every predicate is true, at least one. `is_key` tells
 /// whether an expression is the distribution column, whose type is `ty`.
@@ -57,9 +60,16 @@ impl Pruning<'_> {
                 match (left.as_ref(), right.as_ref()) {
                     (key, Expr::Literal(value, _)) if self.is_key(key) => self.of_value(value),
                     (Expr::Literal(value, _), key) if self.is_key(key) => self.of_value(value),
+                    (token, Expr::Literal(bound, _)) if self.is_token(token) => {
+                        self.of_tokens(Operator::Eq, bound)
+                    }
                     _ => None,
                 }
             }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match right.as_ref() {
+                Expr::Literal(bound, _) if self.is_token(left) => self.of_tokens(*op, bound),
+                _ => None,
+            },
             Expr::InList(InList { expr, list, negated: false }) if self.is_key(expr) => {
                 list.iter().try_fold(GroupSet::default(), |groups, item| match item {
                     Expr::Literal(value, _) => Some(groups.union(&self.of_value(value)?)),
@@ -89,6 +99,11 @@ impl Pruning<'_> {
         }
     }
 
+    fn is_token(&self, expr: &Expr) -> bool {
+        let Expr::ScalarFunction(call) = expr else { return false };
+        call.name().starts_with(TOKEN) && matches!(&call.args[..], [key] if self.is_key(key))
+    }
+
     fn of_array(&self, values: &ScalarValue) -> Option<GroupSet> {
         let ScalarValue::List(list) = values else { return None };
         if list.is_null(0) {
@@ -99,6 +114,30 @@ impl Pruning<'_> {
             let value = ScalarValue::try_from_array(&items, at).ok()?;
             Some(groups.union(&self.of_value(&value)?))
         })
+    }
+
+    /// The groups of tokens that compare so with `bound`.
+    fn of_tokens(&self, op: Operator, bound: &ScalarValue) -> Option<GroupSet> {
+        let bound = match bound {
+            ScalarValue::Int32(bound) => i64::from((*bound)?),
+            ScalarValue::Int64(bound) => (*bound)?,
+            _ => return None,
+        };
+        let may_hold = |low: i64, high: i64| match op {
+            Operator::Eq => Some(low <= bound && bound <= high),
+            Operator::Lt => Some(low < bound),
+            Operator::LtEq => Some(low <= bound),
+            Operator::Gt => Some(high > bound),
+            Operator::GtEq => Some(high >= bound),
+            _ => None,
+        };
+        let mut groups = GroupSet::default();
+        for (range, group) in self.place.groups.iter() {
+            if may_hold(range.low().into(), range.high().into())? {
+                groups.0.insert(*group);
+            }
+        }
+        Some(groups)
     }
 
     /// The group of one value; a comparison with NULL is never true.

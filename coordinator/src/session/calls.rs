@@ -10,7 +10,7 @@ use satsuma_sql::engine_error::{arrow_to_sql, to_sql};
 
 use super::ClusterSession;
 use super::utility::rows_of;
-use super::{backup, nodes, rebalance};
+use super::{backup, commands, nodes, rebalance};
 use crate::catalog::Table;
 use crate::ddl::{
     DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
@@ -48,7 +48,9 @@ pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
         return Ok(backup::columns());
     }
     let one = |ty| vec![column(&call.column, ty)];
-    let known = nodes::columns(&call.name).or_else(|| rebalance::columns(&call.name));
+    let known = nodes::columns(&call.name)
+        .or_else(|| rebalance::columns(&call.name))
+        .or_else(|| commands::columns(&call.name));
     if let Some(mut columns) = known {
         if let [only] = columns.as_mut_slice() {
             only.name = call.column.clone();
@@ -60,12 +62,6 @@ pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
         "isolate_tenant_to_new_shard" => one(PgType::Int8),
         name if name.starts_with("pg_try_advisory") => one(PgType::Bool),
         "pg_advisory_unlock" | "pg_advisory_unlock_shared" => one(PgType::Bool),
-        "run_command_on_workers" => vec![
-            column("nodename", PgType::Text),
-            column("nodeport", PgType::Int4),
-            column("success", PgType::Bool),
-            column("result", PgType::Text),
-        ],
         _ => one(PgType::Void),
     })
 }
@@ -110,6 +106,9 @@ async fn answer(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<Vec
     }
     let rows: Vec<Vec<Datum>> = match call.name.as_str() {
         name if nodes::columns(name).is_some() => nodes::call(session, name, &arguments).await?,
+        name if commands::columns(name).is_some() => {
+            commands::call(session, name, &arguments).await?
+        }
         name if rebalance::columns(name).is_some() => {
             rebalance::call(session, name, &arguments).await?
         }

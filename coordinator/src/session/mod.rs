@@ -14,6 +14,7 @@
 mod advisory;
 mod backup;
 mod calls;
+mod commands;
 mod copy;
 mod cursor;
 mod define;

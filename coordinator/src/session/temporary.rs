@@ -71,10 +71,9 @@ impl ClusterSession {
         }
     }
 
-    /// A session that no client has, as the superuser.
-    fn detached(cluster: Arc<Cluster>) -> SqlResult<Self> {
-        let state = cluster.catalog.snapshot();
-        let user = state.role(SUPERUSER_OID).map_or(String::new(), |role| role.name.clone());
+    /// A session that no client has.
+    pub(super) fn detached(cluster: Arc<Cluster>, user: &str) -> SqlResult<Self> {
+        let (state, user) = (cluster.catalog.snapshot(), user.to_owned());
         let info = ConnectInfo {
             user: user.clone(),
             database: state.cluster().database.clone(),
@@ -109,7 +108,9 @@ impl ClusterSession {
 /// Drops a session's schema after its end. What is left is dropped when the coordinator starts.
 async fn drop_schema(cluster: Arc<Cluster>, schema: String) {
     let done = async {
-        let mut session = ClusterSession::detached(cluster)?;
+        let state = cluster.catalog.snapshot();
+        let user = state.role(SUPERUSER_OID).map_or("", |role| &role.name);
+        let mut session = ClusterSession::detached(cluster, user)?;
         let sql = format!("DROP SCHEMA \"{schema}\" CASCADE");
         let prepared = session.prepare(&sql, &[]).await?;
         let options = ExecuteOptions { ends_batch: true, ..ExecuteOptions::default() };

@@ -7,7 +7,7 @@ use super::surroundings::size_of_relation;
 use super::{Fill, Source};
 use crate::catalog::{
     ColocationKind, Group, LOCAL_COLOCATION, Node, NodeRole, PlacementState, Shard, State, Table,
-    TableDistribution,
+    TableDistribution, shard_name,
 };
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
@@ -270,15 +270,6 @@ fn shards(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         )?;
     }
     Ok(())
-}
-
-/// `schema.table_102008`, without the schema for `public`, each quoted where needed.
-fn shard_name(table: &Table, shard: &Shard) -> String {
-    let name = crate::catalog::quote_identifier(&format!("{}_{}", table.shape.name, shard.id.0));
-    match table.shape.schema_name.as_str() {
-        "public" => name,
-        schema => format!("{}.{name}", crate::catalog::quote_identifier(schema)),
-    }
 }
 
 fn nodes(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {

@@ -218,6 +218,18 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
         &[required("command", PgType::Text), optional("parallel", PgType::Bool)],
     ),
     (
+        "run_command_on_coordinator",
+        &[required("command", PgType::Text), optional("parallel", PgType::Bool)],
+    ),
+    (
+        "run_command_on_placements",
+        &[
+            required("table_name", PgType::Regclass),
+            required("command", PgType::Text),
+            optional("parallel", PgType::Bool),
+        ],
+    ),
+    (
         "run_command_on_all_nodes",
         &[
             required("command", PgType::Text),
