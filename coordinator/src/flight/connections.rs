@@ -77,7 +77,7 @@ pub struct Connection {
 enum State {
     /// The client has said nothing yet.
     New(TcpStream),
-    Handshake(Accept<TcpStream>),
+    Handshake(Box<Accept<TcpStream>>),
     Open(ClientStream),
     Failed,
 }
@@ -101,12 +101,12 @@ impl Connection {
                         continue;
                     };
                     self.state = match first {
-                        [HANDSHAKE] => State::Handshake(self.tls.accept(socket)),
+                        [HANDSHAKE] => State::Handshake(Box::new(self.tls.accept(socket))),
                         _ => State::Open(ClientStream::Plain(socket)),
                     };
                 }
                 State::Handshake(accept) => {
-                    let done = ready!(Pin::new(accept).poll(cx));
+                    let done = ready!(Pin::new(accept.as_mut()).poll(cx));
                     self.state = State::Failed;
                     self.state = State::Open(ClientStream::Tls(Box::new(done?)));
                     let client = self.info.remote_addr();
