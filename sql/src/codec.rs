@@ -5,9 +5,9 @@
 //! same version. Bytes may come from anyone: decoding gives an error, never a panic.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -19,16 +19,21 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::{FunctionRegistry, TaskContext};
 use datafusion::logical_expr::{
-    AggregateUDF, EmptyRelation, Extension, LogicalPlan, ScalarUDF, TableScan, WindowUDF,
+    AggregateUDF, EmptyRelation, Expr, Extension, LogicalPlan, ScalarUDF, TableScan, WindowUDF,
 };
 use datafusion_proto::bytes::{
     logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
 };
 use datafusion_proto::logical_plan::LogicalExtensionCodec;
+use datafusion_proto::logical_plan::from_proto::parse_expr;
+use datafusion_proto::logical_plan::to_proto::serialize_expr;
+use datafusion_proto::protobuf::LogicalExprNode;
+use prost::Message as _;
 use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
 
 use crate::engine_error;
 use crate::functions::registry;
+use crate::outline::expression::{self, OutlinedExpression};
 use crate::outline::{Outlined, inline, outline};
 use crate::table::{Scan, ScanSource, renamed_scan};
 
@@ -58,9 +63,16 @@ pub trait FunctionLookup: fmt::Debug + Send + Sync + 'static {
 
 /// Writes a plan whose scans are all [`ScanSource`]s of tables or input.
 pub fn encode(plan: &LogicalPlan) -> SqlResult<Bytes> {
-    let named = name_scans(plan.clone()).and_then(outline).map_err(engine_error::to_sql)?;
-    let codec = FragmentCodec { functions: None, resolver: None, depth: AtomicU32::new(0) };
-    logical_plan_to_bytes_with_extension_codec(&named, &codec).map_err(engine_error::to_sql)
+    let codec = FragmentCodec::default();
+    let write = |expr: &Expr| {
+        let written = serialize_expr(expr, &codec);
+        written.map(|message| message.encode_to_vec()).map_err(|error| malformed(error.to_string()))
+    };
+    name_scans(plan.clone())
+        .and_then(|plan| expression::outline(plan, &write))
+        .and_then(outline)
+        .and_then(|plan| logical_plan_to_bytes_with_extension_codec(&plan, &codec))
+        .map_err(engine_error::to_sql)
 }
 
 /// Reads a plan that [`encode`] wrote, with every scan bound to the resolver's provider.
@@ -69,18 +81,26 @@ pub fn decode(
     functions: Arc<dyn FunctionLookup>,
     resolver: ScanResolver,
 ) -> SqlResult<LogicalPlan> {
-    let depth = AtomicU32::new(0);
-    let codec = FragmentCodec { functions: Some(functions), resolver: Some(resolver), depth };
-    let context = TaskContext::default();
-    let plan = logical_plan_from_bytes_with_extension_codec(bytes, &context, &codec);
-    plan.and_then(inline).map_err(|error| {
-        // prost gives no other sign of messages that nest too deeply for it.
-        match error.to_string().contains("recursion limit reached") {
-            true => SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
-                .hint("Write shorter chains of operators, or fewer queries within each other."),
-            false => engine_error::to_sql(error),
-        }
+    let codec = FragmentCodec {
+        functions: Some(functions),
+        resolver: Some(resolver),
+        ..FragmentCodec::default()
+    };
+    let plan = logical_plan_from_bytes_with_extension_codec(bytes, &CONTEXT, &codec);
+    let plan = plan.and_then(inline).and_then(expression::inline);
+    plan.map_err(|error| match codec.failure.get() {
+        Some(failure) => failure.clone(),
+        None => unreadable(error),
     })
+}
+
+fn unreadable(error: DataFusionError) -> SqlError {
+    // prost gives no other sign of messages that nest too deeply for it.
+    match error.to_string().contains("recursion limit reached") {
+        true => SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+            .hint("Write shorter chains of operators, or fewer queries within each other."),
+        false => engine_error::to_sql(error),
+    }
 }
 
 /// `datafusion-proto` writes only scans of providers: put one in that carries the name. It writes
@@ -150,11 +170,14 @@ impl TableProvider for NamedScan {
     }
 }
 
+#[derive(Default)]
 struct FragmentCodec {
     functions: Option<Arc<dyn FunctionLookup>>,
     resolver: Option<ScanResolver>,
     /// How deep in plans within plans the reader is.
     depth: AtomicU32,
+    /// What was wrong with the innermost part that could not be read.
+    failure: OnceLock<SqlError>,
 }
 
 impl fmt::Debug for FragmentCodec {
@@ -164,6 +187,23 @@ impl fmt::Debug for FragmentCodec {
 }
 
 impl FragmentCodec {
+    /// Reads something that was outlined.
+    fn deeper<T>(&self, read: impl FnOnce() -> EngineResult<T>) -> EngineResult<T> {
+        if self.depth.fetch_add(1, Relaxed) >= MOST_OUTLINED {
+            let error =
+                SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded");
+            self.failure.get_or_init(|| error);
+            return Err(malformed("too deep"));
+        }
+        let read = stacker::maybe_grow(OUTLINED_STACK_BYTES, 8 * OUTLINED_STACK_BYTES, read);
+        self.depth.fetch_sub(1, Relaxed);
+        // Errors would be quoted within each other as often as parts are deep.
+        read.map_err(|error| {
+            self.failure.get_or_init(|| unreadable(error));
+            malformed("part")
+        })
+    }
+
     fn functions(&self) -> EngineResult<&dyn FunctionLookup> {
         self.functions.as_deref().ok_or_else(|| malformed("no functions to decode with"))
     }
@@ -177,8 +217,11 @@ fn no_function(name: &str) -> DataFusionError {
     malformed(format!("function {name} is not known here"))
 }
 
-/// Plans within plans, at most: about a thousand nodes.
-const MOST_OUTLINED: u32 = 128;
+/// What is read without: functions are the codec's to find.
+static CONTEXT: LazyLock<TaskContext> = LazyLock::new(TaskContext::default);
+
+/// Plans within plans and expressions within expressions, at most: some four thousand nodes.
+const MOST_OUTLINED: u32 = 512;
 /// What reading or writing a plan between two outlined ones may take.
 const OUTLINED_STACK_BYTES: usize = 1 << 20;
 
@@ -197,15 +240,7 @@ impl LogicalExtensionCodec for FragmentCodec {
         if !inputs.is_empty() {
             return Err(malformed("unknown plan node"));
         }
-        if self.depth.fetch_add(1, Relaxed) >= MOST_OUTLINED {
-            let error =
-                SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded");
-            return Err(engine_error::from_sql(error));
-        }
-        let plan = stacker::maybe_grow(OUTLINED_STACK_BYTES, 8 * OUTLINED_STACK_BYTES, || {
-            logical_plan_from_bytes_with_extension_codec(buf, ctx, self)
-        })?;
-        self.depth.fetch_sub(1, Relaxed);
+        let plan = self.deeper(|| logical_plan_from_bytes_with_extension_codec(buf, ctx, self))?;
         Ok(Outlined::into_extension(plan))
     }
 
@@ -273,7 +308,21 @@ impl LogicalExtensionCodec for FragmentCodec {
         }
     }
 
-    fn try_decode_udf(&self, name: &str, _buf: &[u8]) -> EngineResult<Arc<ScalarUDF>> {
+    fn try_encode_udf(&self, function: &ScalarUDF, buf: &mut Vec<u8>) -> EngineResult<()> {
+        buf.extend_from_slice(OutlinedExpression::bytes(function).unwrap_or_default());
+        Ok(())
+    }
+
+    fn try_decode_udf(&self, name: &str, buf: &[u8]) -> EngineResult<Arc<ScalarUDF>> {
+        if name == OutlinedExpression::NAME {
+            let message =
+                LogicalExprNode::decode(buf).map_err(|error| malformed(error.to_string()))?;
+            let read = || {
+                parse_expr(&message, &CONTEXT, self).map_err(|error| malformed(error.to_string()))
+            };
+            let function = OutlinedExpression::read(self.deeper(read)?);
+            return function.map(Arc::new).ok_or_else(|| malformed("expression"));
+        }
         self.functions()?.scalar(name).ok_or_else(|| no_function(name))
     }
 
@@ -316,7 +365,7 @@ impl FunctionLookup for Library {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::logical_expr::{LogicalPlanBuilder, lit};
+    use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 
     use super::*;
 
@@ -330,15 +379,38 @@ mod tests {
     }
 
     #[test]
-    fn plans_too_deep_for_the_wire_are_told_from_wrong_ones() {
-        let read = |calls: usize| {
-            let deep = (0..calls).fold(lit(true), |test, _| test.is_unknown());
-            let plan = LogicalPlanBuilder::empty(true).project([deep]).unwrap().build().unwrap();
-            let nothing: ScanResolver = Arc::new(|_, _| Err(SqlError::internal("no scans")));
-            decode(&encode(&plan).unwrap(), library(), nothing)
+    fn deep_expressions_travel() {
+        let env = crate::functions::tests::env();
+        // To the right, where they are no chain.
+        let sum = |terms: usize| {
+            let one = || crate::functions::Typed::new(col("a"), satsuma_common::PgType::Int4);
+            (1..terms)
+                .fold(one(), |sum, _| crate::operators::binary("+", one(), sum, &env).unwrap())
         };
-        assert!(read(5).is_ok());
-        let deep = stacker::grow(32 << 20, || read(80));
-        assert_eq!(deep.unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
+        let over = |terms: usize| {
+            let input = LogicalPlanBuilder::empty(true).project([lit(1i32).alias("a")]).unwrap();
+            let sum = sum(terms).expr;
+            let rows = input.filter(sum.clone().gt(lit(0i32))).unwrap();
+            // A name that comes from the expression, and one that does not.
+            let name = sum.schema_name().to_string();
+            let named = rows.project([sum.clone(), sum.alias("b")]).unwrap();
+            let column = datafusion::common::Column::new_unqualified(name);
+            named.project([Expr::Column(column)]).unwrap().build().unwrap()
+        };
+        let nothing: ScanResolver = Arc::new(|_, _| Err(SqlError::internal("no scans")));
+        let travelled = |plan: &LogicalPlan| decode(&encode(plan)?, library(), nothing.clone());
+        // As large a stack as threads of servers have.
+        stacker::grow(32 << 20, || {
+            for terms in [10, 100, 300] {
+                let plan = over(terms);
+                assert_eq!(travelled(&plan).unwrap(), plan);
+            }
+        });
+        let deep = stacker::grow(256 << 20, || {
+            let deeper = (0..9_000).fold(lit(true), |deep, _| Expr::Not(Box::new(deep)));
+            let plan = LogicalPlanBuilder::empty(true).filter(deeper).unwrap().build().unwrap();
+            travelled(&plan).unwrap_err().state()
+        });
+        assert_eq!(deep, SqlState::STATEMENT_TOO_COMPLEX);
     }
 }

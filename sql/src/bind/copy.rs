@@ -87,7 +87,7 @@ impl Binder<'_> {
             let scope = Scope::new(None, vec![entry]);
             let (ctes, windows) = (Ctes::default(), NamedWindows::default());
             let cx = Context::new(&scope, &ctes, &windows, Clause::CopyWhere);
-            let condition = self.condition(condition, "WHERE", cx)?;
+            let condition = self.qualification(condition, "WHERE", cx)?;
             complete = plan::filter(complete, condition)?;
         }
         let columns = indexes.iter().map(|i| table.shape.columns[*i].id).collect();

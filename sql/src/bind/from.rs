@@ -198,7 +198,7 @@ impl Binder<'_> {
                 let scope = Scope::new(outer, entries);
                 let windows = NamedWindows::default();
                 let cx = Context::new(&scope, ctes, &windows, Clause::JoinOn);
-                let on = self.condition(condition, "JOIN/ON", cx)?;
+                let on = self.qualification(condition, "JOIN/ON", cx)?;
                 let plan = self.join_on(left.plan, right.plan, kind, on)?;
                 let arrival = joined_arrival(left.arrival, right.arrival, kind);
                 Ok(From { plan, entries: scope.entries, arrival })

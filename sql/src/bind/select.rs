@@ -69,7 +69,7 @@ impl Binder<'_> {
         let mut plan = from.plan;
 
         if let Some(condition) = &select.selection {
-            let condition = self.condition(condition, "WHERE", cx.clause(Clause::Where))?;
+            let condition = self.qualification(condition, "WHERE", cx.clause(Clause::Where))?;
             plan = self.filter(plan, condition)?;
         }
         let mut items = self.select_items(&select.projection, cx)?;
@@ -86,7 +86,7 @@ impl Binder<'_> {
             _ => return Err(self.not_postgresql(select)),
         };
         let having = match &select.having {
-            Some(having) => Some(self.condition(having, "HAVING", cx.clause(Clause::Having))?),
+            Some(having) => Some(self.test(having, "HAVING", cx.clause(Clause::Having))?),
             None => None,
         };
         let order = self.output_keys(

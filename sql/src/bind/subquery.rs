@@ -229,8 +229,15 @@ impl Binder<'_> {
                 other => rest.push(if negated { Expr::Not(Box::new(other)) } else { other }),
             }
         }
+        // Those first that ask for nothing more, in one node: a plan is not to be as deep as its
+        // conditions are many.
+        let (more, own): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(super::setop::contains_subquery);
+        if !own.is_empty() {
+            plan = plan::filter(plan, super::expr::operator::all(own))?;
+        }
         let mut attached = Attached { plan: Some(plan), values: Vec::new() };
-        for part in rest {
+        for part in more {
             let part = self.attach_within(&mut attached, part)?;
             attached.plan = Some(plan::filter(attached.take()?, part)?);
         }

@@ -118,7 +118,7 @@ impl Binder<'_> {
             None => Bound::default(),
         };
         let filter = match &call.filter {
-            Some(filter) => Some(self.condition(filter, "FILTER", inner.clause(Clause::Filter))?),
+            Some(filter) => Some(self.test(filter, "FILTER", inner.clause(Clause::Filter))?),
             None => None,
         };
         let args = self.bare_values(arguments, inner)?;

@@ -21,9 +21,10 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Cast, Expr};
 use satsuma_common::{Datum, NumericMod, PgType, SqlError, SqlResult, SqlState, arrow_types};
 
+use crate::functions::chain::PgChain;
 use crate::functions::library::{self, Builder};
 use crate::functions::typed::literal;
-use crate::functions::udf::{call_expr, plain_field};
+use crate::functions::udf::{PgScalar, call_expr, plain_field};
 use crate::functions::{FunctionEnv, Typed, columns};
 
 pub use matrix::can_coerce;
@@ -260,11 +261,14 @@ pub fn common_type(types: &[PgType]) -> SqlResult<PgType> {
 pub fn is_fallible(expr: &Expr) -> bool {
     expr.exists(|e| {
         Ok(match e {
-            Expr::ScalarFunction(call) => call
-                .func
-                .inner()
-                .downcast_ref::<crate::functions::udf::PgScalar>()
-                .is_some_and(|own| own.definition().fallible),
+            Expr::ScalarFunction(call) => {
+                let function = call.func.inner();
+                let own = function.downcast_ref::<PgScalar>();
+                let chain = function.downcast_ref::<PgChain>();
+                own.into_iter()
+                    .chain(chain.iter().flat_map(|chain| chain.functions()))
+                    .any(|own| own.definition().fallible)
+            }
             _ => false,
         })
     })

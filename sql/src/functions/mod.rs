@@ -11,6 +11,7 @@
 //! [`crate::aggregates`].
 
 pub mod arrays;
+pub mod chain;
 pub mod columns;
 pub mod env;
 pub mod error;

@@ -8,6 +8,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+use super::chain::PgChain;
 use super::udf::PgScalar;
 use crate::aggregates::excluding::Excluding;
 use crate::aggregates::udaf::PgAggregate;
@@ -66,6 +67,9 @@ impl FunctionRegistry for Registry {
     fn udf(&self, name: &str) -> Result<Arc<ScalarUDF>> {
         if let Some(native) = self.native_scalars.get(name) {
             return Ok(native.clone());
+        }
+        if let Some(chain) = PgChain::by_name(name) {
+            return Ok(Arc::new(ScalarUDF::new_from_impl(chain)));
         }
         match PgScalar::by_name(name) {
             Some(scalar) => Ok(Arc::new(ScalarUDF::new_from_impl(scalar))),

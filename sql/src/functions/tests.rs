@@ -18,7 +18,7 @@ use super::error::from_datafusion;
 use super::{CatalogFunction, CatalogFunctions, FunctionEnv, SequenceAccess, Settings, Typed};
 use crate::casts::{self, CastKind};
 use crate::catalog_view::{CatalogView, Relation, TableInfo};
-use crate::operators;
+use crate::operators::{self, Connective, Logic};
 
 #[derive(Debug)]
 struct NoCatalog;
@@ -166,7 +166,8 @@ pub(crate) fn bind(expr: &ast::Expr, env: &FunctionEnv, source: &Source) -> SqlR
             operators::array(items, env)
         }
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr } => {
-            operators::not(bind(expr, env, source)?, env)
+            let operand = operators::condition(bind(expr, env, source)?, "NOT", env)?;
+            Ok(Typed::bool(Logic::not(Logic::leaf(operand)).value()))
         }
         ast::Expr::UnaryOp { op, expr } => {
             operators::unary(&op.to_string(), bind(expr, env, source)?, env)
@@ -174,8 +175,8 @@ pub(crate) fn bind(expr: &ast::Expr, env: &FunctionEnv, source: &Source) -> SqlR
         ast::Expr::BinaryOp { left, op, right } => {
             let (left, right) = (bind(left, env, source)?, bind(right, env, source)?);
             match op {
-                ast::BinaryOperator::And => operators::and(left, right, env),
-                ast::BinaryOperator::Or => operators::or(left, right, env),
+                ast::BinaryOperator::And => both(Connective::And, left, right, env),
+                ast::BinaryOperator::Or => both(Connective::Or, left, right, env),
                 op => operators::binary(&op.to_string(), left, right, env),
             }
         }
@@ -370,6 +371,14 @@ fn every_signature_is_found_again_by_its_name() {
     }
 }
 
+fn both(connective: Connective, left: Typed, right: Typed, env: &FunctionEnv) -> SqlResult<Typed> {
+    let operands = [left, right]
+        .map(|operand| operators::condition(operand, "AND", env).map(Logic::leaf))
+        .into_iter()
+        .collect::<SqlResult<_>>()?;
+    Ok(Typed::bool(Logic::chain(connective, operands).value()))
+}
+
 #[test]
 fn a_guard_is_not_evaluated_past() {
     let env = env();
@@ -379,7 +388,7 @@ fn a_guard_is_not_evaluated_past() {
     let guard = operators::binary("<>", column("x"), Typed::int4(0), &env).expect("<>");
     let quotient = operators::binary("/", Typed::int4(10), column("x"), &env).expect("/");
     let test = operators::binary(">", quotient, Typed::int4(1), &env).expect(">");
-    let both = operators::and(guard, test, &env).expect("AND");
+    let both = both(Connective::And, guard, test, &env).expect("AND");
     let values: ArrayRef = Arc::new(datafusion::arrow::array::Int32Array::from(vec![
         Some(0),
         Some(2),

@@ -28,6 +28,7 @@ use super::library::{self, Body, Call, Definition};
 const OPERATOR: &str = "operator ";
 
 /// One definition, for arguments of certain types.
+#[derive(Clone)]
 pub struct PgScalar {
     name: String,
     definition: Arc<Definition>,
@@ -255,10 +256,8 @@ pub fn call_expr(
     }
     let udf =
         ScalarUDF::new_from_impl(PgScalar::new(definition.clone(), operator, arguments, result));
-    Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(
-        Arc::new(udf),
-        args,
-    ))
+    let call = datafusion::logical_expr::expr::ScalarFunction::new_udf(Arc::new(udf), args);
+    super::chain::collapse(Expr::ScalarFunction(call))
 }
 
 /// `23`, `1700:1310734`: an oid and a modifier. `e23000` is the enum of that oid.

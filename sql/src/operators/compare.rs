@@ -345,7 +345,8 @@ pub fn all(tests: Vec<Expr>) -> Expr {
     balanced(tests, Expr::and).unwrap_or_else(|| lit(true))
 }
 
-fn balanced(mut tests: Vec<Expr>, combine: fn(Expr, Expr) -> Expr) -> Option<Expr> {
+/// What associates, as a balanced tree.
+pub(super) fn balanced(mut tests: Vec<Expr>, combine: fn(Expr, Expr) -> Expr) -> Option<Expr> {
     while tests.len() > 1 {
         let mut rest = tests.into_iter();
         let mut pairs = Vec::new();

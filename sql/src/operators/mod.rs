@@ -27,7 +27,7 @@ use crate::functions::{self, FunctionEnv, Typed};
 
 pub use compare::{all, any, distinct, in_list};
 pub use keys::{grouping_key, ordering_key};
-pub use logic::{and, case, condition, not, or};
+pub use logic::{Connective, Logic, Truth, case, condition};
 pub use quantified::quantified;
 pub use text::like;
 

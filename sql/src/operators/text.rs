@@ -1,9 +1,10 @@
 //! Concatenation and LIKE.
 
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator, lit};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
+use super::compare::balanced;
 use crate::casts::{self, CastKind};
 use crate::functions::error::unexpected_value;
 use crate::functions::library::Builder;
@@ -21,8 +22,7 @@ pub(crate) fn install(b: &mut Builder) {
             let Ok([left, right]) = <[Expr; 2]>::try_from(texts) else {
                 return Err(unexpected_value("||"));
             };
-            let concat = BinaryExpr::new(Box::new(left), Operator::StringConcat, Box::new(right));
-            Ok(Typed::new(Expr::BinaryExpr(concat), PgType::Text))
+            Ok(Typed::new(shallow(concatenated(left, right)), PgType::Text))
         });
     }
     for (op, negated, insensitive) in
@@ -121,4 +121,30 @@ pub fn escape_pattern(pattern: &str, escape: &str) -> SqlResult<String> {
         ));
     }
     Ok(out)
+}
+
+fn concatenated(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::StringConcat, Box::new(right)))
+}
+
+/// A long chain of concatenations as a balanced tree, which is the same text.
+fn shallow(text: Expr) -> Expr {
+    const SHORT: usize = 32;
+    let (mut depth, mut node) = (0, &text);
+    while let Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, .. }) = node {
+        (depth, node) = (depth + 1, left.as_ref());
+    }
+    if depth < SHORT {
+        return text;
+    }
+    let (mut parts, mut rest) = (Vec::new(), vec![text]);
+    while let Some(next) = rest.pop() {
+        match next {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+                rest.extend([*right, *left]);
+            }
+            part => parts.push(part),
+        }
+    }
+    balanced(parts, concatenated).unwrap_or_else(|| lit(""))
 }

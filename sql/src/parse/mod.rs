@@ -9,6 +9,7 @@
 //! nested deeply is parsed on a stack of its own.
 
 mod alter;
+mod chain;
 mod command;
 mod conflict;
 mod copy;
@@ -54,17 +55,23 @@ use tokens::Chains;
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
 /// Deepest nesting of parentheses, brackets and CASE.
 const MAX_NESTING: usize = 200;
-/// Longest chain of AND and OR, and of set operations: `a OR b OR ..` nests as deeply, and
-/// statements are copied and dropped recursively, on whatever stack there is.
-pub const MAX_LOGICAL_CHAIN: usize = 200;
-/// Longest chain of other operators.
-pub const MAX_CHAIN: usize = 100;
+/// Longest chain of AND and OR where they are balanced, which deep recursion is not needed for.
+pub const MAX_LOGICAL_CHAIN: usize = 20_000;
+/// Longest chain of set operations: each is a plan.
+const MAX_SET_CHAIN: usize = 200;
+/// Most tests, casts and subscripts in a row: each is a level of an expression.
+const MAX_TESTS: usize = 100;
+/// Longest chain of other operators. They nest as deeply, and statements are copied, bound and
+/// dropped recursively. PostgreSQL's stack is enough for some 4,000.
+pub const MAX_CHAIN: usize = 2_500;
 /// How deep chains within parentheses within chains may go together.
-const MAX_DEPTH: usize = 400;
+const MAX_DEPTH: usize = 3_000;
 /// sqlparser's own recursion counter; it decreases several times per level of parentheses.
 const PARSER_RECURSION: usize = 4 * MAX_NESTING;
 /// Nesting that is parsed on the caller's stack.
 const SHALLOW: usize = 8;
+/// Chains that are.
+const SHORT: usize = 50;
 const DEEP_STACK_BYTES: usize = 64 << 20;
 
 pub static DIALECT: dialect::PgDialect = dialect::PgDialect;
@@ -118,7 +125,7 @@ pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
     let source = Arc::new(Source::new(text));
     let tokens = tokens::tokenize(&source)?;
     let tokens = tokens::significant(tokens);
-    let expr = with_parser(&source, &tokens, |parser| parser.parse_expr())?;
+    let expr = with_balancing_parser(&source, &tokens, |parser| parser.parse_expr())?;
     Ok((expr, source))
 }
 
@@ -142,7 +149,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     let tokens = tokens::adapt(row_locks::adapt(transaction::adapt(tokens)));
     let tokens = rows_from::adapt(exclude::adapt(tokens));
     let tokens = conflict::adapt(source, sequence::adapt(role::adapt(tokens)));
-    let statement = with_parser(source, &tokens, |parser| parser.parse_statement())?;
+    let statement = with_balancing_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }
 
@@ -152,18 +159,42 @@ pub(crate) fn with_parser<T>(
     tokens: &[TokenWithSpan],
     parse: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
 ) -> SqlResult<T> {
+    parse_within(source, tokens, false, parse)
+}
+
+/// As [`with_parser`], with chains of AND and OR balanced.
+fn with_balancing_parser<T: ast::VisitMut>(
+    source: &Source,
+    tokens: &[TokenWithSpan],
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
+) -> SqlResult<T> {
+    parse_within(source, tokens, true, |parser| {
+        let mut parsed = parse(parser)?;
+        chain::balance(&mut parsed);
+        Ok(parsed)
+    })
+}
+
+fn parse_within<T>(
+    source: &Source,
+    tokens: &[TokenWithSpan],
+    balanced: bool,
+    parse: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
+) -> SqlResult<T> {
     let nesting = tokens::nesting(tokens);
     if nesting > MAX_NESTING {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
             .hint(format!("Nest parentheses, subqueries and CASE at most {MAX_NESTING} deep.")));
     }
-    let Chains { logical, other, depth } = tokens::chains(tokens);
-    if logical > MAX_LOGICAL_CHAIN || other > MAX_CHAIN || depth > MAX_DEPTH {
+    let most_logical = if balanced { MAX_LOGICAL_CHAIN } else { MAX_CHAIN };
+    let Chains { logical, sets, other, tests, depth } = tokens::chains(tokens, balanced);
+    let too_long = logical > most_logical || sets > MAX_SET_CHAIN || other > MAX_CHAIN;
+    if too_long || tests > MAX_TESTS || depth > MAX_DEPTH {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
             .hint(format!(
-                "Chain at most {MAX_LOGICAL_CHAIN} conditions or set operations, {MAX_CHAIN} other \
-                 operators, and {MAX_DEPTH} in parentheses within each other; use IN, = ANY or \
-                 VALUES for long lists."
+                "Chain at most {most_logical} conditions, {MAX_SET_CHAIN} set operations, \
+                 {MAX_TESTS} comparisons and casts, {MAX_CHAIN} other operators, and {MAX_DEPTH} in \
+                 parentheses within each other; use IN, = ANY or VALUES for long lists."
             )));
     }
     let run = || {
@@ -178,7 +209,8 @@ pub(crate) fn with_parser<T>(
         }
         Ok(parsed)
     };
-    if nesting <= SHALLOW { run() } else { stacker::grow(DEEP_STACK_BYTES, run) }
+    let shallow = nesting <= SHALLOW && depth <= SHORT && logical <= SHORT;
+    if shallow { run() } else { stacker::grow(DEEP_STACK_BYTES, run) }
 }
 
 #[cfg(test)]

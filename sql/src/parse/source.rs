@@ -10,19 +10,29 @@ pub struct Source {
     /// Per line: bytes and characters before it.
     lines: Vec<(usize, u32)>,
     chars: u32,
+    /// The byte where every so many characters begin: long statements ask for the place of each
+    /// of their parts.
+    marks: Vec<usize>,
 }
+
+/// Characters from one mark to the next.
+const STRIDE: u32 = 64;
 
 impl Source {
     pub fn new(text: &str) -> Self {
         let mut lines = vec![(0, 0)];
         let mut chars = 0u32;
+        let mut marks = Vec::with_capacity(text.len() / STRIDE as usize + 1);
         for (at, c) in text.char_indices() {
+            if chars.is_multiple_of(STRIDE) {
+                marks.push(at);
+            }
             chars += 1;
             if c == '\n' {
                 lines.push((at + 1, chars));
             }
         }
-        Self { text: text.into(), lines, chars }
+        Self { text: text.into(), lines, chars, marks }
     }
 
     pub fn text(&self) -> &str {
@@ -47,13 +57,12 @@ impl Source {
 
     /// Byte offset of a location.
     pub fn byte(&self, location: Location) -> usize {
-        let Some((start, _)) = self.line(location) else { return self.text.len() };
-        let column = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
-        let line = &self.text[start..];
-        if line.is_ascii() {
-            return (start + column).min(self.text.len());
-        }
-        line.char_indices().nth(column).map_or(self.text.len(), |(at, _)| start + at)
+        let Some((_, chars)) = self.line(location) else { return self.text.len() };
+        let column = u32::try_from(location.column.saturating_sub(1)).unwrap_or(u32::MAX);
+        let at = chars.saturating_add(column);
+        let Some(mark) = self.marks.get((at / STRIDE) as usize) else { return self.text.len() };
+        let mut rest = self.text[*mark..].char_indices();
+        rest.nth((at % STRIDE) as usize).map_or(self.text.len(), |(beyond, _)| mark + beyond)
     }
 
     pub fn slice(&self, start: Location, end: Location) -> &str {
@@ -116,13 +125,26 @@ mod tests {
     #[test]
     fn positions_count_characters_over_lines() {
         let source = Source::new("sélect\n  x\n");
-        let at = |line, column| Location { line, column };
         assert_eq!(source.position(at(1, 1)), 1);
         assert_eq!(source.position(at(2, 3)), 10);
         assert_eq!(source.slice(at(1, 2), at(1, 4)), "él");
         assert_eq!(source.slice(at(2, 3), at(2, 4)), "x");
         assert_eq!(source.position(at(0, 0)), 0);
         assert_eq!(source.end(), 12);
+    }
+
+    #[test]
+    fn places_are_found_in_long_lines() {
+        let source = Source::new(&"é+".repeat(300));
+        for column in [1, 2, 63, 64, 65, 128, 129, 600] {
+            let char = source.slice(at(1, column), at(1, column + 1));
+            assert_eq!(char, if column % 2 == 1 { "é" } else { "+" }, "{column}");
+        }
+        assert_eq!(source.byte(at(1, 601)), 900);
+    }
+
+    fn at(line: u64, column: u64) -> Location {
+        Location { line, column }
     }
 
     #[test]

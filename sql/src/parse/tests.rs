@@ -50,6 +50,10 @@ fn chains_of_operators_are_bounded() {
     let chain = |n: usize| format!("select 1{}", " + 1".repeat(n));
     assert!(parse(&chain(MAX_CHAIN - 1)).is_ok());
     assert_eq!(parse(&chain(1_000_000)).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
+    let conditions = |n: usize| format!("select 1 = 1{}", " and a = 1 or b = 1".repeat(n));
+    assert!(parse(&conditions(MAX_LOGICAL_CHAIN / 2 - 1)).is_ok());
+    let error = parse(&conditions(MAX_LOGICAL_CHAIN)).unwrap_err();
+    assert_eq!(error.state(), SqlState::STATEMENT_TOO_COMPLEX);
     let unions = format!("select 1{}", " union all select 1, 2".repeat(100_000));
     assert_eq!(parse(&unions).unwrap_err().state(), SqlState::STATEMENT_TOO_COMPLEX);
     let chains_within_chains = |n: usize| {

@@ -100,21 +100,26 @@ pub fn nesting(tokens: &[TokenWithSpan]) -> usize {
 /// What of a text makes its tree deep.
 #[derive(Debug, Default)]
 pub struct Chains {
-    /// The longest chain of AND and OR, or of set operations, which nest to the left.
+    /// The longest chain of AND and OR.
     pub logical: usize,
+    /// How many set operations there are, which nest to the left.
+    pub sets: usize,
     /// The longest chain of other operators between these.
     pub other: usize,
+    /// The most tests, casts and subscripts between these, each of which may be a level of a plan.
+    pub tests: usize,
     /// How deep chains within parentheses within chains go together, about.
     pub depth: usize,
 }
 
-/// Measures the chains of a statement.
-pub fn chains(tokens: &[TokenWithSpan]) -> Chains {
+/// Measures the chains of a statement. Where those of AND and OR are `balanced`, they are not deep.
+pub fn chains(tokens: &[TokenWithSpan], balanced: bool) -> Chains {
     /// What stands between a pair of parentheses.
     #[derive(Default)]
     struct Part {
         logical: usize,
         other: usize,
+        tests: usize,
         /// The deepest of the elements so far, and of what is in parentheses within.
         deepest: usize,
         inner: usize,
@@ -125,7 +130,7 @@ pub fn chains(tokens: &[TokenWithSpan]) -> Chains {
         }
     }
     let mut parts = vec![Part::default()];
-    let (mut longest, mut sets) = (Chains::default(), 0);
+    let mut longest = Chains::default();
     for token in tokens {
         let nesting = parts.len();
         let Some(part) = parts.last_mut() else { break };
@@ -134,6 +139,7 @@ pub fn chains(tokens: &[TokenWithSpan]) -> Chains {
                 // A subscript is an operator, too.
                 if token.token == Token::LBracket {
                     part.other += 1;
+                    part.tests += 1;
                 }
                 longest.other = longest.other.max(part.other);
                 parts.push(Part::default());
@@ -146,19 +152,22 @@ pub fn chains(tokens: &[TokenWithSpan]) -> Chains {
                 }
                 continue;
             }
-            Token::Comma => (part.logical, part.other) = (0, 0),
+            Token::Comma => (part.logical, part.other, part.tests) = (0, 0, 0),
             Token::Word(word) => match word.keyword {
-                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => sets += 1,
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => longest.sets += 1,
                 Keyword::AND | Keyword::OR => {
                     part.logical += 1;
-                    part.other = 0;
+                    (part.other, part.tests) = (0, 0);
                 }
                 Keyword::IS
                 | Keyword::LIKE
                 | Keyword::ILIKE
                 | Keyword::SIMILAR
                 | Keyword::COLLATE
-                | Keyword::AT => part.other += 1,
+                | Keyword::AT => {
+                    part.other += 1;
+                    part.tests += 1;
+                }
                 _ => {}
             },
             Token::Number(..)
@@ -167,14 +176,25 @@ pub fn chains(tokens: &[TokenWithSpan]) -> Chains {
             | Token::DollarQuotedString(_)
             | Token::Placeholder(_)
             | Token::Period => {}
+            Token::DoubleColon
+            | Token::Eq
+            | Token::Neq
+            | Token::Lt
+            | Token::Gt
+            | Token::LtEq
+            | Token::GtEq => {
+                part.other += 1;
+                part.tests += 1;
+            }
             _ => part.other += 1,
         }
-        part.deepest = part.deepest.max(part.logical + part.other);
+        let logical = if balanced { 0 } else { part.logical };
+        part.deepest = part.deepest.max(logical + part.other);
         longest.logical = longest.logical.max(part.logical);
         longest.other = longest.other.max(part.other);
+        longest.tests = longest.tests.max(part.tests);
         longest.depth = longest.depth.max(part.depth());
     }
-    longest.logical = longest.logical.max(sets);
     longest
 }
 

@@ -13,6 +13,7 @@ mod house;
 mod isolation;
 mod key_path;
 mod lab;
+mod long_chains;
 mod moves;
 mod operations;
 mod protocol;

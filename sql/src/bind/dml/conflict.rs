@@ -245,7 +245,7 @@ impl Binder<'_> {
         let cx = Context::new(&scope, ctes, &windows, Clause::Where);
         let mut plan = input_scan(&fields)?;
         if let Some(condition) = &update.selection {
-            let condition = self.condition(condition, "WHERE", cx)?;
+            let condition = self.qualification(condition, "WHERE", cx)?;
             plan = self.filter(plan, condition)?;
         }
         let cx = cx.clause(Clause::UpdateSet);

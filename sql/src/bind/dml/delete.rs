@@ -38,7 +38,7 @@ impl Binder<'_> {
         if let Some(condition) = &delete.selection {
             let windows = NamedWindows::default();
             let cx = Context::new(&scope, ctes, &windows, Clause::Where);
-            let condition = self.condition(condition, "WHERE", cx)?;
+            let condition = self.qualification(condition, "WHERE", cx)?;
             plan = self.filter(plan, condition)?;
         }
         let target = &scope.entries[0];

@@ -70,7 +70,7 @@ impl Binder<'_> {
         let windows = NamedWindows::default();
         let cx = Context::new(&scope, ctes, &windows, Clause::Where);
         if let Some(condition) = &update.selection {
-            let condition = self.condition(condition, "WHERE", cx)?;
+            let condition = self.qualification(condition, "WHERE", cx)?;
             plan = self.filter(plan, condition)?;
         }
         let target = &scope.entries[0];

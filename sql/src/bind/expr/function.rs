@@ -177,7 +177,7 @@ impl Binder<'_> {
         cx: Context<'_>,
     ) -> SqlResult<AggregateCall> {
         let filter = match &call.filter {
-            Some(filter) => Some(self.condition(filter, "FILTER", cx.clause(Clause::Filter))?),
+            Some(filter) => Some(self.test(filter, "FILTER", cx.clause(Clause::Filter))?),
             None => None,
         };
         let (order_by, within_group) = if call.within_group.is_empty() {

@@ -9,7 +9,7 @@ pub(super) mod special;
 
 use datafusion::logical_expr::Expr;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
-use sqlparser::ast::{self, Spanned};
+use sqlparser::ast::{self, BinaryOperator, Spanned, UnaryOperator};
 
 use super::binder::Binder;
 use super::clause::Clause;
@@ -19,10 +19,14 @@ use super::types;
 use super::window::NamedWindows;
 use crate::casts::{self, CastKind};
 use crate::functions::{self, Typed};
+use crate::operators::Logic;
+use crate::outline;
 pub(super) use operator::row;
 
 /// Operators chained deeper than this are refused, as PostgreSQL refuses by stack depth.
 const MAX_DEPTH: u32 = 5_000;
+/// Deepest expression, after long chains became flat.
+const MAX_HEIGHT: usize = 500;
 
 /// Where an expression stands.
 #[derive(Clone, Copy)]
@@ -74,9 +78,26 @@ impl<'s> Context<'s> {
 
 impl Binder<'_> {
     /// Binds an expression. An untyped literal or parameter stays of type unknown.
-    #[recursive::recursive]
     pub fn expr(&self, expr: &ast::Expr, cx: Context<'_>) -> SqlResult<Typed> {
-        let cx = cx.deeper()?;
+        let typed = self.expression(expr, cx.deeper()?)?;
+        if cx.depth == 0 {
+            self.refuse_deep(&typed.expr)?;
+        }
+        Ok(typed)
+    }
+
+    /// Plans are copied and dropped recursively, on stacks that bear so much.
+    fn refuse_deep(&self, expr: &Expr) -> SqlResult<()> {
+        match outline::expression::height(expr) > MAX_HEIGHT {
+            true => {
+                Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    #[recursive::recursive]
+    fn expression(&self, expr: &ast::Expr, cx: Context<'_>) -> SqlResult<Typed> {
         match expr {
             ast::Expr::Nested(inner) => self.expr(inner, cx),
             ast::Expr::Value(value) => self.literal(value),
@@ -96,6 +117,16 @@ impl Binder<'_> {
             ast::Expr::CompoundFieldAccess { root, access_chain } => {
                 self.access(root, access_chain, cx)
             }
+            ast::Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. }
+            | ast::Expr::UnaryOp { op: UnaryOperator::Not, .. }
+            | ast::Expr::IsTrue(_)
+            | ast::Expr::IsNotTrue(_)
+            | ast::Expr::IsFalse(_)
+            | ast::Expr::IsNotFalse(_)
+            | ast::Expr::IsUnknown(_)
+            | ast::Expr::IsNotUnknown(_) => {
+                self.logic(expr, "a condition", cx).map(|logic| Typed::bool(logic.value()))
+            }
             ast::Expr::BinaryOp { left, op, right } => self.binary(left, op, right, cx),
             ast::Expr::UnaryOp { op, expr } => self.unary(op, expr, cx),
             ast::Expr::Cast { kind, expr: value, data_type, format, .. } => {
@@ -108,20 +139,6 @@ impl Binder<'_> {
             }
             ast::Expr::IsNull(value) => self.null_test(value, false, cx),
             ast::Expr::IsNotNull(value) => self.null_test(value, true, cx),
-            ast::Expr::IsTrue(value) => self.truth_test(value, "IS TRUE", Expr::IsTrue, cx),
-            ast::Expr::IsNotTrue(value) => {
-                self.truth_test(value, "IS NOT TRUE", Expr::IsNotTrue, cx)
-            }
-            ast::Expr::IsFalse(value) => self.truth_test(value, "IS FALSE", Expr::IsFalse, cx),
-            ast::Expr::IsNotFalse(value) => {
-                self.truth_test(value, "IS NOT FALSE", Expr::IsNotFalse, cx)
-            }
-            ast::Expr::IsUnknown(value) => {
-                self.truth_test(value, "IS UNKNOWN", Expr::IsUnknown, cx)
-            }
-            ast::Expr::IsNotUnknown(value) => {
-                self.truth_test(value, "IS NOT UNKNOWN", Expr::IsNotUnknown, cx)
-            }
             ast::Expr::IsDistinctFrom(left, right) => self.distinct_from(left, right, false, cx),
             ast::Expr::IsNotDistinctFrom(left, right) => self.distinct_from(left, right, true, cx),
             ast::Expr::Between { expr: value, negated, low, high } => {
@@ -245,8 +262,29 @@ impl Binder<'_> {
 
     /// A condition: must be boolean. `what` as in `argument of WHERE must be type boolean`.
     pub fn condition(&self, expr: &ast::Expr, what: &str, cx: Context<'_>) -> SqlResult<Expr> {
-        let typed = self.expr(expr, cx)?;
-        self.boolean(typed, what, self.start(expr))
+        self.read_logic(expr, what, cx, Logic::value)
+    }
+
+    /// A condition whose reader takes NULL for false.
+    pub fn test(&self, expr: &ast::Expr, what: &str, cx: Context<'_>) -> SqlResult<Expr> {
+        self.read_logic(expr, what, cx, Logic::passes)
+    }
+
+    /// The condition of a filter or join.
+    pub fn qualification(&self, expr: &ast::Expr, what: &str, cx: Context<'_>) -> SqlResult<Expr> {
+        self.read_logic(expr, what, cx, Logic::qualification)
+    }
+
+    fn read_logic(
+        &self,
+        expr: &ast::Expr,
+        what: &str,
+        cx: Context<'_>,
+        read: fn(Logic) -> Expr,
+    ) -> SqlResult<Expr> {
+        let condition = read(self.logic(expr, what, cx)?);
+        self.refuse_deep(&condition)?;
+        Ok(condition)
     }
 
     pub fn boolean(&self, typed: Typed, what: &str, position: u32) -> SqlResult<Expr> {

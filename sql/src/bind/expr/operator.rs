@@ -10,7 +10,7 @@ use sqlparser::tokenizer::Span;
 use super::{Binder, Context};
 use crate::bind::names;
 use crate::functions::Typed;
-use crate::operators;
+use crate::operators::{self, Connective, Logic, Truth};
 
 impl Binder<'_> {
     pub fn binary(
@@ -21,7 +21,6 @@ impl Binder<'_> {
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
         match op {
-            BinaryOperator::And | BinaryOperator::Or => self.logical(left, right, op, cx),
             // `f(name := value)` outside an argument list.
             BinaryOperator::Assignment => Err(self.not_postgresql(right)),
             BinaryOperator::Overlaps => self.overlaps(left, right, cx),
@@ -95,20 +94,52 @@ impl Binder<'_> {
         operators::binary(name, left, right, &self.env).map_err(|error| self.at(error, position))
     }
 
-    /// AND and OR. A chain is bound flat and joined in halves, so that its plan is not as deep as
-    /// the chain is long.
+    /// AND, OR, NOT and truth tests, as far as they go. A chain is bound flat.
+    #[recursive::recursive]
+    pub fn logic(&self, expr: &ast::Expr, what: &str, cx: Context<'_>) -> SqlResult<Logic> {
+        let cx = cx.deeper()?;
+        let test = |truth, value: &ast::Expr, what| {
+            self.logic(value, what, cx).map(|operand| Logic::test(truth, operand))
+        };
+        match expr {
+            ast::Expr::Nested(inner) => self.logic(inner, what, cx),
+            ast::Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                self.logical(left, right, Connective::And, cx)
+            }
+            ast::Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+                self.logical(left, right, Connective::Or, cx)
+            }
+            ast::Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+                Ok(Logic::not(self.logic(expr, "NOT", cx)?))
+            }
+            ast::Expr::IsTrue(value) => test(Truth::True, value, "IS TRUE"),
+            ast::Expr::IsNotTrue(value) => test(Truth::NotTrue, value, "IS NOT TRUE"),
+            ast::Expr::IsFalse(value) => test(Truth::False, value, "IS FALSE"),
+            ast::Expr::IsNotFalse(value) => test(Truth::NotFalse, value, "IS NOT FALSE"),
+            ast::Expr::IsUnknown(value) => test(Truth::Unknown, value, "IS UNKNOWN"),
+            ast::Expr::IsNotUnknown(value) => test(Truth::NotUnknown, value, "IS NOT UNKNOWN"),
+            other => {
+                let typed = self.expr(other, cx)?;
+                self.boolean(typed, what, self.start(other)).map(Logic::leaf)
+            }
+        }
+    }
+
     fn logical(
         &self,
         left: &ast::Expr,
         right: &ast::Expr,
-        op: &BinaryOperator,
+        connective: Connective,
         cx: Context<'_>,
-    ) -> SqlResult<Typed> {
-        let name = if *op == BinaryOperator::And { "AND" } else { "OR" };
+    ) -> SqlResult<Logic> {
+        let (name, op) = match connective {
+            Connective::And => ("AND", BinaryOperator::And),
+            Connective::Or => ("OR", BinaryOperator::Or),
+        };
         let mut operands = vec![right];
         let mut rest = left;
         while let ast::Expr::BinaryOp { left, op: same, right } = rest
-            && same == op
+            && *same == op
         {
             operands.push(right);
             rest = left;
@@ -117,24 +148,9 @@ impl Binder<'_> {
         operands.reverse();
         let bound = operands
             .into_iter()
-            .map(|operand| self.condition(operand, name, cx).map(Typed::bool))
+            .map(|operand| self.logic(operand, name, cx))
             .collect::<SqlResult<Vec<_>>>()?;
-        self.combine(bound, op)
-    }
-
-    fn combine(&self, mut operands: Vec<Typed>, op: &BinaryOperator) -> SqlResult<Typed> {
-        if operands.len() == 1
-            && let Some(only) = operands.pop()
-        {
-            return Ok(only);
-        }
-        let right = operands.split_off(operands.len() / 2);
-        let left = self.combine(operands, op)?;
-        let right = self.combine(right, op)?;
-        match op {
-            BinaryOperator::And => operators::and(left, right, &self.env),
-            _ => operators::or(left, right, &self.env),
-        }
+        Ok(Logic::chain(connective, bound))
     }
 
     pub fn unary(
@@ -143,10 +159,6 @@ impl Binder<'_> {
         operand: &ast::Expr,
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
-        if *op == UnaryOperator::Not {
-            let condition = self.condition(operand, "NOT", cx)?;
-            return Ok(Typed::bool(Expr::Not(Box::new(condition))));
-        }
         // A minus before a number is part of the literal: -9223372036854775808 is a bigint, and
         // another minus before that makes a numeric.
         if *op == UnaryOperator::Minus
@@ -217,16 +229,6 @@ impl Binder<'_> {
             Some(fields) => all(fields.into_iter().map(|(_, field)| test(field.expr)).collect()),
             None => test(value.expr),
         }))
-    }
-
-    pub fn truth_test(
-        &self,
-        value: &ast::Expr,
-        what: &str,
-        test: fn(Box<Expr>) -> Expr,
-        cx: Context<'_>,
-    ) -> SqlResult<Typed> {
-        Ok(Typed::bool(test(Box::new(self.condition(value, what, cx)?))))
     }
 
     pub fn distinct_from(

@@ -31,7 +31,7 @@ impl Binder<'_> {
                     let value = self.expr(condition, cx)?;
                     self.operate("=", operand.clone(), value, self.start(condition))?.expr
                 }
-                None => self.condition(condition, "CASE/WHEN", cx)?,
+                None => self.test(condition, "CASE/WHEN", cx)?,
             };
             whens.push(when);
             results.push((self.expr(result, cx)?, self.start(result)));

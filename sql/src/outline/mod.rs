@@ -9,6 +9,8 @@
 //!       Join                        Outlined: bytes of Join .. -> Outlined: bytes of ..
 //! ```
 
+pub mod expression;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
