@@ -46,23 +46,28 @@ pub(crate) async fn load(
             .ok_or_else(|| malformed(format!("rows for {group}, which the load does not name")))?;
         check_columns(&target.meta.shape, &batch, 0)?;
         writer.admit(target, &batch)?;
-        load.add(target.shard, &batch).await.map_err(|failure| blamed(&targets, failure))?;
+        load.add(target.shard, &batch)
+            .await
+            .map_err(|failure| blamed(targets.values(), failure))?;
         // Long loads share the threads with queries.
         tokio::task::yield_now().await;
     }
-    let count = load.finish().await.map_err(|failure| blamed(&targets, failure))?;
+    let count = load.finish().await.map_err(|failure| blamed(targets.values(), failure))?;
     writer.finish().await?;
     Ok(count)
 }
 
 /// The error with the names of the table, and the values of the row that is to blame.
-fn blamed(targets: &BTreeMap<GroupId, PlacedTable>, failure: BulkError) -> SqlError {
+pub(crate) fn blamed<'a>(
+    targets: impl IntoIterator<Item = &'a PlacedTable>,
+    failure: BulkError,
+) -> SqlError {
     let BulkError { error, row } = failure;
     let (StorageError::UniqueViolation { shard, index, key, .. }, Some((_, row))) = (&error, &row)
     else {
         return error::storage(error);
     };
-    match targets.values().find(|target| target.shard == *shard) {
+    match targets.into_iter().find(|target| target.shard == *shard) {
         Some(target) => {
             let (shard, index, key) = (*shard, *index, key.clone());
             named(&target.meta, row, StorageError::UniqueViolation { shard, index, row: 0, key })

@@ -39,7 +39,7 @@ use crate::segment::{Ascending, Segment, SegmentWriter};
 use crate::shard::Shard;
 use crate::txn::{Loaded, Phase};
 
-/// What a load holds in memory before it writes.
+/// What a load holds in memory before it writes, unless it is told to hold less.
 const BUFFER_BYTES: usize = 64 << 20;
 
 /// A load at work.
@@ -48,6 +48,7 @@ pub struct BulkLoad {
     context: WriteContext,
     buffers: BTreeMap<ShardId, Buffer>,
     bytes: usize,
+    most_bytes: usize,
     rows: u64,
 }
 
@@ -76,11 +77,23 @@ impl From<StorageError> for BulkError {
 
 impl Engine {
     pub fn bulk_load(self: &Arc<Self>, context: WriteContext) -> BulkLoad {
-        BulkLoad { engine: self.clone(), context, buffers: BTreeMap::new(), bytes: 0, rows: 0 }
+        BulkLoad {
+            engine: self.clone(),
+            context,
+            buffers: BTreeMap::new(),
+            bytes: 0,
+            most_bytes: BUFFER_BYTES,
+            rows: 0,
+        }
     }
 }
 
 impl BulkLoad {
+    /// Holds no more bytes of rows in memory than these before it writes.
+    pub fn hold_at_most(&mut self, bytes: usize) {
+        self.most_bytes = bytes;
+    }
+
     /// Adds rows: the table's columns in the shape's order, further columns are ignored.
     pub async fn add(&mut self, shard: ShardId, rows: &RecordBatch) -> Result<(), BulkError> {
         let rows = compact(rows)?;
@@ -91,7 +104,7 @@ impl BulkLoad {
         self.rows += rows.num_rows() as u64;
         buffer.batches.push(rows);
         self.bytes += bytes;
-        while self.bytes > BUFFER_BYTES {
+        while self.bytes > self.most_bytes {
             let largest = self.buffers.iter().max_by_key(|(_, buffer)| buffer.bytes);
             let Some(shard) = largest.map(|(shard, _)| *shard) else { break };
             self.flush(shard).await?;

@@ -155,6 +155,9 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
     Ok(statement.reply)
 }
 
+/// What the rows of one group may take in memory: a statement loads into many at a time.
+const GROUP_BUFFER_BYTES: usize = 8 << 20;
+
 struct Statement<'a> {
     shared: &'a Arc<Shared>,
     context: &'a StatementContext,
@@ -184,8 +187,30 @@ impl Statement<'_> {
     async fn insert(&mut self, rows: RowSource, on_conflict: OnConflict) -> SqlResult<()> {
         match rows {
             RowSource::Encoded(rows) => self.insert_encoded(rows, on_conflict).await,
+            // May be any number of rows.
+            rows @ RowSource::Fragment(_)
+                if matches!(on_conflict, OnConflict::Fail) && !self.returning =>
+            {
+                self.load_rows(rows).await
+            }
             rows => self.insert_rows(rows, on_conflict).await,
         }
+    }
+
+    /// Many rows become segments at once, few go the way of all others.
+    async fn load_rows(&mut self, rows: RowSource) -> SqlResult<()> {
+        let mut source = self.source(rows).await?;
+        let mut load = self.shared.engine.bulk_load(write_context(self.context));
+        load.hold_at_most(GROUP_BUFFER_BYTES);
+        let blamed = |failure| crate::load::blamed([self.target], failure);
+        while let Some(batch) = source.next().await {
+            let batch = batch?;
+            check_columns(&self.target.meta.shape, &batch, 0)?;
+            self.writer.admit(self.target, &batch)?;
+            load.add(self.target.shard, &batch).await.map_err(blamed)?;
+        }
+        self.reply.count += load.finish().await.map_err(blamed)?;
+        Ok(())
     }
 
     async fn insert_rows(&mut self, rows: RowSource, on_conflict: OnConflict) -> SqlResult<()> {
