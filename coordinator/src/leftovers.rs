@@ -106,7 +106,7 @@ impl Leftovers {
             .collect();
         if !shards.is_empty() {
             tracing::info!(node = %node.id, count = shards.len(), "drop shards that are no table's");
-            worker.shards(ShardAction::Drop { shards }).await?;
+            worker.shards(ShardAction::Drop { node: node.id, shards }).await?;
         }
         restore_shapes_at(cluster, &state, node).await
     }

@@ -45,6 +45,7 @@ impl Outcomes for Members {
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
         let Registration { host, port, directory, cluster } = worker;
         check_cluster(&self.0, cluster.as_deref())?;
+        is_there(&self.0, &host, port, &directory).await?;
         let node = take_in(&self.0, host, port, directory).await?;
         // A worker that does not remember the cluster yet must not be given shards: it could be
         // taken in by another cluster with them. It comes again when it does.
@@ -66,6 +67,23 @@ pub(crate) fn check_cluster(cluster: &Cluster, belongs_to: Option<&str>) -> SqlR
         .hint("Start it with an empty data directory to add it to this one.")),
         _ => Ok(()),
     }
+}
+
+/// 55000 where a worker claims the address of another one, and does not answer there.
+async fn is_there(cluster: &Cluster, host: &str, port: u16, directory: &str) -> SqlResult<()> {
+    let state = cluster.catalog.snapshot();
+    let Some(other) = state.node_at(host, port) else { return Ok(()) };
+    if other.directory.as_deref().is_none_or(|known| known == directory) {
+        return Ok(());
+    }
+    let answers = cluster.workers.probe(other)?.status().await?;
+    if answers.directory == directory {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("another worker answers at {host}:{port}"),
+    ))
 }
 
 /// Puts a worker into the catalog, or where it is now. A new one does not count yet.

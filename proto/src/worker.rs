@@ -450,7 +450,9 @@ pub enum ShardAction {
     Restore {
         shape: TableShape,
     },
+    /// Refused by any node but this one: another one's shards are not known to be of no use.
     Drop {
+        node: NodeId,
         shards: Vec<ShardId>,
     },
     /// The worker learns a group's present generation and epoch; older requests become stale.

@@ -154,3 +154,18 @@ BEGIN; SELECT amount FROM ledger WHERE account = 1 AND entry = 1 FOR UPDATE; COM
 
 -- name: the same transaction id
 BEGIN; SELECT txid_current() = txid_current(); COMMIT;
+
+-- name: abort
+BEGIN; INSERT INTO ledger VALUES (9, 9, 9); ABORT;
+
+-- name: abort work
+BEGIN; SELECT 1 / 0; 
+
+-- name: abort a failed one
+ABORT WORK;
+
+-- name: nothing of it
+SELECT count(*) FROM ledger WHERE account = 9;
+
+-- name: abort to nowhere
+ABORT TO SAVEPOINT x;

@@ -307,6 +307,14 @@ impl Cluster {
         index
     }
 
+    /// Each of two workers listens where the other did, from the next start on.
+    pub fn exchange_addresses(&mut self, one: usize, other: usize) {
+        let ports = [self.worker_ports[one], self.worker_ports[other]].map(loopback);
+        self.workers[one].replace_argument(&ports[0], &ports[1]);
+        self.workers[other].replace_argument(&ports[1], &ports[0]);
+        self.worker_ports.swap(one, other);
+    }
+
     fn prepare_worker(&mut self, index: usize) {
         self.prepare_worker_that(index, true);
     }

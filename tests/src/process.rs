@@ -37,6 +37,13 @@ impl Process {
         Self { name: name.into(), program, arguments, log, child: None }
     }
 
+    /// Writes `to` for each argument `from`, for the next start and all later ones.
+    pub fn replace_argument(&mut self, from: &str, to: &str) {
+        for argument in self.arguments.iter_mut().filter(|argument| *argument == from) {
+            to.clone_into(argument);
+        }
+    }
+
     /// For the next start and all later ones.
     pub fn add_argument(&mut self, argument: &str) {
         self.arguments.push(argument.to_owned());

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use satsuma_common::{GroupId, Oid, SqlError, SqlResult, SqlState, TableId, TxnId};
+use satsuma_common::{GroupId, NodeId, Oid, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_proto::copy::{CopyReply, CopyRequest};
 use satsuma_proto::worker::{
     AdvisoryRequest, BatchStream, Change, Fragment, Input, InputStream, KeyRead, LoadRequest,
@@ -113,6 +113,17 @@ impl LocalWorker {
 
     pub fn membership(&self) -> Option<Membership> {
         self.shared.membership.get()
+    }
+
+    /// 08004 for a request that is meant for another node.
+    fn check_node(&self, node: NodeId) -> SqlResult<()> {
+        match self.membership() {
+            Some(own) if own.node != node => Err(SqlError::new(
+                SqlState::CONNECTION_REJECTED,
+                format!("this is node {}, not node {}", own.node.0, node.0),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Fragments that are running now.
@@ -349,7 +360,10 @@ impl Worker for LocalWorker {
             ShardAction::Alter { shape, by: None } => engine.alter_table(&shape).await,
             ShardAction::Alter { shape, by: Some(txn) } => engine.define_table(&shape, txn).await,
             ShardAction::Restore { shape } => engine.restore_shape(&shape).await,
-            ShardAction::Drop { shards } => engine.drop_shards(&shards).await,
+            ShardAction::Drop { node, shards } => {
+                self.check_node(node)?;
+                engine.drop_shards(&shards).await
+            }
             ShardAction::SetGeneration { group, generation, epoch } => {
                 engine.set_generation(group, generation, epoch).await
             }

@@ -144,9 +144,11 @@ async fn reconcile(
         let Ok(Ok(reply)) = listed else { continue };
         // After the answer: what the worker did before it is in the catalog by now, or moving.
         let Ok(state) = cluster.catalog.read().await else { return found };
-        // Where the coordinators are now; a worker writes it down when it has changed.
+        // Where the coordinators are now; a worker writes it down when it has changed. Another
+        // worker that answers at this one's address refuses: what it has is none of this node's.
         if let Err(error) = worker.join(membership::membership(&state, node.id)).await {
             tracing::warn!(node = %node.id, %error, "a worker was not told of the coordinators");
+            continue;
         }
         for fix in compare(&state, node.id, &reply.shards) {
             let is_sure = suspects.contains(&(node.id, fix.clone()));
@@ -162,7 +164,7 @@ async fn reconcile(
                 }
                 Fix::Drop { group, shards } if is_sure => {
                     tracing::info!(node = %node.id, %group, "drop shards that were left behind");
-                    let drop_them = ShardAction::Drop { shards: shards.clone() };
+                    let drop_them = ShardAction::Drop { node: node.id, shards: shards.clone() };
                     worker.shards(drop_them).await.map(drop)
                 }
                 Fix::Restore { table, by } if is_sure => {

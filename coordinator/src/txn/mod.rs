@@ -487,7 +487,9 @@ async fn drop_shards(cluster: &Cluster, shards: Vec<(NodeId, ShardId)>) {
     for (node, shards) in by_node {
         let Some(node) = state.node(node) else { continue };
         let dropped = match cluster.workers.client(node) {
-            Ok(worker) => worker.shards(ShardAction::Drop { shards }).await.map(|_| ()),
+            Ok(worker) => {
+                worker.shards(ShardAction::Drop { node: node.id, shards }).await.map(|_| ())
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = dropped {

@@ -332,7 +332,8 @@ impl From<ShardAction> for pb::ShardRequest {
                 Action::Alter(pb::AlterTable { shape: Some(shape.into()), by: by.map(Into::into) })
             }
             ShardAction::Restore { shape } => Action::Restore(shape.into()),
-            ShardAction::Drop { shards } => Action::Drop(pb::DropShards {
+            ShardAction::Drop { node, shards } => Action::Drop(pb::DropShards {
+                node: node.0,
                 shards: shards.into_iter().map(|shard| shard.0).collect(),
             }),
             ShardAction::SetGeneration { group, generation, epoch } => {
@@ -379,7 +380,8 @@ impl TryFrom<pb::ShardRequest> for ShardAction {
             },
             Action::Restore(shape) => Self::Restore { shape: shape.try_into()? },
             Action::Drop(drop) => {
-                Self::Drop { shards: list(drop.shards, |shard| Ok(ShardId(shard)))? }
+                let node = NodeId(drop.node);
+                Self::Drop { node, shards: list(drop.shards, |shard| Ok(ShardId(shard)))? }
             }
             Action::SetGeneration(set) => Self::SetGeneration {
                 group: GroupId(set.group),

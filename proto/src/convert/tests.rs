@@ -6,7 +6,7 @@ use prost::Message;
 use satsuma_common::index::{IndexKeyShape, IndexMethod, IndexShape, IndexedValue};
 use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{
-    ColumnId, Epoch, Generation, NumericMod, Oid, PgType, SqlError, SqlResult, SqlState,
+    ColumnId, Epoch, Generation, NodeId, NumericMod, Oid, PgType, SqlError, SqlResult, SqlState,
 };
 
 use super::*;
@@ -224,7 +224,7 @@ fn requests() -> Vec<Request> {
         Request::Shards(ShardAction::Alter { shape: shape(), by: None }),
         Request::Shards(ShardAction::Alter { shape: shape(), by: Some(txn) }),
         Request::Shards(ShardAction::Restore { shape: shape() }),
-        Request::Shards(ShardAction::Drop { shards: vec![ShardId(4)] }),
+        Request::Shards(ShardAction::Drop { node: NodeId(3), shards: vec![ShardId(4)] }),
         Request::Shards(ShardAction::SetGeneration {
             group: GroupId(1),
             generation: Generation(2),

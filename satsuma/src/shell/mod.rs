@@ -144,6 +144,11 @@ fn interact(runtime: &tokio::runtime::Runtime, shell: &mut Shell) -> Result<(), 
             Err(error) => return Err(failed(error)),
         };
         let _ = editor.add_history_entry(&line);
+        // As in psql: words alone, where a statement would begin.
+        let word = line.trim().trim_end_matches(';').trim_end();
+        if shell.is_between_statements() && matches!(word, "exit" | "quit") {
+            break;
+        }
         match runtime.block_on(shell.feed(&line, &Origin::Terminal)) {
             Ok(()) | Err(Stop::Failed) => {}
             Err(Stop::Quit) => break,

@@ -63,6 +63,10 @@ impl Shell {
         self.client.close().await;
     }
 
+    pub fn is_between_statements(&self) -> bool {
+        matches!(self.splitter.state(), State::Empty)
+    }
+
     pub fn prompt(&self) -> String {
         let inside = match self.splitter.state() {
             State::Empty => "=",

@@ -167,7 +167,7 @@ pub(crate) fn bind(expr: &ast::Expr, env: &FunctionEnv, source: &Source) -> SqlR
         }
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr } => {
             let operand = operators::condition(bind(expr, env, source)?, "NOT", env)?;
-            Ok(Typed::bool(Logic::not(Logic::leaf(operand)).value()))
+            Ok(Typed::bool(Logic::negation(Logic::leaf(operand)).value()))
         }
         ast::Expr::UnaryOp { op, expr } => {
             operators::unary(&op.to_string(), bind(expr, env, source)?, env)

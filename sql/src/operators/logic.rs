@@ -125,7 +125,7 @@ impl Logic {
         Self { fallible: flat.iter().any(|it| it.fallible), form: Form::Chain(connective, flat) }
     }
 
-    pub fn not(operand: Self) -> Self {
+    pub fn negation(operand: Self) -> Self {
         Self { fallible: operand.fallible, form: Form::Not(Box::new(operand)) }
     }
 

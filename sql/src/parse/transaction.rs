@@ -1,5 +1,6 @@
-//! `[NOT] DEFERRABLE`, which the grammar behind does not know. It says how a SERIALIZABLE READ
-//! ONLY transaction may begin, and means nothing to all others.
+//! Of transactions, what the grammar behind does not know: ABORT, which is ROLLBACK, and
+//! `[NOT] DEFERRABLE`, which says how a SERIALIZABLE READ ONLY transaction may begin, and means
+//! nothing to all others.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -9,6 +10,10 @@ use super::tokens::{is_keyword, is_word};
 pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let first = |text| tokens.first().is_some_and(|token| is_word(&token.token, text));
     let second = |text| tokens.get(1).is_some_and(|token| is_word(&token.token, text));
+    if first("abort") && !second("to") {
+        tokens[0].token = Token::make_keyword("ROLLBACK");
+        return tokens;
+    }
     let begins = first("begin") || (first("start") && second("transaction"));
     let sets = first("set") && (second("transaction") || second("session"));
     if !begins && !sets {

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use satsuma_tests::binaries::binary;
-use satsuma_tests::cluster::{Address, Layout, free_port};
+use satsuma_tests::cluster::{Address, Cluster, Layout, free_port};
 use satsuma_tests::process::Process;
 use satsuma_tests::wire::WireError;
 
@@ -247,6 +247,47 @@ fn a_worker_of_another_cluster_is_refused() {
     fails("worker", &arguments, cluster.directory(), &["belongs to another cluster"]);
     let nodes = cluster.client().value("SELECT count(*) FROM pg_dist_node WHERE groupid > 0");
     assert_eq!(nodes.expect("an answer").as_deref(), Some("1"));
+}
+
+/// A worker is its directory, wherever it listens.
+#[test]
+fn workers_may_exchange_their_addresses() {
+    let mut cluster = Layout::processes(1, 2).start();
+    cluster.client().must(
+        "CREATE TABLE kept (id int PRIMARY KEY);
+         SELECT create_distributed_table('kept', 'id');
+         INSERT INTO kept SELECT generate_series(1, 1000);",
+    );
+    let count = |cluster: &Cluster| {
+        let mut client = cluster.client();
+        client.must("SET statement_timeout = '5s'");
+        client.value("SELECT count(*) || ' ' || sum(id) FROM kept")
+    };
+    let stop = |cluster: &mut Cluster| {
+        for worker in &mut cluster.workers {
+            worker.terminate();
+        }
+    };
+    // One at the other's address, and nobody at its own: it loses nothing that the other has not.
+    stop(&mut cluster);
+    cluster.exchange_addresses(0, 1);
+    cluster.workers[1].start().expect("a worker");
+    std::thread::sleep(Duration::from_secs(4));
+    cluster.workers[0].start().expect("a worker");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while count(&cluster).ok().flatten().as_deref() != Some("1000 500500") {
+        assert!(Instant::now() < deadline, "{:?}", count(&cluster));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // And back, both at once.
+    stop(&mut cluster);
+    cluster.exchange_addresses(0, 1);
+    cluster.start_all();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while count(&cluster).ok().flatten().as_deref() != Some("1000 500500") {
+        assert!(Instant::now() < deadline, "{:?}", count(&cluster));
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]

@@ -30,7 +30,10 @@ async fn shards_come_and_go(f: &Fixture) {
     let error = f.run(G1, ADS, insert(ad_rows(&[(1, 1, None, None, None)]))).await.unwrap_err();
     assert_eq!(error.state(), STALE_PLACEMENT);
     for _ in 0..2 {
-        f.worker.shards(ShardAction::Drop { shards: vec![ShardId(202)] }).await.unwrap();
+        f.worker
+            .shards(ShardAction::Drop { node: NodeId(7), shards: vec![ShardId(202)] })
+            .await
+            .unwrap();
     }
     let error = f.run(G2, ADS, insert(ad_rows(&[(1, 1, None, None, None)]))).await.unwrap_err();
     assert_eq!(error.state(), STALE_PLACEMENT);

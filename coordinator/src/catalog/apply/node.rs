@@ -97,11 +97,15 @@ pub(super) fn add(
     let by_address =
         state.workers().find(|node| node.host == host && node.port == port).map(|node| node.id);
     if let Some(id) = by_directory {
-        if by_address.is_some_and(|other| other != id) {
-            return Err(Rejection::NodeExists(host, port));
-        }
         let node = node_mut(state, id)?;
-        (node.host, node.port) = (host, port);
+        let before = (std::mem::replace(&mut node.host, host), node.port);
+        node.port = port;
+        // Who had the address is somewhere else now, most likely where this one was, and will say
+        // so: nodes may exchange their addresses.
+        if let Some(other) = by_address.filter(|other| *other != id) {
+            let other = node_mut(state, other)?;
+            (other.host, other.port) = before;
+        }
         return Ok(id);
     }
     if let Some(id) = by_address {

@@ -159,6 +159,20 @@ fn a_node_with_the_only_copy_stays() {
 }
 
 #[test]
+fn workers_exchange_addresses() {
+    let mut state = cluster(2);
+    let there = Command::AddNode {
+        host: "127.0.0.1".into(),
+        port: 9702,
+        directory: Some("dir-9701".into()),
+        should_have_shards: true,
+    };
+    assert_eq!(accept(&mut state, there), Outcome::Node(NodeId(2)));
+    let ports: Vec<_> = state.workers().map(|node| (node.id, node.port)).collect();
+    assert_eq!(ports, [(NodeId(2), 9702), (NodeId(3), 9701)]);
+}
+
+#[test]
 fn a_worker_is_its_directory() {
     let mut state = cluster(1);
     let back = Command::AddNode {

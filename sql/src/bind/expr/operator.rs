@@ -110,7 +110,7 @@ impl Binder<'_> {
                 self.logical(left, right, Connective::Or, cx)
             }
             ast::Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
-                Ok(Logic::not(self.logic(expr, "NOT", cx)?))
+                Ok(Logic::negation(self.logic(expr, "NOT", cx)?))
             }
             ast::Expr::IsTrue(value) => test(Truth::True, value, "IS TRUE"),
             ast::Expr::IsNotTrue(value) => test(Truth::NotTrue, value, "IS NOT TRUE"),
