@@ -29,7 +29,7 @@ fn statements(length: usize) -> Vec<String> {
     let quotient = |at: usize| format!("k / c <> {}", 100 + at % 50);
     let rare = |at: usize| format!("k / c = {}", 100 + at);
     let always = |text: &'static str| move |_: usize| text.to_owned();
-    let either = |at: usize| if at % 2 == 0 { "AND" } else { "OR" }.to_owned();
+    let either = |at: usize| if at.is_multiple_of(2) { "AND" } else { "OR" }.to_owned();
     let cast = |at: usize| format!("('1' || b)::int > {}", at % 9);
     vec![
         format!("SELECT count(*) FROM chained WHERE {}", chain(length, quotient, always("AND"))),
