@@ -166,6 +166,3 @@ ABORT WORK;
 
 -- name: nothing of it
 SELECT count(*) FROM ledger WHERE account = 9;
-
--- name: abort to nowhere
-ABORT TO SAVEPOINT x;
