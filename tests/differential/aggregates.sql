@@ -139,6 +139,9 @@ SELECT device, device, count(*) FROM reading GROUP BY CUBE (1, 2);
 -- name: equal constants are different grouping keys
 SELECT 'a', 'a', count(*) FROM reading GROUP BY ROLLUP (1, 2);
 
+-- name: keys of grouping sets that a filter makes equal
+SELECT d, e, count(*) FROM (SELECT device AS d, device + 0 AS e FROM reading) AS q WHERE d = e GROUP BY ROLLUP (d, e) ORDER BY d, e;
+
 -- name: an expression is the first column that is equal to it
 SELECT device, device, count(*) FROM reading GROUP BY GROUPING SETS ((device), (2), ());
 

@@ -8,10 +8,11 @@
 //! | outer joins | rows without a partner have NULL there, and it still counts as constant |
 //! | all joins, unions | the knowledge is lost on the way up, but sorts were left out below by it |
 //! | windows | a constant among the keys of PARTITION BY is taken out in one place only |
-//! | grouping sets | a constant key is NULL in the sets without it |
+//! | grouping sets | a constant key is NULL in the sets without it, and so is one of two equal keys |
 //!
-//! So the inputs of these operators stand under a node that knows nothing of their rows. It stays
-//! there: sorts and windows look at what is below them again when they run.
+//! So the inputs of these operators, and what grouping sets give, stand under a node that knows
+//! nothing of their rows. It stays there: sorts and windows look at what is below them again when
+//! they run.
 
 use std::sync::Arc;
 
@@ -51,18 +52,24 @@ impl PhysicalOptimizerRule for HideConstants {
             let constant = |input: &&Arc<dyn ExecutionPlan>| {
                 !input.equivalence_properties().constants().is_empty()
             };
-            if !is_wrong_about_constants(&node) || !node.children().iter().any(constant) {
-                return Ok(Transformed::no(node));
+            let sets = has_grouping_sets(&node);
+            let mut node = Transformed::no(node);
+            if is_wrong_about_constants(&node.data) && node.data.children().iter().any(constant) {
+                let inputs: Vec<Arc<dyn ExecutionPlan>> = node
+                    .data
+                    .children()
+                    .into_iter()
+                    .map(|input| match constant(&input) {
+                        true => Arc::new(UnknownRowsExec::new(input.clone())) as _,
+                        false => input.clone(),
+                    })
+                    .collect();
+                node = Transformed::yes(node.data.replace_children(inputs, RECOMPUTE)?);
             }
-            let inputs: Vec<Arc<dyn ExecutionPlan>> = node
-                .children()
-                .into_iter()
-                .map(|input| match constant(&input) {
-                    true => Arc::new(UnknownRowsExec::new(input.clone())) as _,
-                    false => input.clone(),
-                })
-                .collect();
-            Ok(Transformed::yes(node.replace_children(inputs, RECOMPUTE)?))
+            if sets {
+                node = Transformed::yes(Arc::new(UnknownRowsExec::new(node.data)));
+            }
+            Ok(node)
         })
         .map(|transformed| transformed.data)
     }
@@ -80,13 +87,16 @@ pub(super) const RECOMPUTE: ReplaceChildrenOptions =
     ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
 
 fn is_wrong_about_constants(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let sets = plan
-        .downcast_ref::<AggregateExec>()
-        .is_some_and(|aggregate| aggregate.group_expr().has_grouping_set());
-    sets || is_join(plan)
+    has_grouping_sets(plan)
+        || is_join(plan)
         || plan.is::<UnionExec>()
         || plan.is::<WindowAggExec>()
         || plan.is::<BoundedWindowAggExec>()
+}
+
+fn has_grouping_sets(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<AggregateExec>()
+        .is_some_and(|aggregate| aggregate.group_expr().has_grouping_set())
 }
 
 fn is_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
@@ -209,6 +219,7 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
     use datafusion::common::JoinType;
     use datafusion::execution::SessionStateBuilder;
+    use datafusion::logical_expr::rollup;
     use datafusion::prelude::{DataFrame, SessionConfig, SessionContext, col, lit};
 
     use super::*;
@@ -244,6 +255,19 @@ mod tests {
         let joined = joined.sort(vec![col("seven").sort(true, false)]).unwrap();
         let expected = [vec![Some(7); 4], vec![None; 2]].concat();
         assert_eq!(first_column(joined.select(vec![col("seven")]).unwrap()).await, expected);
+    }
+
+    #[tokio::test]
+    async fn equal_keys_of_grouping_sets_differ_above_them() {
+        let context = context();
+        let rows = numbers(&context, "n", [2, 1, 2, 3]);
+        let sets = rollup(vec![col("n"), col("n").alias("m")]);
+        let sums = rows.aggregate(vec![sets], vec![]).unwrap();
+        let sorted = sums.select(vec![col("m"), col("n")]).unwrap();
+        let sorted = sorted.sort(vec![col("n").sort(true, false), col("m").sort(true, false)]);
+        let sorted = sorted.unwrap();
+        let expected = [Some(1), None, Some(2), None, Some(3), None, None];
+        assert_eq!(first_column(sorted).await, expected);
     }
 
     #[tokio::test]

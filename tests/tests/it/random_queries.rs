@@ -57,7 +57,8 @@ fn random_queries_answer_as_postgresql() {
     for number in numbers {
         let sql = query(&mut numbered(seed, number));
         if only.is_some() {
-            println!("{sql}");
+            let (create, spread, insert) = setup(seed);
+            println!("{create}\n{};\n{insert}\n{sql};", spread.join(";\n"));
         }
         let record = Record { sql, ..Record::default() };
         let expected = postgres.query(&record.sql).expect("PostgreSQL");
