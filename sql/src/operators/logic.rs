@@ -433,7 +433,8 @@ mod tests {
                 Logic::chain(connective(at), vec![chain, next])
             })
         };
-        let alternating = |at| if at % 2 == 0 { Connective::And } else { Connective::Or };
+        let alternating =
+            |at: usize| if at.is_multiple_of(2) { Connective::And } else { Connective::Or };
         for connective in [|_| Connective::And, |_| Connective::Or, alternating] {
             for read in [Logic::value, Logic::passes, Logic::qualification] {
                 let size = |length: usize| nodes(&read(chain(length, connective)));
