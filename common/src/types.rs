@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Oid;
 
+mod element;
+
 /// Precision and scale of `numeric(p,s)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NumericMod {
@@ -51,7 +53,7 @@ pub enum PgType {
     Regproc,
     Regnamespace,
     Regrole,
-    Array(Box<PgType>),
+    Array(#[serde(with = "element")] Box<PgType>),
     /// A user-defined enum, by the oid of its `pg_type` row.
     Enum(Oid),
     Record,
@@ -148,16 +150,22 @@ impl PgType {
     }
 
     /// The type that a bare name stands for: a `typname`, an SQL name or an alias, lower case.
-    /// An enum or other user-defined name is not found here.
+    /// An enum or other user-defined name is not found here. Arrays of any number of dimensions
+    /// are of one type: `int[][]` is `int[]`.
     pub fn parse_name(name: &str) -> Option<Self> {
-        if let Some(element) = name.strip_suffix("[]") {
-            return Some(Self::Array(Box::new(Self::parse_name(element)?)));
-        }
+        let element = name.trim_end_matches("[]");
+        let scalar = Self::parse_scalar(element);
+        let ty = scalar.or_else(|| {
+            let element = element.strip_prefix('_')?;
+            Some(Self::Array(Box::new(Self::parse_scalar(element)?)))
+        })?;
+        let is_named = element.len() == name.len() || ty.is_array();
+        Some(if is_named { ty } else { Self::Array(Box::new(ty)) })
+    }
+
+    fn parse_scalar(name: &str) -> Option<Self> {
         if let Some((_, ty)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
             return Some(ty.clone());
-        }
-        if let Some(element) = name.strip_prefix('_') {
-            return Some(Self::Array(Box::new(Self::parse_name(element)?)));
         }
         let info = INFO.iter().find(|info| info.name == name || info.sql_name == name)?;
         Some(info.ty.clone())
@@ -322,6 +330,29 @@ mod tests {
         assert_eq!(PgType::parse_name("_text"), PgType::parse_name("text[]"));
         assert_eq!(PgType::parse_name("char"), Some(PgType::Bpchar(Some(1))));
         assert_eq!(PgType::parse_name("no_such"), None);
+        assert_eq!(PgType::parse_name("int[][]"), PgType::parse_name("int[]"));
+        assert_eq!(PgType::parse_name("_int4[]"), PgType::parse_name("int[]"));
+        assert_eq!(PgType::parse_name(&"_".repeat(1 << 20)), None);
+        assert!(PgType::parse_name(&format!("int{}", "[]".repeat(1 << 20))).is_some());
+    }
+
+    #[test]
+    fn nesting_has_a_bound_both_ways() {
+        let nested =
+            |depth| (0..depth).fold(PgType::Int4, |element, _| PgType::Array(Box::new(element)));
+        let deepest = nested(element::MOST_NESTED);
+        let bytes = postcard::to_stdvec(&deepest).unwrap();
+        assert_eq!(postcard::from_bytes::<PgType>(&bytes).unwrap(), deepest);
+        assert!(postcard::to_stdvec(&nested(element::MOST_NESTED + 1)).is_err());
+        // A byte for each array, and then the scalar.
+        let (array, scalar) = (bytes[0], bytes[element::MOST_NESTED]);
+        for depth in [element::MOST_NESTED + 1, 1000, 1 << 20] {
+            let mut bytes = vec![array; depth];
+            bytes.push(scalar);
+            assert!(postcard::from_bytes::<PgType>(&bytes).is_err(), "{depth}");
+        }
+        // A refusal leaves nothing behind.
+        assert_eq!(postcard::from_bytes::<PgType>(&bytes).unwrap(), deepest);
     }
 
     #[test]
