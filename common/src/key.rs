@@ -369,14 +369,7 @@ fn take(rest: &mut &[u8], order: &Order) -> Result<Option<Vec<u8>>, KeyError> {
         Order::Interval => {
             let mut raw: [u8; 16] = fixed(take_n(rest, 16)?)?;
             raw[0] ^= 0x80;
-            let span = i128::from_be_bytes(raw);
-            let days = span.div_euclid(i128::from(MICROS_PER_DAY));
-            let micros = span.rem_euclid(i128::from(MICROS_PER_DAY));
-            let days = i32::try_from(days).map_err(|_| KeyError::Malformed)?;
-            let mut value = 0i32.to_le_bytes().to_vec();
-            value.extend_from_slice(&days.to_le_bytes());
-            value.extend_from_slice(&((micros * 1000) as i64).to_le_bytes());
-            value
+            interval_of(i128::from_be_bytes(raw))?
         }
         Order::Uuid => take_n(rest, 16)?.to_vec(),
         Order::Bytes(trim) => {
@@ -394,6 +387,21 @@ fn take(rest: &mut &[u8], order: &Order) -> Result<Option<Vec<u8>>, KeyError> {
             value
         }
     }))
+}
+
+/// An interval of so many microseconds: in days, in months too where those are too many.
+fn interval_of(span: i128) -> Result<Vec<u8>, KeyError> {
+    let day = i128::from(MICROS_PER_DAY);
+    let fit = |n: i128| n.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i32;
+    let whole = span.div_euclid(day);
+    let months = if i128::from(fit(whole)) == whole { 0 } else { fit(whole / 30) };
+    let days = fit(whole - i128::from(months) * 30);
+    let micros = span - (i128::from(months) * 30 + i128::from(days)) * day;
+    let nanos = micros.checked_mul(1000).and_then(|nanos| i64::try_from(nanos).ok());
+    let mut value = months.to_le_bytes().to_vec();
+    value.extend_from_slice(&days.to_le_bytes());
+    value.extend_from_slice(&nanos.ok_or(KeyError::Malformed)?.to_le_bytes());
+    Ok(value)
 }
 
 /// A numeric's order-preserving form again, with no more scale than its digits need.

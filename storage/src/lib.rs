@@ -28,10 +28,14 @@ pub mod delta;
 pub mod disk;
 mod engine;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod index;
 pub mod kv;
 pub mod lock;
 mod manifest;
+#[cfg(test)]
+mod seeds;
 pub mod segment;
 mod shard;
 pub mod timeline;

@@ -50,11 +50,16 @@ fn keys_order_as_postgresql_does() {
     check_order(
         PgType::Interval,
         &[
+            interval(i32::MIN, i32::MIN, -day * 100_000),
+            interval(i32::MIN, 0, 0),
             interval(0, -1, 0),
             interval(0, 0, -1),
             interval(0, 0, 0),
             interval(0, 1, 1),
             interval(1, 0, 0),
+            interval(0, i32::MAX, 1),
+            interval(i32::MAX, 0, 0),
+            interval(i32::MAX, i32::MAX, day * 100_000),
         ],
     );
     let encoder = KeyEncoder::new([PgType::Interval]).unwrap();

@@ -13,6 +13,7 @@ use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::kv::MemoryKv;
+use crate::seeds::for_each_seed;
 use crate::shard::{KeyRange, ReadView, ScanOptions};
 use crate::wal::WalOptions;
 
@@ -440,21 +441,10 @@ async fn run(seed: u64) {
     }
 }
 
-/// `SATSUMA_SEEDS=from..to` runs others.
 #[test]
 fn the_engine_is_a_map_of_versions_whatever_happens() {
-    let seeds = std::env::var("SATSUMA_SEEDS").ok().and_then(|range| {
-        let (from, to) = range.split_once("..")?;
-        Some(from.parse::<u64>().ok()?..to.parse::<u64>().ok()?)
-    });
-    for seed in seeds.unwrap_or(0..100) {
+    for_each_seed(0..100, |seed| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            runtime.block_on(run(seed));
-        }));
-        if let Err(panic) = result {
-            eprintln!("failed with seed {seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+        runtime.block_on(run(seed));
+    });
 }

@@ -363,6 +363,9 @@ impl<'a> Chunk<'a> {
             }
             (DICTIONARY, None) => {
                 let count = u32::from_le_bytes(rest.array()?) as usize;
+                if count > rows {
+                    return Err(SegmentError::new("more entries than rows"));
+                }
                 let code_width = rest.code_width()?;
                 let codes = rest.take(rows * code_width)?;
                 let entries = Strings::open(count, &mut rest)?;

@@ -110,9 +110,7 @@ pub struct Decoder<'a> {
 impl Decoder<'_> {
     /// The selected rows as a column of `data_type`, which must be the type the chunk was made of.
     pub fn decode(&self, data_type: &DataType, rows: &Selection) -> Result<ArrayRef> {
-        if rows.end() > self.chunk.rows() {
-            return Err(SegmentError::new("row is out of bounds"));
-        }
+        self.check(rows)?;
         if let Some(dictionary) = self.dictionary(data_type, rows)? {
             return dictionary.decode();
         }
@@ -122,7 +120,8 @@ impl Decoder<'_> {
                 let values = match rows {
                     Selection::Range(range) => {
                         let buffer = Buffer::from_slice_ref(bits);
-                        BooleanBuffer::new(buffer, range.start as usize, range.len())
+                        let bits = BooleanBuffer::new(buffer, range.start as usize, range.len());
+                        BooleanBuffer::new(bits.sliced(), 0, range.len())
                     }
                     Selection::Rows(_) => BooleanBuffer::collect_bool(rows.len(), |i| {
                         bit(bits, rows.place(i) as usize)
@@ -191,6 +190,7 @@ impl Decoder<'_> {
         let Payload::Dictionary { code_width, codes, entries } = &self.chunk.payload else {
             return Ok(None);
         };
+        self.check(rows)?;
         let count = entries.len();
         let all = Selection::Range(0..count as u32);
         let values: ArrayRef = match data_type {
@@ -205,13 +205,21 @@ impl Decoder<'_> {
             DataType::Binary => Arc::new(self.array::<BinaryType>(entries, &all, None)?),
             _ => return Ok(None),
         };
-        let codes = Codes { codes, width: *code_width }.map(rows, |code| code as u32);
+        let whole = |code| u32::try_from(code).unwrap_or(u32::MAX);
+        let codes = Codes { codes, width: *code_width }.map(rows, whole);
         // A NULL's code may be anything, but within the entries.
         if codes.iter().any(|code| *code as usize >= count) {
             return Err(SegmentError::new("dictionary code is out of bounds"));
         }
         let codes = UInt32Array::new(ScalarBuffer::from(codes), self.nulls(rows));
         Ok(Some(Dictionary { values, codes }))
+    }
+
+    fn check(&self, rows: &Selection) -> Result<()> {
+        match rows.end() <= self.chunk.rows() {
+            true => Ok(()),
+            false => Err(SegmentError::new("row is out of bounds")),
+        }
     }
 
     fn nulls(&self, rows: &Selection) -> Option<NullBuffer> {
@@ -252,8 +260,10 @@ impl Decoder<'_> {
         }
         let mut values = Vec::with_capacity(rows.len() * 16);
         let mut ends = Vec::with_capacity(rows.len());
+        let mut from = 0;
         for i in 0..rows.len() {
-            strings.append(rows.place(i) as usize, &mut values)?;
+            // Strings lie one behind the other: together they are no longer than what is stored.
+            from = strings.append(rows.place(i) as usize, from, &mut values)?;
             ends.push(values.len());
         }
         byte_array(&ends, Buffer::from_vec(values), nulls)

@@ -115,6 +115,8 @@ impl Footer {
             }
             row += u64::from(block.rows);
         }
-        if row == self.rows { Ok(()) } else { Err(SegmentError::new("row count does not match")) }
+        // Rows have numbers of 32 bits.
+        let fits = row == self.rows && row <= u64::from(u32::MAX);
+        if fits { Ok(()) } else { Err(SegmentError::new("row count does not match")) }
     }
 }

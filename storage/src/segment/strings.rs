@@ -88,14 +88,17 @@ impl<'a> Strings<'a> {
         Ok(Cow::Owned(value))
     }
 
-    /// Appends the string at `i`.
-    pub fn append(&self, i: usize, out: &mut Vec<u8>) -> Result<()> {
-        let stored = self.stored(i)?;
+    /// Appends the string at `i`, which starts at `from` or later, and answers where it ends.
+    pub fn append(&self, i: usize, from: usize, out: &mut Vec<u8>) -> Result<usize> {
+        let (start, end) = (self.start(i)?, self.end(i)?);
+        let stored = self.bytes.get(start..end).filter(|_| start >= from);
+        let stored = stored.ok_or_else(out_of_bounds)?;
         if self.symbols.is_empty() {
             out.extend_from_slice(stored);
-            return Ok(());
+        } else {
+            self.symbols.decode(stored, out)?;
         }
-        self.symbols.decode(stored, out)
+        Ok(end)
     }
 
     /// Strings that lie one after another as they are, and the end of each from their start on;

@@ -69,8 +69,12 @@ impl<'a> Template<'a> {
     }
 
     fn exception(&self, row: usize) -> Result<Option<Cow<'a, [u8]>>> {
-        let found = self.excepted.binary_search_by_key(&row, |at| u32::from_le_bytes(*at) as usize);
-        found.ok().map(|place| self.exceptions.get(place)).transpose()
+        self.place(row).map(|place| self.exceptions.get(place)).transpose()
+    }
+
+    /// Which exception a row is.
+    fn place(&self, row: usize) -> Option<usize> {
+        self.excepted.binary_search_by_key(&row, |at| u32::from_le_bytes(*at) as usize).ok()
     }
 
     fn own(&self, row: usize) -> &'a [u8] {
@@ -93,9 +97,10 @@ impl<'a> Template<'a> {
         let moves = self.moves();
         let mut values = Vec::with_capacity(rows.len() * self.constants.len());
         let mut ends = Vec::with_capacity(rows.len());
+        let mut from = 0;
         for row in rows {
-            if let Some(value) = self.exception(row)? {
-                values.extend_from_slice(&value);
+            if let Some(place) = self.place(row) {
+                from = self.exceptions.append(place, from, &mut values)?;
             } else {
                 let (own, start) = (self.own(row), values.len());
                 values.extend_from_slice(self.constants);

@@ -128,6 +128,17 @@ fn flipped_bits_are_errors_that_name_the_place() {
     }
 }
 
+#[test]
+fn a_dictionary_has_no_more_entries_than_rows() {
+    // No codes, ends without bytes: nothing but the number of entries says how many there are.
+    let chunk = |entries: u32| {
+        let head = [&[2, 0], &entries.to_le_bytes()[..], &[0]].concat();
+        [&head[..], &[0], &[0; 17]].concat()
+    };
+    assert!(Chunk::open(Kind::Bytes, 3, &chunk(3)).is_ok());
+    assert!(Chunk::open(Kind::Bytes, 3, &chunk(u32::MAX)).is_err());
+}
+
 fn round_trip(kind: Kind, values: &[Option<Vec<u8>>]) -> usize {
     let values: Vec<_> = values.iter().map(|v| v.as_deref()).collect();
     let bytes = encode(kind, &values).unwrap();

@@ -16,7 +16,7 @@
 //! - After a failed write or sync nothing is acknowledged any more. A full disk, noticed while
 //!   making room and before anything was written, only fails the records at hand.
 
-mod frame;
+pub(crate) mod frame;
 mod reader;
 pub mod record;
 mod replay;
