@@ -157,7 +157,11 @@ impl PgType {
         let scalar = Self::parse_scalar(element);
         let ty = scalar.or_else(|| {
             let element = element.strip_prefix('_')?;
-            Some(Self::Array(Box::new(Self::parse_scalar(element)?)))
+            // Signatures of functions that give rows of arrays have `__text`.
+            let inner = Self::parse_scalar(element).or_else(|| {
+                Some(Self::Array(Box::new(Self::parse_scalar(element.strip_prefix('_')?)?)))
+            })?;
+            Some(Self::Array(Box::new(inner)))
         })?;
         let is_named = element.len() == name.len() || ty.is_array();
         Some(if is_named { ty } else { Self::Array(Box::new(ty)) })
@@ -329,6 +333,9 @@ mod tests {
         assert_eq!(PgType::parse_name("int"), Some(PgType::Int4));
         assert_eq!(PgType::parse_name("_text"), PgType::parse_name("text[]"));
         assert_eq!(PgType::parse_name("char"), Some(PgType::Bpchar(Some(1))));
+        let of_arrays = PgType::Array(Box::new(PgType::Array(Box::new(PgType::Text))));
+        assert_eq!(PgType::parse_name("__text"), Some(of_arrays));
+        assert_eq!(PgType::parse_name("___text"), None);
         assert_eq!(PgType::parse_name("no_such"), None);
         assert_eq!(PgType::parse_name("int[][]"), PgType::parse_name("int[]"));
         assert_eq!(PgType::parse_name("_int4[]"), PgType::parse_name("int[]"));
