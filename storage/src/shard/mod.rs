@@ -590,6 +590,8 @@ fn end_in_segment(segment: &Segment, key: &[u8], ts: Timestamp) -> Result<()> {
             live.push((row, ts));
         }
     }
+    // Marks that somebody holds are copied before they change.
+    drop(marks);
     if !live.is_empty() {
         segment.end_rows(live);
     }
