@@ -45,7 +45,7 @@ pub mod wal;
 pub use engine::{
     BulkError, BulkLoad, Changed, Conflict, ConflictPolicy, CopyReader, CopyWriter, Engine,
     Inserted, LockedRow, Options, PRIMARY_KEY, Progress, RowBytes, RowLocks, ShardInfo, ShardSum,
-    SnapshotReader, Stats, TableMeta, Watermark, WriteContext,
+    SnapshotReader, Stats, TableMeta, Watermark, WorkStats, WriteContext,
 };
 pub use error::{Result, StorageError};
 pub use lock::{LockEntry, LockKey, LockMode, LockWait, RowLockMode, TableLockMode, WaitEdge};

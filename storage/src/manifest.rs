@@ -213,11 +213,14 @@ pub fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
 
 /// Every record of one kind, by the number in its key.
 pub fn all<T: DeserializeOwned>(kv: &dyn Kv, kind: u8) -> Result<Vec<(u64, T)>> {
-    kv.scan(&[kind])?
-        .into_iter()
-        .filter_map(|(key, value)| Some((number_of(&key)?, value)))
-        .map(|(number, value)| Ok((number, join(kv, &numbered(kind, number), value)?)))
-        .collect()
+    each(kv, kind)?.into_iter().map(|(number, value)| Ok((number, value?))).collect()
+}
+
+/// The same where one that is damaged must not take the others with it.
+pub fn each<T: DeserializeOwned>(kv: &dyn Kv, kind: u8) -> Result<Vec<(u64, Result<T>)>> {
+    let found = kv.scan(&[kind])?.into_iter();
+    let found = found.filter_map(|(key, value)| Some((number_of(&key)?, value)));
+    Ok(found.map(|(number, value)| (number, join(kv, &numbered(kind, number), value))).collect())
 }
 
 #[cfg(test)]

@@ -50,7 +50,8 @@ enum Change {
 pub struct Faults {
     /// After so many operations since the start every further one fails: the power is gone.
     pub power_off_after: Option<u64>,
-    /// Writes that would make all files together larger than this fail, as on a full disk.
+    /// Writes that would make all files together larger than this fail, as on a full disk, when
+    /// what there is room for has been written.
     pub capacity: Option<u64>,
     /// The sync with this number, from now on counted from 1, fails once; its data is lost.
     pub fail_sync: Option<u64>,
@@ -96,6 +97,13 @@ impl FaultyDisk {
     /// Paths of all files.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.inner.lock().names.keys().cloned().collect()
+    }
+
+    /// Bytes of all files.
+    pub fn used(&self) -> u64 {
+        let inner = self.inner.lock();
+        let files = inner.names.values().filter_map(|id| inner.files.get(id));
+        files.map(|file| file.bytes.len() as u64).sum()
     }
 
     /// Flips one bit of a stored file.
@@ -299,12 +307,12 @@ impl DiskFile for FaultyFile {
         let capacity = inner.faults.capacity;
         let file = inner.file(self.id)?;
         let growth = (offset as usize + bytes.len()).saturating_sub(file.bytes.len());
-        if capacity.is_some_and(|capacity| growth > 0 && (used + growth) as u64 > capacity) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        let room = capacity.map_or(usize::MAX, |bytes| (bytes as usize).saturating_sub(used));
+        let missing = growth.saturating_sub(room);
+        let bytes = &bytes[..bytes.len().saturating_sub(missing)];
         put(&mut file.bytes, offset as usize, bytes);
         file.unsynced.push(Change::Write(offset as usize, bytes.to_vec()));
-        Ok(())
+        if missing > 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -341,6 +349,19 @@ impl DiskFile for FaultyFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_takes_what_there_is_room_for() {
+        let disk = FaultyDisk::default();
+        let path = Path::new("/d/f");
+        let file = disk.create(path).unwrap();
+        disk.set_faults(Faults { capacity: Some(4), ..Faults::default() });
+        let error = file.write_at(b"too long", 0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(disk.read(path).unwrap(), b"too ");
+        file.write_at(b"two", 0).unwrap();
+        assert_eq!((disk.read(path).unwrap(), disk.used()), (b"two ".into(), 4));
+    }
 
     #[test]
     fn only_what_was_synced_is_sure_to_survive() {

@@ -47,6 +47,7 @@ impl Engine {
         self.store.kv.flush()?;
         self.wal.truncate(Lsn(log_from.min(self.pins.lowest())))?;
         self.checkpointed_bytes.store(self.wal.stats().bytes, Ordering::Relaxed);
+        self.work.lock().checkpoints += 1;
         Ok(())
     }
 
@@ -103,7 +104,7 @@ impl Engine {
     /// Removes the manifests of shards that are gone, and answers with them. `known` shards are
     /// not looked at.
     fn forget_manifests(&self, known: &std::collections::BTreeSet<u64>) -> Result<Vec<Manifest>> {
-        let manifests = || manifest::all::<Manifest>(&*self.store.kv, b'm');
+        let manifests = || manifest::each::<Manifest>(&*self.store.kv, b'm');
         if manifests()?.iter().all(|(id, _)| known.contains(id)) {
             return Ok(Vec::new());
         }
@@ -114,7 +115,7 @@ impl Engine {
             let id = satsuma_common::ShardId(id);
             if !meta.shards.contains_key(&id) {
                 batch.push((manifest::shard_key(b'm', id), None));
-                dropped.push(stored);
+                dropped.extend(stored.ok());
             }
         }
         self.store.kv.write(batch)?;

@@ -24,8 +24,8 @@ use super::meta::Meta;
 use crate::error::{Result, StorageError};
 use crate::lock::{LockKey, LockMode, RowLockMode, TableLockMode};
 use crate::txn::{Phase, Txn, TxnState};
-use crate::wal::Written;
 use crate::wal::record::{Attached, LoggedLock, Op, Record, Section};
+use crate::wal::{Durable, Written};
 
 /// Operations of one record, in bytes, about. What is more goes ahead in parts.
 const PART_BYTES: usize = 4 << 20;
@@ -207,39 +207,42 @@ impl Engine {
             }
         };
         let id = txn.id;
-        let (done, answer) = oneshot::channel();
+        let (send, answer) = oneshot::channel();
         let engine = self.clone();
         let record = match commit {
             Some(ts) => Record::CommitPrepared { txn: id, ts },
             None => Record::Abort { txn: id },
         };
-        self.wal.append_unsynced(
-            record.encode()?,
-            Box::new(move |logged| {
-                let result = match (logged, commit) {
-                    (Ok(written), Some(ts)) => {
-                        engine.timeline.observe_commit(ts);
-                        let from = logged_from.unwrap_or(written.first);
-                        engine.meta.read().commit(written.last, from, ts, &sections);
-                        engine.settle_definitions(id);
-                        engine.end(&txn);
-                        Ok(())
-                    }
-                    (Ok(_), None) => {
-                        txn.state.lock().keep_loaded(false);
-                        engine.end(&txn);
-                        Ok(())
-                    }
-                    (Err(error), _) => {
-                        // Still prepared: whoever decides tells it again.
-                        txn.state.lock().phase = Phase::Prepared(prepared);
-                        Err(error)
-                    }
-                };
-                drop(engine);
-                let _ = done.send(result);
-            }),
-        );
+        // Files of loads go with an abort: a restart must not find the transaction prepared again.
+        let loses_files = commit.is_none() && sections.iter().any(attaches);
+        let done: Durable = Box::new(move |logged| {
+            let result = match (logged, commit) {
+                (Ok(written), Some(ts)) => {
+                    engine.timeline.observe_commit(ts);
+                    let from = logged_from.unwrap_or(written.first);
+                    engine.meta.read().commit(written.last, from, ts, &sections);
+                    engine.settle_definitions(id);
+                    engine.end(&txn);
+                    Ok(())
+                }
+                (Ok(_), None) => {
+                    txn.state.lock().keep_loaded(false);
+                    engine.end(&txn);
+                    Ok(())
+                }
+                (Err(error), _) => {
+                    // Still prepared: whoever decides tells it again.
+                    txn.state.lock().phase = Phase::Prepared(prepared);
+                    Err(error)
+                }
+            };
+            drop(engine);
+            let _ = send.send(result);
+        });
+        match loses_files {
+            true => self.wal.append(vec![record.encode()?], done),
+            false => self.wal.append_unsynced(record.encode()?, done),
+        }
         answer.await.unwrap_or(Err(StorageError::Closed))
     }
 
@@ -253,7 +256,6 @@ impl Engine {
 
     /// Makes the names of loaded files durable, before a record names them.
     fn keep_loaded(&self, txn: &Txn, sections: &[Section]) -> Result<()> {
-        let attaches = |section: &Section| section.ops.iter().any(|op| matches!(op, Op::Attach(_)));
         if sections.iter().any(attaches) {
             self.store.sync_names()?;
             txn.state.lock().keep_loaded(true);
@@ -365,6 +367,11 @@ impl Meta {
             }
         }
     }
+}
+
+/// Whether segments of loads come with it.
+fn attaches(section: &Section) -> bool {
+    section.ops.iter().any(|op| matches!(op, Op::Attach(_)))
 }
 
 fn shards_of(sections: &[Section]) -> Vec<ShardId> {

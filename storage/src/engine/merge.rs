@@ -114,7 +114,8 @@ impl Engine {
         }
 
         let mut batch = Batch::new();
-        let new = match writer.rows() {
+        let rows = writer.rows();
+        let new = match rows {
             0 => None,
             _ => {
                 let (_, segment) = self.store.put_segment(writer.finish()?, &mut batch)?;
@@ -141,6 +142,10 @@ impl Engine {
         self.store.kv.write(batch)?;
         self.store.kv.flush()?;
         shard.replace(&old, new, place);
+        let mut work = self.work.lock();
+        work.merges += 1;
+        work.merged_rows += rows;
+        drop(work);
         if let Some(before) = before {
             self.store.discard(&before, &after)?;
         }

@@ -55,6 +55,8 @@ pub use write::{
 };
 
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod index_tests;
 #[cfg(test)]
 mod kill_tests;
@@ -133,6 +135,7 @@ pub struct Engine {
     checkpointing: Mutex<()>,
     /// Bytes of log at the last checkpoint.
     checkpointed_bytes: AtomicU64,
+    work: Mutex<WorkStats>,
     /// Shards are gone whose files a checkpoint would remove.
     has_dropped: AtomicBool,
     pressure: Pressure,
@@ -153,6 +156,18 @@ pub struct Stats {
     pub segment_bytes: u64,
     pub transactions: usize,
     pub locks: usize,
+    pub work: WorkStats,
+}
+
+/// What was done in the background since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkStats {
+    /// Deltas that became segments.
+    pub seals: u64,
+    pub merges: u64,
+    /// Rows that merges wrote again.
+    pub merged_rows: u64,
+    pub checkpoints: u64,
 }
 
 impl Engine {
@@ -217,6 +232,7 @@ impl Engine {
             segment_bytes: segments().map(|segment| segment.size()).sum(),
             transactions: self.txns.lock().len(),
             locks: self.locks.len(),
+            work: *self.work.lock(),
         }
     }
 

@@ -62,6 +62,8 @@ struct World {
     decided: BTreeMap<TxnId, Option<Timestamp>>,
     now: u64,
     oldest: u64,
+    /// The disk is full or has lost a write, and works otherwise.
+    disk_limps: bool,
 }
 
 fn options(seed: u64) -> Options {
@@ -99,6 +101,7 @@ impl World {
             decided: BTreeMap::new(),
             now: 1000,
             oldest: 0,
+            disk_limps: false,
         }
     }
 
@@ -253,14 +256,14 @@ impl World {
     async fn step(&mut self) -> Result<(), Vec<Write>> {
         self.now += 10;
         match self.chance.below(20) {
-            0 => self.engine.checkpoint().map_err(|_| Vec::new())?,
+            0 => self.went(self.engine.checkpoint())?,
             1 => {
                 let shard = self.engine.shard(SHARDS[self.chance.below(2) as usize]).unwrap();
-                self.engine.seal(&[shard]).map_err(|_| Vec::new())?;
+                self.went(self.engine.seal(&[shard]))?;
             }
             2 => {
                 let shard = self.engine.shard(SHARDS[self.chance.below(2) as usize]).unwrap();
-                self.engine.merge(&shard).map_err(|_| Vec::new())?;
+                self.went(self.engine.merge(&shard).map(drop))?;
             }
             3 => {
                 self.oldest += self.chance.below(self.now - self.oldest);
@@ -275,9 +278,24 @@ impl World {
         Ok(())
     }
 
+    /// Whether things go on after what was done in the background, or was taken back: they do when
+    /// the disk did not let a file be written, and power and log are there.
+    fn went(&self, result: Result<()>) -> Result<(), Vec<Write>> {
+        match result {
+            Err(_) if !self.disk_limps || self.engine.wal.check().is_err() => Err(Vec::new()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     async fn transaction(&mut self) -> Result<(), Vec<Write>> {
         let id = txn(self.now);
-        let Ok(writes) = self.write(id).await else { return Err(Vec::new()) };
+        let writes = match self.write(id).await {
+            Ok(writes) => writes,
+            Err(error) => {
+                let _ = self.engine.abort(id).await;
+                return self.went(Err(error));
+            }
+        };
         match self.chance.below(8) {
             0 => {
                 let _ = self.engine.abort(id).await;
@@ -425,11 +443,19 @@ impl World {
 async fn run(seed: u64) {
     let mut world = World::new(seed).await;
     for _ in 0..4 {
-        let power_off_after = match world.chance.below(5) {
-            0 => None,
-            _ => Some(world.disk.operations() + world.chance.below(120)),
-        };
-        world.disk.set_faults(Faults { power_off_after, ..Faults::default() });
+        let mut faults = Faults::default();
+        let kind = world.chance.below(8);
+        match kind {
+            0 => {}
+            1 => faults.fail_sync = Some(1 + world.chance.below(40)),
+            2 => faults.capacity = Some(world.disk.used() + world.chance.below(6000)),
+            _ => {
+                let left = world.chance.below(120);
+                faults.power_off_after = Some(world.disk.operations() + left);
+            }
+        }
+        world.disk_limps = matches!(kind, 1 | 2);
+        world.disk.set_faults(faults);
         let mut in_doubt = Vec::new();
         for _ in 0..60 {
             if let Err(writes) = world.step().await {

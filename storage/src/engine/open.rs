@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use satsuma_common::row::RowError;
@@ -29,6 +30,8 @@ use crate::wal::{self, Wal};
 
 /// Aborted transactions that are remembered: requests are late by moments.
 const ABORTED_KEPT: usize = 16_384;
+/// A recovery that takes longer says where it is, this often.
+const TELL: Duration = Duration::from_secs(5);
 const FORMAT: u32 = 5;
 const FORMAT_FILE: &str = "FORMAT";
 
@@ -68,13 +71,18 @@ impl Engine {
 
         let store = Store::new(disk.clone(), kv, segment_dir, options.small_segment);
         let (mut recovery, from) = Recovery::load(&store)?;
+        let mut told = Instant::now();
         let replayed = wal::replay(&*disk, &log_dir, from, |lsn, payload| {
+            if told.elapsed() >= TELL {
+                tracing::info!(dir = %dir.display(), from, at = lsn, "recovering from the log");
+                told = Instant::now();
+            }
             recovery.apply(&store, Lsn(lsn), Record::decode(payload)?)
         })?;
         tracing::info!(dir = %dir.display(), from, to = replayed.next_lsn - 1, "recovered");
         let wal = Wal::open(disk.clone(), &log_dir, replayed, options.wal.clone())?;
         let locks = LockTable::start().map_err(io)?;
-        store.sweep(recovery.stored.iter(), &recovery.attached)?;
+        store.sweep(&recovery.manifests.values().collect::<Vec<_>>(), &recovery.attached)?;
         let (timeline, txns) = recovery.undecided(&store, &locks);
         let maintenance = options.maintenance;
         let engine = Arc::new(Self {
@@ -93,6 +101,7 @@ impl Engine {
             oldest_transaction: AtomicU64::new(0),
             checkpointing: Mutex::new(()),
             checkpointed_bytes: AtomicU64::new(0),
+            work: Mutex::default(),
             has_dropped: AtomicBool::new(false),
             pressure: Pressure::default(),
             wake: Arc::new(Wake::default()),
@@ -152,10 +161,8 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<String> {
 #[derive(Default)]
 struct Recovery {
     meta: Meta,
-    /// Manifests of shards that the log has yet to make.
-    manifests: BTreeMap<ShardId, Manifest>,
-    /// All of them.
-    stored: Vec<Manifest>,
+    /// By shard, those that the log has yet to make among them.
+    manifests: BTreeMap<ShardId, Result<Manifest>>,
     /// Segments that the log names.
     attached: BTreeSet<u64>,
     /// Parts of transactions whose last record has not come yet, with the LSN of the first.
@@ -210,10 +217,8 @@ impl Recovery {
         for (id, ()) in manifest::all::<()>(kv, b'f')? {
             recovery.meta.fenced.insert(GroupId(id));
         }
-        let manifests = manifest::all::<Manifest>(kv, b'm')?;
-        recovery.stored = manifests.iter().map(|(_, manifest)| manifest.clone()).collect();
-        recovery.manifests =
-            manifests.into_iter().map(|(id, manifest)| (ShardId(id), manifest)).collect();
+        let manifests = manifest::each::<Manifest>(kv, b'm')?.into_iter();
+        recovery.manifests = manifests.map(|(id, manifest)| (ShardId(id), manifest)).collect();
         for (id, header) in manifest::all::<ShardHeader>(kv, b'h')? {
             let id = ShardId(id);
             let shard = Shard::new(id, header.group, header.table, Lsn(header.created));
@@ -227,12 +232,15 @@ impl Recovery {
     /// Gives a shard the segments of its manifest, if it is the same shard. One that cannot be
     /// read is damaged, and refuses, and its log is kept; the others do not suffer.
     fn restore(&self, store: &Store, shard: &Shard) {
-        let Some(manifest) = self.manifests.get(&shard.id) else { return };
-        if manifest.created == shard.created.0 {
-            match store.open(manifest) {
-                Ok(stored) => shard.restore(stored),
-                Err(error) => shard.set_damaged(error),
+        match self.manifests.get(&shard.id) {
+            Some(Ok(manifest)) if manifest.created == shard.created.0 => {
+                match store.open(manifest) {
+                    Ok(stored) => shard.restore(stored),
+                    Err(error) => shard.set_damaged(error),
+                }
             }
+            Some(Err(error)) => shard.set_damaged(error.clone()),
+            Some(Ok(_)) | None => {}
         }
     }
 

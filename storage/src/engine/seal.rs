@@ -47,6 +47,7 @@ impl Engine {
         self.store.sync_names()?;
         self.store.kv.write(batch)?;
         self.store.kv.flush()?;
+        self.work.lock().seals += sealed.len() as u64;
         for one in &sealed {
             one.shard.install(one.frozen.upto, one.segment.clone());
         }

@@ -234,24 +234,23 @@ impl Store {
     }
 
     /// Removes files and entries that neither a manifest nor the log names, and goes on with fresh
-    /// numbers.
-    pub fn sweep<'a>(
-        &self,
-        manifests: impl Iterator<Item = &'a Manifest> + Clone,
-        logged: &BTreeSet<u64>,
-    ) -> Result<()> {
+    /// numbers. Nothing is removed where a manifest is damaged: what it named may be saved yet.
+    pub fn sweep(&self, manifests: &[&Result<Manifest>], logged: &BTreeSet<u64>) -> Result<()> {
+        let all_known = manifests.iter().all(|manifest| manifest.is_ok());
+        let manifests = || manifests.iter().filter_map(|manifest| manifest.as_ref().ok());
         let mut used = logged.clone();
-        used.extend(manifests.clone().flat_map(|m| &m.segments).map(|at| at.id));
-        used.extend(manifests.filter_map(|manifest| match manifest.marks {
+        used.extend(manifests().flat_map(|m| &m.segments).map(|at| at.id));
+        used.extend(manifests().filter_map(|manifest| match manifest.marks {
             MarksPlace::File(number) => Some(number),
             MarksPlace::Here(_) => None,
         }));
+        let is_orphan = |number: &u64| all_known && !used.contains(number);
         let io = |e: std::io::Error| StorageError::io(&self.dir, &e);
         let mut highest = used.last().copied().unwrap_or(0);
         for path in self.disk.list(&self.dir).map_err(io)? {
             let Some(number) = manifest::file_number(&path) else { continue };
             highest = highest.max(number);
-            if !used.contains(&number) {
+            if is_orphan(&number) {
                 tracing::info!(file = %path.display(), "remove an orphan");
                 self.disk.remove(&path).map_err(|e| StorageError::io(&path, &e))?;
             }
@@ -259,13 +258,13 @@ impl Store {
         // A number that comes again must not find the run of an earlier segment.
         self.remove_runs(|segment, _| {
             highest = highest.max(segment);
-            !used.contains(&segment)
+            is_orphan(&segment)
         })?;
         let mut orphans = Batch::new();
         for (key, _) in self.kv.scan(b"s")? {
             let Some(number) = manifest::number_of(&key) else { continue };
             highest = highest.max(number);
-            if !used.contains(&number) {
+            if is_orphan(&number) {
                 orphans.push((key, None));
             }
         }

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Marks(BTreeMap<u32, u64>);
 
 impl Marks {
-    /// The first end counts: repeating a commit changes nothing.
+    /// The earliest end counts: repeating a commit changes nothing, and a row that was deleted
+    /// before a TRUNCATE may have been sealed after it.
     pub fn end(&mut self, row: u32, ts: Timestamp) {
-        self.0.entry(row).or_insert(ts.0);
+        let end = self.0.entry(row).or_insert(ts.0);
+        *end = ts.0.min(*end);
     }
 
     pub fn ended_at(&self, row: u32) -> Option<Timestamp> {

@@ -584,7 +584,7 @@ fn end_in_segment(segment: &Segment, key: &[u8], ts: Timestamp) -> Result<()> {
     }
     let marks = segment.marks();
     let mut live = Vec::new();
-    for row in rows.filter(|row| marks.ended_at(*row).is_none()) {
+    for row in rows.filter(|row| marks.ended_at(*row).is_none_or(|ended| ended > ts)) {
         // A record that is replayed does not end what came after it.
         if segment.timestamp(row)? <= ts {
             live.push((row, ts));

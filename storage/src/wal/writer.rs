@@ -47,6 +47,7 @@ pub type Durable = Box<dyn FnOnce(Result<Written>) + Send>;
 
 struct Pending {
     payloads: Vec<Vec<u8>>,
+    queued: Instant,
     done: Durable,
     /// `done` need not wait for the disk.
     may_linger: bool,
@@ -77,6 +78,8 @@ struct Stats {
     bytes: AtomicU64,
     syncs: AtomicU64,
     sync_nanos: AtomicU64,
+    waits: AtomicU64,
+    wait_nanos: AtomicU64,
 }
 
 /// Counters since start.
@@ -86,6 +89,10 @@ pub struct WalStats {
     pub bytes: u64,
     pub syncs: u64,
     pub sync_micros: u64,
+    /// Commits and other groups of records that were made durable, and the time from their queueing
+    /// until then.
+    pub waits: u64,
+    pub wait_micros: u64,
     pub files: u64,
 }
 
@@ -172,7 +179,8 @@ impl Wal {
             done(Err(self.check().err().unwrap_or(StorageError::Closed)));
             return;
         }
-        queue.pending.push_back(Pending { payloads, done, may_linger });
+        let queued = Instant::now();
+        queue.pending.push_back(Pending { payloads, queued, done, may_linger });
         drop(queue);
         self.shared.wake.notify_one();
     }
@@ -239,6 +247,8 @@ impl Wal {
             bytes: stats.bytes.load(Ordering::Relaxed),
             syncs: stats.syncs.load(Ordering::Relaxed),
             sync_micros: stats.sync_nanos.load(Ordering::Relaxed) / 1000,
+            waits: stats.waits.load(Ordering::Relaxed),
+            wait_micros: stats.wait_nanos.load(Ordering::Relaxed) / 1000,
             files: self.shared.files.lock().len() as u64,
         }
     }
@@ -306,6 +316,7 @@ impl Appender {
                         self.shared.durable.store(next - 1, Ordering::Release);
                     }
                     self.shared.stats.records.fetch_add(next - first, Ordering::Relaxed);
+                    self.count_waits(&batch);
                     let mut first = first;
                     for pending in batch {
                         let next = first + pending.payloads.len() as u64;
@@ -334,6 +345,17 @@ impl Appender {
                 }
             }
         }
+    }
+
+    fn count_waits(&self, batch: &[Pending]) {
+        let durable = batch.iter().filter(|one| !one.may_linger && !one.payloads.is_empty());
+        let (mut waits, mut nanos) = (0, 0);
+        for one in durable {
+            waits += 1;
+            nanos += u64::try_from(one.queued.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        }
+        self.shared.stats.waits.fetch_add(waits, Ordering::Relaxed);
+        self.shared.stats.wait_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// Waits for records, or until those that linger are to be synced: then there are none. `None`

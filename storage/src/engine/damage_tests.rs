@@ -1,0 +1,234 @@
+//! Damage, and disks that fail: a bit flipped in whatever a directory holds is told, or makes no
+//! difference.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use satsuma_common::{Generation, GroupId, ShardId, Timestamp};
+
+use super::index_tests::{self, indexed_shape};
+use super::tests::{batch, key, txn};
+use super::*;
+use crate::disk::Disk;
+use crate::disk::faulty::{Chance, Faults, FaultyDisk};
+use crate::kv::{Kv, MemoryKv};
+use crate::seeds::for_each_seed;
+use crate::shard::{ReadView, ScanOptions};
+
+/// The last one has a few rows, and no file of its own.
+const SHARDS: [ShardId; 3] = [ShardId(1), ShardId(2), ShardId(3)];
+const NOW: Timestamp = Timestamp(1 << 40);
+
+type Rows = Vec<(i64, String)>;
+
+fn open(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
+    let options = Options {
+        maintenance: false,
+        small_segment: 2000,
+        expressions: Arc::new(index_tests::FirstDigit),
+        ..Options::default()
+    };
+    let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
+    Engine::open_with(Path::new("/data"), disk, kv, options)
+}
+
+/// A directory with every kind of file and of entry.
+async fn fill() -> (FaultyDisk, MemoryKv) {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open(&disk, &kv).unwrap();
+    let shards = SHARDS.map(|shard| (shard, GroupId(shard.0), Generation(1)));
+    engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+    for (shard, rows) in SHARDS.into_iter().zip([4000, 300, 5]) {
+        let names: Vec<_> = (0..rows).map(|id| format!("v{}", id * id % 7919)).collect();
+        let rows: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+        let context = context(10 + shard.0);
+        engine.insert(&context, shard, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+        engine.commit(context.txn, Timestamp(0)).await.unwrap();
+    }
+    engine.checkpoint().unwrap();
+    // So many marks are in a file of their own.
+    let gone: Vec<_> = (0..2500).map(key).collect();
+    engine.delete(&context(20), SHARDS[0], &gone).await.unwrap();
+    engine.commit(txn(20), Timestamp(0)).await.unwrap();
+    engine.checkpoint().unwrap();
+    for (start, shard) in (30..).zip(SHARDS) {
+        let rows = batch(&[(5000, "v5"), (5001, "v6")]);
+        engine.insert(&context(start), shard, &rows, ConflictPolicy::Fail).await.unwrap();
+        engine.commit(txn(start), Timestamp(0)).await.unwrap();
+    }
+    engine.close();
+    (disk, kv)
+}
+
+fn scan(engine: &Engine, shard: ShardId) -> Result<Rows> {
+    let mut rows = Vec::new();
+    for batch in engine.scan(shard, &ReadView::new(NOW), &ScanOptions::default())? {
+        let batch = batch?;
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let names = batch.column(1).as_string_view();
+        rows.extend((0..batch.num_rows()).map(|i| (ids.value(i), names.value(i).to_owned())));
+    }
+    rows.sort();
+    Ok(rows)
+}
+
+fn by_index(engine: &Engine, shard: ShardId) -> Result<Vec<Rows>> {
+    let view = ReadView::new(NOW);
+    let probes = index_tests::probes('2', '7', '1').into_iter();
+    probes
+        .map(|(probe, matches)| {
+            let mut rows = index_tests::seen(engine, shard, &view, &probe)?;
+            rows.retain(|row| matches(&row.1));
+            Ok(rows)
+        })
+        .collect()
+}
+
+fn kind(path: &Path) -> String {
+    let name = path.extension().or(path.file_name());
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Where a bit was flipped.
+enum Place {
+    File(PathBuf),
+    /// The first letter of the key.
+    Entry(u8),
+}
+
+fn flip(disk: &FaultyDisk, kv: &MemoryKv, chance: &mut Chance) -> Place {
+    let mut choose = |count: usize| chance.below(count as u64) as usize;
+    let entries = kv.scan(b"").unwrap();
+    let paths = disk.paths();
+    let at = choose(paths.len() * 2);
+    if let Some(path) = paths.get(at) {
+        let bytes = disk.read(path).unwrap();
+        // Zeros ahead of the log's end mean nothing.
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        // Records that matter are the last ones.
+        let from = if kind(path) == "wal" && choose(2) == 0 { used - 400 } else { 0 };
+        disk.flip(path, (from * 8 + choose((used - from) * 8)) as u64);
+        return Place::File(path.clone());
+    }
+    let (key, mut value) = entries[choose(entries.len())].clone();
+    if !value.is_empty() {
+        let bit = choose(value.len() * 8);
+        value[bit / 8] ^= 1 << (bit % 8);
+    }
+    let kind = key[0];
+    kv.write(vec![(key, Some(value))]).unwrap();
+    Place::Entry(kind)
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (disk, kv) = runtime.block_on(fill());
+    let read = |disk: &FaultyDisk, kv: &MemoryKv| -> Result<_> {
+        let engine = open(disk, kv)?;
+        Ok(SHARDS.map(|shard| (scan(&engine, shard), by_index(&engine, shard))))
+    };
+    let expected = read(&disk.crash(0), &kv.crash(0)).unwrap();
+    let expected = expected.map(|(rows, found)| (rows.unwrap(), found.unwrap()));
+    let kinds: BTreeSet<_> = disk.paths().iter().map(|path| kind(path)).collect();
+    assert_eq!(Vec::from_iter(&kinds), ["FORMAT", "idx-end", "marks", "seg", "wal"]);
+    let kinds: BTreeSet<_> = kv.scan(b"").unwrap().iter().map(|(key, _)| key[0]).collect();
+    assert_eq!(Vec::from_iter(kinds), b"cghmst");
+
+    // Nothing tells the log's last record from one that was being written when the power went.
+    let mut torn = expected[2].clone();
+    torn.0.retain(|row| row.0 < 5000);
+    torn.1.iter_mut().for_each(|found| found.retain(|row| row.0 < 5000));
+
+    for_each_seed(0..200, |seed| {
+        let mut chance = Chance::new(seed);
+        let (disk, kv) = (disk.crash(0), kv.crash(0));
+        let place = flip(&disk, &kv, &mut chance);
+        let mut untouched = 0;
+        match read(&disk, &kv) {
+            Ok(shards) => {
+                for ((rows, found), expected) in shards.into_iter().zip(&expected) {
+                    match (rows, found) {
+                        (Ok(rows), Ok(found)) => {
+                            let is_log = matches!(&place, Place::File(path) if kind(path) == "wal");
+                            let found = (rows, found);
+                            let is_right = found == *expected || is_log && found == torn;
+                            assert!(is_right, "wrong rows");
+                            untouched += 1;
+                        }
+                        (Err(error), _) | (_, Err(error)) => {
+                            assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
+                        }
+                    }
+                }
+                assert!(untouched + 1 >= SHARDS.len(), "one shard's damage is that of others");
+            }
+            // What is everybody's: the log, the checkpoint, what shards and tables there are.
+            Err(StorageError::Corrupt { path, .. }) => match place {
+                Place::File(flipped) => {
+                    assert_eq!(path, flipped);
+                    assert!(matches!(&kind(&path)[..], "wal" | "FORMAT"), "{}", path.display());
+                }
+                Place::Entry(kind) => assert!(b"chgt".contains(&kind), "{}", path.display()),
+            },
+            Err(StorageError::UnknownFormat { .. }) => {
+                assert!(matches!(place, Place::File(path) if kind(&path) == "FORMAT"));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    });
+}
+
+fn context(start: u64) -> WriteContext {
+    WriteContext { txn: txn(start), statement: 1, snapshot: NOW, lock_timeout: None }
+}
+
+#[tokio::test]
+async fn a_prepared_load_that_was_aborted_leaves_nothing_missing_after_a_power_cut() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open(&disk, &kv).unwrap();
+    let shard = SHARDS[0];
+    engine.create_shards(&indexed_shape(), &[(shard, GroupId(1), Generation(1))]).await.unwrap();
+    let names: Vec<_> = (0..3000).map(|id| format!("v{id}")).collect();
+    let rows: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+    let mut load = engine.bulk_load(context(10));
+    load.add(shard, &batch(&rows)).await.unwrap();
+    load.finish().await.unwrap();
+    engine.prepare(txn(10)).await.unwrap();
+    assert!(disk.paths().iter().any(|path| kind(path) == "seg"));
+    engine.abort(txn(10)).await.unwrap();
+    // At once: what was written is synced soon.
+    let after: Vec<_> = (0..16).map(|seed| (disk.crash(seed), kv.crash(seed))).collect();
+    for (disk, kv) in after {
+        let engine = open(&disk, &kv).unwrap();
+        for (id, _) in engine.prepared() {
+            engine.abort(id).await.unwrap();
+        }
+        assert_eq!(scan(&engine, shard).unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_row_stays_deleted_before_a_truncate_where_its_sealing_failed() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open(&disk, &kv).unwrap();
+    let shard = SHARDS[0];
+    engine.create_shards(&indexed_shape(), &[(shard, GroupId(1), Generation(1))]).await.unwrap();
+    let rows = batch(&[(1, "v1"), (2, "v2")]);
+    engine.insert(&context(10), shard, &rows, ConflictPolicy::Fail).await.unwrap();
+    engine.commit(txn(10), Timestamp(0)).await.unwrap();
+    disk.set_faults(Faults { fail_sync: Some(1), ..Faults::default() });
+    assert!(engine.checkpoint().is_err());
+    engine.delete(&context(20), shard, &[key(1)]).await.unwrap();
+    let deleted = engine.commit(txn(20), Timestamp(20)).await.unwrap();
+    engine.truncate(&context(30), shard).await.unwrap();
+    engine.commit(txn(30), Timestamp(30)).await.unwrap();
+    engine.checkpoint().unwrap();
+    assert_eq!((engine.stats().segments, engine.stats().work.seals), (1, 2));
+    assert!(engine.get(shard, &key(1), &ReadView::new(deleted)).unwrap().is_none());
+    assert!(engine.get(shard, &key(2), &ReadView::new(deleted)).unwrap().is_some());
+    assert!(engine.get(shard, &key(2), &ReadView::new(NOW)).unwrap().is_none());
+}
