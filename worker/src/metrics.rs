@@ -34,5 +34,17 @@ pub fn render(worker: &LocalWorker) -> String {
     metrics.family("satsuma_wal_sync_seconds", "Time in fdatasync of the log", "summary");
     metrics.sample("satsuma_wal_sync_seconds_sum", &[], wal.sync_micros as f64 / 1e6);
     metrics.sample("satsuma_wal_sync_seconds_count", &[], wal.syncs as f64);
+    metrics.family(
+        "satsuma_wal_wait_seconds",
+        "Time from a commit's record being queued until it is durable",
+        "summary",
+    );
+    metrics.sample("satsuma_wal_wait_seconds_sum", &[], wal.wait_micros as f64 / 1e6);
+    metrics.sample("satsuma_wal_wait_seconds_count", &[], wal.waits as f64);
+    let work = stats.work;
+    metrics.counter("satsuma_seals_total", "Deltas that became segments", work.seals);
+    metrics.counter("satsuma_merges_total", "Merges of segments", work.merges);
+    metrics.counter("satsuma_merged_rows_total", "Rows written by merges", work.merged_rows);
+    metrics.counter("satsuma_checkpoints_total", "Checkpoints", work.checkpoints);
     metrics.finish()
 }

@@ -58,7 +58,11 @@ fn a_worker_alone_is_not_ready() {
     assert_eq!(get(metrics, "/health").map(|answer| answer.0), Some(200));
     assert_eq!(get(metrics, "/ready").map(|answer| answer.0), Some(503));
     let (_, text) = get(metrics, "/metrics").expect("metrics");
-    assert!(text.contains("satsuma_wal_sync_seconds_count"), "{text}");
+    for name in
+        ["satsuma_wal_sync_seconds_count", "satsuma_wal_wait_seconds_sum", "satsuma_merges_total"]
+    {
+        assert!(text.contains(name), "{name}: {text}");
+    }
 }
 
 fn tables(cluster: &Cluster) {
