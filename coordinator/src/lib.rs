@@ -31,6 +31,7 @@ pub mod session_api;
 pub mod session_list;
 pub mod snapshots;
 pub mod statement_statistics;
+pub mod statistics;
 pub mod system_relations;
 pub mod table_sizes;
 pub mod tls;

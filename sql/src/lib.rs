@@ -5,6 +5,9 @@
 //! there: names, types, implicit casts, operators, overflow, output names, error positions.
 //! Nothing here does I/O or knows where rows live.
 
+#[macro_use]
+mod by_name;
+
 pub mod aggregates;
 pub mod bind;
 pub mod bound;
@@ -14,6 +17,7 @@ pub mod codec;
 pub mod effects;
 pub mod engine_error;
 pub mod functions;
+pub mod interrupt;
 pub mod joins;
 pub mod lock_rows;
 pub mod memory;

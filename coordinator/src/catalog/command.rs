@@ -16,6 +16,7 @@ use super::node::NodeChange;
 use super::objects::{EnumType, Grant, Index, ObjectAddress, Role, Sequence, SettingScope, View};
 use super::rejection::Rejection;
 use super::sequence::SequenceBlock;
+use super::statistics::TableStatistics;
 use super::table::{Shard, TableDef, TablePlacement};
 
 /// A coordinator as the command line names it.
@@ -114,6 +115,11 @@ pub enum Command {
     PlaceTable {
         table: TableId,
         placement: TablePlacement,
+    },
+    /// What ANALYZE found, in place of what it found before.
+    SetStatistics {
+        table: TableId,
+        statistics: TableStatistics,
     },
     /// New, empty shard groups; in the order of hash ranges.
     CreateColocation {

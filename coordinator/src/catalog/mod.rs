@@ -32,6 +32,7 @@ mod sequence;
 mod shared;
 mod snapshot;
 mod state;
+mod statistics;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -62,4 +63,5 @@ pub use sequence::{Position, SequenceBlock, allocate};
 pub use shared::{Shared, SharedMap};
 pub use snapshot::{CatalogSnapshot, SystemRelations, quote_identifier, shard_name, split_name};
 pub use state::{Cluster, Schema, State};
+pub use statistics::{ColumnStatistics, TableStatistics};
 pub use table::{Shard, Table, TableDef, TableDistribution, TablePlacement};

@@ -61,14 +61,26 @@ impl CatalogSnapshot {
         }
     }
 
-    /// A shard under its name, as a view of its table.
-    fn shard(&self, schema: &str, name: &str) -> Option<Relation> {
+    fn shard_named(&self, schema: &str, name: &str) -> Option<(&Table, &Shard)> {
         let (table_name, shard) = name.rsplit_once('_')?;
         let (table, shard) = self.state.shard(ShardId(shard.parse().ok()?))?;
         let shape = &table.info().shape;
-        if shape.name != table_name || shape.schema_name != schema {
-            return None;
+        (shape.name == table_name && shape.schema_name == schema).then_some((table, shard))
+    }
+
+    /// Whether a name that no relation has is a shard's.
+    pub fn is_shard(&self, schema: Option<&str>, name: &str) -> bool {
+        match schema {
+            Some(schema) => self.shard_named(schema, name).is_some(),
+            None => self.path().any(|schema| self.shard_named(schema, name).is_some()),
         }
+    }
+
+    /// A shard under its name, as a view of its table.
+    fn shard(&self, schema: &str, name: &str) -> Option<Relation> {
+        let (table, shard) = self.shard_named(schema, name)?;
+        let shape = &table.info().shape;
+        let table_name = &shape.name;
         let from = format!("{}.{}", quote_identifier(schema), quote_identifier(table_name));
         let definition = match table.distribution_column() {
             Some(column) => {

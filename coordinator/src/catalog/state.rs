@@ -24,6 +24,7 @@ use super::objects::{
 use super::requests::Requests;
 use super::sequence::Position;
 use super::shared::{Shared, SharedMap};
+use super::statistics::TableStatistics;
 use super::table::{Shard, Table};
 
 /// A schema with the names in it.
@@ -95,6 +96,7 @@ pub struct State {
     pub(super) groups: SharedMap<GroupId, Group>,
     pub(super) comments: Shared<BTreeMap<ObjectAddress, String>>,
     pub(super) grants: Shared<BTreeMap<ObjectAddress, Vec<Grant>>>,
+    pub(super) statistics: SharedMap<TableId, TableStatistics>,
     pub(super) settings: Shared<BTreeMap<(SettingScope, String), String>>,
     pub(super) moves: SharedMap<MoveId, Move>,
     pub(super) jobs: SharedMap<JobId, Job>,
@@ -162,6 +164,13 @@ impl State {
 
     pub fn node_at(&self, host: &str, port: u16) -> Option<&Node> {
         self.nodes().find(|node| node.host == host && node.port == port)
+    }
+}
+
+/// Statistics.
+impl State {
+    pub fn statistics(&self, table: TableId) -> Option<Arc<TableStatistics>> {
+        self.statistics.get(&table).map(Shared::arc)
     }
 }
 

@@ -14,7 +14,7 @@ use super::alter_table::Altering;
 use super::create_table::Unique;
 use super::names::{self, fold};
 use super::rows::qualified;
-use super::{Ddl, create_table, distribute, index, stored_text};
+use super::{Ddl, create_table, distribute, foreign_key, index, stored_text};
 use crate::catalog::{
     Command, IdRequest, Index, IndexKey, State, Table, TableDef, TableDistribution,
     quote_identifier,
@@ -218,7 +218,7 @@ impl Altering<'_, '_> {
         let state = self.ddl.state();
         let resolve = |ddl: &Ddl<'_>, state: &State, table: &Table| {
             let taken = &table.constraint_oids;
-            create_table::foreign_key(ddl, state, &table.shape, name.clone(), columns, key, taken)
+            foreign_key::resolve(ddl, state, &table.shape, name.clone(), columns, key, taken)
         };
         let first = resolve(self.ddl, &state, &table)?;
         if let Some(target) = state.table_arc(first.target) {

@@ -17,6 +17,7 @@ mod alter_constraint;
 mod alter_name;
 mod alter_object;
 mod alter_table;
+mod analyze;
 mod comment;
 mod create_table;
 mod create_table_as;
@@ -24,6 +25,7 @@ mod distribute;
 mod drop;
 mod enum_type;
 mod extension;
+mod foreign_key;
 mod grant;
 mod index;
 mod like_table;
@@ -43,7 +45,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use satsuma_common::table::TableShape;
-use satsuma_common::{NodeId, Oid, ShardId, SqlError, SqlResult, TableId};
+use satsuma_common::{NodeId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_proto::worker::{
     GroupRef, LockRequest, LockTarget, LockWait, ShardAction, TableLockMode, TableShard,
 };
@@ -102,6 +104,8 @@ pub enum Definition<'a> {
     Grant(&'a Grant),
     /// CREATE EXTENSION and DROP EXTENSION.
     Extension(&'a satsuma_sql::parse::Command),
+    /// ANALYZE of these columns.
+    Analyze(&'a [(ast::ObjectName, Vec<ast::Ident>)]),
 }
 
 /// Runs a definition statement; `None` when it is not one. Answers with the command tag.
@@ -118,6 +122,10 @@ pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult
         }
         Definition::Extension(command) => Some(extension::execute(ddl, command)?.into()),
         Definition::Grant(grant) => Some(grant::grant(ddl, grant)?.into()),
+        Definition::Analyze(tables) => {
+            analyze::analyze(ddl, tables).await?;
+            Some("ANALYZE".into())
+        }
     };
     ddl.tell_workers().await?;
     Ok(tag)
@@ -210,6 +218,10 @@ impl Ddl<'_> {
 
     pub async fn oid(&self) -> SqlResult<Oid> {
         Ok(self.reserve(IdRequest::oids(1)).await?.oid()?)
+    }
+
+    pub fn warning(&mut self, message: impl Into<String>) {
+        self.notices.push(Notice::warning(SqlState::WARNING, message));
     }
 
     pub fn notice(&mut self, message: impl Into<String>) {

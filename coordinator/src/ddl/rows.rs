@@ -8,6 +8,7 @@ use futures::stream::TryStreamExt;
 use satsuma_common::table::TableShape;
 use satsuma_common::text::{TextContext, to_text};
 use satsuma_common::{SqlError, SqlResult, arrow_types, arrow_values};
+use satsuma_proto::worker::BatchStream;
 use satsuma_sql::bind::{self, BindContext};
 use satsuma_sql::bound::Bound;
 use satsuma_sql::parse;
@@ -32,12 +33,17 @@ impl Ddl<'_> {
 
     /// Rows of a query, of which there must be few.
     pub async fn select(&mut self, sql: &str) -> SqlResult<Vec<RecordBatch>> {
+        self.query(sql).await?.try_collect().await
+    }
+
+    /// Rows of a query.
+    pub async fn query(&mut self, sql: &str) -> SqlResult<BatchStream> {
         self.tell_workers().await?;
         let Bound::Query(query) = self.bind_text(sql)? else {
             return Err(SqlError::internal("a query was expected"));
         };
         let (_, rows) = self.cluster.executor.run(query.plan, &self.scope).await?;
-        rows.try_collect().await
+        Ok(rows)
     }
 
     /// The first row of a query as texts, NULL as `null`; `None` when there is no row.

@@ -157,8 +157,17 @@ fn relations(ddl: &Ddl<'_>, state: &State, query: &ast::Query) -> SqlResult<BTre
     let visited = ast::visit_relations(query, |name| match names::split(name) {
         Ok((schema, relation)) => {
             let path = &ddl.snapshot.search_path;
-            let relation = state.relation_by_name(path, schema.as_deref(), &relation);
-            found.extend(relation.map(RelationRef::oid));
+            match state.relation_by_name(path, schema.as_deref(), &relation) {
+                Some(known) => found.extend([known.oid()]),
+                // It would be left behind, broken, when the shard's table goes or is split.
+                None if ddl.snapshot.is_shard(schema.as_deref(), &relation) => {
+                    return ControlFlow::Break(
+                        SqlError::unsupported(format!("a view cannot read shard \"{relation}\""))
+                            .hint("Read the table that the shard belongs to."),
+                    );
+                }
+                None => {}
+            }
             ControlFlow::Continue(())
         }
         Err(error) => ControlFlow::Break(error),

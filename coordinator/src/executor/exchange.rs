@@ -24,7 +24,7 @@ use satsuma_proto::worker::{BatchStream, Input, InputRows, InputStream};
 use satsuma_sql::engine_error::{arrow_to_sql, to_sql};
 use tokio::sync::mpsc;
 
-use super::AbortOnDrop;
+use super::Running;
 use super::scope::Assignment;
 
 /// Batches that may wait for a worker.
@@ -54,10 +54,7 @@ impl Source {
 
 /// Starts reading all inputs. Gives a stream for each assignment, in order, and what keeps the
 /// reading going.
-pub fn start(
-    sources: Vec<Source>,
-    assignments: &[Assignment],
-) -> (Vec<InputStream>, Vec<AbortOnDrop>) {
+pub fn start(sources: Vec<Source>, assignments: &[Assignment]) -> (Vec<InputStream>, Vec<Running>) {
     let (senders, streams): (Vec<_>, Vec<_>) = assignments
         .iter()
         .map(|_| {
@@ -84,7 +81,7 @@ pub fn start(
         .enumerate()
         .map(|(input, source)| {
             let feed = Feed { input, places: places.clone(), workers: senders.clone() };
-            AbortOnDrop(tokio::spawn(feed.run(source)))
+            Running::start(&tokio::runtime::Handle::current(), feed.run(source))
         })
         .collect();
     (streams, tasks)

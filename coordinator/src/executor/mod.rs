@@ -41,7 +41,8 @@ use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
 use satsuma_sql::memory::{NodeMemory, QueryPool};
 use satsuma_sql::table::ScanSource;
-use satsuma_sql::{optimizer, row_counts};
+use satsuma_sql::{interrupt, optimizer, row_counts};
+use tokio_util::sync::CancellationToken;
 
 pub use input::feed_returned;
 pub use load::Loads;
@@ -57,7 +58,7 @@ const BUFFERED_BATCHES: usize = 4;
 
 /// Plans and runs queries. One per coordinator.
 pub struct Executor {
-    state: SessionState,
+    state: Arc<SessionState>,
     /// Plans joins that spill.
     spilling: SessionState,
     /// What plans over rows that are here already run in, all of them in one.
@@ -96,7 +97,8 @@ impl Executor {
                 .with_optimizer_rules(optimizer::rules())
         };
         let spilling = state().with_physical_optimizer_rules(joins::spilling_rules()).build();
-        let state = state().with_physical_optimizer_rules(joins::in_memory_rules()).build();
+        let state =
+            Arc::new(state().with_physical_optimizer_rules(joins::in_memory_rules()).build());
         let query_memory = memory_limit as u64 / 2;
         let small = task_context(&state, query_memory, &memory)?;
         Ok(Self { state, spilling, small, memory, query_memory, functions, cpu })
@@ -119,11 +121,14 @@ impl Executor {
             }
             subquery::replace(plan, &values)?
         };
-        self.optimize(plan)
+        self.optimize(plan).await
     }
 
-    fn optimize(&self, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
-        self.state.optimize(&row_counts::settle(plan)?).map_err(to_sql)
+    /// What is constant is computed here, which may take as long as any other query.
+    async fn optimize(&self, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
+        let state = self.state.clone();
+        let work = move || state.optimize(&row_counts::settle(plan)?).map_err(to_sql);
+        self.on_cpu(work).await
     }
 
     /// The plan cut into what runs on workers and what runs here.
@@ -209,11 +214,11 @@ impl Executor {
 
     /// Runs a plan over scans that are bound already, or over none.
     pub async fn run_local(&self, plan: &LogicalPlan) -> SqlResult<Vec<RecordBatch>> {
-        let plan = self.optimize(plan.clone())?;
+        let plan = self.optimize(plan.clone()).await?;
         let physical = self
             .state
             .query_planner()
-            .create_physical_plan(&plan, &self.state)
+            .create_physical_plan(&plan, self.state.as_ref())
             .await
             .map_err(to_sql)?;
         self.execute(physical, None).try_collect().await
@@ -228,13 +233,16 @@ impl Executor {
         self.run_local(&input::feed(plan.clone(), rows)?).await
     }
 
-    /// Runs work that may take or wait long where nobody waits for the thread.
+    /// Runs work that may take or wait long where nobody waits for the thread. Dropping this
+    /// stops it.
     pub async fn on_cpu<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> SqlResult<T> + Send + 'static,
     ) -> SqlResult<T> {
+        let stop = CancellationToken::new();
+        let _stop = stop.clone().drop_guard();
         self.cpu
-            .spawn(async move { work() })
+            .spawn(async move { interrupt::call_stopped_by(stop, work) })
             .await
             .unwrap_or_else(|_| Err(SqlError::internal("the query failed in an unexpected way")))
     }
@@ -257,7 +265,7 @@ impl Executor {
             Some(Err(error)) => return futures::stream::iter([Err(error)]).boxed(),
         };
         let (sender, receiver) = tokio::sync::mpsc::channel(BUFFERED_BATCHES);
-        let driver = self.cpu.spawn(async move {
+        let work = async move {
             let mut sent = false;
             let mut result = pump(physical, task.clone(), &sender, &mut sent).await;
             if let (Err(error), Some((state, plan, scope))) = (&result, spilling)
@@ -278,14 +286,14 @@ impl Executor {
                 // A receiver that is gone needs no error.
                 let _ = sender.send(Err(error)).await;
             }
-        });
-        let driver = AbortOnDrop(driver);
+        };
+        let driver = Running::start(&self.cpu, work);
         futures::stream::unfold((receiver, Some(driver)), |(mut receiver, driver)| async move {
             if let Some(item) = receiver.recv().await {
                 return Some((item, (receiver, driver)));
             }
             let mut driver = driver?;
-            match (&mut driver.0).await {
+            match (&mut driver.task).await {
                 Ok(()) => None,
                 Err(error) if error.is_cancelled() => None,
                 Err(_) => {
@@ -370,10 +378,26 @@ async fn pump(
     Ok(())
 }
 
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+/// Work on a query that goes on by itself, until this is dropped.
+struct Running {
+    task: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+}
 
-impl Drop for AbortOnDrop {
+impl Running {
+    fn start(
+        runtime: &tokio::runtime::Handle,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let task = runtime.spawn(interrupt::stopped_by(stop.clone(), work));
+        Self { task, stop }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.abort();
+        self.stop.cancel();
+        self.task.abort();
     }
 }

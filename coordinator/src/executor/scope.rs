@@ -10,7 +10,7 @@ use satsuma_common::{
 };
 use satsuma_proto::worker::{GroupRef, STALE_PLACEMENT, StatementContext, TableShard, Worker};
 
-use crate::catalog::{ColocationKind, Group, State, TableDistribution};
+use crate::catalog::{ColocationKind, Group, State, TableDistribution, TableStatistics};
 use crate::planner::{PlaceKind, TablePlace, Target, Topology, scanned_tables};
 use crate::workers::Workers;
 
@@ -141,6 +141,10 @@ impl Topology for Located<'_> {
     fn rows(&self, table: TableId) -> Option<u64> {
         self.rows.get(&table).copied()
     }
+
+    fn statistics(&self, table: TableId) -> Option<Arc<TableStatistics>> {
+        self.state.statistics(table)
+    }
 }
 
 impl Topology for State {
@@ -171,6 +175,10 @@ impl Topology for State {
 
     fn rows(&self, _table: TableId) -> Option<u64> {
         None
+    }
+
+    fn statistics(&self, table: TableId) -> Option<Arc<TableStatistics>> {
+        State::statistics(self, table)
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use datafusion::common::Column;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as EngineResult;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
-    Aggregate, Expr, FetchType, Limit, LogicalPlan, SkipType, Sort, TableScan, Union, Window, lit,
+    Aggregate, Expr, FetchType, Join, Limit, LogicalPlan, Projection, SkipType, Sort, TableScan,
+    Union, Window, lit,
 };
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::codec::FunctionLookup;
@@ -15,7 +17,9 @@ use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::table::{Scan, ScanSource};
 
 use super::estimate::{self, Size};
+use super::known::Columns;
 use super::locus::{GroupSet, Hashed, Locus, hash_class};
+use super::order::{self, Tree};
 use super::remote::{RemoteAggregate, RemoteScan, Target};
 use super::topology::{PlaceKind, Topology};
 use super::{join, movement, pruning};
@@ -93,13 +97,110 @@ impl Distributor<'_> {
         if let LogicalPlan::TableScan(scan) = plan {
             return self.scan(scan);
         }
+        if self.exchanges && order::is_within(&plan) {
+            return self.joins(&plan);
+        }
         let inputs = plan
             .inputs()
             .into_iter()
             .map(|input| self.place(input.clone()))
             .collect::<SqlResult<Vec<_>>>()?;
-        let plan = with_inputs(&plan, inputs.iter().map(|input| input.plan.clone()).collect())?;
-        let sizes: Vec<Size> = inputs.iter().map(|input| input.size).collect();
+        self.above(&plan, inputs)
+    }
+
+    /// A tree of inner joins: in the best order, or else as it is written.
+    fn joins(&self, plan: &LogicalPlan) -> SqlResult<Placed> {
+        let Tree { inputs, equalities } = Tree::of(plan);
+        let inputs =
+            inputs.into_iter().map(|input| self.place(input)).collect::<SqlResult<Vec<_>>>()?;
+        if order::is_open(&inputs, &equalities)
+            && let Some(placed) = self.in_order(plan, inputs.clone(), equalities)?
+        {
+            return Ok(placed);
+        }
+        self.as_written(plan, &mut inputs.into_iter())
+    }
+
+    fn as_written(
+        &self,
+        plan: &LogicalPlan,
+        inputs: &mut impl Iterator<Item = Placed>,
+    ) -> SqlResult<Placed> {
+        if !order::is_within(plan) {
+            return inputs.next().ok_or_else(|| SqlError::internal("a join lacks an input"));
+        }
+        let below = plan
+            .inputs()
+            .into_iter()
+            .map(|input| self.as_written(input, inputs))
+            .collect::<SqlResult<Vec<_>>>()?;
+        self.above(plan, below)
+    }
+
+    /// `None` where some input is joined with no other.
+    fn in_order(
+        &self,
+        plan: &LogicalPlan,
+        mut parts: Vec<Placed>,
+        mut equalities: Vec<(Expr, Expr)>,
+    ) -> SqlResult<Option<Placed>> {
+        let wanted = plan.schema().columns();
+        while parts.len() > 1 {
+            let mut best: Option<(f64, usize, usize, Join)> = None;
+            for (one, other) in (1..parts.len()).flat_map(|one| (0..one).map(move |at| (at, one))) {
+                // A table is made of the left side.
+                let (left, right) = match parts[one].size.rows <= parts[other].size.rows {
+                    true => (one, other),
+                    false => (other, one),
+                };
+                let join = order::joined(&parts[left], &parts[right], &equalities)?;
+                let Some(join) = join else { continue };
+                let cost = self.cost(&join, &parts[left], &parts[right]);
+                if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
+                    best = Some((cost, left, right, join));
+                }
+            }
+            let Some((_, left, right, join)) = best else { return Ok(None) };
+            equalities.retain(|equality| !join.on.iter().any(|on| order::is_same(equality, on)));
+            let mut sides = vec![parts.remove(left.max(right)), parts.remove(left.min(right))];
+            if left < right {
+                sides.reverse();
+            }
+            let joined = self.above(&LogicalPlan::Join(join), sides)?;
+            let columns = order::needed(&joined.plan, &wanted, &equalities);
+            parts.push(self.with_columns(joined, columns)?);
+        }
+        match parts.pop() {
+            Some(all) if equalities.is_empty() => self.with_columns(all, wanted).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Bytes of a join's rows, and of those that travel for it.
+    fn cost(&self, join: &Join, left: &Placed, right: &Placed) -> f64 {
+        let plan = LogicalPlan::Join(join.clone());
+        let rows = estimate::size(&plan, &[&left.size, &right.size]).rows;
+        let travel = match join::locus(join, &left.locus, &right.locus) {
+            Some(_) => 0.0,
+            None => movement::cost(join, left, right, self.topology),
+        };
+        rows * estimate::width(plan.schema()) + travel
+    }
+
+    /// The rows with these of their columns, in this order.
+    fn with_columns(&self, rows: Placed, columns: Vec<Column>) -> SqlResult<Placed> {
+        if rows.plan.schema().columns() == columns {
+            return Ok(rows);
+        }
+        let columns = columns.into_iter().map(Expr::Column).collect();
+        let projection = Projection::try_new(columns, Arc::new(rows.plan.clone()));
+        self.above(&LogicalPlan::Projection(projection.map_err(to_sql)?), vec![rows])
+    }
+
+    /// A node over inputs that have their places.
+    fn above(&self, plan: &LogicalPlan, inputs: Vec<Placed>) -> SqlResult<Placed> {
+        let plan = with_inputs(plan, inputs.iter().map(|input| input.plan.clone()).collect())?;
+        let sizes: Vec<&Size> = inputs.iter().map(|input| &input.size).collect();
         let size = estimate::size(&plan, &sizes);
         if self.can_travel(&plan)? {
             if let Some(locus) = self.stays(&plan, &inputs) {
@@ -138,6 +239,9 @@ impl Distributor<'_> {
             Some(Scan::Table(info)) => {
                 if let Some(rows) = self.topology.rows(info.shape.table) {
                     size = Size::new(rows as f64);
+                    if let Some(statistics) = self.topology.statistics(info.shape.table) {
+                        size.columns = Columns::of_scan(&scan, &info.shape, &statistics, size.rows);
+                    }
                 }
                 let place = self.topology.place(info.shape.table).ok_or_else(|| {
                     SqlError::new(
@@ -165,8 +269,11 @@ impl Distributor<'_> {
                             .iter()
                             .position(|field| Some(field.name().as_str()) == name);
                         let groups = pruning::groups(&place, ty, &scan.filters, &is_key);
-                        let part = groups.0.len() as f64 / place.groups.len().max(1) as f64;
-                        size.rows = (size.rows * part).max(1.0);
+                        // With statistics, the filter itself says how many rows are left.
+                        if size.columns.is_empty() {
+                            let part = groups.0.len() as f64 / place.groups.len().max(1) as f64;
+                            size.rows = (size.rows * part).max(1.0);
+                        }
                         Locus::Hashed(Hashed {
                             colocation: place.colocation,
                             groups,

@@ -100,6 +100,13 @@ pub(super) fn on_workers(
     Ok(locus.map(|locus| (left, right, locus)))
 }
 
+/// What the cheapest way to join costs, in bytes.
+pub(super) fn cost(node: &Join, left: &Placed, right: &Placed, topology: &dyn Topology) -> f64 {
+    let costs = Costs::new(node, left, right, topology);
+    let ways = costs.ways(node, left, right, topology);
+    ways.into_iter().map(|(cost, _)| cost).fold(costs.gather(), f64::min)
+}
+
 /// Many rows moved to where those of the same key are, for an operator that needs them together:
 /// `keys` are columns that each will do. `None` when there is no such key, or when the rows are few
 /// enough to meet at the coordinator.
@@ -133,7 +140,7 @@ pub(super) fn by_key(
 fn exchanged(side: &Placed, spread: Spread, locus: Locus) -> SqlResult<Placed> {
     let gathered = side.clone().gather()?;
     let plan = Exchange::new(gathered, spread).into_plan();
-    Ok(Placed { plan, locus, size: side.size })
+    Ok(Placed { plan, locus, size: side.size.clone() })
 }
 
 /// Bytes of the sides, and what it costs to have them where they are wanted.

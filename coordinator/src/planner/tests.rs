@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::JoinType;
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, LogicalPlanBuilder, ScalarUDF, WindowUDF, col, lit,
+    AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, WindowUDF, col, lit,
 };
 use satsuma_common::table::{Column, TableShape};
 use satsuma_common::{ColocationId, ColumnId, GroupId, HashRange, PgType, TableId};
@@ -15,10 +15,13 @@ use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::table::ScanSource;
 
 use super::*;
+use crate::catalog::{ColumnStatistics, TableStatistics};
 
 struct Fixed {
     rows_of_c: u64,
     workers: usize,
+    /// Whether ANALYZE has seen the tables: `k` is unique, `v` has ten values.
+    analyzed: bool,
 }
 
 const GROUPS: u64 = 4;
@@ -61,6 +64,19 @@ impl Topology for Fixed {
             4 => 10,
             _ => 1_000_000,
         })
+    }
+
+    fn statistics(&self, _: TableId) -> Option<Arc<TableStatistics>> {
+        let column = |distinct| ColumnStatistics {
+            ty: PgType::Int8,
+            null_fraction: 0.0,
+            average_width: 8,
+            distinct,
+            common: Vec::new(),
+            bounds: Vec::new(),
+        };
+        let columns = [(ColumnId(1), column(-1.0)), (ColumnId(2), column(10.0))].into();
+        self.analyzed.then(|| Arc::new(TableStatistics { columns }))
     }
 }
 
@@ -129,7 +145,7 @@ fn distributed(plan: LogicalPlanBuilder) -> String {
 }
 
 fn with_rows_of_c(plan: LogicalPlanBuilder, rows_of_c: u64) -> String {
-    over(Fixed { rows_of_c, workers: 2 }, plan)
+    over(Fixed { rows_of_c, workers: 2, analyzed: false }, plan)
 }
 
 fn over(topology: Fixed, plan: LogicalPlanBuilder) -> String {
@@ -194,7 +210,7 @@ fn a_small_side_is_copied_unless_its_unmatched_rows_count() {
 #[test]
 fn what_came_together_by_hash_stays_together() {
     // On few workers, copies would be cheaper.
-    let topology = Fixed { rows_of_c: 1_000_000, workers: 8 };
+    let topology = Fixed { rows_of_c: 1_000_000, workers: 8, analyzed: false };
     // a.v = c.v, then d.k = a.v would need c's layout: grouping by the key needs no more travel.
     let plan = join("a", "c", ("v", "v"), JoinType::Inner)
         .aggregate(vec![col("a.v")], vec![sum(col("c.k"))])
@@ -224,6 +240,41 @@ fn small_sides_meet_at_the_coordinator() {
     let text = with_rows_of_c(join("c", "r", ("v", "k"), JoinType::Full), 20);
     assert_eq!(text.matches("\n").count(), 2, "{text}");
     assert!(text.starts_with("Full Join"), "{text}");
+}
+
+/// The joins of a plan that travels whole, from the outermost on.
+fn joins_of(plan: &LogicalPlan) -> Vec<String> {
+    let LogicalPlan::Extension(node) = plan else { panic!("{}", plan.display_indent()) };
+    let scan = node.node.as_any().downcast_ref::<RemoteScan>().unwrap();
+    let text = scan.task.plan.display_indent().to_string();
+    text.lines().map(str::trim).filter(|line| line.contains("Join")).map(str::to_owned).collect()
+}
+
+#[test]
+fn joins_are_put_in_order_when_their_columns_are_known() {
+    // Each row of `a` has a tenth of `b`, but few are left by `r`.
+    let on = (vec!["a.k"], vec!["r.k"]);
+    let plan = join("a", "b", ("v", "v"), JoinType::Inner)
+        .join(scan("r").build().unwrap(), JoinType::Inner, on, None)
+        .unwrap()
+        .build()
+        .unwrap();
+    let placed = |analyzed| {
+        let topology = Fixed { rows_of_c: 1, workers: 2, analyzed };
+        distribute(plan.clone(), &topology, &Everything).unwrap()
+    };
+    let text = placed(true).display_indent().to_string();
+    assert_eq!(placed(true).schema().columns(), plan.schema().columns(), "{text}");
+    let written = ["Inner Join: a.k = r.k", "Inner Join: a.v = b.v"];
+    let ordered = placed(true);
+    let ordered = match &ordered {
+        LogicalPlan::Projection(node) => joins_of(&node.input),
+        plan => joins_of(plan),
+    };
+    // `a` and `r` come first, as an input: their few rows go to where `b` is.
+    assert_eq!(ordered.len(), 1, "{text}");
+    assert!(ordered[0].ends_with("a.v = b.v"), "{ordered:?}");
+    assert_eq!(joins_of(&placed(false)), written);
 }
 
 #[test]

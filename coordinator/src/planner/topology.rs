@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use satsuma_common::{ColocationId, ColumnId, GroupId, HashRange, PgType, TableId};
 
+use crate::catalog::TableStatistics;
+
 /// Where a table's rows are.
 #[derive(Clone, Debug)]
 pub struct TablePlace {
@@ -34,4 +36,7 @@ pub trait Topology {
 
     /// Rows of a table, when somebody has counted them.
     fn rows(&self, table: TableId) -> Option<u64>;
+
+    /// What ANALYZE found in it.
+    fn statistics(&self, table: TableId) -> Option<Arc<TableStatistics>>;
 }

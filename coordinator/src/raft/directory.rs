@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::RaftError;
 
 /// Format of everything in the directory. An unknown one is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// `identity.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ mod tests {
         };
         let newer = open(r#"{"format": 9, "something": "else"}"#);
         assert!(matches!(newer, RaftError::Format { found: 9, .. }));
-        let worker = open(r#"{"format": 1, "kind": "worker"}"#);
+        let worker = open(r#"{"format": 2, "kind": "worker"}"#);
         assert!(worker.to_string().ends_with("it holds a worker"), "{worker}");
         assert!(matches!(open("not json"), RaftError::NotCoordinator { .. }));
     }

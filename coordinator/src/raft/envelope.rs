@@ -6,7 +6,7 @@ use super::error::RaftError;
 use crate::catalog::{Command, RequestId, State};
 
 /// Format of entries and of snapshots' data; the first byte of both.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 /// Longest entry that is proposed.
 pub const MAX_ENTRY_BYTES: usize = 8 << 20;
 

@@ -169,6 +169,7 @@ impl ClusterSession {
             .collect();
         let around = SessionSurroundings {
             cluster: self.cluster.clone(),
+            role: user,
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
             statements: self.statements.listed(),
@@ -188,8 +189,10 @@ impl ClusterSession {
     }
 
     fn surroundings(&self) -> Arc<SessionSurroundings> {
+        let role = self.state().role_by_name(&self.role).map_or(Oid(0), |role| role.oid);
         Arc::new(SessionSurroundings {
             cluster: self.cluster.clone(),
+            role,
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
             statements: Default::default(),

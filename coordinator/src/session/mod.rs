@@ -48,6 +48,7 @@ use parking_lot::Mutex;
 use satsuma_common::text::TextContext;
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_sql::bound::{Bound, OutputColumn};
+use satsuma_sql::interrupt;
 use satsuma_sql::parse::{self, Parsed};
 use sqlparser::ast;
 
@@ -236,10 +237,16 @@ fn serializable() -> SqlError {
         .hint("Use REPEATABLE READ, which is snapshot isolation over the whole cluster.")
 }
 
+/// Reads a statement; a long one where nobody waits for the thread.
+fn unhurried<T>(sql: &str, read: impl FnOnce() -> T) -> T {
+    const LONG: usize = 16 << 10;
+    if sql.len() > LONG { interrupt::apart(read) } else { read() }
+}
+
 #[async_trait]
 impl Session for ClusterSession {
     fn split(&self, sql: &str) -> SqlResult<Vec<BatchStatement>> {
-        let parsed = parse::parse(sql)?;
+        let parsed = unhurried(sql, || parse::parse(sql))?;
         Ok(parsed
             .into_iter()
             .map(|statement| BatchStatement { sql: statement.text, offset: statement.offset })
@@ -247,7 +254,7 @@ impl Session for ClusterSession {
     }
 
     async fn prepare(&mut self, sql: &str, param_types: &[Option<PgType>]) -> SqlResult<Prepared> {
-        let mut statements = parse::parse(sql)?;
+        let mut statements = unhurried(sql, || parse::parse(sql))?;
         if statements.len() > 1 {
             return Err(SqlError::new(
                 SqlState::SYNTAX_ERROR,
@@ -264,7 +271,7 @@ impl Session for ClusterSession {
             });
         };
         self.refuse_if_failed(&parsed)?;
-        let (ready, params) = self.make_ready(&parsed, param_types)?;
+        let (ready, params) = unhurried(sql, || self.make_ready(&parsed, param_types))?;
         let columns = self.columns_of(&ready.bound, &parsed)?;
         Ok(Prepared {
             sql: sql.into(),

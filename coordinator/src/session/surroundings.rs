@@ -22,6 +22,7 @@ const SHOWN_ROWS: u32 = 1000;
 /// One session's view: everybody's statements, its own settings.
 pub struct SessionSurroundings {
     pub cluster: Arc<Cluster>,
+    pub role: Oid,
     pub settings: Listed,
     pub own_locks: Arc<SessionLocks>,
     pub statements: Arc<BTreeMap<String, ListedStatement>>,
@@ -46,6 +47,10 @@ impl Surroundings for SessionSurroundings {
 
     fn advisory(&self, name: &str, arguments: &[Datum]) -> SqlResult<Datum> {
         self.own_locks.call_blocking(name, arguments)
+    }
+
+    fn role(&self) -> Option<Oid> {
+        Some(self.role)
     }
 
     fn settings(&self) -> Vec<SettingRow> {

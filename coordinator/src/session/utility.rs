@@ -182,7 +182,7 @@ impl ClusterSession {
                 let tag = if cursor.is_none() { "CLOSE CURSOR ALL" } else { "CLOSE CURSOR" };
                 Ok(Execution::Command(tag.into()))
             }
-            Command::Maintain { vacuum, options, tables, .. } => {
+            Command::Maintain { vacuum, analyze, options: chosen, tables } => {
                 if *vacuum && self.in_block() {
                     return Err(SqlError::new(
                         SqlState::ACTIVE_SQL_TRANSACTION,
@@ -190,7 +190,10 @@ impl ClusterSession {
                     ));
                 }
                 self.cluster.workers.forget_sizes();
-                maintenance::check(&self.snapshot(), *vacuum, options, tables)?;
+                maintenance::check(&self.snapshot(), *vacuum, chosen, tables)?;
+                if *analyze {
+                    self.define(Definition::Analyze(tables), parsed, options).await?;
+                }
                 let tag = if *vacuum { "VACUUM" } else { "ANALYZE" };
                 Ok(Execution::Command(tag.into()))
             }

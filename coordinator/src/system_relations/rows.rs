@@ -100,6 +100,7 @@ values! {
     Vec<i16> => |value| array(PgType::Int2, value);
     Vec<Oid> => |value| array(PgType::Oid, value);
     Vec<String> => |value| array(PgType::Text, value);
+    Vec<f32> => |value| array(PgType::Float4, value);
 }
 
 impl<V: Value> Value for Option<V> {

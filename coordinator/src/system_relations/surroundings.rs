@@ -93,6 +93,11 @@ pub trait Surroundings: Send + Sync + 'static {
         Err(SqlError::unsupported(format!("{name}() cannot be called here")))
     }
 
+    /// Who looks; `None` may see everything.
+    fn role(&self) -> Option<Oid> {
+        None
+    }
+
     /// In the order of names.
     fn settings(&self) -> Vec<SettingRow>;
 

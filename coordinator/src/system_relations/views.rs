@@ -1,11 +1,13 @@
-//! PostgreSQL's views over the catalogs: pg_tables, pg_views, pg_indexes, pg_sequences.
+//! PostgreSQL's views over the catalogs: pg_tables, pg_views, pg_indexes, pg_sequences, pg_stats.
 
-use satsuma_common::SqlResult;
+use satsuma_common::text::{TextContext, to_text};
+use satsuma_common::{Array, Datum, PgType, SqlResult};
 
 use super::definitions::index_definition;
 use super::layout::Layouts;
 use super::rows::{Rows, row};
 use super::{Fill, Source};
+use crate::catalog::{ObjectAddress, RelationRef, may};
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
@@ -13,6 +15,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_views" => views,
         "pg_indexes" => indexes,
         "pg_sequences" => sequences,
+        "pg_stats" => statistics,
         _ => return None,
     })
 }
@@ -95,6 +98,48 @@ fn sequences(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             cache_size = sequence.cache,
             last_value = position.filter(|at| at.is_called).map(|at| at.last_value),
         )?;
+    }
+    Ok(())
+}
+
+/// What ANALYZE found, of tables that the role may read.
+fn statistics(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    let text_array = PgType::Array(Box::new(PgType::Text));
+    for table in source.state.tables() {
+        let Some(statistics) = source.state.statistics(table.id()) else { continue };
+        let relation = ObjectAddress::relation(RelationRef::Table(table.id()));
+        let may_read = |role| may(source.state, role, relation, 'r');
+        if !source.around.role().is_none_or(may_read) {
+            continue;
+        }
+        for column in &table.shape.columns {
+            let Some(found) = statistics.columns.get(&column.id) else { continue };
+            if found.ty != column.ty {
+                continue;
+            }
+            // As the text of an array of the column's type, which `anyarray` stands for.
+            let list = |values: Vec<&String>| {
+                let values = values.into_iter().cloned().map(Datum::Text).collect();
+                let array = Datum::Array(Array { element: PgType::Text, values });
+                to_text(&text_array, &array, &TextContext::default())
+            };
+            let common = found.common.iter().map(|(value, _)| value).collect();
+            let shares: Vec<f32> = found.common.iter().map(|(_, share)| *share).collect();
+            let bounds = found.bounds.iter().collect();
+            row!(
+                rows,
+                schemaname = &table.shape.schema_name,
+                tablename = &table.shape.name,
+                attname = &column.name,
+                inherited = false,
+                null_frac = found.null_fraction,
+                avg_width = found.average_width,
+                n_distinct = found.distinct,
+                most_common_vals = (!shares.is_empty()).then(|| list(common)).transpose()?,
+                most_common_freqs = (!shares.is_empty()).then_some(shares),
+                histogram_bounds = (!found.bounds.is_empty()).then(|| list(bounds)).transpose()?,
+            )?;
+        }
     }
     Ok(())
 }

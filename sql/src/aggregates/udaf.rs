@@ -11,7 +11,6 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, ArrayRef};
@@ -146,19 +145,7 @@ impl PgAggregate {
     }
 }
 
-impl PartialEq for PgAggregate {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for PgAggregate {}
-
-impl Hash for PgAggregate {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+by_name!(PgAggregate);
 
 impl AggregateUDFImpl for PgAggregate {
     fn name(&self) -> &str {

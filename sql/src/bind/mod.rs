@@ -27,6 +27,7 @@ mod dml;
 mod explain;
 mod expr;
 mod from;
+mod from_function;
 mod group;
 mod lists;
 mod names;

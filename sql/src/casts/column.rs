@@ -1,5 +1,6 @@
 //! Casts of whole columns: loops over Arrow arrays for the common ones, row by row for the rest.
 
+use datafusion::arrow::array::Array as _;
 use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
 };
@@ -12,6 +13,7 @@ use crate::functions::columns::{self, Reader};
 use crate::functions::error::{out_of_range, unexpected_value};
 use crate::functions::library::Call;
 use crate::functions::vector::{array_of, columnar, text_to, text_to_text, unary};
+use crate::interrupt;
 
 /// The body behind every cast: `call` names both types.
 pub fn cast(args: &[ColumnarValue], call: &Call, kind: CastKind) -> SqlResult<ColumnarValue> {
@@ -32,10 +34,12 @@ fn by_row(
 ) -> SqlResult<ColumnarValue> {
     let (array, scalar) = array_of(value)?;
     let reader = Reader::new(&array, from);
-    let mut results = Vec::with_capacity(datafusion::arrow::array::Array::len(&array));
-    for row in 0..datafusion::arrow::array::Array::len(&array) {
+    let rows = array.len();
+    let mut results = Vec::with_capacity(rows);
+    interrupt::for_rows(rows, |row| {
         results.push(convert::convert(reader.get(row)?, from, &call.result, kind, &call.context)?);
-    }
+        Ok(())
+    })?;
     columnar(columns::collect(&call.result, results)?, scalar)
 }
 

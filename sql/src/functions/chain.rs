@@ -8,7 +8,6 @@
 //! are asked for again and again: `a + a + ..` of a thousand terms took minutes to plan, or all of
 //! a thread's stack. All arguments of our calls are evaluated anyway, so a chain means the same.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, FieldRef};
@@ -185,19 +184,7 @@ fn is_number(field: &FieldRef) -> bool {
     NUMBERS.contains(field.data_type()) && field.metadata().is_empty()
 }
 
-impl PartialEq for PgChain {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for PgChain {}
-
-impl Hash for PgChain {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+by_name!(PgChain);
 
 impl ScalarUDFImpl for PgChain {
     fn name(&self) -> &str {

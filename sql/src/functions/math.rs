@@ -9,6 +9,7 @@ use super::Typed;
 use super::error::{float_underflow, out_of_range, unexpected_value};
 use super::library::Builder;
 use super::vector;
+use crate::interrupt;
 use crate::operators;
 use crate::operators::arithmetic::float_power;
 
@@ -356,11 +357,14 @@ fn factorial(n: i64) -> SqlResult<Datum> {
     if n > 32177 {
         return Err(out_of_range(&PgType::Numeric(None)));
     }
-    let mut product = Numeric::from(1i64);
-    for factor in 2..=n {
-        product = product.mul(&Numeric::from(factor))?;
-    }
-    Ok(Datum::Numeric(product))
+    interrupt::apart(|| {
+        let mut product = Numeric::from(1i64);
+        for factor in 2..=n {
+            interrupt::check()?;
+            product = product.mul(&Numeric::from(factor))?;
+        }
+        Ok(Datum::Numeric(product))
+    })
 }
 
 fn random(b: &mut Builder) {

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_types};
+use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState, arrow_types};
 
 use super::columns::{Reader, collect};
 use super::env::{CatalogFunction, SequenceAccess};
@@ -25,7 +25,7 @@ use super::vector::array_of;
 use super::{FunctionEnv, Typed};
 use crate::casts::text::text;
 use crate::catalog_view::CatalogView;
-use satsuma_common::Oid;
+use crate::interrupt;
 
 type Body = Arc<dyn Fn(&[Datum]) -> SqlResult<Datum> + Send + Sync>;
 
@@ -87,7 +87,7 @@ impl SessionCall {
         let constant = !volatile && args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let arrays = args.iter().map(array_of).collect::<SqlResult<Vec<_>>>()?;
         let mut results = Vec::with_capacity(rows);
-        for row in 0..if constant { 1 } else { rows } {
+        interrupt::for_rows(if constant { 1 } else { rows }, |row| {
             let mut values = Vec::with_capacity(args.len());
             for ((array, scalar), ty) in arrays.iter().zip(&self.arguments) {
                 let reader = Reader::new(array, ty);
@@ -95,7 +95,8 @@ impl SessionCall {
             }
             let null = !self.called_on_null && values.iter().any(Datum::is_null);
             results.push(if null { Datum::Null } else { (self.body)(&values)? });
-        }
+            Ok(())
+        })?;
         let array = collect(&self.result, results)?;
         if constant {
             return ScalarValue::try_from_array(&array, 0)

@@ -8,7 +8,6 @@
 //! operator -(int4,int4)                                          an operator's body
 //! ```
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, ArrayRef};
@@ -24,6 +23,7 @@ use super::columns::{self, Reader};
 use super::env::Settings;
 use super::error::to_datafusion;
 use super::library::{self, Body, Call, Definition};
+use crate::interrupt;
 
 const OPERATOR: &str = "operator ";
 
@@ -114,7 +114,10 @@ impl PgScalar {
             rows,
         };
         match &self.definition.body {
-            Body::Columns(body) => body(values, &call),
+            Body::Columns(body) => {
+                interrupt::check()?;
+                body(values, &call)
+            }
             Body::Row(body) => self.call_rows(values, &call, body),
             Body::Rewrite(_) => Err(super::error::unexpected_value(&self.name)),
         }
@@ -151,19 +154,20 @@ impl PgScalar {
             row_values.push(if first { reader.get(0)? } else { satsuma_common::Datum::Null });
         }
         let mut results = Vec::with_capacity(rows);
-        'rows: for row in 0..rows {
+        interrupt::for_rows(rows, |row| {
             for (slot, (reader, scalar)) in row_values.iter_mut().zip(&readers) {
                 let source = if *scalar { 0 } else { row };
                 if self.definition.strict && reader.is_null(source) {
                     results.push(satsuma_common::Datum::Null);
-                    continue 'rows;
+                    return Ok(());
                 }
                 if !*scalar {
                     *slot = reader.get(row)?;
                 }
             }
             results.push(body(&row_values, call)?);
-        }
+            Ok(())
+        })?;
         let array = columns::collect(&self.result, results)?;
         if constant {
             let scalar =
@@ -180,19 +184,7 @@ impl std::fmt::Debug for PgScalar {
     }
 }
 
-impl PartialEq for PgScalar {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for PgScalar {}
-
-impl Hash for PgScalar {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+by_name!(PgScalar);
 
 impl ScalarUDFImpl for PgScalar {
     fn name(&self) -> &str {

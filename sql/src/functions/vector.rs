@@ -13,6 +13,7 @@ use datafusion::logical_expr::ColumnarValue;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 
 use super::error::{from_arrow as sql_error, from_datafusion, to_arrow as arrow_error};
+use crate::interrupt;
 
 fn wrong_layout(data_type: &DataType) -> SqlError {
     SqlError::new(SqlState::INTERNAL_ERROR, format!("unexpected Arrow type {data_type}"))
@@ -131,16 +132,16 @@ pub fn text_to_text(
     let strings = text(&array)?;
     let mut builder = StringViewBuilder::with_capacity(strings.len());
     let mut buffer = String::new();
-    for value in strings {
-        match value {
-            Some(value) => {
-                buffer.clear();
-                f(value, &mut buffer)?;
-                builder.append_value(&buffer);
-            }
-            None => builder.append_null(),
+    interrupt::for_rows(strings.len(), |row| {
+        if strings.is_null(row) {
+            builder.append_null();
+            return Ok(());
         }
-    }
+        buffer.clear();
+        f(strings.value(row), &mut buffer)?;
+        builder.append_value(&buffer);
+        Ok(())
+    })?;
     columnar(Arc::new(builder.finish()), scalar)
 }
 
@@ -176,12 +177,13 @@ pub fn texts_to_bool(
         (!array.is_null(row)).then_some(row)
     };
     let mut result = Vec::with_capacity(rows);
-    for row in 0..rows {
+    interrupt::for_rows(rows, |row| {
         result.push(match (at(a, left_scalar, row), at(b, right_scalar, row)) {
             (Some(i), Some(j)) => Some(f(a.value(i), b.value(j))?),
             _ => None,
         });
-    }
+        Ok(())
+    })?;
     columnar(Arc::new(BooleanArray::from(result)), left_scalar && right_scalar)
 }
 
@@ -197,12 +199,12 @@ pub fn texts_to_text(
     let rows = if left_scalar { b.len() } else { a.len() };
     let mut builder = StringViewBuilder::with_capacity(rows);
     let mut buffer = String::new();
-    for row in 0..rows {
+    interrupt::for_rows(rows, |row| {
         let i = if left_scalar { 0 } else { row };
         let j = if right_scalar { 0 } else { row };
         if a.is_null(i) || b.is_null(j) {
             builder.append_null();
-            continue;
+            return Ok(());
         }
         buffer.clear();
         if f(a.value(i), b.value(j), &mut buffer)? {
@@ -210,6 +212,7 @@ pub fn texts_to_text(
         } else {
             builder.append_null();
         }
-    }
+        Ok(())
+    })?;
     columnar(Arc::new(builder.finish()), left_scalar && right_scalar)
 }

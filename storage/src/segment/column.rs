@@ -223,11 +223,25 @@ fn are_many(values: &[Option<&[u8]>]) -> bool {
     if values.len() < SAMPLE * 16 {
         return false;
     }
-    let mut sample: Vec<_> = values.iter().step_by(values.len() / SAMPLE).collect();
+    // Places by chance, since equal values may stand together or at regular distances; each place
+    // once, or it would be seen twice itself.
+    let mut places: Vec<_> =
+        (0..SAMPLE as u64).map(|at| (mixed(at) % values.len() as u64) as usize).collect();
+    places.sort_unstable();
+    places.dedup();
+    let mut sample: Vec<_> = places.into_iter().map(|place| &values[place]).collect();
     let seen = sample.len();
     sample.sort_unstable();
     sample.dedup();
     seen - sample.len() < 2
+}
+
+/// A number that looks as if drawn by chance (the finalizer of SplitMix64).
+fn mixed(number: u64) -> u64 {
+    let mut z = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// `false`, with nothing written, where a dictionary does not pay.

@@ -263,6 +263,13 @@ fn workers_may_exchange_their_addresses() {
         client.must("SET statement_timeout = '5s'");
         client.value("SELECT count(*) || ' ' || sum(id) FROM kept")
     };
+    let all_are_there = |cluster: &Cluster| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while count(cluster).ok().flatten().as_deref() != Some("1000 500500") {
+            assert!(Instant::now() < deadline, "{:?}", count(cluster));
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
     let stop = |cluster: &mut Cluster| {
         for worker in &mut cluster.workers {
             worker.terminate();
@@ -274,20 +281,12 @@ fn workers_may_exchange_their_addresses() {
     cluster.workers[1].start().expect("a worker");
     std::thread::sleep(Duration::from_secs(4));
     cluster.workers[0].start().expect("a worker");
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while count(&cluster).ok().flatten().as_deref() != Some("1000 500500") {
-        assert!(Instant::now() < deadline, "{:?}", count(&cluster));
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    all_are_there(&cluster);
     // And back, both at once.
     stop(&mut cluster);
     cluster.exchange_addresses(0, 1);
     cluster.start_all();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while count(&cluster).ok().flatten().as_deref() != Some("1000 500500") {
-        assert!(Instant::now() < deadline, "{:?}", count(&cluster));
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    all_are_there(&cluster);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use satsuma_tests::cluster::Layout;
+use satsuma_tests::cluster::{Cluster, Layout};
 use satsuma_tests::differential::{Record, difference};
 use satsuma_tests::oracle::Oracle;
+use satsuma_tests::wire::Client;
 
 const TABLE: &str = "CREATE TABLE chained (k int, a int, b int, c bigint, s text)";
 const ROWS: &str = "INSERT INTO chained SELECT i, nullif(i % 7, 3), i % 5, i % 3 + 1, 'x' || i \
@@ -71,10 +72,8 @@ fn statements(length: usize) -> Vec<String> {
     ]
 }
 
-#[test]
-fn long_chains_answer_as_postgresql() {
-    let Some(oracle) = Oracle::shared("long_chains_answer_as_postgresql") else { return };
-    let cluster = Layout::up().start();
+/// A client of each server, with the table filled.
+fn both(oracle: &Oracle, cluster: &Cluster) -> (Client, Client) {
     let mut postgres = oracle.database().client().expect("PostgreSQL");
     let mut satsuma = cluster.client();
     postgres.must(TABLE);
@@ -82,6 +81,14 @@ fn long_chains_answer_as_postgresql() {
     satsuma.must("SELECT create_distributed_table('chained', 'k')");
     postgres.must(ROWS);
     satsuma.must(ROWS);
+    (postgres, satsuma)
+}
+
+#[test]
+fn long_chains_answer_as_postgresql() {
+    let Some(oracle) = Oracle::shared("long_chains_answer_as_postgresql") else { return };
+    let cluster = Layout::up().start();
+    let (mut postgres, mut satsuma) = both(&oracle, &cluster);
     let mut problems = String::new();
     for length in [12, 60, 1_000] {
         for sql in statements(length) {
@@ -107,13 +114,7 @@ fn long_chains_answer_as_postgresql() {
 fn conditions_nested_by_turns_answer_as_postgresql() {
     let Some(oracle) = Oracle::shared("conditions_nested_by_turns") else { return };
     let cluster = Layout::up().start();
-    let mut postgres = oracle.database().client().expect("PostgreSQL");
-    let mut satsuma = cluster.client();
-    postgres.must(TABLE);
-    satsuma.must(TABLE);
-    satsuma.must("SELECT create_distributed_table('chained', 'k')");
-    postgres.must(ROWS);
-    satsuma.must(ROWS);
+    let (mut postgres, mut satsuma) = both(&oracle, &cluster);
     for depth in [5, 40, 90] {
         let nested = (0..depth).fold("k / c > 5".to_owned(), |inner, at| {
             let (op, not) = (["AND", "OR"][at % 2], ["", "NOT "][at / 2 % 2]);

@@ -20,6 +20,7 @@ mod protocol;
 mod random_queries;
 mod resources;
 mod sessions;
+mod shard_names;
 mod slt;
 mod tpch;
 mod unique;

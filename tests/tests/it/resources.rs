@@ -87,3 +87,45 @@ fn a_limit_ends_the_reading() {
     assert_eq!(client.must(sql).rows().len(), 5);
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
+
+/// Functions are called for all rows of a batch at once.
+#[test]
+fn heavy_functions_keep_nobody_waiting_and_end_in_time() {
+    let cluster = Layout::up().start();
+    cluster.client().must(
+        "CREATE TABLE numbers (k int PRIMARY KEY);
+         SELECT create_distributed_table('numbers', 'k');
+         INSERT INTO numbers SELECT generate_series(1, 100000)",
+    );
+    let heavy = [
+        "SELECT sum(exp(g::numeric)) FROM generate_series(1, 100000) g",
+        "SELECT sum(exp(k::numeric)) FROM numbers",
+        "SELECT max(factorial(30000 + g % 2)) FROM generate_series(1, 1000) g",
+        "SELECT count(md5(repeat(g::text, 1000000))) FROM generate_series(1, 100000) g",
+        "UPDATE numbers SET k = k WHERE exp(k::numeric) < 0",
+    ];
+    std::thread::scope(|scope| {
+        let running = heavy.map(|sql| {
+            let mut client = cluster.client();
+            client.must("SET statement_timeout = '3s'");
+            scope.spawn(move || {
+                let started = Instant::now();
+                let answer = client.query(sql).expect("an answer");
+                let code = answer.error().map(|error| error.code().to_owned());
+                (sql, code, started.elapsed())
+            })
+        });
+        while running.iter().any(|running| !running.is_finished()) {
+            let started = Instant::now();
+            let mut client = cluster.client();
+            let count = client.value("SELECT count(*) FROM numbers").expect("a count");
+            assert_eq!(count.as_deref(), Some("100000"));
+            assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        }
+        for running in running {
+            let (sql, code, took) = running.join().expect("no panic");
+            assert_eq!(code.as_deref(), Some("57014"), "{sql}");
+            assert!(took < Duration::from_secs(20), "{sql}: {took:?}");
+        }
+    });
+}

@@ -39,6 +39,9 @@ pub(crate) use program::Programs;
 pub(crate) use rows::check_columns;
 pub(crate) use writer::{Writer, write_context};
 
+/// What the rows of one group may take in memory: a statement loads into many at a time.
+const GROUP_BUFFER_BYTES: usize = 8 << 20;
+
 /// Carries out the request, and commits when it says so. Neither `stop` nor the statement's timeout
 /// reach a commit.
 pub(crate) async fn modify(
@@ -155,9 +158,6 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
     Ok(statement.reply)
 }
 
-/// What the rows of one group may take in memory: a statement loads into many at a time.
-const GROUP_BUFFER_BYTES: usize = 8 << 20;
-
 struct Statement<'a> {
     shared: &'a Arc<Shared>,
     context: &'a StatementContext,
@@ -208,6 +208,8 @@ impl Statement<'_> {
             check_columns(&self.target.meta.shape, &batch, 0)?;
             self.writer.admit(self.target, &batch)?;
             load.add(self.target.shard, &batch).await.map_err(blamed)?;
+            // Sorting and encoding hold the thread for long: others have their turn.
+            tokio::task::yield_now().await;
         }
         self.reply.count += load.finish().await.map_err(blamed)?;
         Ok(())

@@ -160,6 +160,10 @@ fn is_plumbing(name: &str) -> bool {
             | "RepartitionExec"
             | "BufferExec"
             | "OutputRequirementExec"
+            | "BarrierExec"
+            | "SharedExec"
+            | "SmallBatchesExec"
+            | "UnknownRowsExec"
     )
 }
 

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::BatchStream;
 use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::interrupt;
 use satsuma_storage::{Engine, ReadView};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -54,7 +55,7 @@ impl Execution {
         let cancel = CancellationToken::new();
         let (sender, batches) = mpsc::channel(QUEUE);
         let counted = self.runtime.count_query();
-        let work = self.drive(cancel.clone(), sender);
+        let work = interrupt::stopped_by(cancel.clone(), self.drive(cancel.clone(), sender));
         handle.spawn(async move {
             let _counted = counted;
             work.await;

@@ -46,6 +46,9 @@ pub(super) fn of(command: &Command) -> Footprint {
             writes: vec![object(table.0)],
         },
         Command::DropTable { table } => writes(vec![object(table.0)]),
+        Command::SetStatistics { table, .. } => {
+            Footprint { reads: vec![object(table.0)], writes: Vec::new() }
+        }
         Command::CreateIndex(index) | Command::AlterIndex(index) => {
             writes(vec![object(index.table.0), Touched::Object(index.oid)])
         }

@@ -156,6 +156,9 @@ fn run_large(state: &mut State, command: Command) -> Applied {
         Command::AlterTable(def) => table::alter(state, def)?,
         Command::DropTable { table } => table::drop(state, table)?,
         Command::PlaceTable { table, placement } => table::place(state, table, placement)?,
+        Command::SetStatistics { table, statistics } => {
+            table::set_statistics(state, table, statistics)?;
+        }
         Command::CreateColocation { colocation, groups } => {
             placement::create_colocation(state, colocation, groups)?;
         }

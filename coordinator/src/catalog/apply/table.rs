@@ -10,6 +10,7 @@ use crate::catalog::objects::{Index, IndexValue, ObjectClass, RelationRef};
 use crate::catalog::rejection::Rejection;
 use crate::catalog::shared::Shared;
 use crate::catalog::state::State;
+use crate::catalog::statistics::TableStatistics;
 use crate::catalog::table::{Table, TableDef, TableDistribution, TablePlacement};
 
 pub(super) fn create(
@@ -125,12 +126,27 @@ pub(super) fn drop(state: &mut State, id: TableId) -> Result<(), Rejection> {
     schema::remove_relation(state, table.schema, name);
     state.table_indexes.make_mut().remove(&id);
     state.tables.make_mut().remove(&id);
+    if state.statistics.contains_key(&id) {
+        state.statistics.make_mut().remove(&id);
+    }
     schema::forget_annotations(state, ObjectClass::Relation, Oid(id.0));
     for oid in table.constraint_oids.values() {
         schema::forget_annotations(state, ObjectClass::Constraint, *oid);
     }
     refresh_references(state, targets(&table.shape));
     placement::drop_if_empty(state, table.colocation());
+    Ok(())
+}
+
+pub(super) fn set_statistics(
+    state: &mut State,
+    id: TableId,
+    statistics: TableStatistics,
+) -> Result<(), Rejection> {
+    if !state.tables.contains_key(&id) {
+        return Err(Rejection::NoRelation(id.0.to_string()));
+    }
+    state.statistics.make_mut().insert(id, Shared::new(statistics));
     Ok(())
 }
 

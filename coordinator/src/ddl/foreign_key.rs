@@ -1,0 +1,151 @@
+//! FOREIGN KEY: from a constraint as it is written to the columns that it joins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState};
+use sqlparser::ast;
+
+use super::{Ddl, names};
+use crate::catalog::{self, ObjectAddress, RelationRef, State, Table};
+
+/// Resolves a foreign key of `own` against the catalog.
+pub(super) fn resolve(
+    ddl: &Ddl<'_>,
+    state: &State,
+    own: &TableShape,
+    name: Option<String>,
+    columns: &[String],
+    constraint: &ast::ForeignKeyConstraint,
+    taken: &BTreeMap<String, Oid>,
+) -> SqlResult<ForeignKey> {
+    let (schema, target_name) = names::split(&constraint.foreign_table)?;
+    let own_target =
+        schema.as_deref().is_none_or(|schema| schema == own.schema_name) && target_name == own.name;
+    let other: Option<Arc<Table>> = if own_target {
+        None
+    } else {
+        let table = state
+            .table_by_name(&ddl.snapshot.search_path, schema.as_deref(), &target_name)
+            .ok_or_else(|| names::no_relation(schema.as_deref(), &target_name))?;
+        state.table_arc(table.id())
+    };
+    if let Some(other) = &other {
+        let object = ObjectAddress::relation(RelationRef::Table(other.id()));
+        if !catalog::may(state, ddl.snapshot.user, object, 'x') {
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for table {target_name}"),
+            ));
+        }
+    }
+    let target = other.as_ref().map_or(own, |table| &table.shape);
+    let column_ids = columns
+        .iter()
+        .map(|column| {
+            own.column_named(column).map(|column| column.id).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!(
+                        "column \"{column}\" referenced in foreign key constraint does not exist"
+                    ),
+                )
+            })
+        })
+        .collect::<SqlResult<Vec<_>>>()?;
+    let target_columns = if constraint.referred_columns.is_empty() {
+        if target.primary_key.is_empty() {
+            return Err(SqlError::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!("there is no primary key for referenced table \"{}\"", target.name),
+            ));
+        }
+        target.primary_key.clone()
+    } else {
+        constraint
+            .referred_columns
+            .iter()
+            .map(|ident| {
+                let column = names::fold(ident);
+                target.column_named(&column).map(|column| column.id).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::UNDEFINED_COLUMN,
+                        format!(
+                            "column \"{column}\" referenced in foreign key constraint does not \
+                             exist"
+                        ),
+                    )
+                })
+            })
+            .collect::<SqlResult<Vec<_>>>()?
+    };
+    if column_ids.len() != target_columns.len() {
+        return Err(SqlError::new(
+            SqlState::INVALID_FOREIGN_KEY,
+            "number of referencing and referenced columns for foreign key disagree",
+        ));
+    }
+    let same_set = |a: &[ColumnId], b: &[ColumnId]| {
+        a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
+    };
+    let is_unique = same_set(&target_columns, &target.primary_key)
+        || target.indexes.iter().any(|index| {
+            index.is_plain_unique()
+                && index.columns().is_some_and(|columns| same_set(&target_columns, &columns))
+        });
+    if !is_unique {
+        return Err(SqlError::new(
+            SqlState::INVALID_FOREIGN_KEY,
+            format!(
+                "there is no unique constraint matching given keys for referenced table \"{}\"",
+                target.name
+            ),
+        ));
+    }
+    let name = name.unwrap_or_else(|| {
+        names::choose(&own.name, Some(&columns.join("_")), "fkey", |name| taken.contains_key(name))
+    });
+    for (from, to) in column_ids.iter().zip(&target_columns) {
+        let types = own.column(*from).zip(target.column(*to));
+        if let Some((from, to)) = types
+            && !comparable(&from.ty, &to.ty)
+        {
+            return Err(SqlError::new(
+                SqlState::DATATYPE_MISMATCH,
+                format!("foreign key constraint \"{name}\" cannot be implemented"),
+            )
+            .detail(format!(
+                "Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.",
+                from.name, to.name, from.ty, to.ty
+            )));
+        }
+    }
+    Ok(ForeignKey {
+        name,
+        table: own.table,
+        table_name: own.name.clone(),
+        columns: column_ids,
+        target: target.table,
+        target_name: target.name.clone(),
+        target_columns,
+        on_delete: action(constraint.on_delete),
+        on_update: action(constraint.on_update),
+    })
+}
+
+/// Whether values of the two types are compared in their stored form.
+fn comparable(from: &PgType, to: &PgType) -> bool {
+    let (from, to) = (from.without_modifier(), to.without_modifier());
+    from == to || (from.is_integer() && to.is_integer()) || (from.is_string() && to.is_string())
+}
+
+fn action(action: Option<ast::ReferentialAction>) -> ForeignKeyAction {
+    match action {
+        None | Some(ast::ReferentialAction::NoAction) => ForeignKeyAction::NoAction,
+        Some(ast::ReferentialAction::Restrict) => ForeignKeyAction::Restrict,
+        Some(ast::ReferentialAction::Cascade) => ForeignKeyAction::Cascade,
+        Some(ast::ReferentialAction::SetNull) => ForeignKeyAction::SetNull,
+        Some(ast::ReferentialAction::SetDefault) => ForeignKeyAction::SetDefault,
+    }
+}
