@@ -232,3 +232,28 @@ async fn a_row_stays_deleted_before_a_truncate_where_its_sealing_failed() {
     assert!(engine.get(shard, &key(2), &ReadView::new(deleted)).unwrap().is_some());
     assert!(engine.get(shard, &key(2), &ReadView::new(NOW)).unwrap().is_none());
 }
+
+#[tokio::test]
+async fn orphans_go_at_a_start_unless_a_manifest_is_damaged() {
+    let (disk, kv) = fill().await;
+    let names =
+        ["00000000000000ff.seg", "00000000000000fe.marks", "00000000000000ff-1-2-0.idx-end"];
+    let orphans = names.map(|name| Path::new("/data/seg").join(name));
+    for path in &orphans {
+        disk.create(path).unwrap().write_at(b"left", 0).unwrap();
+    }
+    let entry = crate::manifest::segment_key(0xfd);
+    let (manifest, mut damaged) = kv.scan(b"m").unwrap().swap_remove(0);
+    damaged[7] ^= 1;
+    let whole = kv.get(&manifest).unwrap();
+    kv.write(vec![(entry.clone(), Some(b"left".into())), (manifest.clone(), Some(damaged))])
+        .unwrap();
+    let used = disk.paths();
+    drop(open(&disk, &kv).unwrap());
+    assert_eq!(disk.paths(), used, "what a damaged manifest named may be among them");
+    kv.write(vec![(manifest, whole)]).unwrap();
+    drop(open(&disk, &kv).unwrap());
+    let kept: Vec<_> = used.into_iter().filter(|path| !orphans.contains(path)).collect();
+    assert_eq!(disk.paths(), kept);
+    assert_eq!(kv.get(&entry).unwrap(), None);
+}
