@@ -38,7 +38,7 @@ pub trait Transition: Send + Sync + fmt::Debug {
 }
 
 type Make = Box<dyn Fn(&Types) -> Box<dyn Transition> + Send + Sync>;
-type MakeGroups = fn(&Types) -> Option<Box<dyn GroupsAccumulator>>;
+pub type MakeGroups = fn(&Types) -> Option<Box<dyn GroupsAccumulator>>;
 
 pub struct AggregateDefinition {
     pub signature: Signature,
