@@ -164,6 +164,7 @@ async fn teller(
     number: i64,
     seed: u64,
     stop: Arc<AtomicBool>,
+    transfers: Arc<AtomicU64>,
 ) -> Vec<i64> {
     let mut random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
     let mut caller = Caller::new(addresses, number as usize);
@@ -174,7 +175,10 @@ async fn teller(
         id += 1;
         let Some(client) = caller.client().await else { continue };
         match transfer(client, from, to, id).await {
-            Ok(()) => acknowledged.push(id),
+            Ok(()) => {
+                acknowledged.push(id);
+                transfers.fetch_add(1, Ordering::Relaxed);
+            }
             Err(true) => caller.hang_up(),
             Err(false) => {
                 // A client of a paused coordinator tries another one.
@@ -242,14 +246,22 @@ async fn the_bank_balances_whatever_dies() {
     ));
     let stop = Arc::new(AtomicBool::new(false));
     let sums = Arc::new(AtomicU64::new(0));
+    let transfers = Arc::new(AtomicU64::new(0));
     let tellers: Vec<_> = (1..=6)
-        .map(|number| tokio::spawn(teller(addresses.clone(), number, seed, stop.clone())))
+        .map(|number| {
+            let (stop, transfers) = (stop.clone(), transfers.clone());
+            tokio::spawn(teller(addresses.clone(), number, seed, stop, transfers))
+        })
         .collect();
     let auditors: Vec<_> = (0..4)
         .map(|number| tokio::spawn(auditor(addresses.clone(), number, stop.clone(), sums.clone())))
         .collect();
-    // Some undisturbed time first: there must be something to break.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Undisturbed until there is something to break, however slow the machine is.
+    let patience = Instant::now() + Duration::from_secs(60);
+    let busy = |count: &AtomicU64| count.load(Ordering::Relaxed) > 20;
+    while !(busy(&transfers) && busy(&sums)) && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let until = Instant::now() + Duration::from_secs(seconds());
     let (kills, pauses) = faults(&mut cluster, &mut random, until).await;
     stop.store(true, Ordering::Relaxed);
