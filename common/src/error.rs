@@ -236,6 +236,16 @@ impl SqlError {
         self
     }
 
+    /// Adds an outer context to what is there.
+    pub fn within(mut self, outer: impl Into<String>) -> Self {
+        let outer = outer.into();
+        self.0.context = Some(match self.0.context.take() {
+            Some(inner) => format!("{inner}\n{outer}"),
+            None => outer,
+        });
+        self
+    }
+
     /// `position` in characters from 1. Keeps a position that is already there: the innermost
     /// place knows best.
     pub fn at(mut self, position: u32) -> Self {

@@ -24,6 +24,7 @@ pub mod row;
 pub mod table;
 pub mod text;
 pub mod types;
+pub mod utf8;
 
 pub use datum::{Array, Datum};
 pub use error::{SqlError, SqlResult, SqlState};

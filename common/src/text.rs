@@ -9,7 +9,7 @@
 //!
 //! Dates, inet, numeric and JSON have their own modules; here is only the switch over types.
 
-mod array;
+pub(crate) mod array;
 mod column;
 mod scalar;
 mod string;

@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringViewArray};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, Int32Array, RecordBatch, StringViewArray, UInt32Array,
+};
 use datafusion::arrow::datatypes::{Int32Type, Schema};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
@@ -126,7 +128,7 @@ impl Session for FakeSession {
         Ok(statements)
     }
 
-    async fn prepare(&mut self, sql: &str, _: &[Option<PgType>]) -> SqlResult<Prepared> {
+    async fn prepare(&mut self, sql: &str, _: Option<&[Option<PgType>]>) -> SqlResult<Prepared> {
         let words: Vec<&str> = sql.split_whitespace().collect();
         let first = words.first().copied().unwrap_or_default();
         if self.status == TransactionStatus::Failed && !matches!(first, "commit" | "rollback") {
@@ -290,7 +292,7 @@ struct FakeSink {
 
 #[async_trait]
 impl CopySink for FakeSink {
-    async fn write(&mut self, batch: RecordBatch, _: u64) -> SqlResult<()> {
+    async fn write(&mut self, batch: RecordBatch, _: Option<UInt32Array>) -> SqlResult<()> {
         let numbers = batch.column(0).as_primitive::<Int32Type>();
         let texts = batch.column(1).as_string_view();
         self.rows.extend(numbers.iter().zip(texts.iter().map(|text| text.map(str::to_owned))));

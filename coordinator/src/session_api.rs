@@ -30,13 +30,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use futures::future::BoxFuture;
 use satsuma_common::error::SqlErrorFields;
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{CopyOptions, OutputColumn};
 use tokio_util::sync::CancellationToken;
 
+use crate::tls::Encryption;
 use crate::value_io::TextSettings;
 
 pub use satsuma_proto::worker::BatchStream;
@@ -58,7 +59,8 @@ pub struct ConnectInfo {
     pub settings: Vec<(String, String)>,
     pub client_addr: Option<SocketAddr>,
     pub via: Via,
-    pub tls: bool,
+    /// `None` is plain text.
+    pub tls: Option<Encryption>,
     /// `pg_backend_pid()`.
     pub process_id: i32,
     /// Ends the session when it is cancelled: `pg_terminate_backend`.
@@ -93,8 +95,12 @@ pub trait Session: Send {
 
     /// Plans exactly one statement; nothing but blanks and comments gives
     /// [`Prepared::is_empty`]. `param_types` are those the client declared; the answer knows
-    /// them all.
-    async fn prepare(&mut self, sql: &str, param_types: &[Option<PgType>]) -> SqlResult<Prepared>;
+    /// them all. Without the list the statement may have no parameters.
+    async fn prepare(
+        &mut self,
+        sql: &str,
+        param_types: Option<&[Option<PgType>]>,
+    ) -> SqlResult<Prepared>;
 
     /// Whether the statement gives rows and does nothing else: it may run late, or not to its end.
     fn only_reads(&self, prepared: &Prepared) -> SqlResult<bool>;
@@ -298,8 +304,9 @@ pub struct CopyIn {
 /// sink forgets them.
 #[async_trait]
 pub trait CopySink: Send {
-    /// `first_line` is the input line of the batch's first row, for errors about rows.
-    async fn write(&mut self, batch: RecordBatch, first_line: u64) -> SqlResult<()>;
+    /// `lines` are those of the file that the rows come from, for errors about rows; 0 where it
+    /// is not known.
+    async fn write(&mut self, batch: RecordBatch, lines: Option<UInt32Array>) -> SqlResult<()>;
 
     /// All rows are in: answers with their number.
     async fn finish(self: Box<Self>) -> SqlResult<u64>;

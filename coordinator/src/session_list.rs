@@ -10,6 +10,7 @@ use satsuma_common::TxnId;
 use tokio_util::sync::CancellationToken;
 
 use crate::session_api::{Interrupt, InterruptReason};
+use crate::tls::Encryption;
 
 #[derive(Clone, Debug)]
 pub struct SessionEntry {
@@ -18,6 +19,7 @@ pub struct SessionEntry {
     pub database: String,
     pub application_name: String,
     pub client_addr: Option<SocketAddr>,
+    pub encryption: Option<Encryption>,
     /// Microseconds since 1970-01-01 UTC.
     pub started_micros: i64,
     /// The statement under way, or the last one.

@@ -279,13 +279,16 @@ pub struct ModifyReply {
 }
 
 /// Bulk insertion into one or more shards of one table: batches of the table's columns, each
-/// tagged with its group.
+/// tagged with its group. A further column [`LINE_COLUMN`] of `UInt32` tells the line of a file
+/// that each row comes from, 0 where that is not known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadRequest {
     pub context: StatementContext,
     pub table: TableId,
     pub groups: Vec<GroupRef>,
 }
+
+pub const LINE_COLUMN: &str = "line of the file";
 
 /// Steps of a transaction at one worker. The worker is one participant, however many groups of
 /// it the transaction touched.

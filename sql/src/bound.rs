@@ -211,6 +211,8 @@ pub struct CopyOptions {
     pub force_quote: ForceColumns,
     pub force_not_null: Vec<String>,
     pub force_null: Vec<String>,
+    /// Of COPY FROM.
+    pub freeze: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

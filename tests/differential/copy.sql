@@ -89,6 +89,24 @@ COPY goods FROM STDIN;
 30	only two
 -- end
 
+-- name: a bad value before a missing one
+COPY goods (id, name, price) FROM STDIN;
+-- data
+x30	a
+-- end
+
+-- name: a value out of range before a missing one
+COPY goods (id, name) FROM STDIN WITH CSV;
+-- data
+99999999999
+-- end
+
+-- name: extra columns after a bad value
+COPY goods (id, name) FROM STDIN WITH CSV;
+-- data
+x30,a,b
+-- end
+
 -- name: extra columns
 COPY goods (id, name) FROM STDIN;
 -- data
@@ -173,3 +191,84 @@ SELECT count(*) FROM goods WHERE id = 32;
 -- name: a file of the server
 -- differs: 0A000, tables live on many machines
 COPY goods TO '/nowhere/at/all';
+
+-- name: force an unknown column
+COPY goods FROM STDIN WITH (FORMAT csv, FORCE_NULL (nonsense));
+
+-- name: force not null of an unknown column
+COPY goods FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (nonsense));
+
+-- name: force quote of an unknown column
+COPY goods TO STDOUT WITH (FORMAT csv, FORCE_QUOTE (nonsense));
+
+-- name: force quote of an unknown column of a query
+COPY (SELECT id FROM goods) TO STDOUT WITH (FORMAT csv, FORCE_QUOTE (name));
+
+-- name: force a column that is not copied
+COPY goods (id) FROM STDIN WITH (FORMAT csv, FORCE_NULL (name));
+
+-- name: force quote of a column that is not copied
+COPY goods (id) TO STDOUT WITH (FORMAT csv, FORCE_QUOTE (name));
+
+-- name: force a column twice
+COPY goods FROM STDIN WITH (FORMAT csv, FORCE_NULL (name, name));
+
+-- name: force quote of a column twice
+COPY goods TO STDOUT WITH (FORMAT csv, FORCE_QUOTE (name, name));
+
+-- name: an unknown column and one twice
+COPY goods FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL (nonsense, name, name));
+
+-- name: force all
+COPY goods FROM STDIN WITH (FORMAT csv, FORCE_NULL *);
+
+-- name: a column twice
+COPY goods (id, id) FROM STDIN;
+
+-- name: a column out twice
+COPY goods (id, id) TO STDOUT;
+
+-- name: freeze of a table that was there
+COPY goods (id) FROM STDIN WITH (FREEZE);
+
+-- name: freeze of a table that was there, in a transaction
+BEGIN; COPY goods (id) FROM STDIN (FREEZE);
+
+-- name: end of it
+ROLLBACK;
+
+-- name: freeze off
+COPY goods (id) FROM STDIN WITH (FREEZE off);
+
+-- name: freeze on the way out
+COPY (SELECT 1) TO STDOUT WITH (FREEZE);
+
+-- name: freeze of a table of the same transaction
+BEGIN; CREATE TABLE ice (a int); COPY ice FROM STDIN (FREEZE); SELECT * FROM ice; ROLLBACK;
+-- data
+1
+-- end
+
+-- name: freeze of a table from before a savepoint
+BEGIN; CREATE TABLE ice (a int); SAVEPOINT s; COPY ice FROM STDIN (FREEZE);
+
+-- name: end of that
+ROLLBACK;
+
+-- name: freeze of a truncated table
+CREATE TABLE ice (a int); BEGIN; TRUNCATE ice; COPY ice FROM STDIN (FREEZE); SELECT * FROM ice; ROLLBACK;
+-- data
+1
+-- end
+
+-- name: freeze of a table truncated before a savepoint
+BEGIN; TRUNCATE ice; SAVEPOINT s; COPY ice FROM STDIN (FREEZE);
+
+-- name: end of that, too
+ROLLBACK;
+
+-- name: freeze of a table whose truncation was undone
+BEGIN; SAVEPOINT s; TRUNCATE ice; ROLLBACK TO s; COPY ice FROM STDIN (FREEZE);
+
+-- name: and of that
+ROLLBACK; DROP TABLE ice;

@@ -57,6 +57,36 @@ DISCARD ALL;
 -- name: a cursor
 BEGIN; DECLARE c CURSOR FOR SELECT g FROM generate_series(1, 5) g; FETCH 2 FROM c; FETCH ALL FROM c; CLOSE c; COMMIT;
 
+-- name: a cursor from after a savepoint
+BEGIN; SAVEPOINT s; DECLARE c CURSOR FOR SELECT 1 AS one; ROLLBACK TO s; FETCH c;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: a cursor from before a savepoint
+BEGIN; DECLARE c CURSOR FOR SELECT g FROM generate_series(1, 5) g; SAVEPOINT s; FETCH 2 FROM c; ROLLBACK TO s; FETCH c; COMMIT;
+
+-- name: a cursor from after a savepoint that was released
+BEGIN; SAVEPOINT a; SAVEPOINT b; DECLARE c CURSOR FOR SELECT 1 AS one; RELEASE b; FETCH c; ROLLBACK TO a; FETCH c;
+
+-- name: end of that
+ROLLBACK;
+
+-- name: a savepoint made anew
+BEGIN; SAVEPOINT s; ROLLBACK TO s; DECLARE c CURSOR FOR SELECT 1 AS one; SAVEPOINT s; ROLLBACK TO s; FETCH c; ROLLBACK;
+
+-- name: a held cursor from after a savepoint
+BEGIN; SAVEPOINT s; DECLARE c CURSOR WITH HOLD FOR SELECT 1 AS one; ROLLBACK TO s; FETCH c;
+
+-- name: end of that, too
+ROLLBACK;
+
+-- name: a held cursor outlives its transaction
+BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1 AS one; COMMIT; FETCH c; BEGIN; SAVEPOINT s; ROLLBACK TO s; ROLLBACK; FETCH c; CLOSE c;
+
+-- name: but not when that is rolled back
+BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1 AS one; ROLLBACK; FETCH c;
+
 -- name: explain has one column
 EXPLAIN (COSTS off) SELECT 1;
 

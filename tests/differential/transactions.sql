@@ -140,6 +140,147 @@ DELETE FROM ledger;
 -- name: end of read only
 ROLLBACK;
 
+-- name: read only: create table fresh
+BEGIN READ ONLY; CREATE TABLE fresh (a int);
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create table ledger
+BEGIN READ ONLY; CREATE TABLE ledger (a int);
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create table fresh as select 1 as a
+BEGIN READ ONLY; CREATE TABLE fresh AS SELECT 1 AS a;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: select 1 as a into fresh
+BEGIN READ ONLY; SELECT 1 AS a INTO fresh;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create table fresh
+BEGIN READ ONLY; CREATE TABLE fresh (LIKE ledger);
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: drop table ledger
+BEGIN READ ONLY; DROP TABLE ledger;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: drop table if exists nothing_here
+BEGIN READ ONLY; DROP TABLE IF EXISTS nothing_here;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: alter table ledger add column more int
+BEGIN READ ONLY; ALTER TABLE ledger ADD COLUMN more int;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create index on ledger
+BEGIN READ ONLY; CREATE INDEX ON ledger (amount);
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: drop index nothing_here
+BEGIN READ ONLY; DROP INDEX nothing_here;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create view fresh as select 1 as a
+BEGIN READ ONLY; CREATE VIEW fresh AS SELECT 1 AS a;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create sequence fresh
+BEGIN READ ONLY; CREATE SEQUENCE fresh;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create schema fresh
+BEGIN READ ONLY; CREATE SCHEMA fresh;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create type fresh as enum
+BEGIN READ ONLY; CREATE TYPE fresh AS ENUM ('a');
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create role fresh
+BEGIN READ ONLY; CREATE ROLE fresh;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: create user fresh
+BEGIN READ ONLY; CREATE USER fresh;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: grant select on ledger to public
+BEGIN READ ONLY; GRANT SELECT ON ledger TO public;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: revoke select on ledger from public
+BEGIN READ ONLY; REVOKE SELECT ON ledger FROM public;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: comment on table ledger is 'x'
+BEGIN READ ONLY; COMMENT ON TABLE ledger IS 'x';
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: truncate ledger
+BEGIN READ ONLY; TRUNCATE ledger;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: insert into ledger values
+BEGIN READ ONLY; INSERT INTO ledger VALUES (9, 9, 9);
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: merge into ledger using
+BEGIN READ ONLY; MERGE INTO ledger USING (SELECT 9 AS a) s ON account = s.a WHEN MATCHED THEN DELETE;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: with w as
+BEGIN READ ONLY; WITH w AS (DELETE FROM ledger RETURNING account) SELECT * FROM w;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: a lock is not a write
+BEGIN READ ONLY; LOCK TABLE ledger; ROLLBACK;
+
 -- name: isolation levels
 BEGIN ISOLATION LEVEL REPEATABLE READ; SHOW transaction_isolation; COMMIT;
 

@@ -84,8 +84,8 @@ pub fn flush() -> Frame {
     ('H', Vec::new())
 }
 
-pub fn copy_data(data: &str) -> Frame {
-    ('d', data.as_bytes().to_vec())
+pub fn copy_data(data: impl AsRef<[u8]>) -> Frame {
+    ('d', data.as_ref().to_vec())
 }
 
 pub fn copy_done() -> Frame {
@@ -125,7 +125,13 @@ fn printed(kind: char, body: &[u8]) -> String {
     match kind {
         'E' => {
             let fields = error_fields(body);
-            format!("E {} {} {}", fields.get('S'), fields.code(), fields.message())
+            let mut line = format!("E {} {} {}", fields.get('S'), fields.code(), fields.message());
+            for (letter, what) in [('P', "at"), ('W', "within")] {
+                if !fields.get(letter).is_empty() {
+                    let _ = write!(line, " {what} {:?}", fields.get(letter));
+                }
+            }
+            line
         }
         'T' => row_description(body).iter().fold("T".to_owned(), |mut line, column| {
             let (oid, len, format) = (column.type_oid, column.type_len, column.format);

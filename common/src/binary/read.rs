@@ -10,10 +10,15 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use crate::inet::{FAMILY_V4, FAMILY_V6, Inet};
 use crate::jsonb;
 use crate::numeric::{MAX_SCALE, Numeric};
+use crate::text::array::{MAX_DIMENSIONS, MAX_ELEMENTS, too_many_dimensions, too_many_elements};
 use crate::text::{TextContext, input};
 use crate::types::PgType;
+use crate::utf8;
 
 use super::write::{NUMERIC_INFINITY, NUMERIC_NAN, NUMERIC_NEG_INFINITY, NUMERIC_NEGATIVE};
+
+/// PostgreSQL's `FirstGenbkiObjectId`.
+const FIRST_UNSTABLE_OID: u32 = 10_000;
 
 fn malformed(message: impl Into<String>) -> SqlError {
     SqlError::new(SqlState::INVALID_BINARY_REPRESENTATION, message)
@@ -155,15 +160,7 @@ fn read(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
 
 fn text<'a>(reader: &mut Reader<'a>) -> SqlResult<&'a str> {
     let bytes = reader.take(reader.rest.len())?;
-    std::str::from_utf8(bytes).map_err(|error| {
-        let bad = bytes.get(error.valid_up_to()..).unwrap_or(&[]);
-        let shown = bad.iter().take(error.error_len().unwrap_or(1).max(1));
-        let shown: Vec<String> = shown.map(|byte| format!("0x{byte:02x}")).collect();
-        SqlError::new(
-            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
-        )
-    })
+    utf8::check(bytes)
 }
 
 fn overflow(ty: &str) -> SqlError {
@@ -192,13 +189,13 @@ fn timestamp(micros: i64) -> SqlResult<i64> {
 fn numeric(reader: &mut Reader<'_>) -> SqlResult<Numeric> {
     let (count, weight) = (reader.u16()?, reader.i16()?);
     let (sign, scale) = (reader.u16()?, reader.u16()?);
-    match sign {
-        NUMERIC_NAN => return Ok(Numeric::NAN),
-        NUMERIC_INFINITY => return Ok(Numeric::INFINITY),
-        NUMERIC_NEG_INFINITY => return Ok(Numeric::NEG_INFINITY),
-        0 | NUMERIC_NEGATIVE => {}
+    let special = match sign {
+        NUMERIC_NAN => Some(Numeric::NAN),
+        NUMERIC_INFINITY => Some(Numeric::INFINITY),
+        NUMERIC_NEG_INFINITY => Some(Numeric::NEG_INFINITY),
+        0 | NUMERIC_NEGATIVE => None,
         _ => return Err(malformed("invalid sign in external \"numeric\" value")),
-    }
+    };
     if u32::from(scale) > MAX_SCALE {
         return Err(malformed("invalid scale in external \"numeric\" value"));
     }
@@ -209,6 +206,10 @@ fn numeric(reader: &mut Reader<'_>) -> SqlResult<Numeric> {
             return Err(malformed("invalid digit in external \"numeric\" value"));
         }
         digits.push(digit);
+    }
+    // It may come with digits, which mean nothing.
+    if let Some(special) = special {
+        return Ok(special);
     }
     let negative = sign == NUMERIC_NEGATIVE;
     Ok(Numeric::from_base10000(negative, i32::from(weight), &digits, u32::from(scale))?)
@@ -238,53 +239,80 @@ fn inet(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Inet> {
 fn array(element: &PgType, reader: &mut Reader<'_>) -> SqlResult<Array> {
     let (dimensions, flags) = (reader.i32()?, reader.i32()?);
     let oid = reader.u32()?;
+    let dimensions = usize::try_from(dimensions)
+        .map_err(|_| malformed(format!("invalid number of dimensions: {dimensions}")))?;
+    if dimensions > MAX_DIMENSIONS {
+        return Err(too_many_dimensions(dimensions));
+    }
     if !matches!(flags, 0 | 1) {
         return Err(malformed("invalid array flags"));
     }
-    if oid != element.oid() && element.oid() != 0 {
-        return Err(SqlError::new(
-            SqlState::DATATYPE_MISMATCH,
-            format!(
-                "binary data has array element type {oid} instead of expected {} ({element})",
-                element.oid()
-            ),
-        ));
+    check_element_type(element, oid)?;
+    let mut lengths = Vec::with_capacity(dimensions);
+    for _ in 0..dimensions {
+        lengths.push((reader.i32()?, reader.i32()?));
     }
-    let mut values = Vec::new();
-    match dimensions {
-        0 => {}
-        1 => {
-            let (len, low) = (reader.i32()?, reader.i32()?);
-            let len = usize::try_from(len).map_err(|_| malformed("invalid array length"))?;
-            if low != 1 && len > 0 {
-                return Err(SqlError::unsupported(
-                    "arrays with a lower bound other than 1 are not supported",
-                ));
-            }
-            // Each element has four bytes of length at least.
-            if len > reader.rest.len() / 4 {
-                return Err(malformed("insufficient data left in message"));
-            }
-            values.reserve(len);
-            for _ in 0..len {
-                values.push(array_element(element, reader)?);
-            }
+    let count = element_count(&lengths)?;
+    if count == 0 {
+        return Ok(Array { element: element.clone(), values: Vec::new() });
+    }
+    match lengths.as_slice() {
+        [(_, 1)] => {}
+        [(length, low)] if low.checked_add(*length).is_none() => {
+            return Err(SqlError::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("array lower bound is too large: {low}"),
+            ));
         }
-        2..=6 => return Err(SqlError::unsupported("multidimensional arrays are not supported")),
-        _ => {
-            return Err(malformed(format!("invalid number of dimensions: {dimensions}")));
+        [_] => {
+            return Err(SqlError::unsupported(
+                "arrays with a lower bound other than 1 are not supported",
+            ));
         }
+        _ => return Err(SqlError::unsupported("multidimensional arrays are not supported")),
+    }
+    // Each element has four bytes of length at least.
+    let mut values = Vec::with_capacity(count.min(reader.rest.len() / 4));
+    for number in 1..=count {
+        values.push(array_element(element, number, reader)?);
     }
     Ok(Array { element: element.clone(), values })
 }
 
-fn array_element(element: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
-    match reader.i32()? {
-        -1 => Ok(Datum::Null),
-        len => {
-            let len =
-                usize::try_from(len).map_err(|_| malformed("insufficient data left in message"))?;
-            binary_input(element, reader.take(len)?)
-        }
+/// Only built-in types have the same oids everywhere: others may be another database's.
+fn check_element_type(element: &PgType, oid: u32) -> SqlResult<()> {
+    let expected = element.oid();
+    if oid == expected || oid >= FIRST_UNSTABLE_OID || expected >= FIRST_UNSTABLE_OID {
+        return Ok(());
     }
+    let name = PgType::from_oid(oid).map_or_else(|| "???".to_owned(), |ty| ty.to_string());
+    Err(SqlError::new(
+        SqlState::DATATYPE_MISMATCH,
+        format!(
+            "binary data has array element type {oid} ({name}) instead of expected {expected} \
+             ({element})"
+        ),
+    ))
+}
+
+fn element_count(lengths: &[(i32, i32)]) -> SqlResult<usize> {
+    let count = lengths.iter().try_fold(usize::from(!lengths.is_empty()), |count, (length, _)| {
+        count.checked_mul(usize::try_from(*length).ok()?).filter(|count| *count <= MAX_ELEMENTS)
+    });
+    count.ok_or_else(too_many_elements)
+}
+
+fn array_element(element: &PgType, number: usize, reader: &mut Reader<'_>) -> SqlResult<Datum> {
+    let length = reader.i32()?;
+    if length == -1 {
+        return Ok(Datum::Null);
+    }
+    let length = usize::try_from(length).ok().filter(|length| *length <= reader.rest.len());
+    let length = length.ok_or_else(|| malformed("insufficient data left in message"))?;
+    let mut value = Reader { rest: reader.take(length)? };
+    let datum = read(element, &mut value)?;
+    if !value.rest.is_empty() {
+        return Err(malformed(format!("improper binary format in array element {number}")));
+    }
+    Ok(datum)
 }

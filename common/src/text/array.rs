@@ -8,7 +8,26 @@ use super::scalar::is_space;
 use super::{TextContext, input as input_value, output_bytes};
 
 /// More elements than this in one literal are refused (PostgreSQL's own limit).
-const MAX_ELEMENTS: usize = 134_217_727;
+pub(crate) const MAX_ELEMENTS: usize = 134_217_727;
+/// PostgreSQL's own limit too.
+pub(crate) const MAX_DIMENSIONS: usize = 6;
+
+pub(crate) fn too_many_elements() -> SqlError {
+    SqlError::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("array size exceeds the maximum allowed ({MAX_ELEMENTS})"),
+    )
+}
+
+pub(crate) fn too_many_dimensions(dimensions: usize) -> SqlError {
+    SqlError::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!(
+            "number of array dimensions ({dimensions}) exceeds the maximum allowed \
+             ({MAX_DIMENSIONS})"
+        ),
+    )
+}
 
 fn malformed(text: &str, detail: impl Into<String>) -> SqlError {
     SqlError::new(
@@ -37,8 +56,11 @@ pub(super) fn for_each_element(
 ) -> SqlResult<()> {
     let bytes = text.as_bytes();
     let mut at = skip_spaces(bytes, 0);
+    let mut bounds = None;
     if bytes.get(at) == Some(&b'[') {
-        at = dimensions(text, at)?;
+        let (found, end) = Bounds::read(text, at)?;
+        bounds = Some(found);
+        at = end;
     }
     if bytes.get(at) != Some(&b'{') {
         let detail = "Array value must start with \"{\" or dimension information.";
@@ -46,7 +68,7 @@ pub(super) fn for_each_element(
     }
     at = skip_spaces(bytes, at + 1);
     if bytes.get(at) == Some(&b'}') {
-        return finish(text, at + 1);
+        return finish(text, at + 1, 0, bounds);
     }
     let mut scratch = String::new();
     let mut count = 0;
@@ -55,6 +77,10 @@ pub(super) fn for_each_element(
         match bytes.get(at) {
             None => return Err(malformed(text, "Unexpected end of input.")),
             Some(b'{') if count == 0 => {
+                let inner = bytes[at..].iter().filter(|byte| !is_space(**byte));
+                if inner.take_while(|byte| **byte == b'{').nth(MAX_DIMENSIONS - 1).is_some() {
+                    return Err(too_many_dimensions(MAX_DIMENSIONS + 1));
+                }
                 return Err(SqlError::unsupported("multidimensional arrays are not supported")
                     .hint("Use an array of one dimension."));
             }
@@ -74,15 +100,12 @@ pub(super) fn for_each_element(
         }
         count += 1;
         if count > MAX_ELEMENTS {
-            return Err(SqlError::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("array size exceeds the maximum allowed ({MAX_ELEMENTS})"),
-            ));
+            return Err(too_many_elements());
         }
         match bytes.get(at) {
             None => return Err(malformed(text, "Unexpected end of input.")),
             Some(b',') => at += 1,
-            Some(b'}') => return finish(text, at + 1),
+            Some(b'}') => return finish(text, at + 1, count, bounds),
             Some(_) => return Err(malformed(text, "Unexpected array element.")),
         }
     }
@@ -95,28 +118,63 @@ fn skip_spaces(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-fn finish(text: &str, at: usize) -> SqlResult<()> {
+fn finish(text: &str, at: usize, count: usize, bounds: Option<Bounds>) -> SqlResult<()> {
     if skip_spaces(text.as_bytes(), at) < text.len() {
         return Err(malformed(text, "Junk after closing right brace."));
     }
-    Ok(())
+    match bounds {
+        Some(bounds) if bounds.count() != i64::try_from(count).unwrap_or(i64::MAX) => {
+            Err(malformed(text, "Specified array dimensions do not match array contents."))
+        }
+        Some(Bounds { low, .. }) if low != 1 => {
+            Err(SqlError::unsupported("arrays with bounds other than [1:n] are not supported")
+                .hint("Leave the bounds out."))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Reads `[1:3]=`; only a lower bound of 1 and one dimension are possible.
-fn dimensions(text: &str, at: usize) -> SqlResult<usize> {
-    let unsupported = || {
-        SqlError::unsupported("arrays with bounds other than [1:n] are not supported")
-            .hint("Leave the bounds out.")
-    };
-    let end = text[at..].find('=').map(|end| at + end);
-    let Some(end) = end else {
-        return Err(malformed(text, "Missing \"=\" after array dimensions."));
-    };
-    let bounds = text[at..end].trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let (low, high) = bounds.and_then(|bounds| bounds.split_once(':')).ok_or_else(unsupported)?;
-    match (low.trim().parse::<i32>(), high.trim().parse::<i32>()) {
-        (Ok(1), Ok(_)) => Ok(skip_spaces(text.as_bytes(), end + 1)),
-        _ => Err(unsupported()),
+/// `[1:3]=` or `[3]=` in front of the elements.
+#[derive(Clone, Copy)]
+struct Bounds {
+    low: i32,
+    high: i32,
+}
+
+impl Bounds {
+    /// Also answers where the elements begin.
+    fn read(text: &str, at: usize) -> SqlResult<(Self, usize)> {
+        let Some(end) = text[at..].find(['=', '{']).map(|end| at + end) else {
+            return Err(malformed(text, "Missing \"=\" after array dimensions."));
+        };
+        let malformed = |detail: &str| malformed(text, detail);
+        let Some((written, rest)) = text[at + 1..end].split_once(']') else {
+            return Err(malformed("Missing \"]\" after array dimensions."));
+        };
+        let introduces = "\"[\" must introduce explicitly-specified array dimensions.";
+        let number = |text: &str| text.trim().parse::<i32>().map_err(|_| malformed(introduces));
+        let (low, high) = match written.split_once(':') {
+            Some((low, high)) => (number(low)?, number(high)?),
+            None => (1, number(written)?),
+        };
+        if rest.trim_start().starts_with('[') {
+            return Err(SqlError::unsupported("multidimensional arrays are not supported")
+                .hint("Use an array of one dimension."));
+        }
+        if text.as_bytes()[end] != b'=' || !rest.trim().is_empty() {
+            return Err(malformed("Missing \"=\" after array dimensions."));
+        }
+        if high < low {
+            return Err(SqlError::new(
+                SqlState::ARRAY_SUBSCRIPT_ERROR,
+                "upper bound cannot be less than lower bound",
+            ));
+        }
+        Ok((Self { low, high }, skip_spaces(text.as_bytes(), end + 1)))
+    }
+
+    fn count(self) -> i64 {
+        i64::from(self.high) - i64::from(self.low) + 1
     }
 }
 

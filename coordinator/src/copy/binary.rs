@@ -5,13 +5,17 @@
 //! row = i16 count | (i32 length, or -1 for NULL | bytes)*
 //! ```
 
+use std::ops::Range;
+
 use satsuma_common::{SqlError, SqlResult, SqlState};
 
 pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-/// Flags that a reader must know: rows with oids, and whatever comes later.
+/// Rows with oids, as PostgreSQL wrote them before version 12.
+const WITH_OIDS: u32 = 1 << 16;
+/// Flags that a reader must know.
 const CRITICAL_FLAGS: u32 = 0xffff_0000;
 /// Longest field, as PostgreSQL's own limit for a value.
-const MAX_FIELD: usize = 1 << 30;
+const MAX_FIELD: usize = (1 << 30) - 2;
 
 /// What stands before the rows.
 pub fn header() -> Vec<u8> {
@@ -52,8 +56,15 @@ pub struct BinaryRows {
     ended: bool,
 }
 
-/// One row's fields as places in [`BinaryRows::bytes`]; `None` is NULL.
-pub type Fields = Vec<Option<std::ops::Range<usize>>>;
+/// One row.
+#[derive(Debug, Default)]
+pub struct Row {
+    /// Fields as places in [`BinaryRows::bytes`]; `None` is NULL.
+    pub fields: Vec<Option<Range<usize>>>,
+    /// What is wrong with the field that would come next. The fields before it come first, also
+    /// with what is wrong with their values.
+    pub problem: Option<SqlError>,
+}
 
 fn malformed(message: impl Into<String>) -> SqlError {
     SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, message)
@@ -74,31 +85,54 @@ impl BinaryRows {
         &self.buffer
     }
 
-    /// The next row, when all of it is here. Its places hold until the next [`Self::push`].
-    pub fn next_row(&mut self, columns: usize) -> SqlResult<Option<Fields>> {
-        if !self.has_header {
-            match self.header_end()? {
-                Some(end) => {
-                    self.at = end;
-                    self.has_header = true;
-                }
-                None if self.ended => return Err(malformed("COPY file signature not recognized")),
-                None => return Ok(None),
-            }
+    pub fn has_header(&self) -> bool {
+        self.has_header
+    }
+
+    /// Whether all of the header is here and right.
+    pub fn read_header(&mut self) -> SqlResult<bool> {
+        if self.has_header {
+            return Ok(true);
         }
+        let wait = |problem: &str| if self.ended { Err(malformed(problem)) } else { Ok(false) };
+        let start = &self.buffer[..self.buffer.len().min(SIGNATURE.len())];
+        if !SIGNATURE.starts_with(start) {
+            return Err(malformed("COPY file signature not recognized"));
+        }
+        if start.len() < SIGNATURE.len() {
+            return wait("COPY file signature not recognized");
+        }
+        let Some(flags) = self.i32_at(SIGNATURE.len()) else {
+            return wait("invalid COPY file header (missing flags)");
+        };
+        if flags.cast_unsigned() & WITH_OIDS != 0 {
+            return Err(malformed("invalid COPY file header (WITH OIDS)"));
+        }
+        if flags.cast_unsigned() & CRITICAL_FLAGS != 0 {
+            return Err(malformed("unrecognized critical flags in COPY file header"));
+        }
+        let missing_length = "invalid COPY file header (missing length)";
+        let Some(extension) = self.i32_at(SIGNATURE.len() + 4) else { return wait(missing_length) };
+        let extension = usize::try_from(extension).map_err(|_| malformed(missing_length))?;
+        let end = SIGNATURE.len() + 8 + extension;
+        if self.buffer.len() < end {
+            return wait("invalid COPY file header (wrong length)");
+        }
+        self.at = end;
+        self.has_header = true;
+        Ok(true)
+    }
+
+    /// The next row, when all of it is here. Its places hold until the next [`Self::push`]. An
+    /// end where a row would begin is as good as a trailer.
+    pub fn next_row(&mut self, columns: usize) -> SqlResult<Option<Row>> {
         if self.is_complete {
             if self.at < self.buffer.len() {
                 return Err(malformed("received copy data after EOF marker"));
             }
             return Ok(None);
         }
-        let Some(count) = self.i16_at(self.at) else {
-            return if self.ended && self.at < self.buffer.len() {
-                Err(malformed("unexpected EOF in COPY data"))
-            } else {
-                Ok(None)
-            };
-        };
+        let Some(count) = self.i16_at(self.at) else { return Ok(None) };
         if count == -1 {
             self.is_complete = true;
             self.at += 2;
@@ -108,49 +142,43 @@ impl BinaryRows {
             return Err(malformed(format!("row field count is {count}, expected {columns}")));
         }
         let mut at = self.at + 2;
-        let mut fields = Fields::with_capacity(columns);
-        for _ in 0..columns {
-            let Some(length) = self.i32_at(at) else { return self.wait() };
-            at += 4;
-            if length == -1 {
-                fields.push(None);
-                continue;
+        let mut row = Row::default();
+        while row.fields.len() < columns {
+            match self.field_at(at) {
+                Ok(Some((field, end))) => {
+                    row.fields.push(field);
+                    at = end;
+                }
+                Ok(None) if !self.ended => return Ok(None),
+                Ok(None) => {
+                    row.problem = Some(malformed("unexpected EOF in COPY data"));
+                    return Ok(Some(row));
+                }
+                Err(error) => {
+                    row.problem = Some(error);
+                    return Ok(Some(row));
+                }
             }
-            let length = usize::try_from(length)
-                .ok()
-                .filter(|length| *length <= MAX_FIELD)
-                .ok_or_else(|| malformed("invalid field size"))?;
-            if self.buffer.len() - at < length {
-                return self.wait();
-            }
-            fields.push(Some(at..at + length));
-            at += length;
         }
         self.at = at;
-        Ok(Some(fields))
+        Ok(Some(row))
     }
 
-    /// The row goes on in a later chunk, unless there is none.
-    fn wait(&self) -> SqlResult<Option<Fields>> {
-        if self.ended { Err(malformed("unexpected EOF in COPY data")) } else { Ok(None) }
-    }
-
-    fn header_end(&self) -> SqlResult<Option<usize>> {
-        let start = &self.buffer[..self.buffer.len().min(SIGNATURE.len())];
-        if !SIGNATURE.starts_with(start) {
-            return Err(malformed("COPY file signature not recognized"));
+    /// A field and where it ends, when all of it is here.
+    fn field_at(&self, at: usize) -> SqlResult<Option<(Option<Range<usize>>, usize)>> {
+        let Some(length) = self.i32_at(at) else { return Ok(None) };
+        let start = at + 4;
+        if length == -1 {
+            return Ok(Some((None, start)));
         }
-        let Some(flags) = self.i32_at(SIGNATURE.len()) else { return Ok(None) };
-        if flags.cast_unsigned() & CRITICAL_FLAGS != 0 {
-            return Err(malformed("unrecognized critical flags in COPY file header"));
+        let length = usize::try_from(length).map_err(|_| malformed("invalid field size"))?;
+        if length > MAX_FIELD {
+            let problem = "Cannot enlarge string buffer containing 0 bytes by";
+            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "out of memory")
+                .detail(format!("{problem} {length} more bytes.")));
         }
-        let Some(extension) = self.i32_at(SIGNATURE.len() + 4) else { return Ok(None) };
-        let extension = usize::try_from(extension)
-            .ok()
-            .filter(|length| *length <= MAX_FIELD)
-            .ok_or_else(|| malformed("invalid COPY file header (missing length)"))?;
-        let end = SIGNATURE.len() + 8 + extension;
-        Ok((self.buffer.len() >= end).then_some(end))
+        let end = start + length;
+        Ok((self.buffer.len() >= end).then_some((Some(start..end), end)))
     }
 
     fn i16_at(&self, at: usize) -> Option<i16> {
@@ -190,13 +218,24 @@ mod tests {
         let mut found = Vec::new();
         for chunk in bytes.chunks(chunk) {
             rows.push(chunk);
-            while let Some(fields) = rows.next_row(1)? {
-                found.push(fields[0].clone().map(|at| rows.bytes()[at].to_vec()));
+            if rows.read_header()? {
+                take(&mut rows, &mut found)?;
             }
         }
         rows.end();
-        while rows.next_row(1)?.is_some() {}
+        rows.read_header()?;
+        take(&mut rows, &mut found)?;
         Ok(found)
+    }
+
+    fn take(rows: &mut BinaryRows, found: &mut Vec<Option<Vec<u8>>>) -> SqlResult<()> {
+        while let Some(row) = rows.next_row(1)? {
+            if let Some(problem) = row.problem {
+                return Err(problem);
+            }
+            found.push(row.fields[0].clone().map(|at| rows.bytes()[at].to_vec()));
+        }
+        Ok(())
     }
 
     #[test]
@@ -208,17 +247,48 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        let message = |bytes: &[u8]| read(bytes, 1000).unwrap_err().message().to_owned();
-        assert_eq!(message(b"1,2\n"), "COPY file signature not recognized");
-        let mut short = file();
-        short.truncate(24);
-        assert_eq!(message(&short), "unexpected EOF in COPY data");
-        let mut wide = header();
-        wide.extend_from_slice(&2i16.to_be_bytes());
-        assert_eq!(message(&wide), "row field count is 2, expected 1");
-        let mut long = header();
-        long.extend_from_slice(&1i16.to_be_bytes());
-        long.extend_from_slice(&i32::MIN.to_be_bytes());
-        assert_eq!(message(&long), "invalid field size");
+        let with_header = |flags: u32, rest: &[u8]| {
+            let mut bytes = SIGNATURE.to_vec();
+            bytes.extend_from_slice(&flags.to_be_bytes());
+            bytes.extend_from_slice(rest);
+            bytes
+        };
+        let extended = |length: i32| with_header(0, &length.to_be_bytes());
+        let row = |count: i16, rest: &[u8]| {
+            let mut bytes = header();
+            bytes.extend_from_slice(&count.to_be_bytes());
+            bytes.extend_from_slice(rest);
+            bytes
+        };
+        let mut after = file();
+        after.push(b'x');
+        for (bytes, message) in [
+            (b"1,2\n".to_vec(), "COPY file signature not recognized"),
+            (SIGNATURE[..5].to_vec(), "COPY file signature not recognized"),
+            (vec![], "COPY file signature not recognized"),
+            (SIGNATURE.to_vec(), "invalid COPY file header (missing flags)"),
+            (with_header(WITH_OIDS, &[0; 4]), "invalid COPY file header (WITH OIDS)"),
+            (with_header(1 << 20, &[0; 4]), "unrecognized critical flags in COPY file header"),
+            (with_header(0, &[]), "invalid COPY file header (missing length)"),
+            (extended(-1), "invalid COPY file header (missing length)"),
+            (extended(9), "invalid COPY file header (wrong length)"),
+            (file()[..24].to_vec(), "unexpected EOF in COPY data"),
+            (row(2, &[]), "row field count is 2, expected 1"),
+            (row(1, &i32::MIN.to_be_bytes()), "invalid field size"),
+            (row(1, &i32::MAX.to_be_bytes()), "out of memory"),
+            (after, "received copy data after EOF marker"),
+        ] {
+            for chunk in [1, 1000] {
+                assert_eq!(read(&bytes, chunk).unwrap_err().message(), message, "{bytes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_trailer_may_be_missing() {
+        for rest in [&b""[..], b"\0"] {
+            let bytes = [&header(), rest].concat();
+            assert_eq!(read(&bytes, 1000).unwrap(), []);
+        }
     }
 }

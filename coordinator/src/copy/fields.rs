@@ -28,6 +28,8 @@ pub struct Fields {
     scratch: Vec<u8>,
     /// Escapes made bytes that the check of the line has not seen.
     pub needs_check: bool,
+    /// The line ended inside a quoted field.
+    pub unterminated: bool,
 }
 
 /// The first of two bytes, which mostly is a few bytes away: a call of `memchr` takes longer than
@@ -46,6 +48,7 @@ impl Fields {
         self.fields.clear();
         self.scratch.clear();
         self.needs_check = false;
+        self.unterminated = false;
     }
 
     pub fn bytes<'a>(&'a self, field: &Field, line: &'a [u8]) -> &'a [u8] {
@@ -111,10 +114,8 @@ impl Fields {
 
     /// Takes off one escape whose backslash is before `at`; answers where to go on.
     fn unescape(&mut self, line: &[u8], at: usize) -> usize {
-        let Some(&byte) = line.get(at) else {
-            self.scratch.push(b'\\');
-            return at;
-        };
+        // One that ends the file escapes nothing.
+        let Some(&byte) = line.get(at) else { return at };
         let plain = match byte {
             b'b' => 0x08,
             b'f' => 0x0c,
@@ -171,7 +172,7 @@ impl Fields {
         }
     }
 
-    /// A field with a quote at `at`. The line reader has seen to it that quotes are closed.
+    /// A field with a quote at `at`.
     fn quoted(&mut self, line: &[u8], start: usize, mut at: usize, options: &CopyOptions) -> usize {
         let scratch_start = self.scratch.len();
         self.scratch.extend_from_slice(&line[start..at]);
@@ -205,6 +206,7 @@ impl Fields {
             }
             at += 1;
         }
+        self.unterminated |= in_quote;
         let end = self.scratch.len();
         let is_null = &self.scratch[scratch_start..end] == options.null.as_bytes();
         self.fields.push(Field {
@@ -241,7 +243,7 @@ mod tests {
         for (line, expected) in [
             (&b"a\tb\t"[..], some(&["a", "b", ""])),
             (b"a\\tb\tc", some(&["a\tb", "c"])),
-            (b"\\x41\\102\\\\\tx\\", some(&["AB\\", "x\\"])),
+            (b"\\x41\\102\\\\\tx\\", some(&["AB\\", "x"])),
             (b"a\\\tb", some(&["a\tb"])),
             (b"", some(&[""])),
         ] {
@@ -263,7 +265,10 @@ mod tests {
             fields.split_csv(line, &csv_options());
             assert_eq!(read(&fields, line), expected);
         }
+        fields.split_csv(b"a,\"b", &csv_options());
+        assert!(fields.unterminated);
         fields.split_csv(b",\"\",", &csv_options());
+        assert!(!fields.unterminated);
         assert_eq!(read(&fields, b",\"\","), [None, Some(String::new()), None]);
     }
 

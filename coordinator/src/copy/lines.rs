@@ -248,25 +248,43 @@ impl LineReader {
         }
     }
 
+    /// What the backslash here begins. A line end must follow `\.`, in text of the same style as
+    /// before; in csv what has none is data.
     fn marker_at(&mut self, at: usize) -> Result<Marker, SqlError> {
         let csv = matches!(self.quoting, Quoting::Csv { .. });
-        let plain = Marker::No { skip: if csv { 1 } else { 2 } };
         match self.buffer.get(at + 1) {
             None if self.ended => return Ok(Marker::No { skip: 1 }),
             None => return Ok(Marker::NeedMore),
             Some(b'.') => {}
-            Some(_) => return Ok(plain),
+            Some(_) => return Ok(Marker::No { skip: if csv { 1 } else { 2 } }),
         }
-        match self.buffer.get(at + 2) {
-            None if self.ended => Ok(Marker::Yes),
-            None => Ok(Marker::NeedMore),
-            Some(b'\n' | b'\r') => Ok(Marker::Yes),
-            Some(_) if csv => Ok(plain),
-            Some(_) => {
-                self.line += 1;
-                Err(SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, "end-of-copy marker corrupt"))
+        let mut next = at + 2;
+        if self.eol == Eol::CrNl {
+            match self.buffer.get(next) {
+                None if !self.ended => return Ok(Marker::NeedMore),
+                Some(b'\r') => next += 1,
+                _ if csv => return Ok(Marker::No { skip: 1 }),
+                Some(b'\n') => return Err(self.bad_marker(OTHER_STYLE)),
+                _ => return Err(self.bad_marker(CORRUPT)),
             }
         }
+        let end = match self.buffer.get(next) {
+            None if !self.ended => return Ok(Marker::NeedMore),
+            Some(end @ (b'\n' | b'\r')) => *end,
+            _ if csv => return Ok(Marker::No { skip: 1 }),
+            _ => return Err(self.bad_marker(CORRUPT)),
+        };
+        let same_style = match self.eol {
+            Eol::Unknown => true,
+            Eol::Nl | Eol::CrNl => end == b'\n',
+            Eol::Cr => end == b'\r',
+        };
+        if same_style { Ok(Marker::Yes) } else { Err(self.bad_marker(OTHER_STYLE)) }
+    }
+
+    fn bad_marker(&mut self, problem: &str) -> SqlError {
+        self.line += 1;
+        SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, format!("end-of-copy marker {problem}"))
     }
 
     fn wait(&self) -> Result<Line, SqlError> {
@@ -286,21 +304,13 @@ impl LineReader {
         if self.start == self.buffer.len() {
             return Ok(Line::End);
         }
-        if self.in_quote {
-            self.line += 1;
-            return Err(SqlError::new(
-                SqlState::BAD_COPY_FILE_FORMAT,
-                "unterminated CSV quoted field",
-            ));
-        }
+        // A quote that is still open is for the one who splits the line to complain of.
         Ok(self.found(self.buffer.len(), 0))
     }
-
-    /// What was read of a line that has no end yet, for error contexts.
-    pub fn partial(&self) -> &[u8] {
-        &self.buffer[self.start..]
-    }
 }
+
+const CORRUPT: &str = "corrupt";
+const OTHER_STYLE: &str = "does not match previous newline style";
 
 enum Marker {
     Yes,
@@ -344,7 +354,9 @@ mod tests {
             (b"a\\\nb\nc", &["a\\\nb", "c"]),
             (b"a\\\\\nb\n", &["a\\\\", "b"]),
             (b"a\n\\.\nrest", &["a"]),
-            (b"a\n\n\\.", &["a", ""]),
+            (b"a\n\n\\.\n", &["a", ""]),
+            (b"a\r\n\\.\r\nrest", &["a"]),
+            (b"a\\.\nrest", &["a"]),
             (b"", &[]),
         ];
         for (input, expected) in text {
@@ -356,6 +368,8 @@ mod tests {
             (b"\"a\nb\",c\nd\n", &["\"a\nb\",c", "d"]),
             (b"\"a\"\"\nb\"\nc", &["\"a\"\"\nb\"", "c"]),
             (b"\\.x\n\\.\nrest", &["\\.x"]),
+            (b"a\n\\.", &["a", "\\."]),
+            (b"\"a\nb", &["\"a\nb"]),
             (b"a\\\nb\n", &["a\\", "b"]),
         ];
         for (input, expected) in csv {
@@ -378,12 +392,19 @@ mod tests {
 
     #[test]
     fn mixed_and_broken_endings_are_errors() {
+        let other_style = "end-of-copy marker does not match previous newline style";
         for (quoting, input, message) in [
             (Quoting::Text, &b"a\nb\r\n"[..], "literal carriage return found in data"),
             (Quoting::Text, b"a\r\nb\n", "literal newline found in data"),
             (CSV, b"a\nb\rc\n", "unquoted carriage return found in data"),
-            (CSV, b"\"a\nb", "unterminated CSV quoted field"),
             (Quoting::Text, b"\\.x\n", "end-of-copy marker corrupt"),
+            (Quoting::Text, b"a\n\\.", "end-of-copy marker corrupt"),
+            (Quoting::Text, b"a\r\n\\.\r", "end-of-copy marker corrupt"),
+            (Quoting::Text, b"a\r\n\\.\n", other_style),
+            (Quoting::Text, b"a\n\\.\r\n", other_style),
+            (Quoting::Text, b"a\r\\.\n", other_style),
+            (CSV, b"a\n\\.\r\n", other_style),
+            (CSV, b"a\r\n\\.\n", "unquoted newline found in data"),
         ] {
             for cut in 1..4 {
                 assert_eq!(lines(quoting, input, cut).unwrap_err(), message);

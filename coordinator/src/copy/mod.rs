@@ -31,6 +31,7 @@ pub(crate) fn text_options() -> satsuma_sql::bound::CopyOptions {
         force_quote: satsuma_sql::bound::ForceColumns::Named(vec![]),
         force_not_null: vec![],
         force_null: vec![],
+        freeze: false,
     }
 }
 

@@ -1,11 +1,12 @@
 //! COPY FROM: bytes in, typed batches out.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use satsuma_common::arrow_types;
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{SqlError, SqlResult, SqlState, utf8};
 use satsuma_sql::bound::{CopyFormat, CopyHeader, CopyOptions, OutputColumn};
 
 use super::binary::BinaryRows;
@@ -17,7 +18,7 @@ use crate::value_io::{TextSettings, ValueBuilder, parse_binary};
 const BATCH_ROWS: usize = 32 << 10;
 const BATCH_BYTES: usize = 4 << 20;
 /// PostgreSQL's `MAX_COPY_DATA_DISPLAY`.
-const SHOWN_CHARACTERS: usize = 100;
+const SHOWN_BYTES: usize = 100;
 
 pub struct CopyReader {
     table: String,
@@ -35,7 +36,8 @@ pub struct CopyReader {
     builders: Vec<ValueBuilder>,
     rows: usize,
     bytes: usize,
-    first_line: u64,
+    /// Of each row, as far as they are small enough to tell.
+    row_lines: Vec<u32>,
     header_pending: bool,
     ended: bool,
 }
@@ -69,7 +71,7 @@ impl CopyReader {
             builders: Vec::new(),
             rows: 0,
             bytes: 0,
-            first_line: 0,
+            row_lines: Vec::new(),
             header_pending: options.header != CopyHeader::No,
             ended: false,
             columns,
@@ -101,17 +103,14 @@ impl CopyReader {
         }
     }
 
-    /// A full batch (at the end, what is left) with the line of its first row.
-    pub fn next_batch(&mut self) -> SqlResult<Option<(RecordBatch, u64)>> {
+    /// A full batch (at the end, what is left) with the line of each row.
+    pub fn next_batch(&mut self) -> SqlResult<Option<(RecordBatch, UInt32Array)>> {
         if self.binary.is_some() {
             return self.next_binary_batch();
         }
         loop {
             match self.lines.next_line() {
-                Err(error) => {
-                    let shown = printable(self.lines.partial());
-                    return Err(self.with_line(error, Some(&shown)));
-                }
+                Err(error) => return Err(self.with_line(error, None)),
                 Ok(Line::NeedMore) => return Ok(None),
                 Ok(Line::End) => {
                     return if self.ended && self.rows > 0 {
@@ -122,6 +121,7 @@ impl CopyReader {
                 }
                 Ok(Line::Found(range)) if self.header_pending => {
                     self.header_pending = false;
+                    self.check_bytes(&range)?;
                     if self.options.header == CopyHeader::Match {
                         self.check_header(range)?;
                     }
@@ -136,38 +136,38 @@ impl CopyReader {
         }
     }
 
-    fn next_binary_batch(&mut self) -> SqlResult<Option<(RecordBatch, u64)>> {
+    fn next_binary_batch(&mut self) -> SqlResult<Option<(RecordBatch, UInt32Array)>> {
         while let Some(binary) = &mut self.binary {
-            self.lines.line += 1;
-            let line = self.lines.line;
-            let at_line =
-                |error: SqlError| error.context(format!("COPY {}, line {line}", self.table));
-            let Some(fields) = binary.next_row(self.columns.len()).map_err(at_line)? else {
-                self.lines.line -= 1;
+            if !binary.read_header()? {
+                return Ok(None);
+            }
+            let line = self.lines.line + 1;
+            let place = || format!("COPY {}, line {line}", self.table);
+            let row = binary.next_row(self.columns.len());
+            let Some(row) = row.map_err(|error| error.within(place()))? else {
                 let finished = self.ended && self.rows > 0;
                 return if finished { self.take().map(Some) } else { Ok(None) };
             };
-            if self.rows == 0 {
-                self.first_line = line;
-            }
-            for ((field, column), builder) in
-                fields.into_iter().zip(self.columns.iter()).zip(&mut self.builders)
-            {
+            self.lines.line = line;
+            let in_column =
+                |index: usize| format!("{}, column {}", place(), self.columns[index].name);
+            for (index, field) in row.fields.iter().enumerate() {
+                let builder = &mut self.builders[index];
                 let Some(field) = field else {
                     builder.append_null();
                     continue;
                 };
-                let raw = &binary.bytes()[field];
+                let raw = &binary.bytes()[field.clone()];
                 self.bytes += raw.len();
-                let value = parse_binary(raw, &column.ty).and_then(|value| builder.append(&value));
-                value.map_err(|error| {
-                    error.context(format!(
-                        "COPY {}, line {line}, column {}",
-                        self.table, column.name
-                    ))
-                })?;
+                let value = parse_binary(raw, &self.columns[index].ty);
+                value
+                    .and_then(|value| builder.append(&value))
+                    .map_err(|error| error.within(in_column(index)))?;
             }
-            self.rows += 1;
+            if let Some(error) = row.problem {
+                return Err(error.within(in_column(row.fields.len())));
+            }
+            self.row_is_complete();
             if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
                 return self.take().map(Some);
             }
@@ -175,7 +175,7 @@ impl CopyReader {
         Ok(None)
     }
 
-    fn take(&mut self) -> SqlResult<(RecordBatch, u64)> {
+    fn take(&mut self) -> SqlResult<(RecordBatch, UInt32Array)> {
         let builders = std::mem::take(&mut self.builders);
         let arrays =
             builders.into_iter().map(ValueBuilder::finish).collect::<SqlResult<Vec<_>>>()?;
@@ -185,47 +185,85 @@ impl CopyReader {
         self.bytes = 0;
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
             .map_err(|error| SqlError::internal(format!("COPY made a malformed batch: {error}")))?;
-        Ok((batch, self.first_line))
+        Ok((batch, std::mem::take(&mut self.row_lines).into()))
     }
 
-    fn row(&mut self, range: std::ops::Range<usize>) -> SqlResult<()> {
-        if self.rows == 0 {
-            self.first_line = self.lines.line;
-        }
+    fn row_is_complete(&mut self) {
+        self.rows += 1;
+        self.row_lines.push(u32::try_from(self.lines.line).unwrap_or(0));
+    }
+
+    fn row(&mut self, range: Range<usize>) -> SqlResult<()> {
+        self.check_bytes(&range)?;
+        self.split(&range)?;
         let line = &self.lines.bytes()[range.clone()];
-        if let Err(error) = check_utf8(line) {
-            return Err(self.with_line(error, None));
-        }
-        match self.options.format {
-            CopyFormat::Csv => self.fields.split_csv(line, &self.options),
-            CopyFormat::Text | CopyFormat::Binary => self.fields.split_text(line, &self.options),
-        }
         // A table without columns takes empty lines.
         let empty = self.columns.is_empty() && line.is_empty();
         let count = if empty { 0 } else { self.fields.fields.len() };
         if count > self.columns.len() {
-            let error = SqlError::new(
-                SqlState::BAD_COPY_FILE_FORMAT,
-                "extra data after last expected column",
-            );
-            return Err(self.with_line(error, Some(&printable(line))));
-        }
-        if let Some(missing) = self.columns.get(count) {
-            let error = SqlError::new(
-                SqlState::BAD_COPY_FILE_FORMAT,
-                format!("missing data for column \"{}\"", missing.name),
-            );
+            let error = malformed("extra data after last expected column");
             return Err(self.with_line(error, Some(&printable(line))));
         }
         self.bytes += line.len();
-        for index in 0..count {
+        for index in 0..self.columns.len() {
+            if index == count {
+                return Err(self.missing(index, &range));
+            }
             self.value(index, range.clone())?;
         }
-        self.rows += 1;
+        self.row_is_complete();
         Ok(())
     }
 
-    fn value(&mut self, index: usize, range: std::ops::Range<usize>) -> SqlResult<()> {
+    /// A line as a whole. PostgreSQL checks what it reads before it knows where lines end: a
+    /// sequence that is cut off is shown with what follows.
+    fn check_bytes(&self, range: &Range<usize>) -> SqlResult<()> {
+        let bytes = self.lines.bytes();
+        let line = &bytes[range.clone()];
+        let sound = match std::str::from_utf8(line) {
+            Ok(_) => line,
+            Err(error) => &line[..error.valid_up_to()],
+        };
+        let wrong = memchr::memchr(0, sound).or((sound.len() < line.len()).then_some(sound.len()));
+        match wrong {
+            None => Ok(()),
+            Some(at) => {
+                let error = utf8::wrong_sequence(&bytes[range.start + at..]);
+                Err(self.with_line(error, None))
+            }
+        }
+    }
+
+    /// Splits a line, and checks the bytes that its escapes made.
+    fn split(&mut self, range: &Range<usize>) -> SqlResult<()> {
+        let line = &self.lines.bytes()[range.clone()];
+        match self.options.format {
+            CopyFormat::Csv => self.fields.split_csv(line, &self.options),
+            CopyFormat::Text | CopyFormat::Binary => self.fields.split_text(line, &self.options),
+        }
+        let problem = if self.fields.unterminated {
+            Some(malformed("unterminated CSV quoted field"))
+        } else if self.fields.needs_check {
+            let fields = self.fields.fields.iter();
+            fields
+                .map(|field| self.fields.bytes(field, line))
+                .find_map(|raw| utf8::check(raw).err())
+        } else {
+            None
+        };
+        match problem {
+            None => Ok(()),
+            Some(error) => Err(self.with_line(error, Some(&printable(line)))),
+        }
+    }
+
+    fn missing(&self, index: usize, range: &Range<usize>) -> SqlError {
+        let name = &self.columns[index].name;
+        let shown = printable(&self.lines.bytes()[range.clone()]);
+        self.with_line(malformed(format!("missing data for column \"{name}\"")), Some(&shown))
+    }
+
+    fn value(&mut self, index: usize, range: Range<usize>) -> SqlResult<()> {
         let field = self.fields.fields[index];
         if self.is_null(&field, index) {
             self.builders[index].append_null();
@@ -233,22 +271,15 @@ impl CopyReader {
         }
         let line = &self.lines.bytes()[range];
         let raw = self.fields.bytes(&field, line);
-        // The line was checked as a whole; cutting it at ASCII delimiters keeps it sound, and
-        // only escapes can bring in new bytes.
-        let text = match std::str::from_utf8(raw) {
-            Ok(text) if !self.fields.needs_check || !text.contains('\0') => text,
-            _ => {
-                let error = check_utf8(raw).err().unwrap_or_else(|| bad_bytes(&[0]));
-                return Err(self.with_line(error, None));
-            }
-        };
+        // Line and escapes were checked; a cut at an ASCII delimiter keeps text sound.
+        let text = std::str::from_utf8(raw).map_err(|_| utf8::wrong_sequence(raw))?;
         if let Err(error) = self.builders[index].append_text(text, &self.settings) {
             let shown = printable(raw);
             let context = format!(
                 "COPY {}, line {}, column {}: \"{shown}\"",
                 self.table, self.lines.line, self.columns[index].name
             );
-            return Err(error.context(context));
+            return Err(error.within(context));
         }
         Ok(())
     }
@@ -261,17 +292,12 @@ impl CopyReader {
     }
 
     /// HEADER MATCH: the first line must name the columns.
-    fn check_header(&mut self, range: std::ops::Range<usize>) -> SqlResult<()> {
+    fn check_header(&mut self, range: Range<usize>) -> SqlResult<()> {
+        self.split(&range)?;
         let line = &self.lines.bytes()[range];
-        match self.options.format {
-            CopyFormat::Csv => self.fields.split_csv(line, &self.options),
-            CopyFormat::Text | CopyFormat::Binary => self.fields.split_text(line, &self.options),
-        }
         let (found, expected) = (self.fields.fields.len(), self.columns.len());
         let complaint = if found != expected {
-            Some(format!(
-                "wrong number of fields in header line: field count is {found}, expected {expected}"
-            ))
+            Some(format!("wrong number of fields in header line: got {found}, expected {expected}"))
         } else {
             self.fields.fields.iter().zip(self.columns.iter()).enumerate().find_map(
                 |(index, (field, column))| {
@@ -294,52 +320,39 @@ impl CopyReader {
         };
         match complaint {
             None => Ok(()),
-            Some(message) => {
-                let error = SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, message);
-                Err(self.with_line(error, Some(&printable(line))))
-            }
+            Some(message) => Err(self.with_line(malformed(message), Some(&printable(line)))),
         }
+    }
+
+    /// What goes wrong while the next line is waited for.
+    pub fn in_next_line(&self, error: SqlError) -> SqlError {
+        if self.binary.as_ref().is_some_and(|binary| !binary.has_header()) {
+            return error;
+        }
+        error.within(format!("COPY {}, line {}", self.table, self.lines.line + 1))
     }
 
     fn with_line(&self, error: SqlError, shown: Option<&str>) -> SqlError {
         let place = format!("COPY {}, line {}", self.table, self.lines.line);
-        error.context(match shown {
+        error.within(match shown {
             Some(shown) => format!("{place}: \"{shown}\""),
             None => place,
         })
     }
 }
 
+fn malformed(message: impl Into<String>) -> SqlError {
+    SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, message)
+}
+
 /// Data as an error context shows it: its beginning.
 fn printable(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
-    match text.char_indices().nth(SHOWN_CHARACTERS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.into_owned(),
+    if text.len() <= SHOWN_BYTES {
+        return text.into_owned();
     }
-}
-
-/// Text must be UTF-8 without NUL.
-fn check_utf8(raw: &[u8]) -> SqlResult<()> {
-    let bad = match std::str::from_utf8(raw) {
-        Ok(_) => match memchr::memchr(0, raw) {
-            Some(at) => &raw[at..=at],
-            None => return Ok(()),
-        },
-        Err(error) => {
-            let rest = &raw[error.valid_up_to()..];
-            &rest[..error.error_len().unwrap_or(rest.len()).min(rest.len())]
-        }
-    };
-    Err(bad_bytes(bad))
-}
-
-fn bad_bytes(bytes: &[u8]) -> SqlError {
-    let shown: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
-    SqlError::new(
-        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-        format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
-    )
+    let end = (0..=SHOWN_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}...", &text[..end])
 }
 
 #[cfg(test)]
@@ -469,10 +482,10 @@ mod tests {
             input.extend_from_slice(format!("{row}\tx\n").as_bytes());
         }
         reader.push(&input);
-        let (first, line) = reader.next_batch().unwrap().unwrap();
-        assert_eq!((first.num_rows(), line), (BATCH_ROWS, 1));
-        let (_, line) = reader.next_batch().unwrap().unwrap();
-        assert_eq!(line, 1 + BATCH_ROWS as u64);
+        let (first, lines) = reader.next_batch().unwrap().unwrap();
+        assert_eq!((first.num_rows(), lines.len(), lines.value(1)), (BATCH_ROWS, BATCH_ROWS, 2));
+        let (_, lines) = reader.next_batch().unwrap().unwrap();
+        assert_eq!(lines.value(0), 1 + BATCH_ROWS as u32);
         assert!(reader.next_batch().unwrap().is_none());
         reader.end();
         let (rest, _) = reader.next_batch().unwrap().unwrap();

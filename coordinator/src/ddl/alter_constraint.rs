@@ -176,7 +176,7 @@ impl Altering<'_, '_> {
         let table = self.current()?;
         let columns = expression_columns(&table);
         let ddl = &self.ddl;
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
+        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
         let usage = ExpressionUse::Check;
         bind::check_parsed_expression(condition, &columns, usage, None, &context)?;
         let name = match name {

@@ -222,7 +222,7 @@ impl Altering<'_, '_> {
             (None, None) => return Err(SqlError::internal("a column to fill has no value")),
         };
         let ddl = &self.ddl;
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
+        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
         let columns = expression_columns(table);
         Ok(bind::check_expression(text, &columns, usage, Some(&column.ty), &context)?.0)
     }

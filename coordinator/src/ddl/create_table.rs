@@ -678,7 +678,7 @@ impl Draft {
             .iter()
             .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
             .collect();
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
+        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
         (0..self.columns.len()).try_for_each(|position| self.check_column(ddl, position))?;
         for (_, _, condition) in &self.checks {
             let usage = ExpressionUse::Check;
@@ -694,7 +694,7 @@ impl Draft {
             .iter()
             .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
             .collect();
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
+        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
         let ty = Some(&self.columns[position].ty);
         let is_serial = self.serials.iter().any(|serial| serial.column == position);
         if let Some(default) = self.defaults[position].as_ref().filter(|_| !is_serial) {

@@ -70,11 +70,8 @@ fn bind_query(ddl: &Ddl<'_>, query: &ast::Query) -> SqlResult<BoundQuery> {
         offset: 0,
         source: std::sync::Arc::default(),
     };
-    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
-    let (bound, parameters) = bind::bind(&parsed, &context)?;
-    if !parameters.is_empty() {
-        return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
-    }
+    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+    let (bound, _) = bind::bind(&parsed, &context)?;
     match bound {
         Bound::Query(query) => Ok(query),
         _ => Err(SqlError::unsupported("CREATE TABLE AS takes a query that only reads")),

@@ -108,6 +108,46 @@ pub enum Definition<'a> {
     Analyze(&'a [(ast::ObjectName, Vec<ast::Ident>)]),
 }
 
+impl Definition<'_> {
+    /// The command as PostgreSQL calls it in messages; `None` when it is not one of these, or not
+    /// one that a read-only transaction must refuse.
+    pub fn command(self) -> Option<String> {
+        let name = match self {
+            Self::Sql(statement) => return command(statement),
+            // PostgreSQL lets a read-only transaction gather statistics.
+            Self::Analyze(_) => return None,
+            Self::Alter(alter) => return Some(format!("ALTER {}", alter.kind.name())),
+            Self::CreateTable(CreateTable::As(_)) => "CREATE TABLE AS",
+            Self::CreateTable(CreateTable::Like(_)) => "CREATE TABLE",
+            Self::Grant(Grant { revoke: true, .. }) => "REVOKE",
+            Self::Grant(_) => "GRANT",
+            Self::Extension(satsuma_sql::parse::Command::DropExtension { .. }) => "DROP EXTENSION",
+            Self::Extension(_) => "CREATE EXTENSION",
+        };
+        Some(name.into())
+    }
+}
+
+fn command(statement: &ast::Statement) -> Option<String> {
+    let name = match statement {
+        ast::Statement::CreateTable(_) => "CREATE TABLE",
+        ast::Statement::Query(query) => {
+            return create_table_as::select_into(query).map(|_| "SELECT INTO".into());
+        }
+        ast::Statement::CreateSchema { .. } => "CREATE SCHEMA",
+        ast::Statement::CreateIndex(_) => "CREATE INDEX",
+        ast::Statement::CreateView(_) => "CREATE VIEW",
+        ast::Statement::CreateType { .. } => "CREATE TYPE",
+        ast::Statement::CreateSequence { .. } => "CREATE SEQUENCE",
+        ast::Statement::CreateRole(_) => "CREATE ROLE",
+        ast::Statement::AlterRole { .. } => "ALTER ROLE",
+        ast::Statement::Comment { .. } => "COMMENT",
+        ast::Statement::Drop { object_type, .. } => return Some(format!("DROP {object_type}")),
+        _ => return None,
+    };
+    Some(name.into())
+}
+
 /// Runs a definition statement; `None` when it is not one. Answers with the command tag.
 pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult<Option<String>> {
     let tag = match definition {
@@ -200,7 +240,7 @@ impl Ddl<'_> {
 
     /// What expressions of definitions are bound against.
     pub fn bind_context(&self) -> BindContext<'_> {
-        BindContext { catalog: &self.snapshot, env: &self.env, param_types: &[] }
+        BindContext { catalog: &self.snapshot, env: &self.env, param_types: None }
     }
 
     /// Binds what follows on the catalog as it is now.

@@ -113,14 +113,15 @@ fn columns(
     let [parsed] = parsed.as_slice() else {
         return Err(SqlError::internal("a view's query does not parse as one statement"));
     };
-    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: &[] };
-    let (bound, parameters) = bind::bind(parsed, &context)?;
+    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+    // Positions in the text that is stored are not those of the statement.
+    let (bound, _) = bind::bind(parsed, &context).map_err(|mut error| {
+        error.fields_mut().position = None;
+        error
+    })?;
     let Bound::Query(query) = bound else {
         return Err(SqlError::unsupported("a view must be defined by a query that only reads"));
     };
-    if !parameters.is_empty() {
-        return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
-    }
     if create.columns.len() > query.columns.len() {
         return Err(SqlError::new(
             SqlState::SYNTAX_ERROR,
@@ -280,7 +281,7 @@ impl Ddl<'_> {
         let mut env = self.env.clone();
         env.search_path = std::sync::Arc::new(view.search_path.clone());
         env.catalog = std::sync::Arc::new(snapshot.clone());
-        let context = BindContext { catalog: &snapshot, env: &env, param_types: &[] };
+        let context = BindContext { catalog: &snapshot, env: &env, param_types: None };
         match bind::bind(parsed, &context)?.0 {
             Bound::Query(query) => Ok(query),
             _ => Err(SqlError::internal("a view's query is no query")),

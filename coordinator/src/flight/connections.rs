@@ -23,6 +23,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::client_stream::ClientStream;
+use crate::tls::Encryption;
 
 /// The content type of a TLS record that carries a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 0x16;
@@ -35,8 +36,8 @@ pub struct Connections(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// Whether each is under TLS.
-    open: Mutex<BTreeMap<SocketAddr, bool>>,
+    /// How each is encrypted.
+    open: Mutex<BTreeMap<SocketAddr, Option<Encryption>>>,
     on_close: OnceLock<OnClose>,
 }
 
@@ -51,8 +52,8 @@ impl Connections {
         self.0.open.lock().contains_key(&client)
     }
 
-    pub fn is_encrypted(&self, client: SocketAddr) -> bool {
-        self.0.open.lock().get(&client).is_some_and(|encrypted| *encrypted)
+    pub fn encryption(&self, client: SocketAddr) -> Option<Encryption> {
+        self.0.open.lock().get(&client).cloned().flatten()
     }
 
     /// Accepted sockets, each known here until it is dropped. `tls` serves those who ask for it.
@@ -85,7 +86,7 @@ enum State {
 impl Connection {
     fn new(socket: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> Self {
         let info = socket.connect_info();
-        shared.open.lock().extend(info.remote_addr().map(|client| (client, false)));
+        shared.open.lock().extend(info.remote_addr().map(|client| (client, None)));
         Self { state: State::New(socket), tls, info, shared }
     }
 
@@ -108,9 +109,11 @@ impl Connection {
                 State::Handshake(accept) => {
                     let done = ready!(Pin::new(accept.as_mut()).poll(cx));
                     self.state = State::Failed;
-                    self.state = State::Open(ClientStream::Tls(Box::new(done?)));
+                    let stream = done?;
+                    let encryption = Encryption::of(stream.get_ref().1);
+                    self.state = State::Open(ClientStream::Tls(Box::new(stream)));
                     let client = self.info.remote_addr();
-                    self.shared.open.lock().extend(client.map(|client| (client, true)));
+                    self.shared.open.lock().extend(client.map(|client| (client, Some(encryption))));
                 }
                 State::Open(_) => break,
                 State::Failed => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),

@@ -199,7 +199,7 @@ impl Flight {
         transaction: &[u8],
     ) -> SqlResult<Description> {
         let mut taken = self.take(request, transaction).await?;
-        let prepared = taken.session.prepare(sql, &[]).await;
+        let prepared = taken.session.prepare(sql, Some(&[])).await;
         let prepared = prepared.and_then(|prepared| {
             let only_reads = taken.session.only_reads(&prepared)?;
             Ok((prepared, only_reads))

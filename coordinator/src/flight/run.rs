@@ -247,7 +247,7 @@ impl Task {
         session: &mut dyn Session,
         statement: Statement,
     ) -> SqlResult<Report> {
-        let prepared = session.prepare(&statement.sql, &[]).await?;
+        let prepared = session.prepare(&statement.sql, Some(&[])).await?;
         let settings = session.text_settings();
         let mut executions = match &statement.parameters {
             Parameters::None if prepared.params.is_empty() => vec![vec![]],
@@ -392,8 +392,8 @@ impl Task {
                 Some(chunk) => reader.push(chunk),
                 None => reader.end(),
             }
-            while let Some((batch, line)) = reader.next_batch()? {
-                copy.sink.write(batch, line).await?;
+            while let Some((batch, lines)) = reader.next_batch()? {
+                copy.sink.write(batch, Some(lines)).await?;
             }
             if chunk.is_none() {
                 return copied(copy.sink.finish().await?);
@@ -408,11 +408,9 @@ impl Task {
         mut batches: BoxStream<'static, SqlResult<RecordBatch>>,
     ) -> SqlResult<Report> {
         let settings = session.text_settings();
-        let mut line = 1;
         while let Some(batch) = self.next(&mut batches).await? {
             let typed = edge::incoming(&batch, &copy.columns, &settings)?;
-            copy.sink.write(typed, line).await?;
-            line += batch.num_rows() as u64;
+            copy.sink.write(typed, None).await?;
         }
         copied(copy.sink.finish().await?)
     }

@@ -373,7 +373,7 @@ impl Sessions {
             settings: Vec::new(),
             client_addr: caller.client_addr,
             via: Via::Flight,
-            tls: caller.client_addr.is_some_and(|client| self.connections.is_encrypted(client)),
+            tls: caller.client_addr.and_then(|client| self.connections.encryption(client)),
             process_id: registration.id,
             terminate: terminate.clone(),
         };

@@ -1,6 +1,7 @@
 //! COPY FROM STDIN and COPY TO STDOUT on the wire; the formats are in [`crate::copy`].
 
 use bytes::{BufMut, Bytes, BytesMut};
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use futures::StreamExt;
 use satsuma_common::{SqlError, SqlState};
 use satsuma_sql::bound::CopyFormat;
@@ -23,15 +24,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let is_binary = copy.options.format == CopyFormat::Binary;
         backend::put_copy_in(&mut self.wire.output, copy.columns.len(), is_binary);
         self.wire.flush().await?;
-        while let Some(chunk) = self.copy_chunk(running).await? {
+        loop {
+            let chunk = match self.copy_chunk(running).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(Failure::Statement(error)) => return Err(reader.in_next_line(error).into()),
+                Err(failure) => return Err(failure),
+            };
             reader.push(&chunk);
-            while let Some((batch, line)) = reader.next_batch()? {
-                self.write_copy(running, &mut copy, batch, line).await?;
+            while let Some((batch, lines)) = reader.next_batch()? {
+                self.write_copy(running, &mut copy, batch, lines).await?;
             }
         }
         reader.end();
-        while let Some((batch, line)) = reader.next_batch()? {
-            self.write_copy(running, &mut copy, batch, line).await?;
+        while let Some((batch, lines)) = reader.next_batch()? {
+            self.write_copy(running, &mut copy, batch, lines).await?;
         }
         let count = running.watch(self.wire, copy.sink.finish()).await?;
         self.notices();
@@ -42,10 +49,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         &mut self,
         running: &Running,
         copy: &mut CopyIn,
-        batch: datafusion::arrow::array::RecordBatch,
-        line: u64,
+        batch: RecordBatch,
+        lines: UInt32Array,
     ) -> Done<()> {
-        match running.race(self.wire, copy.sink.write(batch, line)).await {
+        match running.race(self.wire, copy.sink.write(batch, Some(lines))).await {
             Some(result) => Ok(result?),
             None => Err(running.interrupt.error().into()),
         }

@@ -30,7 +30,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         }
         let types = types.iter().map(|oid| declared_type(*oid)).collect::<SqlResult<Vec<_>>>()?;
         let running = self.run(Interrupt::new());
-        let prepared = running.watch(self.wire, self.session.prepare(sql, &types)).await?;
+        let prepared = running.watch(self.wire, self.session.prepare(sql, Some(&types))).await?;
         drop(running);
         self.notices();
         if name.is_empty() {
@@ -195,12 +195,9 @@ fn declared_type(oid: u32) -> SqlResult<Option<PgType>> {
     }
     match PgType::from_oid(oid) {
         Some(ty) => Ok(Some(ty)),
-        // Oids that users' types get; the session knows whether this one exists.
+        // Oids that users' types get; the session knows which one it is.
         None if oid >= FIRST_USER_OID => Ok(Some(PgType::Enum(satsuma_common::Oid(oid)))),
-        None => Err(SqlError::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!("type with OID {oid} does not exist"),
-        )),
+        None => Err(SqlError::internal(format!("cache lookup failed for type {oid}"))),
     }
 }
 
@@ -208,7 +205,9 @@ fn declared_type(oid: u32) -> SqlResult<Option<PgType>> {
 const FIRST_USER_OID: u32 = 16384;
 
 fn check_result_formats(formats: &[Format], prepared: &Prepared) -> SqlResult<()> {
-    let columns = prepared.columns.as_ref().map_or(0, |columns| columns.len());
+    let Some(columns) = prepared.columns.as_ref().map(|columns| columns.len()) else {
+        return Ok(());
+    };
     if formats.len() > 1 && formats.len() != columns {
         return Err(violation(format!(
             "bind message has {} result formats but query has {columns} columns",

@@ -5,7 +5,7 @@
 //! frame boundary holds, so the connection can go on after one.
 
 use bytes::{Buf, Bytes};
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{SqlError, SqlResult, SqlState, utf8};
 
 /// Longest message of the kinds that carry statements and data.
 pub const LARGE_MESSAGE_LIMIT: usize = 256 << 20;
@@ -17,17 +17,16 @@ pub const SMALL_MESSAGE_LIMIT: usize = 10_000;
 pub enum Format {
     Text,
     Binary,
+    /// Refused where a value in it is needed.
+    Unknown(i16),
 }
 
 impl Format {
-    fn from_code(code: i16) -> SqlResult<Self> {
+    fn from_code(code: i16) -> Self {
         match code {
-            0 => Ok(Self::Text),
-            1 => Ok(Self::Binary),
-            other => Err(SqlError::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("unsupported format code: {other}"),
-            )),
+            0 => Self::Text,
+            1 => Self::Binary,
+            other => Self::Unknown(other),
         }
     }
 
@@ -35,8 +34,13 @@ impl Format {
         match self {
             Self::Text => 0,
             Self::Binary => 1,
+            Self::Unknown(code) => code,
         }
     }
+}
+
+pub fn unsupported_format(code: i16) -> SqlError {
+    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unsupported format code: {code}"))
 }
 
 /// What Describe and Close name.
@@ -150,7 +154,7 @@ impl Body {
         let end = end.ok_or_else(|| violation("invalid string in message"))?;
         let raw = self.0.split_to(end);
         self.0.advance(1);
-        utf8(&raw).map(str::to_owned)
+        utf8::check(&raw).map(str::to_owned)
     }
 
     fn need(&self, bytes: usize) -> SqlResult<()> {
@@ -184,7 +188,7 @@ impl Body {
 
     fn formats(&mut self) -> SqlResult<Vec<Format>> {
         let count = self.count(2)?;
-        (0..count).map(|_| Format::from_code(self.u16()? as i16)).collect()
+        (0..count).map(|_| self.u16().map(|code| Format::from_code(code as i16))).collect()
     }
 
     /// A value with its length; -1 is NULL.
@@ -215,20 +219,6 @@ impl Body {
 
 pub fn violation(message: impl Into<String>) -> SqlError {
     SqlError::new(SqlState::PROTOCOL_VIOLATION, message)
-}
-
-/// Text from the client, or PostgreSQL's complaint about the first bad sequence.
-pub fn utf8(raw: &[u8]) -> SqlResult<&str> {
-    std::str::from_utf8(raw).map_err(|error| {
-        let bad = &raw[error.valid_up_to()..];
-        let length = error.error_len().unwrap_or(bad.len()).clamp(1, bad.len().max(1));
-        let bytes: Vec<String> =
-            bad.iter().take(length).map(|byte| format!("0x{byte:02x}")).collect();
-        SqlError::new(
-            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            format!("invalid byte sequence for encoding \"UTF8\": {}", bytes.join(" ")),
-        )
-    })
 }
 
 #[cfg(test)]
@@ -270,7 +260,7 @@ mod tests {
     #[test]
     fn bad_utf8_names_the_bytes() {
         let error = decode(b'Q', body(b"select '\xe4bc'\0")).unwrap_err();
-        assert_eq!(error.message(), "invalid byte sequence for encoding \"UTF8\": 0xe4");
+        assert_eq!(error.message(), "invalid byte sequence for encoding \"UTF8\": 0xe4 0x62 0x63");
         assert_eq!(error.state(), SqlState::CHARACTER_NOT_IN_REPERTOIRE);
     }
 }

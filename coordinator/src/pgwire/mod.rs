@@ -20,6 +20,7 @@ mod connection;
 mod copy_flow;
 mod extended;
 mod frontend;
+mod newcomers;
 mod params;
 mod portal;
 mod registry;
@@ -50,6 +51,7 @@ use crate::client_stream::ClientStream;
 use crate::session_api::{Session, SessionFactory};
 use crate::tls::Identity;
 use connection::{Connection, Failure};
+use newcomers::{Newcomer, Newcomers};
 pub use registry::{Registration, Registry};
 use startup::{Hello, StartupError};
 use wire::Wire;
@@ -58,7 +60,8 @@ use wire::Wire;
 const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long running sessions may take to end when the server stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-/// Connections that have not reached a session yet may be this many more than sessions.
+/// Connections that have not reached a session yet may be this many more than sessions: all of
+/// these may come at once.
 const SPARE_CONNECTIONS: usize = 64;
 
 /// What every connection shares.
@@ -75,8 +78,7 @@ pub struct Server {
 /// Serves until the shutdown token is cancelled and every session has ended.
 pub async fn serve(server: Arc<Server>, listener: TcpListener) {
     let tasks = TaskTracker::new();
-    let spare = server.sessions.available_permits() + SPARE_CONNECTIONS;
-    let sockets = Arc::new(Semaphore::new(spare));
+    let newcomers = Newcomers::new(server.sessions.available_permits() + SPARE_CONNECTIONS);
     loop {
         let accepted = tokio::select! {
             () = server.shutdown.cancelled() => break,
@@ -91,15 +93,8 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener) {
                 continue;
             }
         };
-        let Ok(permit) = sockets.clone().try_acquire_owned() else {
-            tracing::warn!(%address, "connection dropped: too many sockets");
-            continue;
-        };
-        let server = server.clone();
-        tasks.spawn(async move {
-            serve_client(&server, socket, address).await;
-            drop(permit);
-        });
+        let (server, newcomer) = (server.clone(), newcomers.enter());
+        tasks.spawn(async move { serve_client(&server, socket, address, newcomer).await });
     }
     drop(listener);
     tasks.close();
@@ -108,19 +103,29 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener) {
     }
 }
 
-async fn serve_client(server: &Server, socket: TcpStream, address: SocketAddr) {
+async fn serve_client(server: &Server, socket: TcpStream, address: SocketAddr, newcomer: Newcomer) {
     if let Err(error) = tune(&socket) {
         tracing::debug!(%error, "socket options not set");
     }
     let wire = Wire::new(ClientStream::Plain(socket), BytesMut::new());
-    let (mut wire, hello) = match startup::receive(server, wire, Some(address)).await {
+    let received = tokio::select! {
+        biased;
+        () = newcomer.sent_away() => {
+            tracing::warn!(%address, "connection closed: it said nothing, and others wait");
+            return;
+        }
+        received = startup::receive(server, wire, Some(address)) => received,
+    };
+    let (mut wire, hello) = match received {
         Ok(received) => received,
         Err(error) => {
             tracing::debug!(%address, %error, "no session");
             return;
         }
     };
-    let session = AssertUnwindSafe(client_session(server, &mut wire, hello)).catch_unwind();
+    newcomer.has_spoken();
+    let session = client_session(server, &mut wire, hello, newcomer);
+    let session = AssertUnwindSafe(session).catch_unwind();
     let farewell =
         match session.await {
             Ok(Ok(())) => None,
@@ -148,6 +153,7 @@ async fn client_session(
     server: &Server,
     wire: &mut Wire<ClientStream>,
     hello: Result<Hello, StartupError>,
+    newcomer: Newcomer,
 ) -> Result<(), Failure> {
     let Hello { mut info, minor } = match hello {
         Ok(hello) => hello,
@@ -155,7 +161,12 @@ async fn client_session(
     };
     let authentication =
         tokio::time::timeout(AUTHENTICATION_TIMEOUT, startup::authenticate(server, wire, &info));
-    match authentication.await {
+    let authenticated = tokio::select! {
+        biased;
+        () = newcomer.sent_away() => return Err(Failure::Fatal(too_many_clients())),
+        authenticated = authentication => authenticated,
+    };
+    match authenticated {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return refused(error),
         Err(_) => {
@@ -165,6 +176,7 @@ async fn client_session(
             )));
         }
     }
+    drop(newcomer);
     let Ok(_permit) = server.sessions.try_acquire() else {
         return Err(Failure::Fatal(too_many_clients()));
     };

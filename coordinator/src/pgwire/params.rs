@@ -1,9 +1,9 @@
 //! Parameter values of Bind.
 
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, utf8};
 
 use super::backend::format_of;
-use super::frontend::{Bind, Format, utf8, violation};
+use super::frontend::{Bind, Format, unsupported_format, violation};
 use crate::session_api::Prepared;
 use crate::value_io::{self, TextSettings};
 
@@ -27,13 +27,13 @@ pub fn decode_params(
     }
     let mut values = Vec::with_capacity(given);
     for (index, (raw, ty)) in bind.params.iter().zip(prepared.params.iter()).enumerate() {
-        let Some(raw) = raw else {
-            values.push(Datum::Null);
-            continue;
-        };
-        let value = match format_of(&bind.param_formats, index) {
-            Format::Text => utf8(raw).and_then(|text| value_io::parse_text(text, ty, settings)),
-            Format::Binary => parse_binary(raw, ty, index),
+        let value = match (format_of(&bind.param_formats, index), raw) {
+            (Format::Unknown(code), _) => Err(unsupported_format(code)),
+            (_, None) => Ok(Datum::Null),
+            (Format::Text, Some(raw)) => {
+                utf8::check(raw).and_then(|text| value_io::parse_text(text, ty, settings))
+            }
+            (Format::Binary, Some(raw)) => parse_binary(raw, ty, index),
         };
         values.push(value.map_err(|error| with_context(error, index, bind))?);
     }

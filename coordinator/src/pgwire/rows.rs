@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::backend::format_of;
 use super::connection::{Connection, Done, Failure};
-use super::frontend::Format;
+use super::frontend::{Format, unsupported_format};
 use super::portal::RowSource;
 use super::running::Running;
 use super::wire::FLUSH_BYTES;
@@ -118,9 +118,12 @@ impl<'a> RowEncoder<'a> {
             .map(|(index, (column, array))| {
                 let writer = ValueWriter::new(array, &column.ty, settings);
                 let writer = if column.is_vector() { writer.spaced() } else { writer };
-                (writer, format_of(formats, index))
+                match format_of(formats, index) {
+                    Format::Unknown(code) => Err(unsupported_format(code)),
+                    format => Ok((writer, format)),
+                }
             })
-            .collect();
+            .collect::<SqlResult<_>>()?;
         Ok(Self { writers, row: Vec::new() })
     }
 
@@ -154,6 +157,7 @@ fn put_value(
     match format {
         Format::Text => writer.write_text(row, output)?,
         Format::Binary => writer.write_binary(row, output)?,
+        Format::Unknown(code) => return Err(unsupported_format(code)),
     }
     let length = (output.len() - start - 4) as i32;
     output[start..start + 4].copy_from_slice(&length.to_be_bytes());

@@ -1,13 +1,12 @@
 //! The simple query protocol: a string of statements, answered one after the other.
 
-use satsuma_common::{SqlError, SqlResult};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::backend::{self, EMPTY_QUERY, put_bare};
 use super::connection::{Connection, Done, Failure};
 use super::frontend::Format;
 use super::rows::SendLimit;
-use crate::session_api::{BatchStatement, ExecuteOptions, Execution, Interrupt, Prepared, Rows};
+use crate::session_api::{BatchStatement, ExecuteOptions, Execution, Interrupt, Rows};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     pub async fn simple_query(&mut self, sql: &str) -> Done<()> {
@@ -34,9 +33,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         interrupt: Interrupt,
     ) -> Done<()> {
         let running = self.run(interrupt.clone());
-        let prepare = self.session.prepare(&statement.sql, &[]);
+        let prepare = self.session.prepare(&statement.sql, None);
         let prepared = running.watch(self.wire, prepare).await?;
-        refuse_parameters(&prepared)?;
 
         let options = ExecuteOptions { ends_batch, result_may_change: true, interrupt };
         let execute = self.session.execute(&prepared, Vec::new(), options);
@@ -66,13 +64,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         }
         Ok(())
     }
-}
-
-fn refuse_parameters(prepared: &Prepared) -> SqlResult<()> {
-    if prepared.params.is_empty() {
-        return Ok(());
-    }
-    Err(SqlError::new(satsuma_common::SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"))
 }
 
 /// Moves an error's position from its statement into the whole string.

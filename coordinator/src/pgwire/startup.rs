@@ -15,17 +15,18 @@ use pgwire::error::PgWireError;
 use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey,
 };
-use satsuma_common::{SqlError, SqlState};
+use satsuma_common::{SqlError, SqlState, utf8};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::frontend::{self, Frontend, SMALL_MESSAGE_LIMIT, utf8, violation};
+use super::frontend::{self, Frontend, SMALL_MESSAGE_LIMIT, violation};
 use super::wire::{Wire, WireError};
 use super::{AUTHENTICATION_TIMEOUT, Server, backend};
 use crate::auth::{Challenge, Verifier, wrong_password};
 use crate::client_stream::ClientStream;
 use crate::session_api::{ConnectInfo, Via};
+use crate::tls::Encryption;
 
 const SSL_REQUEST: u32 = 80877103;
 const GSSENC_REQUEST: u32 = 80877104;
@@ -69,7 +70,7 @@ pub async fn receive(
     client_addr: Option<SocketAddr>,
 ) -> Result<(Wire<ClientStream>, Result<Hello, StartupError>), StartupError> {
     let deadline = Instant::now() + AUTHENTICATION_TIMEOUT;
-    let mut tls = false;
+    let mut tls = None;
     loop {
         let mut packet = match startup_packet(&mut wire, deadline).await {
             Ok(packet) => packet,
@@ -80,7 +81,7 @@ pub async fn receive(
         };
         match packet.get_u32() {
             SSL_REQUEST => match &server.tls {
-                Some(identity) if !tls => {
+                Some(identity) if tls.is_none() => {
                     wire.output.extend_from_slice(b"S");
                     wire.flush().await?;
                     let (stream, early) = wire.into_parts();
@@ -98,8 +99,8 @@ pub async fn receive(
                         return Err(StartupError::Finished);
                     };
                     let stream = stream?;
+                    tls = Some(Encryption::of(stream.get_ref().1));
                     wire = Wire::new(ClientStream::Tls(Box::new(stream)), BytesMut::new());
-                    tls = true;
                 }
                 _ => wire.output.extend_from_slice(b"N"),
             },
@@ -140,7 +141,7 @@ fn startup_message(
     version: u32,
     packet: Bytes,
     client_addr: Option<SocketAddr>,
-    tls: bool,
+    tls: Option<Encryption>,
     output: &mut BytesMut,
 ) -> Result<Hello, SqlError> {
     let (major, minor) = (version >> 16, version & 0xffff);
@@ -182,8 +183,8 @@ impl Parameters {
         let Some((0, pairs)) = pairs.split_last() else { return Err(layout()) };
         let mut strings = pairs.split(|byte| *byte == 0);
         while let Some(name) = strings.next() {
-            let value = utf8(strings.next().ok_or_else(layout)?)?;
-            parameters.take(utf8(name)?, value);
+            let value = utf8::check(strings.next().ok_or_else(layout)?)?;
+            parameters.take(utf8::check(name)?, value);
         }
         Ok(parameters)
     }
@@ -202,7 +203,7 @@ impl Parameters {
     fn into_info(
         self,
         client_addr: Option<SocketAddr>,
-        tls: bool,
+        tls: Option<Encryption>,
     ) -> Result<ConnectInfo, SqlError> {
         if self.user.is_empty() {
             return Err(SqlError::new(
@@ -283,7 +284,7 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(), StartupError> {
     let mut exchange = ScramServerAuth::new();
     let mut mechanisms = vec![SCRAM.to_owned()];
-    if info.tls
+    if info.tls.is_some()
         && let Some(identity) = &server.tls
         && exchange.configure_certificate(&identity.certificate_pem).is_ok()
     {
@@ -329,7 +330,7 @@ async fn password_message<S: AsyncRead + AsyncWrite + Unpin>(
 fn initial_response(mut body: Bytes) -> Result<(String, Bytes), SqlError> {
     let malformed = || violation("malformed SASL initial response");
     let end = body.iter().position(|byte| *byte == 0).ok_or_else(malformed)?;
-    let mechanism = utf8(&body.split_to(end))?.to_owned();
+    let mechanism = utf8::check(&body.split_to(end))?.to_owned();
     body.advance(1);
     if body.len() < 4 || body.get_i32() as usize != body.len() {
         return Err(malformed());
@@ -358,7 +359,7 @@ mod tests {
         let packet = b"user\0ann\0DateStyle\0ISO\0options\0-c statement_timeout=5s --work-mem=4MB\0_pq_.x\0y\0\0";
         let parameters = Parameters::parse(packet).unwrap();
         assert_eq!(parameters.unknown_options, ["_pq_.x"]);
-        let info = parameters.into_info(None, false).unwrap();
+        let info = parameters.into_info(None, None).unwrap();
         assert_eq!((info.user.as_str(), info.database.as_str()), ("ann", "ann"));
         let settings = [("datestyle", "ISO"), ("statement_timeout", "5s"), ("work_mem", "4MB")];
         assert_eq!(info.settings, settings.map(|(n, v)| (n.to_owned(), v.to_owned())));
@@ -372,7 +373,7 @@ mod tests {
             let error = Parameters::parse(packet).unwrap_err();
             assert_eq!(error.state(), SqlState::PROTOCOL_VIOLATION, "{packet:?}");
         }
-        let nobody = Parameters::parse(b"\0").unwrap().into_info(None, false).unwrap_err();
+        let nobody = Parameters::parse(b"\0").unwrap().into_info(None, None).unwrap_err();
         assert_eq!(nobody.state(), SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
     }
 

@@ -473,3 +473,23 @@ impl Raw {
         found
     }
 }
+
+#[tokio::test]
+async fn silent_sockets_keep_nobody_out() {
+    let server = start_with(Some("sesame"), 4).await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(("127.0.0.1", server.port)).await.unwrap());
+    }
+    let limit = Duration::from_secs(10);
+    let mut config = server.config();
+    let client = tokio::time::timeout(limit, connect(config.password("sesame"))).await;
+    let client = client.expect("it is not kept waiting").unwrap();
+    assert_eq!(simple(&client, "series 1").await.unwrap().len(), 1);
+    let first = tokio::time::timeout(limit, silent[0].read(&mut [0])).await;
+    assert_eq!(first.expect("the first one is closed").unwrap_or(0), 0);
+    let mut buffer = [0];
+    let last = silent.last_mut().unwrap().read(&mut buffer);
+    let waits = tokio::time::timeout(Duration::from_millis(100), last).await;
+    assert!(waits.is_err(), "the last one may still speak");
+}

@@ -98,7 +98,7 @@ async fn run(caller: &ClusterSession, command: &str) -> SqlResult<String> {
 }
 
 async fn run_in(session: &mut ClusterSession, command: &str) -> SqlResult<String> {
-    let prepared = session.prepare(command, &[]).await?;
+    let prepared = session.prepare(command, None).await?;
     if !session.only_reads(&prepared)? {
         return Err(SqlError::unsupported(
             "only queries can be run on nodes and shards: give other statements to a coordinator",

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
-use satsuma_common::{SqlError, SqlResult};
-use satsuma_proto::worker::{LockRequest, LockTarget, LockWait, TableLockMode};
+use datafusion::arrow::array::{RecordBatch, UInt32Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_proto::worker::{LINE_COLUMN, LockRequest, LockTarget, LockWait, TableLockMode};
 use satsuma_sql::bound::{BoundCopyFrom, OutputColumn};
 use satsuma_sql::engine_error::arrow_to_sql;
 
@@ -22,6 +23,9 @@ struct LoadSink {
     table: Arc<Table>,
     complete: Completion,
     loads: Loads,
+    /// A row may be told by its line: every row of the file is one of the table, and its key may
+    /// be taken.
+    numbered: bool,
 }
 
 /// How the file's columns become the table's.
@@ -61,15 +65,29 @@ pub(super) async fn copy_from(
     stay(session, &table, scope).await?;
     let txn =
         session.txn.as_mut().ok_or_else(|| SqlError::internal("a load without a transaction"))?;
+    if copy.options.freeze && !txn.is_fresh(table.id()) {
+        return Err(cannot_freeze());
+    }
     let loads = Loads::start(txn, table.clone(), scope)?;
     let executor = session.cluster.executor.clone();
-    let sink = LoadSink { executor, table, complete, loads };
+    let has_keys = !shape.primary_key.is_empty() || shape.indexes.iter().any(|it| it.unique);
+    let numbered = has_keys && !copy.filtered;
+    let sink = LoadSink { executor, table, complete, loads, numbered };
     Ok(Execution::CopyIn(CopyIn {
         table: shape.name.clone(),
         columns: columns.into(),
         options: copy.options.clone(),
         sink: Box::new(sink),
     }))
+}
+
+/// PostgreSQL's condition, so that a script fails in both or in neither: rows are not frozen here.
+fn cannot_freeze() -> SqlError {
+    SqlError::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "cannot perform COPY FREEZE because the table was not created or truncated in the current \
+         subtransaction",
+    )
 }
 
 /// Keeps the table's shard groups where they are until the transaction ends: the client's rows
@@ -117,12 +135,35 @@ impl LoadSink {
             })
             .collect()
     }
+
+    /// Adds the lines that a worker names when it finds a key taken.
+    fn with_lines(
+        &self,
+        batches: Vec<RecordBatch>,
+        lines: &UInt32Array,
+    ) -> SqlResult<Vec<RecordBatch>> {
+        let mut at = 0;
+        let numbered = batches.into_iter().map(|batch| {
+            let lines = lines.slice(at, batch.num_rows());
+            at += batch.num_rows();
+            let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
+            fields.push(Arc::new(Field::new(LINE_COLUMN, DataType::UInt32, false)));
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(lines));
+            RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(arrow_to_sql)
+        });
+        numbered.collect()
+    }
 }
 
 #[async_trait]
 impl CopySink for LoadSink {
-    async fn write(&mut self, batch: RecordBatch, _first_line: u64) -> SqlResult<()> {
-        for batch in self.completed(batch).await? {
+    async fn write(&mut self, batch: RecordBatch, lines: Option<UInt32Array>) -> SqlResult<()> {
+        let mut batches = self.completed(batch).await?;
+        if let Some(lines) = lines.filter(|_| self.numbered) {
+            batches = self.with_lines(batches, &lines)?;
+        }
+        for batch in batches {
             self.loads.send(batch).await?;
         }
         Ok(())

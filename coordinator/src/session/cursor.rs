@@ -21,6 +21,8 @@ const MEMORY_LIMIT: usize = 256 << 20;
 pub struct Cursor {
     pub about: CursorAbout,
     pub columns: Arc<[OutputColumn]>,
+    /// Number of the statement that declared it, until its transaction is committed.
+    pub declared: Option<u32>,
     rows: Option<RecordBatch>,
     /// Rows before the present one, counted from 0: 0 is before the first row.
     position: usize,
@@ -31,6 +33,7 @@ impl Cursor {
         columns: Arc<[OutputColumn]>,
         mut stream: BatchStream,
         about: CursorAbout,
+        declared: u32,
     ) -> SqlResult<Self> {
         let mut batches = Vec::new();
         let mut bytes = 0;
@@ -48,12 +51,18 @@ impl Cursor {
             Some(first) => Some(concat_batches(&first.schema(), &batches).map_err(arrow_to_sql)?),
             None => None,
         };
-        Ok(Self { about, columns, rows, position: 0 })
+        Ok(Self { about, columns, declared: Some(declared), rows, position: 0 })
     }
 
-    /// Survives the end of its transaction.
-    pub fn is_held(&self) -> bool {
+    /// Its transaction commits; answers whether it outlives that.
+    pub fn outlives_commit(&mut self) -> bool {
+        self.declared = None;
         self.about.is_holdable
+    }
+
+    /// Whether it was there before the statements after number `last`, which are undone.
+    pub fn is_older_than(&self, last: u32) -> bool {
+        self.declared.is_none_or(|declared| declared <= last)
     }
 
     /// Moves and gives the rows passed over, in the order of the movement.

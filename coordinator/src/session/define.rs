@@ -18,7 +18,9 @@ impl ClusterSession {
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         self.transaction().await?;
-        self.writable("a definition")?;
+        if let Some(command) = definition.command() {
+            self.writable(&command)?;
+        }
         let mut patience = Patience::default();
         let done = loop {
             let (wait, notices) = (options.interrupt.wait(), self.notices.len());

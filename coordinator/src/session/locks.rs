@@ -35,12 +35,6 @@ impl ClusterSession {
         options: &ExecuteOptions,
     ) -> SqlResult<()> {
         let mode = table_mode(&target.mode)?;
-        if !matches!(
-            mode,
-            TableLockMode::AccessShare | TableLockMode::RowShare | TableLockMode::RowExclusive
-        ) {
-            self.writable("LOCK TABLE")?;
-        }
         let wait = if target.no_wait { LockWait::NoWait } else { LockWait::Wait };
         let mut ddl = self.ddl().await?;
         let lock = async {

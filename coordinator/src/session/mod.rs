@@ -46,8 +46,9 @@ use crate::value_io::TextSettings;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use satsuma_common::text::TextContext;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TableId, TxnId};
+use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_sql::bound::{Bound, OutputColumn};
+use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::interrupt;
 use satsuma_sql::parse::{self, Parsed};
 use sqlparser::ast;
@@ -89,6 +90,9 @@ pub struct ClusterSession {
     settings: Settings,
     statements: NamedStatements,
     cursors: BTreeMap<String, Cursor>,
+    /// The only statement of a query string, to be prepared next: long ones take their time to
+    /// parse.
+    split: Mutex<Option<Parsed>>,
     txn: Option<Transaction>,
     /// Advisory locks.
     own_locks: Arc<SessionLocks>,
@@ -152,7 +156,6 @@ impl ClusterSession {
     }
 
     async fn commit(&mut self) -> SqlResult<()> {
-        self.cursors.retain(|_, cursor| cursor.is_held());
         if let Err(error) = self.end_temporary().await {
             self.rollback().await;
             return Err(error);
@@ -160,10 +163,33 @@ impl ClusterSession {
         let Some(mut txn) = self.txn.take() else { return Ok(()) };
         self.own_locks.hand_over(&mut txn);
         let result = txn.commit(&self.cluster).await.map_err(crate::executor::for_client);
+        match result {
+            Ok(()) => self.cursors.retain(|_, cursor| cursor.outlives_commit()),
+            Err(_) => self.cursors.retain(|_, cursor| cursor.declared.is_none()),
+        }
         self.note_transaction(None);
         self.settings.end(result.is_ok());
         self.end_role(result.is_ok());
         result
+    }
+
+    /// The types that a client declared, those of the user found by their oid.
+    fn declared_types(&self, declared: &[Option<PgType>]) -> SqlResult<Vec<Option<PgType>>> {
+        if !declared.iter().flatten().any(|ty| matches!(ty, PgType::Enum(_))) {
+            return Ok(declared.to_vec());
+        }
+        let snapshot = self.snapshot();
+        let exists = |oid: u32| snapshot.enum_labels(Oid(oid)).is_some();
+        let found = |ty: &PgType| match ty {
+            PgType::Enum(Oid(oid)) if !exists(*oid) => match oid.checked_sub(1) {
+                Some(element) if exists(element) => {
+                    Ok(PgType::Array(Box::new(PgType::Enum(Oid(element)))))
+                }
+                _ => Err(SqlError::internal(format!("cache lookup failed for type {oid}"))),
+            },
+            _ => Ok(ty.clone()),
+        };
+        declared.iter().map(|ty| ty.as_ref().map(found).transpose()).collect()
     }
 
     /// The role after the transaction's end.
@@ -179,7 +205,7 @@ impl ClusterSession {
     }
 
     async fn rollback(&mut self) {
-        self.cursors.retain(|_, cursor| cursor.is_held());
+        self.cursors.retain(|_, cursor| cursor.declared.is_none());
         self.failed = false;
         if let Some(mut txn) = self.txn.take() {
             self.own_locks.hand_over(&mut txn);
@@ -246,15 +272,27 @@ fn unhurried<T>(sql: &str, read: impl FnOnce() -> T) -> T {
 #[async_trait]
 impl Session for ClusterSession {
     fn split(&self, sql: &str) -> SqlResult<Vec<BatchStatement>> {
-        let parsed = unhurried(sql, || parse::parse(sql))?;
-        Ok(parsed
-            .into_iter()
-            .map(|statement| BatchStatement { sql: statement.text, offset: statement.offset })
-            .collect())
+        let mut parsed = unhurried(sql, || parse::parse(sql))?;
+        let statements = parsed
+            .iter()
+            .map(|parsed| BatchStatement { sql: parsed.text.clone(), offset: parsed.offset })
+            .collect();
+        // Of several, positions would be those within the whole string.
+        let only = parsed.pop().filter(|last| parsed.is_empty() && last.offset == 0);
+        *self.split.lock() = only;
+        Ok(statements)
     }
 
-    async fn prepare(&mut self, sql: &str, param_types: &[Option<PgType>]) -> SqlResult<Prepared> {
-        let mut statements = unhurried(sql, || parse::parse(sql))?;
+    async fn prepare(
+        &mut self,
+        sql: &str,
+        param_types: Option<&[Option<PgType>]>,
+    ) -> SqlResult<Prepared> {
+        let split = self.split.lock().take().filter(|parsed| parsed.text == sql);
+        let mut statements = match split {
+            Some(parsed) => vec![parsed],
+            None => unhurried(sql, || parse::parse(sql))?,
+        };
         if statements.len() > 1 {
             return Err(SqlError::new(
                 SqlState::SYNTAX_ERROR,
@@ -271,7 +309,8 @@ impl Session for ClusterSession {
             });
         };
         self.refuse_if_failed(&parsed)?;
-        let (ready, params) = unhurried(sql, || self.make_ready(&parsed, param_types))?;
+        let types = param_types.map(|types| self.declared_types(types)).transpose()?;
+        let (ready, params) = unhurried(sql, || self.make_ready(&parsed, types.as_deref()))?;
         let columns = self.columns_of(&ready.bound, &parsed)?;
         Ok(Prepared {
             sql: sql.into(),

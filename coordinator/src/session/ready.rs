@@ -81,7 +81,7 @@ impl ClusterSession {
     pub(super) fn make_ready(
         &self,
         parsed: &Parsed,
-        param_types: &[Option<PgType>],
+        param_types: Option<&[Option<PgType>]>,
     ) -> SqlResult<(Ready, Vec<PgType>)> {
         let stamp = self.stamp();
         let (bound, params, lasts) = self.bind_lasting(parsed, param_types)?;
@@ -104,7 +104,7 @@ impl ClusterSession {
             return Ok(known);
         }
         let types: Vec<_> = planned.params.iter().cloned().map(Some).collect();
-        let (ready, _) = self.make_ready(&planned.parsed, &types)?;
+        let (ready, _) = self.make_ready(&planned.parsed, Some(&types))?;
         if !result_may_change && !matches!(ready.bound, Bound::Utility(_)) {
             let columns = self.columns_of(&ready.bound, &planned.parsed)?;
             planned.check_result(columns.as_deref())?;

@@ -93,6 +93,32 @@ fn changes_rows(statement: &Statement) -> bool {
     }
 }
 
+/// Whether it changes rows, as a whole or in its WITH.
+fn changes(bound: &Bound) -> bool {
+    match bound {
+        Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) | Bound::Merge(_) => true,
+        Bound::WithChanges { changes: within, statement } => {
+            changes(statement) || within.iter().any(changes)
+        }
+        Bound::Explain { statement, options } => options.analyze && changes(statement),
+        _ => false,
+    }
+}
+
+/// A statement that reads or changes rows, as messages call it.
+fn command_name(bound: &Bound) -> &'static str {
+    match bound {
+        Bound::Insert(_) => "INSERT",
+        Bound::Update(_) => "UPDATE",
+        Bound::Delete(_) => "DELETE",
+        Bound::Merge(_) => "MERGE",
+        Bound::WithChanges { statement, .. } | Bound::Explain { statement, .. } => {
+            command_name(statement)
+        }
+        _ => "SELECT",
+    }
+}
+
 fn lost_a_race(error: &SqlError) -> bool {
     is_stale(error)
         || matches!(error.state(), SqlState::SERIALIZATION_FAILURE | SqlState::DEADLOCK_DETECTED)
@@ -103,7 +129,7 @@ impl ClusterSession {
     pub(super) fn bind(
         &self,
         parsed: &Parsed,
-        param_types: &[Option<PgType>],
+        param_types: Option<&[Option<PgType>]>,
     ) -> SqlResult<(Bound, Vec<PgType>)> {
         self.bind_lasting(parsed, param_types).map(|(bound, params, _)| (bound, params))
     }
@@ -113,7 +139,7 @@ impl ClusterSession {
     pub(super) fn bind_lasting(
         &self,
         parsed: &Parsed,
-        param_types: &[Option<PgType>],
+        param_types: Option<&[Option<PgType>]>,
     ) -> SqlResult<(Bound, Vec<PgType>, bool)> {
         let catalog = self.snapshot();
         let env = self.function_env(&catalog);
@@ -165,11 +191,8 @@ impl ClusterSession {
             return self.utility(&planned.parsed, options).await;
         }
         self.transaction().await?;
-        match &ready.bound {
-            Bound::Insert(_) => self.writable("INSERT")?,
-            Bound::Update(_) => self.writable("UPDATE")?,
-            Bound::Delete(_) => self.writable("DELETE")?,
-            _ => {}
+        if changes(&ready.bound) {
+            self.writable(command_name(&ready.bound))?;
         }
         let (mut attempt, mut patience) = (0, Patience::default());
         loop {
@@ -308,6 +331,9 @@ impl ClusterSession {
                 let tables = crate::ddl::truncate_targets(&scope.state, tables, *cascade)?;
                 let modification = self.modification(scope, options, false)?;
                 modification.truncate(&tables).await?;
+                if let Some(txn) = self.txn.as_mut() {
+                    txn.truncated(tables.iter().map(|table| table.shape.table));
+                }
                 if *restart_identity {
                     crate::ddl::restart_sequences(self.ddl().await?, &tables)?;
                 }

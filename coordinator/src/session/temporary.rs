@@ -80,7 +80,7 @@ impl ClusterSession {
             settings: Vec::new(),
             client_addr: None,
             via: Via::Pg,
-            tls: false,
+            tls: None,
             process_id: 0,
             terminate: Default::default(),
         };
@@ -94,6 +94,7 @@ impl ClusterSession {
             settings: Settings::new(&[])?,
             statements: Default::default(),
             cursors: Default::default(),
+            split: Default::default(),
             txn: None,
             failed: false,
             notices: Vec::new(),
@@ -112,7 +113,7 @@ async fn drop_schema(cluster: Arc<Cluster>, schema: String) {
         let user = state.role(SUPERUSER_OID).map_or("", |role| &role.name);
         let mut session = ClusterSession::detached(cluster, user)?;
         let sql = format!("DROP SCHEMA \"{schema}\" CASCADE");
-        let prepared = session.prepare(&sql, &[]).await?;
+        let prepared = session.prepare(&sql, None).await?;
         let options = ExecuteOptions { ends_batch: true, ..ExecuteOptions::default() };
         session.execute(&prepared, Vec::new(), options).await.map(|_| ())
     };

@@ -15,6 +15,7 @@ use super::settings::{setting_name, setting_text};
 use super::{ClusterSession, Isolation, default_isolation, maintenance, serializable};
 use crate::ddl::Definition;
 use crate::session_api::{ExecuteOptions, Execution, NamedStatement, Notice, Rows, Session};
+use crate::txn::Transaction;
 
 /// What the failed state of a transaction block still accepts.
 fn ends_failed_block(statement: &Statement) -> bool {
@@ -97,7 +98,8 @@ impl ClusterSession {
                 let cluster = self.cluster.clone();
                 let name = satsuma_sql::bind::fold(name);
                 if let Some(txn) = self.txn.as_mut() {
-                    txn.rollback_to(&cluster, &name).await?;
+                    let last = txn.rollback_to(&cluster, &name).await?;
+                    self.cursors.retain(|_, cursor| cursor.is_older_than(last));
                 }
                 self.failed = false;
                 Ok(Execution::Command("ROLLBACK".into()))
@@ -609,7 +611,7 @@ impl ClusterSession {
             .collect::<SqlResult<Vec<_>>>()?;
         let text = after_keyword(&parsed.text, "as")
             .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
-        let prepared = self.prepare(&text, &types).await?;
+        let prepared = self.prepare(&text, Some(&types)).await?;
         let name = satsuma_sql::bind::fold(name);
         let sql = parsed.text.as_str().into();
         self.statements.insert(&name, NamedStatement { prepared, sql, from_sql: true })?;
@@ -661,7 +663,7 @@ impl ClusterSession {
         let parsed = parse::parse(&text)?
             .pop()
             .ok_or_else(|| SqlError::internal("no parameter values to compute"))?;
-        let (bound, _) = self.bind(&parsed, &[])?;
+        let (bound, _) = self.bind(&parsed, None)?;
         let Bound::Query(query) = bound else {
             return Err(SqlError::internal("parameter values are not a query"));
         };
@@ -714,7 +716,7 @@ impl ClusterSession {
         let query = parse::parse(&text)?
             .pop()
             .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
-        let (bound, _) = self.bind(&query, &[])?;
+        let (bound, _) = self.bind(&query, None)?;
         let Bound::Query(query) = bound else {
             return Err(SqlError::new(
                 SqlState::INVALID_CURSOR_STATE,
@@ -726,7 +728,8 @@ impl ClusterSession {
         let rows = self.rows(&query, &scope).await?;
         let rows = super::run::interruptible(rows, options);
         let columns: Arc<[OutputColumn]> = query.columns.clone().into();
-        let cursor = Cursor::open(columns, rows, about).await?;
+        let declared = self.txn.as_ref().map_or(0, Transaction::statement);
+        let cursor = Cursor::open(columns, rows, about, declared).await?;
         self.cursors.insert(name, cursor);
         self.finish_statement(options).await?;
         Ok(Execution::Command("DECLARE CURSOR".into()))
@@ -783,7 +786,8 @@ fn no_cursor(name: &str) -> SqlError {
     SqlError::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
 }
 
-/// What follows the first free-standing occurrence of a keyword outside quotes and parentheses.
+/// What follows the first free-standing occurrence of a keyword outside quotes and parentheses, at
+/// the place it has in the text.
 fn after_keyword(text: &str, keyword: &str) -> Option<String> {
     let (mut depth, mut quote, mut word_start) = (0usize, None, None);
     for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
@@ -800,7 +804,8 @@ fn after_keyword(text: &str, keyword: &str) -> Option<String> {
             (true, None) => word_start = Some(at),
             (false, Some(start)) => {
                 if depth == 0 && text[start..at].eq_ignore_ascii_case(keyword) {
-                    return Some(text[at..].to_owned());
+                    let before = text[..at].chars().map(|_| ' ');
+                    return Some(before.chain(text[at..].chars()).collect());
                 }
                 word_start = None;
             }
@@ -857,10 +862,12 @@ mod tests {
 
     #[test]
     fn the_query_of_a_cursor_starts_after_for() {
-        let text = "DECLARE \"for\" CURSOR FOR SELECT 'for' FROM t";
-        assert_eq!(after_keyword(text, "for").as_deref(), Some(" SELECT 'for' FROM t"));
+        let text = "DECLARE \"fór\" CURSOR FOR SELECT 'for' FROM t";
+        let query = format!("{:24}SELECT 'for' FROM t", "");
+        assert_eq!(after_keyword(text, "for"), Some(query));
         let prepare = "PREPARE p (numeric(3,2)) AS SELECT 1 AS one";
-        assert_eq!(after_keyword(prepare, "as").as_deref(), Some(" SELECT 1 AS one"));
+        let query = format!("{:28}SELECT 1 AS one", "");
+        assert_eq!(after_keyword(prepare, "as"), Some(query));
         assert_eq!(after_keyword("PREPARE p", "as"), None);
     }
 }

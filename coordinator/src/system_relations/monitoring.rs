@@ -14,6 +14,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_cursors" => cursors,
         "pg_prepared_statements" => prepared_statements,
         "pg_stat_activity" => activity,
+        "pg_stat_ssl" => encryption,
         "citus_stat_activity" | "citus_dist_stat_activity" => citus_activity,
         "citus_stat_statements" => citus_statements,
         "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics,
@@ -120,6 +121,21 @@ fn activity(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             values.extend(wait_values(waits));
         }
         rows.push(values)?;
+    }
+    Ok(())
+}
+
+fn encryption(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for session in source.around.sessions() {
+        let encryption = session.encryption.as_ref();
+        row!(
+            rows,
+            pid = session.process_id,
+            ssl = encryption.is_some(),
+            version = encryption.map(|it| it.version.to_owned()),
+            cipher = encryption.map(|it| it.cipher.clone()),
+            bits = encryption.map(|it| it.bits),
+        )?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use satsuma_common::{Datum, NodeId, Oid, ShardId, SqlError, SqlResult, TxnId};
 use satsuma_proto::worker::Locks;
 
 use crate::catalog::{State, Table};
+use crate::tls::Encryption;
 
 /// A session of this coordinator: `pg_stat_activity`.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct RunningSession {
     pub application_name: String,
     pub client_address: Option<IpAddr>,
     pub client_port: Option<u16>,
+    /// Not known of other coordinators' sessions.
+    pub encryption: Option<Encryption>,
     /// Microseconds since 1970-01-01 UTC, as all moments here.
     pub started: i64,
     pub transaction_started: Option<i64>,

@@ -1,5 +1,7 @@
 //! The server's certificate: given, or made once and kept in the data directory.
 
+mod encryption;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
+
+pub use encryption::Encryption;
 
 const CERTIFICATE_FILE: &str = "server.crt";
 const KEY_FILE: &str = "server.key";

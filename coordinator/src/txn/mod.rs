@@ -61,6 +61,8 @@ pub struct Transaction {
     began: (u32, Option<Overlay>),
     /// Tables whose shards this transaction has locked as a whole.
     locked: BTreeSet<TableId>,
+    /// Tables that were truncated, by which statement.
+    truncated: BTreeMap<TableId, u32>,
     pub sequences: PrivateSequences,
     savepoints: Vec<Savepoint>,
 }
@@ -89,6 +91,7 @@ impl Transaction {
             overlay: None,
             began: (0, None),
             locked: BTreeSet::new(),
+            truncated: BTreeMap::new(),
             sequences: PrivateSequences::default(),
             savepoints: Vec::new(),
         })
@@ -166,6 +169,22 @@ impl Transaction {
         self.locked.insert(table);
     }
 
+    /// The statement under way has emptied these tables.
+    pub fn truncated(&mut self, tables: impl Iterator<Item = TableId>) {
+        self.truncated.extend(tables.map(|table| (table, self.statement)));
+    }
+
+    /// Whether the table was made or emptied since the last savepoint: what a rollback to it
+    /// leaves of the table holds none of the rows that come now.
+    pub fn is_fresh(&self, table: TableId) -> bool {
+        let last = self.savepoints.last();
+        let before = last.and_then(|savepoint| savepoint.overlay.as_ref());
+        let is_new = |overlay: &Overlay| overlay.is_new(table);
+        let made = self.overlay.as_ref().is_some_and(is_new) && !before.is_some_and(is_new);
+        let since = last.map_or(0, |savepoint| savepoint.statement);
+        made || self.truncated.get(&table).is_some_and(|statement| *statement > since)
+    }
+
     /// A statement of a transaction block failed. Without a savepoint to go back to nothing of
     /// the transaction can remain, and nobody need wait for its client to end it.
     pub async fn fail(&mut self, cluster: &Cluster) -> SqlResult<()> {
@@ -182,6 +201,7 @@ impl Transaction {
     /// writes and definitions are forgotten, its locks stay.
     pub async fn undo_statement(&mut self, cluster: &Cluster) -> SqlResult<()> {
         let (first, overlay) = self.began.clone();
+        self.truncated.retain(|_, statement| *statement < first);
         self.restore_overlay(cluster, overlay).await;
         let action = match first < self.statement {
             true => TxnAction::RollbackTo(first.saturating_sub(1)),
@@ -218,14 +238,16 @@ impl Transaction {
         Ok(())
     }
 
-    /// ROLLBACK TO: the savepoint itself stays.
-    pub async fn rollback_to(&mut self, cluster: &Cluster, name: &str) -> SqlResult<()> {
+    /// ROLLBACK TO: the savepoint itself stays. Answers with the last statement before it.
+    pub async fn rollback_to(&mut self, cluster: &Cluster, name: &str) -> SqlResult<u32> {
         let index = self.savepoint_index(name)?;
         self.savepoints.truncate(index + 1);
         let savepoint = &self.savepoints[index];
         let (statement, overlay) = (savepoint.statement, savepoint.overlay.clone());
+        self.truncated.retain(|_, truncated| *truncated <= statement);
         self.restore_overlay(cluster, overlay).await;
-        self.tell_all(TxnAction::RollbackTo(statement)).await
+        self.tell_all(TxnAction::RollbackTo(statement)).await?;
+        Ok(statement)
     }
 
     fn savepoint_index(&self, name: &str) -> SqlResult<usize> {

@@ -45,6 +45,11 @@ impl Overlay {
         self.base.version()
     }
 
+    /// Whether the transaction has made this table.
+    pub fn is_new(&self, table: TableId) -> bool {
+        self.base.table(table).is_none() && self.state.table(table).is_some()
+    }
+
     pub fn commands(&self) -> &[Command] {
         &self.commands
     }

@@ -38,7 +38,8 @@ pub(super) struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     pub fn new(context: &BindContext<'a>, source: Arc<Source>) -> Self {
-        let parameters = Arc::new(Parameters::new(context.param_types));
+        let parameters = context.param_types.map_or_else(Parameters::none, Parameters::new);
+        let parameters = Arc::new(parameters);
         let mut env = context.env.clone();
         env.parameters = Some(parameters.clone());
         Self {

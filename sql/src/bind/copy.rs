@@ -1,5 +1,7 @@
 //! COPY: what is read or written, and the options checked against each other.
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::Expr;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{Ident, ObjectName, Spanned};
@@ -24,13 +26,13 @@ impl Binder<'_> {
         match (&copy.source, copy.from) {
             (CopySource::Table { name, columns }, true) => self.copy_from(copy, name, columns),
             (CopySource::Table { name, columns }, false) => {
-                let rows = self.copy_table(name, columns)?;
-                let options = self.copy_options(copy, &names_of(&rows))?;
+                let (rows, table) = self.copy_table(name, columns)?;
+                let options = self.copy_options(copy, &Columns::of_rows(&rows, Some(&table)))?;
                 Ok(Bound::CopyTo { query: rows.into_bound()?, options })
             }
             (CopySource::Query(query), _) => {
                 let rows = self.query(query, None, &Ctes::default())?;
-                let options = self.copy_options(copy, &names_of(&rows))?;
+                let options = self.copy_options(copy, &Columns::of_rows(&rows, None))?;
                 Ok(Bound::CopyTo { query: rows.into_bound()?, options })
             }
         }
@@ -45,9 +47,8 @@ impl Binder<'_> {
         let table = self.target_table(name, "copy to")?;
         self.check_access(&table, Access::Insert)?;
         let indexes = self.copy_columns(&table, columns)?;
-        let names: Vec<String> =
-            indexes.iter().map(|i| table.shape.columns[*i].name.clone()).collect();
-        let options = self.copy_options(copy, &names)?;
+        let names = indexes.iter().map(|i| table.shape.columns[*i].name.clone()).collect();
+        let options = self.copy_options(copy, &Columns { names, relation: Some(&table) })?;
         let fields: Vec<_> = indexes
             .iter()
             .map(|i| (table.shape.columns[*i].name.clone(), table.shape.columns[*i].ty.clone()))
@@ -110,13 +111,7 @@ impl Binder<'_> {
         for ident in columns {
             let name = fold(ident);
             let Some(index) = table.shape.columns.iter().position(|c| c.name == name) else {
-                return Err(SqlError::new(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!(
-                        "column \"{name}\" of relation \"{}\" does not exist",
-                        table.shape.name
-                    ),
-                ));
+                return Err(unknown_column(&name, table));
             };
             if generated(index) {
                 return Err(SqlError::new(
@@ -126,17 +121,18 @@ impl Binder<'_> {
                 .detail("Generated columns cannot be used in COPY."));
             }
             if indexes.contains(&index) {
-                return Err(SqlError::new(
-                    SqlState::DUPLICATE_COLUMN,
-                    format!("column \"{name}\" specified more than once"),
-                ));
+                return Err(twice(&name));
             }
             indexes.push(index);
         }
         Ok(indexes)
     }
 
-    fn copy_table(&self, name: &ObjectName, columns: &[Ident]) -> SqlResult<Rows> {
+    fn copy_table(
+        &self,
+        name: &ObjectName,
+        columns: &[Ident],
+    ) -> SqlResult<(Rows, Arc<TableInfo>)> {
         let position = self.position(name.span());
         let (schema, relation) = names::qualified(name, &self.env.identity.database)
             .map_err(|error| self.at(error, position))?;
@@ -160,12 +156,13 @@ impl Binder<'_> {
                         }
                     })
                     .collect();
-                Ok(Rows {
+                let rows = Rows {
                     plan: from.plan,
                     columns: picked,
                     order: Vec::new(),
                     arrival: Vec::new(),
-                })
+                };
+                Ok((rows, table))
             }
             Relation::View(_) => Err(SqlError::new(
                 SqlState::WRONG_OBJECT_TYPE,
@@ -183,12 +180,14 @@ impl Binder<'_> {
         }
     }
 
-    /// `columns` are the file's, which FORCE_* may name.
-    fn copy_options(&self, copy: &CopyStatement, columns: &[String]) -> SqlResult<CopyOptions> {
+    fn copy_options(&self, copy: &CopyStatement, columns: &Columns<'_>) -> SqlResult<CopyOptions> {
         let mut given = Given::default();
         for (name, value) in &copy.options {
             let position = self.ident_position(name);
-            given.set(&name.value, value).map_err(|error| self.at(error, position))?;
+            given.set(&name.value, value).map_err(|wrong| match wrong {
+                WrongOption::Name(error) => self.at(error, position),
+                WrongOption::Value(error) => error,
+            })?;
         }
         given.finish(copy.from, columns)
     }
@@ -205,14 +204,68 @@ fn refuse_server_side(endpoint: &CopyEndpoint) -> SqlResult<()> {
         .hint("Use psql's \\copy, or COPY .. TO STDOUT and COPY .. FROM STDIN."))
 }
 
-fn names_of(rows: &Rows) -> Vec<String> {
-    rows.columns.iter().map(|column| column.name.clone()).collect()
+/// The file's columns, which FORCE_* may name.
+struct Columns<'a> {
+    names: Vec<String>,
+    /// Whose columns they are; a query has no others.
+    relation: Option<&'a TableInfo>,
+}
+
+impl<'a> Columns<'a> {
+    fn of_rows(rows: &Rows, relation: Option<&'a TableInfo>) -> Self {
+        Self { names: rows.columns.iter().map(|column| column.name.clone()).collect(), relation }
+    }
+
+    /// Names that are there, each once.
+    fn check(&self, option: &str, names: &[String]) -> SqlResult<()> {
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                return Err(twice(name));
+            }
+            let exists = match self.relation {
+                Some(table) => table.shape.columns.iter().any(|column| column.name == *name),
+                None => self.names.contains(name),
+            };
+            if !exists {
+                return Err(self.unknown(name));
+            }
+        }
+        match names.iter().find(|name| !self.names.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(SqlError::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!("{option} column \"{name}\" not referenced by COPY"),
+            )),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> SqlError {
+        match self.relation {
+            Some(table) => unknown_column(name, table),
+            None => SqlError::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{name}\" does not exist"),
+            ),
+        }
+    }
+}
+
+fn unknown_column(name: &str, table: &TableInfo) -> SqlError {
+    SqlError::new(
+        SqlState::UNDEFINED_COLUMN,
+        format!("column \"{name}\" of relation \"{}\" does not exist", table.shape.name),
+    )
+}
+
+fn twice(name: &str) -> SqlError {
+    SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
 }
 
 /// Options as given, before defaults.
 #[derive(Default)]
 struct Given {
     seen: Vec<String>,
+    freeze: bool,
     format: Option<CopyFormat>,
     delimiter: Option<String>,
     null: Option<String>,
@@ -224,10 +277,23 @@ struct Given {
     force_null: Vec<String>,
 }
 
+/// What is wrong with an option: PostgreSQL tells the place of the one, not of the other.
+enum WrongOption {
+    Name(SqlError),
+    Value(SqlError),
+}
+
+impl From<SqlError> for WrongOption {
+    fn from(error: SqlError) -> Self {
+        Self::Value(error)
+    }
+}
+
 impl Given {
-    fn set(&mut self, name: &str, value: &CopyValue) -> SqlResult<()> {
+    fn set(&mut self, name: &str, value: &CopyValue) -> Result<(), WrongOption> {
         if self.seen.iter().any(|seen| seen == name) {
-            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "conflicting or redundant options"));
+            let error = SqlError::new(SqlState::SYNTAX_ERROR, "conflicting or redundant options");
+            return Err(WrongOption::Name(error));
         }
         self.seen.push(name.to_string());
         match name {
@@ -238,15 +304,15 @@ impl Given {
                     "csv" => CopyFormat::Csv,
                     "binary" => CopyFormat::Binary,
                     _ => {
-                        return Err(SqlError::new(
+                        return Err(WrongOption::Name(SqlError::new(
                             SqlState::INVALID_PARAMETER_VALUE,
                             format!("COPY format \"{text}\" not recognized"),
-                        ));
+                        )));
                     }
                 });
             }
             "freeze" => {
-                switch(name, value)?;
+                self.freeze = switch(name, value)?;
             }
             "delimiter" => self.delimiter = Some(text(name, value)?),
             "null" => self.null = Some(text(name, value)?),
@@ -262,32 +328,36 @@ impl Given {
             "force_quote" => {
                 self.force_quote = Some(match value {
                     CopyValue::All => ForceColumns::All,
-                    _ => ForceColumns::Named(list(name, value)?),
+                    _ => ForceColumns::Named(list(name, value).map_err(WrongOption::Name)?),
                 });
             }
-            "force_not_null" => self.force_not_null = list(name, value)?,
-            "force_null" => self.force_null = list(name, value)?,
+            "force_not_null" => {
+                self.force_not_null = list(name, value).map_err(WrongOption::Name)?
+            }
+            "force_null" => self.force_null = list(name, value).map_err(WrongOption::Name)?,
             "encoding" => {
                 let encoding = text(name, value)?;
                 let known = ["utf8", "utf-8", "unicode", "sql_ascii"];
                 if !known.contains(&encoding.to_lowercase().as_str()) {
-                    return Err(SqlError::unsupported(format!(
+                    let error = SqlError::unsupported(format!(
                         "COPY encoding \"{encoding}\" is not supported"
-                    ))
-                    .hint("Files are read and written as UTF-8."));
+                    ));
+                    return Err(WrongOption::Name(
+                        error.hint("Files are read and written as UTF-8."),
+                    ));
                 }
             }
             _ => {
-                return Err(SqlError::new(
+                return Err(WrongOption::Name(SqlError::new(
                     SqlState::SYNTAX_ERROR,
                     format!("option \"{name}\" not recognized"),
-                ));
+                )));
             }
         }
         Ok(())
     }
 
-    fn finish(self, from: bool, columns: &[String]) -> SqlResult<CopyOptions> {
+    fn finish(self, from: bool, columns: &Columns<'_>) -> SqlResult<CopyOptions> {
         let format = self.format.unwrap_or(CopyFormat::Text);
         let csv = format == CopyFormat::Csv;
         let invalid =
@@ -381,12 +451,7 @@ impl Given {
             ("FORCE_NOT_NULL", &self.force_not_null),
             ("FORCE_NULL", &self.force_null),
         ] {
-            if let Some(name) = names.iter().find(|name| !columns.contains(name)) {
-                return Err(SqlError::new(
-                    SqlState::INVALID_COLUMN_REFERENCE,
-                    format!("{what} column \"{name}\" not referenced by COPY"),
-                ));
-            }
+            columns.check(what, names)?;
         }
         Ok(CopyOptions {
             format,
@@ -398,6 +463,7 @@ impl Given {
             force_quote,
             force_not_null: self.force_not_null,
             force_null: self.force_null,
+            freeze: from && self.freeze,
         })
     }
 }

@@ -64,8 +64,9 @@ pub use types::data_type;
 pub struct BindContext<'a> {
     pub catalog: &'a dyn CatalogView,
     pub env: &'a FunctionEnv,
-    /// Types that the client declared for `$1`, `$2`, ...; `None` is left to inference.
-    pub param_types: &'a [Option<PgType>],
+    /// Types that the client declared for `$1`, `$2`, ...; `None` is left to inference. Without
+    /// the list the statement has no parameters.
+    pub param_types: Option<&'a [Option<PgType>]>,
 }
 
 /// Binds a statement. Gives the types of its parameters beside it.

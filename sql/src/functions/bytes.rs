@@ -264,7 +264,6 @@ fn conversions(b: &mut Builder) {
     });
     b.row("convert_from(bytea,name) text", |args, _| {
         is_utf8(text(&args[1])?)?;
-        let text = String::from_utf8(bytes(&args[0])?.to_vec());
-        text.map(Datum::Text).map_err(|error| crate::parse::invalid_utf8(&error))
+        satsuma_common::utf8::check(bytes(&args[0])?).map(|text| Datum::Text(text.to_owned()))
     });
 }

@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;
-use std::string::FromUtf8Error;
 
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{SqlError, SqlResult, SqlState, utf8};
 use sqlparser::tokenizer::Location;
 
 use super::Source;
@@ -26,7 +25,7 @@ pub fn mask(source: &Source) -> SqlResult<(String, BTreeMap<Location, String>)> 
         if escaped {
             let start = Location { line: at.line, column: at.column };
             at.take(2, &mut masked);
-            let body = body_len(at.rest);
+            let body = body_len(at.rest).unwrap_or(at.rest.len());
             let decoded = read(&at.rest[..body], source.position(start))?;
             strings.insert(start, decoded);
             let hidden: String =
@@ -35,18 +34,58 @@ pub fn mask(source: &Source) -> SqlResult<(String, BTreeMap<Location, String>)> 
             at.skip(body);
         } else {
             let length = match c {
-                '\'' => quoted_len(at.rest, '\''),
-                '"' => quoted_len(at.rest, '"'),
-                '-' if at.rest.starts_with("--") => at.rest.find('\n').unwrap_or(at.rest.len()),
+                '\'' | '"' => quoted_len(at.rest, c),
+                '-' if at.rest.starts_with("--") => at.rest.find('\n'),
                 '/' if at.rest.starts_with("/*") => comment_len(at.rest),
                 '$' if !in_word => dollar_len(at.rest),
-                _ => c.len_utf8(),
+                _ => Some(c.len_utf8()),
             };
-            at.take(length, &mut masked);
+            at.take(length.unwrap_or(at.rest.len()), &mut masked);
         }
         in_word = c.is_alphanumeric() || c == '_' || (in_word && c == '$');
     }
     Ok((masked, strings))
+}
+
+/// The first string, name or comment that never ends: what it is, and its byte.
+pub fn unterminated(text: &str) -> Option<(&'static str, usize)> {
+    let mut at = 0;
+    let mut in_word = false;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let prefix = if in_word { 0 } else { prefix_len(rest) };
+        let open = &rest[prefix..];
+        let (kind, length) = match open.chars().next() {
+            Some('\'') => match c {
+                'e' | 'E' => (QUOTED_STRING, body_len(&open[1..]).map(|body| body + 2)),
+                'b' | 'B' => ("bit string literal", quoted_len(open, '\'')),
+                'x' | 'X' => ("hexadecimal string literal", quoted_len(open, '\'')),
+                _ => (QUOTED_STRING, quoted_len(open, '\'')),
+            },
+            Some('"') => ("quoted identifier", quoted_len(open, '"')),
+            Some('-') if rest.starts_with("--") => {
+                ("", Some(rest.find('\n').unwrap_or(rest.len())))
+            }
+            Some('/') if rest.starts_with("/*") => ("/* comment", comment_len(rest)),
+            Some('$') if !in_word => ("dollar-quoted string", dollar_len(rest)),
+            _ => ("", Some(c.len_utf8())),
+        };
+        let Some(length) = length else { return Some((kind, at)) };
+        in_word = prefix == 0 && (c.is_alphanumeric() || c == '_' || (in_word && c == '$'));
+        at += prefix + length;
+    }
+    None
+}
+
+const QUOTED_STRING: &str = "quoted string";
+
+/// Bytes of what tells the kind of the string or name that opens behind it.
+fn prefix_len(text: &str) -> usize {
+    match text.as_bytes() {
+        [b'e' | b'E' | b'b' | b'B' | b'x' | b'X', b'\'', ..] => 1,
+        [b'u' | b'U', b'&', b'\'' | b'"', ..] => 2,
+        _ => 0,
+    }
 }
 
 /// Where the text is read.
@@ -76,33 +115,33 @@ impl Cursor<'_> {
 }
 
 /// Bytes up to the quote that ends an escape string whose opening quote was read.
-fn body_len(text: &str) -> usize {
+fn body_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => at += 2,
             b'\'' if bytes.get(at + 1) == Some(&b'\'') => at += 2,
-            b'\'' => return at,
+            b'\'' => return Some(at),
             _ => at += 1,
         }
     }
-    bytes.len()
+    None
 }
 
-fn quoted_len(text: &str, quote: char) -> usize {
+fn quoted_len(text: &str, quote: char) -> Option<usize> {
     let mut rest = &text[1..];
     while let Some(end) = rest.find(quote) {
         rest = &rest[end + 1..];
         match rest.strip_prefix(quote) {
             Some(doubled) => rest = doubled,
-            None => return text.len() - rest.len(),
+            None => return Some(text.len() - rest.len()),
         }
     }
-    text.len()
+    None
 }
 
-fn comment_len(text: &str) -> usize {
+fn comment_len(text: &str) -> Option<usize> {
     let (mut depth, mut at) = (0usize, 0);
     let bytes = text.as_bytes();
     while at < bytes.len() {
@@ -113,26 +152,26 @@ fn comment_len(text: &str) -> usize {
             depth -= 1;
             at += 2;
             if depth == 0 {
-                return at;
+                return Some(at);
             }
         } else {
             at += 1;
         }
     }
-    text.len()
+    None
 }
 
 /// `$tag$..$tag$`, or the dollar alone.
-fn dollar_len(text: &str) -> usize {
-    let Some(end) = text[1..].find('$') else { return 1 };
+fn dollar_len(text: &str) -> Option<usize> {
+    let Some(end) = text[1..].find('$') else { return Some(1) };
     let tag = &text[..end + 2];
     let inside = &tag[1..tag.len() - 1];
     if !inside.chars().all(|c| c.is_alphanumeric() || c == '_')
         || inside.starts_with(|c: char| c.is_ascii_digit())
     {
-        return 1;
+        return Some(1);
     }
-    text[tag.len()..].find(tag).map_or(text.len(), |found| found + 2 * tag.len())
+    text[tag.len()..].find(tag).map(|found| found + 2 * tag.len())
 }
 
 /// `first` and the digits that follow, `most` in all.
@@ -192,45 +231,12 @@ fn decode(body: &str) -> Result<String, DecodeError> {
             Some(other) => bytes.extend(other.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(DecodeError::Bytes(bytes[at..=at].to_vec()));
-    }
-    String::from_utf8(bytes).map_err(|error| DecodeError::Bytes(wrong_sequence(&error).to_vec()))
-}
-
-/// The first sequence that is not UTF-8, as long as its first byte announces.
-fn wrong_sequence(error: &FromUtf8Error) -> &[u8] {
-    let rest = &error.as_bytes()[error.utf8_error().valid_up_to()..];
-    let length = rest.first().map_or(0, |first| sequence_len(*first));
-    &rest[..length.min(rest.len())]
-}
-
-/// 22021 for bytes that are not UTF-8.
-pub fn invalid_utf8(error: &FromUtf8Error) -> SqlError {
-    not_in_repertoire(wrong_sequence(error))
-}
-
-fn not_in_repertoire(bytes: &[u8]) -> SqlError {
-    let bytes: Vec<String> = bytes.iter().map(|b| format!("0x{b:02x}")).collect();
-    SqlError::new(
-        SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-        format!("invalid byte sequence for encoding \"UTF8\": {}", bytes.join(" ")),
-    )
-}
-
-/// The length of the UTF-8 sequence that a first byte announces, as PostgreSQL reports it.
-fn sequence_len(first: u8) -> usize {
-    match first {
-        0xc0..=0xdf => 2,
-        0xe0..=0xef => 3,
-        0xf0..=0xf7 => 4,
-        _ => 1,
-    }
+    utf8::check(&bytes).map(str::to_owned).map_err(DecodeError::Bytes)
 }
 
 enum DecodeError {
     Unicode,
-    Bytes(Vec<u8>),
+    Bytes(SqlError),
 }
 
 impl DecodeError {
@@ -239,7 +245,7 @@ impl DecodeError {
             Self::Unicode => {
                 SqlError::new(SqlState::SYNTAX_ERROR, "invalid Unicode escape").at(position)
             }
-            Self::Bytes(bytes) => not_in_repertoire(&bytes),
+            Self::Bytes(error) => error,
         }
     }
 }

@@ -42,7 +42,6 @@ pub use command::{Command, CreateExtension, CursorDirection, LockTarget};
 pub use conflict::{ConflictElement, conflict_element};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
-pub use escapes::invalid_utf8;
 pub use exclude::{Exclude, excluded};
 pub use grant::{Grant, GrantTarget, Granted, Privilege};
 pub use merge::{Merge, MergeAction, MergeClause};

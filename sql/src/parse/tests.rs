@@ -30,6 +30,12 @@ fn syntax_errors_are_postgresqls() {
     fails("select * from", "syntax error at end of input", 14);
     fails("select * from;", "syntax error at or near \";\"", 14);
     fails("select 'abc", "unterminated quoted string at or near \"'abc\"", 8);
+    let comment = "unterminated /* comment at or near \"/* c /* d */\"";
+    fails("select 'é' /* c /* d */", comment, 12);
+    fails("select 1 -- it's\n, \"a", "unterminated quoted identifier at or near \"\"a\"", 20);
+    fails("select E'a\\'", "unterminated quoted string at or near \"E'a\\'\"", 8);
+    fails("select $x$a $$", "unterminated dollar-quoted string at or near \"$x$a $$\"", 8);
+    fails("select b'0", "unterminated bit string literal at or near \"b'0\"", 8);
     fails("fetch 2 from", "syntax error at end of input", 13);
 }
 

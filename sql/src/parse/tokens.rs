@@ -19,22 +19,15 @@ pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
         Tokenizer::new(&DIALECT, &masked).tokenize_with_location()
     };
     let tokens = again.map_err(|error| {
-        let message = error.message.to_ascii_lowercase();
-        let kind = if message.contains("comment") {
-            "unterminated /* comment"
-        } else if message.contains("dollar") {
-            "unterminated dollar-quoted string"
-        } else if message.contains("string") {
-            "unterminated quoted string"
-        } else if message.contains("close delimiter") {
-            "unterminated quoted identifier"
-        } else {
-            "syntax error"
+        let text = source.text();
+        let (kind, start) = match super::escapes::unterminated(text) {
+            Some((what, start)) => (format!("unterminated {what}"), start),
+            None => ("syntax error".into(), source.byte(error.location)),
         };
-        let start = source.byte(error.location);
-        let rest = source.text().get(start..).unwrap_or("");
+        let rest = text.get(start..).unwrap_or("");
+        let before = text.get(..start).unwrap_or(text).chars().count();
         SqlError::new(SqlState::SYNTAX_ERROR, format!("{kind} at or near \"{rest}\""))
-            .at(source.position(error.location))
+            .at(u32::try_from(before + 1).unwrap_or(0))
     })?;
     let unmasked = tokens.into_iter().map(|mut token| {
         if let Token::EscapedStringLiteral(text) = &mut token.token

@@ -1,8 +1,10 @@
 //! Clients that people use: `satsuma sql`, psycopg 3, SQLAlchemy, asyncpg, pgjdbc, the ADBC Flight
 //! SQL driver, psql over TLS.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use satsuma_tests::binaries::binary;
 use satsuma_tests::cluster::{Cluster, Layout, shared_up};
@@ -412,6 +414,37 @@ fn satsuma_sql_runs_statements_over_grpc() {
     assert!(text.contains("column \"nonsense\" does not exist"), "{text}");
 }
 
+/// Lines that come while a statement runs, as one pastes them without bracketed paste.
+#[test]
+fn satsuma_sql_keeps_what_is_typed_ahead() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return skip("satsuma_sql_keeps_what_is_typed_ahead", "script is not installed");
+    }
+    let cluster = shared_up();
+    let program = binary("satsuma");
+    let shell = format!("{} sql --url {}", program.display(), cluster.grpc_url(0));
+    let mut script = Command::new("script")
+        .args(["-qec", &shell, "/dev/null"])
+        .env("TERM", "dumb")
+        .env("HOME", cluster.directory())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script starts");
+    let mut terminal = script.stdin.take().expect("a terminal");
+    let lines: String = (1..=30).map(|line| format!("SELECT {line} * 1001;\n")).collect();
+    let ahead = "SELECT 'is' || pg_sleep(0.5)::text || 'up';\n";
+    terminal.write_all(format!("{ahead}{lines}\\q\n").as_bytes()).expect("it is typed");
+    std::thread::sleep(Duration::from_secs(3));
+    // Should the last line be lost, too, this is the end.
+    drop(terminal);
+    let output = script.wait_with_output().expect("it ends");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in 1..=30 {
+        assert!(shown.contains(&format!(" {}", line * 1001)), "line {line} is lost:\n{shown}");
+    }
+}
+
 const ADBC_TLS: &str = r#"
 import sys
 import adbc_driver_flightsql.dbapi as flight
@@ -442,6 +475,10 @@ fn flight_sql_under_tls() {
     };
     let answer = succeeded(&sql(&["--tls-ca", certificate]));
     assert!(answer.contains("42"), "{answer}");
+
+    let own = "SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let answer = succeeded(&sql(&["--tls-ca", certificate, "-c", own]));
+    assert!(answer.contains("TLSv1.3") && answer.contains("TLS_"), "{answer}");
 
     let fails = |arguments: &[&str], what: &str| {
         let output = sql(arguments);

@@ -7,6 +7,7 @@ use satsuma_tests::frames::{
     query, sync,
 };
 use satsuma_tests::oracle::Oracle;
+use satsuma_tests::wire::Client;
 
 const INT4: u32 = 23;
 const INT8: u32 = 20;
@@ -23,7 +24,7 @@ INSERT INTO framed SELECT g, 'row ' || g, g * 1.25, timestamp '2024-01-01' + g *
 INSERT INTO framed (id) VALUES (11);
 ";
 
-struct Pair {
+pub struct Pair {
     _oracle: std::sync::Arc<Oracle>,
     postgres: Address,
     cluster: Cluster,
@@ -31,7 +32,7 @@ struct Pair {
 
 impl Pair {
     /// Both with the table `framed`; Satsuma's is distributed.
-    fn prepare(test: &str) -> Option<Self> {
+    pub fn prepare(test: &str) -> Option<Self> {
         let oracle = Oracle::shared(test)?;
         let cluster = Layout::up().start();
         let postgres = oracle.database();
@@ -45,8 +46,12 @@ impl Pair {
         Some(Self { _oracle: oracle, postgres, cluster })
     }
 
+    pub fn satsuma(&self) -> Client {
+        self.cluster.client()
+    }
+
     /// Runs each conversation on a fresh connection to both.
-    fn same(&self, conversations: &[(&str, Vec<Frame>)]) {
+    pub fn same(&self, conversations: &[(&str, Vec<Frame>)]) {
         let mut problems = String::new();
         for (name, frames) in conversations {
             let ready = frames.iter().filter(|(kind, _)| matches!(kind, 'S' | 'Q')).count();

@@ -25,7 +25,7 @@ pub(super) fn bind(
         .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
         .collect();
     let env = environment(&context.time_zone, context.now_micros);
-    let context = BindContext { catalog: &Nothing, env: &env, param_types: &[] };
+    let context = BindContext { catalog: &Nothing, env: &env, param_types: None };
     let (expr, _) = check_expression(condition, &columns, ExpressionUse::Check, None, &context)?;
     Ok((expr, env.is_session_dependent()))
 }
@@ -42,7 +42,7 @@ pub(crate) fn bind_constant(
         .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
         .collect();
     let env = environment("UTC", 0);
-    let context = BindContext { catalog: &Nothing, env: &env, param_types: &[] };
+    let context = BindContext { catalog: &Nothing, env: &env, param_types: None };
     Ok(check_expression(text, &columns, usage, None, &context)?.0)
 }
 

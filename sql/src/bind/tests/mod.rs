@@ -40,7 +40,7 @@ pub fn bind_with(
 ) -> SqlResult<(Bound, Vec<PgType>)> {
     let parsed = parse::parse(sql)?;
     let catalog = env.catalog.clone();
-    let context = BindContext { catalog: catalog.as_ref(), env, param_types };
+    let context = BindContext { catalog: catalog.as_ref(), env, param_types: Some(param_types) };
     bind(&parsed[0], &context)
 }
 
