@@ -863,7 +863,7 @@ mod tests {
     #[test]
     fn the_query_of_a_cursor_starts_after_for() {
         let text = "DECLARE \"fór\" CURSOR FOR SELECT 'for' FROM t";
-        let query = format!("{:24}SELECT 'for' FROM t", "");
+        let query = format!("{:25}SELECT 'for' FROM t", "");
         assert_eq!(after_keyword(text, "for"), Some(query));
         let prepare = "PREPARE p (numeric(3,2)) AS SELECT 1 AS one";
         let query = format!("{:28}SELECT 1 AS one", "");

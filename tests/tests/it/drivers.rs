@@ -38,7 +38,7 @@ fn table(cluster: &Cluster, name: &str) {
     let mut client = cluster.client();
     client.must(&format!(
         "CREATE TABLE {name} (id bigint PRIMARY KEY, name text, price numeric(10,2), made timestamp, data jsonb, ip inet);
-         SELECT create_distributed_table('{name}', 'id');
+         SELECT create_distributed_table('{name}', 'id', colocate_with => 'none');
          INSERT INTO {name} SELECT g, 'row ' || g, g * 1.25, timestamp '2024-01-01' + g * interval '1 day', jsonb_build_object('n', g), ('10.0.0.' || g)::inet FROM generate_series(1, 50) g;
          INSERT INTO {name} (id) VALUES (51);"
     ));
