@@ -7,9 +7,7 @@ use sqlparser::ast::{Ident, ObjectName};
 
 use super::Ddl;
 use super::rows::qualified;
-use crate::catalog::{
-    Command, RelationRef, Table, TableStatistics, is_member, is_superuser, quote_identifier,
-};
+use crate::catalog::{Command, RelationRef, Table, TableStatistics, is_member, quote_identifier};
 use crate::statistics::{SAMPLE_ROWS, Sample};
 
 /// Analyzes the tables, whose names were looked up before; without names all of the database.
@@ -47,8 +45,7 @@ pub async fn analyze(ddl: &mut Ddl<'_>, tables: &[(ObjectName, Vec<Ident>)]) -> 
 async fn one(ddl: &mut Ddl<'_>, id: TableId, only: &[String]) -> SqlResult<()> {
     let state = ddl.state();
     let Some(table) = state.table(id) else { return Ok(()) };
-    let user = ddl.snapshot.user;
-    if !is_member(&state, user, table.owner) && !is_superuser(&state, user) {
+    if !is_member(&state, ddl.snapshot.user, table.owner) {
         ddl.warning(format!(
             "skipping \"{}\" --- only table or database owner can analyze it",
             table.shape.name
