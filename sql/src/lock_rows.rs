@@ -55,15 +55,21 @@ impl LockRows {
         }
     }
 
-    /// Whether there is one in the plan or its subqueries.
-    pub fn is_in(plan: &LogicalPlan) -> SqlResult<bool> {
-        let mut found = false;
+    /// The strength of the first in the plan or its subqueries; `None` when no rows are locked.
+    pub fn first_strength(plan: &LogicalPlan) -> SqlResult<Option<LockStrength>> {
+        let mut found = None;
         plan.apply_with_subqueries(|node| {
-            found |= Self::of(node).is_some();
-            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            found = Self::of(node).and_then(|rows| rows.tables.first()).map(|table| table.strength);
+            let more = found.is_none();
+            Ok(if more { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
         })
         .map_err(to_sql)?;
         Ok(found)
+    }
+
+    /// Whether there is one in the plan or its subqueries.
+    pub fn is_in(plan: &LogicalPlan) -> SqlResult<bool> {
+        Self::first_strength(plan).map(|strength| strength.is_some())
     }
 }
 

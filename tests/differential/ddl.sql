@@ -133,7 +133,27 @@ CREATE SEQUENCE counter START 5 INCREMENT 2;
 SELECT nextval('counter'), nextval('counter'), currval('counter');
 
 -- name: setval
--- differs: setval is not supported; ALTER SEQUENCE .. RESTART is
+SELECT setval('counter', 100); SELECT nextval('counter');
+
+-- name: setval of a value that comes next
+SELECT setval('counter', 200, false), pg_catalog.setval('public.counter'::regclass, 300, false);
+
+-- name: it comes next
+SELECT nextval('counter');
+
+-- name: setval of what a query finds
+SELECT setval('counter', (SELECT max(n) FROM generate_series(1, 20) AS n)); SELECT nextval('counter');
+
+-- name: setval of nothing changes nothing
+SELECT setval('counter', NULL), lastval();
+
+-- name: setval beyond the bounds
+SELECT setval('counter', -5);
+
+-- name: setval of a sequence that is not there
+SELECT setval('no_counter', 5);
+
+-- name: set to where it was
 SELECT setval('counter', 100); SELECT nextval('counter');
 
 -- name: unknown sequence

@@ -170,6 +170,54 @@ BEGIN READ ONLY; CREATE TABLE fresh (LIKE ledger);
 -- name: end of it
 ROLLBACK;
 
+-- name: a sequence for readers
+CREATE SEQUENCE read_only_numbers;
+
+-- name: read only: nextval
+BEGIN READ ONLY; SELECT nextval('read_only_numbers');
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: setval
+BEGIN READ ONLY; SELECT setval('read_only_numbers', 7);
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: for update
+BEGIN READ ONLY; SELECT account FROM ledger FOR UPDATE;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: for share
+BEGIN READ ONLY; SELECT account FROM ledger FOR SHARE;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only: for key share in a subquery
+BEGIN READ ONLY; SELECT * FROM (SELECT account FROM ledger FOR KEY SHARE) AS x;
+
+-- name: end of it
+ROLLBACK;
+
+-- name: read only by default, nextval
+SET default_transaction_read_only = on;
+
+-- name: nextval outside of a transaction
+SELECT nextval('read_only_numbers');
+
+-- name: writes again
+RESET default_transaction_read_only;
+
+-- name: the first number is still there
+SELECT nextval('read_only_numbers');
+
+-- name: its end
+DROP SEQUENCE read_only_numbers;
+
 -- name: read only: drop table ledger
 BEGIN READ ONLY; DROP TABLE ledger;
 

@@ -4,17 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::UInt32Type;
+use arrow::array::RecordBatch;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, SqlError, SqlResult};
-use satsuma_proto::worker::{LINE_COLUMN, LoadRequest};
+use satsuma_proto::worker::LoadRequest;
 use satsuma_storage::{BulkError, StorageError};
 
 use crate::error::{self, malformed};
 use crate::local::Shared;
-use crate::modify::{Writer, check_columns, named, write_context};
+use crate::modify::{Writer, at_line, check_columns, named, write_context};
 use crate::placement::PlacedTable;
 
 pub(crate) async fn load(
@@ -58,15 +57,6 @@ pub(crate) async fn load(
     Ok(count)
 }
 
-/// The line of the file that a row comes from, where the sender told it.
-fn line(target: &PlacedTable, row: &RecordBatch) -> Option<u32> {
-    let further = target.meta.shape.columns.len();
-    let field = row.schema_ref().fields().get(further)?.name() == LINE_COLUMN;
-    let lines = row.columns().get(further).filter(|_| field)?;
-    let lines = lines.as_primitive_opt::<UInt32Type>()?;
-    (!lines.is_empty()).then(|| lines.value(0)).filter(|line| *line > 0)
-}
-
 /// The error with the names of the table, and the values of the row that is to blame.
 pub(crate) fn blamed<'a>(
     targets: impl IntoIterator<Item = &'a PlacedTable>,
@@ -81,13 +71,7 @@ pub(crate) fn blamed<'a>(
         Some(target) => {
             let (shard, index, key) = (*shard, *index, key.clone());
             let violation = StorageError::UniqueViolation { shard, index, row: 0, key };
-            let error = named(&target.meta, row, violation);
-            match line(target, row) {
-                Some(line) => {
-                    error.context(format!("COPY {}, line {line}", target.meta.shape.name))
-                }
-                None => error,
-            }
+            at_line(&target.meta, row, 0, named(&target.meta, row, violation))
         }
         None => error::storage(error),
     }

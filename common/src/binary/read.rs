@@ -118,12 +118,12 @@ fn read(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
         | PgType::Varchar(_)
         | PgType::Bpchar(_)
         | PgType::Name
-        | PgType::Char
         | PgType::Json
         | PgType::Enum(_)
-        | PgType::Unknown => match (ty, text(reader)?) {
-            (PgType::Char, "\0") => Datum::Text(String::new()),
-            (_, text) => input(ty, text, &TextContext::default())?,
+        | PgType::Unknown => input(ty, text(reader)?, &TextContext::default())?,
+        PgType::Char => match reader.u8()? {
+            0 => Datum::Text(String::new()),
+            byte => Datum::Text(utf8::check(&[byte])?.to_owned()),
         },
         PgType::Bytea => Datum::Bytea(reader.take(reader.rest.len())?.to_vec()),
         PgType::Date => Datum::Date(date(reader.i32()?)?),

@@ -15,7 +15,9 @@ fn malformed_input_is_refused() {
     assert_eq!(state("inet", &[2, 33, 0, 4, 1, 2, 3, 4]), "22P03");
     assert_eq!(state("text", &[0xff]), "22021");
     assert_eq!(state("jsonb", b"\x01{bad"), "22P02");
-    assert_eq!(state("int4[]", &[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 23]), "22P03");
+    assert_eq!(state("int4[]", &[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 23]), "54000");
+    assert_eq!(state("\"char\"", &[0xc3]), "22021");
+    assert_eq!(state("\"char\"", b"ab"), "22P03");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn refuse_temporary(table: &Table) -> SqlResult<()> {
     Err(SqlError::unsupported("cannot distribute a temporary table"))
 }
 
-fn refuse_distributed(table: &Table) -> SqlResult<()> {
+pub fn refuse_distributed(table: &Table) -> SqlResult<()> {
     match table.distribution() {
         TableDistribution::Local => Ok(()),
         _ => Err(SqlError::new(

@@ -61,7 +61,7 @@ pub use extension::{EXTENSIONS, installed as installed_extensions};
 
 pub use distribute::{
     DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
-    create_reference_table, undistribute_table,
+    create_reference_table, refuse_distributed, undistribute_table,
 };
 pub use drop::drop_silently;
 pub use split::{isolate_tenant, split_shard};

@@ -14,7 +14,7 @@ use super::{backup, commands, nodes, rebalance};
 use crate::catalog::Table;
 use crate::ddl::{
     DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
-    create_reference_table, isolate_tenant, split_shard, undistribute_table,
+    create_reference_table, isolate_tenant, refuse_distributed, split_shard, undistribute_table,
 };
 use crate::session_api::{ExecuteOptions, Execution};
 
@@ -209,6 +209,15 @@ async fn answer(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<Vec
         "citus_stat_statements_reset" => {
             session.cluster.statement_statistics.reset();
             vec![vec![Datum::Null]]
+        }
+        // Every coordinator and worker knows local tables: there is nothing to add.
+        "citus_add_local_table_to_metadata" => {
+            refuse_distributed(&*arguments.table(0, &session.state())?)?;
+            vec![vec![Datum::Null]]
+        }
+        "pg_reload_conf" => {
+            return Err(SqlError::unsupported("pg_reload_conf() is not supported")
+                .hint("A node reads its settings when it starts: restart it."));
         }
         "truncate_local_data_after_distributing_table" => vec![vec![Datum::Null]],
         other => {

@@ -23,8 +23,8 @@ struct LoadSink {
     table: Arc<Table>,
     complete: Completion,
     loads: Loads,
-    /// A row may be told by its line: every row of the file is one of the table, and its key may
-    /// be taken.
+    /// A row may be told by its line: every row of the file is one of the table, and the table
+    /// may refuse it.
     numbered: bool,
 }
 
@@ -70,8 +70,11 @@ pub(super) async fn copy_from(
     }
     let loads = Loads::start(txn, table.clone(), scope)?;
     let executor = session.cluster.executor.clone();
-    let has_keys = !shape.primary_key.is_empty() || shape.indexes.iter().any(|it| it.unique);
-    let numbered = has_keys && !copy.filtered;
+    let may_be_refused = !shape.primary_key.is_empty()
+        || !shape.checks.is_empty()
+        || shape.indexes.iter().any(|index| index.unique)
+        || shape.columns.iter().any(|column| column.not_null);
+    let numbered = may_be_refused && !copy.filtered;
     let sink = LoadSink { executor, table, complete, loads, numbered };
     Ok(Execution::CopyIn(CopyIn {
         table: shape.name.clone(),

@@ -9,6 +9,7 @@ use satsuma_common::{Oid, SequenceId, SqlError, SqlResult, SqlState};
 use satsuma_sql::functions::{FunctionEnv, Identity, SequenceAccess, Settings as FunctionSettings};
 
 use super::ClusterSession;
+use super::run::read_only_transaction;
 use super::surroundings::SessionSurroundings;
 use crate::catalog::{self, CatalogSnapshot, ObjectAddress, RelationRef};
 use crate::ddl::temporary;
@@ -39,6 +40,8 @@ pub(crate) struct SessionSequences {
     /// Of the open transaction.
     private: PrivateSequences,
     catalog: CatalogSnapshot,
+    /// The transaction's, or what one that begins now would be.
+    read_only: bool,
 }
 
 impl std::fmt::Debug for SessionSequences {
@@ -51,6 +54,20 @@ impl SessionSequences {
     /// The same on a catalog that has changed.
     pub fn on(&self, catalog: &CatalogSnapshot) -> Self {
         Self { catalog: catalog.clone(), ..self.clone() }
+    }
+
+    /// 25006 in a transaction that is read-only: what sequences give outlives it. Temporary ones
+    /// are nobody else's.
+    fn change(&self, id: SequenceId, function: &str) -> SqlResult<()> {
+        let state = &self.catalog.state;
+        let is_temporary = || {
+            let schema = state.sequence(id).and_then(|sequence| state.schema(sequence.schema));
+            schema.is_some_and(|schema| temporary::is_temporary(&schema.name))
+        };
+        if self.read_only && !is_temporary() {
+            return Err(read_only_transaction(function));
+        }
+        Ok(())
     }
 
     /// 42501 unless the user has one of the privileges. An identity column's sequence is drawn
@@ -104,6 +121,7 @@ impl SequenceAccess for SessionSequences {
     fn next_value(&self, sequence: Oid) -> SqlResult<i64> {
         let id = self.existing(sequence)?;
         self.check(id, &['U', 'w'])?;
+        self.change(id, "nextval()")?;
         let committed = self.sequences.committed();
         let value = match self.private.next(&self.catalog.state, &committed, id) {
             Some(value) => value?,
@@ -130,6 +148,7 @@ impl SequenceAccess for SessionSequences {
     fn set_value(&self, sequence: Oid, value: i64, is_called: bool) -> SqlResult<i64> {
         let id = self.existing(sequence)?;
         self.check(id, &['w'])?;
+        self.change(id, "setval()")?;
         let committed = self.sequences.committed();
         if !self.private.set((&self.catalog.state, &committed), id, value, is_called) {
             self.sequences.set_blocking(id, value, is_called)?;
@@ -185,6 +204,10 @@ impl ClusterSession {
             values: self.sequence_values.clone(),
             private: self.txn.as_ref().map(|txn| txn.sequences.clone()).unwrap_or_default(),
             catalog: catalog.clone(),
+            read_only: match &self.txn {
+                Some(txn) => txn.read_only,
+                None => self.settings.frequent().default_read_only,
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_proto::worker::{LockWait, TableLockMode};
-use satsuma_sql::bound::Bound;
+use satsuma_sql::bound::{Bound, LockStrength};
 use satsuma_sql::lock_rows::LockRows;
 use satsuma_sql::parse::LockTarget;
 
@@ -58,10 +58,15 @@ impl ClusterSession {
         scope: &Arc<Scope>,
         rows_as: RowsAs,
     ) -> SqlResult<LogicalPlan> {
-        if !LockRows::is_in(plan)? {
+        let Some(strength) = LockRows::first_strength(plan)? else {
             return Ok(plan.clone());
-        }
-        self.writable("SELECT FOR UPDATE")?;
+        };
+        self.writable(match strength {
+            LockStrength::KeyShare => "SELECT FOR KEY SHARE",
+            LockStrength::Share => "SELECT FOR SHARE",
+            LockStrength::NoKeyUpdate => "SELECT FOR NO KEY UPDATE",
+            LockStrength::Update => "SELECT FOR UPDATE",
+        })?;
         let executor = self.cluster.executor.clone();
         let txn = self
             .txn

@@ -119,6 +119,13 @@ fn command_name(bound: &Bound) -> &'static str {
     }
 }
 
+pub(super) fn read_only_transaction(command: &str) -> SqlError {
+    SqlError::new(
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        format!("cannot execute {command} in a read-only transaction"),
+    )
+}
+
 fn lost_a_race(error: &SqlError) -> bool {
     is_stale(error)
         || matches!(error.state(), SqlState::SERIALIZATION_FAILURE | SqlState::DEADLOCK_DETECTED)
@@ -440,10 +447,7 @@ impl ClusterSession {
 
     pub(super) fn writable(&self, command: &str) -> SqlResult<()> {
         if self.txn.as_ref().is_some_and(|txn| txn.read_only) {
-            return Err(SqlError::new(
-                SqlState::READ_ONLY_SQL_TRANSACTION,
-                format!("cannot execute {command} in a read-only transaction"),
-            ));
+            return Err(read_only_transaction(command));
         }
         Ok(())
     }

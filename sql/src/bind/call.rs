@@ -297,14 +297,6 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
     ("pg_advisory_unlock_all", &[]),
     ("pg_sleep", &[required("seconds", PgType::Float8)]),
     ("pg_reload_conf", &[]),
-    (
-        "setval",
-        &[
-            required("sequence", PgType::Regclass),
-            required("value", PgType::Int8),
-            optional("is_called", PgType::Bool),
-        ],
-    ),
 ];
 
 /// Names that older versions of Citus used.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::UInt32Type;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -13,7 +14,7 @@ use satsuma_common::index::{IndexShape, IndexedValue};
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::TableShape;
 use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
-use satsuma_proto::worker::StatementContext;
+use satsuma_proto::worker::{LINE_COLUMN, StatementContext};
 use satsuma_sql::engine_error::to_sql;
 use satsuma_storage::{StorageError, TableMeta};
 
@@ -91,10 +92,31 @@ pub(crate) fn check(
             failed = Some((row, check));
         }
     }
-    match (failed, null) {
-        (Some((row, check)), _) => Err(check_violation(meta, batch, row, &check.name)),
-        (None, Some((row, column))) => Err(null_violation(meta, batch, row, column)),
-        (None, None) => Ok(()),
+    let (row, error) = match (failed, null) {
+        (Some((row, check)), _) => (row, check_violation(meta, batch, row, &check.name)),
+        (None, Some((row, column))) => (row, null_violation(meta, batch, row, column)),
+        (None, None) => return Ok(()),
+    };
+    Err(at_line(meta, batch, row, error))
+}
+
+/// The error with the line of the file that the row comes from, where the sender told it.
+pub(crate) fn at_line(
+    meta: &TableMeta,
+    batch: &RecordBatch,
+    row: usize,
+    error: SqlError,
+) -> SqlError {
+    let further = meta.shape.columns.len();
+    let lines = batch
+        .columns()
+        .get(further)
+        .filter(|_| batch.schema_ref().field(further).name() == LINE_COLUMN)
+        .and_then(|lines| lines.as_primitive_opt::<UInt32Type>())
+        .filter(|lines| row < lines.len());
+    match lines.map(|lines| lines.value(row)) {
+        None | Some(0) => error,
+        Some(line) => error.context(format!("COPY {}, line {line}", meta.shape.name)),
     }
 }
 

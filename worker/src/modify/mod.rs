@@ -33,7 +33,7 @@ use crate::error;
 use crate::local::{Shared, is_small, within};
 use crate::placement::{PlacedGroup, PlacedTable};
 
-pub(crate) use constraints::{CheckCache, duplicates, named};
+pub(crate) use constraints::{CheckCache, at_line, duplicates, named};
 pub(crate) use keyed::read;
 pub(crate) use program::Programs;
 pub(crate) use rows::check_columns;
