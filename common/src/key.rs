@@ -122,10 +122,20 @@ impl KeyEncoder {
         values: impl IntoIterator<Item = Option<&'a [u8]>>,
     ) -> Result<Vec<u8>, KeyError> {
         let mut key = Vec::with_capacity(9 * self.columns.len());
-        for (value, (_, order)) in values.into_iter().zip(&self.columns) {
-            put(&mut key, order, value)?;
-        }
+        self.append_physical(&mut key, values)?;
         Ok(key)
+    }
+
+    /// The same at the end of `key`.
+    pub fn append_physical<'a>(
+        &self,
+        key: &mut Vec<u8>,
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<(), KeyError> {
+        for (value, (_, order)) in values.into_iter().zip(&self.columns) {
+            put(key, order, value)?;
+        }
+        Ok(())
     }
 
     /// Values equal to those that made `key`.

@@ -21,10 +21,17 @@ pub fn only_reads(bound: &Bound) -> SqlResult<bool> {
         Bound::Query(query) | Bound::CopyTo { query, .. } => {
             Ok(!LockRows::is_in(&query.plan)? && !acts(&query.plan)?)
         }
+        Bound::WithChanges { changes, statement } => {
+            for change in changes {
+                if !only_reads(change)? {
+                    return Ok(false);
+                }
+            }
+            only_reads(statement)
+        }
         Bound::Insert(_)
         | Bound::Update(_)
         | Bound::Delete(_)
-        | Bound::WithChanges { .. }
         | Bound::Merge(_)
         | Bound::Truncate { .. }
         | Bound::CopyFrom(_)

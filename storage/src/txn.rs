@@ -1,6 +1,7 @@
 //! A transaction's writes, in memory until it commits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,11 +66,23 @@ pub struct Loaded {
     file: LoadedFile,
 }
 
-/// The file of a loaded segment.
+/// The file of a loaded segment. It goes with this, unless it is kept.
 #[derive(Debug)]
 pub struct LoadedFile {
     pub disk: Arc<dyn Disk>,
+    pub path: PathBuf,
     pub kept: AtomicBool,
+}
+
+impl Drop for LoadedFile {
+    fn drop(&mut self) {
+        if !self.kept.load(Ordering::Acquire)
+            && let Err(error) = self.disk.remove(&self.path)
+        {
+            // It is an orphan for the next start.
+            tracing::warn!(path = %self.path.display(), %error, "file stays");
+        }
+    }
 }
 
 impl Loaded {
@@ -88,12 +101,6 @@ impl Loaded {
 impl Drop for Loaded {
     fn drop(&mut self) {
         self.shard.remove_loader(self.segment.id);
-        if !self.file.kept.load(Ordering::Acquire)
-            && let Err(error) = self.file.disk.remove(&self.segment.path)
-        {
-            // It is an orphan for the next start.
-            tracing::warn!(path = %self.segment.path.display(), %error, "file stays");
-        }
     }
 }
 

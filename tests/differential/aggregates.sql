@@ -147,3 +147,37 @@ SELECT device, device, count(*) FROM reading GROUP BY GROUPING SETS ((device), (
 
 -- name: grouping sets over constants, sorted
 SELECT q.a, q.b, count(*) FROM (SELECT 'z' AS a, device % 2 AS b FROM reading) q GROUP BY CUBE (1, 2);
+
+-- name: decimals whose sums and products no decimal is sure to hold
+-- tables: wide_decimals by id
+CREATE TABLE wide_decimals (id int, g int, a numeric(15,2), b numeric(15,4), c numeric(36,6));
+
+-- name: fill
+INSERT INTO wide_decimals SELECT i, i % 3, CASE WHEN i % 7 > 0 THEN i * 12345.67 END, 1 - i * 0.0101, i * 123456789012345678901234.567891 FROM generate_series(1, 200) AS i;
+
+-- name: products by group
+SELECT g, sum(a * (1 - b)), sum(a * (1 - b) * (1 + b)), sum(a * (1 - b) * (1 + b)) FILTER (WHERE id > 100), count(*) FROM wide_decimals GROUP BY g ORDER BY g;
+
+-- name: products of all
+SELECT sum(a * b * c), sum(c * c), sum(c * a), sum(DISTINCT a * b * c), avg(a * b * c) FROM wide_decimals;
+
+-- name: sums and averages of what has many digits
+SELECT g, sum(c), avg(c), sum(c + c), avg(a * (1 - b)) FROM wide_decimals GROUP BY g ORDER BY g;
+
+-- name: many groups
+SELECT id / 2 AS h, sum(c * a * b) FROM wide_decimals GROUP BY h ORDER BY h LIMIT 20;
+
+-- name: no rows
+SELECT sum(a * b * c), sum(c), avg(c) FROM wide_decimals WHERE id < 0;
+
+-- name: NULL rows only
+SELECT sum(a * b * c), avg(c) FILTER (WHERE a IS NULL) FROM wide_decimals WHERE a IS NULL;
+
+-- name: over windows
+SELECT id, sum(a * b * c) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW), sum(c) OVER (PARTITION BY g ORDER BY id) FROM wide_decimals ORDER BY id LIMIT 12;
+
+-- name: of a join
+SELECT x.g, sum(x.a * y.b * y.c) FROM wide_decimals AS x JOIN wide_decimals AS y ON x.id = y.id GROUP BY x.g ORDER BY 1;
+
+-- name: by its own name it is not known
+SELECT sum_of_products(1.0, 2.0);

@@ -74,12 +74,23 @@ impl LineReader {
         if self.marked {
             return;
         }
-        if self.start > 0 {
-            self.buffer.drain(..self.start);
-            self.at -= self.start;
-            self.start = 0;
-        }
         self.buffer.extend_from_slice(chunk);
+    }
+
+    /// Bytes of the lines since [`LineReader::take_read`].
+    pub fn read_bytes(&self) -> usize {
+        self.start
+    }
+
+    /// The bytes of the lines that were read, for which their ranges are. The next lines' ranges
+    /// count from where these end.
+    pub fn take_read(&mut self) -> Vec<u8> {
+        let mut rest = Vec::with_capacity(self.buffer.capacity());
+        rest.extend_from_slice(&self.buffer[self.start..]);
+        self.buffer.truncate(self.start);
+        self.at -= self.start;
+        self.start = 0;
+        std::mem::replace(&mut self.buffer, rest)
     }
 
     pub fn end(&mut self) {
@@ -90,7 +101,7 @@ impl LineReader {
         &self.buffer
     }
 
-    /// The next line. Its range is valid until the next [`LineReader::push`].
+    /// The next line. Its range is valid until [`LineReader::take_read`].
     pub fn next_line(&mut self) -> Result<Line, SqlError> {
         if self.marked {
             return Ok(Line::End);
@@ -120,8 +131,7 @@ impl LineReader {
                     Marker::Yes => {
                         self.marked = true;
                         if at > self.start {
-                            self.line += 1;
-                            return Ok(Line::Found(self.start..at));
+                            return Ok(self.found(at, 0));
                         }
                         return Ok(Line::End);
                     }

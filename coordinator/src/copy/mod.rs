@@ -1,16 +1,20 @@
 //! COPY's file formats, text, csv and binary, as streams: bytes in, Arrow batches out, and back.
 //!
 //! ```text
-//! chunks (any cut) -> lines.rs: where a line ends -> fields.rs: where its fields end
-//!   -> reader.rs: values into columns, a batch at a time, errors with line and column
+//! data (any cut) -> lines.rs: where a line ends -> reader.rs: lines by the thousand
+//!   -> chunk.rs, on any thread: fields.rs: where fields end; values into columns (batch.rs),
+//!      errors with line and column
 //! batches -> writer.rs -> one line per row
 //! ```
 //!
 //! Both follow PostgreSQL 15's `copyfromparse.c` and `copyto.c` in what they accept and say.
-//! The binary format has no lines: binary.rs stands in for the first two.
+//! The binary format has no lines: binary.rs stands in for them.
 
+mod batch;
 mod binary;
+mod chunk;
 mod fields;
+mod format;
 mod lines;
 mod reader;
 mod writer;

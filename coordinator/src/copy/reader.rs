@@ -1,45 +1,59 @@
-//! COPY FROM: bytes in, typed batches out.
+//! COPY FROM: bytes in, typed batches out, in order.
+//!
+//! Where lines end is known only from the beginning on; what is in them is read by as many threads
+//! as there are cores, a chunk each.
 
-use std::ops::Range;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, UInt32Array};
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use satsuma_common::arrow_types;
-use satsuma_common::{SqlError, SqlResult, SqlState, utf8};
+use satsuma_common::{SqlError, SqlResult};
 use satsuma_sql::bound::{CopyFormat, CopyHeader, CopyOptions, OutputColumn};
+use tokio::task::JoinHandle;
 
+use super::batch::{BATCH_BYTES, BATCH_ROWS, BatchBuilder, Parsed};
 use super::binary::BinaryRows;
-use super::fields::{Field, Fields};
+use super::chunk::{Chunk, LineOf, Numbered};
+use super::format::Format;
 use super::lines::{Line, LineReader, Quoting};
-use crate::value_io::{TextSettings, ValueBuilder, parse_binary};
-
-/// A batch is handed on at this many rows or bytes of input, whichever comes first.
-const BATCH_ROWS: usize = 32 << 10;
-const BATCH_BYTES: usize = 4 << 20;
-/// PostgreSQL's `MAX_COPY_DATA_DISPLAY`.
-const SHOWN_BYTES: usize = 100;
+use crate::value_io::{TextSettings, parse_binary};
 
 pub struct CopyReader {
-    table: String,
-    columns: Arc<[OutputColumn]>,
-    options: CopyOptions,
-    settings: TextSettings,
-    /// By column, for csv.
-    force_not_null: Vec<bool>,
-    force_null: Vec<bool>,
-    schema: SchemaRef,
-    lines: LineReader,
-    /// In place of lines, for binary.
-    binary: Option<BinaryRows>,
-    fields: Fields,
-    builders: Vec<ValueBuilder>,
-    rows: usize,
-    bytes: usize,
-    /// Of each row, as far as they are small enough to tell.
-    row_lines: Vec<u32>,
-    header_pending: bool,
+    format: Arc<Format>,
+    input: Input,
+    /// In the order of the file.
+    parsing: VecDeque<Parsing>,
+    /// Chunks at once.
+    most_parsing: usize,
+    /// What is wrong behind all that is being parsed.
+    failed: Option<SqlError>,
     ended: bool,
+}
+
+enum Input {
+    Lines(Lines),
+    Binary(Binary),
+}
+
+enum Parsing {
+    Done(SqlResult<Parsed>),
+    Underway(JoinHandle<SqlResult<Parsed>>),
+}
+
+/// Text and csv.
+struct Lines {
+    reader: LineReader,
+    found: Vec<Numbered>,
+    /// What is wrong behind them.
+    failed: Option<SqlError>,
+    header_pending: bool,
+}
+
+struct Binary {
+    rows: BinaryRows,
+    batch: BatchBuilder,
+    bytes: usize,
+    /// Rows read.
+    count: u64,
 }
 
 impl CopyReader {
@@ -48,311 +62,217 @@ impl CopyReader {
         columns: Arc<[OutputColumn]>,
         options: &CopyOptions,
         settings: TextSettings,
-    ) -> SqlResult<Self> {
+    ) -> Self {
+        let format = Arc::new(Format::new(table, columns, options, settings));
         let quoting = match options.format {
             CopyFormat::Csv => Quoting::Csv { quote: options.quote, escape: options.escape },
             CopyFormat::Text | CopyFormat::Binary => Quoting::Text,
         };
-        let named = |names: &[String]| -> Vec<bool> {
-            columns.iter().map(|column| names.contains(&column.name)).collect()
+        let input = match options.format {
+            CopyFormat::Binary => Input::Binary(Binary {
+                rows: BinaryRows::default(),
+                batch: BatchBuilder::new(&format, 0),
+                bytes: 0,
+                count: 0,
+            }),
+            CopyFormat::Text | CopyFormat::Csv => Input::Lines(Lines {
+                reader: LineReader::new(quoting),
+                found: Vec::new(),
+                failed: None,
+                header_pending: options.header != CopyHeader::No,
+            }),
         };
-        let fields: Vec<_> = columns
-            .iter()
-            .map(|column| arrow_types::field(&column.name, &column.ty, true))
-            .collect();
-        let mut reader = Self {
-            table: table.to_owned(),
-            force_not_null: named(&options.force_not_null),
-            force_null: named(&options.force_null),
-            schema: Arc::new(Schema::new(fields)),
-            lines: LineReader::new(quoting),
-            binary: (options.format == CopyFormat::Binary).then(BinaryRows::default),
-            fields: Fields::default(),
-            builders: Vec::new(),
-            rows: 0,
-            bytes: 0,
-            row_lines: Vec::new(),
-            header_pending: options.header != CopyHeader::No,
+        Self {
+            format,
+            input,
+            parsing: VecDeque::new(),
+            most_parsing: std::thread::available_parallelism().map_or(1, usize::from),
+            failed: None,
             ended: false,
-            columns,
-            options: options.clone(),
-            settings,
-        };
-        reader.builders = reader.new_builders();
-        Ok(reader)
-    }
-
-    fn new_builders(&self) -> Vec<ValueBuilder> {
-        self.columns.iter().map(|column| ValueBuilder::new(&column.ty, 1024)).collect()
+        }
     }
 
     /// More of the file. Call [`CopyReader::next_batch`] until it gives none before the next.
-    pub fn push(&mut self, chunk: &[u8]) {
-        match &mut self.binary {
-            Some(binary) => binary.push(chunk),
-            None => self.lines.push(chunk),
+    pub fn push(&mut self, data: &[u8]) {
+        match &mut self.input {
+            Input::Lines(lines) => lines.reader.push(data),
+            Input::Binary(binary) => binary.rows.push(data),
         }
     }
 
     /// The file is complete.
     pub fn end(&mut self) {
         self.ended = true;
-        match &mut self.binary {
-            Some(binary) => binary.end(),
-            None => self.lines.end(),
+        match &mut self.input {
+            Input::Lines(lines) => lines.reader.end(),
+            Input::Binary(binary) => binary.rows.end(),
         }
     }
 
-    /// A full batch (at the end, what is left) with the line of each row.
-    pub fn next_batch(&mut self) -> SqlResult<Option<(RecordBatch, UInt32Array)>> {
-        if self.binary.is_some() {
-            return self.next_binary_batch();
+    /// The next rows, each with its line: when as much is being parsed as may be, and at the end.
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_batch(&mut self) -> SqlResult<Option<Parsed>> {
+        while self.failed.is_none() && self.parsing.len() < self.most_parsing {
+            match self.input.next(&self.format, self.ended) {
+                Ok(None) => break,
+                Ok(Some(parsing)) => self.parsing.push_back(parsing),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        let is_full = self.parsing.len() >= self.most_parsing;
+        if !(is_full || self.ended || self.failed.is_some()) {
+            return Ok(None);
+        }
+        if let Some(next) = self.parsing.front_mut() {
+            let parsed = next.result().await;
+            self.parsing.pop_front();
+            return parsed.map(Some);
+        }
+        self.failed.take().map_or(Ok(None), Err)
+    }
+
+    /// What there is to say when the file ends by `error`: what is wrong with its rows comes first.
+    pub async fn gives_up(&mut self, error: SqlError) -> SqlError {
+        let error = match &self.input {
+            Input::Binary(binary) if !binary.rows.has_header() => error,
+            input => self.format.in_line(input.last_line() + 1, error, None),
+        };
+        if let Input::Lines(lines) = &mut self.input {
+            if !lines.found.is_empty() {
+                self.parsing.push_back(lines.parse(&self.format));
+            }
+            self.failed = self.failed.take().or_else(|| lines.failed.take());
+        }
+        let error = self.failed.take().unwrap_or(error);
+        for mut parsing in std::mem::take(&mut self.parsing) {
+            if let Err(wrong) = parsing.result().await {
+                return wrong;
+            }
+        }
+        error
+    }
+}
+
+impl Parsing {
+    async fn result(&mut self) -> SqlResult<Parsed> {
+        match self {
+            Self::Done(result) => {
+                std::mem::replace(result, Err(SqlError::internal("rows are handed on once")))
+            }
+            Self::Underway(handle) => handle.await.unwrap_or_else(|failed| {
+                Err(SqlError::internal(format!("lines could not be parsed: {failed}")))
+            }),
+        }
+    }
+}
+
+impl Input {
+    /// As many rows as make a batch, at the end what is left.
+    fn next(&mut self, format: &Arc<Format>, ended: bool) -> SqlResult<Option<Parsing>> {
+        match self {
+            Self::Lines(lines) => lines.next(format),
+            Self::Binary(binary) => binary.next(format, ended),
+        }
+    }
+
+    fn last_line(&self) -> u64 {
+        match self {
+            Self::Lines(lines) => lines.reader.line,
+            Self::Binary(binary) => binary.count,
+        }
+    }
+}
+
+impl Lines {
+    fn next(&mut self, format: &Arc<Format>) -> SqlResult<Option<Parsing>> {
+        loop {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            if self.found.len() >= BATCH_ROWS || self.reader.read_bytes() >= BATCH_BYTES {
+                return Ok(Some(self.parse(format)));
+            }
+            let line = match self.reader.next_line() {
+                Ok(line) => line,
+                Err(error) => {
+                    self.failed = Some(format.in_line(self.reader.line, error, None));
+                    if self.found.is_empty() {
+                        continue;
+                    }
+                    return Ok(Some(self.parse(format)));
+                }
+            };
+            match line {
+                Line::NeedMore => return Ok(None),
+                Line::End if self.found.is_empty() => return Ok(None),
+                Line::End => return Ok(Some(self.parse(format))),
+                Line::Found(range) => {
+                    let line = Numbered { range, number: self.reader.line };
+                    if std::mem::take(&mut self.header_pending) {
+                        let header = LineOf { format, bytes: self.reader.bytes(), line: &line };
+                        header.check_bytes()?;
+                        if format.options.header == CopyHeader::Match {
+                            header.check_header()?;
+                        }
+                    } else {
+                        self.found.push(line);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has what was found parsed by another thread.
+    fn parse(&mut self, format: &Arc<Format>) -> Parsing {
+        let lines = std::mem::take(&mut self.found);
+        let chunk = Chunk { bytes: self.reader.take_read(), lines };
+        let format = format.clone();
+        Parsing::Underway(tokio::task::spawn_blocking(move || chunk.parse(&format)))
+    }
+}
+
+impl Binary {
+    fn next(&mut self, format: &Format, ended: bool) -> SqlResult<Option<Parsing>> {
+        if !self.rows.read_header()? {
+            return Ok(None);
         }
         loop {
-            match self.lines.next_line() {
-                Err(error) => return Err(self.with_line(error, None)),
-                Ok(Line::NeedMore) => return Ok(None),
-                Ok(Line::End) => {
-                    return if self.ended && self.rows > 0 {
-                        self.take().map(Some)
-                    } else {
-                        Ok(None)
-                    };
-                }
-                Ok(Line::Found(range)) if self.header_pending => {
-                    self.header_pending = false;
-                    self.check_bytes(&range)?;
-                    if self.options.header == CopyHeader::Match {
-                        self.check_header(range)?;
-                    }
-                }
-                Ok(Line::Found(range)) => {
-                    self.row(range)?;
-                    if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
-                        return self.take().map(Some);
-                    }
-                }
+            if self.batch.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+                return Ok(Some(self.take(format)));
             }
-        }
-    }
-
-    fn next_binary_batch(&mut self) -> SqlResult<Option<(RecordBatch, UInt32Array)>> {
-        while let Some(binary) = &mut self.binary {
-            if !binary.read_header()? {
-                return Ok(None);
-            }
-            let line = self.lines.line + 1;
-            let place = || format!("COPY {}, line {line}", self.table);
-            let row = binary.next_row(self.columns.len());
-            let Some(row) = row.map_err(|error| error.within(place()))? else {
-                let finished = self.ended && self.rows > 0;
-                return if finished { self.take().map(Some) } else { Ok(None) };
+            let line = self.count + 1;
+            let row = self.rows.next_row(format.columns.len());
+            let row = match row {
+                Ok(Some(row)) => row,
+                Ok(None) if ended && self.batch.len() > 0 => return Ok(Some(self.take(format))),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(format.in_line(line, error, None)),
             };
-            self.lines.line = line;
-            let in_column =
-                |index: usize| format!("{}, column {}", place(), self.columns[index].name);
+            self.count = line;
             for (index, field) in row.fields.iter().enumerate() {
-                let builder = &mut self.builders[index];
+                let builder = &mut self.batch.values[index];
                 let Some(field) = field else {
                     builder.append_null();
                     continue;
                 };
-                let raw = &binary.bytes()[field.clone()];
+                let raw = &self.rows.bytes()[field.clone()];
                 self.bytes += raw.len();
-                let value = parse_binary(raw, &self.columns[index].ty);
-                value
+                parse_binary(raw, &format.columns[index].ty)
                     .and_then(|value| builder.append(&value))
-                    .map_err(|error| error.within(in_column(index)))?;
+                    .map_err(|error| format.in_column(line, index, error, None))?;
             }
             if let Some(error) = row.problem {
-                return Err(error.within(in_column(row.fields.len())));
+                return Err(format.in_column(line, row.fields.len(), error, None));
             }
-            self.row_is_complete();
-            if self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
-                return self.take().map(Some);
-            }
+            self.batch.end_row(line);
         }
-        Ok(None)
     }
 
-    fn take(&mut self) -> SqlResult<(RecordBatch, UInt32Array)> {
-        let builders = std::mem::take(&mut self.builders);
-        let arrays =
-            builders.into_iter().map(ValueBuilder::finish).collect::<SqlResult<Vec<_>>>()?;
-        self.builders = self.new_builders();
-        let options = datafusion::arrow::array::RecordBatchOptions::new()
-            .with_row_count(Some(std::mem::take(&mut self.rows)));
+    fn take(&mut self, format: &Format) -> Parsing {
         self.bytes = 0;
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
-            .map_err(|error| SqlError::internal(format!("COPY made a malformed batch: {error}")))?;
-        Ok((batch, std::mem::take(&mut self.row_lines).into()))
+        let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(format, BATCH_ROWS));
+        Parsing::Done(batch.finish(format))
     }
-
-    fn row_is_complete(&mut self) {
-        self.rows += 1;
-        self.row_lines.push(u32::try_from(self.lines.line).unwrap_or(0));
-    }
-
-    fn row(&mut self, range: Range<usize>) -> SqlResult<()> {
-        self.check_bytes(&range)?;
-        self.split(&range)?;
-        let line = &self.lines.bytes()[range.clone()];
-        // A table without columns takes empty lines.
-        let empty = self.columns.is_empty() && line.is_empty();
-        let count = if empty { 0 } else { self.fields.fields.len() };
-        if count > self.columns.len() {
-            let error = malformed("extra data after last expected column");
-            return Err(self.with_line(error, Some(&printable(line))));
-        }
-        self.bytes += line.len();
-        for index in 0..self.columns.len() {
-            if index == count {
-                return Err(self.missing(index, &range));
-            }
-            self.value(index, range.clone())?;
-        }
-        self.row_is_complete();
-        Ok(())
-    }
-
-    /// A line as a whole. PostgreSQL checks what it reads before it knows where lines end: a
-    /// sequence that is cut off is shown with what follows.
-    fn check_bytes(&self, range: &Range<usize>) -> SqlResult<()> {
-        let bytes = self.lines.bytes();
-        let line = &bytes[range.clone()];
-        let sound = match std::str::from_utf8(line) {
-            Ok(_) => line,
-            Err(error) => &line[..error.valid_up_to()],
-        };
-        let wrong = memchr::memchr(0, sound).or((sound.len() < line.len()).then_some(sound.len()));
-        match wrong {
-            None => Ok(()),
-            Some(at) => {
-                let error = utf8::wrong_sequence(&bytes[range.start + at..]);
-                Err(self.with_line(error, None))
-            }
-        }
-    }
-
-    /// Splits a line, and checks the bytes that its escapes made.
-    fn split(&mut self, range: &Range<usize>) -> SqlResult<()> {
-        let line = &self.lines.bytes()[range.clone()];
-        match self.options.format {
-            CopyFormat::Csv => self.fields.split_csv(line, &self.options),
-            CopyFormat::Text | CopyFormat::Binary => self.fields.split_text(line, &self.options),
-        }
-        let problem = if self.fields.unterminated {
-            Some(malformed("unterminated CSV quoted field"))
-        } else if self.fields.needs_check {
-            let fields = self.fields.fields.iter();
-            fields
-                .map(|field| self.fields.bytes(field, line))
-                .find_map(|raw| utf8::check(raw).err())
-        } else {
-            None
-        };
-        match problem {
-            None => Ok(()),
-            Some(error) => Err(self.with_line(error, Some(&printable(line)))),
-        }
-    }
-
-    fn missing(&self, index: usize, range: &Range<usize>) -> SqlError {
-        let name = &self.columns[index].name;
-        let shown = printable(&self.lines.bytes()[range.clone()]);
-        self.with_line(malformed(format!("missing data for column \"{name}\"")), Some(&shown))
-    }
-
-    fn value(&mut self, index: usize, range: Range<usize>) -> SqlResult<()> {
-        let field = self.fields.fields[index];
-        if self.is_null(&field, index) {
-            self.builders[index].append_null();
-            return Ok(());
-        }
-        let line = &self.lines.bytes()[range];
-        let raw = self.fields.bytes(&field, line);
-        // Line and escapes were checked; a cut at an ASCII delimiter keeps text sound.
-        let text = std::str::from_utf8(raw).map_err(|_| utf8::wrong_sequence(raw))?;
-        if let Err(error) = self.builders[index].append_text(text, &self.settings) {
-            let shown = printable(raw);
-            let context = format!(
-                "COPY {}, line {}, column {}: \"{shown}\"",
-                self.table, self.lines.line, self.columns[index].name
-            );
-            return Err(error.within(context));
-        }
-        Ok(())
-    }
-
-    fn is_null(&self, field: &Field, index: usize) -> bool {
-        if !field.is_null {
-            return false;
-        }
-        if field.quoted { self.force_null[index] } else { !self.force_not_null[index] }
-    }
-
-    /// HEADER MATCH: the first line must name the columns.
-    fn check_header(&mut self, range: Range<usize>) -> SqlResult<()> {
-        self.split(&range)?;
-        let line = &self.lines.bytes()[range];
-        let (found, expected) = (self.fields.fields.len(), self.columns.len());
-        let complaint = if found != expected {
-            Some(format!("wrong number of fields in header line: got {found}, expected {expected}"))
-        } else {
-            self.fields.fields.iter().zip(self.columns.iter()).enumerate().find_map(
-                |(index, (field, column))| {
-                    let name = String::from_utf8_lossy(self.fields.bytes(field, line));
-                    if field.is_null && !field.quoted {
-                        Some(format!(
-                            "column name mismatch in header line field {}: got null value (\"{}\"), expected \"{}\"",
-                            index + 1, self.options.null, column.name
-                        ))
-                    } else if name != column.name.as_str() {
-                        Some(format!(
-                            "column name mismatch in header line field {}: got \"{name}\", expected \"{}\"",
-                            index + 1, column.name
-                        ))
-                    } else {
-                        None
-                    }
-                },
-            )
-        };
-        match complaint {
-            None => Ok(()),
-            Some(message) => Err(self.with_line(malformed(message), Some(&printable(line)))),
-        }
-    }
-
-    /// What goes wrong while the next line is waited for.
-    pub fn in_next_line(&self, error: SqlError) -> SqlError {
-        if self.binary.as_ref().is_some_and(|binary| !binary.has_header()) {
-            return error;
-        }
-        error.within(format!("COPY {}, line {}", self.table, self.lines.line + 1))
-    }
-
-    fn with_line(&self, error: SqlError, shown: Option<&str>) -> SqlError {
-        let place = format!("COPY {}, line {}", self.table, self.lines.line);
-        error.within(match shown {
-            Some(shown) => format!("{place}: \"{shown}\""),
-            None => place,
-        })
-    }
-}
-
-fn malformed(message: impl Into<String>) -> SqlError {
-    SqlError::new(SqlState::BAD_COPY_FILE_FORMAT, message)
-}
-
-/// Data as an error context shows it: its beginning.
-fn printable(raw: &[u8]) -> String {
-    let text = String::from_utf8_lossy(raw);
-    if text.len() <= SHOWN_BYTES {
-        return text.into_owned();
-    }
-    let end = (0..=SHOWN_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}...", &text[..end])
 }
 
 #[cfg(test)]
@@ -369,11 +289,11 @@ mod tests {
     }
 
     fn read(options: &CopyOptions, input: &[u8]) -> SqlResult<Vec<(Option<i32>, Option<String>)>> {
-        let settings = TextSettings::default();
-        let mut reader = CopyReader::new("t", columns(), options, settings)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut reader = CopyReader::new("t", columns(), options, TextSettings::default());
         let mut rows = vec![];
         let mut take = |reader: &mut CopyReader| -> SqlResult<()> {
-            while let Some((batch, _)) = reader.next_batch()? {
+            while let Some((batch, _)) = runtime.block_on(reader.next_batch())? {
                 let a = batch.column(0).as_primitive::<Int32Type>();
                 let b = batch.column(1).as_string_view();
                 rows.extend(a.iter().zip(b.iter().map(|b| b.map(str::to_owned))));
@@ -474,22 +394,59 @@ mod tests {
     }
 
     #[test]
-    fn large_input_comes_in_bounded_batches() {
-        let mut reader =
-            CopyReader::new("t", columns(), &text_options(), TextSettings::default()).unwrap();
+    fn what_is_wrong_first_is_told() {
+        for (input, message) in [
+            (&b"1,x\nabc,y\n1,z\r\n"[..], "invalid input syntax for type integer: \"abc\""),
+            (b"1,x\n2,z\r\nabc,y\n", "unquoted carriage return found in data"),
+        ] {
+            assert_eq!(read(&csv_options(), input).unwrap_err().message(), message);
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_before_the_end_of_a_broken_file_are_looked_at() {
+        let gone = || SqlError::new(satsuma_common::SqlState::QUERY_CANCELED, "gone");
+        for (input, message, context) in [
+            (&b"1\tx\n2\ty\n3"[..], "gone", "COPY t, line 3"),
+            (
+                b"1\tx\nabc\ty\n3",
+                "invalid input syntax for type integer: \"abc\"",
+                "COPY t, line 2, column a: \"abc\"",
+            ),
+        ] {
+            let mut reader =
+                CopyReader::new("t", columns(), &text_options(), TextSettings::default());
+            reader.push(input);
+            assert!(reader.next_batch().await.unwrap().is_none());
+            let error = reader.gives_up(gone()).await;
+            assert_eq!(error.message(), message);
+            assert_eq!(error.fields().context.as_deref(), Some(context));
+        }
+    }
+
+    #[tokio::test]
+    async fn large_input_comes_in_bounded_batches() {
+        let mut reader = CopyReader::new("t", columns(), &text_options(), TextSettings::default());
+        reader.most_parsing = 2;
         let mut input = Vec::new();
-        for row in 0..2 * BATCH_ROWS + 3000 {
+        for row in 0..3 * BATCH_ROWS + 3000 {
             input.extend_from_slice(format!("{row}\tx\n").as_bytes());
         }
         reader.push(&input);
-        let (first, lines) = reader.next_batch().unwrap().unwrap();
-        assert_eq!((first.num_rows(), lines.len(), lines.value(1)), (BATCH_ROWS, BATCH_ROWS, 2));
-        let (_, lines) = reader.next_batch().unwrap().unwrap();
-        assert_eq!(lines.value(0), 1 + BATCH_ROWS as u32);
-        assert!(reader.next_batch().unwrap().is_none());
+        let mut next = 1;
+        for _ in 0..2 {
+            let (batch, lines) = reader.next_batch().await.unwrap().unwrap();
+            assert_eq!((batch.num_rows(), lines.len()), (BATCH_ROWS, BATCH_ROWS));
+            assert_eq!(lines.value(0), next);
+            next += BATCH_ROWS as u32;
+        }
+        assert!(reader.next_batch().await.unwrap().is_none());
         reader.end();
-        let (rest, _) = reader.next_batch().unwrap().unwrap();
-        assert_eq!(rest.num_rows(), 3000);
-        assert!(reader.next_batch().unwrap().is_none());
+        for expected in [BATCH_ROWS, 3000] {
+            let (batch, lines) = reader.next_batch().await.unwrap().unwrap();
+            assert_eq!((batch.num_rows(), lines.value(0)), (expected, next));
+            next += BATCH_ROWS as u32;
+        }
+        assert!(reader.next_batch().await.unwrap().is_none());
     }
 }

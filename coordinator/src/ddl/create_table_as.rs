@@ -2,7 +2,7 @@
 
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bind::{self, BindContext};
-use satsuma_sql::bound::{Bound, BoundInsert, BoundOnConflict, BoundQuery};
+use satsuma_sql::bound::{BoundInsert, BoundOnConflict, BoundQuery};
 use satsuma_sql::parse::{CreateTableAs, Parsed, Statement};
 use sqlparser::ast;
 
@@ -71,11 +71,8 @@ fn bind_query(ddl: &Ddl<'_>, query: &ast::Query) -> SqlResult<BoundQuery> {
         source: std::sync::Arc::default(),
     };
     let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
-    let (bound, _) = bind::bind(&parsed, &context)?;
-    match bound {
-        Bound::Query(query) => Ok(query),
-        _ => Err(SqlError::unsupported("CREATE TABLE AS takes a query that only reads")),
-    }
+    bind::bind_query(&parsed, &context)?
+        .ok_or_else(|| SqlError::unsupported("CREATE TABLE AS takes a query that only reads"))
 }
 
 /// SELECT .. INTO as CREATE TABLE .. AS; `None` for other queries.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bind::{self, BindContext};
-use satsuma_sql::bound::Bound;
+use satsuma_sql::bound::BoundQuery;
 use satsuma_sql::parse;
 use sqlparser::ast;
 
@@ -115,11 +115,11 @@ fn columns(
     };
     let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
     // Positions in the text that is stored are not those of the statement.
-    let (bound, _) = bind::bind(parsed, &context).map_err(|mut error| {
+    let bound = bind::bind_query(parsed, &context).map_err(|mut error| {
         error.fields_mut().position = None;
         error
     })?;
-    let Bound::Query(query) = bound else {
+    let Some(query) = bound else {
         return Err(SqlError::unsupported("a view must be defined by a query that only reads"));
     };
     if create.columns.len() > query.columns.len() {
@@ -269,7 +269,7 @@ impl Ddl<'_> {
         self.cluster.executor.columns_used(&query.plan)
     }
 
-    fn bind_view(&self, view: &View) -> SqlResult<satsuma_sql::bound::BoundQuery> {
+    fn bind_view(&self, view: &View) -> SqlResult<BoundQuery> {
         let parsed = parse::parse(&view.definition)?;
         let [parsed] = parsed.as_slice() else {
             return Err(SqlError::internal("a view's query does not parse as one statement"));
@@ -282,10 +282,8 @@ impl Ddl<'_> {
         env.search_path = std::sync::Arc::new(view.search_path.clone());
         env.catalog = std::sync::Arc::new(snapshot.clone());
         let context = BindContext { catalog: &snapshot, env: &env, param_types: None };
-        match bind::bind(parsed, &context)?.0 {
-            Bound::Query(query) => Ok(query),
-            _ => Err(SqlError::internal("a view's query is no query")),
-        }
+        bind::bind_query(parsed, &context)?
+            .ok_or_else(|| SqlError::internal("a view's query is no query"))
     }
 
     /// The view and every view that reads it, those last made first.

@@ -233,6 +233,25 @@ impl Executor {
         self.run_local(&input::feed(plan.clone(), rows)?).await
     }
 
+    /// All rows of a query, for later parts of its statement.
+    pub async fn kept(&self, mut rows: BatchStream) -> SqlResult<Vec<RecordBatch>> {
+        let most = self.query_memory / 4;
+        let (mut kept, mut bytes) = (Vec::new(), 0);
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            bytes += batch.get_array_memory_size() as u64;
+            if bytes > most {
+                return Err(SqlError::new(
+                    SqlState::OUT_OF_MEMORY,
+                    format!("the rows of a WITH query that is kept take more than {most} bytes"),
+                )
+                .hint("Store them in a temporary table first."));
+            }
+            kept.push(batch);
+        }
+        Ok(kept)
+    }
+
     /// Runs work that may take or wait long where nobody waits for the thread. Dropping this
     /// stops it.
     pub async fn on_cpu<T: Send + 'static>(

@@ -385,14 +385,14 @@ impl Task {
     ) -> SqlResult<Report> {
         let settings = session.text_settings();
         let mut reader =
-            CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings)?;
+            CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings);
         loop {
             let chunk = self.next(&mut chunks).await?;
             match &chunk {
                 Some(chunk) => reader.push(chunk),
                 None => reader.end(),
             }
-            while let Some((batch, lines)) = reader.next_batch()? {
+            while let Some((batch, lines)) = reader.next_batch().await? {
                 copy.sink.write(batch, Some(lines)).await?;
             }
             if chunk.is_none() {

@@ -20,7 +20,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     pub async fn copy_in(&mut self, running: &Running, mut copy: CopyIn) -> Done<String> {
         let settings = self.session.text_settings();
         let mut reader =
-            CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings)?;
+            CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings);
         let is_binary = copy.options.format == CopyFormat::Binary;
         backend::put_copy_in(&mut self.wire.output, copy.columns.len(), is_binary);
         self.wire.flush().await?;
@@ -28,16 +28,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             let chunk = match self.copy_chunk(running).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(Failure::Statement(error)) => return Err(reader.in_next_line(error).into()),
+                Err(Failure::Statement(error)) => return Err(reader.gives_up(error).await.into()),
                 Err(failure) => return Err(failure),
             };
             reader.push(&chunk);
-            while let Some((batch, lines)) = reader.next_batch()? {
+            while let Some((batch, lines)) = reader.next_batch().await? {
                 self.write_copy(running, &mut copy, batch, lines).await?;
             }
         }
         reader.end();
-        while let Some((batch, lines)) = reader.next_batch()? {
+        while let Some((batch, lines)) = reader.next_batch().await? {
             self.write_copy(running, &mut copy, batch, lines).await?;
         }
         let count = running.watch(self.wire, copy.sink.finish()).await?;

@@ -365,8 +365,9 @@ impl ClusterSession {
         }
     }
 
-    /// Modifying WITH queries and calls one after the other, then the statement: all see the rows as they
-    /// were, and what they return is kept for those that read it.
+    /// WITH queries that change rows or are kept, and calls, one after the other, then the
+    /// statement: all see the rows as they were, and what they return is kept for those that read
+    /// it.
     async fn with_changes(
         &mut self,
         changes: &[Bound],
@@ -381,6 +382,11 @@ impl ClusterSession {
                 continue;
             }
             let change = feed_returned(change.clone(), &returned)?;
+            if let Bound::Query(query) = &change {
+                let rows = self.rows(query, scope).await?;
+                returned.push(self.cluster.executor.kept(rows).await?);
+                continue;
+            }
             let change = self.change_with_rows_locked(change, scope).await?;
             let executor = self.cluster.executor.clone();
             let returning = returning_of(&change).cloned();
@@ -400,6 +406,9 @@ impl ClusterSession {
             });
         }
         match feed_returned(statement.clone(), &returned)? {
+            Bound::Query(query) if changes.iter().all(|one| matches!(one, Bound::Query(_))) => {
+                self.query(&query, scope, options).await
+            }
             Bound::Query(query) => {
                 let rows: Vec<_> = self.rows(&query, scope).await?.try_collect().await?;
                 self.finish_statement(options).await?;

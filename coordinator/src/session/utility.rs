@@ -716,8 +716,11 @@ impl ClusterSession {
         let query = parse::parse(&text)?
             .pop()
             .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
-        let (bound, _) = self.bind(&query, None)?;
-        let Bound::Query(query) = bound else {
+        let catalog = self.snapshot();
+        let env = self.function_env(&catalog);
+        let context =
+            satsuma_sql::bind::BindContext { catalog: &catalog, env: &env, param_types: None };
+        let Some(query) = satsuma_sql::bind::bind_query(&query, &context)? else {
             return Err(SqlError::new(
                 SqlState::INVALID_CURSOR_STATE,
                 "a cursor's query must be SELECT or VALUES",

@@ -120,6 +120,7 @@ impl Builder {
 static LIBRARY: LazyLock<Builder> = LazyLock::new(|| {
     let mut builder = Builder::default();
     super::sums::install(&mut builder);
+    super::wide_sums::install(&mut builder);
     super::collect::install(&mut builder);
     super::statistics::install(&mut builder);
     super::ordered::install(&mut builder);

@@ -27,6 +27,7 @@ pub mod sorted;
 pub mod statistics;
 pub mod sums;
 pub mod udaf;
+mod wide_sums;
 pub mod window;
 
 use std::sync::Arc;
@@ -112,7 +113,14 @@ pub(crate) fn resolve(
     if let Some(native) = native(name, &call)? {
         return Ok(Some(native));
     }
-    let name = &json::prepare(name, &mut call, env)?;
+    let mut name = json::prepare(name, &mut call, env)?;
+    if name == "sum"
+        && let Some(factors) = wide_sums::factors(&call)
+    {
+        call.args = factors.into();
+        name = wide_sums::SUM_OF_PRODUCTS.into();
+    }
+    let name = &name;
     let types: Vec<PgType> = call.args.iter().map(|arg| arg.ty.clone()).collect();
     if let ("min" | "max", [PgType::Enum(_)]) = (name.as_str(), types.as_slice()) {
         call.order_by = call

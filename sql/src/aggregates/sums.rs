@@ -5,7 +5,7 @@
 //! | int2, int4 | bigint, checked | numeric | int8; numeric(38,0) and a count |
 //! | int8 | numeric(38,0) | numeric | numeric(38,0) |
 //! | numeric(p<=28,s) | numeric(38,s) | numeric | numeric(38,s) |
-//! | other numeric | numeric | numeric | numeric |
+//! | other numeric | numeric | numeric | numeric (decimals: wide_sums.rs) |
 //! | float4, float8 | the same | double | itself |
 //! | interval | interval | interval | interval |
 
@@ -24,6 +24,7 @@ use satsuma_common::numeric::Numeric;
 use satsuma_common::{Datum, NumericMod, PgType, SqlResult, arrow_types};
 
 use super::library::{Builder, Transition, Types};
+use super::wide_sums;
 use crate::functions::columns::collect;
 use crate::functions::error::{out_of_range, to_datafusion, unexpected_value};
 use crate::functions::layout;
@@ -259,7 +260,7 @@ struct Average {
 }
 
 /// The quotient with the display scale that PostgreSQL gives a division.
-fn numeric_average(sum: &Numeric, count: i64) -> SqlResult<Datum> {
+pub(super) fn numeric_average(sum: &Numeric, count: i64) -> SqlResult<Datum> {
     if count == 0 {
         return Ok(Datum::Null);
     }
@@ -566,7 +567,7 @@ fn wide_groups(types: &Types, average: bool) -> Option<Box<dyn GroupsAccumulator
     let argument = types.arguments.first()?.clone();
     let sum = sum_type(Some(&argument));
     if sum == PgType::Numeric(None) {
-        return None;
+        return wide_sums::groups(types, average);
     }
     Some(Box::new(Groups::<Decimal128Type> {
         sums: Vec::new(),

@@ -26,6 +26,11 @@ pub(super) struct Binder<'a> {
     pub source: Arc<Source>,
     parameters: Arc<Parameters>,
     next: Rc<Cell<usize>>,
+    /// Nodes of the plans that views and WITH queries stood for, so far.
+    pub(super) referenced_nodes: Rc<Cell<usize>>,
+    /// Whether WITH queries may be evaluated before the statement; not where a query alone can
+    /// stand.
+    pub(super) keeps_queries: Rc<Cell<bool>>,
     /// Schemas to look in for unqualified names, where that is not the session's path.
     pub search_path: Option<Vec<String>>,
     /// Views within views so far.
@@ -48,6 +53,8 @@ impl<'a> Binder<'a> {
             source,
             parameters,
             next: Rc::default(),
+            referenced_nodes: Rc::default(),
+            keeps_queries: Rc::new(Cell::new(true)),
             search_path: None,
             view_depth: 0,
             view: None,
@@ -65,6 +72,8 @@ impl<'a> Binder<'a> {
             source,
             parameters: Arc::new(Parameters::none()),
             next: self.next.clone(),
+            referenced_nodes: self.referenced_nodes.clone(),
+            keeps_queries: self.keeps_queries.clone(),
             search_path: Some(search_path),
             view_depth: self.view_depth + 1,
             view: Some(view),
@@ -87,6 +96,8 @@ impl<'a> Binder<'a> {
             source,
             parameters: Arc::new(Parameters::none()),
             next: self.next.clone(),
+            referenced_nodes: self.referenced_nodes.clone(),
+            keeps_queries: self.keeps_queries.clone(),
             search_path: self.search_path.clone(),
             view_depth: self.view_depth,
             view: self.view,

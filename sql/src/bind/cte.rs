@@ -10,14 +10,15 @@ use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, RecursiveQuery};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
-use sqlparser::ast::{self, Cte, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, With};
+use sqlparser::ast::{self, Cte, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef};
 
 use super::binder::Binder;
+use super::kept_query::mentions;
 use super::names::fold;
 use super::plan;
 use super::query::{Rows, RowsColumn, Unknowns};
 use super::scope::Scope;
-use crate::bound::Bound;
+use crate::bound::{Bound, OutputColumn};
 use crate::casts::CastKind;
 use crate::functions::{OrderBy, Typed};
 use crate::table::ScanSource;
@@ -87,6 +88,12 @@ impl<'p> Ctes<'p> {
         own.or_else(|| self.parent?.find(name))
     }
 
+    /// Whether a recursive query's own rows can be seen here.
+    pub fn in_recursion(&self) -> bool {
+        self.list.borrow().iter().any(|cte| cte.kind == Kind::Recursive)
+            || self.parent.is_some_and(Ctes::in_recursion)
+    }
+
     fn add(&self, name: String, rows: Rows, kind: Kind) {
         let cte = CteDefinition { name, rows, references: Cell::new(0), kind };
         self.list.borrow_mut().push(Rc::new(cte));
@@ -94,7 +101,14 @@ impl<'p> Ctes<'p> {
 }
 
 impl Binder<'_> {
-    pub fn with(&self, with: &With, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> SqlResult<()> {
+    /// Binds the WITH queries of a query.
+    pub fn with(
+        &self,
+        query: &ast::Query,
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> SqlResult<()> {
+        let Some(with) = &query.with else { return Ok(()) };
         let mut names = Vec::new();
         for cte in &with.cte_tables {
             let name = fold(&cte.alias.name);
@@ -137,7 +151,8 @@ impl Binder<'_> {
                 }
                 _ => {
                     let rows = self.query(&cte.query, outer, ctes)?.with_arrival()?;
-                    self.rename_columns(rows, &name, &cte.alias)?
+                    let rows = self.rename_columns(rows, &name, &cte.alias)?;
+                    self.kept_where_needed(rows, &name, query, outer, ctes)?
                 }
             };
             ctes.add(name, rows, Kind::Plain);
@@ -157,9 +172,7 @@ impl Binder<'_> {
             ));
         };
         let own = Ctes::new(Some(ctes));
-        if let Some(with) = &cte.query.with {
-            self.with(with, None, &own)?;
-        }
+        self.with(&cte.query, None, &own)?;
         let change = self.change_statement(cte.query.body.as_ref(), &own)?;
         let returned = match &change {
             Bound::Insert(insert) => insert.returning.as_ref(),
@@ -168,13 +181,29 @@ impl Binder<'_> {
             _ => None,
         };
         let columns = returned.map_or(&[][..], |returning| &returning.columns);
+        let number = changes.borrow().len();
+        let rows = self.returned(name, number, columns, position)?;
+        let kind = if returned.is_some() { Kind::Plain } else { Kind::Silent };
+        let rows = self.rename_columns(rows, name, &cte.alias)?;
+        changes.borrow_mut().push(change);
+        Ok((rows, kind))
+    }
+
+    /// The rows of what is done before the statement as `number` in order.
+    pub(super) fn returned(
+        &self,
+        name: &str,
+        number: usize,
+        columns: &[OutputColumn],
+        position: u32,
+    ) -> SqlResult<Rows> {
         let fields: Vec<_> = columns
             .iter()
             .enumerate()
             .map(|(at, column)| arrow_types::field(format!("c{at}"), &column.ty, true))
             .collect();
         let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
-        let number = u32::try_from(changes.borrow().len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
         let alias = format!("{}#{}", plan::safe_name(name), self.number());
         let scan = plan::scan(&alias, ScanSource::returned(number, schema))?;
         let read = columns
@@ -189,11 +218,7 @@ impl Binder<'_> {
                 position,
             })
             .collect();
-        let kind = if returned.is_some() { Kind::Plain } else { Kind::Silent };
-        let rows = Rows { plan: scan, columns: read, order: Vec::new(), arrival: Vec::new() };
-        let rows = self.rename_columns(rows, name, &cte.alias)?;
-        changes.borrow_mut().push(change);
-        Ok((rows, kind))
+        Ok(Rows { plan: scan, columns: read, order: Vec::new(), arrival: Vec::new() })
     }
 
     /// What a reference to the named query reads: its plan, with column names of its own.
@@ -227,6 +252,7 @@ impl Binder<'_> {
 
     /// The same rows under fresh column names.
     pub fn renamed(&self, rows: &Rows) -> SqlResult<Rows> {
+        self.count_nodes(&rows.plan)?;
         let mut exprs = Vec::with_capacity(rows.columns.len());
         let mut columns = Vec::with_capacity(rows.columns.len());
         for column in &rows.columns {
@@ -297,9 +323,7 @@ impl Binder<'_> {
             ));
         }
         let own = Ctes::new(Some(ctes));
-        if let Some(with) = &cte.query.with {
-            self.with(with, outer, &own)?;
-        }
+        self.with(&cte.query, outer, &own)?;
         let (first, step, quantifier) = terms;
         let first = self.body(first, outer, &own, Unknowns::Resolve)?.exact()?;
         let first = self.rename_columns(first, name, &cte.alias)?;
@@ -406,14 +430,4 @@ fn recursive_terms(cte: &Cte) -> Option<(&SetExpr, &SetExpr, SetQuantifier)> {
         }
         _ => None,
     }
-}
-
-/// Whether a query reads a relation of this name.
-fn mentions(query: &ast::Query, name: &str) -> bool {
-    use std::ops::ControlFlow;
-    let found = ast::visit_relations(query, |relation| match super::names::last(relation) {
-        Ok(last) if relation.0.len() == 1 && last == name => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
 }

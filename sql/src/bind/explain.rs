@@ -44,6 +44,8 @@ impl Binder<'_> {
             return Err(unknown_format("traditional"));
         }
         self.explain_options(options.as_deref().unwrap_or(&[]), &mut bound)?;
+        // Everything in one plan, to be shown.
+        self.keeps_queries.set(false);
         let inner = self.statement(&crate::parse::Statement::Sql(statement.clone()))?;
         match inner {
             Bound::Query(_) | Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {}

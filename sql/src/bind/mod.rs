@@ -29,6 +29,7 @@ mod expr;
 mod from;
 mod from_function;
 mod group;
+mod kept_query;
 mod lists;
 mod names;
 mod naming;
@@ -49,7 +50,7 @@ use datafusion::logical_expr::Expr;
 use satsuma_common::{PgType, SqlResult};
 use sqlparser::ast;
 
-use crate::bound::Bound;
+use crate::bound::{Bound, BoundQuery};
 use crate::catalog_view::CatalogView;
 use crate::functions::FunctionEnv;
 use crate::parse::Parsed;
@@ -71,7 +72,21 @@ pub struct BindContext<'a> {
 
 /// Binds a statement. Gives the types of its parameters beside it.
 pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> SqlResult<(Bound, Vec<PgType>)> {
+    bind_with(&binder::Binder::new(context, parsed.source.clone()), parsed)
+}
+
+/// Binds a query for a place where nothing can be done before it; `None` when it does more than
+/// read.
+pub fn bind_query(parsed: &Parsed, context: &BindContext<'_>) -> SqlResult<Option<BoundQuery>> {
     let binder = binder::Binder::new(context, parsed.source.clone());
+    binder.keeps_queries.set(false);
+    Ok(match bind_with(&binder, parsed)?.0 {
+        Bound::Query(query) => Some(query),
+        _ => None,
+    })
+}
+
+fn bind_with(binder: &binder::Binder<'_>, parsed: &Parsed) -> SqlResult<(Bound, Vec<PgType>)> {
     let run = || {
         let bound = binder.statement(&parsed.statement)?;
         let parameters = binder.finish_parameters()?;

@@ -121,9 +121,7 @@ impl Binder<'_> {
             return Err(self.not_postgresql(query));
         }
         let own = Ctes::new(Some(ctes));
-        if let Some(with) = &query.with {
-            self.with(with, outer, &own)?;
-        }
+        self.with(query, outer, &own)?;
         let order_by = self.order_by_keys(query)?;
         let windows = NamedWindows::default();
         let rows = match query.body.as_ref() {

@@ -66,9 +66,7 @@ impl Binder<'_> {
         );
         if modifying {
             let ctes = Ctes::top();
-            if let Some(with) = &query.with {
-                self.with(with, None, &ctes)?;
-            }
+            self.with(query, None, &ctes)?;
             let statement = self.change_statement(query.body.as_ref(), &ctes)?;
             return Ok(with_changes(ctes.into_changes(), statement));
         }

@@ -28,18 +28,20 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{ByteViewType, DataType};
-use bytes::Bytes;
 use satsuma_common::{ShardId, TxnId};
+use tokio::task::JoinSet;
 
+use super::sorted_rows::{Keys, Sealed, SortedRows};
 use super::write::Writing;
 use super::{ConflictPolicy, Engine, WriteContext};
 use crate::error::{Result, StorageError};
 use crate::lock::{LockKey, LockWait, RowLockMode};
-use crate::segment::{Ascending, Segment, SegmentWriter};
+use crate::segment::Segment;
 use crate::shard::Shard;
 use crate::txn::{Loaded, Phase};
 
-/// What a load holds in memory before it writes, unless it is told to hold less.
+/// What a load holds in memory before it writes, unless it is told to hold less. As much again may
+/// be on its way to the disk.
 const BUFFER_BYTES: usize = 64 << 20;
 
 /// A load at work.
@@ -50,6 +52,10 @@ pub struct BulkLoad {
     bytes: usize,
     most_bytes: usize,
     rows: u64,
+    /// Segments that are being made, of one shard each.
+    at_work: JoinSet<(ShardId, Result<Sealed, BulkError>)>,
+    /// Bytes of the rows that each of them has.
+    underway: BTreeMap<ShardId, usize>,
 }
 
 #[derive(Default)]
@@ -84,6 +90,8 @@ impl Engine {
             bytes: 0,
             most_bytes: BUFFER_BYTES,
             rows: 0,
+            at_work: JoinSet::new(),
+            underway: BTreeMap::new(),
         }
     }
 }
@@ -118,19 +126,28 @@ impl BulkLoad {
         for shard in shards {
             self.flush(shard).await?;
         }
+        while !self.underway.is_empty() {
+            self.settle_one().await?;
+        }
         Ok(self.rows)
     }
 
+    /// Begins to write what there is of a shard.
     async fn flush(&mut self, shard: ShardId) -> Result<(), BulkError> {
         let Some(buffer) = self.buffers.get_mut(&shard) else { return Ok(()) };
         let batches = std::mem::take(&mut buffer.batches);
-        self.bytes -= std::mem::take(&mut buffer.bytes);
+        let bytes = std::mem::take(&mut buffer.bytes);
+        self.bytes -= bytes;
         let rows = std::mem::take(&mut buffer.rows);
         let few = rows < self.engine.options.bulk_rows && !buffer.spilled;
         buffer.spilled = true;
         let Some(first) = batches.first() else { return Ok(()) };
         let batch = concat_batches(&first.schema(), &batches).map_err(malformed)?;
         drop(batches);
+        // A shard's rows look for their keys among those that went before.
+        while self.underway.contains_key(&shard) || self.is_busy(bytes) {
+            self.settle_one().await?;
+        }
         let write = self.engine.begin_write(&self.context, shard).await?;
         // Entries of unique indexes are claimed row by row.
         let indexes = write.table.indexes();
@@ -144,7 +161,38 @@ impl BulkLoad {
         for index in indexes.iter().filter(|index| index.has_expressions()) {
             index.keys_of_batch(&write.table.shape, &batch, expressions)?;
         }
-        write.load(batch).await
+        let keys = Keys { shard: write.shard.clone(), own: write.own_segments() };
+        let (table, engine) = (write.table.clone(), self.engine.clone());
+        drop(write);
+        self.underway.insert(shard, bytes);
+        self.at_work.spawn_blocking(move || {
+            let rows = SortedRows::new(batch, &table, &keys.shard);
+            (shard, rows.and_then(|rows| rows.seal(&keys, &table, &engine.store)))
+        });
+        Ok(())
+    }
+
+    /// As many segments are being made as there are cores, or as much as may be.
+    fn is_busy(&self, bytes: usize) -> bool {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let underway: usize = self.underway.values().sum();
+        !self.underway.is_empty()
+            && (self.underway.len() >= cores || underway + bytes > self.most_bytes)
+    }
+
+    /// Waits for a segment, and makes it one of the transaction's.
+    async fn settle_one(&mut self) -> Result<(), BulkError> {
+        let Some(made) = self.at_work.join_next().await else {
+            self.underway.clear();
+            return Ok(());
+        };
+        let (shard, sealed) = made.map_err(|failed| {
+            let failed = std::io::Error::other(failed);
+            StorageError::io(std::path::Path::new("a segment of a load"), &failed)
+        })?;
+        self.underway.remove(&shard);
+        let write = self.engine.begin_write(&self.context, shard).await?;
+        write.attach(sealed?).await
     }
 
     async fn insert(&self, shard: ShardId, batch: RecordBatch) -> Result<(), BulkError> {
@@ -205,59 +253,24 @@ impl Writing<'_> {
         self.engine.lock(&self.txn, key, mode.into(), wait).await
     }
 
-    /// Writes the rows as a segment of the transaction.
-    async fn load(&self, batch: RecordBatch) -> Result<(), BulkError> {
-        let keys = match &self.table.key {
-            Some(key) => key.encode_batch(&batch, &self.table.key_positions),
-            None => Ok((0..batch.num_rows()).map(|_| self.shard.new_row_key().to_vec()).collect()),
-        };
-        let keys = keys.map_err(StorageError::from)?;
-        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
-        order.sort_unstable_by(|a, b| {
-            keys[*a as usize].cmp(&keys[*b as usize]).then_with(|| a.cmp(b))
-        });
+    /// Makes a segment one of the transaction's.
+    async fn attach(&self, sealed: Sealed) -> Result<(), BulkError> {
+        let Sealed { rows, segment, file, seen } = sealed;
         let unique = self.table.key.is_some();
-        let twice = order
-            .windows(2)
-            .filter(|pair| unique && keys[pair[0] as usize] == keys[pair[1] as usize])
-            .map(|pair| pair[1])
-            .min();
-        let sorted: Vec<&[u8]> = order.iter().map(|row| &keys[*row as usize][..]).collect();
-        let taken = |row: u32| BulkError {
-            error: StorageError::UniqueViolation {
-                shard: self.shard.id,
-                row: 0,
-                key: keys[row as usize].clone(),
-                index: None,
-            },
-            row: Some((self.shard.id, batch.slice(row as usize, 1))),
-        };
-        let seen = self.shard.contents();
-        if unique
-            && let Some(row) = self.first_taken(&sorted, &order)?.into_iter().chain(twice).min()
-        {
-            return Err(taken(row));
-        }
-        let mut writer = SegmentWriter::new(self.table.decoder().clone());
-        writer.push_sorted(&batch, &sorted, &order)?;
         let mine = loader_lock(self.shard.id, self.txn.id);
         let wait = LockWait::Wait(self.context.lock_timeout);
         self.engine.lock(&self.txn, mine, RowLockMode::Update.into(), wait).await?;
-        let (segment, file) = self.engine.store.put_loaded(writer.finish()?)?;
-        let segment = Arc::new(segment);
-        if let Some(last) = sorted.last().filter(|_| !unique) {
-            self.shard.note_row_id(last);
-        }
+        let keys = Keys { shard: self.shard.clone(), own: self.own_segments() };
         let loaded =
             Loaded::new(self.txn.id, self.context.statement, self.shard.clone(), segment, file);
         // Others may have begun and committed before the keys were known to the shard.
         let mut look_again = unique && !self.shard.contents().is_still(&seen);
         drop(seen);
         loop {
-            if look_again && let Some(row) = self.first_taken(&sorted, &order)? {
-                return Err(taken(row));
+            if look_again && let Some(row) = keys.first_taken(&rows)? {
+                return Err(rows.taken(row, self.shard.id));
             }
-            let rival = if unique { self.rival(&sorted, loaded.segment.id)? } else { None };
+            let rival = if unique { self.rival(&rows.sorted(), loaded.segment.id)? } else { None };
             let Some(rival) = rival else { break };
             self.wait_for(rival).await?;
             // What they did may be committed now.
@@ -269,37 +282,6 @@ impl Writing<'_> {
         }
         state.load(self.shard.id, loaded);
         Ok(())
-    }
-
-    /// The first input row whose key is that of a row which is there already.
-    fn first_taken(&self, sorted: &[&[u8]], order: &[u32]) -> Result<Option<u32>> {
-        let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else { return Ok(None) };
-        let own = self.own_segments();
-        let near_own = own.iter().any(|segment| segment.overlaps(first, last));
-        if !near_own && !self.shard.has_keys_within(first, last) {
-            return Ok(None);
-        }
-        let contents = self.shard.contents();
-        let segments = contents.untruncated();
-        let (mut sealed, mut loaded) = (near(&segments, first, last), near(&own, first, last));
-        let deltas = [Some(&contents.active), contents.frozen.as_ref()];
-        let deltas: Vec<_> = deltas.into_iter().flatten().filter(|d| !d.is_empty()).collect();
-        let mut taken: Option<u32> = None;
-        for (key, row) in sorted.iter().zip(order) {
-            let mut is_known = deltas.iter().any(|delta| delta.contains(key));
-            for segment in &mut sealed {
-                is_known |= segment.has(key)?;
-            }
-            let mut found =
-                is_known && self.shard.newest(key)?.is_some_and(|version| version.row.is_some());
-            for segment in &mut loaded {
-                found |= segment.has(key)?;
-            }
-            if found {
-                taken = Some(taken.map_or(*row, |taken| taken.min(*row)));
-            }
-        }
-        Ok(taken)
     }
 
     /// Segments that the transaction itself has loaded.
@@ -319,24 +301,7 @@ impl Writing<'_> {
     }
 }
 
-/// Those of the segments that may have keys from `first` to `last`.
-fn near<'a>(segments: &'a [Arc<Segment>], first: &[u8], last: &[u8]) -> Vec<Ascending<'a>> {
-    let near = segments.iter().filter(|segment| segment.overlaps(first, last));
-    near.map(|segment| segment.ascending()).collect()
-}
-
 impl Shard {
-    /// Whether a row with a key from `first` to `last` may be there, of whatever version.
-    pub(crate) fn has_keys_within(&self, first: &[u8], last: &[u8]) -> bool {
-        use std::ops::Bound::Included;
-        let contents = self.contents();
-        let range =
-            (Included(Bytes::copy_from_slice(first)), Included(Bytes::copy_from_slice(last)));
-        contents.segments.iter().any(|segment| segment.overlaps(first, last))
-            || contents.active.count_within(&range, 1) > 0
-            || contents.frozen.is_some_and(|frozen| frozen.count_within(&range, 1) > 0)
-    }
-
     /// Another transaction that has loaded this key.
     fn loader_of(&self, key: &[u8], txn: TxnId) -> Result<Option<TxnId>> {
         for (loader, segment) in self.loaders(txn, None) {

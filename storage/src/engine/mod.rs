@@ -17,6 +17,7 @@ mod run_files;
 mod seal;
 mod shards;
 mod snapshots;
+mod sorted_rows;
 mod store;
 mod unique;
 mod write;

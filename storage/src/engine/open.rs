@@ -393,7 +393,7 @@ impl Recovery {
                                 shard.note_row_id(segment.footer().last_key());
                             }
                             let (shard, segment) = (shard.clone(), segment.clone());
-                            let file = store.kept_file();
+                            let file = store.kept_file(segment.id);
                             let loaded = Loaded::new(id, 1, shard, segment, file);
                             state.load(section.shard, loaded);
                         }

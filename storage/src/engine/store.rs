@@ -71,13 +71,14 @@ impl Store {
         let id = self.number();
         let path = manifest::segment_file(&self.dir, id);
         self.write_file(&path, &bytes)?;
-        let file = LoadedFile { disk: self.disk.clone(), kept: AtomicBool::new(false) };
+        let file = LoadedFile { disk: self.disk.clone(), path, kept: AtomicBool::new(false) };
         Ok((self.open_loaded(id)?, file))
     }
 
-    /// A loaded segment's file that a record names.
-    pub fn kept_file(&self) -> LoadedFile {
-        LoadedFile { disk: self.disk.clone(), kept: AtomicBool::new(true) }
+    /// The file of a loaded segment that a record names.
+    pub fn kept_file(&self, id: u64) -> LoadedFile {
+        let path = manifest::segment_file(&self.dir, id);
+        LoadedFile { disk: self.disk.clone(), path, kept: AtomicBool::new(true) }
     }
 
     /// Opens the segment file of a load.

@@ -217,18 +217,19 @@ impl Stored {
             _ => {
                 let mut bounds: Option<(Vec<u8>, Vec<u8>)> = None;
                 let mut previous: Option<&[u8]> = None;
-                for value in present().filter(|value| {
-                    let again = previous == Some(*value);
-                    previous = Some(*value);
-                    !again
-                }) {
-                    let key = key(value)?;
-                    bounds = Some(match bounds {
-                        None => (key.clone(), key),
-                        Some((min, max)) if key < min => (key, max),
-                        Some((min, max)) if key > max => (min, key),
-                        Some(same) => same,
-                    });
+                let mut key = Vec::new();
+                for value in present() {
+                    if previous.replace(value) == Some(value) {
+                        continue;
+                    }
+                    key.clear();
+                    order.append_physical(&mut key, [Some(value)]).ok()?;
+                    match &mut bounds {
+                        None => bounds = Some((key.clone(), key.clone())),
+                        Some((least, _)) if key < *least => least.clone_from(&key),
+                        Some((_, most)) if key > *most => most.clone_from(&key),
+                        Some(_) => {}
+                    }
                 }
                 bounds
             }

@@ -1,0 +1,68 @@
+-- name: a query with a volatile function gives every reference the same rows
+WITH r AS (SELECT random() AS x FROM generate_series(1, 3))
+SELECT count(*), bool_and(a.x = b.x) FROM (SELECT * FROM r) AS a JOIN (SELECT * FROM r) AS b USING (x);
+
+-- name: a sequence is drawn from once for both references
+CREATE SEQUENCE drawn;
+
+-- name: twice read
+WITH d AS (SELECT nextval('drawn') AS n FROM generate_series(1, 2)) SELECT (SELECT sum(n) FROM d), (SELECT max(n) FROM d);
+
+-- name: what is left
+SELECT nextval('drawn');
+
+-- name: its end
+DROP SEQUENCE drawn;
+
+-- name: names, types and order of what is kept
+WITH r AS (SELECT n AS "N", random() < 2 AS "yes", 'x'::varchar(5) AS v, n::numeric(8,2) AS m FROM generate_series(3, 1, -1) AS n)
+SELECT a.*, b.m * 2 AS doubled FROM r AS a JOIN r AS b ON a."N" = b."N" ORDER BY a."N";
+
+-- name: a kept query reads another
+WITH a AS (SELECT random() AS x), b AS (SELECT x, random() AS y FROM a) SELECT a.x = b.x, b.y = c.y FROM a, b, b AS c;
+
+-- name: a kept query in a subquery
+-- differs: what a subquery of an expression reads is a part of its plan
+SELECT n, (WITH r AS (SELECT random() AS x) SELECT count(*) FROM r AS a JOIN r AS b USING (x)) FROM generate_series(1, 2) AS n ORDER BY n;
+
+-- name: a kept query feeds an insertion
+CREATE TABLE kept (a int, b int);
+
+-- name: into it
+WITH r AS (SELECT (random() * 0)::int AS x, n FROM generate_series(1, 3) AS n) INSERT INTO kept SELECT a.n, b.n + a.x FROM r AS a JOIN r AS b USING (n);
+
+-- name: it is there
+SELECT * FROM kept ORDER BY a;
+
+-- name: away
+DROP TABLE kept;
+
+-- name: explained
+-- differs: plans are another system's
+EXPLAIN (COSTS OFF) WITH r AS (SELECT random() AS x) SELECT count(*) FROM r AS a JOIN r AS b USING (x);
+
+-- name: each reads the one before twice
+WITH c0 AS (SELECT 1 AS x), c1 AS (SELECT x FROM c0 UNION ALL SELECT x FROM c0 WHERE x > 1), c2 AS (SELECT x FROM c1 UNION ALL SELECT x FROM c1 WHERE x > 2), c3 AS (SELECT x FROM c2 UNION ALL SELECT x FROM c2 WHERE x > 3), c4 AS (SELECT x FROM c3 UNION ALL SELECT x FROM c3 WHERE x > 4), c5 AS (SELECT x FROM c4 UNION ALL SELECT x FROM c4 WHERE x > 5), c6 AS (SELECT x FROM c5 UNION ALL SELECT x FROM c5 WHERE x > 6), c7 AS (SELECT x FROM c6 UNION ALL SELECT x FROM c6 WHERE x > 7), c8 AS (SELECT x FROM c7 UNION ALL SELECT x FROM c7 WHERE x > 8), c9 AS (SELECT x FROM c8 UNION ALL SELECT x FROM c8 WHERE x > 9), c10 AS (SELECT x FROM c9 UNION ALL SELECT x FROM c9 WHERE x > 10), c11 AS (SELECT x FROM c10 UNION ALL SELECT x FROM c10 WHERE x > 11), c12 AS (SELECT x FROM c11 UNION ALL SELECT x FROM c11 WHERE x > 12), c13 AS (SELECT x FROM c12 UNION ALL SELECT x FROM c12 WHERE x > 13), c14 AS (SELECT x FROM c13 UNION ALL SELECT x FROM c13 WHERE x > 14), c15 AS (SELECT x FROM c14 UNION ALL SELECT x FROM c14 WHERE x > 15), c16 AS (SELECT x FROM c15 UNION ALL SELECT x FROM c15 WHERE x > 16), c17 AS (SELECT x FROM c16 UNION ALL SELECT x FROM c16 WHERE x > 17), c18 AS (SELECT x FROM c17 UNION ALL SELECT x FROM c17 WHERE x > 18), c19 AS (SELECT x FROM c18 UNION ALL SELECT x FROM c18 WHERE x > 19), c20 AS (SELECT x FROM c19 UNION ALL SELECT x FROM c19 WHERE x > 20), c21 AS (SELECT x FROM c20 UNION ALL SELECT x FROM c20 WHERE x > 21), c22 AS (SELECT x FROM c21 UNION ALL SELECT x FROM c21 WHERE x > 22), c23 AS (SELECT x FROM c22 UNION ALL SELECT x FROM c22 WHERE x > 23), c24 AS (SELECT x FROM c23 UNION ALL SELECT x FROM c23 WHERE x > 24), c25 AS (SELECT x FROM c24 UNION ALL SELECT x FROM c24 WHERE x > 25), c26 AS (SELECT x FROM c25 UNION ALL SELECT x FROM c25 WHERE x > 26), c27 AS (SELECT x FROM c26 UNION ALL SELECT x FROM c26 WHERE x > 27), c28 AS (SELECT x FROM c27 UNION ALL SELECT x FROM c27 WHERE x > 28), c29 AS (SELECT x FROM c28 UNION ALL SELECT x FROM c28 WHERE x > 29), c30 AS (SELECT x FROM c29 UNION ALL SELECT x FROM c29 WHERE x > 30) SELECT count(*), max(x) FROM c30;
+
+-- name: each joins the one before with itself
+WITH s0 AS (SELECT 1 AS x), s1 AS (SELECT a.x FROM s0 AS a, s0 AS b), s2 AS (SELECT a.x FROM s1 AS a, s1 AS b), s3 AS (SELECT a.x FROM s2 AS a, s2 AS b), s4 AS (SELECT a.x FROM s3 AS a, s3 AS b), s5 AS (SELECT a.x FROM s4 AS a, s4 AS b), s6 AS (SELECT a.x FROM s5 AS a, s5 AS b), s7 AS (SELECT a.x FROM s6 AS a, s6 AS b), s8 AS (SELECT a.x FROM s7 AS a, s7 AS b), s9 AS (SELECT a.x FROM s8 AS a, s8 AS b), s10 AS (SELECT a.x FROM s9 AS a, s9 AS b), s11 AS (SELECT a.x FROM s10 AS a, s10 AS b), s12 AS (SELECT a.x FROM s11 AS a, s11 AS b), s13 AS (SELECT a.x FROM s12 AS a, s12 AS b), s14 AS (SELECT a.x FROM s13 AS a, s13 AS b), s15 AS (SELECT a.x FROM s14 AS a, s14 AS b), s16 AS (SELECT a.x FROM s15 AS a, s15 AS b), s17 AS (SELECT a.x FROM s16 AS a, s16 AS b), s18 AS (SELECT a.x FROM s17 AS a, s17 AS b), s19 AS (SELECT a.x FROM s18 AS a, s18 AS b), s20 AS (SELECT a.x FROM s19 AS a, s19 AS b), s21 AS (SELECT a.x FROM s20 AS a, s20 AS b), s22 AS (SELECT a.x FROM s21 AS a, s21 AS b), s23 AS (SELECT a.x FROM s22 AS a, s22 AS b), s24 AS (SELECT a.x FROM s23 AS a, s23 AS b) SELECT count(*) FROM s24;
+
+-- name: a parameter in a kept query
+PREPARE kept_parameter AS WITH r AS (SELECT $1::int + (random() * 0)::int AS x) SELECT a.x, b.x FROM r AS a, r AS b;
+
+-- name: its value
+EXECUTE kept_parameter(7);
+
+-- name: the end of it
+DEALLOCATE kept_parameter;
+
+-- name: in a cursor
+-- differs: what a cursor reads is one plan, which may not read volatile rows twice
+BEGIN; DECLARE kept_cursor CURSOR FOR WITH r AS (SELECT random() AS x) SELECT 1 FROM r AS a JOIN r AS b USING (x);
+
+-- name: its end
+ROLLBACK;
+
+-- name: in a view
+-- differs: the same
+CREATE VIEW kept_view AS WITH r AS (SELECT random() AS x) SELECT a.x = b.x AS same FROM r AS a, r AS b;
