@@ -334,6 +334,7 @@ impl Draft {
                 ast::ColumnOption::Default(expr) => {
                     let mut expr = expr.clone();
                     bind::settle_literals(&mut expr, Some(&ty), &ddl.bind_context());
+                    ddl.qualify(&mut expr);
                     default = Some(expr.to_string());
                 }
                 ast::ColumnOption::PrimaryKey(_) => {
@@ -499,21 +500,13 @@ impl Draft {
                     ),
                 ));
             }
-            self.defaults[*position] = Some(super::sequence::nextval_of(
-                state,
-                &ddl.snapshot.search_path,
-                schema,
-                &sequence.name,
-            ));
+            let default = super::sequence::nextval_of(state, schema, &sequence.name);
+            self.defaults[*position] = Some(default);
         }
         for (position, sequence) in sequences {
             if self.identity[*position].is_some() {
-                self.defaults[*position] = Some(super::sequence::nextval_of(
-                    state,
-                    &ddl.snapshot.search_path,
-                    schema,
-                    &sequence.name,
-                ));
+                let default = super::sequence::nextval_of(state, schema, &sequence.name);
+                self.defaults[*position] = Some(default);
             }
         }
         let mut constraint_oids = BTreeMap::new();

@@ -11,6 +11,7 @@
 mod alter;
 mod chain;
 mod command;
+mod comment;
 mod conflict;
 mod copy;
 mod create_table;
@@ -39,6 +40,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
 pub use command::{Command, CreateExtension, CursorDirection, LockTarget};
+pub use comment::{Comment, CommentTarget};
 pub use conflict::{ConflictElement, conflict_element};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
