@@ -9,7 +9,7 @@ use satsuma_sql::parse::Like;
 use sqlparser::ast;
 
 use super::alter_constraint::NewConstraint;
-use super::{Ddl, foreign_key, like_table, names};
+use super::{Ddl, foreign_key, like_table, names, stored_text};
 use crate::catalog::{
     ColocateWith, Command, DistributionRequest, IdRequest, Ids, Index, IndexKey, Sequence, Shared,
     State, Table, TableDef, TableDistribution, plan,
@@ -725,7 +725,8 @@ impl Draft {
                 }),
             };
             constraint_oids.insert(name.clone(), ids.oid()?);
-            checks.push(Check { name, condition: condition.to_string() });
+            let condition = stored_text::without_parentheses(condition).to_string();
+            checks.push(Check { name, condition });
         }
         Ok(checks)
     }

@@ -35,6 +35,13 @@ pub fn text_mentions(text: &str, column: &str) -> SqlResult<bool> {
     Ok(mentions(&parse::parse_expression(text)?.0, column))
 }
 
+pub fn without_parentheses(mut expr: &ast::Expr) -> &ast::Expr {
+    while let ast::Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    expr
+}
+
 /// An identifier that reads as `name`.
 pub fn ident(name: &str) -> ast::Ident {
     let quoted = quote_identifier(name);

@@ -164,11 +164,11 @@ pub fn view_definition(names: Names<'_>, view: &View) -> String {
     Spelling { from, to: names }.rewrite(&mut query);
     let columns: Vec<&str> = view.columns.iter().map(|(name, _)| name.as_str()).collect();
     if call_columns(&mut query, &columns) {
-        return format!(" {query};");
+        return format!(" {};", parse::written(&query.to_string()));
     }
     let list: Vec<_> = columns.iter().map(|name| quote_identifier(name)).collect();
     let list = list.join(", ");
-    let name = quote_identifier(&view.name);
+    let (name, query) = (quote_identifier(&view.name), parse::written(&query.to_string()));
     format!(" SELECT {list} FROM ({query}) AS {name}({list});")
 }
 

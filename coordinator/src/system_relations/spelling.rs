@@ -123,19 +123,15 @@ impl Respell<'_> {
     }
 
     /// The relation that a string names: `nextval('s')`, `'s'::regclass`.
-    fn literal(&mut self, expr: &mut ast::Expr) -> bool {
-        let ast::Expr::Value(value) = expr else { return false };
-        let ast::Value::SingleQuotedString(text) = &mut value.value else { return false };
+    fn literal(&mut self, expr: &mut ast::Expr) {
+        let ast::Expr::Value(value) = expr else { return };
+        let ast::Value::SingleQuotedString(text) = &mut value.value else { return };
         let Spelling { from, to } = self.spelling;
         let found = split_name(text)
             .and_then(|(schema, name)| to.of_relation(from.relation(schema.as_deref(), &name)?));
-        match found.map(|name| name.to_string()).filter(|name| name != text) {
-            Some(name) => {
-                *text = name;
-                self.changed = true;
-                true
-            }
-            None => false,
+        if let Some(name) = found.map(|name| name.to_string()).filter(|name| name != text) {
+            *text = name;
+            self.changed = true;
         }
     }
 }
@@ -183,8 +179,9 @@ impl ast::VisitorMut for Respell<'_> {
         match expr {
             ast::Expr::Cast { expr: inner, data_type, .. } => {
                 self.data_type(data_type);
-                // The parser's own types are written in capitals.
-                if *data_type == ast::DataType::Regclass && self.literal(inner) {
+                if *data_type == ast::DataType::Regclass {
+                    self.literal(inner);
+                    // The parser's own types are written in capitals, and psql shows this one.
                     *data_type = ast::DataType::Custom(object_name(None, "regclass"), Vec::new());
                 }
             }

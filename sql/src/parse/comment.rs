@@ -107,3 +107,31 @@ fn target(parser: &mut Parser<'_>) -> Result<CommentTarget, ParserError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{Command, Statement};
+
+    fn comment(sql: &str) -> Comment {
+        let parsed = crate::parse::parse(sql).expect(sql);
+        let Statement::Command(command) = &parsed[0].statement else { panic!("{sql}") };
+        let Command::Comment(comment) = command.as_ref() else { panic!("{sql}") };
+        comment.clone()
+    }
+
+    #[test]
+    fn what_is_commented_on() {
+        let found = comment("COMMENT ON CONSTRAINT \"C\" ON public.t IS 'it''s'");
+        let CommentTarget::Constraint { name, table } = &found.target else { panic!() };
+        assert_eq!((name.value.as_str(), table.to_string().as_str()), ("C", "public.t"));
+        assert_eq!(found.text.as_deref(), Some("it's"));
+        let found = comment("comment on column a.b.c is null");
+        assert!(matches!(found.target, CommentTarget::Column(name) if name.0.len() == 3));
+        assert_eq!(found.text, None);
+        assert_eq!(comment("COMMENT ON TABLE t IS ''").text, None);
+        let found = comment("COMMENT ON FUNCTION f(int) IS 'x'");
+        assert!(matches!(found.target, CommentTarget::Unsupported(what) if what == "FUNCTION"));
+        assert!(crate::parse::parse("COMMENT ON TABLE t IS word").is_err());
+    }
+}

@@ -130,6 +130,11 @@ pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
     Ok((expr, source))
 }
 
+/// The SQL text of a statement that was read here, without what only this parser understands.
+pub fn written(text: &str) -> String {
+    exclude::written(&rows_from::written(text))
+}
+
 /// A type name, as `regtype` input and `data_type` texts have it.
 pub fn parse_data_type(text: &str) -> SqlResult<ast::DataType> {
     let source = Arc::new(Source::new(text));
