@@ -47,6 +47,19 @@ impl Sequences {
         Some(value)
     }
 
+    /// Where the sequence stands: at the last value of the last block that was handed out or, if
+    /// this coordinator has that block, at the last value that was drawn from it.
+    pub fn at(&self, sequence: SequenceId) -> Option<Position> {
+        let position = self.catalog.snapshot().sequence_position(sequence)?;
+        let blocks = self.blocks.lock();
+        let drawn = blocks.get(&sequence).and_then(|Block { block, used }| {
+            let is_last = block.epoch == position.epoch
+                && block.value(block.count.checked_sub(1)?) == Some(position.last_value);
+            block.value(used.checked_sub(1)?).filter(|_| is_last)
+        });
+        Some(Position { last_value: drawn.unwrap_or(position.last_value), ..position })
+    }
+
     /// `nextval`.
     pub async fn next(&self, sequence: SequenceId) -> SqlResult<i64> {
         loop {
@@ -138,6 +151,11 @@ impl PrivateSequences {
             }
             None => false,
         }
+    }
+
+    /// Where a private sequence stands.
+    pub fn at(&self, own: &State, committed: &State, id: SequenceId) -> Option<Position> {
+        Self::position(&mut self.0.lock(), own, committed, id).copied()
     }
 
     fn position<'a>(

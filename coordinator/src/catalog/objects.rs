@@ -257,6 +257,7 @@ pub enum ObjectClass {
     Constraint,
     Role,
     Database,
+    Extension,
 }
 
 impl ObjectClass {
@@ -269,6 +270,7 @@ impl ObjectClass {
             Self::Constraint => 2606,
             Self::Role => 1260,
             Self::Database => 1262,
+            Self::Extension => 3079,
         })
     }
 }

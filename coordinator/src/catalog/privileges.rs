@@ -40,7 +40,7 @@ pub fn all_privileges(state: &State, object: ObjectAddress) -> &'static str {
         ObjectClass::Schema => "UC",
         ObjectClass::Database => "CTc",
         ObjectClass::Type => "U",
-        ObjectClass::Constraint | ObjectClass::Role => "",
+        ObjectClass::Constraint | ObjectClass::Role | ObjectClass::Extension => "",
     }
 }
 
@@ -68,7 +68,7 @@ pub fn owner(state: &State, object: ObjectAddress) -> Option<Oid> {
         },
         ObjectClass::Schema => Some(state.schema(object.oid)?.owner),
         ObjectClass::Type => Some(state.enum_type(object.oid)?.owner),
-        ObjectClass::Database => Some(SUPERUSER_OID),
+        ObjectClass::Database | ObjectClass::Extension => Some(SUPERUSER_OID),
         ObjectClass::Constraint | ObjectClass::Role => None,
     }
 }

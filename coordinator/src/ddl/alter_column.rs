@@ -144,8 +144,7 @@ impl Altering<'_, '_> {
                         ),
                     ));
                 }
-                let path = &self.ddl.snapshot.search_path;
-                Some(sequence::nextval_of(&state, path, table.schema, &sequence.name))
+                Some(sequence::nextval_of(&state, table.schema, &sequence.name))
             }
             None => draft.defaults[at].clone(),
         };
@@ -396,6 +395,7 @@ impl Altering<'_, '_> {
             bind::check_parsed_expression(value, &[], ExpressionUse::Default, Some(ty), &context)
                 .map_err(|error| named_mismatch(error, name))?;
             bind::settle_literals(value, Some(ty), &context);
+            self.ddl.qualify(value);
         }
         let mut def = table.def().clone();
         def.defaults[at] = value.map(|value| value.to_string());
@@ -649,16 +649,37 @@ impl Altering<'_, '_> {
             ));
         }
         let state = self.ddl.state();
-        let name = super::names::choose(&table.shape.name, Some(&column.name), "seq", |name| {
-            state.schema(table.schema).is_some_and(|schema| schema.relation(name).is_some())
+        let named = options.iter().find_map(|option| match option {
+            SequenceOption::Name(name) => Some(name),
+            _ => None,
         });
+        let taken = |name: &str| {
+            state.schema(table.schema).is_some_and(|schema| schema.relation(name).is_some())
+        };
+        let name = match named {
+            None => super::names::choose(&table.shape.name, Some(&column.name), "seq", taken),
+            Some(name) => {
+                let (schema, name) = super::names::split(name)?;
+                if schema.is_some_and(|schema| schema != table.shape.schema_name) {
+                    return Err(prerequisite(
+                        "sequence must be in same schema as table it is linked to".into(),
+                    ));
+                }
+                if taken(&name) {
+                    return Err(SqlError::new(
+                        SqlState::DUPLICATE_TABLE,
+                        format!("relation \"{name}\" already exists"),
+                    ));
+                }
+                name
+            }
+        };
         let id: SequenceId = self.ddl.reserve(IdRequest::oids(1)).await?.sequence()?;
         let mut sequence = sequence::fresh(id, name, table.schema, table.owner, column.ty.clone())?;
         sequence::change(&mut sequence, options, true)?;
         self.ddl.apply(Command::CreateSequence(sequence.clone()))?;
         sequence.owned_by = Some((table.id(), column.id));
-        let path = &self.ddl.snapshot.search_path;
-        let default = sequence::nextval_of(&state, path, table.schema, &sequence.name);
+        let default = sequence::nextval_of(&state, table.schema, &sequence.name);
         self.ddl.apply(Command::AlterSequence(sequence))?;
         let mut def = table.def().clone();
         def.identity[at] = Some(always);

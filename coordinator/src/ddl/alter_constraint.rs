@@ -191,7 +191,8 @@ impl Altering<'_, '_> {
                 })
             }
         };
-        let check = Check { name: name.clone(), condition: condition.to_string() };
+        let condition = stored_text::without_parentheses(condition).to_string();
+        let check = Check { name: name.clone(), condition };
         if !not_valid {
             self.ddl.check_rows(&table, &check).await?;
         }

@@ -220,7 +220,7 @@ fn retarget_defaults(
         })
     };
     let state = ddl.state();
-    let new = sequence::qualified_name(&state, path, schema, name);
+    let new = sequence::qualified_name(&state, schema, name);
     for table in state.tables() {
         let mut def = table.def().clone();
         let mut changed = false;
@@ -293,6 +293,7 @@ pub(super) fn alter_schema(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
                     .hint("Drop the views first, and create them again afterwards."));
                 }
                 ddl.apply(Command::RenameSchema { oid: schema.oid, name: to })?;
+                ddl.respell_defaults(&state)?;
             }
             AlterAction::OwnerTo { role } => {
                 let owner = ddl.new_owner(role)?.oid;

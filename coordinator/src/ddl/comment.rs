@@ -1,45 +1,77 @@
 //! COMMENT ON.
 
 use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
+use satsuma_sql::parse::{Comment, CommentTarget};
 use sqlparser::ast;
 
-use super::{Ddl, names};
-use crate::catalog::{self, Command, ObjectAddress, ObjectClass, RelationRef};
+use super::{Ddl, extension, names, role};
+use crate::catalog::{self, Command, DATABASE_OID, ObjectAddress, ObjectClass, RelationRef};
 
-pub fn comment(
-    ddl: &mut Ddl<'_>,
-    kind: &ast::CommentObject,
-    name: &ast::ObjectName,
-    text: Option<&String>,
-) -> SqlResult<()> {
-    let object = match kind {
-        ast::CommentObject::Table => relation(ddl, "table", name)?,
-        ast::CommentObject::View => relation(ddl, "view", name)?,
-        ast::CommentObject::Index => relation(ddl, "index", name)?,
-        ast::CommentObject::Sequence => relation(ddl, "sequence", name)?,
-        ast::CommentObject::Column => column(ddl, name)?,
-        ast::CommentObject::Schema => {
-            let name = names::split(name)?.1;
-            let oid = ddl.state().schema_by_name(&name).map(|schema| schema.oid);
-            let oid = oid.ok_or_else(|| {
+pub fn comment(ddl: &mut Ddl<'_>, comment: &Comment) -> SqlResult<()> {
+    let (object, owner, name) = match &comment.target {
+        CommentTarget::Relation(kind, name) => relation(ddl, kind, name)?,
+        CommentTarget::Column(name) => column(ddl, name)?,
+        CommentTarget::Constraint { name, table } => constraint(ddl, name, table)?,
+        CommentTarget::Type(name) => {
+            let ty = super::enum_type::find(ddl, name)?;
+            (ObjectAddress::whole(ObjectClass::Type, ty.oid), Some(ty.owner), ty.name)
+        }
+        CommentTarget::Schema(name) => {
+            let name = names::fold(name);
+            let state = ddl.state();
+            let schema = state.schema_by_name(&name).ok_or_else(|| {
                 SqlError::new(
                     SqlState::INVALID_SCHEMA_NAME,
                     format!("schema \"{name}\" does not exist"),
                 )
             })?;
-            ObjectAddress { class: ObjectClass::Schema, oid, part: 0 }
+            (schema.address(), Some(schema.owner), name)
         }
-        other => {
-            return Err(SqlError::unsupported(format!("COMMENT ON {other} is not supported")));
+        CommentTarget::Database(name) => {
+            let name = names::fold(name);
+            if name != ddl.state().cluster().database {
+                return Err(SqlError::new(
+                    SqlState::INVALID_CATALOG_NAME,
+                    format!("database \"{name}\" does not exist"),
+                ));
+            }
+            whole(ddl, ObjectClass::Database, DATABASE_OID, name)
+        }
+        CommentTarget::Role(name) => {
+            let role = role::find(ddl, &names::fold(name))?;
+            let current = role::current_role(ddl)?;
+            if !current.superuser && (role.superuser || !current.create_role) {
+                let message = match role.superuser {
+                    true => "must be superuser to comment on superuser roles".to_owned(),
+                    false => "must have CREATEROLE privilege".to_owned(),
+                };
+                return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            }
+            whole(ddl, ObjectClass::Role, role.oid, role.name)
+        }
+        CommentTarget::Extension(name) => {
+            let name = names::fold(name);
+            let known = extension::find(&ddl.state(), &name)?;
+            whole(ddl, ObjectClass::Extension, known.oid, name)
+        }
+        CommentTarget::Unsupported(kind) => {
+            return Err(SqlError::unsupported(format!("COMMENT ON {kind} is not supported")));
         }
     };
-    let state = ddl.state();
-    if let Some(owner) = catalog::owner(&state, ObjectAddress { part: 0, ..object }) {
-        let name = names::split(name)?.1;
-        ddl.require_owner(owner, super::grant::kind(&state, object), &name)?;
+    if let Some(owner) = owner {
+        let kind = super::grant::kind(&ddl.state(), object);
+        ddl.require_owner(owner, kind, &name)?;
     }
-    ddl.apply(Command::SetComment { object, text: text.cloned() })?;
+    ddl.apply(Command::SetComment { object, text: comment.text.clone() })?;
     Ok(())
+}
+
+/// What a comment is on, who owns that, and its name for messages.
+type Target = (ObjectAddress, Option<Oid>, String);
+
+fn whole(ddl: &mut Ddl<'_>, class: ObjectClass, oid: Oid, name: String) -> Target {
+    let object = ObjectAddress::whole(class, oid);
+    (object, catalog::owner(&ddl.state(), object), name)
 }
 
 fn find(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<(RelationRef, String)> {
@@ -51,30 +83,20 @@ fn find(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<(RelationRef, St
         .ok_or_else(|| names::no_relation(schema.as_deref(), &relation))
 }
 
-fn address(oid: Oid, part: i32) -> ObjectAddress {
-    ObjectAddress { class: ObjectClass::Relation, oid, part }
-}
-
-fn relation(ddl: &mut Ddl<'_>, kind: &str, name: &ast::ObjectName) -> SqlResult<ObjectAddress> {
+fn relation(ddl: &mut Ddl<'_>, kind: &str, name: &ast::ObjectName) -> SqlResult<Target> {
     let (found, relation) = find(ddl, name)?;
-    let actual = match found {
-        RelationRef::Table(_) => "table",
-        RelationRef::Index(_) => "index",
-        RelationRef::View(_) => "view",
-        RelationRef::Sequence(_) => "sequence",
-    };
-    if actual != kind {
+    if super::alter_name::kind(found) != kind {
         let article = if kind == "index" { "an" } else { "a" };
         return Err(SqlError::new(
             SqlState::WRONG_OBJECT_TYPE,
             format!("\"{relation}\" is not {article} {kind}"),
         ));
     }
-    Ok(address(found.oid(), 0))
+    Ok(whole(ddl, ObjectClass::Relation, found.oid(), relation))
 }
 
 /// `table.column`, of a table or a view.
-fn column(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<ObjectAddress> {
+fn column(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<Target> {
     let Some((last, rest)) = name.0.split_last().filter(|(_, rest)| !rest.is_empty()) else {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "column name must be qualified"));
     };
@@ -103,5 +125,19 @@ fn column(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<ObjectAddress>
             format!("column \"{wanted}\" of relation \"{relation}\" does not exist"),
         )
     })?;
-    Ok(address(found.oid(), number))
+    let (object, owner, name) = whole(ddl, ObjectClass::Relation, found.oid(), relation);
+    Ok((ObjectAddress { part: number, ..object }, owner, name))
+}
+
+fn constraint(ddl: &mut Ddl<'_>, name: &ast::Ident, of: &ast::ObjectName) -> SqlResult<Target> {
+    let (name, table) = (names::fold(name), ddl.table(of)?);
+    let relation = &table.shape.name;
+    let oid = table.constraint_oids.get(&name).ok_or_else(|| {
+        SqlError::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("constraint \"{name}\" for table \"{relation}\" does not exist"),
+        )
+    })?;
+    let object = ObjectAddress::whole(ObjectClass::Constraint, *oid);
+    Ok((object, Some(table.owner), relation.clone()))
 }

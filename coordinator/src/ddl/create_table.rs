@@ -9,7 +9,7 @@ use satsuma_sql::parse::Like;
 use sqlparser::ast;
 
 use super::alter_constraint::NewConstraint;
-use super::{Ddl, foreign_key, like_table, names};
+use super::{Ddl, foreign_key, like_table, names, stored_text};
 use crate::catalog::{
     ColocateWith, Command, DistributionRequest, IdRequest, Ids, Index, IndexKey, Sequence, Shared,
     State, Table, TableDef, TableDistribution, plan,
@@ -334,6 +334,7 @@ impl Draft {
                 ast::ColumnOption::Default(expr) => {
                     let mut expr = expr.clone();
                     bind::settle_literals(&mut expr, Some(&ty), &ddl.bind_context());
+                    ddl.qualify(&mut expr);
                     default = Some(expr.to_string());
                 }
                 ast::ColumnOption::PrimaryKey(_) => {
@@ -499,21 +500,13 @@ impl Draft {
                     ),
                 ));
             }
-            self.defaults[*position] = Some(super::sequence::nextval_of(
-                state,
-                &ddl.snapshot.search_path,
-                schema,
-                &sequence.name,
-            ));
+            let default = super::sequence::nextval_of(state, schema, &sequence.name);
+            self.defaults[*position] = Some(default);
         }
         for (position, sequence) in sequences {
             if self.identity[*position].is_some() {
-                self.defaults[*position] = Some(super::sequence::nextval_of(
-                    state,
-                    &ddl.snapshot.search_path,
-                    schema,
-                    &sequence.name,
-                ));
+                let default = super::sequence::nextval_of(state, schema, &sequence.name);
+                self.defaults[*position] = Some(default);
             }
         }
         let mut constraint_oids = BTreeMap::new();
@@ -732,7 +725,8 @@ impl Draft {
                 }),
             };
             constraint_oids.insert(name.clone(), ids.oid()?);
-            checks.push(Check { name, condition: condition.to_string() });
+            let condition = stored_text::without_parentheses(condition).to_string();
+            checks.push(Check { name, condition });
         }
         Ok(checks)
     }

@@ -59,7 +59,7 @@ pub async fn create_enum(
     Ok(())
 }
 
-fn find(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<EnumType> {
+pub(super) fn find(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<EnumType> {
     let (schema, bare) = names::split(name)?;
     let state = ddl.state();
     let path = &ddl.snapshot.search_path;
@@ -143,8 +143,9 @@ pub async fn alter_type(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
             _ => return Err(SqlError::unsupported("this action of ALTER TYPE is not supported")),
         }
     }
+    let before = ddl.state();
     ddl.apply(Command::AlterEnum(ty))?;
-    Ok(())
+    ddl.respell_defaults(&before)
 }
 
 fn is_used(ddl: &mut Ddl<'_>, oid: Oid) -> bool {

@@ -5,7 +5,7 @@ use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
 use satsuma_sql::parse::{Command as Parsed, CreateExtension};
 
 use super::{Ddl, names};
-use crate::catalog::{Command, SettingScope, State};
+use crate::catalog::{Command, ObjectAddress, ObjectClass, SettingScope, State};
 use crate::session_api::{Notice, Severity};
 
 /// An extension whose functions are built in.
@@ -14,6 +14,7 @@ pub struct Known {
     pub name: &'static str,
     pub version: &'static str,
     pub comment: &'static str,
+    /// In pg_extension. Below [`crate::catalog::FIRST_USER_OID`] for what pg_dump leaves out.
     pub oid: Oid,
     /// It is there without being created, and stays.
     pub fixed: bool,
@@ -31,15 +32,22 @@ const fn known(
 
 pub const EXTENSIONS: [Known; 4] = [
     known("citus", "13.2-1", 12_901, true, "Citus distributed database"),
-    known("citus_columnar", "13.2-1", 12_902, false, "Citus Columnar extension"),
-    known("pgcrypto", "1.3", 12_903, false, "cryptographic functions"),
-    known("uuid-ossp", "1.1", 12_904, false, "generate universally unique identifiers (UUIDs)"),
+    known("citus_columnar", "13.2-1", 16_902, false, "Citus Columnar extension"),
+    known("pgcrypto", "1.3", 16_903, false, "cryptographic functions"),
+    known("uuid-ossp", "1.1", 16_904, false, "generate universally unique identifiers (UUIDs)"),
 ];
 
 /// The extensions that there are: those that were created, and Citus.
 pub fn installed(state: &State) -> impl Iterator<Item = &'static Known> {
     EXTENSIONS.iter().filter(|extension| {
         extension.fixed || state.setting(SettingScope::Extension, extension.name).is_some()
+    })
+}
+
+/// The extension of this name, which must have been created.
+pub fn find(state: &State, name: &str) -> SqlResult<&'static Known> {
+    installed(state).find(|extension| extension.name == name).ok_or_else(|| {
+        SqlError::new(SqlState::UNDEFINED_OBJECT, format!("extension \"{name}\" does not exist"))
     })
 }
 
@@ -99,15 +107,12 @@ fn create_extension(ddl: &mut Ddl<'_>, create: &CreateExtension) -> SqlResult<&'
 
 fn drop_extension(ddl: &mut Ddl<'_>, name: &str, if_exists: bool) -> SqlResult<()> {
     let state = ddl.state();
-    let Some(found) = installed(&state).find(|extension| extension.name == name) else {
-        if if_exists {
-            ddl.notice(format!("extension \"{name}\" does not exist, skipping"));
+    let found = match find(&state, name) {
+        Err(missing) if if_exists => {
+            ddl.notice(format!("{}, skipping", missing.message()));
             return Ok(());
         }
-        return Err(SqlError::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!("extension \"{name}\" does not exist"),
-        ));
+        found => found?,
     };
     if found.fixed {
         return Err(SqlError::unsupported(format!("extension \"{name}\" cannot be dropped"))
@@ -120,6 +125,8 @@ fn drop_extension(ddl: &mut Ddl<'_>, name: &str, if_exists: bool) -> SqlResult<(
             format!("must be owner of extension {name}"),
         ));
     }
+    let object = ObjectAddress::whole(ObjectClass::Extension, found.oid);
+    ddl.apply(Command::SetComment { object, text: None })?;
     set(ddl, found.name, None)
 }
 

@@ -375,6 +375,7 @@ pub(super) fn kind(state: &State, object: ObjectAddress) -> &'static str {
         ObjectClass::Schema => "schema",
         ObjectClass::Database => "database",
         ObjectClass::Type => "type",
+        ObjectClass::Extension => "extension",
         ObjectClass::Constraint | ObjectClass::Role => "object",
     }
 }

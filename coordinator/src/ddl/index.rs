@@ -8,6 +8,7 @@ use satsuma_sql::bind::{self, BindContext, ExpressionColumn, ExpressionUse};
 use sqlparser::ast;
 
 use super::operator_class::AccessMethod;
+use super::stored_text::without_parentheses;
 use super::{Ddl, names};
 use crate::catalog::{Command, Index, IndexKey, IndexValue, RelationRef, Table};
 use crate::session_api::{Notice, Severity};
@@ -301,13 +302,6 @@ fn column_id(table: &Table, name: &str) -> SqlResult<ColumnId> {
     table.shape.column_named(name).map(|column| column.id).ok_or_else(|| {
         SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
     })
-}
-
-fn without_parentheses(mut expr: &ast::Expr) -> &ast::Expr {
-    while let ast::Expr::Nested(inner) = expr {
-        expr = inner;
-    }
-    expr
 }
 
 fn index_key(

@@ -52,12 +52,14 @@ use satsuma_proto::worker::{
 use satsuma_sql::bind::BindContext;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
-use satsuma_sql::parse::{Alter, CreateTable, Grant};
+use satsuma_sql::parse::{Alter, Comment, CreateTable, Grant};
 use sqlparser::ast;
 
 pub use index::reindex;
 
 pub use extension::{EXTENSIONS, installed as installed_extensions};
+
+pub(crate) use stored_text::ident;
 
 pub use distribute::{
     DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
@@ -102,6 +104,7 @@ pub enum Definition<'a> {
     Alter(&'a Alter),
     CreateTable(&'a CreateTable),
     Grant(&'a Grant),
+    Comment(&'a Comment),
     /// CREATE EXTENSION and DROP EXTENSION.
     Extension(&'a satsuma_sql::parse::Command),
     /// ANALYZE of these columns.
@@ -121,6 +124,7 @@ impl Definition<'_> {
             Self::CreateTable(CreateTable::Like(_)) => "CREATE TABLE",
             Self::Grant(Grant { revoke: true, .. }) => "REVOKE",
             Self::Grant(_) => "GRANT",
+            Self::Comment(_) => "COMMENT",
             Self::Extension(satsuma_sql::parse::Command::DropExtension { .. }) => "DROP EXTENSION",
             Self::Extension(_) => "CREATE EXTENSION",
         };
@@ -141,7 +145,6 @@ fn command(statement: &ast::Statement) -> Option<String> {
         ast::Statement::CreateSequence { .. } => "CREATE SEQUENCE",
         ast::Statement::CreateRole(_) => "CREATE ROLE",
         ast::Statement::AlterRole { .. } => "ALTER ROLE",
-        ast::Statement::Comment { .. } => "COMMENT",
         ast::Statement::Drop { object_type, .. } => return Some(format!("DROP {object_type}")),
         _ => return None,
     };
@@ -162,6 +165,10 @@ pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult
         }
         Definition::Extension(command) => Some(extension::execute(ddl, command)?.into()),
         Definition::Grant(grant) => Some(grant::grant(ddl, grant)?.into()),
+        Definition::Comment(comment) => {
+            comment::comment(ddl, comment)?;
+            Some("COMMENT".into())
+        }
         Definition::Analyze(tables) => {
             analyze::analyze(ddl, tables).await?;
             Some("ANALYZE".into())
@@ -211,10 +218,6 @@ async fn define(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult<Opti
         ast::Statement::AlterRole { name, operation } => {
             role::alter_role(ddl, name, operation)?;
             Ok(Some("ALTER ROLE".into()))
-        }
-        ast::Statement::Comment { object_type, object_name, comment, if_exists: false } => {
-            comment::comment(ddl, object_type, object_name, comment.as_ref())?;
-            Ok(Some("COMMENT".into()))
         }
         ast::Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             drop::drop(ddl, object_type, names, *if_exists, *cascade).await.map(Some)

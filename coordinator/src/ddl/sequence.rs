@@ -145,6 +145,14 @@ pub(super) fn change(
             SequenceOption::Cache(cache) => sequence.cache = *cache,
             SequenceOption::Cycle(cycle) => sequence.cycle = *cycle,
             SequenceOption::Type(_) | SequenceOption::OwnedBy(_) => {}
+            // Whoever makes the sequence has looked at it.
+            SequenceOption::Name(_) if new => {}
+            SequenceOption::Name(_) => {
+                return Err(SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    "invalid sequence option SEQUENCE NAME",
+                ));
+            }
         }
     }
     let first = if sequence.increment > 0 { sequence.min } else { sequence.max };
@@ -343,28 +351,14 @@ fn invalid(message: impl Into<String>) -> SqlError {
     SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
-/// The default of a serial column, as psql shows it: without the schema where the search path
-/// finds the sequence.
-pub fn nextval_of(state: &State, search_path: &[String], schema: Oid, name: &str) -> String {
-    let full = qualified_name(state, search_path, schema, name);
+/// The default of a serial column, with the sequence's schema: it means the same under every
+/// search path.
+pub fn nextval_of(state: &State, schema: Oid, name: &str) -> String {
+    let full = qualified_name(state, schema, name);
     format!("nextval('{}'::regclass)", full.replace('\'', "''"))
 }
 
-/// With its schema unless that is the first of the search path.
-pub(super) fn qualified_name(
-    state: &State,
-    search_path: &[String],
-    schema: Oid,
-    name: &str,
-) -> String {
-    let quoted = quote_identifier(name);
-    match state.schema(schema) {
-        Some(schema)
-            if search_path.iter().find(|name| !super::temporary::is_temporary(name))
-                != Some(&schema.name) =>
-        {
-            format!("{}.{quoted}", quote_identifier(&schema.name))
-        }
-        _ => quoted,
-    }
+pub(super) fn qualified_name(state: &State, schema: Oid, name: &str) -> String {
+    let schema = state.schema(schema).map_or("", |schema| schema.name.as_str());
+    format!("{}.{}", quote_identifier(schema), quote_identifier(name))
 }

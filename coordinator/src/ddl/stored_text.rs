@@ -7,8 +7,10 @@ use satsuma_common::SqlResult;
 use satsuma_sql::parse;
 use sqlparser::ast;
 
+use super::Ddl;
 use super::names::fold;
-use crate::catalog::quote_identifier;
+use crate::catalog::{CatalogSnapshot, Command, State, quote_identifier};
+use crate::system_relations::{Names, Spelling};
 
 /// The column that an expression node names.
 fn named(expr: &ast::Expr) -> Option<&ast::Ident> {
@@ -31,6 +33,13 @@ pub fn mentions(expr: &ast::Expr, column: &str) -> bool {
 /// Whether a stored expression names the column.
 pub fn text_mentions(text: &str, column: &str) -> SqlResult<bool> {
     Ok(mentions(&parse::parse_expression(text)?.0, column))
+}
+
+pub fn without_parentheses(mut expr: &ast::Expr) -> &ast::Expr {
+    while let ast::Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    expr
 }
 
 /// An identifier that reads as `name`.
@@ -57,6 +66,33 @@ pub fn rename_column(text: &str, from: &str, to: &str) -> SqlResult<String> {
         ControlFlow::<()>::Continue(())
     });
     Ok(expr.to_string())
+}
+
+impl Ddl<'_> {
+    /// Writes what an expression to be stored names with its schema, so that it means the same
+    /// under every search path.
+    pub(super) fn qualify(&self, expr: &mut ast::Expr) {
+        let CatalogSnapshot { state, search_path, .. } = &self.snapshot;
+        let from = Names { state, path: search_path };
+        Spelling { from, to: Names::qualified(state) }.rewrite(expr);
+    }
+
+    /// Defaults that name what had other names `before` are written anew.
+    pub(super) fn respell_defaults(&mut self, before: &State) -> SqlResult<()> {
+        let state = self.state();
+        let spelling = Spelling { from: Names::qualified(before), to: Names::qualified(&state) };
+        for table in state.tables() {
+            let mut def = table.def().clone();
+            for text in def.defaults.iter_mut().flatten() {
+                *text = spelling.expression(text);
+            }
+            if def.defaults != table.defaults {
+                self.apply(Command::AlterTable(def))?;
+            }
+        }
+        self.refresh_env();
+        Ok(())
+    }
 }
 
 /// The text with another name for the sequences that `is_it` recognises in `nextval` and its

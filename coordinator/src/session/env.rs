@@ -170,6 +170,15 @@ impl SequenceAccess for SessionSequences {
             )
         })
     }
+
+    fn position(&self, sequence: Oid) -> SqlResult<(i64, bool)> {
+        let id = self.existing(sequence)?;
+        let (own, committed) = (&self.catalog.state, self.sequences.committed());
+        let private = self.private.at(own, &committed, id);
+        let position = private.or_else(|| self.sequences.at(id));
+        let position = position.ok_or_else(|| SqlError::internal("a sequence without position"))?;
+        Ok((position.last_value, position.is_called))
+    }
 }
 
 impl ClusterSession {
@@ -179,7 +188,7 @@ impl ClusterSession {
         let temporary = temporary::schema_name(self.cluster.node, self.info.process_id);
         let user = state.role_by_name(&self.role).map_or(Oid(0), |role| role.oid);
         // Schemas that the role may not use are passed over.
-        let search_path = std::iter::once(temporary)
+        let search_path: Vec<String> = std::iter::once(temporary)
             .chain(self.settings.search_path(&self.role))
             .filter(|schema| {
                 let schema = state.schema_by_name(schema);
@@ -189,6 +198,7 @@ impl ClusterSession {
         let around = SessionSurroundings {
             cluster: self.cluster.clone(),
             role: user,
+            search_path: search_path.clone(),
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
             statements: self.statements.listed(),
@@ -216,6 +226,7 @@ impl ClusterSession {
         Arc::new(SessionSurroundings {
             cluster: self.cluster.clone(),
             role,
+            search_path: Vec::new(),
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
             statements: Default::default(),

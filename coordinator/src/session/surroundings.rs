@@ -23,6 +23,7 @@ const SHOWN_ROWS: u32 = 1000;
 pub struct SessionSurroundings {
     pub cluster: Arc<Cluster>,
     pub role: Oid,
+    pub search_path: Vec<String>,
     pub settings: Listed,
     pub own_locks: Arc<SessionLocks>,
     pub statements: Arc<BTreeMap<String, ListedStatement>>,
@@ -47,6 +48,10 @@ impl Surroundings for SessionSurroundings {
 
     fn advisory(&self, name: &str, arguments: &[Datum]) -> SqlResult<Datum> {
         self.own_locks.call_blocking(name, arguments)
+    }
+
+    fn search_path(&self) -> &[String] {
+        &self.search_path
     }
 
     fn role(&self) -> Option<Oid> {

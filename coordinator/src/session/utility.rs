@@ -204,6 +204,9 @@ impl ClusterSession {
                 self.define(Definition::CreateTable(create), parsed, options).await
             }
             Command::Merge(_) => Err(SqlError::internal("MERGE is not a utility statement")),
+            Command::Comment(comment) => {
+                self.define(Definition::Comment(comment), parsed, options).await
+            }
             Command::Grant(grant) => self.define(Definition::Grant(grant), parsed, options).await,
             Command::CreateExtension(_) | Command::DropExtension { .. } => {
                 self.define(Definition::Extension(command), parsed, options).await

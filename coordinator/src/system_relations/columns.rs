@@ -1,6 +1,7 @@
 //! Columns: pg_attribute and pg_attrdef.
 
-use satsuma_common::{Oid, PgType, SqlResult};
+use satsuma_common::table::Column;
+use satsuma_common::{ColumnId, Oid, PgType, SqlResult};
 
 use super::definitions::shown_default;
 use super::layout::Layouts;
@@ -27,6 +28,7 @@ struct Attribute<'a> {
     has_missing: bool,
     identity: &'a str,
     generated: &'a str,
+    dropped: bool,
 }
 
 impl<'a> Attribute<'a> {
@@ -41,6 +43,7 @@ impl<'a> Attribute<'a> {
             has_missing: false,
             identity: "",
             generated: "",
+            dropped: false,
         }
     }
 
@@ -50,7 +53,7 @@ impl<'a> Attribute<'a> {
             rows,
             attrelid = self.relation,
             attname = self.name,
-            atttypid = Oid(self.ty.oid()),
+            atttypid = Oid(if self.dropped { 0 } else { self.ty.oid() }),
             attstattarget = -1,
             attlen = self.ty.byte_len(),
             attnum = self.number,
@@ -66,7 +69,7 @@ impl<'a> Attribute<'a> {
             atthasmissing = self.has_missing,
             attidentity = self.identity,
             attgenerated = self.generated,
-            attisdropped = false,
+            attisdropped = self.dropped,
             attislocal = true,
             attinhcount = 0,
             attcollation = collation_of(self.ty),
@@ -105,6 +108,15 @@ fn attribute(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 }
 
 fn table_columns(table: &Table, rows: &mut Rows<'_>) -> SqlResult<()> {
+    // What is left of dropped columns keeps the numbers of the others without a gap.
+    for number in 1..table.next_column.0 {
+        if table.shape.column(ColumnId(number)).is_none() {
+            let name = format!("........pg.dropped.{number}........");
+            let (relation, number) = (Oid(table.id().0), number as i16);
+            let attribute = Attribute::new(relation, number, &name, &PgType::Text);
+            Attribute { dropped: true, ..attribute }.push(rows)?;
+        }
+    }
     for (position, column) in table.shape.columns.iter().enumerate() {
         let number = column.id.0 as i16;
         let generated = table.generated.get(position).is_some_and(Option::is_some);
@@ -164,15 +176,21 @@ pub(super) fn default_oid(table: Oid, column: u16) -> Oid {
     Oid((1 << 31) | ((table.0 & 0x1f_ffff) << 10) | (u32::from(column) & 0x3ff))
 }
 
+/// Columns that have a default or are generated, and from what.
+pub(super) fn shown_defaults(table: &Table) -> impl Iterator<Item = (&Column, String)> {
+    let defaults = table.defaults.iter().zip(&table.generated);
+    table.shape.columns.iter().zip(defaults).filter_map(|(column, (default, generated))| {
+        let shown = match generated {
+            Some(text) => Some(text.clone()),
+            None => shown_default(table, column, default.as_ref()),
+        };
+        Some((column, shown?))
+    })
+}
+
 fn default(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for table in source.state.tables() {
-        let defaults = table.defaults.iter().zip(&table.generated);
-        for (column, (default, generated)) in table.shape.columns.iter().zip(defaults) {
-            let shown = match generated {
-                Some(text) => Some(text.clone()),
-                None => shown_default(table, column, default.as_ref()),
-            };
-            let Some(text) = shown else { continue };
+        for (column, text) in shown_defaults(table) {
             let relation = Oid(table.id().0);
             row!(
                 rows,

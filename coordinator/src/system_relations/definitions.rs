@@ -1,9 +1,18 @@
-//! Definitions as SQL text: what `pg_get_constraintdef` and `pg_get_indexdef` print.
+//! Definitions as SQL text: what `pg_get_constraintdef`, `pg_get_indexdef` and `pg_get_viewdef`
+//! print. Names have their schema where a search path does not find them.
 
 use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction};
 use satsuma_common::{ColumnId, Oid, PgType};
 
-use crate::catalog::{Index, IndexKey, IndexValue, State, Table, quote_identifier};
+use satsuma_sql::bind::{fold, output_name};
+use satsuma_sql::parse;
+use sqlparser::ast::{self, SelectItem, SetExpr};
+
+use super::spelling::{Names, Spelling};
+use crate::catalog::{
+    Index, IndexKey, IndexValue, RelationRef, State, Table, View, quote_identifier,
+};
+use crate::ddl::ident;
 
 /// A constraint of a table, found by name among the things it can be.
 pub enum Constraint<'a> {
@@ -44,7 +53,11 @@ pub fn shown_default(table: &Table, column: &Column, default: Option<&String>) -
         && !text[1..text.len() - 1].replace("''", "").contains('\'');
     let number = column.ty.is_integer()
         || matches!(column.ty, PgType::Bool | PgType::Numeric(_) | PgType::Float4 | PgType::Float8);
-    Some(match is_literal && !number && !matches!(column.ty, PgType::Enum(_)) {
+    let element = match &column.ty {
+        PgType::Array(element) => element,
+        other => other,
+    };
+    Some(match is_literal && !number && !matches!(element, PgType::Enum(_)) {
         true => format!("{text}::{}", column.ty.without_modifier()),
         false => text.clone(),
     })
@@ -59,14 +72,6 @@ fn column_names(table: &Table, columns: impl IntoIterator<Item = ColumnId>) -> S
     names.join(", ")
 }
 
-/// The relation's name as SQL finds it: with its schema unless that is `public`.
-fn relation(schema: &str, name: &str) -> String {
-    match schema {
-        "public" => quote_identifier(name),
-        _ => format!("{}.{}", quote_identifier(schema), quote_identifier(name)),
-    }
-}
-
 fn key_columns(index: &Index) -> impl Iterator<Item = ColumnId> + '_ {
     index.keys.iter().filter_map(|key| match &key.value {
         IndexValue::Column(column) => Some(*column),
@@ -76,7 +81,7 @@ fn key_columns(index: &Index) -> impl Iterator<Item = ColumnId> + '_ {
 
 /// `PRIMARY KEY (id)`, `FOREIGN KEY (a) REFERENCES t(b) ON DELETE CASCADE`, ...
 pub fn constraint_definition(
-    state: &State,
+    names: Names<'_>,
     table: &Table,
     constraint: &Constraint<'_>,
     pretty: bool,
@@ -86,11 +91,16 @@ pub fn constraint_definition(
         Constraint::Check(check) => &check.name,
         Constraint::ForeignKey(key) => &key.name,
     };
-    let text = definition(state, table, constraint, pretty);
+    let text = definition(names, table, constraint, pretty);
     if table.not_valid.contains(name) { format!("{text} NOT VALID") } else { text }
 }
 
-fn definition(state: &State, table: &Table, constraint: &Constraint<'_>, pretty: bool) -> String {
+fn definition(
+    names: Names<'_>,
+    table: &Table,
+    constraint: &Constraint<'_>,
+    pretty: bool,
+) -> String {
     match constraint {
         Constraint::Key(index) => {
             let kind = match (index.primary, index.nulls_not_distinct) {
@@ -107,18 +117,17 @@ fn definition(state: &State, table: &Table, constraint: &Constraint<'_>, pretty:
         }
         Constraint::Check(check) if pretty => format!("CHECK ({})", check.condition),
         Constraint::Check(check) => format!("CHECK (({}))", check.condition),
-        Constraint::ForeignKey(key) => foreign_key(state, table, key),
+        Constraint::ForeignKey(key) => foreign_key(names, table, key),
     }
 }
 
-fn foreign_key(state: &State, table: &Table, key: &ForeignKey) -> String {
+fn foreign_key(names: Names<'_>, table: &Table, key: &ForeignKey) -> String {
     let columns = column_names(table, key.columns.iter().copied());
-    let (target, target_columns) = match state.table(key.target) {
-        Some(target) => (
-            relation(&target.shape.schema_name, &target.shape.name),
-            column_names(target, key.target_columns.iter().copied()),
-        ),
-        None => (quote_identifier(&key.target_name), String::new()),
+    let target = names.of_relation(RelationRef::Table(key.target));
+    let target = target.map_or_else(|| quote_identifier(&key.target_name), |name| name.to_string());
+    let target_columns = match names.state.table(key.target) {
+        Some(target) => column_names(target, key.target_columns.iter().copied()),
+        None => String::new(),
     };
     let mut text = format!("FOREIGN KEY ({columns}) REFERENCES {target}({target_columns})");
     for (event, action) in [("UPDATE", key.on_update), ("DELETE", key.on_delete)] {
@@ -135,11 +144,60 @@ fn foreign_key(state: &State, table: &Table, key: &ForeignKey) -> String {
 }
 
 /// `pg_get_constraintdef(oid, pretty)`.
-pub fn constraint_definition_by_oid(state: &State, oid: Oid, pretty: bool) -> Option<String> {
-    state.tables().find_map(|table| {
-        let found = constraints(state, table).find(|(known, ..)| *known == oid)?;
-        Some(constraint_definition(state, table, &found.2, pretty))
+pub fn constraint_definition_by_oid(names: Names<'_>, oid: Oid, pretty: bool) -> Option<String> {
+    names.state.tables().find_map(|table| {
+        let found = constraints(names.state, table).find(|(known, ..)| *known == oid)?;
+        Some(constraint_definition(names, table, &found.2, pretty))
     })
+}
+
+/// `pg_get_viewdef(oid)`: the view's query, whose columns are called as the view's.
+pub fn view_definition(names: Names<'_>, view: &View) -> String {
+    let parsed = parse::parse(&view.definition).ok().and_then(|parsed| parsed.into_iter().next());
+    let Some(parse::Statement::Sql(statement)) = parsed.map(|parsed| parsed.statement) else {
+        return format!(" {};", view.definition);
+    };
+    let ast::Statement::Query(mut query) = *statement else {
+        return format!(" {};", view.definition);
+    };
+    let from = Names { state: names.state, path: &view.search_path };
+    Spelling { from, to: names }.rewrite(&mut query);
+    let columns: Vec<&str> = view.columns.iter().map(|(name, _)| name.as_str()).collect();
+    if call_columns(&mut query, &columns) {
+        return format!(" {};", parse::written(&query.to_string()));
+    }
+    let list: Vec<_> = columns.iter().map(|name| quote_identifier(name)).collect();
+    let list = list.join(", ");
+    let (name, query) = (quote_identifier(&view.name), parse::written(&query.to_string()));
+    format!(" SELECT {list} FROM ({query}) AS {name}({list});")
+}
+
+/// Gives the query's columns these names; `false` where that takes a query around it.
+fn call_columns(query: &mut ast::Query, columns: &[&str]) -> bool {
+    let is_ordered = query.order_by.is_some();
+    let mut body = &mut *query.body;
+    let select = loop {
+        match body {
+            SetExpr::Select(select) => break select,
+            SetExpr::SetOperation { left, .. } => body = left,
+            SetExpr::Query(inner) if inner.order_by.is_none() => body = &mut inner.body,
+            _ => return false,
+        }
+    };
+    if select.projection.len() != columns.len() {
+        return false;
+    }
+    for (item, column) in select.projection.iter_mut().zip(columns) {
+        match item {
+            SelectItem::ExprWithAlias { alias, .. } if fold(alias) == *column => {}
+            SelectItem::UnnamedExpr(expr) if output_name(expr) == *column => {}
+            SelectItem::UnnamedExpr(expr) if !is_ordered => {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: ident(column) };
+            }
+            _ => return false,
+        }
+    }
+    true
 }
 
 fn key_text(table: &Table, key: &IndexKey) -> String {

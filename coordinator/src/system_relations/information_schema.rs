@@ -2,10 +2,11 @@
 
 use satsuma_common::{ColumnId, NumericMod, PgType, SqlResult};
 
-use super::definitions::{Constraint, constraints, shown_default};
+use super::definitions::{Constraint, constraints, shown_default, view_definition};
 use super::layout::Layouts;
 use super::relations::user_relations;
 use super::rows::{Rows, row};
+use super::spelling::Spelling;
 use super::{Fill, Source};
 use crate::catalog::{RelationRef, State, Table};
 
@@ -241,6 +242,7 @@ fn table_columns(
     name: &str,
     table: &Table,
 ) -> SqlResult<()> {
+    let names = source.names();
     for (position, column) in table.shape.columns.iter().enumerate() {
         let generated = table.generated.get(position).and_then(Option::as_ref);
         Listed {
@@ -253,7 +255,8 @@ fn table_columns(
             default: table
                 .defaults
                 .get(position)
-                .and_then(|default| shown_default(table, column, default.as_ref())),
+                .and_then(|default| shown_default(table, column, default.as_ref()))
+                .map(|text| Spelling { from: names, to: names }.expression(&text)),
             generated,
             identity: table.identity.get(position).copied().flatten(),
             updatable: true,
@@ -270,7 +273,7 @@ fn views(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             table_catalog = database(source),
             table_schema = source.state.schema(view.schema).map(|schema| &schema.name),
             table_name = &view.name,
-            view_definition = &view.definition,
+            view_definition = view_definition(source.names(), view),
             check_option = "NONE",
             is_updatable = "NO",
             is_insertable_into = "NO",

@@ -17,6 +17,7 @@ mod monitoring;
 mod relations;
 mod roles;
 mod rows;
+mod spelling;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use layout::{Layout, LayoutColumn, Layouts};
 use rows::Rows;
 use satsuma_common::{Oid, SqlResult};
 use satsuma_sql::catalog_view::SystemRelation;
+pub use spelling::{Names, Spelling};
 pub use surroundings::{
     CursorAbout, IndexSizes, Nobody, PreparedRow, RunningSession, SettingRow, ShardSize,
     ShardSizes, Surroundings, size_of_relation,
@@ -46,6 +48,13 @@ use crate::catalog::{State, SystemRelations};
 pub struct Source<'a> {
     pub state: &'a State,
     pub around: &'a dyn Surroundings,
+}
+
+impl<'a> Source<'a> {
+    /// Where the session looks for names.
+    fn names(&self) -> Names<'a> {
+        Names { state: self.state, path: self.around.search_path() }
+    }
 }
 
 type Fill = fn(&Source<'_>, &mut Rows<'_>) -> SqlResult<()>;

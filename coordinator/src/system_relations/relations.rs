@@ -7,8 +7,8 @@ use super::rows::{Rows, row};
 use super::surroundings::size_of_relation;
 use super::{Fill, Source};
 use crate::catalog::{
-    DATABASE_OID, Index, IndexValue, ObjectAddress, ObjectClass, PG_CATALOG_OID, RelationRef,
-    SUPERUSER_OID, State, Table,
+    DATABASE_OID, Index, IndexValue, ObjectAddress, ObjectClass, PG_CATALOG_OID, PUBLIC_SCHEMA_OID,
+    RelationRef, SUPERUSER_OID, State, Table,
 };
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
@@ -156,7 +156,7 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                 table.schema,
                 table.owner,
                 'r',
-                shape.columns.len(),
+                usize::from(table.next_column.0.saturating_sub(1)),
             )
         }
         .push(state, rows)?;
@@ -176,7 +176,8 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for sequence in state.sequences() {
         let oid = Oid(sequence.id.0);
         let class = Class::new(oid, &sequence.name, sequence.schema, sequence.owner, 'S', 3);
-        Class { tuples: 1.0, pages: 1, ..class }.push(state, rows)?;
+        let grants = super::roles::access_list(state, ObjectClass::Relation, oid);
+        Class { tuples: 1.0, pages: 1, grants, ..class }.push(state, rows)?;
     }
     Ok(())
 }
@@ -259,8 +260,8 @@ fn extensions(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             rows,
             oid = extension.oid,
             extname = extension.name,
-            extowner = crate::catalog::SUPERUSER_OID,
-            extnamespace = crate::catalog::PG_CATALOG_OID,
+            extowner = SUPERUSER_OID,
+            extnamespace = if extension.fixed { PG_CATALOG_OID } else { PUBLIC_SCHEMA_OID },
             extrelocatable = false,
             extversion = extension.version,
         )?;
@@ -290,7 +291,7 @@ fn namespace(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             oid = schema.oid,
             nspname = &schema.name,
             nspowner = schema.owner,
-            nspacl = super::roles::access_list(source.state, ObjectClass::Schema, schema.oid),
+            nspacl = super::roles::schema_access_list(source.state, schema),
         )?;
     }
     Ok(())
@@ -352,7 +353,8 @@ fn is_shared(object: &ObjectAddress) -> bool {
 }
 
 fn description(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
-    for (object, text) in source.state.comments().filter(|(object, _)| !is_shared(object)) {
+    let state = source.state;
+    for (object, text) in state.comments().filter(|(object, _)| !is_shared(object)) {
         row!(
             rows,
             objoid = object.oid,
@@ -360,6 +362,18 @@ fn description(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             objsubid = object.part,
             description = text,
         )?;
+    }
+    for extension in crate::ddl::installed_extensions(state) {
+        let object = ObjectAddress::whole(ObjectClass::Extension, extension.oid);
+        if state.comment(object).is_none() {
+            row!(
+                rows,
+                objoid = extension.oid,
+                classoid = object.class.catalog_oid(),
+                objsubid = 0,
+                description = extension.comment,
+            )?;
+        }
     }
     Ok(())
 }
@@ -371,8 +385,11 @@ fn shared_description(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()>
     Ok(())
 }
 
-/// What drivers look for in pg_depend: sequences and the columns they belong to, views and what
-/// they read, indexes and their constraints.
+/// pg_attrdef.
+const DEFAULTS: Oid = Oid(2604);
+
+/// What drivers and pg_dump look for in pg_depend: sequences and the columns they belong to, views
+/// and what they read, indexes and their columns, defaults and the sequences they draw from.
 fn depend(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     let class = ObjectClass::Relation.catalog_oid();
     let mut push = |object: Oid, class_of: Oid, to: Oid, part: i32, kind: char| {
@@ -401,6 +418,16 @@ fn depend(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for index in source.state.indexes().filter(|index| !index.constraint) {
         for column in index_columns(index) {
             push(index.oid, class, Oid(index.table.0), i32::from(column), 'a')?;
+        }
+    }
+    for table in source.state.tables() {
+        for (column, text) in super::columns::shown_defaults(table) {
+            let relation = Oid(table.id().0);
+            let default = super::columns::default_oid(relation, column.id.0);
+            push(default, DEFAULTS, relation, i32::from(column.id.0), 'a')?;
+            for named in super::spelling::named_relations(source.state, &text) {
+                push(default, DEFAULTS, named.oid(), 0, 'n')?;
+            }
         }
     }
     Ok(())

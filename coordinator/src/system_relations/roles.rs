@@ -4,7 +4,9 @@ use satsuma_common::{Datum, Oid, SqlResult};
 
 use super::rows::{Rows, row};
 use super::{Fill, Source};
-use crate::catalog::{Grant, ObjectAddress, ObjectClass, Role, SettingScope, State};
+use crate::catalog::{
+    Grant, ObjectAddress, ObjectClass, PUBLIC, PUBLIC_SCHEMA_OID, Role, Schema, SettingScope, State,
+};
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
@@ -152,6 +154,42 @@ fn settings(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 pub(super) fn access_list(state: &State, class: ObjectClass, oid: Oid) -> Option<Vec<String>> {
     let grants = state.grants(ObjectAddress { class, oid, part: 0 });
     (!grants.is_empty()).then(|| grants.iter().map(|grant| item(state, grant)).collect())
+}
+
+/// That of a schema. What everybody may in `public` is always written out, as no other schema
+/// comes with it.
+pub(super) fn schema_access_list(state: &State, schema: &Schema) -> Option<Vec<String>> {
+    if schema.oid != PUBLIC_SCHEMA_OID {
+        return access_list(state, ObjectClass::Schema, schema.oid);
+    }
+    let grants = crate::catalog::access_list(state, schema.address());
+    Some(grants.iter().map(|grant| item(state, grant)).collect())
+}
+
+/// `acldefault`: the access list of an object of a kind before anything was granted on it.
+pub(super) fn default_access_list(state: &State, kind: &str, owner: Oid) -> Option<Vec<String>> {
+    // What everybody may do, and what the owner may.
+    let (everybody, own) = match kind {
+        "c" => ("", ""),
+        "r" => ("", "arwdDxt"),
+        "s" => ("", "rwU"),
+        "d" => ("Tc", "CTc"),
+        "f" => ("X", "X"),
+        "l" | "T" => ("U", "U"),
+        "L" => ("", "rw"),
+        "n" => ("", "UC"),
+        "p" => ("", "sA"),
+        "t" => ("", "C"),
+        "F" | "S" => ("", "U"),
+        _ => return None,
+    };
+    let item = |grantee, privileges: &str| {
+        let (privileges, grantable) = (privileges.to_owned(), String::new());
+        item(state, &Grant { grantee, grantor: owner, privileges, grantable })
+    };
+    let grants = [(PUBLIC, everybody), (owner, own)].into_iter();
+    let grants = grants.filter(|(_, privileges)| !privileges.is_empty());
+    Some(grants.map(|(grantee, privileges)| item(grantee, privileges)).collect())
 }
 
 fn item(state: &State, grant: &Grant) -> String {

@@ -96,6 +96,11 @@ pub trait Surroundings: Send + Sync + 'static {
         Err(SqlError::unsupported(format!("{name}() cannot be called here")))
     }
 
+    /// Where the session looks for names.
+    fn search_path(&self) -> &[String] {
+        &[]
+    }
+
     /// Who looks; `None` may see everything.
     fn role(&self) -> Option<Oid> {
         None

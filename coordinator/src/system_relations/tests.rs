@@ -188,7 +188,9 @@ fn constraints_read_as_sql() {
     let (state, _, campaigns) = tutorial();
     let table = state.table(campaigns).expect("campaigns");
     let text = |name: &str, pretty| {
-        constraint_definition_by_oid(&state, table.constraint_oids[name], pretty).expect("text")
+        let path = ["public".to_owned()];
+        let names = Names { state: &state, path: &path };
+        constraint_definition_by_oid(names, table.constraint_oids[name], pretty).expect("text")
     };
     assert_eq!(
         text("campaigns_company_id_fkey", true),

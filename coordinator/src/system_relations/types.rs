@@ -4,7 +4,7 @@ use satsuma_common::{Oid, PgType, SqlResult};
 
 use super::rows::{Rows, row};
 use super::{Fill, Source};
-use crate::catalog::{PG_CATALOG_OID, SUPERUSER_OID};
+use crate::catalog::{ObjectClass, PG_CATALOG_OID, SUPERUSER_OID};
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
@@ -140,6 +140,7 @@ fn push_type(
     name: &str,
     schema: Oid,
     owner: Oid,
+    grants: Option<Vec<String>>,
 ) -> SqlResult<()> {
     let physical = physical(ty);
     let [input, output, receive, send] = io_functions(ty);
@@ -189,22 +190,24 @@ fn push_type(
         typtypmod = -1,
         typndims = 0,
         typcollation = collation_of(ty),
+        typacl = grants,
     )
 }
 
 fn all_types(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for ty in PgType::builtin() {
-        push_type(rows, &ty, &ty.name(), PG_CATALOG_OID, SUPERUSER_OID)?;
+        push_type(rows, &ty, &ty.name(), PG_CATALOG_OID, SUPERUSER_OID, None)?;
         let array = PgType::Array(Box::new(ty));
         if array.oid() != 0 {
-            push_type(rows, &array, &array.name(), PG_CATALOG_OID, SUPERUSER_OID)?;
+            push_type(rows, &array, &array.name(), PG_CATALOG_OID, SUPERUSER_OID, None)?;
         }
     }
     for ty in source.state.enums() {
         let label = PgType::Enum(ty.oid);
-        push_type(rows, &label, &ty.name, ty.schema, ty.owner)?;
+        let grants = super::roles::access_list(source.state, ObjectClass::Type, ty.oid);
+        push_type(rows, &label, &ty.name, ty.schema, ty.owner, grants)?;
         let array = PgType::Array(Box::new(label));
-        push_type(rows, &array, &format!("_{}", ty.name), ty.schema, ty.owner)?;
+        push_type(rows, &array, &format!("_{}", ty.name), ty.schema, ty.owner, None)?;
     }
     Ok(())
 }

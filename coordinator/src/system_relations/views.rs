@@ -3,7 +3,7 @@
 use satsuma_common::text::{TextContext, to_text};
 use satsuma_common::{Array, Datum, PgType, SqlResult};
 
-use super::definitions::index_definition;
+use super::definitions::{index_definition, view_definition};
 use super::layout::Layouts;
 use super::rows::{Rows, row};
 use super::{Fill, Source};
@@ -61,7 +61,7 @@ fn views(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             schemaname = source.state.schema(view.schema).map(|schema| &schema.name),
             viewname = &view.name,
             viewowner = owner(source, view.owner),
-            definition = &view.definition,
+            definition = view_definition(source.names(), view),
         )?;
     }
     Ok(())

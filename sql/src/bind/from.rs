@@ -19,10 +19,11 @@ use super::names::{self, fold};
 use super::plan;
 use super::query::{Rows, RowsColumn, entry_of};
 use super::scope::{Entry, Scope, ScopeColumn};
+use super::sequence_relation::sequence_relation;
 use super::window::NamedWindows;
 use crate::bound::VECTOR;
 use crate::casts::CastKind;
-use crate::catalog_view::{Access, Relation, TableInfo, ViewInfo};
+use crate::catalog_view::{Access, Relation, SystemRelation, TableInfo, ViewInfo};
 use crate::functions::{self, OrderBy, Typed};
 use crate::table::ScanSource;
 
@@ -530,37 +531,40 @@ impl Binder<'_> {
                 self.read_view(&view)?
             }
             Relation::System(system) => {
-                let id = self.number();
-                let scan_alias = format!("{}#{id}", plan::safe_name(&relation));
-                let columns = system
-                    .columns
-                    .iter()
-                    .map(|(name, ty)| ScopeColumn {
-                        name: name.clone(),
-                        column: Column::new(Some(scan_alias.clone()), name),
-                        ty: ty.clone(),
-                        origin: None,
-                        typmod: if VECTORS.contains(&name.as_str()) { VECTOR } else { ty.typmod() },
-                    })
-                    .collect();
-                let mut entry = Entry::new(system.name.clone(), columns);
-                entry.schema = Some(system.schema_name.clone());
                 let full = format!("{}.{}", system.schema_name, system.name);
-                entry.oid = self.catalog.oid_of(&PgType::Regclass, &full);
-                let plan = plan::scan(&scan_alias, ScanSource::system(system.clone()))?;
-                From::new(plan, vec![entry])
+                self.read_system(&system, self.catalog.oid_of(&PgType::Regclass, &full))?
             }
-            Relation::Sequence(_) => {
-                return Err(self.at(
-                    SqlError::unsupported(format!(
-                        "reading sequence \"{relation}\" as a relation is not supported"
-                    ))
-                    .hint("Use pg_sequences, or the function currval."),
-                    position,
-                ));
+            Relation::Sequence(id) => {
+                let (oid, schema) = (Oid(id.0), schema.unwrap_or_default());
+                self.catalog.check_access(oid, Access::Select, self.view)?;
+                self.env.note_session_dependence();
+                let sequences = self.env.sequences.clone();
+                let system = Arc::new(sequence_relation(sequences, oid, schema, relation));
+                self.read_system(&system, Some(oid.0))?
             }
         };
         self.with_alias(from, alias)
+    }
+
+    fn read_system(&self, system: &Arc<SystemRelation>, oid: Option<u32>) -> SqlResult<From> {
+        let id = self.number();
+        let scan_alias = format!("{}#{id}", plan::safe_name(&system.name));
+        let columns = system
+            .columns
+            .iter()
+            .map(|(name, ty)| ScopeColumn {
+                name: name.clone(),
+                column: Column::new(Some(scan_alias.clone()), name),
+                ty: ty.clone(),
+                origin: None,
+                typmod: if VECTORS.contains(&name.as_str()) { VECTOR } else { ty.typmod() },
+            })
+            .collect();
+        let mut entry = Entry::new(system.name.clone(), columns);
+        entry.schema = Some(system.schema_name.clone());
+        entry.oid = oid;
+        let plan = plan::scan(&scan_alias, ScanSource::system(system.clone()))?;
+        Ok(From::new(plan, vec![entry]))
     }
 
     /// TABLESAMPLE: each row by chance, of blocks as of rows.

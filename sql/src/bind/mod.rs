@@ -39,6 +39,7 @@ mod record_function;
 mod row_locks;
 mod scope;
 mod select;
+mod sequence_relation;
 mod setop;
 mod settled;
 mod statement;

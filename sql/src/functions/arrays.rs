@@ -227,6 +227,15 @@ fn subscripts(b: &mut Builder) {
             [Datum::Point(..), Datum::Int4(_)] => Ok(Datum::Null),
             _ => Err(wrong()),
         });
+        // A name is an array of bytes, from 0; its end has the byte 0, which is written as nothing.
+        b.row("name_element(name,int4) \"char\"", |args, _| match args {
+            [Datum::Text(name), Datum::Int4(at @ 0..64)] => {
+                let byte = name.as_bytes().get(*at as usize).filter(|byte| byte.is_ascii());
+                Ok(Datum::Text(byte.map_or(String::new(), |byte| char::from(*byte).to_string())))
+            }
+            [Datum::Text(_), Datum::Int4(_)] => Ok(Datum::Null),
+            _ => Err(wrong()),
+        });
         b.row("point(float8,float8) point", |args, _| match args {
             [Datum::Float8(x), Datum::Float8(y)] => Ok(Datum::Point(*x, *y)),
             _ => Err(wrong()),

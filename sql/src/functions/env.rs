@@ -184,6 +184,10 @@ pub trait SequenceAccess: Send + Sync + fmt::Debug {
     fn current_value(&self, sequence: Oid) -> SqlResult<i64>;
     fn set_value(&self, sequence: Oid, value: i64, is_called: bool) -> SqlResult<i64>;
     fn last_value(&self) -> SqlResult<i64>;
+    /// The last value that was drawn, or with `false` the next one.
+    fn position(&self, _sequence: Oid) -> SqlResult<(i64, bool)> {
+        Err(SqlError::unsupported("sequences cannot be read here"))
+    }
 }
 
 macro_rules! catalog_functions {
@@ -257,6 +261,7 @@ catalog_functions! {
     IsCitusTable = "citus_table_is_visible(oid) bool";
     ColumnToColumnName = "column_to_column_name(regclass,text) text";
     PartitionColumnId = "citus_get_active_worker_count() int4";
+    AclDefault = "acldefault(\"char\",oid) _text";
     HasTablePrivilege = "has_table_privilege(oid,text) bool";
     HasTablePrivilegeUser = "has_table_privilege(name,oid,text) bool";
     HasTablePrivilegeName = "has_table_privilege(text,text) bool";

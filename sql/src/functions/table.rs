@@ -42,6 +42,15 @@ pub fn table(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Optio
         "jsonb_each" | "json_each" | "jsonb_each_text" | "json_each_text" => {
             each(name, args, env).map(Some)
         }
+        "pg_options_to_table" => {
+            let mut columns = Vec::new();
+            for column in ["option_name", "option_value"] {
+                let list = call_checked(name, &format!("{column} list(_text)"), args.clone(), env)?;
+                let (name, ty) = (column.into(), PgType::Text);
+                columns.push(TableColumn { name, ty, list: list.expr });
+            }
+            Ok(Some(TableFunction { columns, named: true }))
+        }
         _ => {
             let listed = format!("{name} list");
             if super::library::functions().named(&listed).is_empty() {
@@ -70,7 +79,15 @@ pub fn table(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Optio
 
 /// Whether `name` is a set-returning function.
 pub fn is_table(name: &str) -> bool {
-    matches!(name, "unnest" | "jsonb_each" | "json_each" | "jsonb_each_text" | "json_each_text")
+    let with_columns = [
+        "unnest",
+        "jsonb_each",
+        "json_each",
+        "jsonb_each_text",
+        "json_each_text",
+        "pg_options_to_table",
+    ];
+    with_columns.contains(&name)
         || !super::library::functions().named(&format!("{name} list")).is_empty()
 }
 
@@ -140,6 +157,24 @@ pub(crate) fn install(b: &mut Builder) {
     b.row("pg_partition_ancestors list(regclass) _regclass", |_, _| {
         Ok(Datum::Array(Array { element: PgType::Regclass, values: Vec::new() }))
     });
+    // Storage parameters and their like, as pg_options_to_table reads them.
+    for (signature, is_value) in
+        [("option_name list(_text) _text", false), ("option_value list(_text) _text", true)]
+    {
+        b.row(signature, move |args, _| {
+            let [Datum::Array(options)] = args else { return Err(unexpected_value("an array")) };
+            let part = |option: &Datum| {
+                let option = text(option)?;
+                Ok(match option.split_once('=') {
+                    Some((_, value)) if is_value => Datum::Text(value.into()),
+                    None if is_value => Datum::Null,
+                    Some((name, _)) => Datum::Text(name.into()),
+                    None => Datum::Text(option.into()),
+                })
+            };
+            list(PgType::Text, options.values.iter().map(part).collect::<SqlResult<_>>()?)
+        });
+    }
     // information_schema's, which drivers use to number the columns of a key.
     b.row("_pg_expandarray list(anyarray) _record", |args, _| {
         let [Datum::Array(array)] = args else { return Err(unexpected_value("an array")) };

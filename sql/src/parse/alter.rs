@@ -169,6 +169,8 @@ pub enum SequenceOption {
     Cycle(bool),
     /// `None`: OWNED BY NONE.
     OwnedBy(Option<ObjectName>),
+    /// SEQUENCE NAME of an identity column.
+    Name(ObjectName),
 }
 
 /// `None`: not one of these statements.
@@ -538,6 +540,9 @@ fn sequence_option(parser: &mut Parser<'_>) -> Result<Option<SequenceOption>, Pa
             expect(parser, "cycle")?;
             SequenceOption::Cycle(false)
         }
+    } else if take(parser, "sequence") {
+        expect(parser, "name")?;
+        SequenceOption::Name(parser.parse_object_name(false)?)
     } else if take(parser, "owned") {
         expect(parser, "by")?;
         if take(parser, "none") {

@@ -8,6 +8,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::alter::{self, Alter};
+use super::comment::{self, Comment};
 use super::create_table::{self, CreateTable};
 use super::grant::{self, Grant};
 use super::merge::{self, Merge};
@@ -44,6 +45,7 @@ pub enum Command {
     Alter(Alter),
     /// CREATE TABLE .. AS and CREATE TABLE (LIKE ..).
     CreateTable(CreateTable),
+    Comment(Comment),
     Grant(Grant),
     Merge(Box<Merge>),
     Checkpoint,
@@ -151,6 +153,9 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
     }
     if let Some(create) = create_table::parse(source, tokens)? {
         return Ok(Some(Command::CreateTable(create)));
+    }
+    if let Some(comment) = comment::parse(source, tokens)? {
+        return Ok(Some(Command::Comment(comment)));
     }
     if let Some(merge) = merge::parse(source, tokens)? {
         return Ok(Some(Command::Merge(Box::new(merge))));

@@ -42,6 +42,44 @@ pub fn excluded(name: Option<&Ident>) -> (Option<Ident>, Option<Exclude>) {
     (Some(name.clone()), None)
 }
 
+/// The SQL text of what was read with such names, as it was written.
+pub fn written(text: &str) -> String {
+    let mut text = text.to_owned();
+    let words = ["CURRENT ROW", "GROUP", "TIES"];
+    for ((mark, _), words) in MARKS.iter().zip(words) {
+        let quoted = format!("\"{mark}");
+        while let Some(start) = text.find(&quoted) {
+            let name = start + quoted.len();
+            let Some(close) = text[name..].find('"').map(|at| name + at) else { break };
+            let Some(end) = closing_parenthesis(&text, close + 1) else { break };
+            text.insert_str(end, &format!(" EXCLUDE {words}"));
+            if close == name {
+                text.replace_range(start..=close, "");
+            } else {
+                text.replace_range(start + 1..name, "");
+            }
+        }
+    }
+    text
+}
+
+/// Where the parenthesis closes that `from` is within. Quotes that are doubled open again.
+fn closing_parenthesis(text: &str, from: usize) -> Option<usize> {
+    let (mut depth, mut quote) = (0usize, None);
+    for (at, c) in text.char_indices().skip_while(|(at, _)| *at < from) {
+        match (quote, c) {
+            (Some(open), c) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 0 => return Some(at),
+            (None, ')') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut at = 0;
     while let Some(found) = (at..tokens.len()).find(|at| is_word(&tokens[*at].token, "exclude")) {

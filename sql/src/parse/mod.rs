@@ -11,6 +11,7 @@
 mod alter;
 mod chain;
 mod command;
+mod comment;
 mod conflict;
 mod copy;
 mod create_table;
@@ -39,6 +40,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
 pub use command::{Command, CreateExtension, CursorDirection, LockTarget};
+pub use comment::{Comment, CommentTarget};
 pub use conflict::{ConflictElement, conflict_element};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
@@ -126,6 +128,11 @@ pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
     let tokens = tokens::significant(tokens);
     let expr = with_balancing_parser(&source, &tokens, |parser| parser.parse_expr())?;
     Ok((expr, source))
+}
+
+/// The SQL text of a statement that was read here, without what only this parser understands.
+pub fn written(text: &str) -> String {
+    exclude::written(&rows_from::written(text))
 }
 
 /// A type name, as `regtype` input and `data_type` texts have it.

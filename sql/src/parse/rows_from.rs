@@ -9,6 +9,11 @@ use super::tokens::{is_keyword, is_word};
 /// What the function is called.
 pub const ROWS_FROM: &str = "\0rows from";
 
+/// The SQL text of what was read with such a call, as it was written.
+pub fn written(text: &str) -> String {
+    text.replace(&format!("\"{ROWS_FROM}\"("), "ROWS FROM (")
+}
+
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let is_it = |tokens: &[TokenWithSpan]| {
         is_word(&tokens[0].token, "rows")

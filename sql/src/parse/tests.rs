@@ -208,3 +208,31 @@ fn words_of_other_databases_are_names() {
         assert!(parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn what_only_this_parser_understands_is_written_out() {
+    for sql in [
+        "SELECT * FROM ROWS FROM (generate_series(1, 2), f(3)) AS r (a, b)",
+        "SELECT sum(a) OVER (w ORDER BY b ROWS UNBOUNDED PRECEDING EXCLUDE TIES) FROM t",
+        "SELECT sum(a) OVER (PARTITION BY ')' ROWS UNBOUNDED PRECEDING EXCLUDE GROUP) FROM t",
+    ] {
+        let parsed = super::parse(sql).expect(sql);
+        let super::Statement::Sql(statement) = &parsed[0].statement else { panic!("{sql}") };
+        let written = super::written(&statement.to_string());
+        assert_eq!(written.replace("( ", "(").replace("\"w\"", "w"), sql);
+    }
+}
+
+#[test]
+fn pg_dumps_spelling_of_comparisons_and_tables_is_read() {
+    let written = |sql: &str| {
+        let parsed = super::parse(sql).expect(sql);
+        let super::Statement::Sql(statement) = &parsed[0].statement else { panic!("{sql}") };
+        statement.to_string()
+    };
+    assert_eq!(
+        written("SELECT 1 FROM ONLY \"A\".t WHERE a OPERATOR(pg_catalog.=) ANY (ARRAY['r'])"),
+        "SELECT 1 FROM \"A\".t WHERE a = ANY(ARRAY['r'])"
+    );
+    assert_eq!(written("UPDATE ONLY t SET a = 1"), "UPDATE t SET a = 1");
+}

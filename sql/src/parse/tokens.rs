@@ -221,6 +221,7 @@ pub fn refuse_current_of(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult
 /// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, and `TABLE t`
 /// a query.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let tokens = without_only(bare_comparisons(tokens));
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for token in tokens {
         if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
@@ -244,6 +245,44 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     adapted
+}
+
+/// `OPERATOR(pg_catalog.=) ANY (..)` becomes `= ANY (..)`.
+fn bare_comparisons(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const LENGTH: usize = 7;
+    let mut at = 0;
+    while let Some([operator, open, schema, dot, _, close, quantifier]) =
+        tokens.get(at..at + LENGTH)
+    {
+        let is_it = is_word(&operator.token, "operator")
+            && open.token == Token::LParen
+            && is_word(&schema.token, "pg_catalog")
+            && dot.token == Token::Period
+            && close.token == Token::RParen
+            && ["any", "all", "some"].iter().any(|word| is_word(&quantifier.token, word));
+        if is_it {
+            tokens.remove(at + 5);
+            tokens.drain(at..at + 4);
+        }
+        at += 1;
+    }
+    tokens
+}
+
+/// No table here has any that inherit from it: `FROM ONLY t` is `FROM t`.
+fn without_only(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut at = 1;
+    while at + 1 < tokens.len() {
+        let before = &tokens[at - 1].token;
+        let is_it = is_word(&tokens[at].token, "only")
+            && ["from", "join", "update"].iter().any(|word| is_word(before, word))
+            && matches!(tokens[at + 1].token, Token::Word(_));
+        if is_it {
+            tokens.remove(at);
+        }
+        at += 1;
+    }
+    tokens
 }
 
 pub fn is_keyword(token: &Token, keyword: Keyword) -> bool {

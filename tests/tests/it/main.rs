@@ -9,6 +9,7 @@ mod crash;
 mod definitions;
 mod differential;
 mod drivers;
+mod dumps;
 mod explain;
 mod house;
 mod isolation;

@@ -12,7 +12,11 @@ use satsuma_common::{
 use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::functions::{CatalogFunction, CatalogFunctions};
 
-use super::definitions::{constraint_definition_by_oid, index_column_definition, index_definition};
+use super::definitions::{
+    constraint_definition_by_oid, index_column_definition, index_definition, view_definition,
+};
+use super::roles::default_access_list;
+use super::spelling::{Names, Spelling};
 use super::surroundings::{Surroundings, size_of_relation};
 use crate::catalog::{
     CatalogSnapshot, ObjectAddress, ObjectClass, State, Table, TableDistribution, quote_identifier,
@@ -38,6 +42,11 @@ impl SessionFunctions {
 
     fn state(&self) -> &State {
         &self.catalog.state
+    }
+
+    /// Where the session looks for names.
+    fn names(&self) -> Names<'_> {
+        Names { state: self.state(), path: &self.catalog.search_path }
     }
 
     fn table(&self, oid: Oid) -> Option<&Table> {
@@ -137,6 +146,15 @@ impl SessionFunctions {
                 let name = state.role(role).map(|role| role.name.clone());
                 text(Some(name.unwrap_or_else(|| format!("unknown (OID={})", role.0))))
             }
+            F::AclDefault => {
+                let (kind, owner) = (arguments.text(0)?, arguments.oid(1)?);
+                let list = default_access_list(state, kind, owner).ok_or_else(|| {
+                    let message = format!("unrecognized objtype abbreviation: {kind}");
+                    SqlError::new(SqlState::INTERNAL_ERROR, message)
+                })?;
+                let values = list.into_iter().map(Datum::Text).collect();
+                Datum::Array(Array { element: PgType::Text, values })
+            }
             F::TableIsVisible => {
                 let relation = arguments.oid(0)?;
                 match self.catalog.relation_name(relation) {
@@ -156,13 +174,16 @@ impl SessionFunctions {
             | F::TsDictIsVisible
             | F::TsParserIsVisible
             | F::TsTemplateIsVisible => Datum::Bool(true),
-            F::GetExpr | F::GetExprPretty => text(Some(arguments.text(0)?)),
+            F::GetExpr | F::GetExprPretty => {
+                let names = self.names();
+                text(Some(Spelling { from: names, to: names }.expression(arguments.text(0)?)))
+            }
             F::GetConstraintDef => {
-                text(constraint_definition_by_oid(state, arguments.oid(0)?, false))
+                text(constraint_definition_by_oid(self.names(), arguments.oid(0)?, false))
             }
             F::GetConstraintDefPretty => {
                 let pretty = arguments.bool(1)?;
-                text(constraint_definition_by_oid(state, arguments.oid(0)?, pretty))
+                text(constraint_definition_by_oid(self.names(), arguments.oid(0)?, pretty))
             }
             F::GetIndexDef => {
                 let index = state.index(arguments.oid(0)?);
@@ -180,7 +201,8 @@ impl SessionFunctions {
                 }
             }
             F::GetViewDef | F::GetViewDefPretty => {
-                text(state.view(arguments.oid(0)?).map(|view| view.definition.as_str()))
+                let view = state.view(arguments.oid(0)?);
+                text(view.map(|view| view_definition(self.names(), view)))
             }
             // There are no triggers, rules, user functions, partitions or extended statistics.
             F::GetTriggerDef
@@ -201,6 +223,7 @@ impl SessionFunctions {
                     "pg_namespace" => ObjectClass::Schema,
                     "pg_type" => ObjectClass::Type,
                     "pg_constraint" => ObjectClass::Constraint,
+                    "pg_extension" => ObjectClass::Extension,
                     _ => return Ok(Datum::Null),
                 };
                 self.comment(class, arguments.oid(0)?, 0)

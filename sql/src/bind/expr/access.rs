@@ -102,6 +102,10 @@ impl Binder<'_> {
                 let index = self.cast_at(index, &PgType::Int4, CastKind::Assignment, at)?;
                 self.call("point_element", vec![value, index], position)
             }
+            PgType::Name => {
+                let index = self.cast_at(index, &PgType::Int4, CastKind::Assignment, at)?;
+                self.call("name_element", vec![value, index], position)
+            }
             PgType::Jsonb => self.operate("->", value, index, position),
             other => Err(self.at(not_subscriptable(other), position)),
         }
