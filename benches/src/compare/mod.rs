@@ -49,7 +49,7 @@ pub struct Options {
     pub seconds: u64,
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 128])]
     pub clients: Vec<u32>,
-    /// Size of the data: TPC-H's scale factor, and for `analytics` and `loading` as a multiple of
+    /// Size of the data: TPC-H's scale factor (0.01 or more: with less, keys repeat), and for `analytics` and `loading` as a multiple of
     /// 2 million clicks and 4 million impressions.
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     pub scale: f64,

@@ -41,6 +41,9 @@ pub fn run(lineup: &mut Lineup<'_>) -> Result<(), Error> {
         let mut entrants: Vec<_> =
             measured.map(|server| Entrant::server(server, runtime, layout)).collect();
         entrants.extend(duckdb.take().map(Entrant::duckdb));
+        if entrants.is_empty() {
+            continue;
+        }
         entrants.retain_mut(|entrant| {
             let loaded = data::load(entrant, layout, &files);
             match loaded {
