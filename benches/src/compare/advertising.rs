@@ -1,12 +1,11 @@
 //! The ad-analytics data that `analytics` and `loading` work on: tables, files, and how they get in.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::Parser;
 
 use super::servers::{Server, ServerKind};
-use super::{Error, Lineup, process};
+use super::{Error, Lineup};
 use crate::adgen;
 
 pub struct Table {
@@ -70,30 +69,28 @@ pub fn table(name: &str) -> &'static Table {
 /// Writes the files, unless they are there.
 pub fn files(lineup: &Lineup<'_>) -> Result<PathBuf, Error> {
     let options = lineup.options;
-    let scale = options.scale.max(1);
-    let parent = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let directory = parent.join(format!("satsuma-bench-ads-{scale}"));
-    if directory.join("complete").is_file() {
+    let (directory, complete) = options.files_directory("advertising");
+    if complete {
         return Ok(directory);
     }
     println!("Writing the data set to {}.", directory.display());
     let mut arguments = vec!["adgen".to_owned(), "--quiet".into(), "--out".into()];
     arguments.push(directory.display().to_string());
     for (table, rows) in [
-        ("companies", 1_000),
-        ("campaigns", 10_000),
-        ("ads", 70_000),
-        ("clicks", 2_000_000),
-        ("impressions", 4_000_000),
-        ("geo-ips", 10_000),
+        ("companies", 1e3),
+        ("campaigns", 1e4),
+        ("ads", 7e4),
+        ("clicks", 2e6),
+        ("impressions", 4e6),
+        ("geo-ips", 1e4),
     ] {
         arguments.push(format!("--{table}"));
-        arguments.push((rows * scale / 100).max(10).to_string());
+        arguments.push(((rows * options.scale) as u64).max(10).to_string());
     }
     let wrong = |error: String| Error::Program { program: "adgen".into(), output: error };
     let generator = Generator::try_parse_from(arguments).map_err(|e| wrong(e.to_string()))?;
     adgen::run(&generator.options).map_err(|error| wrong(error.to_string()))?;
-    std::fs::write(directory.join("complete"), "").map_err(Error::io("the data set"))?;
+    options.files_are_complete(&directory)?;
     Ok(directory)
 }
 
@@ -135,14 +132,6 @@ pub fn duckdb_script(files: &Path) -> Vec<String> {
     script
 }
 
-/// Loads a file with psql's `\copy`; tells how long it took.
-pub fn copy(server: &Server, table: &str, file: &Path) -> Result<Duration, Error> {
-    let command = format!("\\copy {table} from '{}' with csv", file.display());
-    let started = Instant::now();
-    process::output(server.client_program("psql").args(["-X", "-q", "-c", &command]))?;
-    Ok(started.elapsed())
-}
-
 /// All tables, filled, on a server that does not have them.
 pub fn provide(lineup: &Lineup<'_>, server: &Server, files: &Path) -> Result<(), Error> {
     let mut filled = false;
@@ -153,7 +142,7 @@ pub fn provide(lineup: &Lineup<'_>, server: &Server, files: &Path) -> Result<(),
             continue;
         }
         lineup.runtime.block_on(create(server, table))?;
-        copy(server, table.name, &files.join(format!("{}.csv", table.name)))?;
+        server.copy(table.name, &files.join(format!("{}.csv", table.name)), "csv")?;
         filled = true;
     }
     if filled {

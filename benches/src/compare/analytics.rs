@@ -2,13 +2,13 @@
 //! impressions, by one client. Every server must give the same rows.
 
 use std::path::Path;
-use std::time::Instant;
 
 use tempfile::TempDir;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
+use super::answers::{Rows, Sameness, difference};
 use super::duckdb::DuckDb;
-use super::figures::{Figure, Run};
+use super::figures::Figure;
 use super::servers::{Server, ServerKind};
 use super::{Error, Lineup, advertising};
 
@@ -64,8 +64,6 @@ const ROLLUP: &str = "INSERT INTO rollup SELECT company_id, clicked_at::date, si
      sum(cost_per_click_usd) FROM clicks GROUP BY 1, 2, 3";
 const ROLLUP_SUM: &str = "SELECT count(*), sum(clicks), sum(costs) FROM rollup";
 
-type Rows = Vec<Vec<Option<String>>>;
-
 pub fn run(lineup: &mut Lineup<'_>) -> Result<(), Error> {
     let files = advertising::files(lineup)?;
     for server in &lineup.servers {
@@ -98,13 +96,13 @@ fn provide_duckdb(
     }
     let Some(mut duckdb) = DuckDb::start(directory)? else { return Ok(None) };
     for statement in advertising::duckdb_script(files) {
-        duckdb.ask(&statement)?;
+        duckdb.ask(&statement, None)?;
     }
     for statement in [
         "CREATE TABLE tiny (k bigint PRIMARY KEY, v bigint)",
         "INSERT INTO tiny SELECT i, i FROM generate_series(1, 100) s(i)",
     ] {
-        duckdb.ask(statement)?;
+        duckdb.ask(statement, None)?;
     }
     Ok(Some(duckdb))
 }
@@ -140,10 +138,10 @@ fn compare(
     let clients = connect(lineup)?;
     for round in 0..=lineup.options.rounds.max(1) {
         for (server, client) in lineup.servers.iter().zip(&clients) {
-            let (rows, run) = lineup.runtime.block_on(ask(server, client, question))?;
+            let (rows, run) = lineup.runtime.block_on(server.ask(client, question))?;
             let same = expected.get_or_insert_with(|| rows.clone());
-            if *same != rows {
-                return Err(wrong(server.name(), name, same, &rows));
+            if let Some(problem) = difference(same, &rows, Sameness::Text) {
+                return Err(wrong(server.name(), name, problem));
             }
             // The first time is for warming up.
             if round > 0 {
@@ -152,10 +150,10 @@ fn compare(
         }
         // DuckDB knows no networks.
         if let Some(duckdb) = duckdb.as_mut().filter(|_| !question.contains("addrs >>")) {
-            let (rows, run) = duckdb.ask(question)?;
+            let (rows, run) = duckdb.ask(question, None)?;
             let same = expected.get_or_insert_with(|| rows.clone());
-            if *same != rows {
-                return Err(wrong(ServerKind::DuckDb.name(), name, same, &rows));
+            if let Some(problem) = difference(same, &rows, Sameness::Text) {
+                return Err(wrong(ServerKind::DuckDb.name(), name, problem));
             }
             if round > 0 {
                 lineup.figures.add(PART, name, 1, ServerKind::DuckDb, run);
@@ -173,12 +171,12 @@ fn rollups(lineup: &mut Lineup<'_>) -> Result<(), Error> {
     for _ in 0..lineup.options.rounds.max(1) {
         for (server, client) in lineup.servers.iter().zip(&clients) {
             lineup.runtime.block_on(server.run(&["TRUNCATE rollup"]))?;
-            let (_, run) = lineup.runtime.block_on(ask(server, client, ROLLUP))?;
+            let (_, run) = lineup.runtime.block_on(server.ask(client, ROLLUP))?;
             lineup.figures.add(PART, NAME, 1, server.kind, run);
-            let (rows, _) = lineup.runtime.block_on(ask(server, client, ROLLUP_SUM))?;
+            let (rows, _) = lineup.runtime.block_on(server.ask(client, ROLLUP_SUM))?;
             let same = expected.get_or_insert_with(|| rows.clone());
-            if *same != rows {
-                return Err(wrong(server.name(), NAME, same, &rows));
+            if let Some(problem) = difference(same, &rows, Sameness::Text) {
+                return Err(wrong(server.name(), NAME, problem));
             }
         }
     }
@@ -191,34 +189,7 @@ fn connect(lineup: &Lineup<'_>) -> Result<Vec<Client>, Error> {
     servers.map(|server| lineup.runtime.block_on(server.connect())).collect()
 }
 
-async fn ask(server: &Server, client: &Client, question: &str) -> Result<(Rows, Run), Error> {
-    let before = server.usage();
-    let started = Instant::now();
-    let messages = client.simple_query(question).await.map_err(|e| server.sql(e))?;
-    let elapsed = started.elapsed();
-    let after = server.usage();
-    let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
-        }
-        _ => None,
-    });
-    let run = Run {
-        operations: 1,
-        elapsed,
-        latency: elapsed,
-        cpu: after.cpu.saturating_sub(before.cpu),
-        memory: after.memory,
-    };
-    Ok((rows.collect(), run))
-}
-
-fn wrong(server: &'static str, workload: &str, expected: &Rows, found: &Rows) -> Error {
-    let at = expected.iter().zip(found).position(|(a, b)| a != b);
-    let problem = match at {
-        Some(at) => format!("row {at} is {:?}, not {:?}", found[at], expected[at]),
-        None => format!("{} rows, not {}", found.len(), expected.len()),
-    };
+fn wrong(server: &'static str, workload: &str, problem: String) -> Error {
     Error::Wrong { server, workload: workload.into(), problem }
 }
 
@@ -227,11 +198,12 @@ fn summarize(lineup: &Lineup<'_>) {
     for kind in ServerKind::ALL.into_iter().filter(|kind| *kind != ServerKind::Postgres) {
         let asked = |figure: &&Figure| {
             figure.part == PART
-                && figure.server == kind
+                && figure.contender.server == kind
                 && QUESTIONS.iter().any(|(name, _)| *name == figure.workload)
         };
         let figures = lineup.figures.0.iter().filter(asked);
-        let ratios: Vec<f64> = figures.filter_map(|f| lineup.figures.ratio(f)).collect();
+        let ratios: Vec<f64> =
+            figures.filter_map(|f| lineup.figures.ratio(f, ServerKind::Postgres)).collect();
         if !ratios.is_empty() {
             let mean = ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64;
             println!(

@@ -1,7 +1,8 @@
-"""Runs statements that come as JSON strings, a line each; answers a line of JSON each."""
+"""Runs statements that come as lines of JSON, [statement, seconds or null]; answers a line each."""
 
 import json
 import sys
+import threading
 import time
 
 import duckdb
@@ -18,14 +19,26 @@ def text(value):
     return str(value)
 
 
-print("ready", flush=True)
-for line in sys.stdin:
+def answer(statement, limit):
+    # A thread costs less than a millisecond to start: only where it is asked for.
+    timer = threading.Timer(limit, connection.interrupt) if limit else None
+    if timer:
+        timer.start()
     try:
         started = time.perf_counter()
-        result = connection.execute(json.loads(line))
+        result = connection.execute(statement)
         rows = result.fetchall() if result.description else []
         seconds = time.perf_counter() - started
-        answer = {"seconds": seconds, "rows": [[text(v) for v in row] for row in rows]}
+        return {"seconds": seconds, "rows": [[text(v) for v in row] for row in rows]}
+    except duckdb.InterruptException as error:
+        return {"error": str(error), "timed_out": True}
     except Exception as error:
-        answer = {"error": str(error)}
-    print(json.dumps(answer), flush=True)
+        return {"error": str(error)}
+    finally:
+        if timer:
+            timer.cancel()
+
+
+print("ready", flush=True)
+for line in sys.stdin:
+    print(json.dumps(answer(*json.loads(line))), flush=True)

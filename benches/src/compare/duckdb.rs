@@ -1,5 +1,5 @@
-//! DuckDB, as a Python module, on the ad-analytics data: how fast a single-node column store that
-//! does not have to be durable answers the same questions.
+//! DuckDB, as a Python module: how fast a single-node column store that does not have to be durable
+//! answers the same questions.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Error;
+use super::answers::Rows;
 use super::figures::Run;
-use super::process;
+use super::servers::ServerKind;
+use super::{Error, process};
 
 const SCRIPT: &str = include_str!("duckdb.py");
 const THREADS: &str = "2";
@@ -27,8 +28,10 @@ struct Answer {
     #[serde(default)]
     seconds: f64,
     #[serde(default)]
-    rows: Vec<Vec<Option<String>>>,
+    rows: Rows,
     error: Option<String>,
+    #[serde(default)]
+    timed_out: bool,
 }
 
 impl DuckDb {
@@ -59,13 +62,16 @@ impl DuckDb {
         Ok(Some(duckdb))
     }
 
-    /// Runs a statement to its end.
-    pub fn ask(&mut self, statement: &str) -> Result<(Vec<Vec<Option<String>>>, Run), Error> {
+    /// Runs a statement to its end, or until its time is up.
+    pub fn ask(&mut self, statement: &str, limit: Option<Duration>) -> Result<(Rows, Run), Error> {
         let before = self.usage();
-        let line = format!("{}\n", serde_json::Value::from(statement));
+        let line = format!("{}\n", serde_json::json!([statement, limit.map(|l| l.as_secs())]));
         self.statements.write_all(line.as_bytes()).map_err(Error::io("DuckDB"))?;
         let answer: Answer =
             serde_json::from_str(&self.line()?).map_err(|error| wrong(&error.to_string()))?;
+        if answer.timed_out {
+            return Err(Error::TimedOut { server: ServerKind::DuckDb.name() });
+        }
         if let Some(error) = answer.error {
             return Err(wrong(&error));
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Error;
 use super::servers::ServerKind;
 
 /// One run of a workload on a server.
@@ -23,14 +24,47 @@ impl Run {
     }
 }
 
+/// A server, and how its tables are spread where that is measured too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contender {
+    pub server: ServerKind,
+    pub layout: Option<&'static str>,
+}
+
+impl Contender {
+    pub fn name(self) -> String {
+        let server = self.server.name();
+        self.layout.map_or_else(|| server.into(), |layout| format!("{server}, {layout}"))
+    }
+}
+
+impl From<ServerKind> for Contender {
+    fn from(server: ServerKind) -> Self {
+        Self { server, layout: None }
+    }
+}
+
+/// Why there is no figure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    #[error("no answer in {} s", .0.as_secs())]
+    TimedOut(Duration),
+    #[error("failed: {0}")]
+    Failed(String),
+    #[error("WRONG: {0}")]
+    Wrong(String),
+}
+
 /// All runs of a workload on a server.
 #[derive(Clone, Debug)]
 pub struct Figure {
     pub part: &'static str,
     pub workload: String,
     pub clients: u32,
-    pub server: ServerKind,
+    pub contender: Contender,
     pub runs: Vec<Run>,
+    /// The first of its failures: the runs are then worth nothing.
+    pub failure: Option<Failure>,
 }
 
 /// Medians over the runs.
@@ -44,6 +78,10 @@ pub struct Summary {
 }
 
 impl Figure {
+    pub fn is_measured(&self) -> bool {
+        self.failure.is_none() && !self.runs.is_empty()
+    }
+
     pub fn summary(&self) -> Summary {
         let of = |value: &dyn Fn(&Run) -> f64| median(self.runs.iter().map(value).collect());
         Summary {
@@ -65,37 +103,67 @@ impl Figures {
         part: &'static str,
         workload: &str,
         clients: u32,
-        server: ServerKind,
+        contender: impl Into<Contender>,
         run: Run,
     ) {
-        let same = |figure: &&mut Figure| {
+        self.entry(part, workload, clients, contender.into()).runs.push(run);
+    }
+
+    pub fn fail(
+        &mut self,
+        part: &'static str,
+        workload: &str,
+        clients: u32,
+        contender: impl Into<Contender>,
+        failure: Failure,
+    ) {
+        self.entry(part, workload, clients, contender.into()).failure.get_or_insert(failure);
+    }
+
+    fn entry(
+        &mut self,
+        part: &'static str,
+        workload: &str,
+        clients: u32,
+        contender: Contender,
+    ) -> &mut Figure {
+        let same = |figure: &Figure| {
             figure.part == part
                 && figure.workload == workload
                 && figure.clients == clients
-                && figure.server == server
+                && figure.contender == contender
         };
-        match self.0.iter_mut().find(same) {
-            Some(figure) => figure.runs.push(run),
-            None => self.0.push(Figure {
-                part,
-                workload: workload.into(),
-                clients,
-                server,
-                runs: vec![run],
-            }),
-        }
+        let at = self.0.iter().position(same).unwrap_or_else(|| {
+            let (runs, failure, workload) = (Vec::new(), None, workload.into());
+            self.0.push(Figure { part, workload, clients, contender, runs, failure });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
     }
 
-    /// How many times the rate of PostgreSQL in the same workload.
-    pub fn ratio(&self, figure: &Figure) -> Option<f64> {
+    /// An error if an answer was wrong, although the rest was measured.
+    pub fn verdict(&self) -> Result<(), Error> {
+        let wrong = self.0.iter().find_map(|figure| match &figure.failure {
+            Some(Failure::Wrong(problem)) => Some((figure, problem)),
+            _ => None,
+        });
+        wrong.map_or(Ok(()), |(figure, problem)| {
+            let server = figure.contender.server.name();
+            let workload = figure.workload.clone();
+            Err(Error::Wrong { server, workload, problem: problem.clone() })
+        })
+    }
+
+    /// How many times the rate of another server, which knows no layouts, in the same workload.
+    pub fn ratio(&self, figure: &Figure, to: ServerKind) -> Option<f64> {
         let measure = self.0.iter().find(|other| {
-            other.server == ServerKind::Postgres
+            other.contender == to.into()
                 && other.part == figure.part
                 && other.workload == figure.workload
                 && other.clients == figure.clients
         })?;
-        let base = measure.summary().rate;
-        (base > 0.0).then(|| figure.summary().rate / base)
+        let base = measure.is_measured().then(|| measure.summary().rate)?;
+        (base > 0.0 && figure.is_measured()).then(|| figure.summary().rate / base)
     }
 }
 
@@ -133,8 +201,25 @@ mod tests {
         assert_eq!(figures.0.len(), 3);
         let summary = figures.0[0].summary();
         assert_eq!((summary.rate, summary.cpu_us, summary.memory_mb), (100.0, 5000.0, 2.0));
-        assert_eq!(figures.ratio(&figures.0[1]), Some(2.0));
-        assert_eq!(figures.ratio(&figures.0[2]), None);
+        assert_eq!(figures.ratio(&figures.0[1], ServerKind::Postgres), Some(2.0));
+        assert_eq!(figures.ratio(&figures.0[2], ServerKind::Postgres), None);
         assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
+
+    #[test]
+    fn layouts_are_figures_of_their_own_and_a_failure_is_none() {
+        let layout = |layout| Contender { server: ServerKind::Processes, layout: Some(layout) };
+        let mut figures = Figures::default();
+        figures.add("p", "w", 1, ServerKind::Postgres, run(100));
+        figures.add("p", "w", 1, layout("a"), run(300));
+        figures.add("p", "w", 1, layout("b"), run(200));
+        figures.fail("p", "w", 1, layout("b"), Failure::Wrong("rows".into()));
+        figures.fail("p", "w", 1, layout("b"), Failure::Failed("later".into()));
+        assert_eq!(figures.0.len(), 3);
+        assert_eq!(figures.ratio(&figures.0[1], ServerKind::Postgres), Some(3.0));
+        assert_eq!(figures.ratio(&figures.0[1], ServerKind::DuckDb), None);
+        assert_eq!(figures.ratio(&figures.0[2], ServerKind::Postgres), None);
+        assert_eq!(figures.0[2].failure, Some(Failure::Wrong("rows".into())));
+        assert_eq!(figures.0[2].contender.name(), "Satsuma, b");
     }
 }

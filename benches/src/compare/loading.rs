@@ -66,12 +66,10 @@ fn load(server: &Server, table: &str, parts: &[PathBuf]) -> Result<Run, Error> {
     let before = server.usage();
     let started = Instant::now();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = parts
-            .iter()
-            .map(|part| scope.spawn(move || advertising::copy(server, table, part)))
-            .collect();
+        let threads: Vec<_> =
+            parts.iter().map(|part| scope.spawn(move || server.copy(table, part, "csv"))).collect();
         threads.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(loaded) => loaded.map(drop),
+            Ok(loaded) => loaded,
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;

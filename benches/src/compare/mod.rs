@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! servers     PostgreSQL 15 | coordinator and two workers | `satsuma up`     all durable
-//!             DuckDB beside them, for the questions of `analytics`
-//! parts       transactions, mixed, analytics, loading: workloads, each run on every server, round by round
+//!             DuckDB beside them, for the questions of `analytics` and `tpch`
+//! parts       transactions, mixed, loading, analytics, tpch: workloads, each run on every server, round by round
 //! figures     median of the rounds, CPU of the server per operation, memory, ratio to PostgreSQL
 //! report      a table on the way, then JSON, Markdown and a chart in the output directory
 //! ```
@@ -13,6 +13,7 @@
 
 mod advertising;
 mod analytics;
+mod answers;
 mod duckdb;
 mod figures;
 mod loading;
@@ -21,9 +22,11 @@ mod pgbench;
 mod process;
 mod report;
 mod servers;
+mod tpch;
 mod transactions;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use figures::Figures;
 use servers::{Server, ServerKind};
@@ -46,10 +49,13 @@ pub struct Options {
     pub seconds: u64,
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 128])]
     pub clients: Vec<u32>,
-    /// Size of the data set of `analytics` and `loading`, in percent of 2 million clicks and
-    /// 4 million impressions.
-    #[arg(long, default_value_t = 100)]
-    pub scale: u64,
+    /// Size of the data: TPC-H's scale factor (0.01 or more: with less, keys repeat), and for `analytics` and `loading` as a multiple of
+    /// 2 million clicks and 4 million impressions.
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    pub scale: f64,
+    /// Seconds after which a query of `tpch` is given up.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
     /// Where the servers keep their data; removed afterwards.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
@@ -67,6 +73,14 @@ pub enum Part {
     Mixed,
     Analytics,
     Loading,
+    /// TPC-H's 22 queries, on tables spread in three ways.
+    Tpch,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let is_size = number.is_finite() && number > 0.0;
+    if is_size { Ok(number) } else { Err("not a size".into()) }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +93,8 @@ pub enum Error {
     Program { program: String, output: String },
     #[error("{server}: {workload}: {problem}")]
     Wrong { server: &'static str, workload: String, problem: String },
+    #[error("{server}: no answer in time")]
+    TimedOut { server: &'static str },
     #[error("{0}")]
     Unready(String),
 }
@@ -99,7 +115,26 @@ impl Options {
     fn wants_server(&self, kind: ServerKind) -> bool {
         self.server.is_empty() || self.server.contains(&kind)
     }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    /// Where a data set's files are, and whether they are there: they stay for the next time.
+    fn files_directory(&self, name: &str) -> (PathBuf, bool) {
+        let parent = self.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let directory = parent.join(format!("satsuma-bench-{name}-{}", self.scale));
+        let complete = directory.join(COMPLETE).is_file();
+        (directory, complete)
+    }
+
+    fn files_are_complete(&self, directory: &Path) -> Result<(), Error> {
+        std::fs::write(directory.join(COMPLETE), "").map_err(Error::io("the data set"))
+    }
 }
+
+/// A file that is written last.
+const COMPLETE: &str = "complete";
 
 /// What every part works with.
 pub struct Lineup<'a> {
@@ -124,7 +159,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let servers = servers::start(options, &runtime)?;
     let mut lineup = Lineup { options, runtime: &runtime, servers, figures: Figures::default() };
     let parts = match options.part.as_slice() {
-        [] => &[Part::Transactions, Part::Mixed, Part::Loading, Part::Analytics],
+        [] => &[Part::Transactions, Part::Mixed, Part::Loading, Part::Analytics, Part::Tpch],
         chosen => chosen,
     };
     for part in parts {
@@ -133,9 +168,10 @@ pub fn run(options: &Options) -> Result<(), Error> {
             Part::Mixed => mixed::run(&mut lineup)?,
             Part::Analytics => analytics::run(&mut lineup)?,
             Part::Loading => loading::run(&mut lineup)?,
+            Part::Tpch => tpch::run(&mut lineup)?,
         }
     }
     report::write(&lineup.figures, &options.out)?;
     println!("\nThe report is in {}.", options.out.display());
-    Ok(())
+    lineup.figures.verdict()
 }

@@ -11,24 +11,46 @@ use super::servers::ServerKind;
 pub fn print(figures: &Figures, part: &str, workload: &str, clients: u32) {
     let of_workload =
         |f: &&Figure| f.part == part && f.workload == workload && f.clients == clients;
-    for figure in figures.0.iter().filter(of_workload) {
+    let found: Vec<_> = figures.0.iter().filter(of_workload).collect();
+    let width = found.iter().map(|figure| figure.contender.name().len()).fold(18, usize::max);
+    for figure in found {
+        let name = figure.contender.name();
+        let start = format!("{workload:20} {clients:>4} clients  {name:width$}");
+        if let Some(failure) = &figure.failure {
+            println!("{start} {failure}");
+            continue;
+        }
         let summary = figure.summary();
         println!(
-            "{workload:20} {clients:>4} clients  {:18} {:>10.0}/s {:>9.3} ms {:>8.0} us CPU {:>6.0} MB {}",
-            figure.server.name(),
-            summary.rate,
+            "{start} {:>10}/s {:>9.3} ms {:>8.0} us CPU {:>6.0} MB {}",
+            rate(summary.rate),
             summary.latency_ms,
             summary.cpu_us,
             summary.memory_mb,
-            ratio(figures, figure),
+            ratios(figures, figure),
         );
     }
 }
 
-fn ratio(figures: &Figures, figure: &Figure) -> String {
-    match (figure.server, figures.ratio(figure)) {
-        (ServerKind::Postgres, _) | (_, None) => String::new(),
-        (_, Some(ratio)) => format!("{ratio:.2}x"),
+fn ratios(figures: &Figures, figure: &Figure) -> String {
+    let to_duckdb = ratio(figures, figure, ServerKind::DuckDb);
+    let to_postgresql = ratio(figures, figure, ServerKind::Postgres);
+    if to_duckdb.is_empty() {
+        to_postgresql
+    } else {
+        format!("{to_postgresql} ({to_duckdb} DuckDB)")
+    }
+}
+
+/// Of what takes seconds, a few digits.
+fn rate(rate: f64) -> String {
+    if rate < 10.0 { format!("{rate:.3}") } else { format!("{rate:.0}") }
+}
+
+fn ratio(figures: &Figures, figure: &Figure, to: ServerKind) -> String {
+    match figures.ratio(figure, to) {
+        Some(ratio) if figure.contender.server != to => format!("{ratio:.2}x"),
+        _ => String::new(),
     }
 }
 
@@ -51,13 +73,16 @@ fn json(figures: &Figures) -> String {
                 "part": figure.part,
                 "workload": figure.workload,
                 "clients": figure.clients,
-                "server": figure.server.name(),
+                "server": figure.contender.server.name(),
+                "layout": figure.contender.layout,
+                "failure": figure.failure.as_ref().map(ToString::to_string),
                 "rounds": figure.runs.len(),
                 "per_second": summary.rate,
                 "latency_ms": summary.latency_ms,
                 "cpu_us": summary.cpu_us,
                 "memory_mb": summary.memory_mb,
-                "to_postgresql": figures.ratio(figure),
+                "to_postgresql": figures.ratio(figure, ServerKind::Postgres),
+                "to_duckdb": figures.ratio(figure, ServerKind::DuckDb),
             })
         })
         .collect();
@@ -66,19 +91,25 @@ fn json(figures: &Figures) -> String {
 
 fn markdown(figures: &Figures) -> String {
     let mut text = String::from(
-        "| workload | clients | server | per second | to PostgreSQL | latency, ms | CPU, us | memory, MB |\n\
-         |---|---|---|---|---|---|---|---|\n",
+        "| workload | clients | server | per second | to PostgreSQL | to DuckDB | latency, ms | CPU, us | memory, MB |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     for figure in &figures.0 {
+        let name = figure.contender.name();
+        let _ = write!(text, "| {} | {} | {name} |", figure.workload, figure.clients);
+        if let Some(failure) = &figure.failure {
+            // A message may have lines and bars, a cell of a table has none.
+            let failure = failure.to_string().replace(['|', '\n'], " ");
+            let _ = writeln!(text, " {failure} | | | | | |");
+            continue;
+        }
         let summary = figure.summary();
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.0} | {} | {:.2} | {:.0} | {:.0} |",
-            figure.workload,
-            figure.clients,
-            figure.server.name(),
-            summary.rate,
-            ratio(figures, figure),
+            " {} | {} | {} | {:.2} | {:.0} | {:.0} |",
+            rate(summary.rate),
+            ratio(figures, figure, ServerKind::Postgres),
+            ratio(figures, figure, ServerKind::DuckDb),
             summary.latency_ms,
             summary.cpu_us,
             summary.memory_mb,
@@ -90,13 +121,13 @@ fn markdown(figures: &Figures) -> String {
 /// Bars: the rate of each other server as a multiple of PostgreSQL's, which is the line at 1.
 fn chart(figures: &Figures) -> String {
     const ROW: f64 = 22.0;
-    const LEFT: f64 = 250.0;
+    const LEFT: f64 = 320.0;
     const WIDTH: f64 = 400.0;
     let bars: Vec<(&Figure, f64)> = figures
         .0
         .iter()
-        .filter(|figure| figure.server != ServerKind::Postgres)
-        .filter_map(|figure| Some((figure, figures.ratio(figure)?)))
+        .filter(|figure| figure.contender.server != ServerKind::Postgres)
+        .filter_map(|figure| Some((figure, figures.ratio(figure, ServerKind::Postgres)?)))
         .collect();
     let most = bars.iter().map(|(_, ratio)| *ratio).fold(1.0, f64::max);
     let scale = WIDTH / most;
@@ -110,16 +141,19 @@ fn chart(figures: &Figures) -> String {
     );
     for (index, (figure, ratio)) in bars.iter().enumerate() {
         let y = ROW * (index as f64 + 1.2);
-        let colour = match figure.server {
+        let colour = match figure.contender.server {
             ServerKind::Embedded => "#e8913a",
             ServerKind::Processes | ServerKind::Postgres => "#c8641f",
             ServerKind::DuckDb => "#8a8a8a",
         };
-        let how = match figure.server {
-            ServerKind::Embedded => ", embedded",
-            ServerKind::DuckDb => ", DuckDB",
-            ServerKind::Processes | ServerKind::Postgres => "",
+        let mut how = match figure.contender.server {
+            ServerKind::Embedded => ", embedded".to_owned(),
+            ServerKind::DuckDb => ", DuckDB".to_owned(),
+            ServerKind::Processes | ServerKind::Postgres => String::new(),
         };
+        if let Some(layout) = figure.contender.layout {
+            how.push_str(&format!(", {layout}"));
+        }
         let _ = writeln!(
             svg,
             "<text x=\"8\" y=\"{:.1}\">{}, {} clients{how}</text>\n\
@@ -147,7 +181,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::compare::figures::Run;
+    use crate::compare::figures::{Contender, Failure, Run};
 
     #[test]
     fn a_report_has_every_figure_and_the_ratios() {
@@ -161,8 +195,14 @@ mod tests {
         let mut figures = Figures::default();
         figures.add("transactions", "insert", 8, ServerKind::Postgres, run(1000));
         figures.add("transactions", "insert", 8, ServerKind::Processes, run(1500));
+        let contender = Contender { server: ServerKind::Processes, layout: Some("by keys") };
+        let failure = Failure::Failed("a | b\nc".into());
+        figures.fail("tpch", "Q01", 1, contender, failure);
         assert!(json(&figures).contains("\"to_postgresql\": 1.5"));
+        assert!(json(&figures).contains("\"layout\": \"by keys\""));
         assert!(markdown(&figures).contains("| insert | 8 | Satsuma | 1500 | 1.50x |"));
+        let failed = "| Q01 | 1 | Satsuma, by keys | failed: a   b c | | | | | |\n";
+        assert!(markdown(&figures).contains(failed), "{}", markdown(&figures));
         let svg = chart(&figures);
         assert!(svg.contains("insert, 8 clients") && svg.contains("1.50x"), "{svg}");
         let directory = tempfile::tempdir().unwrap();

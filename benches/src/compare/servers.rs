@@ -7,8 +7,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use super::answers::Rows;
+use super::figures::Run;
 use super::process::{self, Process, Usage};
 use super::{Error, Options};
 
@@ -33,7 +35,7 @@ pub enum ServerKind {
     Processes,
     /// Satsuma: `up`, everything in one process.
     Embedded,
-    /// DuckDB, for the questions of `analytics`.
+    /// DuckDB, for the questions of `analytics` and `tpch`.
     #[value(name = "duckdb")]
     DuckDb,
 }
@@ -131,7 +133,6 @@ impl Server {
 
     /// The one value of a query, as text.
     pub async fn value(&self, query: &str) -> Result<String, Error> {
-        use tokio_postgres::SimpleQueryMessage;
         let client = self.connect().await?;
         let rows = client.simple_query(query).await.map_err(|source| self.sql(source))?;
         let value = rows.iter().find_map(|message| match message {
@@ -139,6 +140,36 @@ impl Server {
             _ => None,
         });
         Ok(value.unwrap_or_default().to_owned())
+    }
+
+    /// Asks a question, and tells what the answer took.
+    pub async fn ask(&self, client: &Client, question: &str) -> Result<(Rows, Run), Error> {
+        let before = self.usage();
+        let started = Instant::now();
+        let messages = client.simple_query(question).await.map_err(|e| self.sql(e))?;
+        let elapsed = started.elapsed();
+        let after = self.usage();
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
+            }
+            _ => None,
+        });
+        let run = Run {
+            operations: 1,
+            elapsed,
+            latency: elapsed,
+            cpu: after.cpu.saturating_sub(before.cpu),
+            memory: after.memory,
+        };
+        Ok((rows.collect(), run))
+    }
+
+    /// Loads a file with psql's `\copy`, which streams it.
+    pub fn copy(&self, table: &str, file: &Path, format: &str) -> Result<(), Error> {
+        let command = format!("\\copy {table} from '{}' with {format}", file.display());
+        process::output(self.client_program("psql").args(["-X", "-q", "-c", &command]))?;
+        Ok(())
     }
 
     /// A program of PostgreSQL's, told how to connect.

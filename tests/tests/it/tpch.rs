@@ -17,8 +17,8 @@ fn answers_as_postgresql(test: &str, layout: Layout) {
     let data = tpch::data(scale.unwrap_or(SCALE));
     let mut postgres = oracle.database().client().expect("PostgreSQL");
     let mut satsuma = cluster.client();
-    postgres.must(&tpch::schema());
-    satsuma.must(&tpch::schema());
+    postgres.must(tpch::SCHEMA);
+    satsuma.must(tpch::SCHEMA);
     for statement in layout.statements() {
         satsuma.must(&statement);
     }
@@ -27,7 +27,7 @@ fn answers_as_postgresql(test: &str, layout: Layout) {
     postgres.must("ANALYZE");
     let mut problems = String::new();
     for (number, sql) in tpch::queries() {
-        let record = Record { name: format!("Q{number}"), sql, ..Record::default() };
+        let record = Record { name: format!("Q{number}"), sql: sql.into(), ..Record::default() };
         let expected = postgres.query(&record.sql).expect("PostgreSQL");
         let started = Instant::now();
         let got = satsuma.query(&record.sql);

@@ -1,0 +1,3 @@
+//! Data that the tests and the benchmarks share as code; `satsuma-bench` is the program.
+
+pub mod tpch;
