@@ -55,6 +55,11 @@ impl SessionList {
         }
     }
 
+    /// How many sessions a user has here.
+    pub fn count_of(&self, user: &str) -> usize {
+        self.0.lock().values().filter(|entry| entry.user == user).count()
+    }
+
     /// In the order of process ids.
     pub fn entries(&self) -> Vec<SessionEntry> {
         self.0.lock().values().cloned().collect()

@@ -94,7 +94,6 @@ SELECT 123.45::numeric(4,2);
 SELECT pg_typeof(1), pg_typeof(1.5), pg_typeof('a'), pg_typeof('a'::text), pg_typeof(NULL), pg_typeof(3000000000);
 
 -- name: no rows and no columns
--- differs: the grammar wants FROM after an empty select list
 SELECT WHERE false;
 
 -- name: select without columns

@@ -32,7 +32,7 @@ pub(super) fn no_column(table: &Table, name: &str) -> SqlError {
 }
 
 /// Position of a column that an action names.
-fn position(table: &Table, name: &ast::Ident) -> SqlResult<usize> {
+pub(super) fn position(table: &Table, name: &ast::Ident) -> SqlResult<usize> {
     let name = fold(name);
     let found = table.shape.columns.iter().position(|column| column.name == name);
     found.ok_or_else(|| {
@@ -392,7 +392,8 @@ impl Altering<'_, '_> {
         let mut value = value.cloned();
         if let Some(value) = &mut value {
             let context = self.ddl.bind_context();
-            bind::check_parsed_expression(value, &[], ExpressionUse::Default, Some(ty), &context)
+            let (usage, source) = (ExpressionUse::Default, &self.ddl.source);
+            bind::check_parsed_expression(value, &[], usage, Some(ty), &context, source)
                 .map_err(|error| named_mismatch(error, name))?;
             bind::settle_literals(value, Some(ty), &context);
             self.ddl.qualify(value);
@@ -457,7 +458,7 @@ impl Altering<'_, '_> {
     ) -> SqlResult<()> {
         let table = self.current()?;
         let at = position(&table, column)?;
-        let ty = bind::data_type(data_type, &self.ddl.snapshot)?;
+        let ty = self.ddl.data_type(data_type)?;
         let old = table.shape.columns[at].clone();
         refuse_distribution_column(&table, old.id)?;
         let name = old.name.as_str();

@@ -178,7 +178,7 @@ impl Altering<'_, '_> {
         let ddl = &self.ddl;
         let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
         let usage = ExpressionUse::Check;
-        bind::check_parsed_expression(condition, &columns, usage, None, &context)?;
+        bind::check_parsed_expression(condition, &columns, usage, None, &context, &ddl.source)?;
         let name = match name {
             Some(name) => {
                 refuse_taken(&table, &name)?;

@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use futures::stream::StreamExt;
-use satsuma_common::{SqlError, SqlResult, TableId};
+use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind::{self, BindContext, ExpressionUse};
 use satsuma_sql::parse::AlterAction;
 use satsuma_sql::table::ScanSource;
 use sqlparser::ast;
 
-use super::alter_column::{expression_columns, same_column};
+use super::alter_column::{expression_columns, position, same_column};
 use super::alter_constraint::NewConstraint;
-use super::{Ddl, rows};
+use super::{Ddl, names, rows};
 use crate::catalog::{
     ColocateWith, Command, DistributionRequest, Table, TableDef, TableDistribution, plan,
 };
@@ -148,6 +148,10 @@ impl Altering<'_, '_> {
             AlterAction::RenameColumn { from, to } => self.rename_column(from, to).await,
             AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
             AlterAction::SetOptions { options } => self.set_options(options),
+            AlterAction::TuneColumn { column } => {
+                position(self.current()?.as_ref(), column).map(|_| ())
+            }
+            AlterAction::ClusterOn { index } => self.check_index(index),
             AlterAction::Unsupported { what } => {
                 Err(SqlError::unsupported(format!("{what} is not supported")))
             }
@@ -225,6 +229,21 @@ impl Altering<'_, '_> {
         let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
         let columns = expression_columns(table);
         Ok(bind::check_expression(text, &columns, usage, Some(&column.ty), &context)?.0)
+    }
+
+    /// 42704 for what is no index of the table.
+    fn check_index(&mut self, index: &ast::Ident) -> SqlResult<()> {
+        let (table, name) = (self.current()?, names::fold(index));
+        let shape = &table.shape;
+        let is_known = shape.primary_key_name.as_deref() == Some(name.as_str())
+            || self.ddl.state().indexes_of(table.id()).any(|known| known.name == name);
+        if is_known {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("index \"{name}\" for table \"{}\" does not exist", shape.name),
+        ))
     }
 
     fn set_options(&mut self, options: &[(String, Option<String>)]) -> SqlResult<()> {

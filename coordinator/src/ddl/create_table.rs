@@ -321,7 +321,7 @@ impl Draft {
         let serial = serial_type(&column.data_type);
         let ty = match &serial {
             Some(ty) => ty.clone(),
-            None => bind::data_type(&column.data_type, &ddl.snapshot)?,
+            None => ddl.data_type(&column.data_type)?,
         };
         self.check_column_head(&name, &ty)?;
         let mut not_null = serial.is_some();
@@ -675,7 +675,8 @@ impl Draft {
         (0..self.columns.len()).try_for_each(|position| self.check_column(ddl, position))?;
         for (_, _, condition) in &self.checks {
             let usage = ExpressionUse::Check;
-            bind::check_parsed_expression(condition, &columns, usage, None, &context)?;
+            let source = &ddl.source;
+            bind::check_parsed_expression(condition, &columns, usage, None, &context, source)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::catalog_view::CatalogView;
+use satsuma_sql::{bind, functions};
 use sqlparser::ast;
 
 use super::{Ddl, alter_name, names, stored_text};
@@ -30,6 +31,12 @@ pub async fn drop(
             super::role::drop_roles(ddl, objects, if_exists)?;
             return Ok("DROP ROLE".into());
         }
+        ast::ObjectType::Database => drop_databases(ddl, objects, if_exists)?,
+        ast::ObjectType::MaterializedView => {
+            for name in objects {
+                find(ddl, "materialized view", name, if_exists)?;
+            }
+        }
         other => return Err(SqlError::unsupported(format!("DROP {other} is not supported"))),
     }
     Ok(format!("DROP {kind}"))
@@ -38,6 +45,7 @@ pub async fn drop(
 fn missing(ddl: &mut Ddl<'_>, kind: &str, name: &str, if_exists: bool) -> SqlResult<()> {
     let state = match kind {
         "schema" => SqlState::INVALID_SCHEMA_NAME,
+        "database" => SqlState::INVALID_CATALOG_NAME,
         "index" => SqlState::UNDEFINED_OBJECT,
         _ => SqlState::UNDEFINED_TABLE,
     };
@@ -89,6 +97,66 @@ fn find(
         )));
     }
     Ok(Some(found))
+}
+
+/// There is one database, in which the statement runs.
+fn drop_databases(
+    ddl: &mut Ddl<'_>,
+    objects: &[ast::ObjectName],
+    if_exists: bool,
+) -> SqlResult<()> {
+    if ddl.txn.is_block {
+        return Err(SqlError::new(
+            SqlState::ACTIVE_SQL_TRANSACTION,
+            "DROP DATABASE cannot run inside a transaction block",
+        ));
+    }
+    for name in objects {
+        let name = names::split(name)?.1;
+        if name == ddl.state().cluster().database {
+            return Err(SqlError::new(
+                SqlState::OBJECT_IN_USE,
+                "cannot drop the currently open database",
+            ));
+        }
+        missing(ddl, "database", &name, if_exists)?;
+    }
+    Ok(())
+}
+
+/// DROP FUNCTION and PROCEDURE: there are no functions but those that come with the database.
+pub fn drop_functions(
+    ddl: &mut Ddl<'_>,
+    kind: &str,
+    functions: &[ast::FunctionDesc],
+    if_exists: bool,
+) -> SqlResult<()> {
+    for function in functions {
+        let name = names::split(&function.name)?.1;
+        let (found, text) = match &function.args {
+            None => (format!("could not find a {kind} named \"{name}\""), name.clone()),
+            Some(args) => {
+                let of =
+                    |arg: &ast::OperateFunctionArg| bind::data_type(&arg.data_type, &ddl.snapshot);
+                let types = args.iter().map(of).collect::<SqlResult<Vec<_>>>()?;
+                let text = functions::call_text(&name, &types);
+                (format!("{kind} {text} does not exist"), text)
+            }
+        };
+        if kind == "function" && functions::is_known(&name) {
+            return Err(SqlError::new(
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                format!(
+                    "cannot drop function {text} because it is required by the database system"
+                ),
+            ));
+        }
+        if !if_exists {
+            return Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, found));
+        }
+        ddl.notice(format!("{kind} {text} does not exist, skipping"));
+    }
+    Ok(())
 }
 
 async fn drop_tables(

@@ -1,6 +1,7 @@
 //! CREATE INDEX: recorded in the catalog, told to the workers, and built over the rows there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use satsuma_common::table::ForeignKey;
 use satsuma_common::{ColumnId, Oid, SqlError, SqlResult, SqlState, TableId};
@@ -23,10 +24,11 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
             "CREATE INDEX CONCURRENTLY cannot run inside a transaction block",
         ));
     }
-    if !create.with.is_empty() || !create.index_options.is_empty() {
-        return Err(SqlError::unsupported("storage parameters of indexes are not supported"));
+    if !create.index_options.is_empty() {
+        return Err(SqlError::unsupported("options of indexes are not supported"));
     }
     let method = access_method(create.using.as_ref())?;
+    create.with.iter().try_for_each(|parameter| check_parameter(parameter, method))?;
     check_method(create, method)?;
     let table = indexed_table(ddl, &create.table_name)?;
     ddl.require_owner(table.owner, "table", &table.shape.name)?;
@@ -63,7 +65,8 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
     let predicate = match &create.predicate {
         Some(predicate) => {
             let usage = ExpressionUse::IndexPredicate;
-            bind::check_parsed_expression(predicate, &columns, usage, None, &context)?;
+            let source = &ddl.source;
+            bind::check_parsed_expression(predicate, &columns, usage, None, &context, source)?;
             Some(without_parentheses(predicate).to_string())
         }
         None => None,
@@ -233,6 +236,25 @@ fn access_method(using: Option<&ast::IndexType>) -> SqlResult<AccessMethod> {
     }
 }
 
+/// A storage parameter, which PostgreSQL is told about its pages and means nothing here.
+fn check_parameter(parameter: &ast::Expr, method: AccessMethod) -> SqlResult<()> {
+    let name = match parameter {
+        ast::Expr::BinaryOp { left, .. } => left.as_ref(),
+        other => other,
+    };
+    let name = match name {
+        ast::Expr::Identifier(name) => names::fold(name),
+        other => other.to_string(),
+    };
+    if method.parameters().contains(&name.as_str()) {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!("unrecognized parameter \"{name}\""),
+    ))
+}
+
 /// What the access method can do of what the statement asks.
 fn check_method(create: &ast::CreateIndex, method: AccessMethod) -> SqlResult<()> {
     let name = method.name();
@@ -266,7 +288,7 @@ fn check_method(create: &ast::CreateIndex, method: AccessMethod) -> SqlResult<()
     Ok(())
 }
 
-fn indexed_table(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<std::sync::Arc<Table>> {
+fn indexed_table(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<Arc<Table>> {
     let (schema, relation) = names::split(name)?;
     let state = ddl.state();
     let found = state.relation_by_name(&ddl.snapshot.search_path, schema.as_deref(), &relation);
@@ -327,7 +349,9 @@ fn index_key(
             }
             let inner = without_parentheses(expr);
             let usage = ExpressionUse::Index;
-            let (_, ty) = bind::check_parsed_expression(inner, columns, usage, None, context)?;
+            let source = Arc::default();
+            let (_, ty) =
+                bind::check_parsed_expression(inner, columns, usage, None, context, &source)?;
             // `((a))` is the column, as PostgreSQL has it.
             match inner {
                 ast::Expr::Identifier(ident) => {

@@ -45,15 +45,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use satsuma_common::table::TableShape;
-use satsuma_common::{NodeId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::{NodeId, Oid, PgType, ShardId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_proto::worker::{
     GroupRef, LockRequest, LockTarget, LockWait, ShardAction, TableLockMode, TableShard,
 };
 use satsuma_sql::bind::BindContext;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
-use satsuma_sql::parse::{Alter, Comment, CreateTable, Grant};
-use sqlparser::ast;
+use satsuma_sql::parse::{Alter, Comment, CreateTable, Grant, Source};
+use sqlparser::ast::{self, Spanned};
 
 pub use index::reindex;
 
@@ -93,6 +93,8 @@ pub struct Ddl<'a> {
     pub temporary_name: String,
     /// Temporary tables that do not outlive a transaction, or whose rows do not.
     pub on_commit: &'a mut BTreeMap<TableId, ast::OnCommit>,
+    /// The text that the statement was parsed from.
+    pub source: Arc<Source>,
     /// Sequences that wait for the table that will own them.
     pub(crate) pending_ownership: Vec<crate::catalog::Sequence>,
 }
@@ -222,6 +224,14 @@ async fn define(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> SqlResult<Opti
         ast::Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             drop::drop(ddl, object_type, names, *if_exists, *cascade).await.map(Some)
         }
+        ast::Statement::DropFunction(dropped) => {
+            drop::drop_functions(ddl, "function", &dropped.func_desc, dropped.if_exists)?;
+            Ok(Some("DROP FUNCTION".into()))
+        }
+        ast::Statement::DropProcedure { if_exists, proc_desc, .. } => {
+            drop::drop_functions(ddl, "procedure", proc_desc, *if_exists)?;
+            Ok(Some("DROP PROCEDURE".into()))
+        }
         _ => Ok(None),
     }
 }
@@ -244,6 +254,14 @@ impl Ddl<'_> {
     /// What expressions of definitions are bound against.
     pub fn bind_context(&self) -> BindContext<'_> {
         BindContext { catalog: &self.snapshot, env: &self.env, param_types: None }
+    }
+
+    /// The type that a statement names.
+    pub fn data_type(&self, ty: &ast::DataType) -> SqlResult<PgType> {
+        satsuma_sql::bind::data_type(ty, &self.snapshot).map_err(|error| match ty {
+            ast::DataType::Custom(name, _) => error.at(self.source.position(name.span().start)),
+            _ => error,
+        })
     }
 
     /// Binds what follows on the catalog as it is now.

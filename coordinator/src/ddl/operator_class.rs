@@ -9,6 +9,8 @@ pub enum AccessMethod {
     Hash,
     Gin,
     Gist,
+    /// Recorded and shown; zone maps are kept of every column anyway.
+    Brin,
 }
 
 impl AccessMethod {
@@ -18,9 +20,10 @@ impl AccessMethod {
             "hash" => Ok(Self::Hash),
             "gin" => Ok(Self::Gin),
             "gist" => Ok(Self::Gist),
-            "spgist" | "brin" => {
+            "brin" => Ok(Self::Brin),
+            "spgist" => {
                 Err(SqlError::unsupported(format!("access method \"{name}\" is not supported"))
-                    .hint("Access methods are btree, hash, gin and gist."))
+                    .hint("Access methods are btree, hash, gin, gist and brin."))
             }
             _ => Err(SqlError::new(
                 SqlState::UNDEFINED_OBJECT,
@@ -35,6 +38,18 @@ impl AccessMethod {
             Self::Hash => "hash",
             Self::Gin => "gin",
             Self::Gist => "gist",
+            Self::Brin => "brin",
+        }
+    }
+
+    /// The storage parameters it takes.
+    pub fn parameters(self) -> &'static [&'static str] {
+        match self {
+            Self::Btree => &["fillfactor", "deduplicate_items"],
+            Self::Hash => &["fillfactor"],
+            Self::Gin => &["fastupdate", "gin_pending_list_limit"],
+            Self::Gist => &["fillfactor", "buffering"],
+            Self::Brin => &["pages_per_range", "autosummarize"],
         }
     }
 
@@ -57,6 +72,7 @@ impl AccessMethod {
             (Self::Gin, PgType::Array(_)) => Some("array_ops"),
             (Self::Gist, PgType::Point) => Some("point_ops"),
             (Self::Gin | Self::Gist, _) => None,
+            (Self::Brin, ty) => range_class(ty),
             (Self::Btree | Self::Hash, ty) => scalar_class(ty),
         }
     }
@@ -127,6 +143,32 @@ impl AccessMethod {
             ),
         ))
     }
+}
+
+/// The default class of BRIN indexes.
+fn range_class(ty: &PgType) -> Option<&'static str> {
+    Some(match ty {
+        PgType::Int2 => "int2_minmax_ops",
+        PgType::Int4 => "int4_minmax_ops",
+        PgType::Int8 => "int8_minmax_ops",
+        PgType::Float4 => "float4_minmax_ops",
+        PgType::Float8 => "float8_minmax_ops",
+        PgType::Numeric(_) => "numeric_minmax_ops",
+        PgType::Text | PgType::Varchar(_) => "text_minmax_ops",
+        PgType::Bpchar(_) => "bpchar_minmax_ops",
+        PgType::Name => "name_minmax_ops",
+        PgType::Char => "char_minmax_ops",
+        PgType::Bytea => "bytea_minmax_ops",
+        PgType::Date => "date_minmax_ops",
+        PgType::Time => "time_minmax_ops",
+        PgType::Timestamp => "timestamp_minmax_ops",
+        PgType::Timestamptz => "timestamptz_minmax_ops",
+        PgType::Interval => "interval_minmax_ops",
+        PgType::Uuid => "uuid_minmax_ops",
+        PgType::Inet | PgType::Cidr => "inet_inclusion_ops",
+        PgType::Oid => "oid_minmax_ops",
+        _ => return None,
+    })
 }
 
 /// The default class of B-trees and hash indexes.

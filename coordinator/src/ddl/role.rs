@@ -1,5 +1,5 @@
 //! CREATE, ALTER and DROP ROLE. Passwords become SCRAM verifiers before they reach the catalog.
-//! What nothing would enforce (VALID UNTIL, connection limits) is refused.
+//! What nothing would enforce (VALID UNTIL) is refused.
 
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast;
@@ -95,6 +95,9 @@ pub fn alter_role(
             };
             return set_of_role(ddl, name, in_database.as_ref(), setting, None);
         }
+        ast::AlterRoleOperation::RenameRole { role_name } => {
+            return rename_role(ddl, &names::fold(name), &names::fold(role_name));
+        }
         other => {
             return Err(SqlError::unsupported(format!("ALTER ROLE {other} is not supported")));
         }
@@ -132,6 +135,33 @@ pub fn alter_role(
         return Err(SqlError::unsupported("permission denied to alter role")
             .detail("The bootstrap user must have the SUPERUSER attribute."));
     }
+    ddl.apply(Command::AlterRole(role))?;
+    Ok(())
+}
+
+fn rename_role(ddl: &mut Ddl<'_>, name: &str, to: &str) -> SqlResult<()> {
+    let current = current_role(ddl)?;
+    let mut role = find(ddl, name)?;
+    if role.name == ddl.env.identity.session_user {
+        return Err(SqlError::unsupported("session user cannot be renamed"));
+    }
+    if role.oid == current.oid {
+        return Err(SqlError::unsupported("current user cannot be renamed"));
+    }
+    check_name(to)?;
+    if ddl.state().role_by_name(to).is_some() {
+        return Err(SqlError::new(
+            SqlState::DUPLICATE_OBJECT,
+            format!("role \"{to}\" already exists"),
+        ));
+    }
+    if role.superuser && !current.superuser {
+        return Err(denied("must be superuser to rename superusers"));
+    }
+    if !current.superuser && !current.create_role {
+        return Err(denied("permission denied to rename role"));
+    }
+    to.clone_into(&mut role.name);
     ddl.apply(Command::AlterRole(role))?;
     Ok(())
 }
@@ -271,9 +301,14 @@ fn apply_option(ddl: &mut Ddl<'_>, role: &mut Role, option: &ast::RoleOption) ->
             role.verifier = verifier(&password)?;
         }
         ast::RoleOption::ConnectionLimit(limit) => {
-            return Err(SqlError::unsupported(format!(
-                "CONNECTION LIMIT {limit} of a role is not supported"
-            )));
+            let limit = limit.to_string();
+            role.connection_limit =
+                limit.parse().ok().filter(|limit| *limit >= -1).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        format!("invalid connection limit: {limit}"),
+                    )
+                })?;
         }
         ast::RoleOption::ValidUntil(_) => {
             return Err(SqlError::unsupported("VALID UNTIL of a role is not supported"));

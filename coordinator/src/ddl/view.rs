@@ -84,7 +84,7 @@ fn refuse_unsupported(create: &ast::CreateView) -> SqlResult<()> {
         (create.materialized, "materialized views"),
         (create.temporary, "temporary views"),
         (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
-        (create.options != ast::CreateTableOptions::None, "options of views"),
+        (!has_known_options(&create.options), "options of views"),
         (
             create.or_alter
                 || create.secure
@@ -101,6 +101,24 @@ fn refuse_unsupported(create: &ast::CreateView) -> SqlResult<()> {
         Some((_, what)) => Err(SqlError::unsupported(format!("{what} are not supported"))),
         None => Ok(()),
     }
+}
+
+/// Whether the options are `security_barrier` alone, which keeps functions of users from rows that
+/// a view hides: there are none.
+fn has_known_options(options: &ast::CreateTableOptions) -> bool {
+    let options = match options {
+        ast::CreateTableOptions::None => return true,
+        ast::CreateTableOptions::With(options) | ast::CreateTableOptions::Options(options) => {
+            options
+        }
+        _ => return false,
+    };
+    options.iter().all(|option| match option {
+        ast::SqlOption::Ident(name) | ast::SqlOption::KeyValue { key: name, .. } => {
+            names::fold(name) == "security_barrier"
+        }
+        _ => false,
+    })
 }
 
 /// Names and types of the view's columns. Binds the text that is stored, not what it came from.

@@ -25,6 +25,7 @@ impl ClusterSession {
         let done = loop {
             let (wait, notices) = (options.interrupt.wait(), self.notices.len());
             let mut ddl = self.ddl().await?;
+            ddl.source = parsed.source.clone();
             let done = tokio::select! {
                 biased;
                 () = wait => Err(options.interrupt.error()),
@@ -81,6 +82,7 @@ impl ClusterSession {
             shard_count: u32::try_from(shard_count).unwrap_or(32),
             temporary_name: temporary::schema_name(self.cluster.node, self.info.process_id),
             on_commit: &mut self.on_commit,
+            source: Default::default(),
             pending_ownership: Vec::new(),
         })
     }

@@ -53,6 +53,13 @@ impl SessionFactory for Factory {
                 format!("role \"{}\" is not permitted to log in", info.user),
             ));
         }
+        let limit = usize::try_from(role.connection_limit).ok().filter(|_| !role.superuser);
+        if limit.is_some_and(|limit| self.cluster.sessions.count_of(&info.user) >= limit) {
+            return Err(SqlError::new(
+                SqlState::TOO_MANY_CONNECTIONS,
+                format!("too many connections for role \"{}\"", info.user),
+            ));
+        }
         if info.database != state.cluster().database {
             return Err(SqlError::new(
                 SqlState::INVALID_CATALOG_NAME,

@@ -359,6 +359,14 @@ impl ClusterSession {
             }
             Bound::Call(call) => calls::call(self, call, options).await,
             Bound::Explain { statement, options: explain_options } => {
+                let executed = match statement.as_ref() {
+                    Bound::Utility(execute) => Some(self.executed(execute).await?),
+                    _ => None,
+                };
+                let statement = executed.as_ref().unwrap_or(statement.as_ref());
+                if explain_options.analyze && changes(statement) {
+                    self.writable(command_name(statement))?;
+                }
                 explain::explain(self, statement, explain_options, scope, options).await
             }
             Bound::Utility(_) => Err(SqlError::internal("a utility statement was planned")),

@@ -289,6 +289,12 @@ pub(crate) fn setting_text(value: &ast::Expr, is_list: bool) -> String {
             Some(text) => text,
             None => value.to_string(),
         },
+        // Several values.
+        ast::Expr::Tuple(values) => {
+            let texts: Vec<String> =
+                values.iter().map(|value| setting_text(value, is_list)).collect();
+            texts.join(", ")
+        }
         other => other.to_string(),
     }
 }

@@ -10,11 +10,14 @@ use satsuma_sql::parse::{self, Command, CursorDirection, Parsed, Statement};
 use sqlparser::ast;
 
 use super::cursor::{Cursor, CursorAbout, stream_of};
+use super::params::Params;
 use super::ready::Planned;
 use super::settings::{setting_name, setting_text};
 use super::{ClusterSession, Isolation, default_isolation, maintenance, serializable};
 use crate::ddl::Definition;
-use crate::session_api::{ExecuteOptions, Execution, NamedStatement, Notice, Rows, Session};
+use crate::session_api::{
+    ExecuteOptions, Execution, NamedStatement, Notice, Prepared, Rows, Session,
+};
 use crate::txn::Transaction;
 
 /// What the failed state of a transaction block still accepts.
@@ -245,6 +248,7 @@ impl ClusterSession {
                 }
                 Ok(Execution::Command((*tag).into()))
             }
+            Command::Refresh { name } => Err(maintenance::no_snapshot(&self.snapshot(), name)),
             Command::Discard { what } => {
                 if what == "all" && self.in_block() {
                     return Err(SqlError::new(
@@ -627,6 +631,35 @@ impl ClusterSession {
         parameters: &[ast::Expr],
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
+        let (prepared, values) = self.prepared_call(name, parameters).await?;
+        match prepared.plan.downcast_ref::<Planned>() {
+            Some(planned) => Box::pin(self.run_statement(planned, &values, options)).await,
+            None => Ok(Execution::Empty),
+        }
+    }
+
+    /// What EXECUTE would run, with its parameters.
+    pub(super) async fn executed(&mut self, execute: &Statement) -> SqlResult<Bound> {
+        let Statement::Sql(execute) = execute else {
+            return Err(SqlError::internal("EXECUTE is another statement"));
+        };
+        let ast::Statement::Execute { name: Some(name), parameters, .. } = execute.as_ref() else {
+            return Err(SqlError::internal("EXECUTE is another statement"));
+        };
+        let (prepared, values) = self.prepared_call(name, parameters).await?;
+        let Some(planned) = prepared.plan.downcast_ref::<Planned>() else {
+            return Err(SqlError::unsupported("EXPLAIN of an empty statement is not supported"));
+        };
+        let ready = self.ready(planned, false)?;
+        Params::new(&values, &planned.params)?.bind(ready.bound.clone())
+    }
+
+    /// A prepared statement and the values of its parameters.
+    async fn prepared_call(
+        &mut self,
+        name: &ast::ObjectName,
+        parameters: &[ast::Expr],
+    ) -> SqlResult<(Prepared, Vec<Datum>)> {
         let name = satsuma_sql::bind::last_name(name)?;
         let prepared = self.statements.get(&name)?.prepared.clone();
         if parameters.len() != prepared.params.len() {
@@ -641,11 +674,7 @@ impl ClusterSession {
             )));
         }
         let values = self.evaluate(parameters, &prepared.params).await?;
-        let plan = prepared.plan.clone();
-        match plan.downcast_ref::<Planned>() {
-            Some(planned) => Box::pin(self.run_statement(planned, &values, options)).await,
-            None => Ok(Execution::Empty),
-        }
+        Ok((prepared, values))
     }
 
     /// Values of constant expressions, cast to the given types.

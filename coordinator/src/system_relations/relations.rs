@@ -36,6 +36,7 @@ pub(super) const ACCESS_METHODS: &[(u32, &str, char)] = &[
     (405, "hash", 'i'),
     (783, "gist", 'i'),
     (2742, "gin", 'i'),
+    (3580, "brin", 'i'),
 ];
 
 fn access_method_oid(name: &str) -> Oid {

@@ -48,6 +48,7 @@ impl Binder<'_> {
         self.keeps_queries.set(false);
         let inner = self.statement(&crate::parse::Statement::Sql(statement.clone()))?;
         match inner {
+            Bound::Utility(_) if matches!(statement.as_ref(), Statement::Execute { .. }) => {}
             Bound::Query(_) | Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {}
             Bound::WithChanges { changes, .. }
                 if changes.iter().any(|change| matches!(change, Bound::Call(_))) =>

@@ -674,10 +674,7 @@ impl Binder<'_> {
                 typmod: column.ty.typmod(),
             })
             .collect();
-        let mut entry = Entry::new(shape.name.clone(), columns);
-        entry.schema = Some(shape.schema_name.clone());
-        entry.table = Some(info.clone());
-        entry.oid = Some(shape.table.0);
+        let entry = Entry { columns, ..Entry::of_table(info) };
         let plan = plan::scan(&scan_alias, ScanSource::table(info.clone()))?;
         Ok(From::new(plan, vec![entry]))
     }

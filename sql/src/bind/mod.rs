@@ -47,6 +47,8 @@ mod subquery;
 mod types;
 mod window;
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::Expr;
 use satsuma_common::{PgType, SqlResult};
 use sqlparser::ast;
@@ -54,7 +56,7 @@ use sqlparser::ast;
 use crate::bound::{Bound, BoundQuery};
 use crate::catalog_view::CatalogView;
 use crate::functions::FunctionEnv;
-use crate::parse::Parsed;
+use crate::parse::{Parsed, Source};
 
 pub use collation::check_collation;
 pub use names::{fold, last as last_name, qualified as qualified_name};
@@ -134,15 +136,16 @@ pub fn check_expression(
     binder.table_expression(&parsed, columns, usage, to)
 }
 
-/// As [`check_expression`], of an expression that is parsed already.
+/// As [`check_expression`], of an expression that is parsed already, from `source`.
 pub fn check_parsed_expression(
     expr: &ast::Expr,
     columns: &[ExpressionColumn],
     usage: ExpressionUse,
     to: Option<&PgType>,
     context: &BindContext<'_>,
+    source: &Arc<Source>,
 ) -> SqlResult<(Expr, PgType)> {
-    let binder = binder::Binder::new(context, std::sync::Arc::default());
+    let binder = binder::Binder::new(context, source.clone());
     binder.table_expression(expr, columns, usage, to)
 }
 

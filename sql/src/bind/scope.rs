@@ -70,6 +70,16 @@ impl Entry {
             oid: None,
         }
     }
+
+    /// A table under its own name, without its columns.
+    pub fn of_table(info: &Arc<TableInfo>) -> Self {
+        Self {
+            schema: Some(info.shape.schema_name.clone()),
+            table: Some(info.clone()),
+            oid: Some(info.shape.table.0),
+            ..Self::new(info.shape.name.clone(), Vec::new())
+        }
+    }
 }
 
 /// The names of one query level.

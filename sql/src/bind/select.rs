@@ -1,5 +1,7 @@
 //! SELECT: from FROM to the select list, with grouping, windows, DISTINCT and ORDER BY.
 
+use std::collections::BTreeSet;
+
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 use satsuma_common::{ColumnId, PgType, SqlError, SqlResult, SqlState, TableId};
@@ -20,6 +22,7 @@ use super::query::{Rows, RowsColumn, Unknowns, ambiguous_order};
 use super::scope::Scope;
 use super::window::NamedWindows;
 use crate::functions::{OrderBy, Typed};
+use crate::parse::{self, is_nothing};
 
 /// An entry of the select list, stars expanded.
 #[derive(Clone, Debug)]
@@ -215,6 +218,7 @@ impl Binder<'_> {
         let mut items = Vec::with_capacity(projection.len());
         for item in projection {
             match item {
+                SelectItem::UnnamedExpr(expr) if is_nothing(expr) => {}
                 SelectItem::UnnamedExpr(expr) => {
                     items.push(self.select_item(output_name(expr), expr, cx)?);
                 }
@@ -503,6 +507,7 @@ impl Binder<'_> {
         items: &[Item],
         cx: Context<'_>,
     ) -> SqlResult<Grouping> {
+        let (distinct, exprs) = parse::group_by(exprs);
         let mut grouping = Grouping { present: !exprs.is_empty(), ..Grouping::default() };
         // Each item is a list of sets; the result is their cross product.
         let mut sets: Vec<Vec<usize>> = vec![Vec::new()];
@@ -523,6 +528,10 @@ impl Binder<'_> {
                 ));
             }
             sets = product;
+        }
+        if distinct {
+            let mut seen = BTreeSet::new();
+            sets.retain(|set| seen.insert(set.iter().copied().collect::<BTreeSet<_>>()));
         }
         grouping.sets = sets;
         Ok(grouping)

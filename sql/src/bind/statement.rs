@@ -17,6 +17,7 @@ use super::{ExpressionColumn, ExpressionUse, names};
 use crate::bound::Bound;
 use crate::casts::CastKind;
 use crate::catalog_view::{Access, Relation, TableInfo};
+use crate::functions;
 use crate::parse::{Command, Statement};
 
 impl Binder<'_> {
@@ -54,8 +55,34 @@ impl Binder<'_> {
             }
             ast::Statement::Truncate(truncate) => self.truncate(truncate),
             ast::Statement::Explain { .. } => self.explain(sql),
+            ast::Statement::Call(call) => Err(self.no_procedure(call)?),
             _ => Ok(Bound::Utility(Box::new(whole.clone()))),
         }
+    }
+
+    /// CALL: what it says where there are no procedures.
+    fn no_procedure(&self, call: &ast::Function) -> SqlResult<SqlError> {
+        let position = self.position(call.name.span());
+        let (scope, ctes, windows) = Default::default();
+        let cx = Context::new(&scope, &ctes, &windows, Clause::Call);
+        let values = self.bare_values(&self.arguments(call)?, cx)?;
+        let types: Vec<PgType> = values.into_iter().map(|value| value.ty).collect();
+        let text = functions::call_text(&call.name.to_string(), &types);
+        let error = match functions::is_known(&names::last(&call.name)?) {
+            true => {
+                SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("{text} is not a procedure"))
+                    .hint("To call a function, use SELECT.")
+            }
+            false => SqlError::new(
+                SqlState::UNDEFINED_FUNCTION,
+                format!("procedure {text} does not exist"),
+            )
+            .hint(
+                "No procedure matches the given name and argument types. You might need to add \
+                 explicit type casts.",
+            ),
+        };
+        Ok(self.at(error, position))
     }
 
     fn query_statement(&self, query: &ast::Query) -> SqlResult<Bound> {

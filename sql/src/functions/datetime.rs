@@ -50,6 +50,25 @@ fn finite(args: &[Datum], _: &super::library::Call) -> SqlResult<Datum> {
     }))
 }
 
+/// `current_timestamp(3)`: the clock with so many digits of a second.
+fn rounded(b: &mut Builder, name: &'static str, ty: &str) {
+    b.rewrite(&format!("{name}(int4) {ty}"), move |args, ty, env| {
+        let digits = match args.first().and_then(Typed::as_constant).transpose()? {
+            Some(Datum::Int4(digits)) => u32::try_from(digits).unwrap_or(0).min(6),
+            _ => return Err(SqlError::new(SqlState::SYNTAX_ERROR, "a precision is a number")),
+        };
+        let step = 10_i64.pow(6 - digits);
+        let round = |micros: i64| (micros + step / 2).div_euclid(step) * step;
+        let now = super::call_known(&format!("{name}()"), Vec::new(), env)?;
+        let moment = match now.as_constant().transpose()? {
+            Some(Datum::Timestamp(micros)) => Datum::Timestamp(round(micros)),
+            Some(Datum::Time(micros)) => Datum::Time(round(micros)),
+            _ => return Err(wrong()),
+        };
+        Typed::constant(moment, ty.clone())
+    });
+}
+
 /// The clock: what a transaction and a statement take for now is known when it is bound.
 fn clock(b: &mut Builder) {
     let constant = |b: &mut Builder, name: &str, of_statement: bool| {
@@ -73,6 +92,10 @@ fn clock(b: &mut Builder) {
         b.rewrite(&format!("{name}() time"), move |_, _, env| {
             Typed::constant(Datum::Time(local(env)?.rem_euclid(DAY_MICROS)), PgType::Time)
         });
+    }
+    rounded(b, "current_timestamp", "timestamptz");
+    for name in ["localtimestamp", "localtime", "current_time"] {
+        rounded(b, name, if name == "localtimestamp" { "timestamp" } else { "time" });
     }
     b.volatile(|b| {
         b.row("clock_timestamp() timestamptz", |_, _| Ok(Datum::Timestamp(clock_micros())));

@@ -69,6 +69,7 @@ pub use crate::aggregates::{
 use crate::casts::{self, CastKind};
 use library::{Body, Builder, Definition};
 use signature::Choice;
+use udf::PgScalar;
 
 /// Adds every family to the library.
 fn install(builder: &mut Builder) {
@@ -134,6 +135,47 @@ pub fn scalar(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Opti
              casts.",
         )),
     }
+}
+
+/// Calls the scalar function `name` with an array for its variadic arguments; `None` if there is
+/// none of that name that takes any.
+pub fn variadic(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Option<Typed>> {
+    let takes = |definition: &&Arc<Definition>| {
+        let signature = &definition.signature;
+        signature.variadic && signature.parameters.len() == args.len()
+    };
+    let mut candidates = library::functions().named(name).iter().filter(takes);
+    let (Some(definition), Some(last)) = (candidates.next(), args.last()) else { return Ok(None) };
+    let signature = &definition.signature;
+    let element = match (&last.ty, signature.parameters.last()) {
+        (_, Some(signature::Pattern::Exact(element))) => element.clone(),
+        (PgType::Array(element), _) => element.as_ref().clone(),
+        _ => {
+            return Err(SqlError::new(
+                SqlState::DATATYPE_MISMATCH,
+                "VARIADIC argument must be an array",
+            ));
+        }
+    };
+    let mut types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+    if let Some(last) = types.last_mut() {
+        *last = element;
+    }
+    let (mut parameters, result) =
+        signature.resolve(&types).ok_or_else(|| undefined(name, &types))?;
+    if let Some(last) = parameters.last_mut() {
+        *last = PgType::Array(Box::new(last.clone()));
+    }
+    let exprs = args
+        .into_iter()
+        .zip(&parameters)
+        .map(|(arg, parameter)| Ok(casts::coerce_argument(arg, parameter, env)?.expr))
+        .collect::<SqlResult<Vec<_>>>()?;
+    if definition.uses_settings {
+        env.note_session_dependence();
+    }
+    let call = PgScalar::spreading(definition.clone(), parameters, result.clone());
+    Ok(Some(Typed { expr: udf::call_of(call, exprs, &env.settings), ty: result }))
 }
 
 /// Adds the operators of the families whose functions are here.
@@ -236,6 +278,7 @@ pub fn undefined(name: &str, types: &[PgType]) -> SqlError {
 /// `operator +(int4,int4)`. Other names are returned as they are.
 pub fn display_name(udf: &str) -> &str {
     let name = udf.strip_prefix("operator ").unwrap_or(udf);
+    let name = name.strip_prefix("variadic ").unwrap_or(name);
     name.split_once('(').map_or(name, |(name, _)| name)
 }
 

@@ -6,6 +6,7 @@
 //! ```text
 //! array_append(anycompatiblearray,anycompatible)<1007,23>1007    arguments and result, as oids
 //! operator -(int4,int4)                                          an operator's body
+//! variadic concat(variadic any)<1007>25                          the last is an array of more
 //! ```
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
-use satsuma_common::{PgType, SqlResult, arrow_types};
+use satsuma_common::{Datum, PgType, SqlResult, arrow_types};
 
 use super::columns::{self, Reader};
 use super::env::Settings;
@@ -26,6 +27,7 @@ use super::library::{self, Body, Call, Definition};
 use crate::interrupt;
 
 const OPERATOR: &str = "operator ";
+const VARIADIC: &str = "variadic ";
 
 /// One definition, for arguments of certain types.
 #[derive(Clone)]
@@ -33,6 +35,8 @@ pub struct PgScalar {
     name: String,
     definition: Arc<Definition>,
     arguments: Vec<PgType>,
+    /// The last argument is an array of those that the body is called with.
+    spreads: bool,
     result: PgType,
     signature: Signature,
 }
@@ -54,11 +58,23 @@ impl PgScalar {
             name.push_str(&format!("<{}>{}", codes.join(","), type_code(&result)));
         }
         let signature = Signature::user_defined(definition.volatility);
-        Self { name, definition, arguments, result, signature }
+        Self { name, definition, arguments, spreads: false, result, signature }
+    }
+
+    /// The call of a variadic definition with VARIADIC.
+    pub fn spreading(definition: Arc<Definition>, arguments: Vec<PgType>, result: PgType) -> Self {
+        let mut call = Self::new(definition, false, arguments, result);
+        call.name.insert_str(0, VARIADIC);
+        call.spreads = true;
+        call
     }
 
     /// The instance that a name stands for.
     pub fn by_name(name: &str) -> Option<Self> {
+        if let Some(spread) = name.strip_prefix(VARIADIC) {
+            let call = Self::by_name(spread)?;
+            return Some(Self::spreading(call.definition, call.arguments, call.result));
+        }
         let (operator, rest) = match name.strip_prefix(OPERATOR) {
             Some(rest) => (true, rest),
             None => (false, name),
@@ -151,21 +167,24 @@ impl PgScalar {
         let mut row_values = Vec::with_capacity(readers.len());
         for (reader, scalar) in &readers {
             let first = *scalar && rows > 0;
-            row_values.push(if first { reader.get(0)? } else { satsuma_common::Datum::Null });
+            row_values.push(if first { reader.get(0)? } else { Datum::Null });
         }
         let mut results = Vec::with_capacity(rows);
         interrupt::for_rows(rows, |row| {
             for (slot, (reader, scalar)) in row_values.iter_mut().zip(&readers) {
                 let source = if *scalar { 0 } else { row };
                 if self.definition.strict && reader.is_null(source) {
-                    results.push(satsuma_common::Datum::Null);
+                    results.push(Datum::Null);
                     return Ok(());
                 }
                 if !*scalar {
                     *slot = reader.get(row)?;
                 }
             }
-            results.push(body(&row_values, call)?);
+            results.push(match self.spreads {
+                true => self.call_spread(&row_values, call, body)?,
+                false => body(&row_values, call)?,
+            });
             Ok(())
         })?;
         let array = columns::collect(&self.result, results)?;
@@ -175,6 +194,42 @@ impl PgScalar {
             return Ok(ColumnarValue::Scalar(scalar));
         }
         Ok(ColumnarValue::Array(array))
+    }
+}
+
+impl PgScalar {
+    /// Calls the body with the last value's elements in its place. No array makes no call, except
+    /// of format, which has values besides.
+    fn call_spread(
+        &self,
+        values: &[Datum],
+        call: &Call,
+        body: &library::RowBody,
+    ) -> SqlResult<Datum> {
+        let Some((last, before)) = values.split_last() else {
+            return Err(super::error::unexpected_value(&self.name));
+        };
+        let more = match last {
+            Datum::Array(array) => array.values.as_slice(),
+            Datum::Null if self.definition.signature.name == "format" => &[],
+            Datum::Null => return Ok(Datum::Null),
+            _ => return Err(super::error::unexpected_value(&self.name)),
+        };
+        if self.definition.strict && more.iter().any(Datum::is_null) {
+            return Ok(Datum::Null);
+        }
+        let mut arguments = self.arguments[..before.len()].to_vec();
+        if let Some(PgType::Array(element)) = self.arguments.last() {
+            arguments.extend(more.iter().map(|_| element.as_ref().clone()));
+        }
+        let call = Call {
+            arguments,
+            result: call.result.clone(),
+            settings: call.settings.clone(),
+            context: call.settings.context(),
+            rows: call.rows,
+        };
+        body(&[before, more].concat(), &call)
     }
 }
 
@@ -240,14 +295,18 @@ pub fn call_expr(
     operator: bool,
     arguments: Vec<PgType>,
     result: PgType,
-    mut args: Vec<Expr>,
+    args: Vec<Expr>,
     settings: &Settings,
 ) -> Expr {
-    if definition.uses_settings {
+    call_of(PgScalar::new(definition.clone(), operator, arguments, result), args, settings)
+}
+
+/// The expression that is a call of `function`.
+pub fn call_of(function: PgScalar, mut args: Vec<Expr>, settings: &Settings) -> Expr {
+    if function.definition.uses_settings {
         args.push(Expr::Literal(ScalarValue::Utf8View(Some(settings.encode())), None));
     }
-    let udf =
-        ScalarUDF::new_from_impl(PgScalar::new(definition.clone(), operator, arguments, result));
+    let udf = ScalarUDF::new_from_impl(function);
     let call = datafusion::logical_expr::expr::ScalarFunction::new_udf(Arc::new(udf), args);
     super::chain::collapse(Expr::ScalarFunction(call))
 }

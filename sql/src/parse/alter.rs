@@ -10,7 +10,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::command::{expect, take};
-use super::{Source, tokens, with_parser};
+use super::{Source, keywords, tokens, with_parser};
 
 #[derive(Clone, Debug)]
 pub struct Alter {
@@ -124,6 +124,14 @@ pub enum AlterAction {
     SetSchema {
         schema: Ident,
     },
+    /// How a column is stored or counted, which PostgreSQL is told and this decides by itself.
+    TuneColumn {
+        column: Ident,
+    },
+    /// Which index rows would be sorted by, if they were not by the primary key.
+    ClusterOn {
+        index: Ident,
+    },
     /// Storage parameters; `None` is RESET.
     SetOptions {
         options: Vec<(String, Option<String>)>,
@@ -219,9 +227,35 @@ fn alter(parser: &mut Parser<'_>, kind: AlterKind) -> Result<Alter, ParserError>
     let actions = match kind {
         AlterKind::Sequence => vec![sequence_action(parser)?],
         AlterKind::Type => vec![type_action(parser)?],
-        _ => parser.parse_comma_separated(action)?,
+        _ => table_actions(parser)?,
     };
     Ok(Alter { kind, if_exists, name, actions })
+}
+
+/// Actions with commas between them, or one that is a statement of its own.
+fn table_actions(parser: &mut Parser<'_>) -> Result<Vec<AlterAction>, ParserError> {
+    let mut actions = vec![action(parser)?];
+    while !actions.last().is_some_and(stands_alone) && parser.consume_token(&Token::Comma) {
+        let (first, second) = (parser.peek_token(), parser.peek_nth_token(1));
+        let next = action(parser)?;
+        if stands_alone(&next) {
+            // Other actions begin with SET, too.
+            let is_set = matches!(next, AlterAction::SetSchema { .. });
+            return parser.expected("an action of ALTER", if is_set { second } else { first });
+        }
+        actions.push(next);
+    }
+    Ok(actions)
+}
+
+fn stands_alone(action: &AlterAction) -> bool {
+    matches!(
+        action,
+        AlterAction::RenameTo { .. }
+            | AlterAction::RenameColumn { .. }
+            | AlterAction::RenameConstraint { .. }
+            | AlterAction::SetSchema { .. }
+    )
 }
 
 fn action(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
@@ -295,8 +329,11 @@ fn common(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
         ("replica", "ALTER TABLE ... REPLICA IDENTITY"),
         ("attach", "ALTER TABLE ... ATTACH PARTITION"),
         ("detach", "ALTER TABLE ... DETACH PARTITION"),
-        ("cluster", "ALTER TABLE ... CLUSTER ON"),
     ];
+    if take(parser, "cluster") {
+        expect(parser, "on")?;
+        return Ok(AlterAction::ClusterOn { index: parser.parse_identifier()? });
+    }
     for (word, what) in OTHERS {
         if take(parser, word) {
             skip_rest(parser);
@@ -329,6 +366,11 @@ fn add(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
     }
     take(parser, "column");
     let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+    if let Token::Word(word) = &parser.peek_token_ref().token
+        && keywords::is_no_column(word)
+    {
+        return parser.expected_ref("a column's name", parser.peek_token_ref());
+    }
     let column = Box::new(parser.parse_column_def()?);
     Ok(AlterAction::AddColumn { column, if_not_exists })
 }
@@ -406,12 +448,21 @@ fn alter_column(parser: &mut Parser<'_>, column: Ident) -> Result<AlterAction, P
         expect(parser, "null")?;
         return Ok(AlterAction::SetNotNull { column });
     }
-    let other = ["statistics", "storage", "compression"].iter().any(|word| take(parser, word));
-    if other || parser.peek_token_ref().token == Token::LParen {
+    if take(parser, "statistics") {
+        integer(parser)?;
+        return Ok(AlterAction::TuneColumn { column });
+    }
+    if take(parser, "storage") {
+        let known = ["plain", "external", "extended", "main"];
+        if !known.iter().any(|kind| take(parser, kind)) {
+            let token = parser.peek_token();
+            return parser.expected("a way to store a column", token);
+        }
+        return Ok(AlterAction::TuneColumn { column });
+    }
+    if take(parser, "compression") || parser.peek_token_ref().token == Token::LParen {
         skip_rest(parser);
-        return Ok(AlterAction::Unsupported {
-            what: "ALTER COLUMN ... SET STATISTICS, STORAGE or COMPRESSION",
-        });
+        return Ok(AlterAction::Unsupported { what: "ALTER COLUMN ... SET COMPRESSION" });
     }
     parser.prev_token();
     set_identity(parser, column)

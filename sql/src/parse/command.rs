@@ -67,6 +67,10 @@ pub enum Command {
         /// `index`, `table`, `schema`, `database` or `system`; `None` of CLUSTER.
         kind: Option<&'static str>,
     },
+    /// REFRESH MATERIALIZED VIEW.
+    Refresh {
+        name: ObjectName,
+    },
     /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
     Discard {
         what: String,
@@ -122,7 +126,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["prepare", "transaction"], "PREPARE TRANSACTION"),
     (&["commit", "prepared"], "COMMIT PREPARED"),
     (&["rollback", "prepared"], "ROLLBACK PREPARED"),
-    (&["refresh", "materialized"], "REFRESH MATERIALIZED VIEW"),
     (&["do"], "DO"),
     (&["security", "label"], "SECURITY LABEL"),
     (&["reassign", "owned"], "REASSIGN OWNED"),
@@ -175,6 +178,7 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
         "drop" if second == "extension" => drop_extension,
         "lock" => lock,
         "reindex" | "cluster" => reorganise,
+        "refresh" => refresh,
         "discard" => discard,
         "deallocate" => deallocate,
         "listen" | "unlisten" | "notify" => channel,
@@ -452,6 +456,19 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
         }
     }
     Ok(Command::Reorganise { tag, name, kind })
+}
+
+fn refresh(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    for word in ["refresh", "materialized", "view"] {
+        expect(parser, word)?;
+    }
+    take(parser, "concurrently");
+    let name = parser.parse_object_name(false)?;
+    if take(parser, "with") {
+        take(parser, "no");
+        expect(parser, "data")?;
+    }
+    Ok(Command::Refresh { name })
 }
 
 fn discard(parser: &mut Parser<'_>) -> Result<Command, ParserError> {

@@ -77,6 +77,9 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Crea
     {
         return Err(error::near(source, tokens, span.start));
     }
+    if let Some(at) = misplaced(tokens, name) {
+        return Err(error::near(source, tokens, tokens[at].span.start));
+    }
     let temporary = (1..table).any(|at| is(at, "temporary") || is(at, "temp"));
     if let Some(body) = query_start(tokens, table) {
         let head = with_parser(source, &tokens[table + 1..body], head)?;
@@ -84,6 +87,53 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Crea
             .map(|create| Some(CreateTable::As(create)));
     }
     with_likes(source, tokens, table)
+}
+
+/// A word that cannot be a column's name, or that cannot follow the columns. The table's name
+/// begins at `name`.
+fn misplaced(tokens: &[TokenWithSpan], name: usize) -> Option<usize> {
+    const ELEMENTS: [Keyword; 6] = [
+        Keyword::CONSTRAINT,
+        Keyword::PRIMARY,
+        Keyword::UNIQUE,
+        Keyword::CHECK,
+        Keyword::FOREIGN,
+        Keyword::LIKE,
+    ];
+    const OPTIONS: [&str; 8] =
+        ["as", "inherits", "on", "partition", "tablespace", "using", "with", "without"];
+    let is = |at: usize, token: &Token| tokens.get(at).is_some_and(|it| it.token == *token);
+    let mut open = name + 1;
+    while is(open, &Token::Period) {
+        open += 2;
+    }
+    if !is(open, &Token::LParen) {
+        return None;
+    }
+    let (mut depth, mut begins) = (0usize, true);
+    for (at, token) in tokens.iter().enumerate().skip(open + 1) {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => {
+                let next = tokens.get(at + 1)?;
+                let fits = OPTIONS.iter().any(|option| is_word(&next.token, option));
+                return (!fits).then_some(at + 1);
+            }
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 0 => {
+                begins = true;
+                continue;
+            }
+            Token::Word(word)
+                if begins && keywords::is_no_column(word) && !ELEMENTS.contains(&word.keyword) =>
+            {
+                return Some(at);
+            }
+            _ => {}
+        }
+        begins = false;
+    }
+    None
 }
 
 /// Where the AS of CREATE TABLE AS is: outside of parentheses, before a query.

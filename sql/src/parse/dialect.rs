@@ -6,7 +6,7 @@
 
 use std::any::TypeId;
 
-use sqlparser::ast::{BinaryOperator, Expr, TrimWhereField, TypedString, UnaryOperator};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, TrimWhereField, TypedString, UnaryOperator};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -25,6 +25,9 @@ const SIGN: u8 = 125;
 const OTHER: u8 = 70;
 const BETWEEN: u8 = 60;
 const IS: u8 = 40;
+
+/// The prefix of an argument that is an array of arguments.
+pub const VARIADIC: &str = "variadic";
 
 type Parsed<T> = Result<T, ParserError>;
 
@@ -54,12 +57,14 @@ impl Dialect for PgDialect {
         BASE.is_identifier_part(ch)
     }
 
-    fn is_custom_operator_part(&self, ch: char) -> bool {
-        BASE.is_custom_operator_part(ch)
+    /// The tokenizer cuts the operators it knows; [`super::operators`] puts longer ones together.
+    fn is_custom_operator_part(&self, _: char) -> bool {
+        false
     }
 
+    /// What begins with a reserved word and goes wrong is wrong there, and no name.
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
-        BASE.is_reserved_for_identifier(keyword)
+        BASE.is_reserved_for_identifier(keyword) || keywords::RESERVED.contains(&keyword)
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
@@ -83,7 +88,6 @@ impl Dialect for PgDialect {
         supports_empty_projections,
         supports_nested_comments,
         supports_string_escape_constant,
-        supports_numeric_literal_underscores,
         supports_array_typedef_with_brackets,
         supports_geometric_types,
         supports_set_names,
@@ -92,7 +96,6 @@ impl Dialect for PgDialect {
         supports_interval_options,
         supports_insert_table_alias,
         supports_create_table_like_parenthesized,
-        supports_select_wildcard_with_alias,
         supports_comma_separated_trim,
     );
 
@@ -160,10 +163,17 @@ impl Dialect for PgDialect {
         };
         if let Some((op, rank)) = operator {
             parser.advance_token();
-            let operand = parser.parse_subexpr(rank);
-            return Some(operand.map(|expr| Expr::UnaryOp { op, expr: Box::new(expr) }));
+            return Some(operand(parser, rank).map(|expr| Expr::UnaryOp { op, expr }));
         }
         let token = parser.peek_token_ref().clone();
+        if let Token::CustomBinaryOperator(name) = &token.token {
+            parser.advance_token();
+            let prefix = Ident::with_span(token.span, name);
+            return Some(operand(parser, OTHER).map(|value| Expr::Prefixed { prefix, value }));
+        }
+        if keyword(&token.token) == Keyword::VARIADIC {
+            return Some(variadic(parser));
+        }
         let Token::Word(word) = &token.token else { return None };
         if is_literal && may_be_a_type(word) {
             return Some(typed_literal(parser));
@@ -238,6 +248,31 @@ fn may_be_a_type(word: &Word) -> bool {
                 word.keyword,
                 Keyword::INTERVAL | Keyword::VALUES | Keyword::ESCAPE | Keyword::BETWEEN
             )
+}
+
+/// `VARIADIC array`, which is the last argument of a call.
+fn variadic(parser: &mut Parser) -> Parsed<Expr> {
+    let begins = matches!(parser.get_current_token().token, Token::LParen | Token::Comma);
+    let token = parser.peek_token();
+    if !begins {
+        return parser.expected("an expression", token);
+    }
+    parser.advance_token();
+    let value = Box::new(parser.parse_expr()?);
+    if parser.peek_token_ref().token == Token::Comma {
+        return parser.expected_ref("the end of the arguments", parser.peek_token_ref());
+    }
+    Ok(Expr::Prefixed { prefix: Ident::with_span(token.span, VARIADIC), value })
+}
+
+/// What a prefix operator stands before. Another one is put in parentheses: `~ -1`, written as a
+/// stored expression is, would be read as one operator.
+fn operand(parser: &mut Parser, rank: u8) -> Parsed<Box<Expr>> {
+    let operand = Box::new(parser.parse_subexpr(rank)?);
+    Ok(match operand.as_ref() {
+        Expr::UnaryOp { .. } => Box::new(Expr::Nested(operand)),
+        _ => operand,
+    })
 }
 
 /// `ROW(..)`, of any number of fields.

@@ -192,10 +192,20 @@ pub fn is_never_a_value(word: &Word, is_call: bool) -> bool {
     RESERVED.contains(keyword) || FUNCTION_OR_TYPE.contains(keyword) && !is_call
 }
 
+/// Whether no column has this name without quotes.
+pub fn is_no_column(word: &Word) -> bool {
+    let keyword = &word.keyword;
+    word.quote_style.is_none()
+        && *keyword != Keyword::SET
+        && (RESERVED.contains(keyword) || FUNCTION_OR_TYPE.contains(keyword))
+}
+
 /// Words of other databases, which are plain names here.
 const FOREIGN: &[Keyword] = &[
     Keyword::ANTI,
     Keyword::ASOF,
+    Keyword::AUTOINCREMENT,
+    Keyword::AUTO_INCREMENT,
     Keyword::BINDING,
     Keyword::CONNECT,
     Keyword::CONVERT,

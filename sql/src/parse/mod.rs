@@ -22,14 +22,20 @@ mod exclude;
 mod grant;
 mod keywords;
 mod merge;
+mod numbers;
+mod operators;
+mod overriding;
+mod refused;
 mod role;
 mod row_locks;
 mod rows_from;
+mod select_parts;
 mod sequence;
 mod source;
 mod strings;
 mod tokens;
 mod transaction;
+mod views;
 
 use std::sync::Arc;
 
@@ -44,11 +50,14 @@ pub use comment::{Comment, CommentTarget};
 pub use conflict::{ConflictElement, conflict_element};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
+pub use dialect::VARIADIC;
 pub use exclude::{Exclude, excluded};
 pub use grant::{Grant, GrantTarget, Granted, Privilege};
 pub use merge::{Merge, MergeAction, MergeClause};
+pub use overriding::{Overriding, overriding};
 pub use row_locks::{LockedName, locked_name};
 pub use rows_from::ROWS_FROM;
+pub use select_parts::{group_by, is_nothing};
 pub use source::Source;
 use tokens::Chains;
 
@@ -143,7 +152,8 @@ pub fn parse_data_type(text: &str) -> SqlResult<ast::DataType> {
 }
 
 fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Statement> {
-    let tokens = tokens::logged(tokens);
+    let tokens = views::adapt(sequence::adapt(tokens::shown(tokens::logged(tokens))));
+    refused::refuse(source, &tokens)?;
     tokens::refuse_current_of(source, &tokens)?;
     strings::refuse_adjacent(source, &tokens)?;
     if let Some(copy) = copy::parse(source, &tokens)? {
@@ -154,7 +164,8 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     }
     let tokens = tokens::adapt(row_locks::adapt(transaction::adapt(tokens)));
     let tokens = rows_from::adapt(exclude::adapt(tokens));
-    let tokens = conflict::adapt(source, sequence::adapt(role::adapt(tokens)));
+    let tokens = overriding::adapt(role::adapt(tokens));
+    let tokens = conflict::adapt(source, tokens);
     let statement = with_balancing_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }

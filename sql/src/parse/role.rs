@@ -32,6 +32,10 @@ pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             tokens.push(TokenWithSpan { token: Token::make_keyword("LOGIN"), span });
         }
     }
+    settle_limit(&mut tokens);
+    if alter {
+        settle_list(&mut tokens);
+    }
     let encrypted = tokens.windows(2).position(|pair| {
         is_word(&pair[0].token, "encrypted") && is_word(&pair[1].token, "password")
     });
@@ -39,6 +43,36 @@ pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         tokens.remove(at);
     }
     tokens
+}
+
+/// `CONNECTION LIMIT -1`: the grammar behind takes one token for the number.
+fn settle_limit(tokens: &mut Vec<TokenWithSpan>) {
+    let found = tokens.windows(4).position(|it| {
+        is_word(&it[0].token, "connection")
+            && is_word(&it[1].token, "limit")
+            && it[2].token == Token::Minus
+            && matches!(it[3].token, Token::Number(..))
+    });
+    if let Some(at) = found
+        && let Token::Number(digits, _) = &tokens[at + 3].token
+    {
+        tokens[at + 3].token = Token::Number(format!("-{digits}"), false);
+        tokens.remove(at + 2);
+    }
+}
+
+/// `SET search_path TO a, b`: several values go between parentheses, as the grammar behind takes
+/// one.
+fn settle_list(tokens: &mut Vec<TokenWithSpan>) {
+    let set = tokens.iter().position(|it| is_word(&it.token, "set"));
+    let Some(set) = set.filter(|_| tokens.iter().any(|it| it.token == Token::Comma)) else {
+        return;
+    };
+    let begins = |it: &TokenWithSpan| it.token == Token::Eq || is_word(&it.token, "to");
+    let Some(to) = tokens.iter().skip(set).position(begins).map(|at| set + at) else { return };
+    let span = tokens[to].span;
+    tokens.insert(to + 1, TokenWithSpan { token: Token::LParen, span });
+    tokens.push(TokenWithSpan { token: Token::RParen, span });
 }
 
 #[cfg(test)]
@@ -55,6 +89,14 @@ mod tests {
         assert_eq!(rewritten("CREATE USER ada"), "CREATE ROLE ada LOGIN");
         assert_eq!(rewritten("CREATE USER ada NOLOGIN"), "CREATE ROLE ada NOLOGIN");
         assert_eq!(rewritten("CREATE ROLE ada"), "CREATE ROLE ada");
+        assert_eq!(
+            rewritten("ALTER ROLE ada CONNECTION LIMIT -1"),
+            "ALTER ROLE ada WITH CONNECTION LIMIT -1"
+        );
+        assert_eq!(
+            rewritten("ALTER ROLE ada SET search_path TO x, \"Y\""),
+            "ALTER ROLE ada SET search_path TO (x, \"Y\")"
+        );
         assert_eq!(
             rewritten("ALTER USER ada WITH ENCRYPTED PASSWORD 'x'"),
             rewritten("ALTER ROLE ada PASSWORD 'x'")

@@ -24,7 +24,7 @@ fn splits_and_keeps_positions() {
 fn syntax_errors_are_postgresqls() {
     fails("SELEC 1", "syntax error at or near \"SELEC\"", 1);
     fails("select 1; selec 2", "syntax error at or near \"selec\"", 11);
-    fails("select", "syntax error at end of input", 7);
+    fails("select distinct", "syntax error at end of input", 16);
     fails("select (1", "syntax error at end of input", 10);
     fails("select 1 1", "syntax error at or near \"1\"", 10);
     fails("select * from", "syntax error at end of input", 14);

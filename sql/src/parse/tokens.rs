@@ -9,7 +9,7 @@ use super::{DIALECT, Source};
 
 pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
     let failed = match Tokenizer::new(&DIALECT, source.text()).tokenize_with_location() {
-        Ok(tokens) => return super::strings::join(source, tokens),
+        Ok(tokens) => return scanned(source, tokens),
         Err(error) => error,
     };
     let (masked, mut strings) = super::escapes::mask(source)?;
@@ -37,7 +37,13 @@ pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
         }
         token
     });
-    super::strings::join(source, unmasked.collect())
+    scanned(source, unmasked.collect())
+}
+
+/// The tokens as PostgreSQL's scanner has them.
+fn scanned(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Vec<TokenWithSpan>> {
+    super::numbers::refuse_junk(source, &tokens)?;
+    super::strings::join(source, super::operators::read(source, tokens))
 }
 
 /// Without white space and comments.
@@ -200,6 +206,17 @@ pub fn logged(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     tokens
 }
 
+/// `SHOW tables` is SHOW of a setting of that name, as of every other.
+pub fn shown(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    if let [show, setting] = tokens.as_mut_slice()
+        && is_word(&show.token, "show")
+        && let Token::Word(word) = &mut setting.token
+    {
+        word.keyword = Keyword::NoKeyword;
+    }
+    tokens
+}
+
 /// `WHERE CURRENT OF cursor`, which the grammar behind takes for a column.
 pub fn refuse_current_of(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
     let changes = tokens
@@ -218,12 +235,19 @@ pub fn refuse_current_of(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult
     }
 }
 
-/// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, and `TABLE t`
-/// a query.
+/// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, `TABLE t` a
+/// query, and `ONLY t` is `t`, as no table inherits from another.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let tokens = without_only(bare_comparisons(tokens));
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    for token in tokens {
+    let mut rest = tokens.into_iter().peekable();
+    while let Some(token) = rest.next() {
+        let is_only = is_keyword(&token.token, Keyword::ONLY)
+            && adapted.last().is_some_and(|before| takes_only(&before.token))
+            && rest.peek().is_some_and(|next| matches!(next.token, Token::Word(_)));
+        if is_only {
+            continue;
+        }
         if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
             for word in ["SELECT", "FROM"] {
                 let span = token.span;
@@ -244,7 +268,14 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             adapted.push(TokenWithSpan { token, span });
         }
     }
-    adapted
+    super::select_parts::adapt(adapted)
+}
+
+/// Whether a table may follow, and ONLY before it.
+fn takes_only(token: &Token) -> bool {
+    [Keyword::FROM, Keyword::JOIN, Keyword::UPDATE, Keyword::USING]
+        .iter()
+        .any(|keyword| is_keyword(token, *keyword))
 }
 
 /// `OPERATOR(pg_catalog.=) ANY (..)` becomes `= ANY (..)`.

@@ -49,7 +49,7 @@ impl Binder<'_> {
         &self,
         on: &OnInsert,
         table: &TableInfo,
-        alias: &str,
+        target: &Entry,
         ctes: &Ctes<'_>,
     ) -> SqlResult<BoundOnConflict> {
         let OnInsert::OnConflict(conflict) = on else {
@@ -75,7 +75,7 @@ impl Binder<'_> {
                     )
                     .hint("For example, ON CONFLICT (column_name)."));
                 };
-                let plan = self.do_update(update, table, alias, ctes)?;
+                let plan = self.do_update(update, table, target, ctes)?;
                 Ok(BoundOnConflict::DoUpdate { arbiters, plan })
             }
         }
@@ -220,7 +220,7 @@ impl Binder<'_> {
         &self,
         update: &DoUpdate,
         table: &TableInfo,
-        alias: &str,
+        target: &Entry,
         ctes: &Ctes<'_>,
     ) -> SqlResult<datafusion::logical_expr::LogicalPlan> {
         let shape = &table.shape;
@@ -238,7 +238,7 @@ impl Binder<'_> {
             });
             fields.push((name, column.ty.clone()));
         }
-        let existing = input_entry(table, alias);
+        let existing = input_entry(table, target);
         let proposed = Entry::new(EXCLUDED, excluded);
         let scope = Scope::new(None, vec![existing, proposed]);
         let windows = NamedWindows::default();

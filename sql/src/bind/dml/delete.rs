@@ -49,9 +49,8 @@ impl Binder<'_> {
         let (returning, extras) = match &delete.returning {
             None => (None, Vec::new()),
             Some(items) => {
-                let alias = target.alias.clone();
                 let (returning, extras) =
-                    self.returning(items, &table, &alias, &scope.entries[1..], ctes)?;
+                    self.returning(items, &table, target, &scope.entries[1..], ctes)?;
                 (Some(returning), extras)
             }
         };

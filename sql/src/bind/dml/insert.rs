@@ -13,11 +13,12 @@ use crate::bind::expr::Context;
 use crate::bind::names::{self, fold};
 use crate::bind::plan;
 use crate::bind::query::Unknowns;
-use crate::bind::scope::Scope;
+use crate::bind::scope::{Entry, Scope};
 use crate::bind::window::NamedWindows;
 use crate::bound::{BoundInsert, BoundOnConflict};
 use crate::catalog_view::{Access, TableInfo};
 use crate::functions::Typed;
+use crate::parse::{Overriding, overriding};
 
 impl Binder<'_> {
     pub fn insert(&self, insert: &Insert, ctes: &Ctes<'_>) -> SqlResult<BoundInsert> {
@@ -50,20 +51,27 @@ impl Binder<'_> {
         if insert.returning.is_some() {
             self.check_access(&table, Access::Select)?;
         }
-        let alias = match &insert.table_alias {
-            Some(alias) => fold(&alias.alias),
-            None => table.shape.name.clone(),
-        };
-        let targets = self.insert_targets(&insert.columns, &table)?;
-        let source = self.insert_source(insert, &table, targets.as_deref(), ctes)?;
+        let mut target = Entry::of_table(&table);
+        if let Some(alias) = &insert.table_alias {
+            if !alias.explicit {
+                let message = format!("syntax error at or near \"{}\"", alias.alias);
+                let error = SqlError::new(SqlState::SYNTAX_ERROR, message);
+                return Err(self.at(error, self.ident_position(&alias.alias)));
+            }
+            target.alias = fold(&alias.alias);
+            target.schema = None;
+        }
+        let (overriding, columns) = overriding(&insert.columns);
+        let targets = self.insert_targets(columns, &table)?;
+        let source = self.insert_source(insert, &table, overriding, targets.as_deref(), ctes)?;
         let on_conflict = match &insert.on {
             None => BoundOnConflict::Fail,
-            Some(on) => self.on_conflict(on, &table, &alias, ctes)?,
+            Some(on) => self.on_conflict(on, &table, &target, ctes)?,
         };
         let returning = match &insert.returning {
             None => None,
             Some(items) => {
-                let (returning, _) = self.returning(items, &table, &alias, &[], ctes)?;
+                let (returning, _) = self.returning(items, &table, &target, &[], ctes)?;
                 Some(returning)
             }
         };
@@ -107,15 +115,16 @@ impl Binder<'_> {
         &self,
         insert: &Insert,
         table: &Arc<TableInfo>,
+        overriding: Overriding,
         targets: Option<&[(usize, u32)]>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<LogicalPlan> {
         let plan = match insert.source.as_deref() {
             // DEFAULT VALUES.
-            None => self.insert_rows(&[&[]], table, Some(&[]), ctes)?,
+            None => self.insert_rows(&[&[]], table, overriding, Some(&[]), ctes)?,
             Some(query) => match plain_values(query) {
-                Some(rows) => self.insert_rows(&rows, table, targets, ctes)?,
-                None => self.insert_query(query, table, targets, ctes)?,
+                Some(rows) => self.insert_rows(&rows, table, overriding, targets, ctes)?,
+                None => self.insert_query(query, table, overriding, targets, ctes)?,
             },
         };
         let values = plan.schema().columns();
@@ -128,6 +137,7 @@ impl Binder<'_> {
         &self,
         rows: &[&[ast::Expr]],
         table: &Arc<TableInfo>,
+        overriding: Overriding,
         targets: Option<&[(usize, u32)]>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<LogicalPlan> {
@@ -156,9 +166,12 @@ impl Binder<'_> {
                     continue;
                 }
                 let position = self.start(value);
-                self.check_writable(table, *index, true, position)?;
+                let is_ignored = self.check_insertable(table, *index, overriding, position)?;
                 let typed = self.expr(value, cx)?;
-                cells[*index] = self.assign(typed, table, *index, position)?;
+                let cell = self.assign(typed, table, *index, position)?;
+                if !is_ignored {
+                    cells[*index] = cell;
+                }
             }
             bound.push(cells);
         }
@@ -170,6 +183,7 @@ impl Binder<'_> {
         &self,
         query: &ast::Query,
         table: &Arc<TableInfo>,
+        overriding: Overriding,
         targets: Option<&[(usize, u32)]>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<LogicalPlan> {
@@ -178,15 +192,18 @@ impl Binder<'_> {
         let targets = self.targets_for(rows.columns.len(), table, targets, |_| position)?;
         let mut cells = self.defaults(table)?;
         for (column, index) in rows.columns.iter().zip(&targets) {
-            self.check_writable(table, *index, true, position)?;
+            let is_ignored = self.check_insertable(table, *index, overriding, position)?;
             let value = Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
-            cells[*index] = match column.ty {
+            let cell = match column.ty {
                 PgType::Unknown => {
                     let ty = &column_at(table, *index)?.ty;
                     self.cast_column(value, ty, &rows.plan)?
                 }
                 _ => self.assign(value, table, *index, position)?,
             };
+            if !is_ignored {
+                cells[*index] = cell;
+            }
         }
         let named = cells
             .into_iter()

@@ -24,6 +24,7 @@ use super::window::NamedWindows;
 use crate::casts::CastKind;
 use crate::catalog_view::TableInfo;
 use crate::functions::Typed;
+use crate::parse::Overriding;
 use crate::table::{INPUT, ScanSource};
 
 /// A write to a column that only takes its own value.
@@ -83,6 +84,22 @@ impl Binder<'_> {
             )
         })?;
         Ok(cast.expr)
+    }
+
+    /// Refuses a value for a column that INSERT may give none; `true` where one is given and does
+    /// not count.
+    fn check_insertable(
+        &self,
+        table: &TableInfo,
+        index: usize,
+        overriding: Overriding,
+        position: u32,
+    ) -> SqlResult<bool> {
+        match (overriding, table.identity.get(index).copied().flatten()) {
+            (Overriding::System, Some(_)) => Ok(false),
+            (Overriding::User, Some(_)) => Ok(true),
+            _ => self.check_writable(table, index, true, position).map(|()| false),
+        }
     }
 
     /// Refuses a value for a generated column, or for an identity column that takes none.

@@ -17,17 +17,17 @@ use crate::bound::{OutputColumn, Returning};
 use crate::catalog_view::TableInfo;
 
 impl Binder<'_> {
-    /// `sources` are the statement's other entries; the columns of theirs that RETURNING uses
+    /// `target` is the changed table as the statement names it, `sources` its other entries; the columns of theirs that RETURNING uses
     /// are given back, for the source to yield.
     pub(super) fn returning(
         &self,
         items: &[SelectItem],
         table: &TableInfo,
-        alias: &str,
+        target: &Entry,
         sources: &[Entry],
         ctes: &Ctes<'_>,
     ) -> SqlResult<(Returning, Vec<Column>)> {
-        let mut entries = vec![input_entry(table, alias)];
+        let mut entries = vec![input_entry(table, target)];
         entries.extend_from_slice(sources);
         let scope = Scope::new(None, entries);
         let windows = NamedWindows::default();
@@ -84,8 +84,8 @@ impl Binder<'_> {
     }
 }
 
-/// The changed table's columns as the input yields them.
-pub(super) fn input_entry(table: &TableInfo, alias: &str) -> Entry {
+/// The changed table's columns as the input yields them, under the names of `target`.
+pub(super) fn input_entry(table: &TableInfo, target: &Entry) -> Entry {
     let columns = table
         .shape
         .columns
@@ -98,5 +98,5 @@ pub(super) fn input_entry(table: &TableInfo, alias: &str) -> Entry {
             typmod: column.ty.typmod(),
         })
         .collect();
-    Entry::new(alias, columns)
+    Entry { columns, ..target.clone() }
 }

@@ -98,12 +98,11 @@ impl Binder<'_> {
                 values[index] = value;
             }
         }
-        let alias = target.alias.clone();
         let (returning, extras) = match &update.returning {
             None => (None, Vec::new()),
             Some(items) => {
                 let (returning, extras) =
-                    self.returning(items, &table, &alias, &scope.entries[1..], ctes)?;
+                    self.returning(items, &table, target, &scope.entries[1..], ctes)?;
                 (Some(returning), extras)
             }
         };

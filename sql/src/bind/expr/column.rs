@@ -156,15 +156,24 @@ pub(in crate::bind) fn missing_relation(relation: &str, scope: &Scope<'_>) -> Sq
     while let Some(level) = here {
         // An alias hides the table's own name; an entry of the same FROM cannot be seen.
         let hidden = level.entries.iter().find(|entry| {
-            entry.table.as_ref().is_some_and(|table| table.shape.name == relation)
-                && entry.alias != relation
+            entry.alias == relation
+                || entry.table.as_ref().is_some_and(|table| table.shape.name == relation)
         });
         if let Some(entry) = hidden {
+            let hint = match entry.alias == relation {
+                true => format!(
+                    "There is an entry for table \"{relation}\", but it cannot be referenced from \
+                     this part of the query."
+                ),
+                false => {
+                    format!("Perhaps you meant to reference the table alias \"{}\".", entry.alias)
+                }
+            };
             return SqlError::new(
                 SqlState::UNDEFINED_TABLE,
                 format!("invalid reference to FROM-clause entry for table \"{relation}\""),
             )
-            .hint(format!("Perhaps you meant to reference the table alias \"{}\".", entry.alias));
+            .hint(hint);
         }
         here = level.parent;
     }

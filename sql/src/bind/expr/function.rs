@@ -15,6 +15,7 @@ use super::{Binder, Context, Within};
 use crate::bind::clause::Clause;
 use crate::bind::names;
 use crate::functions::{self, AggregateCall, OrderBy, Typed};
+use crate::parse::VARIADIC;
 
 /// Parameter names of functions that people call by name.
 const NAMED_PARAMETERS: &[(&str, &[&str])] = &[
@@ -32,6 +33,8 @@ pub(in crate::bind) struct Arguments<'e> {
     /// Names of arguments given as `name => value`, as long as `values`.
     pub names: Vec<Option<String>>,
     pub star: bool,
+    /// VARIADIC: the last is an array of arguments.
+    pub variadic: bool,
     pub distinct: bool,
     pub order_by: &'e [ast::OrderByExpr],
     pub respect_nulls: Option<&'e ast::NullTreatment>,
@@ -62,7 +65,7 @@ impl Binder<'_> {
         if name == "grouping" {
             return self.grouping(&arguments, cx, position);
         }
-        let typed = if call.over.is_some() {
+        let typed = if call.over.is_some() && !arguments.variadic {
             self.window_function(&name, call, &arguments, cx, position)
         } else {
             self.plain_call(&name, call, &arguments, cx, position)
@@ -89,7 +92,7 @@ impl Binder<'_> {
         position: u32,
     ) -> SqlResult<Typed> {
         let inner = cx.within(Within::Aggregate);
-        if functions::is_aggregate(name) {
+        if functions::is_aggregate(name) && !arguments.variadic {
             if cx.within == Within::Aggregate {
                 return Err(self.at(
                     SqlError::new(
@@ -139,13 +142,17 @@ impl Binder<'_> {
         }
         let args = self.call_values(name, arguments, cx, position)?;
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
-        let scalar = functions::scalar(name, args.clone(), &self.env).map_err(|error| {
+        let call = if arguments.variadic { functions::variadic } else { functions::scalar };
+        let scalar = call(name, args.clone(), &self.env).map_err(|error| {
             let values = arguments.values.iter().map(AsRef::as_ref).zip(&types);
             let position = self.blame(&error, values, position);
             self.at(error, position)
         })?;
         if let Some(typed) = scalar {
             return Ok(typed);
+        }
+        if arguments.variadic {
+            return Err(self.at(functions::undefined(name, &types), position));
         }
         let table =
             functions::table(name, args, &self.env).map_err(|error| self.at(error, position))?;
@@ -304,6 +311,7 @@ impl Binder<'_> {
             values: Vec::new(),
             names: Vec::new(),
             star: false,
+            variadic: false,
             distinct: false,
             order_by: &[],
             respect_nulls: call.null_treatment.as_ref(),
@@ -322,7 +330,7 @@ impl Binder<'_> {
                 _ => return Err(self.not_postgresql(&call.name)),
             }
         }
-        for arg in &list.args {
+        for (at, arg) in list.args.iter().enumerate() {
             let (name, value) = match arg {
                 FunctionArg::Unnamed(value) => (None, value),
                 FunctionArg::Named { name, arg, .. } => (Some(names::fold(name)), arg),
@@ -332,6 +340,13 @@ impl Binder<'_> {
                 FunctionArg::ExprNamed { .. } => return Err(self.not_postgresql(&call.name)),
             };
             match value {
+                FunctionArgExpr::Expr(ast::Expr::Prefixed { prefix, value })
+                    if prefix.value == VARIADIC && at + 1 == list.args.len() =>
+                {
+                    arguments.variadic = true;
+                    arguments.values.push(Cow::Borrowed(value));
+                    arguments.names.push(name);
+                }
                 FunctionArgExpr::Expr(value) => {
                     arguments.values.push(Cow::Borrowed(value));
                     arguments.names.push(name);

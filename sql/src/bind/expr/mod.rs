@@ -108,10 +108,7 @@ impl Binder<'_> {
                 self.cast_at(text, &ty, CastKind::Explicit, position)
             }
             ast::Expr::Interval(interval) => self.interval(interval),
-            ast::Expr::Prefixed { prefix, .. } => Err(SqlError::unsupported(format!(
-                "string literals with prefix {prefix} are not supported"
-            ))
-            .at(self.ident_position(prefix))),
+            ast::Expr::Prefixed { prefix, value } => self.prefixed(prefix, value, cx),
             ast::Expr::Identifier(ident) => self.column(ident, cx),
             ast::Expr::CompoundIdentifier(parts) => self.compound(parts, cx),
             ast::Expr::CompoundFieldAccess { root, access_chain } => {

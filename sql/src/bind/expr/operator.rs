@@ -11,6 +11,7 @@ use super::{Binder, Context};
 use crate::bind::names;
 use crate::functions::Typed;
 use crate::operators::{self, Connective, Logic, Truth};
+use crate::parse::VARIADIC;
 
 impl Binder<'_> {
     pub fn binary(
@@ -186,13 +187,29 @@ impl Binder<'_> {
         operators::unary(name, value, &self.env).map_err(|error| self.at(error, position))
     }
 
+    /// An operator before its operand that the grammar has no word for, of which there is none.
+    pub fn prefixed(
+        &self,
+        prefix: &ast::Ident,
+        operand: &ast::Expr,
+        cx: Context<'_>,
+    ) -> SqlResult<Typed> {
+        let position = self.ident_position(prefix);
+        if prefix.value == VARIADIC {
+            return Err(self.at(syntax_error_at(&prefix.value), position));
+        }
+        if prefix.value.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
+            return Err(SqlError::unsupported(format!(
+                "string literals with prefix {prefix} are not supported"
+            ))
+            .at(position));
+        }
+        let value = self.expr(operand, cx)?;
+        operators::unary(&prefix.value, value, &self.env).map_err(|error| self.at(error, position))
+    }
+
     fn operator_name(&self, op: &BinaryOperator, position: u32) -> SqlResult<String> {
-        let unknown = || {
-            self.at(
-                SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{op}\"")),
-                position,
-            )
-        };
+        let unknown = || self.at(syntax_error_at(&op.to_string()), position);
         Ok(match op {
             BinaryOperator::NotEq => "<>".into(),
             BinaryOperator::PGCustomBinaryOperator(parts) => {
@@ -474,6 +491,10 @@ fn signed_number(expr: &ast::Expr) -> Option<(&str, bool, Span)> {
         }
         _ => None,
     }
+}
+
+fn syntax_error_at(text: &str) -> SqlError {
+    SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{text}\""))
 }
 
 fn is_null(expr: &ast::Expr) -> bool {
