@@ -131,7 +131,7 @@ impl AccessMethod {
 
 /// The default class of B-trees and hash indexes.
 fn scalar_class(ty: &PgType) -> Option<&'static str> {
-    Some(match ty {
+    Some(match ty.without_precision() {
         PgType::Bool => "bool_ops",
         PgType::Int2 => "int2_ops",
         PgType::Int4 => "int4_ops",

@@ -10,7 +10,8 @@ use satsuma_common::datetime::calendar::{
 };
 use satsuma_common::datum::Interval;
 use satsuma_common::numeric::Numeric;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_types};
+use satsuma_common::types::MOST_DIGITS;
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TimeType, arrow_types};
 
 use super::error::{out_of_range, unexpected_value};
 use super::library::{Builder, Call};
@@ -72,6 +73,24 @@ fn clock(b: &mut Builder) {
     for name in ["localtime", "current_time"] {
         b.rewrite(&format!("{name}() time"), move |_, _, env| {
             Typed::constant(Datum::Time(local(env)?.rem_euclid(DAY_MICROS)), PgType::Time)
+        });
+    }
+    for (name, time) in [
+        ("current_timestamp", TimeType::Timestamptz),
+        ("localtimestamp", TimeType::Timestamp),
+        ("localtime", TimeType::Time),
+        ("current_time", TimeType::Time),
+    ] {
+        b.rewrite(&format!("{name}(int4) {}", time.bare().name()), move |args, _, env| {
+            let digits = args.first().and_then(Typed::as_constant).transpose()?;
+            let Some(Datum::Int4(digits)) = digits else { return Err(wrong()) };
+            let digits = u8::try_from(digits).unwrap_or(MOST_DIGITS).min(MOST_DIGITS);
+            let value = match time {
+                TimeType::Timestamptz => Datum::Timestamp(now(env, false)),
+                TimeType::Timestamp => Datum::Timestamp(local(env)?),
+                _ => Datum::Time(local(env)?.rem_euclid(DAY_MICROS)),
+            };
+            Typed::constant(time.round(value, digits), PgType::Precise(time, digits))
         });
     }
     b.volatile(|b| {
