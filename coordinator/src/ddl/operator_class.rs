@@ -131,7 +131,8 @@ impl AccessMethod {
 
 /// The default class of B-trees and hash indexes.
 fn scalar_class(ty: &PgType) -> Option<&'static str> {
-    Some(match ty.without_precision() {
+    Some(match ty {
+        PgType::Precise(time, _) => return scalar_class(time.bare()),
         PgType::Bool => "bool_ops",
         PgType::Int2 => "int2_ops",
         PgType::Int4 => "int4_ops",
