@@ -60,6 +60,7 @@ pub fn data_type(ty: &PgType) -> DataType {
         PgType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         PgType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         PgType::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+        PgType::Precise(time, _) => data_type(time.bare()),
         PgType::Uuid => DataType::FixedSizeBinary(16),
         PgType::Point => {
             DataType::FixedSizeList(Arc::new(Field::new("item", DataType::Float64, false)), 2)

@@ -201,6 +201,7 @@ enum Trim {
 impl Order {
     fn of(ty: &PgType) -> Result<Self, KeyError> {
         Ok(match ty {
+            PgType::Precise(time, _) => Self::of(time.bare())?,
             PgType::Bool => Self::Bool,
             PgType::Float4 => Self::Float(4),
             PgType::Float8 => Self::Float(8),

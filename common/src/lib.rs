@@ -34,4 +34,4 @@ pub use ids::{
     SequenceId, ShardId, TableId, Timestamp, TxnId,
 };
 pub use recent::Recent;
-pub use types::{NumericMod, PgType};
+pub use types::{NumericMod, PgType, TimeType};

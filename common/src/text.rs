@@ -104,6 +104,7 @@ pub fn input(ty: &PgType, text: &str, context: &TextContext) -> SqlResult<Datum>
         PgType::Timestamp => Datum::Timestamp(datetime::parse_timestamp(text, context)?),
         PgType::Timestamptz => Datum::Timestamp(datetime::parse_timestamptz(text, context)?),
         PgType::Interval => Datum::Interval(datetime::parse_interval(text)?),
+        PgType::Precise(time, digits) => time.round(input(time.bare(), text, context)?, *digits),
         PgType::Uuid => Datum::Uuid(parse_uuid(text)?),
         PgType::Inet => Datum::Inet(Inet::parse(text)?),
         PgType::Cidr => Datum::Inet(Inet::parse_cidr(text)?),
@@ -185,7 +186,7 @@ pub fn output_bytes(
         Datum::Bytea(bytes) => format_bytea(bytes, context.bytea_escape, out),
         Datum::Date(days) => format_date(*days, context.date_format, context.date_order, out),
         Datum::Time(micros) => format_time(*micros, out),
-        Datum::Timestamp(micros) if ty == &PgType::Timestamptz => {
+        Datum::Timestamp(micros) if ty.without_precision() == &PgType::Timestamptz => {
             let (format, order) = (context.date_format, context.date_order);
             format_timestamptz(*micros, &context.time_zone, format, order, out);
         }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::Oid;
 
 mod element;
+mod precision;
+
+pub use precision::{MOST_DIGITS, TimeType, round_micros, round_timestamp};
 
 /// Precision and scale of `numeric(p,s)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +63,9 @@ pub enum PgType {
     Void,
     /// An untyped literal or parameter, before it is resolved.
     Unknown,
+    /// A type of time with so many digits of a second. Where only the kind of value matters, look
+    /// at [`PgType::without_precision`].
+    Precise(TimeType, u8),
 }
 
 /// One row of the type table: what the catalog and the wire say of a built-in type.
@@ -233,7 +239,7 @@ impl PgType {
     /// `pg_type.typispreferred`.
     pub fn is_preferred(&self) -> bool {
         matches!(
-            self,
+            self.without_precision(),
             Self::Bool
                 | Self::Float8
                 | Self::Text
@@ -251,6 +257,7 @@ impl PgType {
                 ((i32::from(m.precision) << 16) | (i32::from(m.scale) & 0x7ff)) + 4
             }
             Self::Varchar(Some(n)) | Self::Bpchar(Some(n)) => *n as i32 + 4,
+            Self::Precise(time, digits) => time.typmod(*digits),
             Self::Array(element) => element.typmod(),
             _ => -1,
         }
@@ -258,6 +265,15 @@ impl PgType {
 
     /// The same type with the modifier that `typmod` encodes.
     pub fn with_typmod(&self, typmod: i32) -> Self {
+        if let Some(time) = TimeType::of(self) {
+            return match time.digits(typmod) {
+                Some(digits) => Self::Precise(time, digits),
+                None => self.clone(),
+            };
+        }
+        if let Self::Array(element) = self {
+            return Self::Array(Box::new(element.with_typmod(typmod)));
+        }
         if typmod < 4 {
             return self.clone();
         }
@@ -269,7 +285,6 @@ impl PgType {
             })),
             Self::Varchar(_) => Self::Varchar(Some(raw as u32)),
             Self::Bpchar(_) => Self::Bpchar(Some(raw as u32)),
-            Self::Array(element) => Self::Array(Box::new(element.with_typmod(typmod))),
             other => other.clone(),
         }
     }
@@ -280,8 +295,18 @@ impl PgType {
             Self::Numeric(_) => Self::Numeric(None),
             Self::Varchar(_) => Self::Varchar(None),
             Self::Bpchar(_) => Self::Bpchar(None),
+            Self::Precise(time, _) => time.bare().clone(),
             Self::Array(element) => Self::Array(Box::new(element.without_modifier())),
             other => other.clone(),
+        }
+    }
+
+    /// `timestamp` for `timestamp(3)`; every other type is itself. What matches on types of time
+    /// looks here: how values lie and compare does not depend on their precision.
+    pub fn without_precision(&self) -> &Self {
+        match self {
+            Self::Precise(time, _) => time.bare(),
+            other => other,
         }
     }
 
@@ -310,6 +335,7 @@ impl fmt::Display for PgType {
             Self::Numeric(Some(m)) => write!(f, "numeric({},{})", m.precision, m.scale),
             Self::Varchar(Some(n)) => write!(f, "character varying({n})"),
             Self::Bpchar(Some(n)) => write!(f, "character({n})"),
+            Self::Precise(time, digits) => f.write_str(&time.sql_name(*digits)),
             Self::Array(element) => write!(f, "{element}[]"),
             Self::Enum(oid) => write!(f, "enum {}", oid.0),
             _ => f.write_str(self.info().map_or("???", |info| info.sql_name)),

@@ -22,7 +22,7 @@ use crate::session_api::InterruptReason;
 use crate::session_list::SessionList;
 use crate::snapshots::Snapshots;
 use crate::statement_statistics::StatementStatistics;
-use crate::system_relations::{IndexSizes, RunningSession, ShardSize, ShardSizes};
+use crate::system_relations::{IndexSizes, KeptRows, RunningSession, ShardSize, ShardSizes};
 use crate::workers::Workers;
 
 /// How old sizes may be that are shown to users.
@@ -45,6 +45,7 @@ pub struct Cluster {
     pub statements: StatementCounters,
     pub statement_statistics: StatementStatistics,
     pub neighbours: Neighbours,
+    pub system_rows: KeptRows,
     /// Sessions that hold advisory locks of their own, or did.
     lock_holders: Mutex<Vec<Weak<SessionLocks>>>,
     /// Committed transactions whose participants all know, and these: their decisions can go
@@ -89,6 +90,7 @@ impl Cluster {
             statements: StatementCounters::default(),
             statement_statistics: StatementStatistics::default(),
             neighbours: Neighbours::default(),
+            system_rows: KeptRows::default(),
             lock_holders: Mutex::default(),
             settled: Mutex::default(),
             sizes: Mutex::default(),

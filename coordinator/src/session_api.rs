@@ -341,7 +341,8 @@ pub struct Notice {
     pub fields: SqlErrorFields,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// In the order of `client_min_messages`, but for INFO, which is always sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Debug,
     Log,

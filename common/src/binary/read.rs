@@ -139,6 +139,7 @@ fn read(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
             let (micros, days, months) = (reader.i64()?, reader.i32()?, reader.i32()?);
             Datum::Interval(Interval { months, days, micros })
         }
+        PgType::Precise(time, digits) => time.round(read(time.bare(), reader)?, *digits),
         PgType::Uuid => Datum::Uuid(reader.bytes()?),
         PgType::Inet | PgType::Cidr => Datum::Inet(inet(ty, reader)?),
         PgType::Point => Datum::Point(reader.f64()?, reader.f64()?),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Offset, TimeZone as _, Utc};
-use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
+use chrono_tz::{OffsetComponents, OffsetName, TZ_VARIANTS, Tz};
 
 use super::abbreviations;
 use super::calendar::{Civil, SECOND_MICROS, day_of_week, days_from_civil, is_leap_year};
@@ -32,6 +32,11 @@ const LISTED: std::ops::Range<i64> = -62_135_596_800 * SECOND_MICROS..2_114_380_
 
 impl TimeZone {
     pub const UTC: Self = Self::Named(Tz::UTC);
+
+    /// Every zone that has a name.
+    pub fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        TZ_VARIANTS.iter().map(|tz| (tz.name(), Self::Named(*tz)))
+    }
 
     /// What `AT TIME ZONE` and input accept: a name as `America/New_York` in any case, an
     /// abbreviation as `EST`, or a POSIX form as `UTC+3` or just `+3`, which is *west* of UTC.
@@ -79,6 +84,17 @@ impl TimeZone {
             Self::Named(Tz::UTC) => 0,
             Self::Named(tz) => {
                 tz.offset_from_utc_datetime(&instant(micros).naive_utc()).fix().local_minus_utc()
+            }
+        }
+    }
+
+    /// Whether daylight-saving time is in force at an instant.
+    pub fn is_summer_at(&self, micros: i64) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Named(tz) => {
+                let offset = tz.offset_from_utc_datetime(&instant(micros).naive_utc());
+                !offset.dst_offset().is_zero()
             }
         }
     }

@@ -173,7 +173,7 @@ pub fn encode_value(datum: &Datum, ty: &PgType) -> Result<Option<Vec<u8>>, RowEr
 
 /// Appends the bytes of a value that is not NULL.
 pub fn put_datum(out: &mut Vec<u8>, datum: &Datum, ty: &PgType) -> Result<(), RowError> {
-    match (datum, ty) {
+    match (datum, ty.without_precision()) {
         (Datum::Bool(v), PgType::Bool) => out.push(u8::from(*v)),
         (Datum::Int2(v), PgType::Int2) => out.extend_from_slice(&v.to_le_bytes()),
         (Datum::Int4(v), PgType::Int4) | (Datum::Date(v), PgType::Date) => {
@@ -233,7 +233,7 @@ fn put_interval(out: &mut Vec<u8>, interval: &Interval) -> Result<(), RowError> 
 
 /// The value of type `ty` that `bytes` hold.
 pub fn decode_value(bytes: &[u8], ty: &PgType) -> Result<Datum, RowError> {
-    Ok(match ty {
+    Ok(match ty.without_precision() {
         PgType::Bool => Datum::Bool(fixed::<1>(bytes)?[0] != 0),
         PgType::Int2 => Datum::Int2(i16::from_le_bytes(fixed(bytes)?)),
         PgType::Int4 => Datum::Int4(i32::from_le_bytes(fixed(bytes)?)),

@@ -23,6 +23,10 @@ use super::{TextContext, array, output_bytes, scalar, string};
 pub fn append_text(builder: &mut DatumBuilder, text: &str, context: &TextContext) -> SqlResult<()> {
     let DatumBuilder { ty, column, scratch } = builder;
     match (column, &*ty) {
+        (_, PgType::Precise(..)) => {
+            let value = super::input(ty, text, context)?;
+            builder.append(&value)?;
+        }
         (ColumnBuilder::Bool(column), _) => column.append_value(scalar::parse_bool(text)?),
         (ColumnBuilder::Int2(column), _) => column.append_value(scalar::parse_i16(text)?),
         (ColumnBuilder::Int4(column), _) => column.append_value(scalar::parse_i32(text)?),
@@ -116,7 +120,7 @@ pub fn format_array(
     }
     // Writing to a Vec does not fail.
     let mut show = |text: &dyn std::fmt::Display| drop(write!(out, "{text}"));
-    match (array.data_type(), ty) {
+    match (array.data_type(), ty.without_precision()) {
         (DataType::Boolean, _) => out.push(if array.as_boolean().value(row) { b't' } else { b'f' }),
         (DataType::Int16, PgType::Int2) => {
             scalar::format_i64(i64::from(array.as_primitive::<Int16Type>().value(row)), out);

@@ -242,6 +242,7 @@ impl CatalogView for CatalogSnapshot {
 
     fn oid_name(&self, ty: &PgType, oid: u32) -> Option<String> {
         match ty {
+            _ if oid == 0 => Some("-".into()),
             PgType::Regclass => {
                 let (schema, name) = self.relation_name(Oid(oid))?;
                 Some(if self.is_visible(Oid(oid)) {
@@ -253,8 +254,12 @@ impl CatalogView for CatalogSnapshot {
             PgType::Regtype => match PgType::from_oid(oid) {
                 Some(ty) => Some(ty.to_string()),
                 None if self.state.enum_type(Oid(oid)).is_some() => self.enum_name(Oid(oid)),
-                None => Some(format!("{}[]", self.enum_name(Oid(oid.checked_sub(1)?))?)),
+                None => match crate::system_relations::relation_of(Oid(oid)) {
+                    Some(relation) => self.oid_name(&PgType::Regclass, relation.0),
+                    None => Some(format!("{}[]", self.enum_name(Oid(oid.checked_sub(1)?))?)),
+                },
             },
+            PgType::Regproc => crate::system_relations::procedure_name(oid).map(str::to_owned),
             PgType::Regnamespace => Some(quote_identifier(&self.state.schema(Oid(oid))?.name)),
             PgType::Regrole => Some(quote_identifier(&self.state.role(Oid(oid))?.name)),
             _ => None,
@@ -275,7 +280,7 @@ impl CatalogView for CatalogSnapshot {
                     .map(|ty| ty.without_modifier().oid())
             }
             PgType::Regproc if matches!(schema.as_deref(), None | Some("pg_catalog")) => {
-                crate::system_relations::io_function_oid(&bare)
+                crate::system_relations::procedure_oid(&bare)
             }
             PgType::Regnamespace if schema.is_none() => {
                 self.state.schema_by_name(&bare).map(|schema| schema.oid.0)

@@ -794,6 +794,9 @@ fn is_wider(old: &PgType, new: &PgType) -> bool {
         (PgType::Varchar(Some(old)), PgType::Varchar(Some(new))) => new >= old,
         (PgType::Varchar(_), PgType::Varchar(None) | PgType::Text)
         | (PgType::Text, PgType::Varchar(None)) => true,
+        (PgType::Precise(..), _) | (_, PgType::Precise(..)) => {
+            satsuma_sql::casts::matrix::is_relabelling(old, new)
+        }
         _ => false,
     }
 }

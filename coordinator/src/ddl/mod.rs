@@ -67,6 +67,7 @@ pub use distribute::{
 };
 pub use drop::drop_silently;
 pub use split::{isolate_tenant, split_shard};
+pub(crate) use stored_text::text_mentions;
 
 use crate::catalog::{
     CatalogSnapshot, Command, IdRequest, Ids, Outcome, State, Table, TableDef, TablePlacement,
@@ -500,40 +501,45 @@ impl Ddl<'_> {
     }
 }
 
-/// The tables that TRUNCATE empties: those named and, with CASCADE, those that refer to them.
+/// The tables that TRUNCATE empties: those named and, with CASCADE, those that refer to them, of
+/// which the notices tell, step by step.
 pub fn truncate_targets(
     state: &State,
     named: &[Arc<TableInfo>],
     cascade: bool,
+    notices: &mut Vec<Notice>,
 ) -> SqlResult<Vec<Arc<TableInfo>>> {
-    let mut targets: BTreeMap<TableId, Arc<TableInfo>> = BTreeMap::new();
-    let mut waiting: Vec<Arc<TableInfo>> = named.to_vec();
-    while let Some(info) = waiting.pop() {
-        let id = info.shape.table;
-        if targets.insert(id, info.clone()).is_some() {
-            continue;
-        }
-        for key in &info.shape.referenced_by {
-            let is_named = named.iter().any(|named| named.shape.table == key.table);
-            if is_named || targets.contains_key(&key.table) {
-                continue;
-            }
-            if !cascade {
-                return Err(SqlError::unsupported(
-                    "cannot truncate a table referenced in a foreign key constraint",
-                )
-                .detail(format!("Table \"{}\" references \"{}\".", key.table_name, info.shape.name))
-                .hint(format!(
-                    "Truncate table \"{}\" at the same time, or use TRUNCATE ... CASCADE.",
-                    key.table_name
-                )));
-            }
-            if let Some(table) = state.table(key.table) {
-                waiting.push(table.info().clone());
+    let mut targets: BTreeMap<TableId, Arc<TableInfo>> =
+        named.iter().map(|info| (info.shape.table, info.clone())).collect();
+    let mut step: Vec<Arc<TableInfo>> = named.to_vec();
+    while !step.is_empty() {
+        let mut next: BTreeMap<TableId, Arc<TableInfo>> = BTreeMap::new();
+        for info in &step {
+            let mut keys: Vec<_> = info.shape.referenced_by.iter().collect();
+            keys.sort_by_key(|key| key.table);
+            for key in keys.into_iter().filter(|key| !targets.contains_key(&key.table)) {
+                if !cascade {
+                    return Err(referenced_by(info, &key.table_name));
+                }
+                if let Some(table) = state.table(key.table) {
+                    next.insert(key.table, table.info().clone());
+                }
             }
         }
+        for info in next.values() {
+            let name = &info.shape.name;
+            notices.push(Notice::plain(format!("truncate cascades to table \"{name}\"")));
+        }
+        step = next.values().cloned().collect();
+        targets.extend(next);
     }
     Ok(targets.into_values().collect())
+}
+
+fn referenced_by(info: &TableInfo, by: &str) -> SqlError {
+    SqlError::unsupported("cannot truncate a table referenced in a foreign key constraint")
+        .detail(format!("Table \"{by}\" references \"{}\".", info.shape.name))
+        .hint(format!("Truncate table \"{by}\" at the same time, or use TRUNCATE ... CASCADE."))
 }
 
 /// RESTART IDENTITY: sequences that the tables own start over.

@@ -174,6 +174,7 @@ fn range_class(ty: &PgType) -> Option<&'static str> {
 /// The default class of B-trees and hash indexes.
 fn scalar_class(ty: &PgType) -> Option<&'static str> {
     Some(match ty {
+        PgType::Precise(time, _) => return scalar_class(time.bare()),
         PgType::Bool => "bool_ops",
         PgType::Int2 => "int2_ops",
         PgType::Int4 => "int4_ops",

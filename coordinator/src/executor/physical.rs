@@ -1,8 +1,11 @@
 //! Makes a distributed plan executable at the coordinator.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::Session;
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::Transformed;
@@ -37,6 +40,8 @@ pub async fn plan(
 }
 
 fn read_system_relations(plan: LogicalPlan) -> SqlResult<LogicalPlan> {
+    // A correlated subquery has its outer query's relations once more: they are read once.
+    let mut read: BTreeMap<(String, String), RecordBatch> = BTreeMap::new();
     plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
         let relation = match scan.source.downcast_ref::<ScanSource>().map(|source| &source.scan) {
@@ -51,7 +56,10 @@ fn read_system_relations(plan: LogicalPlan) -> SqlResult<LogicalPlan> {
                 return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
             }
         };
-        let rows = (relation.rows)().map_err(from_sql)?;
+        let rows = match read.entry((relation.schema_name.clone(), relation.name.clone())) {
+            Entry::Occupied(rows) => rows.get().clone(),
+            Entry::Vacant(entry) => entry.insert((relation.rows)().map_err(from_sql)?).clone(),
+        };
         let rows = super::remote::conform(rows, &scan.source.schema()).map_err(from_sql)?;
         let table = MemTable::try_new(scan.source.schema(), vec![vec![rows]])?;
         let source = provider_as_source(Arc::new(table));

@@ -313,7 +313,7 @@ fn is_count(expr: &Expr, holds: impl Fn(i64) -> bool) -> bool {
 /// Types of which two values of the column's Arrow type are equal just when their keys are.
 fn compares_by_key(ty: &PgType) -> bool {
     matches!(
-        ty,
+        ty.without_precision(),
         PgType::Bool
             | PgType::Int2
             | PgType::Int4

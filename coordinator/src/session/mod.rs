@@ -23,6 +23,7 @@ mod explain;
 mod explain_format;
 mod factory;
 mod key;
+mod listed_setting;
 mod locks;
 mod maintenance;
 mod nodes;
@@ -59,7 +60,7 @@ pub use advisory::{
 pub(crate) use env::SessionSequences;
 pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
-pub use settings::Settings;
+pub use settings::{Listed, ListedSetting, Settings};
 pub use temporary::drop_left_behind;
 
 pub use calls::columns as columns_of_call;
@@ -68,7 +69,7 @@ use crate::catalog::{CatalogSnapshot, State};
 use crate::cluster::Cluster;
 use crate::session_api::{
     BatchStatement, ConnectInfo, ExecuteOptions, Execution, NamedStatements, Notice, Prepared,
-    Session, Timeouts, TransactionStatus,
+    Session, Severity, Timeouts, TransactionStatus,
 };
 use crate::txn::{Isolation, Transaction};
 use cursor::Cursor;
@@ -388,7 +389,12 @@ impl Session for ClusterSession {
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        let least = self.settings.frequent().least_notice;
+        let mut notices = std::mem::take(&mut self.notices);
+        notices.retain(|notice| {
+            notice.severity == Severity::Info || least.is_some_and(|least| notice.severity >= least)
+        });
+        notices
     }
 
     fn take_parameter_changes(&mut self) -> Vec<(String, String)> {

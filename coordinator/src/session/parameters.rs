@@ -62,9 +62,7 @@ const fn fixed(
     }
 }
 
-/// The PostgreSQL version whose behaviour is followed.
-pub const SERVER_VERSION: &str = "15.13";
-pub const SERVER_VERSION_NUM: &str = "150013";
+pub use satsuma_sql::functions::{SERVER_VERSION, SERVER_VERSION_NUM};
 
 const ISOLATION_LEVELS: Kind =
     Kind::Choice(&["serializable", "repeatable read", "read committed", "read uncommitted"]);

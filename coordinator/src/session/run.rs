@@ -335,7 +335,8 @@ impl ClusterSession {
             }
             Bound::Truncate { tables, cascade, restart_identity } => {
                 self.writable("TRUNCATE TABLE")?;
-                let tables = crate::ddl::truncate_targets(&scope.state, tables, *cascade)?;
+                let notices = &mut self.notices;
+                let tables = crate::ddl::truncate_targets(&scope.state, tables, *cascade, notices)?;
                 let modification = self.modification(scope, options, false)?;
                 modification.truncate(&tables).await?;
                 if let Some(txn) = self.txn.as_mut() {

@@ -15,7 +15,7 @@ use sqlparser::ast;
 
 use super::parameters::{Kind, PARAMETERS, Parameter};
 use super::units::{self, Invalid};
-use crate::session_api::Timeouts;
+use crate::session_api::{Severity, Timeouts};
 
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -45,6 +45,8 @@ pub struct Frequent {
     pub default_read_only: bool,
     /// `citus.stat_statements_track` is `all`.
     pub tracks_statements: bool,
+    /// `client_min_messages`; `None` is above every notice.
+    pub least_notice: Option<Severity>,
     /// Statements that take as long are logged.
     pub log_min_duration: Option<Duration>,
     /// All but the time.
@@ -52,8 +54,17 @@ pub struct Frequent {
     pub text: TextContext,
 }
 
-/// Name, value and description of settings, in the order of names.
-pub type Listed = Arc<Vec<(String, String, &'static str)>>;
+/// A setting with the value that SHOW prints, and the one that RESET goes back to.
+#[derive(Debug)]
+pub struct ListedSetting {
+    pub name: String,
+    pub value: String,
+    pub reset: String,
+    pub description: &'static str,
+}
+
+/// In the order of names.
+pub type Listed = Arc<Vec<ListedSetting>>;
 
 impl Settings {
     /// `startup` are the client's, with names in lower case.
@@ -98,9 +109,14 @@ impl Settings {
         self.local
             .get(&key)
             .or_else(|| self.session.get(&key))
-            .or_else(|| self.base.get(&key))
             .cloned()
-            .or_else(|| parameter(name).map(|parameter| parameter.default.to_owned()))
+            .or_else(|| self.reset_value(&key))
+    }
+
+    /// What RESET goes back to.
+    fn reset_value(&self, name: &str) -> Option<String> {
+        let base = self.base.get(&canonical(name)).cloned();
+        base.or_else(|| parameter(name).map(|parameter| parameter.default.to_owned()))
     }
 
     /// SET and SET LOCAL.
@@ -177,6 +193,13 @@ impl Settings {
                 application_name: text("application_name"),
                 default_isolation: text("default_transaction_isolation"),
                 default_read_only: self.flag("default_transaction_read_only"),
+                least_notice: match text("client_min_messages").as_str() {
+                    "error" => None,
+                    "warning" => Some(Severity::Warning),
+                    "notice" => Some(Severity::Notice),
+                    "log" => Some(Severity::Log),
+                    _ => Some(Severity::Debug),
+                },
                 tracks_statements: self.is("citus.stat_statements_track", "all"),
                 log_min_duration: match text("log_min_duration_statement").as_str() {
                     "" | "-1" => None,
@@ -198,20 +221,19 @@ impl Settings {
         self.naming += 1;
     }
 
-    fn list(&self) -> Vec<(String, String, &'static str)> {
-        let mut all: BTreeMap<String, (String, &'static str)> = PARAMETERS
-            .iter()
-            .map(|parameter| {
-                let value = self.get(parameter.name).unwrap_or_default();
-                (parameter.name.to_owned(), (value, parameter.description))
-            })
-            .collect();
+    fn list(&self) -> Vec<ListedSetting> {
+        let mut all: BTreeMap<&str, &'static str> =
+            PARAMETERS.iter().map(|parameter| (parameter.name, parameter.description)).collect();
         for name in self.base.keys().chain(self.session.keys()).chain(self.local.keys()) {
-            if !all.contains_key(name) {
-                all.insert(name.clone(), (self.get(name).unwrap_or_default(), ""));
-            }
+            all.entry(name).or_default();
         }
-        all.into_iter().map(|(name, (value, description))| (name, value, description)).collect()
+        let listed = all.into_iter().map(|(name, description)| ListedSetting {
+            name: name.to_owned(),
+            value: self.get(name).unwrap_or_default(),
+            reset: self.reset_value(name).unwrap_or_default(),
+            description,
+        });
+        listed.collect()
     }
 
     fn note(&mut self, name: &str) {

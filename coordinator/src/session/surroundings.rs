@@ -8,11 +8,11 @@ use satsuma_proto::worker::Locks;
 
 use super::advisory::SessionLocks;
 use super::cursor::CursorAbout;
-use super::settings::Listed;
+use super::settings::{Listed, ListedSetting};
 use crate::cluster::Cluster;
 use crate::session_api::ListedStatement;
 use crate::system_relations::{
-    IndexSizes, PreparedRow, RunningSession, SettingRow, ShardSizes, Surroundings,
+    IndexSizes, KeptRows, PreparedRow, RunningSession, SettingRow, ShardSizes, Surroundings,
 };
 use crate::waiting::wait_for;
 
@@ -54,19 +54,16 @@ impl Surroundings for SessionSurroundings {
         &self.search_path
     }
 
+    fn kept_rows(&self) -> Option<&KeptRows> {
+        Some(&self.cluster.system_rows)
+    }
+
     fn role(&self) -> Option<Oid> {
         Some(self.role)
     }
 
     fn settings(&self) -> Vec<SettingRow> {
-        let rows = self.settings.iter();
-        rows.map(|(name, value, description)| SettingRow {
-            name: name.clone(),
-            value: value.clone(),
-            description: (*description).into(),
-            reset_value: value.clone(),
-        })
-        .collect()
+        self.settings.iter().map(ListedSetting::row).collect()
     }
 
     fn transaction(&self) -> Option<TxnId> {

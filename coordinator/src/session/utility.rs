@@ -579,8 +579,9 @@ impl ClusterSession {
         let rows: Vec<Vec<Datum>> = if is_all(variable) {
             let all = self.settings.all();
             all.iter()
-                .map(|(name, value, description)| {
-                    [name.as_str(), value, description].map(|text| Datum::Text(text.into())).into()
+                .map(|setting| {
+                    let texts = [&*setting.name, &*setting.value, setting.description];
+                    texts.map(|text| Datum::Text(text.into())).into()
                 })
                 .collect()
         } else {

@@ -8,7 +8,11 @@ use super::relations::user_relations;
 use super::rows::{Rows, row};
 use super::spelling::Spelling;
 use super::{Fill, Source};
-use crate::catalog::{RelationRef, State, Table};
+use crate::catalog::{
+    Grant, ObjectAddress, PUBLIC, RelationRef, State, Table, access_list, is_superuser, owner,
+    roles_of,
+};
+use crate::ddl::text_mentions;
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
@@ -21,6 +25,8 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "table_constraints" => table_constraints,
         "key_column_usage" => key_column_usage,
         "constraint_column_usage" => constraint_column_usage,
+        "role_table_grants" => role_table_grants,
+        "table_privileges" => table_privileges,
         "referential_constraints" => referential_constraints,
         "check_constraints" => check_constraints,
         _ => return None,
@@ -120,6 +126,9 @@ fn limits(ty: &PgType) -> Limits {
         PgType::Date => Limits { datetime: Some(0), ..Limits::default() },
         PgType::Time | PgType::Timestamp | PgType::Timestamptz | PgType::Interval => {
             Limits { datetime: Some(6), ..Limits::default() }
+        }
+        PgType::Precise(_, digits) => {
+            Limits { datetime: Some(i32::from(*digits)), ..Limits::default() }
         }
         _ => Limits::default(),
     }
@@ -401,7 +410,15 @@ fn key_column_usage(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 fn constraint_column_usage(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for (table, name, constraint) in all_constraints(source.state) {
         let (used, columns) = match constraint {
-            Constraint::Check(_) => continue,
+            Constraint::Check(check) => {
+                let mut named = Vec::new();
+                for column in &table.shape.columns {
+                    if text_mentions(&check.condition, &column.name)? {
+                        named.push(column.id);
+                    }
+                }
+                (table, named)
+            }
             Constraint::Key(key) => {
                 let columns = super::relations::index_columns(key).into_iter();
                 let columns = columns.take(key.keys.len()).map(|number| ColumnId(number as u16));
@@ -479,6 +496,79 @@ fn check_constraints(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> 
                 push(table, &name, format!("{} IS NOT NULL", column.name))?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Privileges on tables that the role, or what it is a member of, gave or got.
+fn role_table_grants(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    table_grants(source, rows, false)
+}
+
+/// The same, and what everybody may.
+fn table_privileges(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    table_grants(source, rows, true)
+}
+
+fn table_grants(source: &Source<'_>, rows: &mut Rows<'_>, of_all: bool) -> SqlResult<()> {
+    let state = source.state;
+    let enabled = source.around.role().filter(|role| !is_superuser(state, *role));
+    let enabled = enabled.map(|role| roles_of(state, role, true));
+    let is_enabled = |role| enabled.as_ref().is_none_or(|enabled| enabled.contains(&role));
+    for (schema, name, relation) in user_relations(state) {
+        if !matches!(relation, RelationRef::Table(_) | RelationRef::View(_)) {
+            continue;
+        }
+        let object = ObjectAddress::relation(relation);
+        let owner = owner(state, object);
+        for grant in access_list(state, object) {
+            let to_all = grant.grantee == PUBLIC;
+            let by_role = is_enabled(grant.grantor) || !to_all && is_enabled(grant.grantee);
+            if !by_role && !(of_all && to_all) {
+                continue;
+            }
+            let owns = owner.is_some_and(|owner| {
+                grant.grantee == owner || roles_of(state, grant.grantee, true).contains(&owner)
+            });
+            push_grant(source, rows, (schema, name), &grant, owns)?;
+        }
+    }
+    Ok(())
+}
+
+fn push_grant(
+    source: &Source<'_>,
+    rows: &mut Rows<'_>,
+    (schema, table): (&str, &str),
+    grant: &Grant,
+    owns: bool,
+) -> SqlResult<()> {
+    let role = |oid| match source.state.role(oid) {
+        Some(role) => role.name.as_str(),
+        None => "PUBLIC",
+    };
+    for letter in grant.privileges.chars() {
+        let privilege = match letter {
+            'a' => "INSERT",
+            'r' => "SELECT",
+            'w' => "UPDATE",
+            'd' => "DELETE",
+            'D' => "TRUNCATE",
+            'x' => "REFERENCES",
+            't' => "TRIGGER",
+            _ => continue,
+        };
+        row!(
+            rows,
+            grantor = role(grant.grantor),
+            grantee = role(grant.grantee),
+            table_catalog = database(source),
+            table_schema = schema,
+            table_name = table,
+            privilege_type = privilege,
+            is_grantable = yes_no(owns || grant.grantable.contains(letter)),
+            with_hierarchy = yes_no(letter == 'r'),
+        )?;
     }
     Ok(())
 }

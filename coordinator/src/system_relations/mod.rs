@@ -11,11 +11,14 @@ mod constraints;
 mod definitions;
 mod functions;
 mod information_schema;
+mod kept;
 mod layout;
 mod locks;
 mod monitoring;
+mod procedures;
 mod relations;
 mod roles;
+mod row_types;
 mod rows;
 mod spelling;
 mod surroundings;
@@ -31,7 +34,10 @@ pub use definitions::{
     constraint_definition, constraint_definition_by_oid, index_column_definition, index_definition,
 };
 pub use functions::SessionFunctions;
+pub use kept::KeptRows;
 pub use layout::{Layout, LayoutColumn, Layouts};
+pub use procedures::{procedure_name, procedure_oid};
+pub use row_types::relation_of;
 use rows::Rows;
 use satsuma_common::{Oid, SqlResult};
 use satsuma_sql::catalog_view::SystemRelation;
@@ -40,7 +46,6 @@ pub use surroundings::{
     CursorAbout, IndexSizes, Nobody, PreparedRow, RunningSession, SettingRow, ShardSize,
     ShardSizes, Surroundings, size_of_relation,
 };
-pub use types::io_function_oid;
 
 use crate::catalog::{State, SystemRelations};
 
@@ -124,12 +129,18 @@ impl SystemRelations for SystemCatalog {
                 .map(|column| (column.name.into(), column.ty.clone()))
                 .collect(),
             rows: Arc::new(move || {
-                let source = Source { state: &state, around: around.as_ref() };
-                let mut rows = Rows::new(layout);
-                if let Some(fill) = fill(layout.schema, layout.name) {
-                    fill(&source, &mut rows)?;
+                let read = || {
+                    let source = Source { state: &state, around: around.as_ref() };
+                    let mut rows = Rows::new(layout);
+                    if let Some(fill) = fill(layout.schema, layout.name) {
+                        fill(&source, &mut rows)?;
+                    }
+                    rows.finish()
+                };
+                match around.kept_rows() {
+                    Some(kept) => kept.get(&state, layout, read),
+                    None => read(),
                 }
-                rows.finish()
             }),
         }))
     }

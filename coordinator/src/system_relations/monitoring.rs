@@ -1,5 +1,7 @@
 //! The present moment: settings, sessions, sizes.
 
+use satsuma_common::datetime::TimeZone;
+use satsuma_common::datum::Interval;
 use satsuma_common::inet::Inet;
 use satsuma_common::{Array, Datum, Oid, PgType, SqlResult};
 
@@ -18,22 +20,34 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "citus_stat_activity" | "citus_dist_stat_activity" => citus_activity,
         "citus_stat_statements" => citus_statements,
         "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics,
+        "pg_stat_user_indexes" | "pg_stat_all_indexes" => index_statistics,
+        "pg_stat_database" => database_statistics,
+        "pg_timezone_names" => time_zones,
         _ => return None,
     })
 }
 
 fn settings(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for setting in source.around.settings() {
+        let (min, max) = setting.bounds.unzip();
         row!(
             rows,
             name = &setting.name,
             setting = &setting.value,
+            unit = setting.unit,
+            min_val = min,
+            max_val = max,
+            enumvals = setting.choices,
             category = if setting.name.contains('.') { "Customized Options" } else { "" },
             short_desc = &setting.description,
-            context = "user",
-            vartype = "string",
-            source = if setting.value == setting.reset_value { "default" } else { "session" },
-            boot_val = &setting.reset_value,
+            context = setting.context,
+            vartype = setting.kind,
+            source = match &setting.value {
+                value if *value != setting.reset_value => "session",
+                value if *value != setting.boot_value => "client",
+                _ => "default",
+            },
+            boot_val = &setting.boot_value,
             reset_val = &setting.reset_value,
             pending_restart = false,
         )?;
@@ -182,6 +196,47 @@ fn table_statistics(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             schemaname = &table.shape.schema_name,
             relname = &table.shape.name,
             n_live_tup = live,
+        )?;
+    }
+    Ok(())
+}
+
+/// Scans are not counted: what is NULL is not known, where 0 would call an index unused.
+fn index_statistics(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for index in source.state.indexes() {
+        let Some(table) = source.state.table(index.table) else { continue };
+        row!(
+            rows,
+            relid = Oid(index.table.0),
+            indexrelid = index.oid,
+            schemaname = &table.shape.schema_name,
+            relname = &table.shape.name,
+            indexrelname = &index.name,
+        )?;
+    }
+    Ok(())
+}
+
+/// Sessions of this coordinator; what PostgreSQL counts beside them is not counted.
+fn database_statistics(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    row!(
+        rows,
+        datid = DATABASE_OID,
+        datname = &source.state.cluster().database,
+        numbackends = i32::try_from(source.around.sessions().len()).unwrap_or(i32::MAX),
+    )
+}
+
+fn time_zones(_source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    let now = crate::clock::now_micros();
+    for (name, zone) in TimeZone::all() {
+        let micros = i64::from(zone.offset_at(now)) * 1_000_000;
+        row!(
+            rows,
+            name = name,
+            abbrev = zone.abbreviation_at(now),
+            utc_offset = Datum::Interval(Interval { months: 0, days: 0, micros }),
+            is_dst = zone.is_summer_at(now),
         )?;
     }
     Ok(())

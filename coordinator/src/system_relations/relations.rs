@@ -3,6 +3,7 @@
 use satsuma_common::{ColumnId, Oid, PgType, SqlResult};
 
 use super::layout::Layouts;
+use super::row_types::{has_row_type, row_type};
 use super::rows::{Rows, row};
 use super::surroundings::size_of_relation;
 use super::{Fill, Source};
@@ -29,18 +30,18 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
     })
 }
 
-/// Heap, and the index methods of PostgreSQL.
-pub(super) const ACCESS_METHODS: &[(u32, &str, char)] = &[
-    (2, "heap", 't'),
-    (403, "btree", 'i'),
-    (405, "hash", 'i'),
-    (783, "gist", 'i'),
-    (2742, "gin", 'i'),
-    (3580, "brin", 'i'),
+/// Heap, and the index methods of PostgreSQL: oid, name, kind, and the handler with its oid.
+pub(super) const ACCESS_METHODS: &[(u32, &str, char, u32, &str)] = &[
+    (2, "heap", 't', 3, "heap_tableam_handler"),
+    (403, "btree", 'i', 330, "bthandler"),
+    (405, "hash", 'i', 331, "hashhandler"),
+    (783, "gist", 'i', 332, "gisthandler"),
+    (2742, "gin", 'i', 333, "ginhandler"),
+    (3580, "brin", 'i', 335, "brinhandler"),
 ];
 
 fn access_method_oid(name: &str) -> Oid {
-    Oid(ACCESS_METHODS.iter().find(|(_, method, _)| *method == name).map_or(0, |(oid, ..)| *oid))
+    Oid(ACCESS_METHODS.iter().find(|(_, method, ..)| *method == name).map_or(0, |(oid, ..)| *oid))
 }
 
 /// What differs between kinds of relations in `pg_class`.
@@ -93,7 +94,7 @@ impl<'a> Class<'a> {
             oid = self.oid,
             relname = self.name,
             relnamespace = self.schema,
-            reltype = Oid(0),
+            reltype = if has_row_type(self.kind) { row_type(self.oid) } else { Oid(0) },
             reloftype = Oid(0),
             relowner = self.owner,
             relam = self.method,
@@ -343,8 +344,8 @@ fn tablespace(_source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 }
 
 fn access_method(_source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
-    for (oid, name, kind) in ACCESS_METHODS {
-        row!(rows, oid = Oid(*oid), amname = *name, amhandler = Oid(0), amtype = *kind)?;
+    for (oid, name, kind, handler, _) in ACCESS_METHODS {
+        row!(rows, oid = Oid(*oid), amname = *name, amhandler = Oid(*handler), amtype = *kind)?;
     }
     Ok(())
 }

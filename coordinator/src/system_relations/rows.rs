@@ -13,6 +13,8 @@ use super::layout::Layout;
 pub struct Rows<'a> {
     layout: &'a Layout,
     columns: Vec<DatumBuilder>,
+    /// Where the last row that named it had each column: the next one mostly has it there, too.
+    places: Vec<usize>,
     count: usize,
 }
 
@@ -20,15 +22,22 @@ impl<'a> Rows<'a> {
     pub fn new(layout: &'a Layout) -> Self {
         let columns =
             layout.columns.iter().map(|column| DatumBuilder::new(&column.ty, 0)).collect();
-        Self { layout, columns, count: 0 }
+        Self { layout, columns, places: vec![0; layout.columns.len()], count: 0 }
     }
 
     /// Adds a row. Naming a column that is not there, or leaving out one that must not be NULL,
     /// is an error of this module.
     pub fn push(&mut self, values: Vec<(&str, Datum)>) -> SqlResult<()> {
         let mut named = 0;
-        for (column, builder) in self.layout.columns.iter().zip(&mut self.columns) {
-            match values.iter().find(|(name, _)| *name == column.name) {
+        let places = self.columns.iter_mut().zip(&mut self.places);
+        for (column, (builder, place)) in self.layout.columns.iter().zip(places) {
+            let is_it = |(name, _): &(&str, Datum)| *name == column.name;
+            if !values.get(*place).is_some_and(is_it)
+                && let Some(found) = values.iter().position(is_it)
+            {
+                *place = found;
+            }
+            match values.get(*place).filter(|value| is_it(value)) {
                 Some((_, value)) => {
                     named += 1;
                     builder.append(value)?;

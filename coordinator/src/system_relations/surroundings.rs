@@ -7,6 +7,7 @@ use std::sync::Arc;
 use satsuma_common::{Datum, NodeId, Oid, ShardId, SqlError, SqlResult, TxnId};
 use satsuma_proto::worker::Locks;
 
+use super::KeptRows;
 use crate::catalog::{State, Table};
 use crate::tls::Encryption;
 
@@ -38,9 +39,18 @@ pub struct RunningSession {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SettingRow {
     pub name: String,
+    /// In its unit, if it has one.
     pub value: String,
     pub description: String,
+    pub boot_value: String,
     pub reset_value: String,
+    pub unit: Option<&'static str>,
+    /// `vartype`: `bool`, `integer`, `real`, `enum` or `string`.
+    pub kind: &'static str,
+    /// The least value and the greatest.
+    pub bounds: Option<(String, String)>,
+    pub choices: Option<Vec<String>>,
+    pub context: &'static str,
 }
 
 /// A row of `pg_prepared_statements`.
@@ -99,6 +109,11 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Where the session looks for names.
     fn search_path(&self) -> &[String] {
         &[]
+    }
+
+    /// Where rows that follow from the catalog alone are kept.
+    fn kept_rows(&self) -> Option<&KeptRows> {
+        None
     }
 
     /// Who looks; `None` may see everything.

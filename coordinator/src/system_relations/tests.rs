@@ -9,6 +9,7 @@ use crate::catalog::tests::*;
 use crate::catalog::{
     ColocateWith, Command, IdRequest, TableDistribution, check_invariants, quote_identifier,
 };
+use crate::session::ListedSetting;
 
 /// Two workers, `companies` and `campaigns` with a foreign key, `geo_ips` for reference and a
 /// local table.
@@ -288,11 +289,13 @@ fn functions_answer_for_users_by_their_rights() {
             user,
             system: Arc::new(SystemCatalog::new(Arc::new(Nobody))),
         };
-        SessionFunctions::new(
-            catalog,
-            Arc::new(Nobody),
-            Arc::new(vec![("a.b".into(), "1".into(), "")]),
-        )
+        let setting = ListedSetting {
+            name: "a.b".into(),
+            value: "1".into(),
+            reset: "1".into(),
+            description: "",
+        };
+        SessionFunctions::new(catalog, Arc::new(Nobody), Arc::new(vec![setting]))
     };
     let text = |text: &str| Datum::Text(text.into());
     let table = Datum::Oid(companies.0);

@@ -44,6 +44,7 @@ pub(super) fn physical(ty: &PgType) -> Physical {
             fixed(true, 'd')
         }
         PgType::Interval | PgType::Point => fixed(false, 'd'),
+        PgType::Precise(time, _) => physical(time.bare()),
         PgType::Name | PgType::Uuid | PgType::Unknown => fixed(false, 'c'),
         PgType::Numeric(_) | PgType::Inet | PgType::Cidr => {
             Physical { by_value: false, align: 'i', storage: 'm' }
@@ -77,24 +78,29 @@ const ARRAY_IO: [u32; 4] = [750, 751, 2400, 2401];
 /// Those of enums.
 const ENUM_IO: [u32; 4] = [3506, 3507, 3532, 3533];
 
-/// Functions of types that clients look for by name in `pg_type`.
-pub fn io_function_oid(name: &str) -> Option<u32> {
-    let of = |ty: &PgType, prefix: &str| {
-        let rest = name.strip_prefix(prefix)?;
-        let index = ["in", "out", "recv", "send"].iter().position(|suffix| *suffix == rest)?;
-        io_functions(ty).get(index).copied()
+/// How [`io_functions`] are called.
+pub(super) const IO_SUFFIXES: [&str; 4] = ["in", "out", "recv", "send"];
+
+/// Functions that read and print the modifier of a type, 0 without one.
+pub(super) fn modifier_functions(ty: &PgType) -> [u32; 2] {
+    let element = match ty {
+        PgType::Array(element) => element,
+        other => other,
     };
-    let array = PgType::Array(Box::new(PgType::Text));
-    of(&array, "array_")
-        .or_else(|| of(&PgType::Enum(Oid(0)), "enum_"))
-        .or_else(|| of(&PgType::Record, "record_"))
-        .or_else(|| of(&PgType::Bool, "bool"))
-        .or_else(|| of(&PgType::Int4, "int4"))
-        .or_else(|| of(&PgType::Text, "text"))
+    match element {
+        PgType::Bpchar(_) => [2913, 2914],
+        PgType::Varchar(_) => [2915, 2916],
+        PgType::Numeric(_) => [2917, 2918],
+        PgType::Timestamp => [2905, 2906],
+        PgType::Timestamptz => [2907, 2908],
+        PgType::Time => [2909, 2910],
+        PgType::Interval => [2903, 2904],
+        _ => [0, 0],
+    }
 }
 
 /// Input, output, receive and send functions of a built-in type.
-fn io_functions(ty: &PgType) -> [u32; 4] {
+pub(super) fn io_functions(ty: &PgType) -> [u32; 4] {
     match ty {
         PgType::Array(_) => ARRAY_IO,
         PgType::Enum(_) => ENUM_IO,
@@ -122,6 +128,7 @@ fn io_functions(ty: &PgType) -> [u32; 4] {
         PgType::Timestamp => [1312, 1313, 2474, 2475],
         PgType::Timestamptz => [1150, 1151, 2476, 2477],
         PgType::Interval => [1160, 1161, 2478, 2479],
+        PgType::Precise(time, _) => io_functions(time.bare()),
         PgType::Numeric(_) => [1701, 1702, 2460, 2461],
         PgType::Regclass => [2218, 2219, 2452, 2453],
         PgType::Regtype => [2220, 2221, 2454, 2455],
@@ -144,6 +151,7 @@ fn push_type(
 ) -> SqlResult<()> {
     let physical = physical(ty);
     let [input, output, receive, send] = io_functions(ty);
+    let [modifier_in, modifier_out] = modifier_functions(ty);
     let element = match ty {
         PgType::Array(element) => element.oid(),
         PgType::Name => PgType::Char.oid(),
@@ -180,9 +188,9 @@ fn push_type(
         typoutput = Oid(output),
         typreceive = Oid(receive),
         typsend = Oid(send),
-        typmodin = Oid(0),
-        typmodout = Oid(0),
-        typanalyze = Oid(0),
+        typmodin = Oid(modifier_in),
+        typmodout = Oid(modifier_out),
+        typanalyze = Oid(if ty.is_array() { 3816 } else { 0 }),
         typalign = physical.align,
         typstorage = physical.storage,
         typnotnull = false,
@@ -209,7 +217,7 @@ fn all_types(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         let array = PgType::Array(Box::new(label));
         push_type(rows, &array, &format!("_{}", ty.name), ty.schema, ty.owner, None)?;
     }
-    Ok(())
+    super::row_types::all(source, rows)
 }
 
 fn enums(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {

@@ -207,7 +207,7 @@ fn sort_key(value: &Typed, env: &FunctionEnv) -> (Expr, PgType) {
 }
 
 fn key_type(ty: &PgType) -> PgType {
-    match ty {
+    match ty.without_precision() {
         PgType::Float4 | PgType::Float8 => ty.clone(),
         PgType::Bpchar(_) => PgType::Text,
         PgType::Interval => operators::keys::interval_key_type(),
@@ -247,7 +247,7 @@ fn native(name: &str, call: &AggregateCall) -> SqlResult<Option<Resolved>> {
                 PgType::Varchar(_) => PgType::Text,
                 PgType::Bpchar(_) => PgType::Bpchar(None),
                 PgType::Cidr => PgType::Inet,
-                other => other.clone(),
+                other => other.without_precision().clone(),
             };
             let udaf = if name == "min" { min_udaf() } else { max_udaf() };
             // DISTINCT changes nothing.
@@ -259,7 +259,7 @@ fn native(name: &str, call: &AggregateCall) -> SqlResult<Option<Resolved>> {
 
 /// Types with a min and max in PostgreSQL whose Arrow order is PostgreSQL's.
 fn is_natively_ordered(ty: &PgType) -> bool {
-    match ty {
+    match ty.without_precision() {
         PgType::Int2
         | PgType::Int4
         | PgType::Int8

@@ -691,6 +691,8 @@ fn plain_key(expr: &ast::Expr) -> ast::OrderByExpr {
 fn typmod(expr: &ast::Expr, value: &Typed, scope: &Scope<'_>) -> i32 {
     match unnested(expr) {
         ast::Expr::Cast { .. } | ast::Expr::TypedString(_) => value.ty.typmod(),
+        // `current_timestamp(3)`
+        ast::Expr::Function(_) if matches!(value.ty, PgType::Precise(..)) => value.ty.typmod(),
         _ => column_typmod(value, scope),
     }
 }

@@ -1,7 +1,7 @@
 //! Type names of SQL text as [`PgType`]s.
 
-use satsuma_common::types::NumericMod;
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::types::{MOST_DIGITS, NumericMod};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TimeType};
 use sqlparser::ast::{
     ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, GeometricTypeKind, ObjectName,
     TimezoneInfo,
@@ -83,24 +83,21 @@ pub fn data_type(ty: &DataType, catalog: &dyn CatalogView) -> SqlResult<PgType> 
         DataType::Date => PgType::Date,
         DataType::Time(precision, zone) => match zone {
             TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => {
-                precise(precision, "time")?;
-                PgType::Time
+                precise(TimeType::Time, *precision)
             }
             TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => {
                 return Err(unsupported_type("time with time zone"));
             }
         },
-        DataType::Timestamp(precision, zone) => {
-            precise(precision, "timestamp")?;
-            match zone {
-                TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => PgType::Timestamp,
-                TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => PgType::Timestamptz,
+        DataType::Timestamp(precision, zone) => match zone {
+            TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => {
+                precise(TimeType::Timestamp, *precision)
             }
-        }
-        DataType::Interval { fields: None, precision } => {
-            precise(precision, "interval")?;
-            PgType::Interval
-        }
+            TimezoneInfo::WithTimeZone | TimezoneInfo::Tz => {
+                precise(TimeType::Timestamptz, *precision)
+            }
+        },
+        DataType::Interval { fields: None, precision } => precise(TimeType::Interval, *precision),
         DataType::Interval { .. } => {
             return Err(SqlError::unsupported("interval types with fields are not supported"));
         }
@@ -181,12 +178,10 @@ fn custom(name: &ObjectName, modifiers: &[String], catalog: &dyn CatalogView) ->
         (PgType::Bpchar(_), Some([n])) => Ok(PgType::Bpchar(Some(length(*n, "char")?))),
         (PgType::Numeric(_), Some([p])) => constrained(*p, 0),
         (PgType::Numeric(_), Some([p, s])) => constrained(*p, *s),
-        (PgType::Timestamp | PgType::Timestamptz | PgType::Time | PgType::Interval, Some([6])) => {
-            Ok(ty)
-        }
-        (PgType::Timestamp | PgType::Timestamptz | PgType::Time | PgType::Interval, Some([_])) => {
-            Err(sub_microsecond(&ty.to_string()))
-        }
+        (PgType::Timestamp, Some([n])) => digits(TimeType::Timestamp, *n),
+        (PgType::Timestamptz, Some([n])) => digits(TimeType::Timestamptz, *n),
+        (PgType::Time, Some([n])) => digits(TimeType::Time, *n),
+        (PgType::Interval, Some([n])) => digits(TimeType::Interval, *n),
         _ => Err(SqlError::new(
             SqlState::SYNTAX_ERROR,
             format!("type modifier is not allowed for type \"{folded}\""),
@@ -240,17 +235,24 @@ fn length(n: i64, name: &str) -> SqlResult<u32> {
     }
 }
 
-/// Only whole microseconds: a coarser modifier would have to round every value.
-fn precise(precision: &Option<u64>, name: &str) -> SqlResult<()> {
+/// More digits than microseconds have are as many as they have.
+fn precise(time: TimeType, precision: Option<u64>) -> PgType {
     match precision {
-        None | Some(6) => Ok(()),
-        Some(_) => Err(sub_microsecond(name)),
+        None => time.bare().clone(),
+        Some(n) => PgType::Precise(time, u8::try_from(n).unwrap_or(MOST_DIGITS).min(MOST_DIGITS)),
     }
 }
 
-fn sub_microsecond(name: &str) -> SqlError {
-    SqlError::unsupported(format!("precision of type {name} other than 6 is not supported"))
-        .hint("Use date_trunc to round values.")
+/// A precision written as a modifier of a name: `pg_catalog.timestamp(3)`.
+fn digits(time: TimeType, n: i64) -> SqlResult<PgType> {
+    let n = u64::try_from(n).map_err(|_| {
+        let name = time.bare().name().to_uppercase();
+        SqlError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("{name}({n}) precision must not be negative"),
+        )
+    })?;
+    Ok(precise(time, Some(n)))
 }
 
 fn float_precision(bound: &str) -> SqlError {

@@ -312,22 +312,23 @@ impl Binder<'_> {
         let value = self.expr(offset, cx)?;
         let wanted = match units {
             WindowFrameUnits::Rows | WindowFrameUnits::Groups => PgType::Int8,
-            WindowFrameUnits::Range => match window.range_key.as_ref().map(|key| &key.ty) {
-                Some(PgType::Date | PgType::Timestamp | PgType::Timestamptz | PgType::Time) => {
-                    PgType::Interval
-                }
-                Some(ty) if ty.is_numeric() || *ty == PgType::Interval => ty.clone(),
-                Some(ty) => {
-                    return Err(self.at(
-                        SqlError::unsupported(format!(
-                            "RANGE with offset PRECEDING/FOLLOWING is not supported for column \
+            WindowFrameUnits::Range => {
+                match window.range_key.as_ref().map(|key| key.ty.without_precision()) {
+                    Some(PgType::Date | PgType::Timestamp | PgType::Timestamptz | PgType::Time) => {
+                        PgType::Interval
+                    }
+                    Some(ty) if ty.is_numeric() || *ty == PgType::Interval => ty.clone(),
+                    Some(ty) => {
+                        return Err(self.at(
+                            SqlError::unsupported(format!(
+                                "RANGE with offset PRECEDING/FOLLOWING is not supported for column \
                              type {ty}"
-                        )),
-                        position,
-                    ));
-                }
-                None => {
-                    return Err(self.at(
+                            )),
+                            position,
+                        ));
+                    }
+                    None => {
+                        return Err(self.at(
                         SqlError::new(
                             SqlState::WINDOWING_ERROR,
                             "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY \
@@ -335,8 +336,9 @@ impl Binder<'_> {
                         ),
                         position,
                     ));
+                    }
                 }
-            },
+            }
         };
         let value = self.cast_at(value, &wanted, CastKind::Assignment, position)?;
         let Expr::Literal(scalar, _) = value.expr else {
@@ -461,7 +463,7 @@ fn negative_offset(what: &str) -> SqlError {
 
 /// Whether the engine takes ranges over sort keys of this type.
 fn is_measured(ty: &PgType) -> bool {
-    match ty {
+    match ty.without_precision() {
         PgType::Numeric(modifier) => modifier.is_some_and(arrow_types::fits_decimal128),
         PgType::Bool
         | PgType::Int2

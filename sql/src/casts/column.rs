@@ -3,9 +3,11 @@
 use datafusion::arrow::array::Array as _;
 use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
 };
 use datafusion::logical_expr::ColumnarValue;
-use satsuma_common::{Datum, PgType, SqlResult, arrow_types};
+use satsuma_common::types::round_timestamp;
+use satsuma_common::{Datum, PgType, SqlResult, TimeType, arrow_types};
 
 use super::CastKind;
 use super::convert::{self, float4};
@@ -122,6 +124,12 @@ fn fast(
                 }
                 Ok(())
             })
+        }
+        (from, PgType::Precise(TimeType::Timestamp | TimeType::Timestamptz, digits))
+            if from.without_precision() == to.without_precision() =>
+        {
+            type Micros = TimestampMicrosecondType;
+            unary::<Micros, Micros>(value, ty(), |v| Ok(round_timestamp(v, *digits)))
         }
         (PgType::Bpchar(_), PgType::Text | PgType::Varchar(None)) => {
             text_to_text(value, |text, out| {

@@ -12,7 +12,7 @@ use crate::functions::{FunctionEnv, Typed, columns};
 
 /// Whether parsing a literal of the type looks at the time zone or the date style.
 pub fn input_depends_on_session(ty: &PgType) -> bool {
-    match ty {
+    match ty.without_precision() {
         PgType::Date | PgType::Timestamp | PgType::Timestamptz | PgType::Time => true,
         PgType::Array(element) => input_depends_on_session(element),
         _ => false,
@@ -25,8 +25,8 @@ pub fn depends_on_session(from: &PgType, to: &PgType) -> bool {
         return depends_on_session(from, to);
     }
     let element = |ty: &PgType| match ty {
-        PgType::Array(element) => element.as_ref().clone(),
-        other => other.clone(),
+        PgType::Array(element) => element.without_precision().clone(),
+        other => other.without_precision().clone(),
     };
     let (from, to) = (element(from), element(to));
     let dated = |ty: &PgType| {
@@ -186,7 +186,7 @@ fn change(
             PgType::Cidr => Datum::Inet(inet.network()),
             _ => value,
         }),
-        (value, to) => super::datetime::convert(value, from, to, context),
+        (value, to) => super::datetime::convert(value, from.without_precision(), to, context),
     }
 }
 
@@ -292,6 +292,7 @@ pub fn fit(value: Datum, ty: &PgType, kind: CastKind) -> SqlResult<Datum> {
             text.extend(std::iter::repeat_n(' ', (*n as usize).saturating_sub(have)));
             Datum::Text(text)
         }
+        (PgType::Precise(time, digits), value) => time.round(value, *digits),
         (PgType::Name, Datum::Text(mut text)) => {
             let mut end = text.len().min(63);
             while !text.is_char_boundary(end) {

@@ -3,6 +3,7 @@
 
 use PgType::*;
 use satsuma_common::PgType;
+use satsuma_common::types::MOST_DIGITS;
 
 use super::CastKind;
 
@@ -104,7 +105,18 @@ pub fn is_relabelling(from: &PgType, to: &PgType) -> bool {
             from == to || to.is_none() && variable(from)
         }
         (Array(from), Array(to)) => from == to || is_relabelling(from, to),
+        (Precise(..), _) | (_, Precise(..)) => {
+            from.without_precision() == to.without_precision() && digits(from) <= digits(to)
+        }
         _ => from == to,
+    }
+}
+
+/// Digits of a second that values of a type of time may have.
+fn digits(ty: &PgType) -> u8 {
+    match ty {
+        Precise(_, digits) => *digits,
+        _ => MOST_DIGITS,
     }
 }
 

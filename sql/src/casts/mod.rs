@@ -253,7 +253,12 @@ pub fn common_type(types: &[PgType]) -> SqlResult<PgType> {
             ));
         }
     }
-    Ok(if same { chosen } else { chosen.without_modifier() })
+    if !same {
+        return Ok(chosen.without_modifier());
+    }
+    // What has no type yet becomes a value of the bare type.
+    let is_whole = types.iter().all(|ty| *ty != PgType::Unknown);
+    Ok(if is_whole { chosen } else { chosen.without_precision().clone() })
 }
 
 /// Whether evaluating the expression may raise an error other than overflow: a division, a cast

@@ -10,7 +10,8 @@ use satsuma_common::datetime::calendar::{
 };
 use satsuma_common::datum::Interval;
 use satsuma_common::numeric::Numeric;
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_types};
+use satsuma_common::types::MOST_DIGITS;
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, TimeType, arrow_types};
 
 use super::error::{out_of_range, unexpected_value};
 use super::library::{Builder, Call};
@@ -50,25 +51,6 @@ fn finite(args: &[Datum], _: &super::library::Call) -> SqlResult<Datum> {
     }))
 }
 
-/// `current_timestamp(3)`: the clock with so many digits of a second.
-fn rounded(b: &mut Builder, name: &'static str, ty: &str) {
-    b.rewrite(&format!("{name}(int4) {ty}"), move |args, ty, env| {
-        let digits = match args.first().and_then(Typed::as_constant).transpose()? {
-            Some(Datum::Int4(digits)) => u32::try_from(digits).unwrap_or(0).min(6),
-            _ => return Err(SqlError::new(SqlState::SYNTAX_ERROR, "a precision is a number")),
-        };
-        let step = 10_i64.pow(6 - digits);
-        let round = |micros: i64| (micros + step / 2).div_euclid(step) * step;
-        let now = super::call_known(&format!("{name}()"), Vec::new(), env)?;
-        let moment = match now.as_constant().transpose()? {
-            Some(Datum::Timestamp(micros)) => Datum::Timestamp(round(micros)),
-            Some(Datum::Time(micros)) => Datum::Time(round(micros)),
-            _ => return Err(wrong()),
-        };
-        Typed::constant(moment, ty.clone())
-    });
-}
-
 /// The clock: what a transaction and a statement take for now is known when it is bound.
 fn clock(b: &mut Builder) {
     let constant = |b: &mut Builder, name: &str, of_statement: bool| {
@@ -93,9 +75,23 @@ fn clock(b: &mut Builder) {
             Typed::constant(Datum::Time(local(env)?.rem_euclid(DAY_MICROS)), PgType::Time)
         });
     }
-    rounded(b, "current_timestamp", "timestamptz");
-    for name in ["localtimestamp", "localtime", "current_time"] {
-        rounded(b, name, if name == "localtimestamp" { "timestamp" } else { "time" });
+    for (name, time) in [
+        ("current_timestamp", TimeType::Timestamptz),
+        ("localtimestamp", TimeType::Timestamp),
+        ("localtime", TimeType::Time),
+        ("current_time", TimeType::Time),
+    ] {
+        b.rewrite(&format!("{name}(int4) {}", time.bare().name()), move |args, _, env| {
+            let digits = args.first().and_then(Typed::as_constant).transpose()?;
+            let Some(Datum::Int4(digits)) = digits else { return Err(wrong()) };
+            let digits = u8::try_from(digits).unwrap_or(MOST_DIGITS).min(MOST_DIGITS);
+            let value = match time {
+                TimeType::Timestamptz => Datum::Timestamp(now(env, false)),
+                TimeType::Timestamp => Datum::Timestamp(local(env)?),
+                _ => Datum::Time(local(env)?.rem_euclid(DAY_MICROS)),
+            };
+            Typed::constant(time.round(value, digits), PgType::Precise(time, digits))
+        });
     }
     b.volatile(|b| {
         b.row("clock_timestamp() timestamptz", |_, _| Ok(Datum::Timestamp(clock_micros())));

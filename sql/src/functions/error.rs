@@ -13,7 +13,7 @@ pub fn division_by_zero() -> SqlError {
 
 /// `integer out of range`, `value out of range: overflow`, ....
 pub fn out_of_range(ty: &PgType) -> SqlError {
-    let message = match ty {
+    let message = match ty.without_precision() {
         PgType::Float4 | PgType::Float8 => "value out of range: overflow".into(),
         PgType::Numeric(_) => "value overflows numeric format".into(),
         PgType::Date | PgType::Time | PgType::Timestamp | PgType::Timestamptz => {

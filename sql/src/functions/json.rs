@@ -373,7 +373,7 @@ pub fn to_json(value: &Datum, ty: &PgType, context: &TextContext) -> SqlResult<S
             format_date(*days, DateFormat::Iso, DateOrder::Mdy, &mut out);
             quoted(out)
         }
-        Datum::Timestamp(at) if *ty == PgType::Timestamp => {
+        Datum::Timestamp(at) if *ty.without_precision() == PgType::Timestamp => {
             let mut out = Vec::new();
             format_timestamp(*at, DateFormat::Iso, DateOrder::Mdy, &mut out);
             quoted(with_t(out))

@@ -57,7 +57,7 @@ pub use json::to_json;
 pub use registry::{Registry, registry};
 pub use session::{is_session_bound, object_name};
 pub use strings::{quote_ident, quote_literal};
-pub use system::{SERVER_VERSION, VERSION};
+pub use system::{SERVER_VERSION, SERVER_VERSION_NUM, VERSION};
 pub use table::{TableColumn, TableFunction, is_table, table};
 pub use typed::Typed;
 

@@ -100,7 +100,11 @@ fn nullif(args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
     };
     let value = match value.ty {
         PgType::Unknown => {
-            let ty = if other.ty == PgType::Unknown { PgType::Text } else { other.ty.clone() };
+            let ty = if other.ty == PgType::Unknown {
+                PgType::Text
+            } else {
+                other.ty.without_precision().clone()
+            };
             casts::cast(value, &ty, CastKind::Implicit, env)?
         }
         _ => value,
@@ -119,7 +123,7 @@ fn extreme(
 ) -> SqlResult<Typed> {
     let (args, ty) = unified(construct, args, env)?;
     let native = matches!(
-        ty,
+        ty.without_precision(),
         PgType::Int2
             | PgType::Int4
             | PgType::Int8

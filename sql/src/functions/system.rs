@@ -10,8 +10,10 @@ use crate::casts::text::text;
 
 /// What `version()` answers.
 pub const VERSION: &str = "PostgreSQL 15.18 (Satsuma 0.1.0) on x86_64-pc-linux-gnu, 64-bit";
-/// `server_version`.
+/// `server_version`, the PostgreSQL version whose behaviour is followed.
 pub const SERVER_VERSION: &str = "15.18";
+/// `server_version_num`.
+pub const SERVER_VERSION_NUM: &str = "150018";
 /// What `citus_version()` answers: the dialect of Citus that is understood.
 const CITUS_VERSION: &str = "Citus 13.2.0 (Satsuma 0.1.0)";
 

@@ -91,7 +91,7 @@ pub(crate) fn interval_key_type() -> PgType {
 /// What to group, join or take distinct by, where Arrow's equality is not PostgreSQL's; `None`
 /// where the value itself will do. Values with equal keys are equal.
 pub fn grouping_key(value: &Typed) -> Option<Expr> {
-    let (key, result) = match &value.ty {
+    let (key, result) = match value.ty.without_precision() {
         PgType::Numeric(m) if !m.is_some_and(arrow_types::fits_decimal128) => {
             ("equality_key(numeric)", PgType::Bytea)
         }

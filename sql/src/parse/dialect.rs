@@ -175,7 +175,13 @@ impl Dialect for PgDialect {
             return Some(variadic(parser));
         }
         let Token::Word(word) = &token.token else { return None };
-        if is_literal && may_be_a_type(word) {
+        let is_precise_interval = word.keyword == Keyword::INTERVAL
+            && word.quote_style.is_none()
+            && is_call
+            && matches!(parser.peek_nth_token_ref(2).token, Token::Number(..))
+            && parser.peek_nth_token_ref(3).token == Token::RParen
+            && is_string(&parser.peek_nth_token_ref(4).token);
+        if is_literal && may_be_a_type(word) || is_precise_interval {
             return Some(typed_literal(parser));
         }
         // A name, unless a parenthesis, a string or an arrow makes something else of it.
@@ -284,7 +290,7 @@ fn row(parser: &mut Parser) -> Parsed<Expr> {
     Ok(Expr::Tuple(fields))
 }
 
-/// `inet '10.0.0.1'`.
+/// `inet '10.0.0.1'`, `interval(0) '1.5 s'`.
 fn typed_literal(parser: &mut Parser) -> Parsed<Expr> {
     let data_type = parser.parse_data_type()?;
     let value = parser.parse_value()?;

@@ -22,21 +22,17 @@ use crate::catalog::{
     CatalogSnapshot, ObjectAddress, ObjectClass, State, Table, TableDistribution, quote_identifier,
     split_name,
 };
+use crate::session::Listed;
 
 /// The catalog's functions for one session's statement.
 pub struct SessionFunctions {
     catalog: CatalogSnapshot,
     around: Arc<dyn Surroundings>,
-    /// Name, value and description of each setting.
-    settings: Arc<Vec<(String, String, &'static str)>>,
+    settings: Listed,
 }
 
 impl SessionFunctions {
-    pub fn new(
-        catalog: CatalogSnapshot,
-        around: Arc<dyn Surroundings>,
-        settings: Arc<Vec<(String, String, &'static str)>>,
-    ) -> Self {
+    pub fn new(catalog: CatalogSnapshot, around: Arc<dyn Surroundings>, settings: Listed) -> Self {
         Self { catalog, around, settings }
     }
 
@@ -356,8 +352,8 @@ impl SessionFunctions {
     }
 
     fn setting(&self, name: &str) -> Option<&str> {
-        let wanted = self.settings.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
-        wanted.map(|(_, value, _)| value.as_str())
+        let wanted = self.settings.iter().find(|known| known.name.eq_ignore_ascii_case(name));
+        wanted.map(|setting| setting.value.as_str())
     }
 
     fn comment(&self, class: ObjectClass, oid: Oid, part: i32) -> Datum {
@@ -373,7 +369,11 @@ impl SessionFunctions {
                 let found = self.catalog.user_type(None, &ty.name);
                 Datum::Bool(found == Some(PgType::Enum(oid)))
             }
-            None => Datum::Null,
+            None => {
+                let relation = crate::system_relations::relation_of(oid);
+                let known = relation.filter(|oid| self.catalog.relation_name(*oid).is_some());
+                known.map_or(Datum::Null, |oid| Datum::Bool(self.catalog.is_visible(oid)))
+            }
         }
     }
 

@@ -58,7 +58,7 @@ impl Binder<'_> {
                 return Err(self.at(SqlError::new(SqlState::SYNTAX_ERROR, message), position));
             };
             let (start, mut end) = (self.expr(start, cx)?, self.expr(end, cx)?);
-            if end.ty == PgType::Interval {
+            if *end.ty.without_precision() == PgType::Interval {
                 end = self.operate("+", start.clone(), end, position)?;
             }
             ends.extend([start, end]);
