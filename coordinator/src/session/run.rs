@@ -266,6 +266,7 @@ impl ClusterSession {
             memory_limit: FRAGMENT_MEMORY,
             time_zone,
             now_micros: txn.now_micros,
+            constraints: txn.constraints().clone(),
         };
         Ok(Arc::new(Scope {
             state: self.state(),
@@ -336,6 +337,11 @@ impl ClusterSession {
             Bound::Truncate { tables, cascade, restart_identity } => {
                 self.writable("TRUNCATE TABLE")?;
                 let tables = crate::ddl::truncate_targets(&scope.state, tables, *cascade)?;
+                if let Some(txn) = &self.txn {
+                    for table in &tables {
+                        txn.refuse_pending(&table.shape, "TRUNCATE").await?;
+                    }
+                }
                 let modification = self.modification(scope, options, false)?;
                 modification.truncate(&tables).await?;
                 if let Some(txn) = self.txn.as_mut() {
