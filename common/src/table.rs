@@ -7,6 +7,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::arrow_types;
+pub use crate::foreign_key::{
+    ConstraintModes, ConstraintRef, ForeignKey, ForeignKeyAction, Timing,
+};
 use crate::ids::{ColumnId, Oid, TableId};
 use crate::index::IndexShape;
 use crate::types::PgType;
@@ -52,29 +55,6 @@ pub struct Check {
     pub name: String,
     /// The condition as SQL over the table's columns; bound where it is used.
     pub condition: String,
-}
-
-/// A foreign key from `table (columns)` to `target (target_columns)`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ForeignKey {
-    pub name: String,
-    pub table: TableId,
-    pub table_name: String,
-    pub columns: Vec<ColumnId>,
-    pub target: TableId,
-    pub target_name: String,
-    pub target_columns: Vec<ColumnId>,
-    pub on_delete: ForeignKeyAction,
-    pub on_update: ForeignKeyAction,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ForeignKeyAction {
-    NoAction,
-    Restrict,
-    Cascade,
-    SetNull,
-    SetDefault,
 }
 
 impl TableShape {

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use satsuma_common::table::TableShape;
+use satsuma_common::table::{ConstraintModes, ConstraintRef, TableShape};
 use satsuma_common::{
     Epoch, Generation, GroupId, Lsn, NodeId, Oid, ShardId, SqlResult, SqlState, TableId, Timestamp,
     TxnId,
@@ -55,6 +55,8 @@ pub struct StatementContext {
     pub time_zone: String,
     /// `now()`: the start of the transaction, microseconds since 1970-01-01 UTC.
     pub now_micros: i64,
+    /// Which foreign keys wait for the end of the transaction.
+    pub constraints: ConstraintModes,
 }
 
 /// A shard group as the coordinator believes it to be placed, with the group's shards that the
@@ -292,9 +294,10 @@ pub const LINE_COLUMN: &str = "line of the file";
 
 /// Steps of a transaction at one worker. The worker is one participant, however many groups of
 /// it the transaction touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TxnAction {
-    /// Make the writes durable, undecided; answers with the lowest allowed commit timestamp.
+    /// Carry out the checks that were put off, and make the writes durable, undecided; answers
+    /// with the lowest allowed commit timestamp.
     Prepare,
     /// Commit a prepared transaction at the given moment. Unknown transactions are ignored: a
     /// repeated message.
@@ -306,12 +309,22 @@ pub enum TxnAction {
     UndoStatement(u32),
     /// Forget the writes of every statement with a number above this one (ROLLBACK TO).
     RollbackTo(u32),
+    /// Carry out checks that were put off, all of them or those of some constraints, as the
+    /// statement with this number.
+    CheckDeferred {
+        statement: u32,
+        only: Option<Vec<ConstraintRef>>,
+    },
+    /// Answers whether checks of the table's rows wait for the end of the transaction.
+    PendingOn(TableId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TxnReply {
     /// For Prepare the lowest allowed commit timestamp; for a commit the moment of the commit.
     pub timestamp: Option<Timestamp>,
+    /// For PendingOn.
+    pub pending: bool,
 }
 
 /// Lock rows or whole shards for the transaction.

@@ -31,7 +31,7 @@ use crate::index::IndexEvaluator;
 use crate::load;
 use crate::locks;
 use crate::membership::Remembered;
-use crate::modify::{self, CheckCache, Programs};
+use crate::modify::{self, CheckCache, Deferred, Programs};
 use crate::placement::{PlacedGroup, Placements};
 use crate::query::{Execution, Joins, QueryRuntime, Source, Spools, Template, render};
 use crate::recovery::{self, Pace};
@@ -62,6 +62,7 @@ pub(crate) struct Shared {
     pub checks: CheckCache,
     pub programs: Programs,
     pub busy: Arc<Busy>,
+    pub deferred: Deferred,
     pub copies: Copies,
     pub admission: Admission,
     pub membership: Remembered,
@@ -98,6 +99,7 @@ impl LocalWorker {
             checks: CheckCache::default(),
             programs: Programs::default(),
             busy: Arc::default(),
+            deferred: Deferred::default(),
             copies: Copies::default(),
             admission: Admission::default(),
             membership: Remembered::open(dir, disk)?,
@@ -213,6 +215,19 @@ impl Shared {
             .begin_read(&shards, context.snapshot, Some(context.txn))
             .await
             .map_err(error::storage)
+    }
+
+    /// Before a transaction commits. One that cannot is ended here: whoever asked may be gone.
+    async fn check_or_abort(self: &Arc<Self>, txn: TxnId) -> SqlResult<()> {
+        let checked = {
+            let _at_work = self.busy.enter(txn);
+            self.deferred.finish(self, txn).await
+        };
+        if let Err(failure) = checked {
+            self.engine.abort(txn).await.map_err(error::storage)?;
+            return Err(failure);
+        }
+        Ok(())
     }
 
     /// Runs work on the query threads. It stops when the caller goes away.
@@ -339,18 +354,38 @@ impl Worker for LocalWorker {
 
     async fn transact(&self, txn: TxnId, action: TxnAction) -> SqlResult<TxnReply> {
         self.shared.busy.idle(txn).await;
-        let engine = &self.shared.engine;
+        let Shared { engine, deferred, .. } = self.shared.as_ref();
+        if matches!(action, TxnAction::Prepare | TxnAction::CommitOnePhase(_)) {
+            self.shared.check_or_abort(txn).await?;
+        }
         let timestamp = match action {
             TxnAction::Prepare => engine.prepare(txn).await.map(Some),
             TxnAction::Commit(at) => engine.commit_prepared(txn, at).await.map(|()| Some(at)),
             TxnAction::CommitOnePhase(at) => engine.commit(txn, at).await.map(Some),
-            TxnAction::Abort => engine.abort(txn).await.map(|()| None),
+            TxnAction::Abort => {
+                deferred.forget(txn);
+                engine.abort(txn).await.map(|()| None)
+            }
             TxnAction::UndoStatement(statement) => {
+                deferred.undo(txn, statement.saturating_sub(1));
                 engine.undo_statement(txn, statement).map(|()| None)
             }
-            TxnAction::RollbackTo(statement) => engine.rollback_to(txn, statement).map(|()| None),
+            TxnAction::RollbackTo(statement) => {
+                deferred.undo(txn, statement);
+                engine.rollback_to(txn, statement).map(|()| None)
+            }
+            TxnAction::CheckDeferred { statement, only } => {
+                let _at_work = self.shared.busy.enter(txn);
+                deferred.settle(&self.shared, txn, only.as_deref(), statement).await?;
+                Ok(None)
+            }
+            TxnAction::PendingOn(table) => {
+                let pending = deferred.is_pending_on(txn, table);
+                return Ok(TxnReply { pending, ..TxnReply::default() });
+            }
         };
-        timestamp.map(|timestamp| TxnReply { timestamp }).map_err(error::storage)
+        let timestamp = timestamp.map_err(error::storage)?;
+        Ok(TxnReply { timestamp, ..TxnReply::default() })
     }
 
     async fn shards(&self, action: ShardAction) -> SqlResult<ShardReply> {

@@ -43,10 +43,13 @@ pub(super) enum NewConstraint {
 impl NewConstraint {
     fn of(constraint: &ast::TableConstraint) -> SqlResult<Self> {
         Ok(match constraint {
-            ast::TableConstraint::PrimaryKey(key) => Self::PrimaryKey {
-                name: key.name.as_ref().map(fold),
-                columns: create_table::key_columns(&key.columns)?,
-            },
+            ast::TableConstraint::PrimaryKey(key) => {
+                create_table::refuse_deferrable(key.characteristics.as_ref(), "primary keys")?;
+                Self::PrimaryKey {
+                    name: key.name.as_ref().map(fold),
+                    columns: create_table::key_columns(&key.columns)?,
+                }
+            }
             ast::TableConstraint::Unique(unique) => {
                 let columns = create_table::key_columns(&unique.columns)?;
                 Self::Unique(Unique::new(unique.name.as_ref().map(fold), columns, unique)?)
@@ -449,6 +452,40 @@ impl Altering<'_, '_> {
         }
         let mut def = table.def().clone();
         def.not_valid.remove(&name);
+        self.put(def)
+    }
+
+    /// ALTER CONSTRAINT: when a foreign key is checked.
+    pub(super) async fn alter_constraint(
+        &mut self,
+        name: &ast::Ident,
+        characteristics: Option<&ast::ConstraintCharacteristics>,
+    ) -> SqlResult<()> {
+        let timing = foreign_key::timing(characteristics)?;
+        let table = self.current()?;
+        let name = fold(name);
+        if !table.constraint_oids.contains_key(&name) {
+            return Err(no_constraint(&table, &name));
+        }
+        let key = table.shape.foreign_keys.iter().find(|key| key.name == name);
+        let key = key.ok_or_else(|| {
+            SqlError::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!(
+                    "constraint \"{name}\" of relation \"{}\" is not a foreign key constraint",
+                    table.shape.name
+                ),
+            )
+        })?;
+        if let Some(target) = self.ddl.state().table_arc(key.target) {
+            self.ddl.lock_table(&target).await?;
+        }
+        let mut def = self.current()?.def().clone();
+        for key in &mut def.shape.make_mut().foreign_keys {
+            if key.name == name {
+                key.timing = timing;
+            }
+        }
         self.put(def)
     }
 

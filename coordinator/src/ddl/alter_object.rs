@@ -119,6 +119,7 @@ fn wrong_action(action: &AlterAction, found: RelationRef, name: &str) -> SqlErro
         AlterAction::AddConstraint { .. } => "ADD CONSTRAINT",
         AlterAction::DropConstraint { .. } => "DROP CONSTRAINT",
         AlterAction::ValidateConstraint { .. } => "VALIDATE CONSTRAINT",
+        AlterAction::AlterConstraint { .. } => "ALTER CONSTRAINT",
         _ => "this action",
     };
     let kinds = match found {

@@ -78,6 +78,7 @@ pub async fn alter_table(
 ) -> SqlResult<()> {
     let table = ddl.open_table(name).await?;
     ddl.require_owner(table.owner, "table", &table.shape.name)?;
+    ddl.txn.refuse_pending(&table.shape, "ALTER TABLE").await?;
     let mut altering = Altering::new(ddl, table.id());
     let mut actions: Vec<&AlterAction> = actions.iter().collect();
     actions.sort_by_key(|action| pass(action));
@@ -145,6 +146,9 @@ impl Altering<'_, '_> {
                 self.drop_constraint(name, *if_exists, *cascade).await
             }
             AlterAction::ValidateConstraint { name } => self.validate_constraint(name).await,
+            AlterAction::AlterConstraint { name, characteristics } => {
+                self.alter_constraint(name, characteristics.as_ref()).await
+            }
             AlterAction::RenameColumn { from, to } => self.rename_column(from, to).await,
             AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
             AlterAction::SetOptions { options } => self.set_options(options),

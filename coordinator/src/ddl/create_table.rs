@@ -337,7 +337,8 @@ impl Draft {
                     ddl.qualify(&mut expr);
                     default = Some(expr.to_string());
                 }
-                ast::ColumnOption::PrimaryKey(_) => {
+                ast::ColumnOption::PrimaryKey(key) => {
+                    refuse_deferrable(key.characteristics.as_ref(), "primary keys")?;
                     self.set_primary_key(label, vec![name.clone()])?;
                 }
                 ast::ColumnOption::Check(check) => {
@@ -391,6 +392,7 @@ impl Draft {
     fn constraint(&mut self, constraint: &ast::TableConstraint) -> SqlResult<()> {
         match constraint {
             ast::TableConstraint::PrimaryKey(key) => {
+                refuse_deferrable(key.characteristics.as_ref(), "primary keys")?;
                 let columns = key_columns(&key.columns)?;
                 self.set_primary_key(key.name.as_ref().map(names::fold), columns)
             }
@@ -758,18 +760,24 @@ pub(super) fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>
     columns.iter().map(name).collect()
 }
 
+pub(super) fn refuse_deferrable(
+    characteristics: Option<&ast::ConstraintCharacteristics>,
+    what: &str,
+) -> SqlResult<()> {
+    if foreign_key::timing(characteristics)?.is_deferrable() {
+        return Err(SqlError::unsupported(format!("deferrable {what} are not supported"))
+            .hint("Only foreign keys can be deferrable."));
+    }
+    Ok(())
+}
+
 impl Unique {
     pub fn new(
         name: Option<String>,
         columns: Vec<String>,
         constraint: &ast::UniqueConstraint,
     ) -> SqlResult<Self> {
-        let deferrable = constraint.characteristics.as_ref().is_some_and(|characteristics| {
-            characteristics.deferrable == Some(true) || characteristics.initially.is_some()
-        });
-        if deferrable {
-            return Err(SqlError::unsupported("deferrable unique constraints are not supported"));
-        }
+        refuse_deferrable(constraint.characteristics.as_ref(), "unique constraints")?;
         let nulls_not_distinct = constraint.nulls_distinct == ast::NullsDistinctOption::NotDistinct;
         Ok(Self { name, columns, nulls_not_distinct })
     }

@@ -340,6 +340,7 @@ pub async fn remove_tables(
     cascade: bool,
 ) -> SqlResult<()> {
     for table in tables {
+        ddl.txn.refuse_pending(&table.shape, "DROP TABLE").await?;
         ddl.lock_table(table).await?;
     }
     let roots: Vec<RelationRef> =

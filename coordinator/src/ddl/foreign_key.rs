@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape, Timing};
 use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast;
 
@@ -131,6 +131,7 @@ pub(super) fn resolve(
         target_columns,
         on_delete: action(constraint.on_delete),
         on_update: action(constraint.on_update),
+        timing: timing(constraint.characteristics.as_ref())?,
     })
 }
 
@@ -138,6 +139,23 @@ pub(super) fn resolve(
 fn comparable(from: &PgType, to: &PgType) -> bool {
     let (from, to) = (from.without_modifier(), to.without_modifier());
     from == to || (from.is_integer() && to.is_integer()) || (from.is_string() && to.is_string())
+}
+
+/// When a constraint is checked, as it was written.
+pub(super) fn timing(
+    characteristics: Option<&ast::ConstraintCharacteristics>,
+) -> SqlResult<Timing> {
+    let Some(characteristics) = characteristics else { return Ok(Timing::NotDeferrable) };
+    let deferred = characteristics.initially == Some(ast::DeferrableInitial::Deferred);
+    match (characteristics.deferrable, deferred) {
+        (Some(false), true) => Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            "constraint declared INITIALLY DEFERRED must be DEFERRABLE",
+        )),
+        (_, true) => Ok(Timing::Deferred),
+        (Some(true), false) => Ok(Timing::Immediate),
+        (None | Some(false), false) => Ok(Timing::NotDeferrable),
+    }
 }
 
 fn action(action: Option<ast::ReferentialAction>) -> ForeignKeyAction {

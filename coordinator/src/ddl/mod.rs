@@ -29,7 +29,7 @@ mod foreign_key;
 mod grant;
 mod index;
 mod like_table;
-mod names;
+pub(crate) mod names;
 mod operator_class;
 mod owner;
 mod role;

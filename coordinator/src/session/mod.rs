@@ -15,6 +15,7 @@ mod advisory;
 mod backup;
 mod calls;
 mod commands;
+mod constraints;
 mod copy;
 mod cursor;
 mod define;

@@ -266,6 +266,7 @@ impl ClusterSession {
             memory_limit: FRAGMENT_MEMORY,
             time_zone,
             now_micros: txn.now_micros,
+            constraints: txn.constraints().clone(),
         };
         Ok(Arc::new(Scope {
             state: self.state(),
@@ -337,6 +338,11 @@ impl ClusterSession {
                 self.writable("TRUNCATE TABLE")?;
                 let notices = &mut self.notices;
                 let tables = crate::ddl::truncate_targets(&scope.state, tables, *cascade, notices)?;
+                if let Some(txn) = &self.txn {
+                    for table in &tables {
+                        txn.refuse_pending(&table.shape, "TRUNCATE").await?;
+                    }
+                }
                 let modification = self.modification(scope, options, false)?;
                 modification.truncate(&tables).await?;
                 if let Some(txn) = self.txn.as_mut() {

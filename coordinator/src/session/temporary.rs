@@ -18,6 +18,11 @@ impl ClusterSession {
         if self.on_commit.is_empty() || self.txn.is_none() || self.failed {
             return Ok(());
         }
+        // While the rows are there: PostgreSQL, too, checks before it drops.
+        let cluster = self.cluster.clone();
+        if let Some(txn) = self.txn.as_mut() {
+            txn.check_deferred(&cluster, None).await?;
+        }
         let state = self.state();
         self.on_commit.retain(|table, _| state.table(*table).is_some());
         let with = |action: ast::OnCommit| -> Vec<TableId> {
@@ -37,7 +42,6 @@ impl ClusterSession {
                 .filter_map(|table| scope.state.table(*table))
                 .map(|table| table.info().clone())
                 .collect();
-            let cluster = self.cluster.clone();
             if let Some(txn) = self.txn.as_mut() {
                 let executor = &cluster.executor;
                 let (scope, commit) = (&scope, false);

@@ -274,7 +274,10 @@ impl ClusterSession {
                 self.lock_tables(target, options).await?;
                 Ok(Execution::Command("LOCK TABLE".into()))
             }
-            Command::SetConstraints { .. } => Ok(Execution::Command("SET CONSTRAINTS".into())),
+            Command::SetConstraints { names, deferred } => {
+                self.set_constraints(names.as_deref(), *deferred, options).await?;
+                Ok(Execution::Command("SET CONSTRAINTS".into()))
+            }
             // There is nothing to stop listening to: drivers say so when they reset a session.
             Command::Unlisten { .. } => Ok(Execution::Command("UNLISTEN".into())),
             Command::Listen { .. } | Command::Notify { .. } => {

@@ -1,6 +1,6 @@
 //! pg_constraint.
 
-use satsuma_common::table::ForeignKeyAction;
+use satsuma_common::table::{ForeignKeyAction, Timing};
 use satsuma_common::{ColumnId, Oid, SqlResult};
 
 use super::definitions::{Constraint, constraints};
@@ -34,6 +34,7 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             let (mut target, mut target_columns) = (Oid(0), None);
             let (mut on_update, mut on_delete, mut match_type) = (' ', ' ', ' ');
             let mut expression = None;
+            let mut timing = Timing::NotDeferrable;
             match constraint {
                 Constraint::Key(key) => {
                     kind = if key.primary { 'p' } else { 'u' };
@@ -50,6 +51,7 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                     on_update = action(key.on_update);
                     on_delete = action(key.on_delete);
                     match_type = 's';
+                    timing = key.timing;
                     let matching = source.state.indexes_of(key.target).find(|index| {
                         let mut held = super::relations::index_columns(index);
                         let mut wanted = numbers(&key.target_columns);
@@ -66,8 +68,8 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                 conname = name,
                 connamespace = table.schema,
                 contype = kind,
-                condeferrable = false,
-                condeferred = false,
+                condeferrable = timing.is_deferrable(),
+                condeferred = timing == Timing::Deferred,
                 convalidated = !table.not_valid.contains(name),
                 conrelid = Oid(table.id().0),
                 contypid = Oid(0),

@@ -1,7 +1,7 @@
 //! Definitions as SQL text: what `pg_get_constraintdef`, `pg_get_indexdef` and `pg_get_viewdef`
 //! print. Names have their schema where a search path does not find them.
 
-use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction};
+use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction, Timing};
 use satsuma_common::{ColumnId, Oid, PgType};
 
 use satsuma_sql::bind::{fold, output_name};
@@ -140,7 +140,11 @@ fn foreign_key(names: Names<'_>, table: &Table, key: &ForeignKey) -> String {
         };
         text += &format!(" ON {event} {action}");
     }
-    text
+    text + match key.timing {
+        Timing::NotDeferrable => "",
+        Timing::Immediate => " DEFERRABLE",
+        Timing::Deferred => " DEFERRABLE INITIALLY DEFERRED",
+    }
 }
 
 /// `pg_get_constraintdef(oid, pretty)`.

@@ -1,5 +1,6 @@
 //! The SQL standard's view of the catalog.
 
+use satsuma_common::table::Timing;
 use satsuma_common::{ColumnId, NumericMod, PgType, SqlResult};
 
 use super::definitions::{Constraint, constraints, shown_default, view_definition};
@@ -323,37 +324,40 @@ fn all_constraints(state: &State) -> impl Iterator<Item = (&Table, &str, Constra
 }
 
 fn table_constraints(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
-    let mut push = |table: &Table, name: &str, kind: &str, distinct: Option<&str>| {
-        row!(
-            rows,
-            constraint_catalog = database(source),
-            constraint_schema = &table.shape.schema_name,
-            constraint_name = name,
-            table_catalog = database(source),
-            table_schema = &table.shape.schema_name,
-            table_name = &table.shape.name,
-            constraint_type = kind,
-            is_deferrable = "NO",
-            initially_deferred = "NO",
-            enforced = "YES",
-            nulls_distinct = distinct,
-        )
-    };
+    let mut push =
+        |table: &Table, name: &str, kind: &str, distinct: Option<&str>, timing: Timing| {
+            row!(
+                rows,
+                constraint_catalog = database(source),
+                constraint_schema = &table.shape.schema_name,
+                constraint_name = name,
+                table_catalog = database(source),
+                table_schema = &table.shape.schema_name,
+                table_name = &table.shape.name,
+                constraint_type = kind,
+                is_deferrable = yes_no(timing.is_deferrable()),
+                initially_deferred = yes_no(timing == Timing::Deferred),
+                enforced = "YES",
+                nulls_distinct = distinct,
+            )
+        };
+    let never = Timing::NotDeferrable;
     for (table, name, constraint) in all_constraints(source.state) {
         match constraint {
-            Constraint::Key(key) if key.primary => push(table, name, "PRIMARY KEY", None)?,
+            Constraint::Key(key) if key.primary => push(table, name, "PRIMARY KEY", None, never)?,
             Constraint::Key(key) => {
-                push(table, name, "UNIQUE", Some(yes_no(!key.nulls_not_distinct)))?;
+                let distinct = yes_no(!key.nulls_not_distinct);
+                push(table, name, "UNIQUE", Some(distinct), never)?;
             }
-            Constraint::Check(_) => push(table, name, "CHECK", None)?,
-            Constraint::ForeignKey(_) => push(table, name, "FOREIGN KEY", None)?,
+            Constraint::Check(_) => push(table, name, "CHECK", None, never)?,
+            Constraint::ForeignKey(key) => push(table, name, "FOREIGN KEY", None, key.timing)?,
         }
     }
     // The standard counts NOT NULL among the checks.
     for table in source.state.tables() {
         for column in &table.shape.columns {
             if column.not_null || table.shape.primary_key.contains(&column.id) {
-                push(table, &not_null_name(table, column.id), "CHECK", None)?;
+                push(table, &not_null_name(table, column.id), "CHECK", None, never)?;
             }
         }
     }

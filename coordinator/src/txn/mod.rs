@@ -13,6 +13,7 @@
 //! those that could not be reached hold readers up until they have heard of it. Telling waits for
 //! no disk: the decision stays in the catalog until it is durable at all participants.
 
+mod deferred;
 mod overlay;
 mod two_phase;
 
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use satsuma_common::table::ConstraintModes;
 use satsuma_common::{NodeId, ShardId, SqlError, SqlResult, SqlState, TableId, Timestamp, TxnId};
 use satsuma_proto::worker::{OUTCOME_UNKNOWN, ShardAction, TxnAction, Worker};
 
@@ -64,6 +66,8 @@ pub struct Transaction {
     /// Tables that were truncated, by which statement.
     truncated: BTreeMap<TableId, u32>,
     pub sequences: PrivateSequences,
+    /// What SET CONSTRAINTS has said.
+    constraints: ConstraintModes,
     savepoints: Vec<Savepoint>,
 }
 
@@ -72,6 +76,7 @@ struct Savepoint {
     /// Statements with a higher number came after it.
     statement: u32,
     overlay: Option<Overlay>,
+    constraints: ConstraintModes,
 }
 
 impl Transaction {
@@ -93,6 +98,7 @@ impl Transaction {
             locked: BTreeSet::new(),
             truncated: BTreeMap::new(),
             sequences: PrivateSequences::default(),
+            constraints: ConstraintModes::default(),
             savepoints: Vec::new(),
         })
     }
@@ -229,6 +235,7 @@ impl Transaction {
             name: name.into(),
             statement: self.statement,
             overlay: self.overlay.clone(),
+            constraints: self.constraints.clone(),
         });
     }
 
@@ -244,6 +251,7 @@ impl Transaction {
         self.savepoints.truncate(index + 1);
         let savepoint = &self.savepoints[index];
         let (statement, overlay) = (savepoint.statement, savepoint.overlay.clone());
+        self.constraints = savepoint.constraints.clone();
         self.truncated.retain(|_, truncated| *truncated <= statement);
         self.restore_overlay(cluster, overlay).await;
         self.tell_all(TxnAction::RollbackTo(statement)).await?;
@@ -260,7 +268,8 @@ impl Transaction {
     }
 
     async fn tell_all(&self, action: TxnAction) -> SqlResult<()> {
-        let answers = self.participants.values().map(|worker| worker.transact(self.id, action));
+        let answers =
+            self.participants.values().map(|worker| worker.transact(self.id, action.clone()));
         join_all(answers).await.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 

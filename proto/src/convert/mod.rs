@@ -1,6 +1,7 @@
 //! Requests and answers to protobuf and back. Out is `From`, in is `TryFrom`: whatever comes from
 //! a peer is checked here, so that the rest of the system only meets valid values.
 
+mod constraints;
 mod copy;
 mod error;
 mod key;
@@ -11,6 +12,7 @@ mod shape;
 
 use std::time::Duration;
 
+use satsuma_common::table::ConstraintModes;
 use satsuma_common::{GroupId, NodeId, ShardId, TableId, Timestamp, TxnId};
 
 use crate::error::WireError;
@@ -70,6 +72,8 @@ impl From<StatementContext> for pb::StatementContext {
             memory_limit: context.memory_limit,
             time_zone: context.time_zone,
             now_micros: context.now_micros,
+            constraints: (context.constraints != ConstraintModes::default())
+                .then(|| context.constraints.into()),
         }
     }
 }
@@ -90,6 +94,7 @@ impl TryFrom<pb::StatementContext> for StatementContext {
             memory_limit: context.memory_limit,
             time_zone: context.time_zone,
             now_micros: context.now_micros,
+            constraints: context.constraints.unwrap_or_default().try_into()?,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Requests. Turning one into a message can fail only on row batches that cannot travel.
 
+use satsuma_common::table::ConstraintRef;
 use satsuma_common::{Epoch, Generation, GroupId, NodeId, Oid, ShardId, TableId, Timestamp};
 
 use super::{Wire, list, need};
@@ -89,7 +90,7 @@ impl TryFrom<pb::Request> for Request {
             Kind::Lock(request) => Self::Lock(request.try_into()?),
             Kind::Transact(request) => {
                 let txn = need(request.txn, "transaction")?.into();
-                Self::Transact(txn, txn_action(need(request.action, "action")?))
+                Self::Transact(txn, txn_action(need(request.action, "action")?)?)
             }
             Kind::Shards(request) => Self::Shards(request.try_into()?),
             Kind::Status(pb::StatusRequest {}) => Self::Status,
@@ -297,20 +298,33 @@ fn transact(txn: TxnId, action: TxnAction) -> pb::TransactRequest {
         TxnAction::Abort => Action::Abort(pb::Abort {}),
         TxnAction::UndoStatement(statement) => Action::UndoStatement(statement),
         TxnAction::RollbackTo(statement) => Action::RollbackTo(statement),
+        TxnAction::CheckDeferred { statement, only } => {
+            let constraints = |only: Vec<ConstraintRef>| pb::Constraints {
+                constraints: only.into_iter().map(Into::into).collect(),
+            };
+            Action::CheckDeferred(pb::CheckDeferred { statement, only: only.map(constraints) })
+        }
+        TxnAction::PendingOn(table) => Action::PendingOn(table.0),
     };
     pb::TransactRequest { txn: Some(txn.into()), action: Some(action) }
 }
 
-fn txn_action(action: pb::transact_request::Action) -> TxnAction {
+fn txn_action(action: pb::transact_request::Action) -> Wire<TxnAction> {
     use pb::transact_request::Action;
-    match action {
+    Ok(match action {
         Action::Prepare(pb::Prepare {}) => TxnAction::Prepare,
         Action::Commit(at) => TxnAction::Commit(Timestamp(at)),
         Action::CommitOnePhase(at) => TxnAction::CommitOnePhase(Timestamp(at)),
         Action::Abort(pb::Abort {}) => TxnAction::Abort,
         Action::UndoStatement(statement) => TxnAction::UndoStatement(statement),
         Action::RollbackTo(statement) => TxnAction::RollbackTo(statement),
-    }
+        Action::CheckDeferred(check) => {
+            let named = |only: pb::Constraints| list(only.constraints, ConstraintRef::try_from);
+            let only = check.only.map(named).transpose()?;
+            TxnAction::CheckDeferred { statement: check.statement, only }
+        }
+        Action::PendingOn(table) => TxnAction::PendingOn(TableId(table)),
+    })
 }
 
 impl From<ShardAction> for pb::ShardRequest {

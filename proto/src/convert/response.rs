@@ -49,7 +49,8 @@ impl From<Response> for pb::Response {
                 Kind::Lock(pb::LockReply { keys: keys.into_iter().map(Into::into).collect() })
             }
             Response::Transact(reply) => {
-                Kind::Transact(pb::TransactReply { timestamp: reply.timestamp.map(|at| at.0) })
+                let timestamp = reply.timestamp.map(|at| at.0);
+                Kind::Transact(pb::TransactReply { timestamp, pending: reply.pending })
             }
             Response::Shards(reply) => Kind::Shards(pb::ShardReply {
                 shards: reply
@@ -100,7 +101,8 @@ impl TryFrom<pb::Response> for Response {
                 Self::Locked(reply.keys.into_iter().map(|key| key.to_vec()).collect())
             }
             Kind::Transact(reply) => {
-                Self::Transact(TxnReply { timestamp: reply.timestamp.map(Timestamp) })
+                let timestamp = reply.timestamp.map(Timestamp);
+                Self::Transact(TxnReply { timestamp, pending: reply.pending })
             }
             Kind::Shards(reply) => Self::Shards(ShardReply {
                 shards: list(reply.shards, |shard| {

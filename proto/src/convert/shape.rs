@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use satsuma_common::index::{IndexKeyShape, IndexMethod, IndexShape, IndexedValue};
-use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape, Timing};
 use satsuma_common::{ColumnId, Oid, PgType, TableId};
 
 use super::{Wire, list, need, text};
@@ -63,6 +63,12 @@ impl From<ForeignKey> for pb::ForeignKey {
             target_columns: key.target_columns.iter().map(|id| id.0.into()).collect(),
             on_delete: action(key.on_delete),
             on_update: action(key.on_update),
+            timing: match key.timing {
+                Timing::NotDeferrable => pb::ForeignKeyTiming::NotDeferrable,
+                Timing::Immediate => pb::ForeignKeyTiming::InitiallyImmediate,
+                Timing::Deferred => pb::ForeignKeyTiming::InitiallyDeferred,
+            }
+            .into(),
         }
     }
 }
@@ -85,6 +91,13 @@ impl TryFrom<pb::ForeignKey> for ForeignKey {
         if key.columns.is_empty() || key.columns.len() != key.target_columns.len() {
             return Err(WireError::OutOfRange("foreign key columns"));
         }
+        let timing = pb::ForeignKeyTiming::try_from(key.timing)
+            .map_err(|_| WireError::Unknown("foreign key timing"))?;
+        let timing = match timing {
+            pb::ForeignKeyTiming::NotDeferrable => Timing::NotDeferrable,
+            pb::ForeignKeyTiming::InitiallyImmediate => Timing::Immediate,
+            pb::ForeignKeyTiming::InitiallyDeferred => Timing::Deferred,
+        };
         Ok(Self {
             name: text(key.name)?,
             table: TableId(key.table),
@@ -95,6 +108,7 @@ impl TryFrom<pb::ForeignKey> for ForeignKey {
             target_columns: list(key.target_columns, column_id)?,
             on_delete: action(key.on_delete)?,
             on_update: action(key.on_update)?,
+            timing,
         })
     }
 }

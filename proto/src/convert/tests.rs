@@ -4,7 +4,9 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use bytes::Bytes;
 use prost::Message;
 use satsuma_common::index::{IndexKeyShape, IndexMethod, IndexShape, IndexedValue};
-use satsuma_common::table::{Check, Column, ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::table::{
+    Check, Column, ConstraintModes, ConstraintRef, ForeignKey, ForeignKeyAction, TableShape, Timing,
+};
 use satsuma_common::{
     ColumnId, Epoch, Generation, NodeId, NumericMod, Oid, PgType, SqlError, SqlResult, SqlState,
 };
@@ -12,6 +14,10 @@ use satsuma_common::{
 use super::*;
 use crate::copy::{CopyAction, CopyReply, CopyRequest, ShardSum, Watermark};
 use crate::worker::*;
+
+fn constraint(name: &str) -> ConstraintRef {
+    ConstraintRef { table: TableId(16384), name: name.into() }
+}
 
 fn context() -> StatementContext {
     StatementContext {
@@ -23,6 +29,10 @@ fn context() -> StatementContext {
         memory_limit: 1 << 30,
         time_zone: "Europe/Berlin".into(),
         now_micros: -5,
+        constraints: ConstraintModes {
+            all: Some(false),
+            named: [(constraint("ads_fk"), true), (constraint("ads_kind_fk"), false)].into(),
+        },
     }
 }
 
@@ -54,6 +64,7 @@ fn shape() -> TableShape {
         target_columns: vec![ColumnId(2)],
         on_delete: ForeignKeyAction::Cascade,
         on_update: ForeignKeyAction::SetDefault,
+        timing: Timing::Deferred,
     };
     TableShape {
         table: TableId(16384),
@@ -217,6 +228,12 @@ fn requests() -> Vec<Request> {
         Request::Transact(txn, TxnAction::Abort),
         Request::Transact(txn, TxnAction::UndoStatement(3)),
         Request::Transact(txn, TxnAction::RollbackTo(0)),
+        Request::Transact(txn, TxnAction::CheckDeferred { statement: 4, only: None }),
+        Request::Transact(
+            txn,
+            TxnAction::CheckDeferred { statement: 5, only: Some(vec![constraint("ads_fk")]) },
+        ),
+        Request::Transact(txn, TxnAction::PendingOn(TableId(16384))),
         Request::Shards(ShardAction::Create {
             shape: shape(),
             shards: vec![(ShardId(1), GroupId(2), Generation(3))],
@@ -332,7 +349,7 @@ fn every_response_survives_the_wire() {
             commit_ts: Some(Timestamp(5)),
         }),
         Response::Locked(vec![vec![1, 2]]),
-        Response::Transact(TxnReply { timestamp: None }),
+        Response::Transact(TxnReply { timestamp: None, pending: true }),
         Response::Shards(ShardReply { shards: vec![shard] }),
         Response::Status(status.clone()),
         Response::Explain(vec!["Seq Scan".into()]),

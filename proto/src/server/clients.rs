@@ -109,7 +109,11 @@ impl<W: Worker> Presence<W> {
                 TxnAction::Commit(_) | TxnAction::CommitOnePhase(_) | TxnAction::Abort => {
                     Some(*txn)
                 }
-                TxnAction::Prepare | TxnAction::UndoStatement(_) | TxnAction::RollbackTo(_) => None,
+                TxnAction::Prepare
+                | TxnAction::UndoStatement(_)
+                | TxnAction::RollbackTo(_)
+                | TxnAction::CheckDeferred { .. }
+                | TxnAction::PendingOn(_) => None,
             },
             Request::Lock(_)
             | Request::ReadKey(_)

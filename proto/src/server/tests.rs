@@ -149,7 +149,7 @@ impl Worker for Recorder {
             TxnAction::CommitOnePhase(_) => self.gate.open(),
             _ => {}
         }
-        Ok(TxnReply { timestamp: Some(txn.start) })
+        Ok(TxnReply { timestamp: Some(txn.start), pending: false })
     }
 
     async fn shards(&self, _: ShardAction) -> SqlResult<ShardReply> {
@@ -229,6 +229,7 @@ fn context(start: u64) -> StatementContext {
         memory_limit: 1,
         time_zone: "UTC".into(),
         now_micros: 0,
+        constraints: Default::default(),
     }
 }
 

@@ -107,6 +107,10 @@ pub enum AlterAction {
     ValidateConstraint {
         name: Ident,
     },
+    AlterConstraint {
+        name: Ident,
+        characteristics: Option<ast::ConstraintCharacteristics>,
+    },
     RenameTo {
         name: Ident,
     },
@@ -267,9 +271,9 @@ fn action(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
     }
     if take(parser, "alter") {
         if take(parser, "constraint") {
-            parser.parse_identifier()?;
-            skip_rest(parser);
-            return Ok(AlterAction::Unsupported { what: "ALTER CONSTRAINT" });
+            let name = parser.parse_identifier()?;
+            let characteristics = parser.parse_constraint_characteristics()?;
+            return Ok(AlterAction::AlterConstraint { name, characteristics });
         }
         take(parser, "column");
         let column = parser.parse_identifier()?;

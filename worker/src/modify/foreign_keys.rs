@@ -22,13 +22,13 @@ use satsuma_common::index::IndexMethod;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{
-    ColumnId, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, TxnId, arrow_types,
+    ColumnId, Datum, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, TxnId, arrow_types,
 };
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::index::Probe;
 use satsuma_storage::{
     Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError,
-    TableMeta,
+    TableMeta, WriteContext,
 };
 
 use super::rows;
@@ -51,21 +51,41 @@ pub(super) struct Pending {
     checks: Vec<(ForeignKey, ParentChange)>,
 }
 
-struct References {
-    child: PlacedTable,
-    parent: PlacedTable,
-    key: ForeignKey,
+#[derive(Clone)]
+pub(super) struct References {
+    pub child: PlacedTable,
+    pub parent: PlacedTable,
+    pub key: ForeignKey,
     /// Each parent key in words, as the first row that refers to it has it, for the error.
-    wanted: BTreeMap<Vec<u8>, String>,
+    pub wanted: BTreeMap<Vec<u8>, String>,
 }
 
 #[derive(Clone)]
-struct ParentChange {
-    parent: PlacedTable,
+pub(super) struct ParentChange {
+    pub parent: PlacedTable,
     /// The rows as they were.
     old: RecordBatch,
     /// And as they are, for an update.
     new: Option<RecordBatch>,
+}
+
+impl References {
+    /// The error of a row that refers to a key which no parent has.
+    fn violation(&self, missing: &[u8]) -> SqlError {
+        let shape = &self.child.meta.shape;
+        let detail = self.wanted.get(missing).map(String::as_str).unwrap_or_default();
+        let (name, target) = (&self.key.name, &self.key.target_name);
+        SqlError::new(
+            SqlState::FOREIGN_KEY_VIOLATION,
+            format!(
+                "insert or update on table \"{}\" violates foreign key constraint \"{name}\"",
+                shape.name
+            ),
+        )
+        .detail(format!("Key {detail} is not present in table \"{target}\"."))
+        .table(&shape.schema_name, &shape.name)
+        .constraint(name)
+    }
 }
 
 impl Pending {
@@ -121,7 +141,7 @@ impl Pending {
     }
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     pub(super) async fn settle_foreign_keys(&mut self) -> SqlResult<()> {
         while let Some(change) = self.pending.parents.pop() {
             for key in change.parent.meta.shape.referenced_by.clone() {
@@ -130,45 +150,28 @@ impl Writer<'_> {
                 }
             }
         }
-        for references in std::mem::take(&mut self.pending.references).into_values() {
-            self.check_references(references).await?;
+        let verifier = self.verifier();
+        for (place, references) in std::mem::take(&mut self.pending.references) {
+            if self.defers(&references.key) {
+                self.shared.deferred.refers(&self.write, place, references);
+                continue;
+            }
+            if let Some(missing) = verifier.missing(&references).await?.first() {
+                return Err(references.violation(missing));
+            }
         }
         for (key, change) in std::mem::take(&mut self.pending.checks) {
-            self.check_unreferenced(&key, &change, true).await?;
+            if !self.defers(&key) {
+                verifier.check_unreferenced(&key, &change, true).await?;
+            } else if let Some(change) = verifier.still_referenced(&key, &change).await? {
+                self.shared.deferred.removed(&self.write, key, change);
+            }
         }
         Ok(())
     }
 
-    async fn check_references(&self, references: References) -> SqlResult<()> {
-        let References { child, parent, key, wanted } = references;
-        let keys: Vec<_> = wanted.keys().collect();
-        let wait = LockWait::Wait(self.write.lock_timeout);
-        let mode = RowLockMode::KeyShare;
-        let engine = &self.shared.engine;
-        let locked = match TargetKey::of(&key, &parent.meta)?.index {
-            None => {
-                let request = RowLocks { newest: true, ..RowLocks::new(mode, wait) };
-                engine.lock_rows(&self.write, parent.shard, &keys, request).await
-            }
-            Some(index) => {
-                engine.lock_rows_by(&self.write, parent.shard, index, &keys, (mode, wait)).await
-            }
-        };
-        let locked = locked.map_err(error::storage)?;
-        let Some(missing) = locked.iter().find(|locked| !locked.exists) else { return Ok(()) };
-        let shape = &child.meta.shape;
-        let detail = keys.get(missing.row).and_then(|key| wanted.get(*key));
-        let detail = detail.map(String::as_str).unwrap_or_default();
-        Err(SqlError::new(
-            SqlState::FOREIGN_KEY_VIOLATION,
-            format!(
-                "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                shape.name, key.name
-            ),
-        )
-        .detail(format!("Key {detail} is not present in table \"{}\".", key.target_name))
-        .table(&shape.schema_name, &shape.name)
-        .constraint(&key.name))
+    fn verifier(&self) -> Verifier<'a> {
+        Verifier { shared: self.shared, write: self.write }
     }
 
     /// What a foreign key of another table does about changed rows of its target.
@@ -184,14 +187,16 @@ impl Writer<'_> {
                     self.pending.checks.push((key.clone(), change.clone()));
                     Ok(())
                 }
-                ForeignKeyAction::Restrict => self.check_unreferenced(key, change, false).await,
+                ForeignKeyAction::Restrict => {
+                    self.verifier().check_unreferenced(key, change, false).await
+                }
                 ForeignKeyAction::Cascade | ForeignKeyAction::SetNull => {
                     for child in self.shared.placements.related(
                         key.table,
                         change.parent.group,
                         self.write.txn,
                     )? {
-                        let children = self.children(key, change, child).await?;
+                        let children = self.verifier().children(key, change, child).await?;
                         self.change_children(key, change, action, children).await?;
                     }
                     Ok(())
@@ -249,39 +254,119 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// Looks at rows as they are now, for a transaction.
+pub(super) struct Verifier<'a> {
+    pub shared: &'a Arc<Shared>,
+    pub write: WriteContext,
+}
+
+impl Verifier<'_> {
+    /// The wanted keys that no parent has. The others' parents are held until the transaction
+    /// ends.
+    async fn missing(&self, references: &References) -> SqlResult<Vec<Vec<u8>>> {
+        let References { parent, key, wanted, .. } = references;
+        let keys: Vec<_> = wanted.keys().collect();
+        let wait = LockWait::Wait(self.write.lock_timeout);
+        let mode = RowLockMode::KeyShare;
+        let engine = &self.shared.engine;
+        let locked = match TargetKey::of(key, &parent.meta)?.index {
+            None => {
+                let request = RowLocks { newest: true, ..RowLocks::new(mode, wait) };
+                engine.lock_rows(&self.write, parent.shard, &keys, request).await
+            }
+            Some(index) => {
+                engine.lock_rows_by(&self.write, parent.shard, index, &keys, (mode, wait)).await
+            }
+        };
+        let missing = locked.map_err(error::storage)?.into_iter().filter(|locked| !locked.exists);
+        Ok(missing.filter_map(|locked| keys.get(locked.row).map(|key| (*key).clone())).collect())
+    }
+
+    /// A check that was put off: rows which have changed or gone since then refer to nothing.
+    pub async fn check_late(&self, references: &References) -> SqlResult<()> {
+        let mut references = references.clone();
+        let child = &mut references.child;
+        if let Some(now) = self.shared.engine.table_of_shard(child.shard) {
+            child.meta = now;
+        }
+        references.parent = parent_of(self.shared, self.write.txn, child, &references.key)?;
+        let missing = self.missing(&references).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let References { child, parent, key, .. } = &references;
+        let old = rows_of_keys(key, &parent.meta, &missing)?;
+        let change = ParentChange { parent: parent.clone(), old, new: None };
+        let children = self.children(key, &change, child.clone()).await?;
+        let first = children.parents.values().iter().min();
+        match first.and_then(|row| missing.get(usize::try_from(*row).ok()?)) {
+            Some(missing) => Err(references.violation(missing)),
+            None => Ok(()),
+        }
+    }
+
+    /// The changed rows that children refer to, each with the table of such a child.
+    async fn referenced(
+        &self,
+        key: &ForeignKey,
+        change: &ParentChange,
+    ) -> SqlResult<BTreeMap<usize, PlacedTable>> {
+        let mut referenced = BTreeMap::new();
+        let group = change.parent.group;
+        for child in self.shared.placements.related(key.table, group, self.write.txn)? {
+            let children = self.children(key, change, child).await?;
+            for row in children.parents.values() {
+                let row = usize::try_from(*row).unwrap_or_default();
+                referenced.entry(row).or_insert_with(|| children.table.clone());
+            }
+        }
+        Ok(referenced)
+    }
+
+    /// The part of the change that has children; `None` when there is none. Those that come later
+    /// look for their parents themselves.
+    async fn still_referenced(
+        &self,
+        key: &ForeignKey,
+        change: &ParentChange,
+    ) -> SqlResult<Option<ParentChange>> {
+        let referenced: Vec<_> = self.referenced(key, change).await?.into_keys().collect();
+        if referenced.is_empty() {
+            return Ok(None);
+        }
+        let old = rows::take(&change.old, &referenced)?;
+        Ok(Some(ParentChange { parent: change.parent.clone(), old, new: None }))
+    }
 
     /// With `unless_back`, keys that exist again count as never removed (NO ACTION).
-    async fn check_unreferenced(
+    pub async fn check_unreferenced(
         &self,
         key: &ForeignKey,
         change: &ParentChange,
         unless_back: bool,
     ) -> SqlResult<()> {
         let parent = &change.parent;
-        for child in self.shared.placements.related(key.table, parent.group, self.write.txn)? {
-            let children = self.children(key, change, child).await?;
-            let referenced: BTreeSet<_> = children.parents.values().iter().copied().collect();
-            for row in referenced {
-                let row = usize::try_from(row).unwrap_or_default();
-                if unless_back && self.exists(key, parent, &change.old, row)? {
-                    continue;
-                }
-                let shape = &parent.meta.shape;
-                let values = text::datums(&parent.meta, &change.old, row);
-                let values = text::key(shape, &key.target_columns, &values);
-                let child = &children.table.meta.shape;
-                return Err(SqlError::new(
-                    SqlState::FOREIGN_KEY_VIOLATION,
-                    format!(
-                        "update or delete on table \"{}\" violates foreign key constraint \"{}\" \
-                         on table \"{}\"",
-                        shape.name, key.name, child.name
-                    ),
-                )
-                .detail(format!("Key {values} is still referenced from table \"{}\".", child.name))
-                .table(&child.schema_name, &child.name)
-                .constraint(&key.name));
+        for (row, child) in self.referenced(key, change).await? {
+            if unless_back && self.exists(key, parent, &change.old, row)? {
+                continue;
             }
+            let shape = &parent.meta.shape;
+            let values = text::datums(&parent.meta, &change.old, row);
+            let values = text::key(shape, &key.target_columns, &values);
+            let child = &child.meta.shape;
+            return Err(SqlError::new(
+                SqlState::FOREIGN_KEY_VIOLATION,
+                format!(
+                    "update or delete on table \"{}\" violates foreign key constraint \"{}\" \
+                     on table \"{}\"",
+                    shape.name, key.name, child.name
+                ),
+            )
+            .detail(format!("Key {values} is still referenced from table \"{}\".", child.name))
+            .table(&child.schema_name, &child.name)
+            .constraint(&key.name));
         }
         Ok(())
     }
@@ -529,6 +614,21 @@ impl ParentChange {
         let (old, new) = (rows::take(&self.old, &moved)?, Some(rows::take(new, &moved)?));
         Ok(Some(Self { parent: self.parent.clone(), old, new }))
     }
+}
+
+/// Rows of the parent that have these keys, and NULL in every other column.
+fn rows_of_keys(key: &ForeignKey, parent: &TableMeta, keys: &[Vec<u8>]) -> SqlResult<RecordBatch> {
+    let target = TargetKey::of(key, parent)?;
+    let mut rows = Vec::with_capacity(keys.len());
+    for key in keys {
+        let mut row = vec![Datum::Null; parent.shape.columns.len()];
+        let values = target.encoder.decode(key).map_err(no_key)?;
+        for (column, value) in target.columns.iter().zip(values) {
+            row[position(&parent.shape, *column)?] = value;
+        }
+        rows.push(row);
+    }
+    rows::of_datums(&parent.shape, rows)
 }
 
 /// Keys of rows; `None` where a column is NULL.

@@ -10,6 +10,7 @@
 
 pub(crate) mod condition;
 mod constraints;
+mod deferred;
 mod foreign_keys;
 mod keyed;
 mod on_conflict;
@@ -34,6 +35,7 @@ use crate::local::{Shared, is_small, within};
 use crate::placement::{PlacedGroup, PlacedTable};
 
 pub(crate) use constraints::{CheckCache, at_line, duplicates, named};
+pub(crate) use deferred::Deferred;
 pub(crate) use keyed::read;
 pub(crate) use program::Programs;
 pub(crate) use rows::check_columns;
@@ -52,7 +54,13 @@ pub(crate) async fn modify(
     let (context, commit) = (request.context.clone(), request.commit);
     // A caller that goes away before the commit leaves nothing behind.
     let mut undo = AbortOnDrop { shared: shared.clone(), txn: commit.then_some(context.txn) };
-    let work = within(context.timeout, change_where_it_fits(&shared, request));
+    let work = within(context.timeout, async {
+        let reply = change_where_it_fits(&shared, request).await?;
+        if commit {
+            shared.deferred.finish(&shared, context.txn).await?;
+        }
+        Ok(reply)
+    });
     let changed = tokio::select! {
         biased;
         changed = work => changed,
@@ -109,6 +117,7 @@ async fn change_where_it_fits(
 /// A statement that was stopped may be at work for a moment more.
 async fn abort(shared: &Shared, txn: TxnId) -> Result<(), StorageError> {
     shared.busy.idle(txn).await;
+    shared.deferred.forget(txn);
     shared.engine.abort(txn).await
 }
 
@@ -145,6 +154,7 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
         writer: Writer::new(shared, &request.context),
         reply: ModifyReply::default(),
     };
+    statement.writer.ends_transaction = request.commit;
     match request.change {
         Change::Insert { rows, on_conflict } => statement.insert(rows, on_conflict).await?,
         Change::Update { rows } => statement.update(rows).await?,

@@ -7,7 +7,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
 use satsuma_common::table::TableShape;
-use satsuma_common::{SqlError, SqlResult, arrow_types, arrow_values};
+use satsuma_common::{Datum, SqlError, SqlResult, arrow_types, arrow_values};
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::TableMeta;
 
@@ -107,10 +107,16 @@ pub(super) fn decode(meta: &TableMeta, rows: &[Bytes]) -> SqlResult<RecordBatch>
 
 /// The same for rows that may have a NULL where none may be: NOT NULL is still to be checked.
 pub(super) fn decode_unchecked(meta: &TableMeta, rows: &[Bytes]) -> SqlResult<RecordBatch> {
-    let shape = &meta.shape;
-    let mut values = vec![Vec::with_capacity(rows.len()); shape.columns.len()];
+    let decoder = meta.decoder();
+    let rows = rows.iter().map(|row| decoder.datums(row).map_err(|e| malformed(e.to_string())));
+    of_datums(&meta.shape, rows.collect::<SqlResult<_>>()?)
+}
+
+/// A batch of the table's columns with these values, of which any may be NULL.
+pub(super) fn of_datums(shape: &TableShape, rows: Vec<Vec<Datum>>) -> SqlResult<RecordBatch> {
+    let count = rows.len();
+    let mut values = vec![Vec::with_capacity(count); shape.columns.len()];
     for row in rows {
-        let row = meta.decoder().datums(row).map_err(|error| malformed(error.to_string()))?;
         for (column, value) in values.iter_mut().zip(row) {
             column.push(value);
         }
@@ -121,7 +127,7 @@ pub(super) fn decode_unchecked(meta: &TableMeta, rows: &[Bytes]) -> SqlResult<Re
         .map(|(values, column)| arrow_values::array_from_datums(values, &column.ty))
         .collect::<SqlResult<Vec<_>>>()?;
     let fields: Vec<_> = shape.arrow_schema().fields().iter().map(relaxed).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
         .map_err(arrow_to_sql)
 }

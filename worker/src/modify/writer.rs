@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{BinaryArray, RecordBatch};
-use satsuma_common::table::TableShape;
+use satsuma_common::table::{ForeignKey, TableShape};
 use satsuma_common::{Oid, SqlResult};
 use satsuma_proto::worker::StatementContext;
 use satsuma_storage::{Changed, ConflictPolicy, Inserted, LockWait, WriteContext};
@@ -21,11 +21,19 @@ pub(crate) struct Writer<'a> {
     context: &'a StatementContext,
     /// Foreign keys to look at when all rows are in.
     pub(super) pending: Pending,
+    /// The end of the statement is that of its transaction: no check is put off.
+    pub ends_transaction: bool,
 }
 
 impl<'a> Writer<'a> {
     pub fn new(shared: &'a Arc<Shared>, context: &'a StatementContext) -> Self {
-        Self { shared, write: write_context(context), context, pending: Pending::default() }
+        Self {
+            shared,
+            write: write_context(context),
+            context,
+            pending: Pending::default(),
+            ends_transaction: false,
+        }
     }
 
     /// Holds the shard against definitions, and makes sure that none came first: rows and
@@ -162,6 +170,11 @@ impl<'a> Writer<'a> {
     pub async fn truncate(&mut self, target: &PlacedTable) -> SqlResult<()> {
         let engine = &self.shared.engine;
         engine.truncate(&self.write, target.shard).await.map_err(error::storage)
+    }
+
+    /// Whether the foreign key is checked when the transaction ends.
+    pub(super) fn defers(&self, key: &ForeignKey) -> bool {
+        !self.ends_transaction && self.context.constraints.is_deferred(key)
     }
 
     /// Foreign keys: carries out actions and checks what must hold. To be called last.

@@ -1,6 +1,6 @@
 use datafusion::logical_expr::{LogicalPlanBuilder, TableSource, col, lit};
 use satsuma_common::SqlState;
-use satsuma_common::table::{Check, ForeignKeyAction};
+use satsuma_common::table::{Check, ForeignKeyAction, Timing};
 use satsuma_proto::worker::{
     CHANGED_SINCE_SNAPSHOT, Change, OnConflict, RowSource, ShardAction, TxnAction,
 };
@@ -101,7 +101,8 @@ async fn nulls_and_taken_keys_are_named(f: &Fixture) {
 async fn checks_name_the_row(f: &Fixture) {
     f.fill().await;
     let none = ForeignKeyAction::NoAction;
-    let mut shape = campaigns(&Actions { on_delete: none, on_update: none });
+    let mut shape =
+        campaigns(&Actions { on_delete: none, on_update: none, timing: Timing::NotDeferrable });
     let check =
         |name: &str, condition: &str| Check { name: name.into(), condition: condition.into() };
     shape.checks = vec![check("short_name", "length(name) < 6"), check("id_check", "id > 0")];

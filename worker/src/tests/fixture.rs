@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource};
 use futures::StreamExt;
-use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction, TableShape, Timing};
 use satsuma_common::{
     ColumnId, Generation, GroupId, NodeId, PgType, ShardId, SqlResult, TableId, Timestamp, TxnId,
 };
@@ -91,6 +91,7 @@ fn shape(table: TableId, name: &str, columns: Vec<Column>, key: &[u16]) -> Table
 pub struct Actions {
     pub on_delete: ForeignKeyAction,
     pub on_update: ForeignKeyAction,
+    pub timing: Timing,
 }
 
 pub fn campaigns(actions: &Actions) -> TableShape {
@@ -136,6 +137,7 @@ fn campaign_key(actions: &Actions) -> ForeignKey {
         target_columns: vec![ColumnId(1), ColumnId(2)],
         on_delete: actions.on_delete,
         on_update: actions.on_update,
+        timing: actions.timing,
     }
 }
 
@@ -150,6 +152,7 @@ fn kind_key() -> ForeignKey {
         target_columns: vec![ColumnId(1)],
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
+        timing: Timing::NotDeferrable,
     }
 }
 
@@ -158,6 +161,7 @@ impl Fixture {
         let none = Actions {
             on_delete: ForeignKeyAction::NoAction,
             on_update: ForeignKeyAction::NoAction,
+            timing: Timing::NotDeferrable,
         };
         Self::with_actions(&none, false).await
     }
@@ -166,6 +170,7 @@ impl Fixture {
         let none = Actions {
             on_delete: ForeignKeyAction::NoAction,
             on_update: ForeignKeyAction::NoAction,
+            timing: Timing::NotDeferrable,
         };
         Self::with_actions(&none, true).await
     }
@@ -221,6 +226,7 @@ impl Fixture {
             memory_limit: 32 << 20,
             time_zone: "UTC".into(),
             now_micros: 0,
+            constraints: Default::default(),
         }
     }
 
@@ -354,8 +360,11 @@ pub fn group_ref(group: GroupId) -> GroupRef {
 }
 
 fn source(table: TableId) -> Arc<ScanSource> {
-    let none =
-        Actions { on_delete: ForeignKeyAction::NoAction, on_update: ForeignKeyAction::NoAction };
+    let none = Actions {
+        on_delete: ForeignKeyAction::NoAction,
+        on_update: ForeignKeyAction::NoAction,
+        timing: Timing::NotDeferrable,
+    };
     let shape = match table {
         CAMPAIGNS => campaigns(&none),
         ADS => ads(&none),

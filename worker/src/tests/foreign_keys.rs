@@ -1,6 +1,6 @@
 use datafusion::logical_expr::{LogicalPlanBuilder, col, lit};
 use satsuma_common::SqlState;
-use satsuma_common::table::ForeignKeyAction;
+use satsuma_common::table::{ConstraintRef, ForeignKeyAction, Timing};
 use satsuma_proto::worker::{Change, RowSource, TxnAction};
 
 use super::fixture::*;
@@ -99,7 +99,11 @@ async fn a_parent_is_held_while_a_child_is_added(f: &Fixture) {
 }
 
 async fn with(on_delete: ForeignKeyAction, on_update: ForeignKeyAction) -> Fixture {
-    let f = Fixture::with_actions(&Actions { on_delete, on_update }, false).await;
+    let f = Fixture::with_actions(
+        &Actions { on_delete, on_update, timing: Timing::NotDeferrable },
+        false,
+    )
+    .await;
     f.fill().await;
     f
 }
@@ -134,4 +138,106 @@ async fn no_action_looks_at_the_end_of_the_statement() {
     let second = f.next(&first);
     f.modify(&second, G1, CAMPAIGNS, delete_where(CAMPAIGNS, 11), true).await.unwrap();
     assert_eq!(f.all(CAMPAIGNS, &[G1]).await, ["1|10|red"]);
+}
+
+async fn deferred() -> Fixture {
+    let actions = Actions {
+        on_delete: ForeignKeyAction::NoAction,
+        on_update: ForeignKeyAction::NoAction,
+        timing: Timing::Deferred,
+    };
+    let f = Fixture::with_actions(&actions, true).await;
+    f.fill().await;
+    f
+}
+
+/// An ad of a campaign, which is the one in the error.
+fn ad_of(campaign: i64) -> Change {
+    insert(ad_rows(&[(1, 103, Some(campaign), None, None)]))
+}
+
+fn campaign(id: i64) -> Change {
+    insert(campaign_rows(&[(1, id, "new")]))
+}
+
+#[tokio::test]
+async fn a_commit_looks_for_parents_of_deferred_keys() {
+    let f = deferred().await;
+    let before = f.all(ADS, &[G1]).await;
+    for action in [TxnAction::Prepare, TxnAction::CommitOnePhase(f.now())] {
+        let orphan = f.begin();
+        f.modify(&orphan, G1, ADS, ad_of(12), false).await.unwrap();
+        let error = f.worker.transact(orphan.txn, action).await.unwrap_err();
+        assert_eq!(error.state(), SqlState::FOREIGN_KEY_VIOLATION);
+        assert_eq!(
+            error.fields().detail.as_deref(),
+            Some("Key (company_id, campaign_id)=(1, 12) is not present in table \"campaigns\".")
+        );
+        // It has ended, and holds no lock.
+        assert_eq!(f.all(ADS, &[G1]).await, before);
+        f.run(G1, ADS, ad_of(10)).await.unwrap();
+        f.run(G1, ADS, delete_where(ADS, 103)).await.unwrap();
+    }
+    // What commits at once cannot wait.
+    assert!(f.run(G1, ADS, ad_of(12)).await.is_err());
+    let first = f.begin();
+    f.modify(&first, G1, ADS, ad_of(12), false).await.unwrap();
+    f.modify(&f.next(&first), G1, CAMPAIGNS, campaign(12), false).await.unwrap();
+    f.worker.transact(first.txn, TxnAction::CommitOnePhase(f.now())).await.unwrap();
+    assert_eq!(f.all(ADS, &[G1]).await.len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn rows_that_are_gone_again_are_not_checked() {
+    let f = deferred().await;
+    let first = f.begin();
+    f.modify(&first, G1, ADS, ad_of(12), false).await.unwrap();
+    let second = f.next(&first);
+    f.modify(&second, G1, ADS, delete_where(ADS, 103), false).await.unwrap();
+    let third = f.next(&second);
+    f.modify(&third, G1, ADS, ad_of(13), false).await.unwrap();
+    f.worker.transact(first.txn, TxnAction::UndoStatement(third.statement)).await.unwrap();
+    f.worker.transact(first.txn, TxnAction::CommitOnePhase(f.now())).await.unwrap();
+}
+
+#[tokio::test]
+async fn parents_may_go_before_their_children() {
+    let f = deferred().await;
+    let first = f.begin();
+    f.modify(&first, G1, CAMPAIGNS, delete_where(CAMPAIGNS, 11), false).await.unwrap();
+    let pending = |table| f.worker.transact(first.txn, TxnAction::PendingOn(table));
+    assert!(pending(CAMPAIGNS).await.unwrap().pending);
+    assert!(!pending(ADS).await.unwrap().pending);
+    f.modify(&f.next(&first), G1, ADS, delete_where(ADS, 102), false).await.unwrap();
+    f.worker.transact(first.txn, TxnAction::Prepare).await.unwrap();
+    f.worker.transact(first.txn, TxnAction::Commit(f.now())).await.unwrap();
+    let second = f.begin();
+    f.modify(&second, G1, CAMPAIGNS, delete_where(CAMPAIGNS, 10), false).await.unwrap();
+    let error = f.worker.transact(second.txn, TxnAction::Prepare).await.unwrap_err();
+    assert_eq!(
+        error.fields().detail.as_deref(),
+        Some("Key (company_id, id)=(1, 10) is still referenced from table \"ads\".")
+    );
+}
+
+#[tokio::test]
+async fn checks_that_were_carried_out_come_back_with_a_savepoint() {
+    let f = deferred().await;
+    let first = f.begin();
+    f.modify(&first, G1, ADS, ad_of(12), false).await.unwrap();
+    let named = |name: &str, statement| TxnAction::CheckDeferred {
+        statement,
+        only: Some(vec![ConstraintRef { table: ADS, name: name.into() }]),
+    };
+    let act = |action| f.worker.transact(first.txn, action);
+    act(named("ads_kind_fk", 2)).await.unwrap();
+    assert!(act(named("ads_campaign_fk", 2)).await.is_err());
+    assert!(act(TxnAction::PendingOn(ADS)).await.unwrap().pending);
+    let third = f.next(&f.next(&first));
+    f.modify(&third, G1, CAMPAIGNS, campaign(12), false).await.unwrap();
+    act(TxnAction::CheckDeferred { statement: 4, only: None }).await.unwrap();
+    assert!(!act(TxnAction::PendingOn(ADS)).await.unwrap().pending);
+    act(TxnAction::RollbackTo(1)).await.unwrap();
+    assert!(act(TxnAction::PendingOn(ADS)).await.unwrap().pending);
+    assert!(act(TxnAction::CommitOnePhase(f.now())).await.is_err());
 }

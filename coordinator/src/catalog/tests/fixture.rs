@@ -1,6 +1,6 @@
 //! A small cluster, and tables as DDL would define them.
 
-use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction, TableShape};
+use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction, TableShape, Timing};
 use satsuma_common::{ColumnId, NodeId, Oid, PgType, TableId};
 
 use crate::catalog::*;
@@ -135,6 +135,7 @@ pub fn foreign_key(name: &str, from: &TableDef, to: &Table) -> ForeignKey {
         target_columns: vec![ColumnId(1)],
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
+        timing: Timing::NotDeferrable,
     }
 }
 

@@ -1,0 +1,69 @@
+//! Constraints whose checks wait for the end of the transaction. The workers keep the checks;
+//! which constraints wait is said here, and travels with every statement.
+
+use futures::future::try_join_all;
+use satsuma_common::table::{ConstraintModes, ConstraintRef, TableShape};
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_proto::worker::TxnAction;
+
+use super::Transaction;
+use crate::cluster::Cluster;
+
+impl Transaction {
+    pub fn constraints(&self) -> &ConstraintModes {
+        &self.constraints
+    }
+
+    /// SET CONSTRAINTS of some constraints, or of all. What has waited for those that are
+    /// IMMEDIATE now is checked at once.
+    pub async fn set_constraints(
+        &mut self,
+        cluster: &Cluster,
+        only: Option<Vec<ConstraintRef>>,
+        deferred: bool,
+    ) -> SqlResult<()> {
+        match &only {
+            None => self.constraints.set_all(deferred),
+            Some(only) => {
+                for constraint in only {
+                    self.constraints.set(constraint.clone(), deferred);
+                }
+            }
+        }
+        if deferred { Ok(()) } else { self.check_deferred(cluster, only).await }
+    }
+
+    /// Checks what waits for some constraints, or for all.
+    pub async fn check_deferred(
+        &mut self,
+        cluster: &Cluster,
+        only: Option<Vec<ConstraintRef>>,
+    ) -> SqlResult<()> {
+        if !self.writes {
+            return Ok(());
+        }
+        let (_, statement) = self.next_statement(cluster).await?;
+        self.tell_all(TxnAction::CheckDeferred { statement, only }).await
+    }
+
+    /// 55006 while checks of the table's rows wait.
+    pub async fn refuse_pending(&self, shape: &TableShape, statement: &str) -> SqlResult<()> {
+        let mut keys = shape.foreign_keys.iter().chain(&shape.referenced_by);
+        if !self.writes || !keys.any(|key| key.timing.is_deferrable()) {
+            return Ok(());
+        }
+        let ask = TxnAction::PendingOn(shape.table);
+        let answers =
+            self.participants.values().map(|worker| worker.transact(self.id, ask.clone()));
+        match try_join_all(answers).await?.iter().any(|answer| answer.pending) {
+            true => Err(SqlError::new(
+                SqlState::OBJECT_IN_USE,
+                format!(
+                    "cannot {statement} \"{}\" because it has pending trigger events",
+                    shape.name
+                ),
+            )),
+            false => Ok(()),
+        }
+    }
+}
