@@ -4,6 +4,7 @@
 //! Equal values of int2, int4 and int8 hash alike, as do float4 and float8, so a comparison
 //! across those types still finds the shard.
 
+mod extended;
 mod jenkins;
 
 use arrow::array::{Array as ArrowArray, AsArray};
@@ -17,6 +18,7 @@ use crate::jsonb;
 use crate::numeric::Numeric;
 use crate::types::PgType;
 
+pub use extended::extended_hash;
 pub use jenkins::{hash_bytes, hash_uint32};
 
 /// Days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
@@ -29,17 +31,26 @@ pub fn hash_int4(value: i32) -> i32 {
 }
 
 pub fn hash_int8(value: i64) -> i32 {
+    hash_uint32(folded(value)) as i32
+}
+
+/// A bigint in 32 bits, an int4's value as it is.
+fn folded(value: i64) -> u32 {
     let (low, high) = (value as u32, (value >> 32) as u32);
-    let folded = low ^ if value >= 0 { high } else { !high };
-    hash_uint32(folded) as i32
+    low ^ if value >= 0 { high } else { !high }
 }
 
 pub fn hash_float8(value: f64) -> i32 {
     if value == 0.0 {
         return 0;
     }
+    hash_bytes(&float_bytes(value)) as i32
+}
+
+/// The same for all that are not a number.
+fn float_bytes(value: f64) -> [u8; 8] {
     let bits = if value.is_nan() { 0x7ff8_0000_0000_0000 } else { value.to_bits() };
-    hash_bytes(&bits.to_le_bytes()) as i32
+    bits.to_le_bytes()
 }
 
 pub fn hash_text(text: &str) -> i32 {
@@ -56,17 +67,21 @@ pub fn hash_numeric(value: &Numeric) -> i32 {
     if digits.is_empty() {
         return -1;
     }
-    let mut bytes = Vec::with_capacity(digits.len() * 2);
-    for digit in &digits {
-        bytes.extend_from_slice(&digit.to_le_bytes());
-    }
-    hash_bytes(&bytes) as i32 ^ weight
+    hash_bytes(&digit_bytes(&digits)) as i32 ^ weight
+}
+
+fn digit_bytes(digits: &[i16]) -> Vec<u8> {
+    digits.iter().flat_map(|digit| digit.to_le_bytes()).collect()
 }
 
 /// `interval_hash`: months count as 30 days, days as 24 hours.
 pub fn hash_interval(value: Interval) -> i32 {
+    hash_int8(interval_micros(value))
+}
+
+fn interval_micros(value: Interval) -> i64 {
     let days = i128::from(value.months) * 30 + i128::from(value.days);
-    hash_int8((i128::from(value.micros) + days * i128::from(DAY_MICROS)) as i64)
+    (i128::from(value.micros) + days * i128::from(DAY_MICROS)) as i64
 }
 
 pub fn hash_inet(value: &Inet) -> i32 {
@@ -75,16 +90,25 @@ pub fn hash_inet(value: &Inet) -> i32 {
 }
 
 pub fn hash_date(days: i32) -> i32 {
+    hash_int4(since_2000(days))
+}
+
+/// Days since PostgreSQL's epoch; infinities as they are.
+fn since_2000(days: i32) -> i32 {
     match days {
-        i32::MIN | i32::MAX => hash_int4(days),
-        _ => hash_int4(days.wrapping_sub(EPOCH_DAYS)),
+        i32::MIN | i32::MAX => days,
+        _ => days.wrapping_sub(EPOCH_DAYS),
     }
 }
 
 pub fn hash_timestamp(micros: i64) -> i32 {
+    hash_int8(micros_since_2000(micros))
+}
+
+fn micros_since_2000(micros: i64) -> i64 {
     match micros {
-        i64::MIN | i64::MAX => hash_int8(micros),
-        _ => hash_int8(micros.wrapping_sub(i64::from(EPOCH_DAYS) * DAY_MICROS)),
+        i64::MIN | i64::MAX => micros,
+        _ => micros.wrapping_sub(i64::from(EPOCH_DAYS) * DAY_MICROS),
     }
 }
 

@@ -201,8 +201,8 @@ async fn answer(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<Vec
             }
             vec![vec![Datum::Bool(known)]]
         }
-        "pg_sleep" => {
-            let seconds = arguments.float(0)?.unwrap_or(0.0).clamp(0.0, 31_536_000.0);
+        "pg_sleep" | "pg_sleep_for" | "pg_sleep_until" => {
+            let seconds = arguments.seconds_to_sleep()?.clamp(0.0, 31_536_000.0);
             tokio::time::sleep(std::time::Duration::from_secs_f64(seconds)).await;
             vec![vec![Datum::Null]]
         }
@@ -321,6 +321,22 @@ impl Arguments {
             Some(Datum::Float4(value)) => Ok(Some(f64::from(*value))),
             Some(Datum::Float8(value)) => Ok(Some(*value)),
             Some(other) => Err(self.mismatch(at, "double precision", other)),
+        }
+    }
+
+    /// The first argument: seconds, an interval, or the moment to wait for.
+    fn seconds_to_sleep(&self) -> SqlResult<f64> {
+        const SECOND: f64 = 1e6;
+        const DAY: f64 = 86_400.0;
+        match self.values.first() {
+            Some(Datum::Interval(interval)) => {
+                let days = f64::from(interval.months) * 30.0 + f64::from(interval.days);
+                Ok(interval.micros as f64 / SECOND + days * DAY)
+            }
+            Some(Datum::Timestamp(moment)) => {
+                Ok(moment.saturating_sub(crate::clock::now_micros()) as f64 / SECOND)
+            }
+            _ => Ok(self.float(0)?.unwrap_or(0.0)),
         }
     }
 

@@ -267,6 +267,7 @@ impl ClusterSession {
             database: self.info.database.clone(),
             backend_pid: self.info.process_id,
             client_address: self.info.client_addr.map(|address| address.ip().to_string()),
+            client_port: self.info.client_addr.map(|address| address.port()),
             application_name: self.settings.frequent().application_name.clone(),
         };
         FunctionEnv {

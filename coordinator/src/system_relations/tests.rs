@@ -265,7 +265,7 @@ fn names_resolve_through_a_snapshot() {
 
 #[test]
 fn functions_answer_for_users_by_their_rights() {
-    use satsuma_sql::functions::{CatalogFunction as F, CatalogFunctions};
+    use satsuma_sql::functions::{CatalogFunction as F, CatalogFunctions, Privileged};
 
     use crate::catalog::{CatalogSnapshot, Grant, ObjectAddress, ObjectClass, Role};
 
@@ -301,14 +301,14 @@ fn functions_answer_for_users_by_their_rights() {
     let table = Datum::Oid(companies.0);
     let (boss, bob) = (as_user(crate::catalog::SUPERUSER_OID), as_user(bob));
     let may = |functions: &SessionFunctions, what: &str| {
-        functions.call(F::HasTablePrivilege, &[table.clone(), text(what)]).expect("answer")
+        functions.privilege(Privileged::Table, &[table.clone(), text(what)]).expect("answer")
     };
     assert_eq!(may(&boss, "DELETE"), Datum::Bool(true));
     assert_eq!(may(&bob, "SELECT"), Datum::Bool(true));
     assert_eq!(may(&bob, "INSERT"), Datum::Bool(false));
     assert_eq!(may(&bob, "insert, select"), Datum::Bool(true));
     assert_eq!(may(&bob, "SELECT WITH GRANT OPTION"), Datum::Bool(false));
-    assert!(bob.call(F::HasTablePrivilege, &[table.clone(), text("FLY")]).is_err());
+    assert!(bob.privilege(Privileged::Table, &[table.clone(), text("FLY")]).is_err());
 
     let call = |function, arguments: &[Datum]| boss.call(function, arguments).expect("answer");
     assert_eq!(call(F::GetUserById, &[Datum::Oid(10)]), text("citus"));

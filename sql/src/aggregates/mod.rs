@@ -7,6 +7,7 @@
 //! | `sums` | sum and avg, with states per group in columns |
 //! | `statistics` | variance, deviation, correlation, regression |
 //! | `ordered` | percentiles, mode |
+//! | `hypothetical` | the rank that a row would have, as counts |
 //! | `json` | json_agg and its relatives |
 //! | `collect` | array_agg, string_agg, min and max by key, bool_and, bit_and |
 //! | `sorted` | rows of an aggregate with ORDER BY |
@@ -19,6 +20,7 @@
 
 pub mod collect;
 pub mod excluding;
+mod hypothetical;
 pub mod json;
 pub mod library;
 pub mod only;
@@ -44,6 +46,7 @@ use crate::functions::{FunctionEnv, Typed, call_text, undefined};
 use crate::operators;
 use udaf::{PgAggregate, SortKey};
 
+pub use hypothetical::is_hypothetical;
 pub use only::{collect_array, only_value};
 pub use window::{WindowCall, is_window, window};
 
@@ -77,6 +80,9 @@ pub(crate) struct Resolved {
 
 /// Calls the aggregate `name`; `None` if there is none of that name.
 pub fn aggregate(name: &str, call: AggregateCall, env: &FunctionEnv) -> SqlResult<Option<Typed>> {
+    if call.within_group && is_hypothetical(name) {
+        return hypothetical::call(name, call, env).map(Some);
+    }
     let filter = call.filter.clone().map(Box::new);
     let Some(resolved) = resolve(name, call, env)? else { return Ok(None) };
     let function = AggregateFunction::new_udf(

@@ -296,6 +296,8 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
     ("pg_advisory_unlock_shared", ADVISORY),
     ("pg_advisory_unlock_all", &[]),
     ("pg_sleep", &[required("seconds", PgType::Float8)]),
+    ("pg_sleep_for", &[required("duration", PgType::Interval)]),
+    ("pg_sleep_until", &[required("moment", PgType::Timestamptz)]),
     ("pg_reload_conf", &[]),
 ];
 

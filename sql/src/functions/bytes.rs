@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
-use satsuma_common::{Datum, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 use super::error::unexpected_value;
@@ -34,6 +34,10 @@ pub(crate) fn install(b: &mut Builder) {
                 Ok(Datum::Int4(bytes(&args[0])?.len() as i32))
             });
         }
+        b.row("bit_count(bytea) int8", |args, _| {
+            let ones = bytes(&args[0])?.iter().map(|byte| i64::from(byte.count_ones()));
+            Ok(Datum::Int8(ones.sum()))
+        });
         b.row("bit_length(bytea) int4", |args, _| {
             Ok(Datum::Int4((bytes(&args[0])?.len() * 8) as i32))
         });
@@ -46,6 +50,13 @@ pub(crate) fn install(b: &mut Builder) {
             part(bytes(&args[0])?, int(&args[1])?, Some(int(&args[2])?))
         });
     }
+    b.row("overlay(bytea,bytea,int4) bytea", |args, _| {
+        let by = bytes(&args[1])?;
+        overlay(bytes(&args[0])?, by, int(&args[2])?, by.len() as i32)
+    });
+    b.row("overlay(bytea,bytea,int4,int4) bytea", |args, _| {
+        overlay(bytes(&args[0])?, bytes(&args[1])?, int(&args[2])?, int(&args[3])?)
+    });
     b.row("position(bytea,bytea) int4", |args, _| {
         let (value, wanted) = (bytes(&args[0])?, bytes(&args[1])?);
         if wanted.is_empty() {
@@ -143,6 +154,20 @@ fn part(value: &[u8], start: i32, count: Option<i32>) -> SqlResult<Datum> {
     let from = (first as usize - 1).min(value.len());
     let length = usize::try_from(end.saturating_sub(first)).unwrap_or(0);
     bytea(&value[from..from + length.min(value.len() - from)])
+}
+
+fn overlay(value: &[u8], by: &[u8], start: i32, count: i32) -> SqlResult<Datum> {
+    if start <= 0 {
+        return Err(SqlError::new(
+            SqlState::SUBSTRING_ERROR,
+            "negative substring length not allowed",
+        ));
+    }
+    let resume =
+        start.checked_add(count).ok_or_else(|| super::error::out_of_range(&PgType::Int4))?;
+    let head = value.len().min(start as usize - 1);
+    let tail = usize::try_from(resume - 1).unwrap_or(0).min(value.len());
+    bytea([&value[..head], by, &value[tail..]].concat())
 }
 
 /// The byte and the bit within it, from the lowest, of a bit's number.
@@ -261,6 +286,11 @@ fn conversions(b: &mut Builder) {
     b.row("convert_to(text,name) bytea", |args, _| {
         is_utf8(text(&args[1])?)?;
         bytea(text(&args[0])?.as_bytes())
+    });
+    b.row("length(bytea,name) int4", |args, _| {
+        is_utf8(text(&args[1])?)?;
+        let characters = satsuma_common::utf8::check(bytes(&args[0])?)?.chars().count();
+        Ok(Datum::Int4(characters as i32))
     });
     b.row("convert_from(bytea,name) text", |args, _| {
         is_utf8(text(&args[1])?)?;

@@ -141,11 +141,52 @@ pub(super) fn ordinal_suffix(number: &str) -> &'static str {
 
 /// What a date template prints.
 struct Moment {
-    civil: Civil,
+    parts: Parts,
     offset: Option<i32>,
     zone: Option<String>,
-    /// Hours are of an interval: not folded to a day.
-    interval: Option<Interval>,
+    is_interval: bool,
+}
+
+/// A date and a time. Those of an interval may all be negative; its hours are not folded to days.
+struct Parts {
+    year: i64,
+    month: i64,
+    day: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    fraction: i64,
+}
+
+impl Parts {
+    fn of_civil(civil: &Civil) -> Self {
+        Self {
+            year: civil.year,
+            month: i64::from(civil.month),
+            day: i64::from(civil.day),
+            hour: civil.hour(),
+            minute: civil.minute(),
+            second: civil.second(),
+            fraction: civil.fraction(),
+        }
+    }
+
+    fn of_interval(value: Interval) -> Self {
+        Self {
+            year: i64::from(value.months / 12),
+            month: i64::from(value.months % 12),
+            day: i64::from(value.days),
+            hour: value.micros / HOUR_MICROS,
+            minute: value.micros % HOUR_MICROS / MINUTE_MICROS,
+            second: value.micros % MINUTE_MICROS / SECOND_MICROS,
+            fraction: value.micros % SECOND_MICROS,
+        }
+    }
+
+    /// Days since 1970.
+    fn days(&self) -> i64 {
+        days_from_civil(self.year, self.month.clamp(1, 12) as u32, 1) + self.day - 1
+    }
 }
 
 fn named(name: &str, like: &str, fill: bool, width: usize) -> String {
@@ -163,6 +204,11 @@ fn padded(value: i64, width: usize, fill: bool) -> String {
     let digits = value.unsigned_abs();
     let sign = if value < 0 { "-" } else { "" };
     if fill { format!("{sign}{digits:0width$}") } else { format!("{sign}{digits}") }
+}
+
+/// As [`padded`], with the sign counted in.
+fn signed(value: i64, width: usize, fill: bool) -> String {
+    if fill { format!("{value:0width$}") } else { value.to_string() }
 }
 
 fn format_moment(moment: &Moment, template: &str) -> SqlResult<String> {
@@ -184,10 +230,10 @@ fn format_moment(moment: &Moment, template: &str) -> SqlResult<String> {
 }
 
 fn field(moment: &Moment, name: &'static str, fill: bool) -> SqlResult<String> {
-    let civil = &moment.civil;
-    let days = || civil.days();
+    let parts = &moment.parts;
+    let days = || parts.days();
     let no_interval = || {
-        if moment.interval.is_some() {
+        if moment.is_interval {
             return Err(SqlError::new(
                 SqlState::INVALID_DATETIME_FORMAT,
                 "invalid format specification for an interval value",
@@ -196,29 +242,28 @@ fn field(moment: &Moment, name: &'static str, fill: bool) -> SqlResult<String> {
         }
         Ok(())
     };
-    let hour = match moment.interval {
-        Some(interval) => interval.micros / HOUR_MICROS,
-        None => civil.hour(),
-    };
-    let year = match moment.interval {
-        Some(_) => civil.year,
-        None if civil.year > 0 => civil.year,
-        None => 1 - civil.year,
-    };
+    let hour = parts.hour;
+    let year = if moment.is_interval || parts.year > 0 { parts.year } else { 1 - parts.year };
     let iso = || iso_week(days());
+    // Months of an interval have 30 days.
+    let day_of_year = if moment.is_interval {
+        (parts.year * 12 + parts.month) * 30 + parts.day
+    } else {
+        day_of_year(parts.year, parts.month as u32, parts.day as u32)
+    };
     let upper = name.to_ascii_uppercase();
     Ok(match upper.as_str() {
         "HH24" => padded(hour, 2, fill),
         "HH12" | "HH" => padded(if hour % 12 == 0 { 12 } else { hour % 12 }, 2, fill),
-        "MI" => padded(civil.minute(), 2, fill),
-        "SS" => padded(civil.second(), 2, fill),
-        "MS" | "FF3" => padded(civil.fraction() / 1000, 3, fill),
-        "US" | "FF6" => padded(civil.fraction(), 6, fill),
-        "FF1" => padded(civil.fraction() / 100_000, 1, fill),
-        "FF2" => padded(civil.fraction() / 10_000, 2, fill),
-        "FF4" => padded(civil.fraction() / 100, 4, fill),
-        "FF5" => padded(civil.fraction() / 10, 5, fill),
-        "SSSS" | "SSSSS" => (hour * 3600 + civil.minute() * 60 + civil.second()).to_string(),
+        "MI" => padded(parts.minute, 2, fill),
+        "SS" => padded(parts.second, 2, fill),
+        "MS" | "FF3" => padded(parts.fraction / 1000, 3, fill),
+        "US" | "FF6" => padded(parts.fraction, 6, fill),
+        "FF1" => padded(parts.fraction / 100_000, 1, fill),
+        "FF2" => padded(parts.fraction / 10_000, 2, fill),
+        "FF4" => padded(parts.fraction / 100, 4, fill),
+        "FF5" => padded(parts.fraction / 10, 5, fill),
+        "SSSS" | "SSSSS" => (hour * 3600 + parts.minute * 60 + parts.second).to_string(),
         "AM" | "PM" => cased(name, if hour % 24 >= 12 { "PM" } else { "AM" }),
         "A.M." | "P.M." => cased(name, if hour % 24 >= 12 { "P.M." } else { "A.M." }),
         "YYYY" => padded(year, 4, fill),
@@ -232,15 +277,15 @@ fn field(moment: &Moment, name: &'static str, fill: bool) -> SqlResult<String> {
         "I" => padded(iso().0 % 10, 1, fill),
         "BC" | "AD" => {
             no_interval()?;
-            cased(name, if civil.year > 0 { "AD" } else { "BC" })
+            cased(name, if parts.year > 0 { "AD" } else { "BC" })
         }
         "B.C." | "A.D." => {
             no_interval()?;
-            cased(name, if civil.year > 0 { "A.D." } else { "B.C." })
+            cased(name, if parts.year > 0 { "A.D." } else { "B.C." })
         }
         "MONTH" | "MON" | "DAY" | "DY" => {
             no_interval()?;
-            let month = MONTHS[civil.month as usize - 1];
+            let month = MONTHS[parts.month as usize - 1];
             let day = DAYS[day_of_week(days()) as usize];
             match upper.as_str() {
                 "MONTH" => named(month, name, fill, 9),
@@ -249,30 +294,48 @@ fn field(moment: &Moment, name: &'static str, fill: bool) -> SqlResult<String> {
                 _ => named(&day[..3], name, fill, 3),
             }
         }
-        "MM" => padded(i64::from(civil.month), 2, fill),
-        "DD" => padded(i64::from(civil.day), 2, fill),
-        "DDD" => padded(day_of_year(civil.year, civil.month, civil.day), 3, fill),
+        "MM" => padded(parts.month, 2, fill),
+        "DD" => signed(parts.day, 2, fill),
+        "DDD" => signed(day_of_year, 3, fill),
         "IDDD" => {
             let (iso_year, _) = iso();
             padded(days() - iso_week_start(iso_year, 1) + 1, 3, fill)
         }
-        "D" => (day_of_week(days()) + 1).to_string(),
-        "ID" => match day_of_week(days()) {
-            0 => "7".into(),
-            day => day.to_string(),
-        },
-        "W" => ((i64::from(civil.day) - 1) / 7 + 1).to_string(),
-        "WW" => padded((day_of_year(civil.year, civil.month, civil.day) - 1) / 7 + 1, 2, fill),
+        "D" => {
+            no_interval()?;
+            (day_of_week(days()) + 1).to_string()
+        }
+        "ID" => {
+            no_interval()?;
+            match day_of_week(days()) {
+                0 => "7".into(),
+                day => day.to_string(),
+            }
+        }
+        "W" => ((parts.day - 1) / 7 + 1).to_string(),
+        "WW" => signed((day_of_year - 1) / 7 + 1, 2, fill),
         "IW" => padded(iso().1, 2, fill),
-        "Q" => ((civil.month - 1) / 3 + 1).to_string(),
+        "Q" if parts.month == 0 => String::new(),
+        "Q" => ((parts.month - 1) / 3 + 1).to_string(),
         "CC" => {
-            let century =
-                if civil.year > 0 { (civil.year + 99) / 100 } else { civil.year / 100 - 1 };
+            let century = match parts.year {
+                year if moment.is_interval => year / 100,
+                year @ 1.. => (year + 99) / 100,
+                year => year / 100 - 1,
+            };
             padded(century, 2, fill)
         }
         "J" => (days() + UNIX_JULIAN_DAY).to_string(),
         "RM" => {
-            let roman = cased(name, ROMAN[civil.month as usize - 1]);
+            // Whole years of an interval end in December, and negative months count from it.
+            let index = match (parts.month, parts.year) {
+                (0, 0) => return Ok(String::new()),
+                (0, 1..) => 11,
+                (0, _) => 0,
+                (month @ ..0, _) => 12 + month,
+                (month, _) => month - 1,
+            };
+            let roman = cased(name, ROMAN[index as usize]);
             if fill { format!("{roman:<4}") } else { roman }
         }
         "TZ" => cased(name, moment.zone.as_deref().unwrap_or_default()),
@@ -310,10 +373,10 @@ fn of_timestamp(at: i64, zone: Option<&TimeZone>, template: &str) -> SqlResult<D
         None => at,
     };
     let moment = Moment {
-        civil: Civil::from_micros(local),
+        parts: Parts::of_civil(&Civil::from_micros(local)),
         offset: zone.map(|zone| zone.offset_at(at)),
         zone: zone.and_then(|zone| zone.abbreviation_at(at)),
-        interval: None,
+        is_interval: false,
     };
     format_moment(&moment, template).map(Datum::Text)
 }
@@ -322,13 +385,8 @@ fn of_interval(value: Interval, template: &str) -> SqlResult<Datum> {
     if template.is_empty() {
         return Ok(Datum::Null);
     }
-    let civil = Civil {
-        year: i64::from(value.months / 12),
-        month: (value.months % 12).unsigned_abs(),
-        day: value.days.unsigned_abs(),
-        time: value.micros.rem_euclid(HOUR_MICROS),
-    };
-    let moment = Moment { civil, offset: None, zone: None, interval: Some(value) };
+    let moment =
+        Moment { parts: Parts::of_interval(value), offset: None, zone: None, is_interval: true };
     format_moment(&moment, template).map(Datum::Text)
 }
 
@@ -343,6 +401,9 @@ fn invalid(value: &str, name: &str) -> SqlError {
 #[derive(Default)]
 struct Parsed {
     year: Option<i64>,
+    /// The year's last two digits or one, which a century goes before.
+    short_year: bool,
+    century: Option<i64>,
     before_christ: bool,
     month: Option<u32>,
     day: Option<u32>,
@@ -441,15 +502,14 @@ fn read(parsed: &mut Parsed, rest: &mut &str, name: &'static str, exact: bool) -
             let value = number(rest, name, name.len())?;
             let digits = before - rest.len();
             // Nearest to 2020.
-            parsed.year = Some(match digits {
-                1 => 2000 + value,
-                2 if value < 70 => 2000 + value,
-                2 => 1900 + value,
-                3 if value < 100 => 2000 + value,
-                3 if value >= 520 => 1000 + value,
-                3 => 2000 + value,
+            parsed.year = Some(match value {
+                _ if digits > 3 => value,
+                0..70 | 100..520 => 2000 + value,
+                70..100 => 1900 + value,
+                520..1000 => 1000 + value,
                 _ => value,
             });
+            parsed.short_year = name.len() < 3;
         }
         "IYYY" => parsed.iso_year = Some(number(rest, name, wide(4))?),
         "MM" => parsed.month = Some(number(rest, name, wide(2).min(2))? as u32),
@@ -469,7 +529,10 @@ fn read(parsed: &mut Parsed, rest: &mut &str, name: &'static str, exact: bool) -
         "ID" => parsed.iso_day = Some(number(rest, name, 1)?),
         "DAY" => drop(name_index(rest, &DAYS, false, name)?),
         "DY" => drop(name_index(rest, &DAYS, true, name)?),
-        "D" | "W" | "WW" | "Q" | "CC" => drop(number(rest, name, 2)?),
+        "CC" => parsed.century = Some(number(rest, name, 2)?),
+        "W" => parsed.day = Some((number(rest, name, 1)? as u32).saturating_sub(1) * 7 + 1),
+        "WW" => parsed.day_of_year = Some((number(rest, name, 2)? - 1) * 7 + 1),
+        "D" | "Q" => drop(number(rest, name, 1)?),
         "J" => parsed.julian = Some(number(rest, name, 18)?),
         "HH24" => parsed.hour = number(rest, name, 2)?,
         "HH12" | "HH" => {
@@ -527,6 +590,27 @@ impl Parsed {
         )
     }
 
+    /// The year, where 0 is 1 BC: so it is if none was read.
+    fn year(&self) -> i64 {
+        let signed = |value: i64| if self.before_christ { -value } else { value };
+        let century = self.century.filter(|century| *century != 0).map(signed);
+        match (self.year.filter(|year| *year != 0), century) {
+            (None, None) => 0,
+            (None, Some(century)) if century > 0 => (century - 1) * 100 + 1,
+            (None, Some(century)) => century * 100 + 1,
+            (Some(year), Some(century)) if self.short_year => match (year % 100, century > 0) {
+                (0, true) => century * 100,
+                (0, false) => century * 100 + 1,
+                (year, true) => (century - 1) * 100 + year,
+                (year, false) => (century + 1) * 100 - year + 1,
+            },
+            (Some(year), _) => match signed(year) {
+                year if year < 0 => year + 1,
+                year => year,
+            },
+        }
+    }
+
     /// Days since 1970 of the date that was read; what is missing is the first.
     fn days(&self, value: &str) -> SqlResult<i64> {
         if let Some(julian) = self.julian {
@@ -536,13 +620,7 @@ impl Parsed {
             let week = self.iso_week.unwrap_or(1);
             return Ok(iso_week_start(year, week) + self.iso_day.unwrap_or(1) - 1);
         }
-        // Without any year it is 1 BC.
-        let mut year = self.year.unwrap_or(0);
-        if self.before_christ {
-            year = 1 - year;
-        } else if self.year.is_some_and(|year| year < 0) {
-            year += 1;
-        }
+        let year = self.year();
         if let Some(day) = self.day_of_year {
             return Ok(days_from_civil(year, 1, 1) + day - 1);
         }

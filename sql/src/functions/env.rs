@@ -120,6 +120,7 @@ pub struct Identity {
     pub database: String,
     pub backend_pid: i32,
     pub client_address: Option<String>,
+    pub client_port: Option<u16>,
     pub application_name: String,
 }
 
@@ -166,10 +167,79 @@ pub trait ParameterTypes: Send + Sync {
     fn infer(&self, id: &str, ty: &PgType) -> SqlResult<PgType>;
 }
 
+/// What one of the functions that ask for privileges asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privileged {
+    Table,
+    AnyColumn,
+    Column,
+    Sequence,
+    Schema,
+    Database,
+    Function,
+    Type,
+    Language,
+    Tablespace,
+    Role,
+}
+
+impl Privileged {
+    pub const ALL: [Self; 11] = [
+        Self::Table,
+        Self::AnyColumn,
+        Self::Column,
+        Self::Sequence,
+        Self::Schema,
+        Self::Database,
+        Self::Function,
+        Self::Type,
+        Self::Language,
+        Self::Tablespace,
+        Self::Role,
+    ];
+
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::Table => "has_table_privilege",
+            Self::AnyColumn => "has_any_column_privilege",
+            Self::Column => "has_column_privilege",
+            Self::Sequence => "has_sequence_privilege",
+            Self::Schema => "has_schema_privilege",
+            Self::Database => "has_database_privilege",
+            Self::Function => "has_function_privilege",
+            Self::Type => "has_type_privilege",
+            Self::Language => "has_language_privilege",
+            Self::Tablespace => "has_tablespace_privilege",
+            Self::Role => "pg_has_role",
+        }
+    }
+
+    /// The signatures of its forms.
+    pub fn signatures(self) -> Vec<String> {
+        let named = if self == Self::Role { "name" } else { "text" };
+        let columns: &[&str] = if self == Self::Column { &["text,", "int2,"] } else { &[""] };
+        let mut all = Vec::new();
+        for role in ["", "name,", "oid,"] {
+            for object in [named, "oid"] {
+                for column in columns {
+                    all.push(format!("{}({role}{object},{column}text) bool", self.function()));
+                }
+            }
+        }
+        all
+    }
+}
+
 /// Functions that the catalog answers; evaluated at the coordinator only.
 pub trait CatalogFunctions: Send + Sync + fmt::Debug {
     /// `arguments` are of the types that the signature in [`super::catalog`] names.
     fn call(&self, function: CatalogFunction, arguments: &[Datum]) -> SqlResult<Datum>;
+
+    /// `has_table_privilege` and its relatives: a role or none, an object by its oid or by name, of
+    /// a column its number or name, and privileges.
+    fn privilege(&self, of: Privileged, _arguments: &[Datum]) -> SqlResult<Datum> {
+        Err(SqlError::unsupported(format!("{}() cannot be called here", of.function())))
+    }
 
     /// `pg_advisory_lock` and its relatives. They may wait.
     fn advisory(&self, name: &str, _arguments: &[Datum]) -> SqlResult<Datum> {
@@ -227,6 +297,9 @@ catalog_functions! {
     GetIndexDefColumn = "pg_get_indexdef(oid,int4,bool) text";
     GetViewDef = "pg_get_viewdef(oid) text";
     GetViewDefPretty = "pg_get_viewdef(oid,bool) text";
+    GetViewDefWrapped = "pg_get_viewdef(oid,int4) text";
+    GetViewDefNamed = "pg_get_viewdef(text) text";
+    GetViewDefNamedPretty = "pg_get_viewdef(text,bool) text";
     GetTriggerDef = "pg_get_triggerdef(oid) text";
     GetTriggerDefPretty = "pg_get_triggerdef(oid,bool) text";
     GetRuleDef = "pg_get_ruledef(oid) text";
@@ -251,6 +324,8 @@ catalog_functions! {
     DatabaseSizeByName = "pg_database_size(name) int8";
     DatabaseSize = "pg_database_size(oid) int8";
     TablespaceSize = "pg_tablespace_size(oid) int8";
+    TablespaceSizeByName = "pg_tablespace_size(name) int8";
+    RelationFilenode = "pg_relation_filenode(regclass) oid";
     TablespaceLocation = "pg_tablespace_location(oid) text";
     RelationIsPublishable = "pg_relation_is_publishable(regclass) bool";
     CitusTableSize = "citus_table_size(regclass) int8";
@@ -262,28 +337,6 @@ catalog_functions! {
     ColumnToColumnName = "column_to_column_name(regclass,text) text";
     PartitionColumnId = "citus_get_active_worker_count() int4";
     AclDefault = "acldefault(\"char\",oid) _text";
-    HasTablePrivilege = "has_table_privilege(oid,text) bool";
-    HasTablePrivilegeUser = "has_table_privilege(name,oid,text) bool";
-    HasTablePrivilegeName = "has_table_privilege(text,text) bool";
-    HasTablePrivilegeUserName = "has_table_privilege(name,text,text) bool";
-    HasAnyColumnPrivilege = "has_any_column_privilege(oid,text) bool";
-    HasColumnPrivilege = "has_column_privilege(oid,text,text) bool";
-    HasColumnPrivilegeNumber = "has_column_privilege(oid,int2,text) bool";
-    HasSequencePrivilege = "has_sequence_privilege(oid,text) bool";
-    HasSchemaPrivilege = "has_schema_privilege(oid,text) bool";
-    HasSchemaPrivilegeName = "has_schema_privilege(text,text) bool";
-    HasSchemaPrivilegeUserName = "has_schema_privilege(name,text,text) bool";
-    HasSchemaPrivilegeUser = "has_schema_privilege(name,oid,text) bool";
-    HasDatabasePrivilege = "has_database_privilege(oid,text) bool";
-    HasDatabasePrivilegeName = "has_database_privilege(text,text) bool";
-    HasDatabasePrivilegeUserName = "has_database_privilege(name,text,text) bool";
-    HasFunctionPrivilege = "has_function_privilege(oid,text) bool";
-    HasTypePrivilege = "has_type_privilege(oid,text) bool";
-    HasRole = "pg_has_role(oid,text) bool";
-    HasRoleName = "pg_has_role(name,text) bool";
-    HasRoleUserName = "pg_has_role(name,name,text) bool";
-    HasRoleUser = "pg_has_role(name,oid,text) bool";
-    HasRoleOids = "pg_has_role(oid,oid,text) bool";
     ToRegclass = "to_regclass(text) regclass";
     ToRegtype = "to_regtype(text) regtype";
     ToRegproc = "to_regproc(text) regproc";

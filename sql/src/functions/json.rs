@@ -233,6 +233,13 @@ fn write_without_nulls(document: &str, out: &mut String) {
 }
 
 fn editing(b: &mut Builder) {
+    b.called_on_null(|b| {
+        for options in ["", ",bool", ",bool,text"] {
+            b.row(&format!("jsonb_set_lax(jsonb,_text,jsonb{options}) jsonb"), |args, _| {
+                set_lax(args)
+            });
+        }
+    });
     for parameters in ["jsonb,_text,jsonb", "jsonb,_text,jsonb,bool"] {
         b.row(&format!("jsonb_set({parameters}) jsonb"), |args, _| {
             let create = !matches!(args.get(3), Some(Datum::Bool(false)));
@@ -244,6 +251,41 @@ fn editing(b: &mut Builder) {
             let steps = path(&args[1])?.ok_or_else(null_step)?;
             json(jsonb::insert(text(&args[0])?, &steps, text(&args[2])?, after)?)
         });
+    }
+}
+
+/// `jsonb_set` that says what a NULL for the new value means.
+fn set_lax(args: &[Datum]) -> SqlResult<Datum> {
+    let [document, steps, value, options @ ..] = args else { return Err(wrong()) };
+    if document.is_null() || steps.is_null() || options.first().is_some_and(Datum::is_null) {
+        return Ok(Datum::Null);
+    }
+    let treatment = match options.get(1) {
+        None => Some("use_json_null"),
+        Some(Datum::Null) => None,
+        Some(given) => Some(text(given)?),
+    };
+    let create = !matches!(options.first(), Some(Datum::Bool(false)));
+    let document = text(document)?;
+    let steps = path(steps)?.ok_or_else(null_step)?;
+    match treatment {
+        Some(_) if !value.is_null() => json(jsonb::set(document, &steps, text(value)?, create)?),
+        Some("use_json_null") => json(jsonb::set(document, &steps, "null", create)?),
+        Some("delete_key") => json(jsonb::delete_path(document, &steps)?),
+        Some("return_target") => json(document),
+        Some("raise_exception") => {
+            Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "JSON value must not be null")
+                .detail("Exception was raised because null_value_treatment is \"raise_exception\".")
+                .hint(
+                    "To avoid, either change the null_value_treatment argument or ensure that an \
+                     SQL NULL is not passed.",
+                ))
+        }
+        _ => Err(SqlError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "null_value_treatment must be \"delete_key\", \"return_target\", \
+             \"use_json_null\", or \"raise_exception\"",
+        )),
     }
 }
 

@@ -24,14 +24,14 @@ pub(crate) fn install(b: &mut Builder) {
 }
 
 /// A function of one double.
-fn float(b: &mut Builder, name: &str, f: fn(f64) -> SqlResult<f64>) {
+pub(super) fn float(b: &mut Builder, name: &str, f: fn(f64) -> SqlResult<f64>) {
     b.columns(&format!("{name}(float8) float8"), move |args, _| {
         let [value] = args else { return Err(unexpected_value("an argument")) };
         vector::unary::<Float64Type, Float64Type>(value, DataType::Float64, f)
     });
 }
 
-fn float2(b: &mut Builder, name: &str, f: fn(f64, f64) -> SqlResult<f64>) {
+pub(super) fn float2(b: &mut Builder, name: &str, f: fn(f64, f64) -> SqlResult<f64>) {
     b.columns(&format!("{name}(float8,float8) float8"), move |args, _| {
         let [left, right] = args else { return Err(unexpected_value("an argument")) };
         vector::binary::<Float64Type, Float64Type, Float64Type>(left, right, DataType::Float64, f)
@@ -202,8 +202,6 @@ fn floats(b: &mut Builder) {
     float(b, "asinh", |v| Ok(v.asinh()));
     float(b, "acosh", |v| in_range(v, v.is_nan() || v >= 1.0).map(f64::acosh));
     float(b, "atanh", |v| in_range(v, v.is_nan() || v.abs() <= 1.0).map(f64::atanh));
-    float(b, "sind", |v| in_range(v, !v.is_infinite()).map(degree_sine));
-    float(b, "cosd", |v| in_range(v, !v.is_infinite()).map(|v| degree_sine(90.0 - v)));
     b.row("width_bucket(float8,float8,float8,int4) int4", |args, _| match args {
         [Datum::Float8(v), Datum::Float8(lo), Datum::Float8(hi), Datum::Int4(n)] => {
             width_bucket(*v, *lo, *hi, *n).map(Datum::Int4)
@@ -238,23 +236,8 @@ fn floats(b: &mut Builder) {
     });
 }
 
-fn in_range(value: f64, within: bool) -> SqlResult<f64> {
+pub(super) fn in_range(value: f64, within: bool) -> SqlResult<f64> {
     if within { Ok(value) } else { Err(domain("input is out of range")) }
-}
-
-/// Exact at multiples of 30 degrees.
-fn degree_sine(degrees: f64) -> f64 {
-    let turned = degrees.rem_euclid(360.0);
-    let (sign, half) = if turned >= 180.0 { (-1.0, turned - 180.0) } else { (1.0, turned) };
-    let quarter = if half > 90.0 { 180.0 - half } else { half };
-    let sine = if quarter == 30.0 {
-        0.5
-    } else if quarter == 90.0 {
-        1.0
-    } else {
-        quarter.to_radians().sin()
-    };
-    sign * sine
 }
 
 fn bucket_error(message: &str) -> SqlError {

@@ -31,7 +31,9 @@ pub mod vector;
 mod bytes;
 mod date_templates;
 mod datetime;
+mod degrees;
 mod enums;
+mod hashes;
 mod json;
 mod jsonpath;
 mod math;
@@ -40,6 +42,8 @@ mod number_templates;
 mod overlaps;
 mod pgcrypto;
 mod points;
+mod regex_syntax;
+mod sizes;
 mod strings;
 mod system;
 mod unicode;
@@ -50,8 +54,8 @@ use std::sync::Arc;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
 pub use env::{
-    CatalogFunction, CatalogFunctions, FunctionEnv, Identity, ParameterTypes, SequenceAccess,
-    Settings,
+    CatalogFunction, CatalogFunctions, FunctionEnv, Identity, ParameterTypes, Privileged,
+    SequenceAccess, Settings,
 };
 pub use json::to_json;
 pub use registry::{Registry, registry};
@@ -62,8 +66,8 @@ pub use table::{TableColumn, TableFunction, is_table, table};
 pub use typed::Typed;
 
 pub use crate::aggregates::{
-    AggregateCall, OrderBy, WindowCall, aggregate, collect_array, is_aggregate, is_window,
-    only_value, window,
+    AggregateCall, OrderBy, WindowCall, aggregate, collect_array, is_aggregate, is_hypothetical,
+    is_window, only_value, window,
 };
 
 use crate::casts::{self, CastKind};
@@ -75,6 +79,8 @@ use udf::PgScalar;
 fn install(builder: &mut Builder) {
     casts::install(builder);
     math::install(builder);
+    degrees::install(builder);
+    hashes::install(builder);
     strings::install(builder);
     bytes::install(builder);
     datetime::install(builder);
@@ -91,6 +97,7 @@ fn install(builder: &mut Builder) {
     pgcrypto::install(builder);
     session::install(builder);
     system::install(builder);
+    sizes::install(builder);
     special::install(builder);
     arrays::install(builder);
     regex::install(builder);

@@ -25,7 +25,8 @@ struct Picture {
     signed: bool,
     shift: usize,
     exponent: bool,
-    roman: bool,
+    /// Roman digits, and whether capitals.
+    roman: Option<bool>,
     ordinal: Option<bool>,
     leading_zero_at: Option<usize>,
 }
@@ -79,7 +80,9 @@ fn picture(template: &str) -> Picture {
             p.angle = true;
             used = 2;
         } else if two == "RN" {
-            p.roman = true;
+            p.roman = Some(rest.starts_with('R'));
+            used = 2;
+        } else if two == "SP" {
             used = 2;
         } else if two == "TH" {
             p.ordinal = Some(rest.starts_with("TH"));
@@ -111,6 +114,8 @@ fn picture(template: &str) -> Picture {
                 }
                 'V' | 'v' => p.shift = 1,
                 'L' | 'l' => p.marks.push(Mark::Currency),
+                // Marks without an effect.
+                'B' | 'b' | 'C' | 'c' => {}
                 other => p.marks.push(Mark::Char(other)),
             }
         }
@@ -122,8 +127,9 @@ fn picture(template: &str) -> Picture {
 
 fn of_number(value: &Numeric, template: &str) -> SqlResult<Datum> {
     let p = picture(template);
-    if p.roman {
-        return roman(value, p.fill).map(Datum::Text);
+    if let Some(capitals) = p.roman {
+        let roman = roman(value, p.fill)?;
+        return Ok(Datum::Text(if capitals { roman } else { roman.to_lowercase() }));
     }
     if p.exponent {
         return scientific(value, &p).map(Datum::Text);
@@ -134,12 +140,11 @@ fn of_number(value: &Numeric, template: &str) -> SqlResult<Datum> {
     }
     let rounded = shown.round(p.decimals as i32);
     let negative = rounded.is_negative();
-    let finite = rounded.is_finite();
     let text = rounded.abs().to_string();
     let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
     let whole = if whole == "0" && p.integers + p.shift > 0 { "" } else { whole };
     let places = p.integers + p.shift;
-    let overflow = !finite || whole.len() > places;
+    let overflow = whole.len() > places;
     // From which integer place on digits are shown.
     let zeros_from = p.leading_zero_at.unwrap_or(places);
     let first_digit = places.saturating_sub(whole.len());

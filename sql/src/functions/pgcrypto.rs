@@ -3,6 +3,7 @@
 use md5::{Digest, Md5};
 use rand::RngCore as _;
 use satsuma_common::{Datum, SqlError, SqlResult, SqlState};
+use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 use super::error::unexpected_value;
@@ -50,6 +51,7 @@ fn bytes(value: &Datum) -> SqlResult<&[u8]> {
 #[derive(Clone, Copy)]
 enum Algorithm {
     Md5,
+    Sha1,
     Sha224,
     Sha256,
     Sha384,
@@ -60,6 +62,7 @@ impl Algorithm {
     fn named(name: &str) -> SqlResult<Self> {
         Ok(match name.to_ascii_lowercase().as_str() {
             "md5" => Self::Md5,
+            "sha1" => Self::Sha1,
             "sha224" => Self::Sha224,
             "sha256" => Self::Sha256,
             "sha384" => Self::Sha384,
@@ -81,6 +84,7 @@ impl Algorithm {
         }
         match self {
             Self::Md5 => of::<Md5>(parts),
+            Self::Sha1 => of::<Sha1>(parts),
             Self::Sha224 => of::<Sha224>(parts),
             Self::Sha256 => of::<Sha256>(parts),
             Self::Sha384 => of::<Sha384>(parts),
@@ -91,7 +95,7 @@ impl Algorithm {
     /// RFC 2104.
     fn hmac(self, data: &[u8], key: &[u8]) -> Vec<u8> {
         let block = match self {
-            Self::Md5 | Self::Sha224 | Self::Sha256 => 64,
+            Self::Md5 | Self::Sha1 | Self::Sha224 | Self::Sha256 => 64,
             Self::Sha384 | Self::Sha512 => 128,
         };
         let mut padded = if key.len() > block { self.digest(&[key]) } else { key.to_vec() };
@@ -112,6 +116,10 @@ mod tests {
         // RFC 2202 and RFC 4231, test case 2.
         let (data, key) = (b"what do ya want for nothing?", b"Jefe");
         assert_eq!(hex(Algorithm::Md5.hmac(data, key)), "750c783e6ab0b503eaa86e310a5db738");
+        assert_eq!(
+            hex(Algorithm::Sha1.hmac(data, key)),
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
+        );
         assert_eq!(
             hex(Algorithm::Sha256.hmac(data, key)),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"

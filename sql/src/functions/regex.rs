@@ -2,11 +2,13 @@
 //!
 //! What differs: `\y` is a word boundary, `\m` and `\M` the start and end of a word, `\A` and
 //! `\Z` the ends of the text; a dot matches a newline; in brackets a backslash escapes; `(?i)` at
-//! the start and the `***` prefixes set options. Back references do not exist in the crate and are
-//! refused. The crate prefers the first alternative where PostgreSQL prefers the longest match.
+//! the start and the `***` prefixes set options ([`super::regex_syntax`]). Back references and
+//! look-around do not exist in the crate and are refused. The crate prefers the first alternative
+//! where PostgreSQL prefers the longest match.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use regex::{Regex, RegexBuilder};
@@ -14,6 +16,7 @@ use satsuma_common::{Array, Datum, PgType, SqlError, SqlResult, SqlState};
 
 use super::error::unexpected_value;
 use super::library::Builder;
+use super::regex_syntax::{embedded_options, translate};
 use super::vector::texts_to_bool;
 use crate::casts::text::text;
 
@@ -27,7 +30,7 @@ thread_local! {
 /// Bound on a compiled program, against patterns made to exhaust memory.
 const PROGRAM_BYTES: usize = 4 << 20;
 
-fn invalid(message: impl std::fmt::Display) -> SqlError {
+pub(super) fn invalid(message: impl std::fmt::Display) -> SqlError {
     SqlError::new(
         SqlState::INVALID_REGULAR_EXPRESSION,
         format!("invalid regular expression: {message}"),
@@ -67,46 +70,69 @@ pub fn compile(pattern: &str, flags: &str) -> SqlResult<Rc<Regex>> {
     Ok(compiled)
 }
 
-fn build(pattern: &str, flags: &str) -> SqlResult<Regex> {
-    let mut insensitive = false;
-    let mut newline_sensitive = false;
-    let mut partial_dot = false;
-    let mut partial_anchor = false;
-    let mut extended = false;
-    let mut literal = false;
-    for flag in flags.chars() {
-        match flag {
-            'i' => insensitive = true,
-            'c' => insensitive = false,
-            'n' | 'm' => newline_sensitive = true,
-            'p' => partial_dot = true,
-            'w' => partial_anchor = true,
-            's' => newline_sensitive = false,
-            'x' => extended = true,
-            't' => extended = false,
-            'q' => literal = true,
-            'e' | 'b' | 'g' => {}
-            other => {
-                return Err(SqlError::new(
-                    SqlState::INVALID_PARAMETER_VALUE,
-                    format!("invalid regular expression option: \"{other}\""),
-                ));
+/// What PostgreSQL's option letters choose.
+#[derive(Default)]
+struct Options {
+    insensitive: bool,
+    newline_sensitive: bool,
+    partial_dot: bool,
+    partial_anchor: bool,
+    extended: bool,
+    literal: bool,
+}
+
+impl Options {
+    /// Whether there is such an option.
+    fn set(&mut self, letter: char) -> bool {
+        match letter {
+            'i' => self.insensitive = true,
+            'c' => self.insensitive = false,
+            'n' | 'm' => self.newline_sensitive = true,
+            'p' => self.partial_dot = true,
+            'w' => self.partial_anchor = true,
+            's' => {
+                (self.newline_sensitive, self.partial_dot, self.partial_anchor) =
+                    Default::default();
             }
+            'x' => self.extended = true,
+            't' => self.extended = false,
+            'q' => self.literal = true,
+            'e' | 'b' => {}
+            _ => return false,
         }
+        true
+    }
+}
+
+fn build(pattern: &str, flags: &str) -> SqlResult<Regex> {
+    let mut options = Options::default();
+    if let Some(unknown) = flags.chars().find(|letter| *letter != 'g' && !options.set(*letter)) {
+        return Err(SqlError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid regular expression option: \"{unknown}\""),
+        ));
     }
     let mut body = pattern;
     if let Some(rest) = body.strip_prefix("***=") {
-        literal = true;
+        options.literal = true;
         body = rest;
     } else if let Some(rest) = body.strip_prefix("***:") {
         body = rest;
     }
-    let translated = if literal { regex::escape(body) } else { translate(body)? };
+    if let Some((letters, rest)) = embedded_options(body)
+        && !options.literal
+    {
+        if !letters.chars().all(|letter| options.set(letter)) {
+            return Err(invalid("invalid embedded option"));
+        }
+        body = rest;
+    }
+    let translated = if options.literal { regex::escape(body) } else { translate(body)? };
     RegexBuilder::new(&translated)
-        .case_insensitive(insensitive)
-        .multi_line(newline_sensitive || partial_anchor)
-        .dot_matches_new_line(!(newline_sensitive || partial_dot))
-        .ignore_whitespace(extended)
+        .case_insensitive(options.insensitive)
+        .multi_line(options.newline_sensitive || options.partial_anchor)
+        .dot_matches_new_line(!(options.newline_sensitive || options.partial_dot))
+        .ignore_whitespace(options.extended)
         .size_limit(PROGRAM_BYTES)
         .build()
         .map_err(|error| match error {
@@ -117,87 +143,6 @@ fn build(pattern: &str, flags: &str) -> SqlResult<Regex> {
                 invalid(as_postgresql(last.trim_start_matches("error: ")))
             }
         })
-}
-
-fn translate(pattern: &str) -> SqlResult<String> {
-    let mut out = String::with_capacity(pattern.len() + 8);
-    let mut chars = pattern.chars().peekable();
-    let mut in_brackets = false;
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => {
-                let Some(next) = chars.next() else {
-                    return Err(invalid("invalid escape \\ sequence"));
-                };
-                match next {
-                    'y' if !in_brackets => out.push_str("\\b"),
-                    'Y' if !in_brackets => out.push_str("\\B"),
-                    'm' if !in_brackets => out.push_str("\\b{start}"),
-                    'M' if !in_brackets => out.push_str("\\b{end}"),
-                    'Z' if !in_brackets => out.push_str("\\z"),
-                    'e' => out.push_str("\\x1B"),
-                    'b' => out.push_str("\\x08"),
-                    'B' => out.push_str("\\\\"),
-                    '1'..='9' if !in_brackets => {
-                        return Err(SqlError::unsupported(
-                            "back references in regular expressions are not supported",
-                        ));
-                    }
-                    other if other.is_ascii_alphanumeric() => {
-                        out.push('\\');
-                        out.push(other);
-                    }
-                    other => {
-                        out.push_str(&regex::escape(&other.to_string()));
-                    }
-                }
-            }
-            '[' if !in_brackets => {
-                in_brackets = true;
-                out.push('[');
-                if chars.peek() == Some(&'^') {
-                    chars.next();
-                    out.push('^');
-                }
-                // A bracket that comes first is an ordinary character.
-                if chars.peek() == Some(&']') {
-                    chars.next();
-                    out.push_str("\\]");
-                }
-            }
-            '[' => match chars.peek() {
-                // A class such as [:alpha:] is copied whole.
-                Some(':') => {
-                    out.push('[');
-                    for inner in chars.by_ref() {
-                        out.push(inner);
-                        if inner == ']' {
-                            break;
-                        }
-                    }
-                }
-                _ => out.push_str("\\["),
-            },
-            ']' if in_brackets => {
-                in_brackets = false;
-                out.push(']');
-            }
-            '&' | '~' if in_brackets => {
-                out.push('\\');
-                out.push(c);
-            }
-            '-' if in_brackets && chars.peek() == Some(&'-') => out.push_str("\\-"),
-            // A brace that does not begin a bound is an ordinary character.
-            '{' if !in_brackets && !chars.peek().is_some_and(char::is_ascii_digit) => {
-                out.push_str("\\{");
-            }
-            other => out.push(other),
-        }
-    }
-    if in_brackets {
-        return Err(invalid("brackets [] not balanced"));
-    }
-    Ok(out)
 }
 
 /// LIKE's pattern as an anchored regular expression.
@@ -356,12 +301,11 @@ pub(crate) fn install(b: &mut Builder) {
         });
     }
     b.row("substring(text,text) text", |args, _| {
-        let regex = compile(argument(args, 1, "")?, "")?;
-        let found = regex.captures(argument(args, 0, "")?).and_then(|captures| {
-            let group = if captures.len() > 1 { captures.get(1) } else { captures.get(0) };
-            group.map(|m| m.as_str().to_string())
-        });
-        Ok(found.map_or(Datum::Null, Datum::Text))
+        substring(argument(args, 0, "")?, argument(args, 1, "")?)
+    });
+    b.row("substring(text,text,text) text", |args, _| {
+        let pattern = similar_to_regex(argument(args, 1, "")?, argument(args, 2, "")?)?;
+        substring(argument(args, 0, "")?, &pattern)
     });
     // The rows of regexp_matches, each an array in the text form: its table function unpacks them.
     for signature in ["similar_to_escape(text) text", "similar_to_escape(text,text) text"] {
@@ -371,6 +315,27 @@ pub(crate) fn install(b: &mut Builder) {
     }
 }
 
+/// The first group of the first match, or the match itself without groups.
+fn substring(value: &str, pattern: &str) -> SqlResult<Datum> {
+    let regex = compile(pattern, "")?;
+    let found = regex.captures(value).and_then(|captures| {
+        let group = if captures.len() > 1 { captures.get(1) } else { captures.get(0) };
+        group.map(|m| m.as_str().to_string())
+    });
+    Ok(found.map_or(Datum::Null, Datum::Text))
+}
+
+/// Flags of a function that has no use for `g`.
+fn without_global<'f>(function: &str, flags: &'f str) -> SqlResult<&'f str> {
+    if flags.contains('g') {
+        return Err(SqlError::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("{function}() does not support the \"global\" option"),
+        ));
+    }
+    Ok(flags)
+}
+
 fn counting(b: &mut Builder) {
     for signature in [
         "regexp_count(text,text) int4",
@@ -378,64 +343,79 @@ fn counting(b: &mut Builder) {
         "regexp_count(text,text,int4,text) int4",
     ] {
         b.row(signature, |args, _| {
-            let regex = compile(argument(args, 1, "")?, argument(args, 3, "")?)?;
             let value = argument(args, 0, "")?;
             let start = integer(args, 2, 1)?;
             if start <= 0 {
                 return Err(parameter("start", start));
             }
+            let flags = without_global("regexp_count", argument(args, 3, "")?)?;
+            let regex = compile(argument(args, 1, "")?, flags)?;
             let count = offset(value, start).map_or(0, |at| regex.find_iter(&value[at..]).count());
             Ok(Datum::Int4(count as i32))
         });
     }
     for signature in ["regexp_like(text,text) bool", "regexp_like(text,text,text) bool"] {
         b.row(signature, |args, _| {
-            let regex = compile(argument(args, 1, "")?, argument(args, 2, "")?)?;
+            let flags = without_global("regexp_like", argument(args, 2, "")?)?;
+            let regex = compile(argument(args, 1, "")?, flags)?;
             Ok(Datum::Bool(regex.is_match(argument(args, 0, "")?)))
         });
     }
-    for signature in [
-        "regexp_substr(text,text) text",
-        "regexp_substr(text,text,int4) text",
-        "regexp_substr(text,text,int4,int4) text",
-        "regexp_substr(text,text,int4,int4,text) text",
-    ] {
-        b.row(signature, |args, _| {
-            let regex = compile(argument(args, 1, "")?, argument(args, 4, "")?)?;
+    for parameters in parameter_lists(6) {
+        b.row(&format!("regexp_substr({parameters}) text"), |args, _| {
+            let found = nth_match("regexp_substr", args, (4, 5))?;
             let value = argument(args, 0, "")?;
-            let (start, nth) = (integer(args, 2, 1)?, integer(args, 3, 1)?);
-            if start <= 0 {
-                return Err(parameter("start", start));
-            }
-            if nth <= 0 {
-                return Err(parameter("n", nth));
-            }
-            let found = offset(value, start)
-                .and_then(|at| regex.find_iter(&value[at..]).nth(nth as usize - 1));
-            Ok(found.map_or(Datum::Null, |m| Datum::Text(m.as_str().to_string())))
+            Ok(found.map_or(Datum::Null, |range| Datum::Text(value[range].into())))
         });
     }
-    for signature in [
-        "regexp_instr(text,text) int4",
-        "regexp_instr(text,text,int4) int4",
-        "regexp_instr(text,text,int4,int4) int4",
-    ] {
-        b.row(signature, |args, _| {
-            let regex = compile(argument(args, 1, "")?, "")?;
+    for parameters in parameter_lists(7) {
+        b.row(&format!("regexp_instr({parameters}) int4"), |args, _| {
+            let end = integer(args, 4, 0)?;
+            if !(0..=1).contains(&end) {
+                return Err(parameter("endoption", end));
+            }
+            let found = nth_match("regexp_instr", args, (5, 6))?;
             let value = argument(args, 0, "")?;
-            let (start, nth) = (integer(args, 2, 1)?, integer(args, 3, 1)?);
-            if start <= 0 {
-                return Err(parameter("start", start));
-            }
-            if nth <= 0 {
-                return Err(parameter("n", nth));
-            }
-            let Some(at) = offset(value, start) else { return Ok(Datum::Int4(0)) };
-            let found = regex.find_iter(&value[at..]).nth(nth as usize - 1);
-            let position = found.map_or(0, |m| value[..at + m.start()].chars().count() as i32 + 1);
-            Ok(Datum::Int4(position))
+            Ok(Datum::Int4(found.map_or(0, |range| {
+                let at = if end == 1 { range.end } else { range.start };
+                value[..at].chars().count() as i32 + 1
+            })))
         });
     }
+}
+
+/// Parameters of `regexp_substr` and `regexp_instr`: from two up to `most`, the last of them a
+/// group's number after flags.
+fn parameter_lists(most: usize) -> impl Iterator<Item = String> {
+    let numbers = most - 4;
+    let all = ["text", "text"].into_iter().chain(std::iter::repeat_n("int4", numbers));
+    let all: Vec<_> = all.chain(["text", "int4"]).collect();
+    (2..=most).map(move |count| all[..count].join(","))
+}
+
+/// Where the match is, or a group of it, that the third and the fourth argument ask for, from a
+/// character on and which one. Where flags and the group's number are among the arguments.
+fn nth_match(
+    function: &str,
+    args: &[Datum],
+    (flags, group): (usize, usize),
+) -> SqlResult<Option<Range<usize>>> {
+    let (start, nth) = (integer(args, 2, 1)?, integer(args, 3, 1)?);
+    if start <= 0 {
+        return Err(parameter("start", start));
+    }
+    if nth <= 0 {
+        return Err(parameter("n", nth));
+    }
+    let group = integer(args, group, 0)?;
+    let group = usize::try_from(group).map_err(|_| parameter("subexpr", group))?;
+    let flags = without_global(function, argument(args, flags, "")?)?;
+    let regex = compile(argument(args, 1, "")?, flags)?;
+    let value = argument(args, 0, "")?;
+    let Some(at) = offset(value, start) else { return Ok(None) };
+    let found = regex.captures_iter(&value[at..]).nth(nth as usize - 1);
+    let found = found.and_then(|captures| captures.get(group));
+    Ok(found.map(|found| at + found.start()..at + found.end()))
 }
 
 /// Replaces the `nth` match from character `start` on; all of them if `nth` is 0.
@@ -522,18 +502,33 @@ pub fn similar_to_regex(pattern: &str, escape: &str) -> SqlResult<String> {
         (None, _) => None,
         (Some(c), None) => Some(c),
         _ => {
-            return Err(SqlError::new(SqlState(*b"22019"), "invalid escape string")
+            return Err(SqlError::new(SqlState(*b"22025"), "invalid escape string")
                 .hint("Escape string must be empty or one character."));
         }
     };
+    // Two separators, `#"`, part the pattern in three: the shortest first part, the group that is
+    // asked for, and the rest.
+    let separator = own.map(|escape| format!("{escape}\""));
+    let mut separators = separator.map_or(0, |separator| pattern.matches(&separator).count());
+    if separators > 2 {
+        return Err(SqlError::new(
+            SqlState(*b"2200C"),
+            "SQL regular expression may not contain more than two escape-double-quote separators",
+        ));
+    }
+    let mut lazy = separators > 0;
     let mut out = String::from("^(?:");
     let mut chars = pattern.chars();
     let mut in_brackets = false;
     while let Some(c) = chars.next() {
         if Some(c) == own {
-            if let Some(next) = chars.next() {
-                out.push('\\');
-                out.push(next);
+            match chars.next() {
+                Some('"') if separators > 0 => {
+                    out.push_str(if lazy { ")(" } else { ")(?:" });
+                    (lazy, separators) = (false, separators - 1);
+                }
+                Some(next) => out.extend(['\\', next]),
+                None => {}
             }
             continue;
         }
@@ -552,7 +547,8 @@ pub fn similar_to_regex(pattern: &str, escape: &str) -> SqlResult<String> {
                 }
                 out.push(c);
             }
-            '%' => out.push_str(".*"),
+            '%' => out.push_str(if lazy { ".*?" } else { ".*" }),
+            '*' | '+' | '?' | '}' if lazy => out.extend([c, '?']),
             '_' => out.push('.'),
             '(' => out.push_str("(?:"),
             '\\' | '.' | '^' | '$' => {

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState, arrow_types};
 
 use super::columns::{Reader, collect};
-use super::env::{CatalogFunction, SequenceAccess};
+use super::env::{CatalogFunction, Privileged, SequenceAccess};
 use super::error::{from_datafusion, to_datafusion, unexpected_value};
 use super::library::Builder;
 use super::vector::array_of;
@@ -183,8 +183,22 @@ pub(crate) fn install(b: &mut Builder) {
             Ok(SessionCall::expr(name, args, result.clone(), volatility, body))
         });
     }
+    privileges(b);
     sequences(b);
     advisory_locks(b);
+}
+
+fn privileges(b: &mut Builder) {
+    for of in Privileged::ALL {
+        for signature in of.signatures() {
+            b.rewrite(&signature, move |args, result, env| {
+                let catalog = env.catalog_functions.clone();
+                env.note_session_dependence();
+                let body: Body = Arc::new(move |args| catalog.privilege(of, args));
+                Ok(SessionCall::expr(of.function(), args, result.clone(), Volatility::Stable, body))
+            });
+        }
+    }
 }
 
 /// Advisory locks by one bigint or two integers.

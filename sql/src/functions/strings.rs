@@ -59,16 +59,27 @@ fn mapping(b: &mut Builder, name: &str, f: fn(&str, &mut String)) {
     });
 }
 
-/// One character to one character: what has a longer form stays as it is.
+/// One character to one character: what has only a longer form stays as it is.
 fn upper(c: char) -> char {
-    let mut mapped = c.to_uppercase();
-    match (mapped.next(), mapped.next()) {
-        (Some(one), None) => one,
-        _ => c,
-    }
+    // Greek letters with an iota beneath have their capital in one character too.
+    let capital = match u32::from(c) {
+        code @ (0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7) => code + 8,
+        code @ (0x1fb3 | 0x1fc3 | 0x1ff3) => code + 9,
+        _ => {
+            let mut mapped = c.to_uppercase();
+            return match (mapped.next(), mapped.next()) {
+                (Some(one), None) => one,
+                _ => c,
+            };
+        }
+    };
+    char::from_u32(capital).unwrap_or(c)
 }
 
 fn lower(c: char) -> char {
+    if c == '\u{130}' {
+        return 'i';
+    }
     let mut mapped = c.to_lowercase();
     match (mapped.next(), mapped.next()) {
         (Some(one), None) => one,
@@ -150,7 +161,8 @@ fn parts(b: &mut Builder) {
     b.row("right(text,int4) text", |args, _| {
         let (value, n) = (text(&args[0])?, int(&args[1])?);
         let length = value.chars().count() as i64;
-        let skip = if n < 0 { -i64::from(n) } else { length - i64::from(n) };
+        // The smallest integer has no opposite: nothing is skipped then.
+        let skip = if n < 0 { i64::from(n.wrapping_neg()) } else { length - i64::from(n) };
         string(value.chars().skip(usize::try_from(skip).unwrap_or(0)).collect::<String>())
     });
     b.row("split_part(text,text,int4) text", |args, _| {
@@ -503,11 +515,17 @@ fn building(b: &mut Builder) {
                 "null character not permitted",
             ));
         }
-        match u32::try_from(code).ok().and_then(char::from_u32) {
-            Some(c) => string(c),
-            None => Err(SqlError::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                format!("requested character too large for encoding: {code}"),
+        let refused =
+            |message: String| Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+        match u32::try_from(code).map(|code| (code, char::from_u32(code))) {
+            Ok((_, Some(c))) => string(c),
+            Ok((0xd800..=0xdfff, None)) => {
+                refused(format!("requested character not valid for encoding: {code}"))
+            }
+            Ok(_) => refused(format!("requested character too large for encoding: {code}")),
+            Err(_) => Err(SqlError::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "character number must be positive",
             )),
         }
     });

@@ -1,7 +1,6 @@
 //! The server, the session, and identity of values.
 
-use satsuma_common::numeric::Numeric;
-use satsuma_common::{Array, Datum, PgType, SqlResult, hash};
+use satsuma_common::{Array, Datum, PgType, SqlError, SqlState, hash};
 
 use super::error::unexpected_value;
 use super::library::Builder;
@@ -33,7 +32,7 @@ pub(crate) fn install(b: &mut Builder) {
         types(b);
         identity(b);
         schemas(b);
-        sizes(b);
+        absent(b);
         b.row("worker_hash(any) int4", |args, call| {
             let ty = call.arguments.first().unwrap_or(&PgType::Text);
             Ok(hash::partition_hash(&args[0], ty).map_or(Datum::Null, Datum::Int4))
@@ -73,10 +72,11 @@ fn types(b: &mut Builder) {
 }
 
 fn identity(b: &mut Builder) {
-    let names: [(&str, fn(&Identity) -> String); 6] = [
+    let names: [(&str, fn(&Identity) -> String); 7] = [
         ("current_user", |i| i.user.clone()),
         ("user", |i| i.user.clone()),
         ("current_role", |i| i.user.clone()),
+        ("getpgusername", |i| i.user.clone()),
         ("session_user", |i| i.session_user.clone()),
         ("current_database", |i| i.database.clone()),
         ("current_catalog", |i| i.database.clone()),
@@ -97,10 +97,45 @@ fn identity(b: &mut Builder) {
         let address = address.and_then(|text| satsuma_common::inet::Inet::parse(text).ok());
         Typed::constant(address.map_or(Datum::Null, Datum::Inet), PgType::Inet)
     });
-    for name in ["inet_client_port", "inet_server_port"] {
-        b.rewrite(&format!("{name}() int4"), |_, _, _| Typed::null(PgType::Int4));
-    }
+    b.rewrite("inet_client_port() int4", |_, _, env| {
+        env.note_session_dependence();
+        let port = env.identity.client_port.map(i32::from);
+        Typed::constant(port.map_or(Datum::Null, Datum::Int4), PgType::Int4)
+    });
+    b.rewrite("inet_server_port() int4", |_, _, _| Typed::null(PgType::Int4));
     b.rewrite("inet_server_addr() inet", |_, _, _| Typed::null(PgType::Inet));
+}
+
+/// What is asked about things that are not here: row security, triggers, compilation of queries,
+/// functions in SQL.
+fn absent(b: &mut Builder) {
+    for ty in ["oid", "text"] {
+        b.row(&format!("row_security_active({ty}) bool"), |_, _| Ok(Datum::Bool(false)));
+    }
+    b.row("pg_jit_available() bool", |_, _| Ok(Datum::Bool(false)));
+    b.row("pg_trigger_depth() int4", |_, _| Ok(Datum::Int4(0)));
+    b.row("pg_get_function_sqlbody(oid) text", |_, _| Ok(Datum::Null));
+    b.called_on_null(|b| {
+        b.rewrite("pg_collation_for(any) text", |mut args, _, _| {
+            let ty = args.pop().map_or(PgType::Unknown, |value| value.ty);
+            let element = match &ty {
+                PgType::Array(element) => element.as_ref(),
+                other => other,
+            };
+            let name = match element {
+                PgType::Unknown => Datum::Null,
+                PgType::Name => Datum::Text("\"C\"".into()),
+                own if own.is_string() => Datum::Text("\"default\"".into()),
+                _ => {
+                    return Err(SqlError::new(
+                        SqlState::DATATYPE_MISMATCH,
+                        format!("collations are not supported by type {}", ty.without_modifier()),
+                    ));
+                }
+            };
+            Typed::constant(name, PgType::Text)
+        });
+    });
 }
 
 /// Schemas of the search path that exist.
@@ -128,37 +163,4 @@ fn schemas(b: &mut Builder) {
         let array = Array { element: PgType::Name, values };
         Typed::constant(Datum::Array(array), PgType::Array(Box::new(PgType::Name)))
     });
-}
-
-fn sizes(b: &mut Builder) {
-    b.row("pg_size_pretty(int8) text", |args, _| match args[0] {
-        Datum::Int8(bytes) => Ok(Datum::Text(pretty(bytes))),
-        _ => Err(unexpected_value("pg_size_pretty")),
-    });
-    b.row("pg_size_pretty(numeric) text", |args, _| match &args[0] {
-        Datum::Numeric(bytes) => {
-            let whole: SqlResult<i64> = Numeric::to_i64(&bytes.trunc(0)).map_err(Into::into);
-            Ok(Datum::Text(pretty(whole?)))
-        }
-        _ => Err(unexpected_value("pg_size_pretty")),
-    });
-}
-
-/// In the largest unit that leaves at least 10240, half up.
-fn pretty(bytes: i64) -> String {
-    let mut size = i128::from(bytes);
-    if size.abs() < 10 * 1024 {
-        return format!("{size} bytes");
-    }
-    // One more bit is kept than is shown, for rounding.
-    size >>= 9;
-    for unit in ["kB", "MB", "GB", "TB", "PB"] {
-        let last = unit == "PB";
-        if last || size.abs() < 20 * 1024 - 1 {
-            let rounded = (size + size.signum()) / 2;
-            return format!("{rounded} {unit}");
-        }
-        size /= 1 << 10;
-    }
-    String::new()
 }

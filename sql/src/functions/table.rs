@@ -411,13 +411,23 @@ fn check_kind(value: &str, wanted: jsonb::Kind, function: &str) -> SqlResult<()>
     if kind == wanted {
         return Ok(());
     }
+    // json and jsonb have words of their own.
+    let is_json = function.starts_with("json_");
     let message = match (wanted, kind) {
-        (jsonb::Kind::Array, jsonb::Kind::Object) => {
-            "cannot extract elements from an object".to_string()
+        (jsonb::Kind::Array, jsonb::Kind::Object) if is_json => {
+            format!("cannot call {function} on a non-array")
         }
-        (jsonb::Kind::Array, _) => "cannot extract elements from a scalar".to_string(),
-        (_, jsonb::Kind::Array) => format!("cannot call {function} on an array"),
+        (jsonb::Kind::Array, jsonb::Kind::Object) => {
+            "cannot extract elements from an object".into()
+        }
+        (jsonb::Kind::Array, _) if is_json => format!("cannot call {function} on a scalar"),
+        (jsonb::Kind::Array, _) => "cannot extract elements from a scalar".into(),
+        (_, jsonb::Kind::Array) if is_json && function.contains("each") => {
+            "cannot deconstruct an array as an object".into()
+        }
+        _ if is_json && function.contains("each") => "cannot deconstruct a scalar".into(),
         _ if function.contains("each") => format!("cannot call {function} on a non-object"),
+        (_, jsonb::Kind::Array) => format!("cannot call {function} on an array"),
         _ => format!("cannot call {function} on a scalar"),
     };
     Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))

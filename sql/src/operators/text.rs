@@ -96,7 +96,7 @@ pub fn escape_pattern(pattern: &str, escape: &str) -> SqlResult<String> {
         (None, _) => None,
         (Some(c), None) => Some(c),
         _ => {
-            return Err(SqlError::new(SqlState(*b"22019"), "invalid escape string")
+            return Err(SqlError::new(SqlState(*b"22025"), "invalid escape string")
                 .hint("Escape string must be empty or one character."));
         }
     };

@@ -210,6 +210,7 @@ impl Dialect for PgDialect {
                 Some(between(parser, left, true))
             }
             (Keyword::COLLATE, _) => Some(collated(parser, left)),
+            (Keyword::SIMILAR, next) if next != Keyword::TO => Some(similar(parser, left, rank)),
             (Keyword::IS, Keyword::DISTINCT) => Some(distinct_from(parser, left, false)),
             (Keyword::IS, Keyword::NOT)
                 if keyword(&parser.peek_nth_token_ref(2).token) == Keyword::DISTINCT =>
@@ -323,6 +324,22 @@ fn trim(parser: &mut Parser) -> Option<Parsed<Expr>> {
         trim_what: None,
         trim_characters: None,
     }))
+}
+
+/// The name of the operator that [`similar`] makes: none that can be written.
+pub const SIMILAR: &str = "similar";
+
+/// `x SIMILAR pattern ESCAPE character`, which only `substring(..)` takes.
+fn similar(parser: &mut Parser, value: &Expr, rank: u8) -> Parsed<Expr> {
+    parser.expect_keyword_is(Keyword::SIMILAR)?;
+    let pattern = parser.parse_subexpr(rank)?;
+    parser.expect_keyword_is(Keyword::ESCAPE)?;
+    let escape = parser.parse_subexpr(rank)?;
+    Ok(Expr::BinaryOp {
+        left: Box::new(value.clone()),
+        op: BinaryOperator::Custom(SIMILAR.into()),
+        right: Box::new(Expr::Tuple(vec![pattern, escape])),
+    })
 }
 
 /// `x BETWEEN SYMMETRIC a AND b` as PostgreSQL rewrites it.

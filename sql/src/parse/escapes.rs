@@ -185,6 +185,19 @@ fn digits(chars: &mut Peekable<Chars<'_>>, radix: u32, first: Option<char>, most
     text
 }
 
+/// The second half of a character in two escapes, `\ud83d\ude00`.
+fn low_surrogate(chars: &mut Peekable<Chars<'_>>) -> Option<u32> {
+    chars.next_if_eq(&'\\')?;
+    let most = match chars.next()? {
+        'u' => 4,
+        'U' => 8,
+        _ => return None,
+    };
+    let text = digits(chars, 16, None, most);
+    let code = u32::from_str_radix(&text, 16).ok().filter(|_| text.len() == most);
+    code.filter(|code| (0xdc00..=0xdfff).contains(code))
+}
+
 /// What stands between the quotes of an escape string at `position`, decoded.
 pub(super) fn read(body: &str, position: u32) -> SqlResult<String> {
     decode(body).map_err(|error| error.at_if_syntax(position))
@@ -221,11 +234,17 @@ fn decode(body: &str) -> Result<String, DecodeError> {
             Some(kind @ ('u' | 'U')) => {
                 let most = if kind == 'u' { 4 } else { 8 };
                 let text = digits(&mut chars, 16, None, most);
-                let code = u32::from_str_radix(&text, 16).ok().filter(|_| text.len() == most);
-                let c = code.and_then(char::from_u32).ok_or(DecodeError::Unicode)?;
-                if c == '\0' {
-                    return Err(DecodeError::Unicode);
+                if text.len() != most {
+                    return Err(DecodeError::Digits);
                 }
+                let mut code = u32::from_str_radix(&text, 16).unwrap_or(0);
+                if (0xd800..=0xdbff).contains(&code) {
+                    let low = low_surrogate(&mut chars).ok_or(DecodeError::Pair)?;
+                    code = 0x10000 + ((code & 0x3ff) << 10) + (low & 0x3ff);
+                } else if (0xdc00..=0xdfff).contains(&code) {
+                    return Err(DecodeError::Pair);
+                }
+                let c = char::from_u32(code).filter(|c| *c != '\0').ok_or(DecodeError::Value)?;
                 bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
             }
             Some(other) => bytes.extend(other.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -235,15 +254,26 @@ fn decode(body: &str) -> Result<String, DecodeError> {
 }
 
 enum DecodeError {
-    Unicode,
+    /// Too few digits of a Unicode escape.
+    Digits,
+    /// Half of a character that takes two escapes.
+    Pair,
+    /// No character has that number.
+    Value,
     Bytes(SqlError),
 }
 
 impl DecodeError {
     fn at_if_syntax(self, position: u32) -> SqlError {
         match self {
-            Self::Unicode => {
-                SqlError::new(SqlState::SYNTAX_ERROR, "invalid Unicode escape").at(position)
+            Self::Digits => SqlError::new(SqlState(*b"22025"), "invalid Unicode escape")
+                .hint("Unicode escapes must be \\uXXXX or \\UXXXXXXXX.")
+                .at(position),
+            Self::Pair => {
+                SqlError::new(SqlState::SYNTAX_ERROR, "invalid Unicode surrogate pair").at(position)
+            }
+            Self::Value => {
+                SqlError::new(SqlState::SYNTAX_ERROR, "invalid Unicode escape value").at(position)
             }
             Self::Bytes(error) => error,
         }

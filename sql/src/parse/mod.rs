@@ -15,7 +15,7 @@ mod comment;
 mod conflict;
 mod copy;
 mod create_table;
-mod dialect;
+pub(crate) mod dialect;
 mod error;
 mod escapes;
 mod exclude;

@@ -10,7 +10,7 @@ use satsuma_common::{
     Array, Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId, hash,
 };
 use satsuma_sql::catalog_view::CatalogView;
-use satsuma_sql::functions::{CatalogFunction, CatalogFunctions};
+use satsuma_sql::functions::{CatalogFunction, CatalogFunctions, Privileged};
 
 use super::definitions::{
     constraint_definition_by_oid, index_column_definition, index_definition, view_definition,
@@ -19,8 +19,8 @@ use super::roles::default_access_list;
 use super::spelling::{Names, Spelling};
 use super::surroundings::{Surroundings, size_of_relation};
 use crate::catalog::{
-    CatalogSnapshot, ObjectAddress, ObjectClass, State, Table, TableDistribution, quote_identifier,
-    split_name,
+    CatalogSnapshot, DATABASE_OID, ObjectAddress, ObjectClass, State, Table, TableDistribution,
+    quote_identifier, split_name,
 };
 use crate::session::Listed;
 
@@ -120,10 +120,11 @@ fn oid(value: Option<u32>) -> Datum {
 
 impl CatalogFunctions for SessionFunctions {
     fn call(&self, function: CatalogFunction, arguments: &[Datum]) -> SqlResult<Datum> {
-        if let Some(answer) = self.privilege(function, &Arguments(arguments)) {
-            return answer.map(Datum::Bool);
-        }
         self.describe(function, &Arguments(arguments))
+    }
+
+    fn privilege(&self, of: Privileged, arguments: &[Datum]) -> SqlResult<Datum> {
+        Ok(self.has_privilege(of, arguments)?.map_or(Datum::Null, Datum::Bool))
     }
 
     fn advisory(&self, name: &str, arguments: &[Datum]) -> SqlResult<Datum> {
@@ -196,9 +197,13 @@ impl SessionFunctions {
                     Err(_) => text(Some("")),
                 }
             }
-            F::GetViewDef | F::GetViewDefPretty => {
+            F::GetViewDef | F::GetViewDefPretty | F::GetViewDefWrapped => {
                 let view = state.view(arguments.oid(0)?);
                 text(view.map(|view| view_definition(self.names(), view)))
+            }
+            F::GetViewDefNamed | F::GetViewDefNamedPretty => {
+                let view = self.named_relation(arguments.text(0)?)?;
+                text(state.view(view).map(|view| view_definition(self.names(), view)))
             }
             // There are no triggers, rules, user functions, partitions or extended statistics.
             F::GetTriggerDef
@@ -250,7 +255,17 @@ impl SessionFunctions {
                 }
             },
             F::IndexesSize => self.indexes_size(arguments.oid(0)?),
-            F::DatabaseSize | F::DatabaseSizeByName | F::TablespaceSize => self.database_size(),
+            F::DatabaseSizeByName => {
+                self.named_database(arguments.text(0)?)?;
+                self.database_size()
+            }
+            F::DatabaseSize if arguments.oid(0)? != DATABASE_OID => Datum::Null,
+            F::TablespaceSizeByName => {
+                privileges::named_tablespace(arguments.text(0)?)?;
+                self.database_size()
+            }
+            F::DatabaseSize | F::TablespaceSize => self.database_size(),
+            F::RelationFilenode => self.file_number(arguments.oid(0)?),
             F::TablespaceLocation => text(Some("")),
             F::RelationIsPublishable | F::IsOtherTempSchema | F::IsInRecovery => Datum::Bool(false),
             F::CitusTableSize | F::CitusRelationSize => self.citus_size(arguments.oid(0)?)?,
@@ -326,28 +341,6 @@ impl SessionFunctions {
                 Some(txn) => Datum::Int8(i64::try_from(txn.start.0).unwrap_or(i64::MAX)),
                 None => Datum::Null,
             },
-            F::HasTablePrivilege
-            | F::HasTablePrivilegeUser
-            | F::HasTablePrivilegeName
-            | F::HasTablePrivilegeUserName
-            | F::HasAnyColumnPrivilege
-            | F::HasColumnPrivilege
-            | F::HasColumnPrivilegeNumber
-            | F::HasSequencePrivilege
-            | F::HasSchemaPrivilege
-            | F::HasSchemaPrivilegeName
-            | F::HasSchemaPrivilegeUserName
-            | F::HasSchemaPrivilegeUser
-            | F::HasDatabasePrivilege
-            | F::HasDatabasePrivilegeName
-            | F::HasDatabasePrivilegeUserName
-            | F::HasFunctionPrivilege
-            | F::HasTypePrivilege
-            | F::HasRole
-            | F::HasRoleName
-            | F::HasRoleUserName
-            | F::HasRoleUser
-            | F::HasRoleOids => return Err(arguments.wrong()),
         })
     }
 
@@ -410,6 +403,15 @@ impl SessionFunctions {
             None if self.catalog.relation_name(relation).is_some() => Datum::Int8(0),
             None => Datum::Null,
         }
+    }
+
+    /// As `pg_class.relfilenode`, of what holds rows.
+    fn file_number(&self, relation: Oid) -> Datum {
+        let state = self.state();
+        let stored = self.table(relation).is_some()
+            || state.index(relation).is_some()
+            || state.sequence(SequenceId(relation.0)).is_some();
+        if stored { Datum::Oid(relation.0) } else { Datum::Null }
     }
 
     /// Bytes of an index on all nodes. That of a primary key takes none: rows lie in its order.

@@ -1,144 +1,271 @@
 //! What roles may do: `has_table_privilege` and its relatives.
 
-use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{
+    ColumnId, Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId,
+};
 use satsuma_sql::catalog_view::CatalogView;
-use satsuma_sql::functions::CatalogFunction;
+use satsuma_sql::functions::{Privileged, is_known};
 
-use super::{Arguments, SessionFunctions};
-use crate::catalog::{self, DATABASE_OID, ObjectAddress, ObjectClass};
+use super::SessionFunctions;
+use crate::catalog::{self, DATABASE_OID, ObjectAddress, ObjectClass, PUBLIC, split_name};
 
 /// A privilege's letter in access lists, and whether WITH GRANT OPTION was asked for.
 type Wanted = (char, bool);
 
+/// Privileges by name with their letters, for each kind of object those that it has.
+fn known(of: Privileged) -> &'static [(&'static str, char)] {
+    match of {
+        Privileged::Table => &[
+            ("SELECT", 'r'),
+            ("INSERT", 'a'),
+            ("UPDATE", 'w'),
+            ("DELETE", 'd'),
+            ("TRUNCATE", 'D'),
+            ("REFERENCES", 'x'),
+            ("TRIGGER", 't'),
+        ],
+        Privileged::AnyColumn | Privileged::Column => {
+            &[("SELECT", 'r'), ("INSERT", 'a'), ("UPDATE", 'w'), ("REFERENCES", 'x')]
+        }
+        Privileged::Sequence => &[("USAGE", 'U'), ("SELECT", 'r'), ("UPDATE", 'w')],
+        Privileged::Schema => &[("CREATE", 'C'), ("USAGE", 'U')],
+        Privileged::Database => {
+            &[("CREATE", 'C'), ("TEMPORARY", 'T'), ("TEMP", 'T'), ("CONNECT", 'c')]
+        }
+        Privileged::Function => &[("EXECUTE", 'X')],
+        Privileged::Type | Privileged::Language => &[("USAGE", 'U')],
+        Privileged::Tablespace => &[("CREATE", 'C')],
+        // Both are membership here.
+        Privileged::Role => &[("USAGE", 'm'), ("MEMBER", 'm')],
+    }
+}
+
 /// `SELECT, INSERT WITH GRANT OPTION`: any of these will do.
-fn parse(text: &str) -> SqlResult<Vec<Wanted>> {
+fn parse(of: Privileged, text: &str) -> SqlResult<Vec<Wanted>> {
     text.split(',')
         .map(|one| {
             let upper = one.trim().to_ascii_uppercase();
-            let (name, grant) = match upper.strip_suffix(" WITH GRANT OPTION") {
-                Some(name) => (name, true),
-                None => (upper.as_str(), false),
-            };
-            let letter = match name {
-                "SELECT" => 'r',
-                "INSERT" => 'a',
-                "UPDATE" => 'w',
-                "DELETE" => 'd',
-                "TRUNCATE" => 'D',
-                "REFERENCES" => 'x',
-                "TRIGGER" => 't',
-                "USAGE" => 'U',
-                "CREATE" => 'C',
-                "CONNECT" => 'c',
-                "TEMPORARY" | "TEMP" => 'T',
-                "EXECUTE" => 'X',
-                _ => {
-                    return Err(SqlError::new(
-                        SqlState::INVALID_PARAMETER_VALUE,
-                        format!("unrecognized privilege type: \"{}\"", one.trim()),
-                    ));
-                }
-            };
-            Ok((letter, grant))
+            let option = upper.strip_suffix(" WITH GRANT OPTION").or_else(|| {
+                upper.strip_suffix(" WITH ADMIN OPTION").filter(|_| of == Privileged::Role)
+            });
+            let name = option.unwrap_or(&upper);
+            let found = known(of).iter().find(|(known, _)| *known == name);
+            let (_, letter) = found.ok_or_else(|| {
+                SqlError::new(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!("unrecognized privilege type: \"{}\"", one.trim()),
+                )
+            })?;
+            Ok((*letter, option.is_some()))
         })
         .collect()
 }
 
+fn undefined(what: &str, name: &str) -> SqlError {
+    SqlError::new(SqlState::UNDEFINED_OBJECT, format!("{what} \"{name}\" does not exist"))
+}
+
+pub(super) fn named_tablespace(name: &str) -> SqlResult<Oid> {
+    match name {
+        "pg_default" => Ok(Oid(1663)),
+        "pg_global" => Ok(Oid(1664)),
+        _ => Err(undefined("tablespace", name)),
+    }
+}
+
+/// What a function asks about.
+enum Asked {
+    Object(ObjectAddress),
+    /// Columns of a relation: the privilege on one of them or on the whole is enough.
+    Columns(Oid, Vec<ColumnId>),
+    Role(Oid),
+    /// Something that everybody may use, and only superusers may pass on.
+    ForEverybody,
+    /// Something that only superusers may use.
+    ForSuperusers,
+    /// No object has that number.
+    Nothing,
+}
+
 impl SessionFunctions {
-    /// The answer of a privilege function; `None` if it is none.
-    pub(super) fn privilege(
+    /// The answer of a function that asks for a privilege; `None` for an object that is not there.
+    pub(super) fn has_privilege(
         &self,
-        function: CatalogFunction,
-        arguments: &Arguments<'_>,
-    ) -> Option<SqlResult<bool>> {
-        use CatalogFunction as F;
-        let me = self.catalog.user;
-        let relation = |oid| (ObjectClass::Relation, oid);
-        let answer = || -> SqlResult<Option<bool>> {
-            let (role, (class, object), privileges) = match function {
-                F::HasTablePrivilege | F::HasAnyColumnPrivilege | F::HasSequencePrivilege => {
-                    (me, relation(arguments.oid(0)?), arguments.text(1)?)
-                }
-                F::HasTablePrivilegeUser => (
-                    self.named_role(arguments.text(0)?)?,
-                    relation(arguments.oid(1)?),
-                    arguments.text(2)?,
-                ),
-                F::HasTablePrivilegeName => {
-                    let table = self.named_relation(arguments.text(0)?)?;
-                    (me, relation(table), arguments.text(1)?)
-                }
-                F::HasTablePrivilegeUserName => (
-                    self.named_role(arguments.text(0)?)?,
-                    relation(self.named_relation(arguments.text(1)?)?),
-                    arguments.text(2)?,
-                ),
-                F::HasColumnPrivilege | F::HasColumnPrivilegeNumber => {
-                    (me, relation(arguments.oid(0)?), arguments.text(2)?)
-                }
-                F::HasSchemaPrivilege => {
-                    (me, (ObjectClass::Schema, arguments.oid(0)?), arguments.text(1)?)
-                }
-                F::HasSchemaPrivilegeName => {
-                    let schema = self.named_schema(arguments.text(0)?)?;
-                    (me, (ObjectClass::Schema, schema), arguments.text(1)?)
-                }
-                F::HasSchemaPrivilegeUserName => {
-                    let schema = self.named_schema(arguments.text(1)?)?;
-                    let role = self.named_role(arguments.text(0)?)?;
-                    (role, (ObjectClass::Schema, schema), arguments.text(2)?)
-                }
-                F::HasSchemaPrivilegeUser => {
-                    let role = self.named_role(arguments.text(0)?)?;
-                    (role, (ObjectClass::Schema, arguments.oid(1)?), arguments.text(2)?)
-                }
-                F::HasDatabasePrivilege => {
-                    (me, (ObjectClass::Database, arguments.oid(0)?), arguments.text(1)?)
-                }
-                F::HasDatabasePrivilegeName => {
-                    let database = self.named_database(arguments.text(0)?)?;
-                    (me, (ObjectClass::Database, database), arguments.text(1)?)
-                }
-                F::HasDatabasePrivilegeUserName => {
-                    let database = self.named_database(arguments.text(1)?)?;
-                    let role = self.named_role(arguments.text(0)?)?;
-                    (role, (ObjectClass::Database, database), arguments.text(2)?)
-                }
-                F::HasTypePrivilege => {
-                    (me, (ObjectClass::Type, arguments.oid(0)?), arguments.text(1)?)
-                }
-                // Built-in functions are for everybody.
-                F::HasFunctionPrivilege => return Ok(Some(true)),
-                F::HasRole => return Ok(Some(self.is_member(me, arguments.oid(0)?))),
-                F::HasRoleName => {
-                    let role = self.named_role(arguments.text(0)?)?;
-                    return Ok(Some(self.is_member(me, role)));
-                }
-                F::HasRoleUserName => {
-                    let role = self.named_role(arguments.text(1)?)?;
-                    let member = self.named_role(arguments.text(0)?)?;
-                    return Ok(Some(self.is_member(member, role)));
-                }
-                F::HasRoleUser => {
-                    let member = self.named_role(arguments.text(0)?)?;
-                    return Ok(Some(self.is_member(member, arguments.oid(1)?)));
-                }
-                F::HasRoleOids => {
-                    let (member, role) = (arguments.oid(0)?, arguments.oid(1)?);
-                    return Ok(Some(self.is_member(member, role)));
-                }
-                _ => return Ok(None),
-            };
-            let wanted = parse(privileges)?;
-            Ok(Some(wanted.into_iter().any(|one| self.may(role, class, object, one))))
+        of: Privileged,
+        arguments: &[Datum],
+    ) -> SqlResult<Option<bool>> {
+        let wrong =
+            || SqlError::internal("a privilege function got arguments of other types than its own");
+        let (role, object, column, privileges) = match (of, arguments) {
+            (Privileged::Column, [object, column, Datum::Text(p)]) => {
+                (None, object, Some(column), p)
+            }
+            (Privileged::Column, [role, object, column, Datum::Text(p)]) => {
+                (Some(role), object, Some(column), p)
+            }
+            (_, [object, Datum::Text(p)]) => (None, object, None, p),
+            (_, [role, object, Datum::Text(p)]) => (Some(role), object, None, p),
+            _ => return Err(wrong()),
         };
-        answer().transpose()
+        let role = match role {
+            None => self.catalog.user,
+            Some(Datum::Oid(role)) => Oid(*role),
+            Some(Datum::Text(name)) if name == "public" && of != Privileged::Role => PUBLIC,
+            Some(Datum::Text(name)) => self.named_role(name)?,
+            Some(_) => return Err(wrong()),
+        };
+        let asked = match (object, column) {
+            (Datum::Oid(object), None) => self.numbered(of, Oid(*object))?,
+            (Datum::Text(name), None) => self.named(of, name)?,
+            (object, Some(column)) => {
+                let relation = match object {
+                    Datum::Oid(relation) => Oid(*relation),
+                    Datum::Text(name) => self.named_relation(name)?,
+                    _ => return Err(wrong()),
+                };
+                self.column(relation, column)?
+            }
+            _ => return Err(wrong()),
+        };
+        let wanted = parse(of, privileges)?;
+        if matches!(asked, Asked::Nothing) {
+            return Ok(None);
+        }
+        Ok(Some(wanted.into_iter().any(|one| self.may(role, &asked, one))))
+    }
+
+    fn may(&self, role: Oid, asked: &Asked, (letter, grant): Wanted) -> bool {
+        let state = self.state();
+        let has = |object| catalog::has_privilege(state, role, object, letter, grant);
+        match asked {
+            Asked::Object(object) => has(*object),
+            Asked::Columns(relation, columns) => {
+                let whole = ObjectAddress::whole(ObjectClass::Relation, *relation);
+                has(whole)
+                    || columns.iter().any(|column| {
+                        let part = i32::from(column.0);
+                        has(ObjectAddress { part, ..whole })
+                    })
+            }
+            Asked::Role(other) if !grant => catalog::is_member(state, role, *other),
+            Asked::ForEverybody if !grant => true,
+            Asked::Role(_) | Asked::ForEverybody | Asked::ForSuperusers => {
+                catalog::is_superuser(state, role)
+            }
+            Asked::Nothing => false,
+        }
+    }
+
+    fn named(&self, of: Privileged, name: &str) -> SqlResult<Asked> {
+        let object = match of {
+            Privileged::Table | Privileged::AnyColumn | Privileged::Column => {
+                self.named_relation(name)?
+            }
+            Privileged::Sequence => self.named_relation(name)?,
+            Privileged::Schema => self.named_schema(name)?,
+            Privileged::Database => self.named_database(name)?,
+            Privileged::Role => self.named_role(name)?,
+            Privileged::Tablespace => named_tablespace(name)?,
+            Privileged::Type => {
+                let oid = self.catalog.oid_of(&PgType::Regtype, name);
+                oid.map(Oid).ok_or_else(|| undefined("type", name))?
+            }
+            Privileged::Language => match name {
+                "internal" | "c" | "sql" | "plpgsql" => return Ok(Asked::ForEverybody),
+                _ => return Err(undefined("language", name)),
+            },
+            Privileged::Function => {
+                let bare = name.split('(').next().unwrap_or_default();
+                let bare = split_name(bare).map_or_else(String::new, |(_, name)| name);
+                if !name.contains('(') || !is_known(&bare) {
+                    return Err(SqlError::new(
+                        SqlState::UNDEFINED_FUNCTION,
+                        format!("function \"{name}\" does not exist"),
+                    ));
+                }
+                return Ok(Asked::ForEverybody);
+            }
+        };
+        self.numbered(of, object)
+    }
+
+    fn numbered(&self, of: Privileged, oid: Oid) -> SqlResult<Asked> {
+        let state = self.state();
+        let (class, exists) = match of {
+            Privileged::Sequence => {
+                let name = self.catalog.relation_name(oid);
+                if let Some((_, name)) = &name
+                    && state.sequence(SequenceId(oid.0)).is_none()
+                {
+                    return Err(SqlError::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!("\"{name}\" is not a sequence"),
+                    ));
+                }
+                (ObjectClass::Relation, name.is_some())
+            }
+            Privileged::AnyColumn if self.catalog.relation_name(oid).is_some() => {
+                let shape = state.table(TableId(oid.0)).map(|table| &table.shape);
+                let columns = shape.map(|shape| shape.columns.iter().map(|c| c.id).collect());
+                return Ok(Asked::Columns(oid, columns.unwrap_or_default()));
+            }
+            Privileged::Table | Privileged::AnyColumn | Privileged::Column => {
+                (ObjectClass::Relation, self.catalog.relation_name(oid).is_some())
+            }
+            Privileged::Schema => {
+                let name = self.catalog.oid_name(&PgType::Regnamespace, oid.0);
+                (ObjectClass::Schema, name.is_some())
+            }
+            Privileged::Database => (ObjectClass::Database, oid == DATABASE_OID),
+            Privileged::Type => {
+                let name = self.catalog.oid_name(&PgType::Regtype, oid.0);
+                (ObjectClass::Type, name.is_some() || PgType::from_oid(oid.0).is_some())
+            }
+            // Built-in functions are for everybody, and so are languages.
+            Privileged::Function | Privileged::Language => return Ok(Asked::ForEverybody),
+            Privileged::Tablespace => return Ok(Asked::ForSuperusers),
+            Privileged::Role => return Ok(Asked::Role(oid)),
+        };
+        Ok(match exists {
+            true => Asked::Object(ObjectAddress::whole(class, oid)),
+            false => Asked::Nothing,
+        })
+    }
+
+    /// A column by its number or name.
+    fn column(&self, relation: Oid, column: &Datum) -> SqlResult<Asked> {
+        let Some((_, name)) = self.catalog.relation_name(relation) else {
+            return Ok(Asked::Nothing);
+        };
+        let Some(table) = self.table(relation) else {
+            // Of a view or of a system relation: these have no privileges by column.
+            return Ok(Asked::Columns(relation, Vec::new()));
+        };
+        let found = match column {
+            Datum::Int2(number) => {
+                let number = i64::from(*number);
+                match table.shape.columns.iter().find(|column| i64::from(column.id.0) == number) {
+                    Some(column) => column.id,
+                    None => return Ok(Asked::Nothing),
+                }
+            }
+            Datum::Text(wanted) => match table.shape.column_named(wanted) {
+                Some(column) => column.id,
+                None => {
+                    return Err(SqlError::new(
+                        SqlState::UNDEFINED_COLUMN,
+                        format!("column \"{wanted}\" of relation \"{name}\" does not exist"),
+                    ));
+                }
+            },
+            _ => return Err(SqlError::internal("a column is a number or a name")),
+        };
+        Ok(Asked::Columns(relation, vec![found]))
     }
 
     fn named_role(&self, name: &str) -> SqlResult<Oid> {
-        self.state().role_by_name(name).map(|role| role.oid).ok_or_else(|| {
-            SqlError::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))
-        })
+        let role = self.state().role_by_name(name).map(|role| role.oid);
+        role.ok_or_else(|| undefined("role", name))
     }
 
     fn named_schema(&self, name: &str) -> SqlResult<Oid> {
@@ -152,7 +279,7 @@ impl SessionFunctions {
         })
     }
 
-    fn named_database(&self, name: &str) -> SqlResult<Oid> {
+    pub(super) fn named_database(&self, name: &str) -> SqlResult<Oid> {
         match self.state().cluster().database == name {
             true => Ok(DATABASE_OID),
             false => Err(SqlError::new(
@@ -162,20 +289,11 @@ impl SessionFunctions {
         }
     }
 
-    fn is_member(&self, member: Oid, role: Oid) -> bool {
-        catalog::is_member(self.state(), member, role)
-    }
-
     /// Whether this session may act for a role of that name.
     pub(super) fn may_act_for(&self, name: &str) -> bool {
         match self.state().role_by_name(name) {
-            Some(role) => self.is_member(self.catalog.user, role.oid),
+            Some(role) => catalog::is_member(self.state(), self.catalog.user, role.oid),
             None => catalog::is_superuser(self.state(), self.catalog.user),
         }
-    }
-
-    fn may(&self, role: Oid, class: ObjectClass, object: Oid, (letter, grant): Wanted) -> bool {
-        let object = ObjectAddress::whole(class, object);
-        catalog::has_privilege(self.state(), role, object, letter, grant)
     }
 }

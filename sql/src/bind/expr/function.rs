@@ -24,6 +24,10 @@ const NAMED_PARAMETERS: &[(&str, &[&str])] = &[
     ("make_date", &["year", "month", "day"]),
     ("make_time", &["hour", "min", "sec"]),
     ("jsonb_set", &["jsonb_in", "path", "replacement", "create_if_missing"]),
+    (
+        "jsonb_set_lax",
+        &["jsonb_in", "path", "replacement", "create_if_missing", "null_value_treatment"],
+    ),
     ("jsonb_insert", &["jsonb_in", "path", "replacement", "insert_after"]),
 ];
 
@@ -92,7 +96,9 @@ impl Binder<'_> {
         position: u32,
     ) -> SqlResult<Typed> {
         let inner = cx.within(Within::Aggregate);
-        if functions::is_aggregate(name) && !arguments.variadic {
+        let is_hypothetical = !call.within_group.is_empty() && functions::is_hypothetical(name);
+        let is_aggregate = functions::is_aggregate(name) || is_hypothetical;
+        if is_aggregate && !arguments.variadic {
             if cx.within == Within::Aggregate {
                 return Err(self.at(
                     SqlError::new(

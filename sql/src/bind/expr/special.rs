@@ -10,6 +10,7 @@ use crate::bind::names;
 use crate::casts::{self, CastKind};
 use crate::functions::Typed;
 use crate::operators;
+use crate::parse::dialect::SIMILAR;
 
 impl Binder<'_> {
     pub fn case(
@@ -136,6 +137,14 @@ impl Binder<'_> {
         length: Option<&ast::Expr>,
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
+        if let (ast::Expr::BinaryOp { left, op, right }, None, None) = (value, from, length)
+            && *op == ast::BinaryOperator::Custom(SIMILAR.into())
+            && let ast::Expr::Tuple(pattern) = right.as_ref()
+        {
+            let args = std::iter::once(left.as_ref()).chain(pattern);
+            let args = args.map(|arg| self.expr(arg, cx)).collect::<SqlResult<_>>()?;
+            return self.call(name, args, 0);
+        }
         let mut args = vec![self.expr(value, cx)?];
         match (from, length) {
             (None, Some(length)) => {

@@ -4,7 +4,8 @@
 //! '$.items[*] ? (@.price > 10).name'  --parse-->  Path  --eval(document, variables)-->  items
 //! ```
 //!
-//! Not here: `.datetime()` and the functions `jsonb_path_*_tz`.
+//! Not here: `.datetime()`. Without it the functions `jsonb_path_*_tz` answer as those without
+//! `_tz` do.
 
 mod eval;
 mod parse;
@@ -95,20 +96,23 @@ fn with_options(b: &mut Builder, name: &str, result: &str, body: fn(&[Datum]) ->
 }
 
 pub(crate) fn install(b: &mut Builder) {
-    with_options(b, "jsonb_path_exists", "bool", |args| exists(args, false));
-    with_options(b, "jsonb_path_match", "bool", |args| matched(args, false));
-    with_options(b, "jsonb_path_query_first", "jsonb", |args| {
-        let first = query(args, false)?.and_then(|items| items.into_iter().next());
-        Ok(first.map_or(Datum::Null, json))
-    });
-    with_options(b, "jsonb_path_query_array", "jsonb", |args| {
-        Ok(json(jsonb::build_array(query(args, false)?.unwrap_or_default())))
-    });
-    with_options(b, "jsonb_path_query list", "_jsonb", |args| {
-        let items = query(args, false)?.unwrap_or_default();
-        let values = items.into_iter().map(json).collect();
-        Ok(Datum::Array(Array { element: PgType::Jsonb, values }))
-    });
+    for suffix in ["", "_tz"] {
+        let name = |name: &str| format!("jsonb_path_{name}{suffix}");
+        with_options(b, &name("exists"), "bool", |args| exists(args, false));
+        with_options(b, &name("match"), "bool", |args| matched(args, false));
+        with_options(b, &name("query_first"), "jsonb", |args| {
+            let first = query(args, false)?.and_then(|items| items.into_iter().next());
+            Ok(first.map_or(Datum::Null, json))
+        });
+        with_options(b, &name("query_array"), "jsonb", |args| {
+            Ok(json(jsonb::build_array(query(args, false)?.unwrap_or_default())))
+        });
+        with_options(b, &format!("{} list", name("query")), "_jsonb", |args| {
+            let items = query(args, false)?.unwrap_or_default();
+            let values = items.into_iter().map(json).collect();
+            Ok(Datum::Array(Array { element: PgType::Jsonb, values }))
+        });
+    }
 }
 
 pub(crate) fn install_operators(b: &mut Builder) {
