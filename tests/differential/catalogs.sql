@@ -64,10 +64,10 @@ TRUNCATE child CASCADE;
 TRUNCATE parent, child, grandchild;
 
 -- name: what the owner may
-SELECT table_name, privilege_type, is_grantable, with_hierarchy, grantor = current_user, grantee = current_user FROM information_schema.role_table_grants WHERE table_schema = 'public' AND table_name IN ('parent', 'parents') ORDER BY 1, 2;
+SELECT table_name, privilege_type, is_grantable::text, with_hierarchy::text, grantor = current_user, grantee = current_user FROM information_schema.role_table_grants WHERE table_schema = 'public' AND table_name IN ('parent', 'parents') ORDER BY 1, 2;
 
 -- name: and everybody
-GRANT SELECT ON child TO PUBLIC; SELECT table_name, privilege_type, is_grantable, grantee = 'PUBLIC' FROM information_schema.table_privileges WHERE table_schema = 'public' AND table_name = 'child' ORDER BY 1, 2, 4;
+GRANT SELECT ON child TO PUBLIC; SELECT table_name, privilege_type, is_grantable::text, grantee = 'PUBLIC' FROM information_schema.table_privileges WHERE table_schema = 'public' AND table_name = 'child' ORDER BY 1, 2, 4;
 
 -- name: what the role gave to everybody
 SELECT count(*) FROM information_schema.role_table_grants WHERE table_schema = 'public' AND table_name = 'child' AND grantee = 'PUBLIC';

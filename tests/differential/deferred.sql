@@ -20,7 +20,7 @@ CREATE TABLE n (id int, pid int CONSTRAINT n_p REFERENCES p ON DELETE RESTRICT N
 SELECT conname, condeferrable, condeferred, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname IN ('c_p', 'i_p', 'n_p', 'p_pkey') ORDER BY 1;
 
 -- name: and in the information schema
-SELECT constraint_name, is_deferrable, initially_deferred FROM information_schema.table_constraints WHERE constraint_name IN ('c_p', 'i_p', 'n_p', 'p_pkey') ORDER BY 1;
+SELECT constraint_name, is_deferrable::text, initially_deferred::text FROM information_schema.table_constraints WHERE constraint_name IN ('c_p', 'i_p', 'n_p', 'p_pkey') ORDER BY 1;
 
 -- name: a key that is deferred but not deferrable
 CREATE TABLE wrong (id int REFERENCES p NOT DEFERRABLE INITIALLY DEFERRED);

@@ -135,3 +135,19 @@ ALTER ROLE surface_ada SET work_mem = 'much';
 
 -- name: no role
 DROP ROLE surface_ada;
+
+-- name: a role's path
+CREATE ROLE grammarian CONNECTION LIMIT 3;
+ALTER ROLE grammarian SET search_path TO public, "X y";
+ALTER ROLE grammarian RENAME TO scholar;
+ALTER ROLE scholar CONNECTION LIMIT -1;
+SELECT rolname, rolconnlimit, rolconfig FROM pg_roles WHERE rolname = 'scholar';
+
+-- name: a role of a known name
+ALTER ROLE scholar RENAME TO pg_scholar;
+
+-- name: no such role
+ALTER ROLE grammarian RENAME TO other;
+
+-- name: no more roles
+DROP ROLE scholar;
