@@ -528,7 +528,7 @@ fn table_grants(source: &Source<'_>, rows: &mut Rows<'_>, of_all: bool) -> SqlRe
         for grant in access_list(state, object) {
             let to_all = grant.grantee == PUBLIC;
             let by_role = is_enabled(grant.grantor) || !to_all && is_enabled(grant.grantee);
-            if !by_role && !(of_all && to_all) {
+            if !(by_role || of_all && to_all) {
                 continue;
             }
             let owns = owner.is_some_and(|owner| {
