@@ -164,6 +164,9 @@ SELECT sum(a * b * c), sum(c * c), sum(c * a), sum(DISTINCT a * b * c), avg(a * 
 -- name: sums and averages of what has many digits
 SELECT g, sum(c), avg(c), sum(c + c), avg(a * (1 - b)) FROM wide_decimals GROUP BY g ORDER BY g;
 
+-- name: products of what is rounded to hundreds
+SELECT sum(a::numeric(15,-2) * c), sum(c * (a * 100)::numeric(20,-3)), sum(a::numeric(33,-2)) FROM wide_decimals;
+
 -- name: many groups
 SELECT id / 2 AS h, sum(c * a * b) FROM wide_decimals GROUP BY h ORDER BY h LIMIT 20;
 

@@ -42,7 +42,10 @@ pub(super) fn groups(types: &Types, average: bool) -> Option<Box<dyn GroupsAccum
 
 fn decimal_scale(ty: &PgType) -> Option<i8> {
     match ty {
-        PgType::Numeric(Some(m)) if arrow_types::fits_decimal128(*m) => i8::try_from(m.scale).ok(),
+        // One that is rounded to hundreds shows no digits behind the point, not two fewer.
+        PgType::Numeric(Some(m)) if arrow_types::fits_decimal128(*m) && m.scale >= 0 => {
+            i8::try_from(m.scale).ok()
+        }
         _ => None,
     }
 }
