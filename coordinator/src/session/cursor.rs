@@ -9,11 +9,17 @@ use datafusion::arrow::compute::concat_batches;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::BatchStream;
+use satsuma_sql::bind::{self, BindContext};
 use satsuma_sql::bound::OutputColumn;
 use satsuma_sql::engine_error::arrow_to_sql;
-use satsuma_sql::parse::CursorDirection;
+use satsuma_sql::parse::{self, CursorDirection, Parsed};
 
+use super::ClusterSession;
+use super::run::interruptible;
+use super::utility::after_keyword;
+use crate::session_api::{ExecuteOptions, Execution, Rows};
 pub use crate::system_relations::CursorAbout;
+use crate::txn::Transaction;
 
 /// Bytes that one cursor may hold.
 const MEMORY_LIMIT: usize = 256 << 20;
@@ -133,7 +139,74 @@ impl Cursor {
     }
 }
 
+impl ClusterSession {
+    pub(super) async fn declare(
+        &mut self,
+        about: CursorAbout,
+        parsed: &Parsed,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
+        let name = about.name.clone();
+        if !about.is_holdable && !self.in_block() {
+            return Err(SqlError::new(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "DECLARE CURSOR can only be used in transaction blocks",
+            ));
+        }
+        if self.cursors.contains_key(&name) {
+            return Err(SqlError::new(
+                SqlState::DUPLICATE_CURSOR,
+                format!("cursor \"{name}\" already exists"),
+            ));
+        }
+        let text = after_keyword(&parsed.text, "for")
+            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
+        let query = parse::parse(&text)?
+            .pop()
+            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
+        let catalog = self.snapshot();
+        let env = self.function_env(&catalog);
+        let context = BindContext { catalog: &catalog, env: &env, param_types: None };
+        let Some(query) = bind::bind_query(&query, &context)? else {
+            return Err(SqlError::new(
+                SqlState::INVALID_CURSOR_STATE,
+                "a cursor's query must be SELECT or VALUES",
+            ));
+        };
+        self.transaction().await?;
+        let scope = self.scope().await?;
+        let rows = self.rows(&query, &scope).await?;
+        let rows = interruptible(rows, options);
+        let columns: Arc<[OutputColumn]> = query.columns.clone().into();
+        let declared = self.txn.as_ref().map_or(0, Transaction::statement);
+        let cursor = Cursor::open(columns, rows, about, declared).await?;
+        self.cursors.insert(name, cursor);
+        self.finish_statement(options).await?;
+        Ok(Execution::Command("DECLARE CURSOR".into()))
+    }
+
+    pub(super) fn fetch(
+        &mut self,
+        name: &str,
+        direction: CursorDirection,
+        discard: bool,
+    ) -> SqlResult<Execution> {
+        let cursor = self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
+        let rows = cursor.fetch(direction)?;
+        if discard {
+            let count: usize = rows.iter().map(|batch| batch.num_rows()).sum();
+            return Ok(Execution::Command(format!("MOVE {count}")));
+        }
+        let columns = cursor.columns.clone();
+        Ok(Execution::Rows(Rows { columns, stream: stream_of(rows), tag: "FETCH" }))
+    }
+}
+
+pub(super) fn no_cursor(name: &str) -> SqlError {
+    SqlError::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
+}
+
 /// Batches at hand as a stream.
-pub fn stream_of(batches: Vec<RecordBatch>) -> BatchStream {
+fn stream_of(batches: Vec<RecordBatch>) -> BatchStream {
     stream::iter(batches.into_iter().map(Ok)).boxed()
 }

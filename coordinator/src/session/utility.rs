@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{Bound, OutputColumn};
-use satsuma_sql::parse::{self, Command, CursorDirection, Parsed, Statement};
+use satsuma_sql::parse::{self, Command, Parsed, Statement};
 use sqlparser::ast;
 
-use super::cursor::{Cursor, CursorAbout, stream_of};
+use super::cursor::{CursorAbout, no_cursor};
 use super::params::Params;
 use super::ready::Planned;
 use super::settings::{setting_name, setting_text};
@@ -18,7 +18,6 @@ use crate::ddl::Definition;
 use crate::session_api::{
     ExecuteOptions, Execution, NamedStatement, Notice, Prepared, Rows, Session,
 };
-use crate::txn::Transaction;
 
 /// What the failed state of a transaction block still accepts.
 fn ends_failed_block(statement: &Statement) -> bool {
@@ -728,68 +727,6 @@ impl ClusterSession {
         }
     }
 
-    async fn declare(
-        &mut self,
-        about: CursorAbout,
-        parsed: &Parsed,
-        options: &ExecuteOptions,
-    ) -> SqlResult<Execution> {
-        let name = about.name.clone();
-        if !about.is_holdable && !self.in_block() {
-            return Err(SqlError::new(
-                SqlState::NO_ACTIVE_SQL_TRANSACTION,
-                "DECLARE CURSOR can only be used in transaction blocks",
-            ));
-        }
-        if self.cursors.contains_key(&name) {
-            return Err(SqlError::new(
-                SqlState::DUPLICATE_CURSOR,
-                format!("cursor \"{name}\" already exists"),
-            ));
-        }
-        let text = after_keyword(&parsed.text, "for")
-            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
-        let query = parse::parse(&text)?
-            .pop()
-            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
-        let catalog = self.snapshot();
-        let env = self.function_env(&catalog);
-        let context =
-            satsuma_sql::bind::BindContext { catalog: &catalog, env: &env, param_types: None };
-        let Some(query) = satsuma_sql::bind::bind_query(&query, &context)? else {
-            return Err(SqlError::new(
-                SqlState::INVALID_CURSOR_STATE,
-                "a cursor's query must be SELECT or VALUES",
-            ));
-        };
-        self.transaction().await?;
-        let scope = self.scope().await?;
-        let rows = self.rows(&query, &scope).await?;
-        let rows = super::run::interruptible(rows, options);
-        let columns: Arc<[OutputColumn]> = query.columns.clone().into();
-        let declared = self.txn.as_ref().map_or(0, Transaction::statement);
-        let cursor = Cursor::open(columns, rows, about, declared).await?;
-        self.cursors.insert(name, cursor);
-        self.finish_statement(options).await?;
-        Ok(Execution::Command("DECLARE CURSOR".into()))
-    }
-
-    fn fetch(
-        &mut self,
-        name: &str,
-        direction: CursorDirection,
-        discard: bool,
-    ) -> SqlResult<Execution> {
-        let cursor = self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
-        let rows = cursor.fetch(direction)?;
-        if discard {
-            let count: usize = rows.iter().map(|batch| batch.num_rows()).sum();
-            return Ok(Execution::Command(format!("MOVE {count}")));
-        }
-        let columns = cursor.columns.clone();
-        Ok(Execution::Rows(Rows { columns, stream: stream_of(rows), tag: "FETCH" }))
-    }
-
     pub(super) fn activity_started(&self, text: &Arc<str>, options: &ExecuteOptions) {
         let now = crate::clock::now_micros();
         let interrupt = options.interrupt.clone();
@@ -821,13 +758,9 @@ impl ClusterSession {
     }
 }
 
-fn no_cursor(name: &str) -> SqlError {
-    SqlError::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
-}
-
 /// What follows the first free-standing occurrence of a keyword outside quotes and parentheses, at
 /// the place it has in the text.
-fn after_keyword(text: &str, keyword: &str) -> Option<String> {
+pub(super) fn after_keyword(text: &str, keyword: &str) -> Option<String> {
     let (mut depth, mut quote, mut word_start) = (0usize, None, None);
     for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
         match (quote, c) {
