@@ -102,12 +102,21 @@ pub async fn stop_signal() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The runtime of a program's connections. It leaves half of the cores to queries and to the log:
-/// short requests gain more from threads that need not wake each other than from more threads.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The runtime of a node's connections. It leaves half of the cores to queries and to the log:
+/// a request that goes on to another node gains more from threads that need not wake each other
+/// than from more threads.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    runtime_of(cores() / 2)
+}
+
+/// A runtime of at least one thread.
+pub fn runtime_of(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((cores / 2).max(1))
+        .worker_threads(threads.max(1))
         .enable_all()
         .thread_name("satsuma-io")
         // Statements are bound here, by recursion over what clients wrote.

@@ -44,7 +44,14 @@ pub fn run(options: UpOptions) -> Result<(), Failure> {
     data_dir::check(&data_dir, Program::Up)?;
     let config = config(&options, &data_dir)?;
     let memory = config.memory_limit as u64;
-    process::runtime()?.block_on(up(config, &data_dir, count, memory, metrics_listen))
+    // Short requests come to their end on the thread that read them.
+    process::runtime_of(process::cores())?.block_on(up(
+        config,
+        &data_dir,
+        count,
+        memory,
+        metrics_listen,
+    ))
 }
 
 fn config(options: &UpOptions, data_dir: &Path) -> Result<Config, Failure> {

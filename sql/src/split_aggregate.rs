@@ -10,6 +10,8 @@
 //! coordinator  AggregateExec(Final)     group keys, results
 //! ```
 //!
+//! With group keys, the second phase runs in several partitions, each with some of the keys.
+//!
 //! Any aggregate function whose accumulator has a state can be split.
 
 use std::sync::Arc;
@@ -17,8 +19,10 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Aggregate, EmptyRelation, LogicalPlan};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use datafusion::prelude::SessionConfig;
 use satsuma_common::{SqlError, SqlResult};
 
@@ -76,22 +80,37 @@ impl SplitAggregate {
 
     /// First phase: rows of the aggregate's input to states.
     pub fn partial(&self, input: Arc<dyn ExecutionPlan>) -> SqlResult<Arc<dyn ExecutionPlan>> {
-        self.over(&self.partial, input)
+        self.over(&self.partial, AggregateMode::Partial, input)
     }
 
-    /// Second phase: states, in one partition, to results.
-    pub fn finish(&self, states: Arc<dyn ExecutionPlan>) -> SqlResult<Arc<dyn ExecutionPlan>> {
-        self.over(&self.finish, states)
+    /// Second phase: states, in one partition, to results, in one partition. Up to `threads` work
+    /// on it.
+    pub fn finish(
+        &self,
+        states: Arc<dyn ExecutionPlan>,
+        threads: usize,
+    ) -> SqlResult<Arc<dyn ExecutionPlan>> {
+        let keys = self.aggregate(&self.finish)?.group_expr();
+        if threads < 2 || keys.is_empty() {
+            return self.over(&self.finish, AggregateMode::Final, states);
+        }
+        let keys = keys.expr().iter().map(|(key, _)| Arc::clone(key)).collect();
+        let by_key =
+            RepartitionExec::try_new(states, Partitioning::Hash(keys, threads)).map_err(to_sql)?;
+        let mode = AggregateMode::FinalPartitioned;
+        let finished = self.over(&self.finish, mode, Arc::new(by_key))?;
+        Ok(Arc::new(CoalescePartitionsExec::new(finished)))
     }
 
     fn over(
         &self,
         template: &Arc<dyn ExecutionPlan>,
+        mode: AggregateMode,
         input: Arc<dyn ExecutionPlan>,
     ) -> SqlResult<Arc<dyn ExecutionPlan>> {
         let template = self.aggregate(template)?;
         let exec = AggregateExec::try_new(
-            *template.mode(),
+            mode,
             template.group_expr().clone(),
             template.aggr_expr().to_vec(),
             template.filter_expr().to_vec(),
@@ -120,8 +139,8 @@ mod tests {
     use datafusion::datasource::MemTable;
     use datafusion::datasource::memory::MemorySourceConfig;
     use datafusion::functions_aggregate::expr_fn::{avg, count_distinct, sum};
-    use datafusion::physical_plan::collect;
     use datafusion::physical_plan::union::UnionExec;
+    use datafusion::physical_plan::{ExecutionPlanProperties, collect};
     use datafusion::prelude::{SessionContext, cast, col};
 
     use super::*;
@@ -165,31 +184,30 @@ mod tests {
             })
             .collect();
         let states = UnionExec::try_new(partials).unwrap();
-        let states = Arc::new(
-            datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec::new(states),
-        );
+        let states: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(states));
         assert_eq!(states.schema(), split.state_schema());
-        let result = collect(split.finish(states).unwrap(), context.task_ctx()).await.unwrap();
-        let mut lines: Vec<_> = pretty_format_batches(&result)
-            .unwrap()
-            .to_string()
-            .lines()
-            .skip(3)
-            .map(String::from)
-            .collect();
-        lines.sort();
-        let rows: Vec<Vec<&str>> = lines
-            .iter()
-            .filter(|line| line.starts_with('|'))
-            .map(|line| line.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect())
-            .collect();
-        assert_eq!(
-            rows,
-            [
-                vec!["1", "50", "16.666666666666668", "2"],
-                vec!["2", "20", "20.0", "1"],
-                vec!["3", "5", "5.0", "1"]
-            ]
-        );
+        for threads in [1, 3] {
+            let finish = split.finish(states.clone(), threads).unwrap();
+            assert_eq!(finish.output_partitioning().partition_count(), 1);
+            let result = collect(finish, context.task_ctx()).await.unwrap();
+            assert_eq!(sorted_rows(&result), EXPECTED);
+        }
+    }
+
+    const EXPECTED: [[&str; 4]; 3] =
+        [["1", "50", "16.666666666666668", "2"], ["2", "20", "20.0", "1"], ["3", "5", "5.0", "1"]];
+
+    fn sorted_rows(result: &[RecordBatch]) -> Vec<Vec<String>> {
+        let printed = pretty_format_batches(result).unwrap().to_string();
+        let cells = |line: &str| {
+            line.split('|')
+                .map(|cell| cell.trim().to_owned())
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        };
+        let mut rows: Vec<Vec<String>> =
+            printed.lines().skip(3).filter(|line| line.starts_with('|')).map(cells).collect();
+        rows.sort();
+        rows
     }
 }

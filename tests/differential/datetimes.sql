@@ -111,3 +111,28 @@ SELECT avg(i), sum(i) FROM (VALUES (interval '1 hour'), (interval '2 hours')) v(
 
 -- name: microseconds survive
 SELECT timestamp '2024-01-01 00:00:00.000001' + interval '0.000001 second';
+-- name: dates beside timestamps
+CREATE TABLE days (id int PRIMARY KEY, d date);
+INSERT INTO days VALUES (1, '2020-02-28'), (2, '2020-02-29'), (3, '2020-03-01'), (4, NULL), (5, 'infinity'), (6, '-infinity'), (7, '0044-03-15 BC'), (8, '5874897-12-31');
+SELECT id FROM days WHERE d < timestamp '2020-02-29' ORDER BY id;
+SELECT id FROM days WHERE d <= timestamp '2020-02-29' ORDER BY id;
+SELECT id FROM days WHERE d > timestamp '2020-02-29' ORDER BY id;
+SELECT id FROM days WHERE d >= timestamp '2020-02-29' ORDER BY id;
+SELECT id FROM days WHERE d = timestamp '2020-02-29' ORDER BY id;
+SELECT id FROM days WHERE d <> timestamp '2020-02-29' ORDER BY id;
+SELECT id FROM days WHERE d < timestamp '2020-02-29 00:00:01' ORDER BY id;
+SELECT id FROM days WHERE d <= timestamp '2020-02-29 00:00:01' ORDER BY id;
+SELECT id FROM days WHERE d > timestamp '2020-02-29 00:00:01' ORDER BY id;
+SELECT id FROM days WHERE d >= timestamp '2020-02-29 00:00:01' ORDER BY id;
+SELECT id FROM days WHERE timestamp '2020-02-28 23:59:59.999999' < d ORDER BY id;
+SELECT id FROM days WHERE timestamp '2020-02-28 23:59:59.999999' >= d ORDER BY id;
+SELECT id FROM days WHERE d BETWEEN timestamp '2020-02-28 12:00' AND timestamp '2020-03-01' ORDER BY id;
+SELECT id FROM days WHERE d < date '2020-03-30' - interval '30 days' ORDER BY id;
+SELECT id FROM days WHERE d >= timestamp '-infinity' AND d < timestamp 'infinity' AND id < 8 ORDER BY id;
+SELECT id FROM days WHERE d = timestamp 'infinity' OR d <= timestamp '-infinity' ORDER BY id;
+SELECT id FROM days WHERE d > timestamp '0044-03-14 12:00 BC' AND id < 8 ORDER BY id;
+SELECT id, d IS DISTINCT FROM timestamp '2020-02-29' FROM days WHERE id < 8 ORDER BY id;
+SELECT id, d < NULL::timestamp FROM days ORDER BY id;
+SELECT id, d = timestamp '2020-02-29 06:00', d <> timestamp '2020-02-29 06:00' FROM days WHERE id < 7 ORDER BY id;
+SELECT id FROM days WHERE d::timestamp < timestamp '2020-02-29 10:00' AND id < 8 ORDER BY id;
+SELECT id, d::timestamp FROM days WHERE id < 8 ORDER BY id;

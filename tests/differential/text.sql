@@ -114,3 +114,23 @@ SELECT parse_ident('1a');
 
 -- name: wrong escape
 SELECT unistr('\zz');
+-- name: groups and joins of char(n)
+CREATE TABLE padded (id int PRIMARY KEY, a char(3), b char(5), c bpchar);
+INSERT INTO padded VALUES (1, 'x', 'x', 'x'), (2, 'x ', 'x    ', 'x '), (3, E'x\t', E'x\t', E'x\t'), (4, '', '', ''), (5, NULL, NULL, NULL), (6, 'xyz', 'xyz', 'xyz  ');
+SELECT a, count(*), min(id) FROM padded GROUP BY a ORDER BY min(id);
+SELECT count(*), min(id) FROM padded GROUP BY c ORDER BY min(id);
+SELECT count(DISTINCT a), count(DISTINCT b), count(DISTINCT c) FROM padded;
+SELECT a FROM padded ORDER BY a, id;
+SELECT b FROM padded ORDER BY b DESC, id;
+SELECT p.id, q.id FROM padded p JOIN padded q ON p.a = q.a ORDER BY 1, 2;
+SELECT p.id, q.id FROM padded p JOIN padded q ON p.a = q.b ORDER BY 1, 2;
+SELECT p.id, q.id FROM padded p JOIN padded q USING (b) ORDER BY 1, 2;
+SELECT p.id, q.id FROM padded p JOIN padded q ON p.b = q.c ORDER BY 1, 2;
+SELECT a < E'x\t', a > 'x', a = 'x' FROM padded ORDER BY id;
+SELECT count(*) FROM (SELECT a FROM padded UNION SELECT b FROM padded) u;
+SELECT count(*) FROM (SELECT a FROM padded UNION SELECT a FROM padded) u;
+SELECT count(*) FROM (SELECT a FROM padded INTERSECT SELECT c FROM padded) u;
+SELECT id, count(*) OVER (PARTITION BY a), rank() OVER (ORDER BY a) FROM padded ORDER BY id;
+SELECT DISTINCT a FROM padded ORDER BY a;
+SELECT DISTINCT ON (a) a, id FROM padded ORDER BY a, id;
+SELECT a, b, count(*) FROM padded GROUP BY GROUPING SETS ((a), (b), ()) ORDER BY 1, 2, 3;

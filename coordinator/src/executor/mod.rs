@@ -68,6 +68,8 @@ pub struct Executor {
     query_memory: u64,
     functions: Arc<dyn FunctionLookup>,
     cpu: tokio::runtime::Handle,
+    /// Of `cpu`, that one operator may use.
+    threads: usize,
 }
 
 impl Executor {
@@ -101,7 +103,8 @@ impl Executor {
             Arc::new(state().with_physical_optimizer_rules(joins::in_memory_rules()).build());
         let query_memory = memory_limit as u64 / 2;
         let small = task_context(&state, query_memory, &memory)?;
-        Ok(Self { state, spilling, small, memory, query_memory, functions, cpu })
+        let threads = cpu.metrics().num_workers();
+        Ok(Self { state, spilling, small, memory, query_memory, functions, cpu, threads })
     }
 
     pub fn functions(&self) -> &Arc<dyn FunctionLookup> {
@@ -206,7 +209,8 @@ impl Executor {
                 remote::fetch(scope, &scan.task, FragmentMode::Rows, schema.clone(), Vec::new())?;
             return Ok((schema, rows));
         }
-        let physical = physical::plan(&self.state, plan.clone(), scope.clone()).await?;
+        let physical =
+            physical::plan(&self.state, plan.clone(), scope.clone(), self.threads).await?;
         let schema = physical.schema();
         let spilling = (self.spilling.clone(), plan, scope.clone());
         Ok((schema, self.execute(physical, Some(spilling))))
@@ -296,7 +300,7 @@ impl Executor {
                 let task = TaskContext::default()
                     .with_session_config(config)
                     .with_runtime(task.runtime_env());
-                result = match physical::plan(&state, plan, scope).await {
+                result = match physical::plan(&state, plan, scope, 1).await {
                     Ok(physical) => pump(physical, Arc::new(task), &sender, &mut sent).await,
                     Err(error) => Err(error),
                 };

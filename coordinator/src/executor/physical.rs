@@ -27,15 +27,17 @@ use super::remote::RemoteExec;
 use super::scope::Scope;
 use crate::planner::{Input, RemoteAggregate, RemoteScan, Spread};
 
-/// The physical plan of a distributed plan. Catalog relations are read here and now.
+/// The physical plan of a distributed plan. Catalog relations are read here and now. Aggregates
+/// are finished by `threads` together.
 pub async fn plan(
     state: &SessionState,
     plan: LogicalPlan,
     scope: Arc<Scope>,
+    threads: usize,
 ) -> SqlResult<Arc<dyn ExecutionPlan>> {
     let plan = read_system_relations(plan)?;
-    let planner =
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RemotePlanner { scope })]);
+    let remote = Arc::new(RemotePlanner { scope, threads });
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![remote]);
     planner.create_physical_plan(&plan, state).await.map_err(to_sql)
 }
 
@@ -93,6 +95,8 @@ async fn inputs(
 
 struct RemotePlanner {
     scope: Arc<Scope>,
+    /// That may finish an aggregate together.
+    threads: usize,
 }
 
 #[async_trait]
@@ -123,7 +127,7 @@ impl ExtensionPlanner for RemotePlanner {
                 split.state_schema(),
                 inputs,
             );
-            return split.finish(Arc::new(states)).map(Some).map_err(from_sql);
+            return split.finish(Arc::new(states), self.threads).map(Some).map_err(from_sql);
         }
         Ok(None)
     }

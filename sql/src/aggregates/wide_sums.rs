@@ -59,24 +59,12 @@ pub(super) fn factors(call: &AggregateCall) -> Option<[Typed; 2]> {
     if call.distinct || function.definition().signature.key() != "numeric_mul(numeric,numeric)" {
         return None;
     }
-    match product.args.as_slice() {
-        [a, b] => Some([decimal_behind(a)?, decimal_behind(b)?]),
-        _ => None,
-    }
-}
-
-/// The decimal that an expression of type numeric was before it was made one.
-fn decimal_behind(value: &Expr) -> Option<Typed> {
-    let Expr::ScalarFunction(cast) = value else { return None };
-    let function = cast.func.inner().downcast_ref::<PgScalar>()?;
-    let is_cast = matches!(function.definition().signature.name.as_str(), "cast" | "assign");
-    match (function.arguments(), cast.args.as_slice()) {
-        ([ty], [inner]) if is_cast && *function.result() == PgType::Numeric(None) => {
-            decimal_scale(ty)?;
-            Some(Typed::new(inner.clone(), ty.clone()))
-        }
-        _ => None,
-    }
+    let factor = |at: usize| {
+        let ty = function.arguments().get(at)?;
+        decimal_scale(ty)?;
+        Some(Typed::new(product.args.get(at)?.clone(), ty.clone()))
+    };
+    Some([factor(0)?, factor(1)?])
 }
 
 #[derive(Debug)]

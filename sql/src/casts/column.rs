@@ -2,8 +2,8 @@
 
 use datafusion::arrow::array::Array as _;
 use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType,
 };
 use datafusion::logical_expr::ColumnarValue;
 use satsuma_common::types::round_timestamp;
@@ -11,6 +11,7 @@ use satsuma_common::{Datum, PgType, SqlResult, TimeType, arrow_types};
 
 use super::CastKind;
 use super::convert::{self, float4};
+use super::datetime::timestamp_of_date;
 use crate::functions::columns::{self, Reader};
 use crate::functions::error::{out_of_range, unexpected_value};
 use crate::functions::library::Call;
@@ -124,6 +125,9 @@ fn fast(
                 }
                 Ok(())
             })
+        }
+        (PgType::Date, PgType::Timestamp) => {
+            unary::<Date32Type, TimestampMicrosecondType>(value, ty(), timestamp_of_date)
         }
         (from, PgType::Precise(TimeType::Timestamp | TimeType::Timestamptz, digits))
             if from.without_precision() == to.without_precision() =>

@@ -263,6 +263,18 @@ pub(crate) fn call_known(key: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlR
     apply(definition, false, args, env)
 }
 
+/// Like [`call_known`], with arguments that are of the right types already: the call remembers
+/// their modifiers.
+pub(crate) fn call_as_is(key: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Typed> {
+    let definition =
+        library::functions().by_key(key).ok_or_else(|| error::unexpected_value(key))?;
+    let (types, exprs): (Vec<_>, Vec<_>) = args.into_iter().map(|arg| (arg.ty, arg.expr)).unzip();
+    let (_, result) =
+        definition.signature.resolve(&types).ok_or_else(|| error::unexpected_value(key))?;
+    let expr = udf::call_expr(definition, false, types, result.clone(), exprs, &env.settings);
+    Ok(Typed { expr, ty: result })
+}
+
 /// `name(integer, text)`.
 pub fn call_text(name: &str, types: &[PgType]) -> String {
     let types: Vec<String> = types.iter().map(|ty| ty.without_modifier().to_string()).collect();

@@ -16,7 +16,7 @@ use crate::casts::{self, CastKind};
 use crate::functions::error::{division_by_zero, float_underflow, out_of_range, unexpected_value};
 use crate::functions::library::Builder;
 use crate::functions::vector::{binary, unary};
-use crate::functions::{Typed, call_known};
+use crate::functions::{Typed, call_as_is, call_known};
 
 pub(crate) fn install(b: &mut Builder) {
     integers::<Int16Type>(b, "int2", PgType::Int2);
@@ -243,7 +243,7 @@ fn numerics(b: &mut Builder) {
         b.rewrite(&format!("{op}(numeric,numeric) numeric"), move |args, _, env| {
             match decimal_result(native, &args) {
                 Some(ty) => native_decimal(native, args, ty),
-                None => call_known(function, args, env),
+                None => call_as_is(function, args, env),
             }
         });
     };

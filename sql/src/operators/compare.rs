@@ -10,6 +10,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit, not as df_not};
 use satsuma_common::{Datum, NumericMod, PgType, SqlResult, arrow_types};
 
 use super::keys;
+use crate::casts::datetime::{date_of_timestamp, timestamp_of_date};
 use crate::casts::{self, CastKind};
 use crate::functions::error::unexpected_value;
 use crate::functions::library::Builder;
@@ -87,6 +88,10 @@ pub fn compare(op: Operator, left: Typed, right: Typed, env: &FunctionEnv) -> Sq
     if let Some(expr) = with_float_zero(op, &left, &right) {
         return Ok(Typed::bool(expr));
     }
+    let (left, op, right) = match in_whole_days(op, &left, &right) {
+        Some((date, op, day)) => (date, op, day),
+        None => (left, op, right),
+    };
     let (left, right) = comparable(op, left, right, env)?;
     Ok(Typed::bool(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))))
 }
@@ -105,6 +110,9 @@ fn comparable(
     );
     if equality {
         if matches!(left.ty, PgType::Enum(_)) {
+            return Ok((left.expr, right.expr));
+        }
+        if left.ty == right.ty && keys::is_padded(&left) && keys::is_padded(&right) {
             return Ok((left.expr, right.expr));
         }
         if let Some(padded) = padded_to_column(&left, &right) {
@@ -155,6 +163,34 @@ fn padded_to_column(column: &Typed, constant: &Typed) -> Option<Expr> {
     let text = text.trim_end_matches(' ');
     let missing = (n as usize).saturating_sub(text.chars().count());
     Some(lit(ScalarValue::Utf8View(Some(format!("{text}{}", " ".repeat(missing))))))
+}
+
+/// A date compared with a constant timestamp, as a comparison with a constant date: it needs no
+/// conversion of the column, which may be pruned by.
+fn in_whole_days(op: Operator, left: &Typed, right: &Typed) -> Option<(Typed, Operator, Typed)> {
+    let (date, op, at) = match (&left.ty, &right.ty) {
+        (PgType::Date, PgType::Timestamp) => (left, op, right),
+        (PgType::Timestamp, PgType::Date) => (right, op.swap()?, left),
+        _ => return None,
+    };
+    if is_constant(date) {
+        return None;
+    }
+    let Expr::Literal(ScalarValue::TimestampMicrosecond(Some(at), _), _) = fold(at.expr.clone())
+    else {
+        return None;
+    };
+    let day = date_of_timestamp(at).ok()?;
+    // Whether the day begins then.
+    let is_start = timestamp_of_date(day).ok()? == at;
+    let op = match op {
+        Operator::Lt if !is_start => Operator::LtEq,
+        Operator::GtEq if !is_start => Operator::Gt,
+        Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => op,
+        _ if is_start => op,
+        _ => return None,
+    };
+    Some((date.clone(), op, Typed::constant(Datum::Date(day), PgType::Date).ok()?))
 }
 
 /// Arrow tells -0 from 0. Against a constant zero the comparison says which it means; against

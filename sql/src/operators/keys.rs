@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | variable numeric | 1.0 = 1.00 | its sortable bytes without the display scale |
 //! | float | -0 = 0, one NaN | the float, normalised |
-//! | bpchar | trailing blanks do not count | the text without them |
+//! | bpchar | trailing blanks do not count | the text without them (for order only, in a column of char(n): all have n characters) |
 //! | interval | 1 month = 30 days | microseconds, as numeric(38,0) |
 //! | jsonb | its own order | bytes |
 //! | arrays | by elements, then length | bytes |
@@ -91,6 +91,16 @@ pub(crate) fn interval_key_type() -> PgType {
 /// What to group, join or take distinct by, where Arrow's equality is not PostgreSQL's; `None`
 /// where the value itself will do. Values with equal keys are equal.
 pub fn grouping_key(value: &Typed) -> Option<Expr> {
+    if is_padded(value) { None } else { key_of(value) }
+}
+
+/// Whether all values that it is compared with in its own column have as many characters.
+pub(super) fn is_padded(value: &Typed) -> bool {
+    matches!((&value.ty, &value.expr), (PgType::Bpchar(Some(_)), Expr::Column(_)))
+}
+
+/// A value by whose Arrow order and equality PostgreSQL's are known.
+fn key_of(value: &Typed) -> Option<Expr> {
     let (key, result) = match value.ty.without_precision() {
         PgType::Numeric(m) if !m.is_some_and(arrow_types::fits_decimal128) => {
             ("equality_key(numeric)", PgType::Bytea)
@@ -119,7 +129,7 @@ pub fn grouping_key(value: &Typed) -> Option<Expr> {
 
 /// What to sort by, where Arrow's order is not PostgreSQL's; also for comparisons by order.
 pub fn ordering_key(value: &Typed, env: &FunctionEnv) -> Option<Expr> {
-    let PgType::Enum(oid) = &value.ty else { return grouping_key(value) };
+    let PgType::Enum(oid) = &value.ty else { return key_of(value) };
     let labels = env.catalog.enum_labels(*oid)?;
     let values = labels.iter().map(|label| Datum::Text(label.clone())).collect();
     let ty = PgType::Array(Box::new(PgType::Text));

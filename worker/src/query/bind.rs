@@ -43,6 +43,14 @@ pub(crate) enum Joins {
     Spilling,
 }
 
+/// What one scan of a fragment reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScannedRows {
+    pub rows: u64,
+    /// The same rows for every group: those of a reference table.
+    pub shared: bool,
+}
+
 /// What scans are bound to.
 #[derive(Clone)]
 pub(crate) struct Source<'a> {
@@ -154,7 +162,11 @@ impl Template {
     }
 
     /// Rows of every scan over these groups, estimated.
-    pub fn scanned_rows(&self, source: &Source<'_>, runtime: &QueryRuntime) -> SqlResult<Vec<u64>> {
+    pub fn scanned_rows(
+        &self,
+        source: &Source<'_>,
+        runtime: &QueryRuntime,
+    ) -> SqlResult<Vec<ScannedRows>> {
         let mut rows = Vec::new();
         self.plan
             .apply_with_subqueries(|node| {
@@ -162,9 +174,10 @@ impl Template {
                     return Ok(TreeNodeRecursion::Continue);
                 };
                 if let Some(table) = table_of(scan, source, runtime) {
-                    rows.push(table.map_err(from_sql)?.rows());
+                    let table = table.map_err(from_sql)?;
+                    rows.push(ScannedRows { rows: table.rows(), shared: table.is_in_one_shard() });
                 } else if let Some(input) = input_of(scan, source) {
-                    rows.push(input.rows() as u64);
+                    rows.push(ScannedRows { rows: input.rows() as u64, shared: false });
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

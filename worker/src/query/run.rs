@@ -16,7 +16,7 @@ use satsuma_storage::{Engine, ReadView};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::bind::{Joins, Source, Template, mismatch};
+use super::bind::{Joins, ScannedRows, Source, Template, mismatch};
 use super::groups::GroupsExec;
 use super::runtime::QueryRuntime;
 use super::spool::Spools;
@@ -26,6 +26,21 @@ use crate::placement::PlacedGroup;
 const QUEUE: usize = 4;
 /// Rows of all tables but the largest up to which groups are run together.
 const HELD_ROWS: u64 = 1 << 20;
+/// The same, where running them one by one would read reference tables so often that most of the
+/// time went there.
+const HELD_ROWS_WITH_SHARED: u64 = 4 << 20;
+
+/// Whether to run all groups at once, or one after the other: each then has small hash tables, but
+/// reads reference tables anew.
+fn run_together(scanned: &[ScannedRows], groups: usize) -> bool {
+    let all: u64 = scanned.iter().map(|scan| scan.rows).sum();
+    let largest = scanned.iter().map(|scan| scan.rows).max().unwrap_or(0);
+    // What is left is what joins would hold in memory, if all goes well.
+    let held = all - largest;
+    let shared: u64 = scanned.iter().filter(|scan| scan.shared).map(|scan| scan.rows).sum();
+    let read_again = shared.saturating_mul(groups.saturating_sub(1) as u64);
+    groups < 2 || held <= HELD_ROWS || (held <= HELD_ROWS_WITH_SHARED && read_again > all)
+}
 
 /// One execution of a fragment.
 pub(crate) struct Execution {
@@ -146,12 +161,8 @@ impl Execution {
             joins,
             inputs: &self.inputs,
         };
-        let mut rows = self.template.scanned_rows(&source, &self.runtime)?;
-        rows.sort_unstable();
-        rows.pop();
-        // What is left is what joins would hold in memory, if all goes well.
-        let held: u64 = rows.iter().sum();
-        let together = held <= HELD_ROWS && joins == Joins::InMemory;
+        let scanned = self.template.scanned_rows(&source, &self.runtime)?;
+        let together = joins == Joins::InMemory && run_together(&scanned, self.groups.len());
         if together || self.groups.len() < 2 {
             return self.template.bind(&source, &self.runtime).await;
         }
@@ -192,4 +203,21 @@ pub(crate) fn panicked(failure: tokio::task::JoinError) -> SqlError {
         .unwrap_or("unknown cause");
     tracing::error!(panic = text, "a query panicked");
     SqlError::internal(format!("a query failed unexpectedly: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_tables_are_not_read_for_every_group() {
+        let own = |rows| ScannedRows { rows, shared: false };
+        let shared = |rows| ScannedRows { rows, shared: true };
+        assert!(run_together(&[own(6 << 20), own(1 << 19)], 16));
+        assert!(!run_together(&[own(6 << 20), own(3 << 19)], 16));
+        assert!(run_together(&[own(6 << 20), own(3 << 19)], 1));
+        assert!(run_together(&[own(6 << 20), own(3 << 19), shared(1 << 20)], 16));
+        assert!(!run_together(&[own(6 << 20), own(3 << 19), shared(1000)], 16));
+        assert!(!run_together(&[own(6 << 20), own(3 << 19), shared(8 << 20)], 16));
+    }
 }

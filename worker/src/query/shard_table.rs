@@ -87,6 +87,10 @@ impl ShardTable {
         self.shards.iter().map(|placed| self.engine.rows(placed.shard)).sum()
     }
 
+    pub fn is_in_one_shard(&self) -> bool {
+        self.shards.len() == 1
+    }
+
     /// The rows that an index finds, each looked at again.
     fn by_index(
         &self,

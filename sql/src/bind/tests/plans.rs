@@ -184,3 +184,12 @@ fn output(name: &str, ty: PgType) -> OutputColumn {
 fn columns_of(table: &TableInfo) -> Vec<OutputColumn> {
     table.shape.columns.iter().map(|c| output(&c.name, c.ty.clone())).collect()
 }
+
+#[test]
+fn sums_of_wide_products_multiply_decimals() {
+    let world = World::new();
+    let sql = "select sum(budget * (1 - budget) * (1 + budget)) from dept";
+    let (Bound::Query(query), _) = bind_one(sql, &world.env).unwrap() else { panic!() };
+    let text = query.plan.display_indent().to_string();
+    assert!(text.contains("sum#product"), "{text}");
+}
