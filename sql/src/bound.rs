@@ -168,6 +168,8 @@ pub struct BoundCall {
     /// Output name of the column.
     pub column: String,
     pub arguments: Vec<Option<Expr>>,
+    /// It is called for each of these rows, from which the arguments are; else once.
+    pub each: Option<LogicalPlan>,
     /// As `SELECT * FROM f(..)`.
     pub as_relation: bool,
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_types, arrow_values};
-use satsuma_sql::bound::{BoundCall, OutputColumn};
+use satsuma_sql::bound::{BoundCall, BoundQuery, OutputColumn};
 use satsuma_sql::engine_error::{arrow_to_sql, to_sql};
 
 use super::ClusterSession;
@@ -16,6 +16,7 @@ use crate::ddl::{
     DistributeArguments, Redistribution, alter_distributed_table, create_distributed_table,
     create_reference_table, isolate_tenant, refuse_distributed, split_shard, undistribute_table,
 };
+use crate::executor::Scope;
 use crate::session_api::{ExecuteOptions, Execution};
 
 /// Rows of plain values under their columns.
@@ -70,12 +71,27 @@ pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
 pub async fn call(
     session: &mut ClusterSession,
     call: &BoundCall,
+    scope: &Arc<Scope>,
     options: &ExecuteOptions,
 ) -> SqlResult<Execution> {
     if call.name == "satsuma_backup" {
         return backup::backup(session).await;
     }
-    let rows = answer(session, call).await?;
+    let rows = match &call.each {
+        None => answer(session, call, &Arguments::evaluate(session, call).await?).await?,
+        Some(plan) => {
+            // All rows first: the calls may change what they are read from.
+            let arguments = Arguments::evaluate_each(session, call, plan, scope).await?;
+            let mut rows = Vec::new();
+            for arguments in &arguments {
+                if options.interrupt.fired() {
+                    return Err(options.interrupt.error());
+                }
+                rows.extend(answer(session, call, arguments).await?);
+            }
+            rows
+        }
+    };
     session.finish_statement(options).await?;
     rows_of(columns(call)?.into(), &rows, "SELECT")
 }
@@ -86,11 +102,15 @@ pub async fn rows(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<R
         return Err(SqlError::unsupported("satsuma_backup() cannot be called here")
             .hint("Call it in a SELECT of its own."));
     }
-    let rows = answer(session, call).await?;
+    let rows = answer(session, call, &Arguments::evaluate(session, call).await?).await?;
     batch_of(&columns(call)?, &rows)
 }
 
-async fn answer(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<Vec<Vec<Datum>>> {
+async fn answer(
+    session: &mut ClusterSession,
+    call: &BoundCall,
+    arguments: &Arguments,
+) -> SqlResult<Vec<Vec<Datum>>> {
     if is_for_superusers(&call.name) {
         let (state, user) = (session.state(), session.snapshot().user);
         if !crate::catalog::is_superuser(&state, user) {
@@ -100,17 +120,16 @@ async fn answer(session: &mut ClusterSession, call: &BoundCall) -> SqlResult<Vec
             ));
         }
     }
-    let arguments = Arguments::evaluate(session, call).await?;
-    if let Some(answer) = advisory(session, call, &arguments).await? {
+    if let Some(answer) = advisory(session, call, arguments).await? {
         return Ok(vec![vec![answer]]);
     }
     let rows: Vec<Vec<Datum>> = match call.name.as_str() {
-        name if nodes::columns(name).is_some() => nodes::call(session, name, &arguments).await?,
+        name if nodes::columns(name).is_some() => nodes::call(session, name, arguments).await?,
         name if commands::columns(name).is_some() => {
-            commands::call(session, name, &arguments).await?
+            commands::call(session, name, arguments).await?
         }
         name if rebalance::columns(name).is_some() => {
-            rebalance::call(session, name, &arguments).await?
+            rebalance::call(session, name, arguments).await?
         }
         "create_distributed_table" | "create_distributed_table_concurrently" => {
             session.writable("create_distributed_table()")?;
@@ -265,35 +284,65 @@ pub(super) struct Arguments {
 
 impl Arguments {
     async fn evaluate(session: &ClusterSession, call: &BoundCall) -> SqlResult<Self> {
-        let expressions: Vec<Expr> = call
-            .arguments
-            .iter()
-            .enumerate()
-            .filter_map(|(at, argument)| {
-                argument.as_ref().map(|expr| expr.clone().alias(format!("a{at}")))
-            })
-            .collect();
-        let mut values = vec![Datum::Null; call.arguments.len()];
-        if !expressions.is_empty() {
-            let one_row = LogicalPlan::EmptyRelation(EmptyRelation {
-                produce_one_row: true,
-                schema: Arc::new(datafusion::common::DFSchema::empty()),
+        if call.arguments.iter().all(Option::is_none) {
+            return Ok(Self {
+                name: call.name.clone(),
+                values: vec![Datum::Null; call.arguments.len()],
             });
-            let plan = LogicalPlanBuilder::from(one_row)
-                .project(expressions)
-                .and_then(LogicalPlanBuilder::build)
-                .map_err(to_sql)?;
-            let rows = session.cluster.executor.run_local(&plan).await?;
-            let row = rows.iter().find(|batch| batch.num_rows() == 1);
-            let row = row.ok_or_else(|| SqlError::internal("arguments have no row"))?;
-            let given = (0..).zip(&call.arguments).filter_map(|(at, a)| a.as_ref().map(|_| at));
-            for (at, (array, field)) in given.zip(row.columns().iter().zip(row.schema().fields())) {
-                let at: usize = at;
-                let ty = arrow_types::pg_type(field);
-                values[at] = arrow_values::datum_at(array.as_ref(), 0, &ty)?;
+        }
+        let one_row = LogicalPlan::EmptyRelation(EmptyRelation {
+            produce_one_row: true,
+            schema: Arc::new(datafusion::common::DFSchema::empty()),
+        });
+        let plan = Self::over(one_row, call)?;
+        let rows = session.cluster.executor.run_local(&plan).await?;
+        Self::of_rows(&rows, call)?.pop().ok_or_else(|| SqlError::internal("arguments have no row"))
+    }
+
+    /// Those of a call for each row of `plan`.
+    async fn evaluate_each(
+        session: &mut ClusterSession,
+        call: &BoundCall,
+        plan: &LogicalPlan,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<Vec<Self>> {
+        let plan = Self::over(plan.clone(), call)?;
+        let query = BoundQuery { plan, columns: Vec::new() };
+        let rows = session.rows(&query, scope).await?;
+        let rows = session.cluster.executor.kept(rows).await?;
+        Self::of_rows(&rows, call)
+    }
+
+    /// The given arguments as columns, with a column in any case.
+    fn over(rows: LogicalPlan, call: &BoundCall) -> SqlResult<LogicalPlan> {
+        let given = call.arguments.iter().flatten().enumerate();
+        let mut expressions: Vec<Expr> =
+            given.map(|(at, expr)| expr.clone().alias(format!("a{at}"))).collect();
+        if expressions.is_empty() {
+            expressions.push(lit(true).alias("row"));
+        }
+        LogicalPlanBuilder::from(rows)
+            .project(expressions)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(to_sql)
+    }
+
+    fn of_rows(rows: &[RecordBatch], call: &BoundCall) -> SqlResult<Vec<Self>> {
+        let mut all = Vec::new();
+        for batch in rows {
+            let schema = batch.schema();
+            for row in 0..batch.num_rows() {
+                let mut columns = batch.columns().iter().zip(schema.fields());
+                let values = call.arguments.iter().map(|argument| {
+                    let given = argument.as_ref().and_then(|_| columns.next());
+                    let Some((array, field)) = given else { return Ok(Datum::Null) };
+                    arrow_values::datum_at(array.as_ref(), row, &arrow_types::pg_type(field))
+                });
+                let values = values.collect::<SqlResult<_>>()?;
+                all.push(Self { name: call.name.clone(), values });
             }
         }
-        Ok(Self { name: call.name.clone(), values })
+        Ok(all)
     }
 
     pub(super) fn text(&self, at: usize) -> SqlResult<Option<String>> {

@@ -145,6 +145,7 @@ impl Params {
                     .into_iter()
                     .map(|argument| argument.map(|expr| self.expr(expr)).transpose())
                     .collect::<SqlResult<_>>()?;
+                call.each = call.each.map(|plan| self.plan(plan)).transpose()?;
                 Bound::Call(call)
             }
             Bound::Explain { statement, options } => {

@@ -364,7 +364,7 @@ impl ClusterSession {
                 let columns = query.columns.clone().into();
                 Ok(Execution::CopyOut(CopyOut { columns, options: copy_options.clone(), stream }))
             }
-            Bound::Call(call) => calls::call(self, call, options).await,
+            Bound::Call(call) => calls::call(self, call, scope, options).await,
             Bound::Explain { statement, options: explain_options } => {
                 let executed = match statement.as_ref() {
                     Bound::Utility(execute) => Some(self.executed(execute).await?),

@@ -314,6 +314,30 @@ const OLD_NAMES: &[(&str, &str)] = &[
     ("master_get_active_worker_nodes", "citus_get_active_worker_nodes"),
 ];
 
+/// A cluster function.
+struct Known {
+    /// As it was called.
+    name: String,
+    canonical: &'static str,
+    parameters: &'static [Parameter],
+}
+
+impl Known {
+    /// Whether it is no function of values besides.
+    fn is_of_the_cluster(&self) -> bool {
+        crate::functions::library::functions().named(self.canonical).is_empty()
+    }
+
+    fn misplaced(&self) -> SqlError {
+        misplaced(&self.name)
+    }
+}
+
+fn misplaced(name: &str) -> SqlError {
+    SqlError::unsupported(format!("function {name} acts on the cluster and cannot be called here"))
+        .hint("Call it in a SELECT of its own.")
+}
+
 /// What a cluster function's call looks like in a query.
 struct Written<'q> {
     name: &'q ast::ObjectName,
@@ -327,30 +351,86 @@ impl Binder<'_> {
     pub fn cluster_call(&self, query: &ast::Query) -> SqlResult<Option<BoundCall>> {
         match call_of(query) {
             Some(written) => self.written_call(written),
-            None => Ok(None),
+            None => self.call_for_each_row(query),
         }
     }
 
     fn written_call(&self, written: Written<'_>) -> SqlResult<Option<BoundCall>> {
+        let Some(known) = self.known(written.name) else { return Ok(None) };
         let position = self.position(written.name.span());
-        let Ok((schema, name)) = names::qualified(written.name, &self.env.identity.database) else {
-            return Ok(None);
-        };
+        let constant = |value: &ast::Expr| self.constant(value);
+        let arguments = self.call_arguments(&known, written.args, position, constant)?;
+        Ok(Some(BoundCall {
+            name: known.canonical.to_string(),
+            column: written.alias.unwrap_or(known.name),
+            arguments,
+            each: None,
+            as_relation: written.as_relation,
+        }))
+    }
+
+    /// The cluster function of that name.
+    fn known(&self, name: &ast::ObjectName) -> Option<Known> {
+        let (schema, name) = names::qualified(name, &self.env.identity.database).ok()?;
         if !matches!(schema.as_deref(), None | Some("pg_catalog" | "citus" | "public")) {
-            return Ok(None);
+            return None;
         }
         let canonical =
             OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name.as_str(), |n| n.1);
-        let Some((_, parameters)) = FUNCTIONS.iter().find(|(known, _)| *known == canonical) else {
+        let (canonical, parameters) = *FUNCTIONS.iter().find(|(known, _)| *known == canonical)?;
+        Some(Known { name, canonical, parameters })
+    }
+
+    /// `SELECT f(a, ..) FROM ..`: a call for each row.
+    fn call_for_each_row(&self, query: &ast::Query) -> SqlResult<Option<BoundCall>> {
+        let Some(written) = call_over_rows(query) else { return Ok(None) };
+        let Some(known) = self.known(written.name).filter(Known::is_of_the_cluster) else {
             return Ok(None);
         };
-        let arguments = self.call_arguments(&name, parameters, written.args, position)?;
+        let position = self.position(written.name.span());
+        // What reads no column is bound as in a call that stands alone.
+        let values: Vec<&ast::Expr> = written
+            .args
+            .iter()
+            .filter_map(value_of)
+            .filter(|value| self.constant(value).is_err())
+            .collect();
+        let mut rows = query.clone();
+        if let SetExpr::Select(select) = rows.body.as_mut() {
+            select.projection =
+                values.iter().map(|value| SelectItem::UnnamedExpr((*value).clone())).collect();
+        }
+        let ctes = Ctes::top();
+        let rows = self.query(&rows, None, &ctes)?.into_bound()?;
+        if !ctes.into_changes().is_empty() {
+            return Err(self.at(known.misplaced(), position));
+        }
+        let mut columns = rows.plan.schema().columns().into_iter().zip(&rows.columns);
+        let arguments = self.call_arguments(&known, written.args, position, |value| match self
+            .constant(value)
+        {
+            Err(_) if values.contains(&value) => match columns.next() {
+                Some((column, output)) => {
+                    Ok(Typed { expr: Expr::Column(column), ty: output.ty.clone() })
+                }
+                None => Err(SqlError::internal("an argument is no column")),
+            },
+            constant => constant,
+        })?;
         Ok(Some(BoundCall {
-            name: canonical.to_string(),
-            column: written.alias.unwrap_or(name),
+            name: known.canonical.to_string(),
+            column: written.alias.unwrap_or(known.name),
             arguments,
-            as_relation: written.as_relation,
+            each: Some(rows.plan),
+            as_relation: false,
         }))
+    }
+
+    /// A value in which nothing can be read.
+    fn constant(&self, value: &ast::Expr) -> SqlResult<Typed> {
+        let scope = Scope::default();
+        let (ctes, windows) = (Ctes::default(), NamedWindows::default());
+        self.expr(value, Context::new(&scope, &ctes, &windows, Clause::Call))
     }
 
     /// Such a function in FROM: it is called first, once, and the statement reads its rows. `None`
@@ -382,7 +462,10 @@ impl Binder<'_> {
         let is_alone =
             cx.clause == Clause::Select && cx.scope.parent.is_none() && cx.scope.entries.is_empty();
         if !is_alone {
-            return Ok(None);
+            return match self.known(name).filter(Known::is_of_the_cluster) {
+                Some(known) => Err(self.at(known.misplaced(), self.position(name.span()))),
+                None => Ok(None),
+            };
         }
         let written = Written { name, args, alias: None, as_relation: false };
         let Some(call) = self.written_call(written)? else { return Ok(None) };
@@ -410,14 +493,7 @@ impl Binder<'_> {
         position: u32,
     ) -> SqlResult<(LogicalPlan, Vec<ScopeColumn>)> {
         let Some(changes) = ctes.calls() else {
-            return Err(self.at(
-                SqlError::unsupported(format!(
-                    "function {} acts on the cluster and cannot be called here",
-                    call.name
-                ))
-                .hint("Call it in a SELECT of its own."),
-                position,
-            ));
+            return Err(self.at(misplaced(&call.name), position));
         };
         let answered = self.catalog.columns_of_call(&call)?;
         let fields: Vec<_> = answered
@@ -444,16 +520,15 @@ impl Binder<'_> {
         Ok((scan, columns))
     }
 
+    /// The given arguments in the parameters' order; `bind` is asked for each as it is written.
     fn call_arguments(
         &self,
-        name: &str,
-        parameters: &[Parameter],
+        known: &Known,
         args: &[FunctionArg],
         position: u32,
+        mut bind: impl FnMut(&ast::Expr) -> SqlResult<Typed>,
     ) -> SqlResult<Vec<Option<Expr>>> {
-        let scope = Scope::default();
-        let (ctes, windows) = (Ctes::default(), NamedWindows::default());
-        let cx = Context::new(&scope, &ctes, &windows, Clause::Call);
+        let Known { name, parameters, .. } = known;
         let mut slots = vec![None; parameters.len()];
         let mut types = Vec::new();
         let mut misfit = false;
@@ -474,7 +549,7 @@ impl Binder<'_> {
                 }
                 _ => return Err(self.at(crate::functions::undefined(name, &[]), position)),
             };
-            let typed = self.expr(value, cx)?;
+            let typed = bind(value)?;
             types.push(typed.ty.clone());
             let Some((slot, (parameter, ty, _))) =
                 slot.and_then(|slot| Some((slot, parameters.get(slot)?)))
@@ -500,7 +575,7 @@ impl Binder<'_> {
         }
         let missing = slots
             .iter()
-            .zip(parameters)
+            .zip(*parameters)
             .any(|(slot, (_, _, optional))| slot.is_none() && !optional);
         if misfit || missing {
             return Err(self.at(crate::functions::undefined(name, &types), position));
@@ -552,6 +627,34 @@ fn call_of(query: &ast::Query) -> Option<Written<'_>> {
             }),
             _ => None,
         },
+        _ => None,
+    }
+}
+
+/// `SELECT f(..) FROM ..`.
+fn call_over_rows(query: &ast::Query) -> Option<Written<'_>> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let plain = select.distinct.is_none()
+        && select.having.is_none()
+        && !select.from.is_empty()
+        && matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
+    let [item] = select.projection.as_slice() else { return None };
+    let (call, alias) = match item {
+        SelectItem::UnnamedExpr(ast::Expr::Function(call)) => (call, None),
+        SelectItem::ExprWithAlias { expr: ast::Expr::Function(call), alias } => {
+            (call, Some(fold(alias)))
+        }
+        _ => return None,
+    };
+    let args = args_of(call).filter(|_| plain)?;
+    Some(Written { name: &call.name, args, alias, as_relation: false })
+}
+
+fn value_of(arg: &FunctionArg) -> Option<&ast::Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value))
+        | FunctionArg::Named { arg: FunctionArgExpr::Expr(value), .. }
+        | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(value), .. } => Some(value),
         _ => None,
     }
 }
