@@ -81,11 +81,14 @@ impl Engine {
         for id in &meta.fenced {
             manifest::put(&mut batch, manifest::fence_key(*id), &())?;
         }
+        for (id, loss) in &meta.losses {
+            manifest::put(&mut batch, manifest::shard_key(b'd', *id), loss)?;
+        }
         let shards: std::collections::BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
         drop(meta);
         let kept: std::collections::BTreeSet<Vec<u8>> =
             batch.iter().map(|(key, _)| key.clone()).collect();
-        for kind in [b"t", b"r", b"h", b"g", b"f", b"p"] {
+        for kind in [b"t", b"r", b"h", b"g", b"f", b"p", b"d"] {
             for (key, _) in self.store.kv.scan(kind)? {
                 if !kept.contains(&key) {
                     batch.push((key, None));

@@ -217,7 +217,8 @@ impl Shard {
             group,
             table,
             created,
-            state: RwLock::default(),
+            // No record before its own is one of its rows.
+            state: RwLock::new(Contents { sealed: created.0, ..Contents::default() }),
             work: Mutex::default(),
             next_row_id: AtomicU64::new(1),
             last_lsn: AtomicU64::new(0),
