@@ -13,7 +13,7 @@ use super::*;
 use crate::disk::Disk;
 use crate::disk::faulty::{Chance, FaultyDisk};
 use crate::kv::MemoryKv;
-use crate::seeds::for_each_seed;
+use crate::seeds::for_each_seed_on_all_cores;
 use crate::shard::ReadView;
 use crate::wal::LogKey;
 use crate::wal::frame::{FRAME_HEAD, Head, find_head};
@@ -329,8 +329,10 @@ async fn a_copy_of_another_group_passes_by_damage() {
 /// rows, or refuses; after another start, and after a checkpoint, those refuse that did before.
 #[test]
 fn whatever_the_log_loses_a_shard_is_whole_or_refuses() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for_each_seed(0..150, |seed| runtime.block_on(lose_by_chance(seed)));
+    for_each_seed_on_all_cores(0..600, |seed| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(lose_by_chance(seed));
+    });
 }
 
 async fn lose_by_chance(seed: u64) {

@@ -57,8 +57,9 @@ fn context(start: u64, statement: u32) -> WriteContext {
 }
 
 pub fn key(id: i64) -> Vec<u8> {
-    let table = TableMeta::new(shape(), Default::default()).unwrap();
-    table.key_encoder().unwrap().encode(&[Datum::Int8(id)]).unwrap()
+    static TABLE: std::sync::LazyLock<TableMeta> =
+        std::sync::LazyLock::new(|| TableMeta::new(shape(), Default::default()).unwrap());
+    TABLE.key_encoder().unwrap().encode(&[Datum::Int8(id)]).unwrap()
 }
 
 async fn open(dir: &Path) -> Arc<Engine> {
