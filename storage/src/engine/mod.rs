@@ -67,6 +67,8 @@ mod loss_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod space_tests;
+#[cfg(test)]
 mod stress_tests;
 #[cfg(test)]
 mod tests;
