@@ -36,7 +36,12 @@ impl Engine {
 
         // Transactions first: one that commits meanwhile is found in its shards then.
         let prepared = self.first_prepared();
-        let shards = self.meta.read().shards.values().filter_map(|s| s.log_from()).min();
+        let shards = {
+            let meta = self.meta.read();
+            // A shard that has lost records refuses for good: the log must not grow for it.
+            let whole = meta.shards.values().filter(|shard| !meta.losses.contains_key(&shard.id));
+            whole.filter_map(|shard| shard.log_from()).min()
+        };
         let from = [Some(applied.0 + 1), prepared, shards].into_iter().flatten().min();
         let log_from = from.unwrap_or(1);
         let checkpoint =
