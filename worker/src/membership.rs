@@ -114,7 +114,7 @@ mod tests {
             assert_eq!(open(&disk).unwrap().get(), Some(membership.clone()));
             disk.flip(&path, bit);
             let Err(error) = open(&disk) else { panic!("bit {bit} was not told") };
-            assert_eq!(error.state, SqlState::DATA_CORRUPTED);
+            assert_eq!(error.state(), SqlState::DATA_CORRUPTED);
         }
     }
 }

@@ -87,7 +87,7 @@ impl Table {
         store::commit(&engine, &context).await;
         let view = ReadView::new(Timestamp(1 << 40));
         let ours = satsuma_worker::table::table(&engine, &[shard], view, threads)
-            .unwrap_or_else(|error| panic!("{}", error.message));
+            .unwrap_or_else(|error| panic!("{error}"));
 
         let file = dir.path().join("rows.parquet");
         write_parquet(&file, &rows);
