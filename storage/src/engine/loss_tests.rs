@@ -7,7 +7,7 @@ use std::sync::Arc;
 use satsuma_common::{Epoch, Generation, GroupId, ShardId, Timestamp};
 
 use super::damage_tests::{NOW, Rows, SHARDS, context, open, scan};
-use super::index_tests::indexed_shape;
+use super::index_tests::{self, indexed_shape};
 use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::Disk;
@@ -16,8 +16,8 @@ use crate::kv::{Kv, MemoryKv};
 use crate::manifest;
 use crate::seeds::for_each_seed_on_all_cores;
 use crate::shard::ReadView;
-use crate::wal::LogKey;
 use crate::wal::frame::{FRAME_HEAD, Head, find_head};
+use crate::wal::{LogKey, WalOptions};
 
 /// Where the log has its frames.
 fn frames(disk: &FaultyDisk) -> Vec<(PathBuf, usize, Head)> {
@@ -280,6 +280,34 @@ async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
 }
 
 #[tokio::test]
+async fn a_load_that_its_shard_has_outlives_the_loss_of_its_commit() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open_small(&disk, &kv).unwrap();
+    create(&engine, &SHARDS).await;
+    put(&engine, 90, SHARDS[1], 0).await.unwrap();
+    load(&engine, 100, SHARDS[0], 0..50).await;
+    let ts = engine.prepare(txn(100)).await.unwrap();
+    engine.commit_prepared(txn(100), ts).await.unwrap();
+    engine.settled().await.unwrap();
+    let committed = engine.lsn().0;
+    put(&engine, 110, SHARDS[0], 50).await.unwrap();
+    engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
+    put(&engine, 120, SHARDS[1], 1).await.unwrap();
+    engine.close();
+    drop(engine);
+    damage(&disk, committed);
+    let engine = open_small(&disk, &kv).unwrap();
+    assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
+    // Whoever decided has forgotten it, and takes it for aborted.
+    assert_eq!(engine.prepared().len(), 1);
+    engine.abort(txn(100)).await.unwrap();
+    engine.close();
+    drop(engine);
+    let engine = open_small(&disk, &kv).unwrap();
+    assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
+}
+
+#[tokio::test]
 async fn a_large_transaction_is_lost_with_any_of_its_parts() {
     let (disk, kv) = filled().await;
     let engine = open(&disk, &kv).unwrap();
@@ -338,17 +366,64 @@ fn whatever_the_log_loses_a_shard_is_whole_or_refuses() {
     });
 }
 
+/// A log of many files, and loads of a few rows.
+fn open_small(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
+    let options = Options {
+        maintenance: false,
+        bulk_rows: 2,
+        small_segment: 2000,
+        wal: WalOptions { file_bytes: 3000, zero_ahead: 512, ..WalOptions::default() },
+        expressions: Arc::new(index_tests::FirstDigit),
+        ..Options::default()
+    };
+    Engine::open_with(Path::new("/data"), Arc::new(disk.clone()), Arc::new(kv.clone()), options)
+}
+
+async fn load(engine: &Arc<Engine>, start: u64, shard: ShardId, ids: std::ops::Range<i64>) {
+    let rows: Vec<_> = ids.map(|id| (id, "v")).collect();
+    let mut load = engine.bulk_load(context(start));
+    load.add(shard, &batch(&rows)).await.unwrap();
+    load.finish().await.unwrap();
+}
+
 async fn lose_by_chance(seed: u64) {
     let mut chance = Chance::new(seed);
     let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open(&disk, &kv).unwrap();
+    let engine = open_small(&disk, &kv).unwrap();
     let mut present: Vec<ShardId> = Vec::new();
     let mut prepared = Vec::new();
     for step in 0..20 + chance.below(60) {
         let start = 100 + step;
         let shard = ShardId(1 + chance.below(6));
         let is_here = present.contains(&shard);
-        match chance.below(12) {
+        let id = step as i64;
+        match chance.below(16) {
+            5 if is_here && prepared.is_empty() => {
+                engine.truncate(&context(start), shard).await.unwrap();
+                engine.commit(txn(start), Timestamp(0)).await.unwrap();
+            }
+            6 if is_here => {
+                let gone: Vec<_> = (0..id).step_by(3).map(key).collect();
+                engine.delete(&context(start), shard, &gone).await.unwrap();
+                engine.commit(txn(start), Timestamp(0)).await.unwrap();
+            }
+            7 => {
+                for shard in &present {
+                    let row = batch(&[(id, "v")]);
+                    let context = context(start);
+                    engine.insert(&context, *shard, &row, ConflictPolicy::Fail).await.unwrap();
+                }
+                if !present.is_empty() {
+                    engine.commit(txn(start), Timestamp(0)).await.unwrap();
+                }
+            }
+            8 if is_here => {
+                load(&engine, start, shard, 2000 + id * 10..2005 + id * 10).await;
+                match chance.coin() {
+                    true => drop(engine.commit(txn(start), Timestamp(0)).await.unwrap()),
+                    false => prepared.push((txn(start), engine.prepare(txn(start)).await.unwrap())),
+                }
+            }
             0 if is_here && prepared.is_empty() => {
                 engine.drop_shards(&[shard]).await.unwrap();
                 present.retain(|id| *id != shard);
@@ -412,12 +487,12 @@ async fn lose_by_chance(seed: u64) {
         });
         whole.collect()
     };
-    let engine = open(&disk, &kv).unwrap();
+    let engine = open_small(&disk, &kv).unwrap();
     let before = verdicts(&engine);
     assert_eq!(scan(&engine, ShardId(9)).unwrap(), rows(0..1), "it was made behind the damage");
     engine.close();
     drop(engine);
-    let engine = open(&disk, &kv).unwrap();
+    let engine = open_small(&disk, &kv).unwrap();
     assert_eq!(verdicts(&engine), before);
     let undecided: Vec<_> = engine.prepared().into_iter().map(|(txn, _)| txn).collect();
     for txn in undecided {
@@ -427,6 +502,6 @@ async fn lose_by_chance(seed: u64) {
     assert_eq!(verdicts(&engine), before);
     engine.close();
     drop(engine);
-    let engine = open(&disk, &kv).unwrap();
+    let engine = open_small(&disk, &kv).unwrap();
     assert_eq!(verdicts(&engine), before);
 }

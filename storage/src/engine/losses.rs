@@ -27,6 +27,8 @@ pub struct Losses {
     dropped: BTreeMap<ShardId, u64>,
     /// Shards that records write to and that are not here.
     absent: BTreeSet<(ShardId, GroupId)>,
+    /// Shards that need no record that is lost, because their segments have it.
+    spared: BTreeSet<ShardId>,
     /// Damage that may have been about any shard: any may have been created there.
     blind: Option<Lost>,
 }
@@ -75,7 +77,13 @@ impl Losses {
         }
     }
 
-    fn lose_of(&self, meta: &mut Meta, concern: Concern, lost: &Lost) {
+    /// Whether a commit of a transaction that is still prepared, by the log, may be in the shard's
+    /// segments.
+    pub fn may_have_committed(&self, shard: ShardId) -> bool {
+        self.spared.contains(&shard)
+    }
+
+    fn lose_of(&mut self, meta: &mut Meta, concern: Concern, lost: &Lost) {
         let id = concern.shard;
         let created = match meta.shards.get(&id) {
             Some(shard) => {
@@ -85,9 +93,10 @@ impl Losses {
                     Effect::Meta => lost.last <= self.stored,
                 };
                 if is_spared || shard.created.0 > lost.last {
+                    self.spared.insert(id);
                     return;
                 }
-                shard.set_damaged(lost.error.clone());
+                shard.set_lost(lost.error.clone());
                 shard.created.0
             }
             None => {

@@ -391,6 +391,26 @@ impl Recovery {
         }
     }
 
+    /// Where the commit of a transaction is lost, its loads may be in their shards: they are not
+    /// the transaction's any more, to be taken back by its abort.
+    fn leave_out_attached(&self, store: &Store, sections: &mut [Section]) {
+        for section in sections {
+            let Some(shard) = self.meta.shards.get(&section.shard) else { continue };
+            if !self.losses.may_have_committed(shard.id) {
+                continue;
+            }
+            let contents = shard.contents();
+            section.ops.retain(|op| match op {
+                Op::Attach(attached) => {
+                    let is_here = contents.segments.iter().any(|s| s.id == attached.id);
+                    // It may also have been merged.
+                    !is_here && store.has_loaded(attached.id)
+                }
+                Op::Put { .. } | Op::Delete { .. } | Op::Truncate => true,
+            });
+        }
+    }
+
     /// A shard whose keys are row ids.
     fn heap(&self, shard: ShardId) -> Option<&Arc<Shard>> {
         let shard = self.meta.shards.get(&shard)?;
@@ -407,6 +427,7 @@ impl Recovery {
         timeline.observe_commit(Timestamp(self.last_commit));
         let mut txns = HashMap::new();
         for (id, mut prepared) in std::mem::take(&mut self.prepared) {
+            self.leave_out_attached(store, &mut prepared.sections);
             self.open_attached(store, None, &mut prepared.sections);
             let txn = Txn::with_phase(id, Phase::Prepared(prepared.ts));
             let mut state = txn.state.lock();

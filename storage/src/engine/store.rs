@@ -88,6 +88,11 @@ impl Store {
         Segment::open(id, path, bytes, Marks::default())
     }
 
+    /// Whether the segment file of a load is there.
+    pub fn has_loaded(&self, id: u64) -> bool {
+        self.disk.open(&manifest::segment_file(&self.dir, id)).is_ok()
+    }
+
     /// Room for a segment that arrives in pieces.
     pub fn incoming(&self, size: u64) -> Result<IncomingSegment> {
         let id = self.number();

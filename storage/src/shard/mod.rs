@@ -358,6 +358,12 @@ impl Shard {
         self.damage.lock().get_or_insert(error);
     }
 
+    /// Records of the shard are lost: whatever else is wrong with it may follow from that.
+    pub(crate) fn set_lost(&self, error: StorageError) {
+        tracing::error!(shard = %self.id, %error, "shard has lost records");
+        *self.damage.lock() = Some(error);
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         match &*self.damage.lock() {
             Some(error) => Err(error.clone()),
