@@ -96,7 +96,11 @@ impl Losses {
                     self.spared.insert(id);
                     return;
                 }
-                shard.set_lost(lost.error.clone());
+                // The first loss is the one that is told.
+                let is_known = meta.losses.get(&id).map(|loss| loss.created);
+                if is_known != Some(shard.created.0) {
+                    shard.set_lost(lost.error.clone());
+                }
                 shard.created.0
             }
             None => {
