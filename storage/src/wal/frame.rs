@@ -50,7 +50,8 @@ impl Head {
             && payload <= MAX_PAYLOAD
             && notes <= Notes::MAX_BYTES
             && lag > 0
-            && u64::from(lag) <= lsn;
+            && u64::from(lag) <= lsn
+            && lsn < u64::MAX;
         if !is_plausible || crc32c::crc32c_append(key.0, &bytes[..28]) != u32_at(bytes, 28) {
             return None;
         }

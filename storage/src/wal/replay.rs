@@ -327,5 +327,6 @@ pub fn file_name(first_lsn: u64) -> String {
 }
 
 fn first_lsn_of(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_suffix(".wal")?.parse().ok()
+    let number: u64 = path.file_name()?.to_str()?.strip_suffix(".wal")?.parse().ok()?;
+    (1..u64::MAX).contains(&number).then_some(number)
 }
