@@ -1,7 +1,8 @@
 //! `satsuma backup` and `satsuma restore`.
 //!
 //! ```text
-//! backup.json          format, moment, length and checksum of the catalog, chunks per group
+//! backup.json          format, moment, length and checksum of the catalog, chunks per group,
+//!                      checksum
 //! catalog.bin          the catalog
 //! group-17.chunks      (u32 length, chunk)*
 //! ```
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::process::{self, Failure};
 use crate::shell::client::{Client, Server};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const SUMMARY: &str = "backup.json";
 const CATALOG: &str = "catalog.bin";
 /// No chunk is longer.
@@ -62,6 +63,16 @@ struct Summary {
     catalog_crc32c: u32,
     /// Chunks by group.
     groups: BTreeMap<u64, u64>,
+    /// CRC32C of this as JSON without spaces, with a 0 here.
+    crc32c: u32,
+}
+
+impl Summary {
+    fn checksum(&self) -> SqlResult<u32> {
+        let bare = Self { groups: self.groups.clone(), crc32c: 0, ..*self };
+        let text = serde_json::to_vec(&bare).map_err(|error| damaged(error.to_string()))?;
+        Ok(crc32c::crc32c(&text))
+    }
 }
 
 fn io(path: &Path, error: &std::io::Error) -> SqlError {
@@ -182,6 +193,7 @@ impl Writer {
                 "the backup ended before it was whole",
             ));
         }
+        self.summary.crc32c = self.summary.checksum()?;
         let text = serde_json::to_vec_pretty(&self.summary)
             .map_err(|error| SqlError::internal(error.to_string()))?;
         write_file(&self.directory.join(SUMMARY), &text)?;
@@ -268,6 +280,9 @@ fn read_backup(from: &Path) -> SqlResult<(Summary, State)> {
             "the backup has format {}, this program reads format {FORMAT}",
             summary.format
         )));
+    }
+    if summary.crc32c != summary.checksum()? {
+        return Err(damaged("the checksum of backup.json does not match"));
     }
     let path = from.join(CATALOG);
     let catalog = fs::read(&path).map_err(|error| io(&path, &error))?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! c                checkpoint
+//! d <shard>        records that damage of the log has cost the shard
 //! f <group>        the group is served elsewhere
 //! g <group>        generation and epoch
 //! h <shard>        group, table, LSN of its creation
@@ -45,6 +46,28 @@ pub struct ShardHeader {
     pub group: GroupId,
     pub table: TableId,
     pub created: u64,
+}
+
+/// Records of a shard that were durable and cannot be read: it refuses until it is dropped,
+/// whatever becomes of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    pub group: GroupId,
+    /// LSN of the shard's creation; 0: that is lost, too.
+    pub created: u64,
+    /// LSN of the last of the records.
+    pub last: u64,
+    /// What is known of the shard beside its rows is as it was.
+    pub only_rows: bool,
+    pub file: String,
+    pub offset: u64,
+    pub reason: String,
+}
+
+impl Loss {
+    pub fn error(&self) -> StorageError {
+        StorageError::corrupt(&self.file, self.offset, self.reason.clone())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

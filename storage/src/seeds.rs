@@ -2,19 +2,57 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs every seed, and tells which one failed. `SATSUMA_SEEDS=from..to` runs others.
 pub fn for_each_seed(usual: Range<u64>, run: impl Fn(u64)) {
+    for seed in seeds(usual) {
+        run_one(seed, &run);
+    }
+}
+
+/// The same, several seeds at once.
+pub fn for_each_seed_on_all_cores(usual: Range<u64>, run: impl Fn(u64) + Sync) {
+    let seeds = seeds(usual);
+    let next = AtomicU64::new(seeds.start);
+    let run_some = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let result = catch_unwind(AssertUnwindSafe(|| run_one(seed, &run)));
+            if let Err(panic) = result {
+                // The others need not go on.
+                next.store(seeds.end, Ordering::Relaxed);
+                resume_unwind(panic);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(run_some)).collect();
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
+        }
+    });
+}
+
+fn seeds(usual: Range<u64>) -> Range<u64> {
     let chosen = std::env::var("SATSUMA_SEEDS").ok().map(|range| {
         let numbers = range
             .split_once("..")
             .and_then(|(from, to)| Some(from.parse::<u64>().ok()?..to.parse::<u64>().ok()?));
         numbers.expect("SATSUMA_SEEDS is from..to")
     });
-    for seed in chosen.unwrap_or(usual) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-            eprintln!("failed with seed {seed}");
-            resume_unwind(panic);
-        }
+    chosen.unwrap_or(usual)
+}
+
+fn run_one(seed: u64, run: &impl Fn(u64)) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+        eprintln!("failed with seed {seed}");
+        resume_unwind(panic);
     }
 }

@@ -29,6 +29,7 @@ mod query;
 mod recovery;
 pub mod restore;
 pub mod server;
+pub mod table;
 mod text;
 
 pub use local::{LocalWorker, Settings};

@@ -67,8 +67,9 @@ impl Remembered {
         }
         let Membership { cluster, node, coordinators } = membership.clone();
         let stored = Stored { cluster, node, coordinators };
-        let bytes = postcard::to_stdvec(&stored)
+        let body = postcard::to_stdvec(&stored)
             .map_err(|error| SqlError::internal(format!("cannot encode membership: {error}")))?;
+        let bytes = [&crc32c::crc32c(&body).to_le_bytes()[..], &body].concat();
         self.disk.replace(&self.path, &bytes).map_err(|error| io(&self.path, &error))?;
         *current = Some(membership);
         Ok(())
@@ -78,14 +79,42 @@ impl Remembered {
 fn decode(path: &Path, bytes: &[u8]) -> SqlResult<Membership> {
     let damaged =
         || SqlError::new(SqlState::DATA_CORRUPTED, format!("{} is damaged", path.display()));
-    if bytes.len() > MAX_BYTES {
+    let (crc, body) = bytes.split_first_chunk().ok_or_else(damaged)?;
+    if body.len() > MAX_BYTES || crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
         return Err(damaged());
     }
-    let stored: Stored = postcard::from_bytes(bytes).map_err(|_| damaged())?;
+    let stored: Stored = postcard::from_bytes(body).map_err(|_| damaged())?;
     let Stored { cluster, node, coordinators } = stored;
     Ok(Membership { cluster, node, coordinators })
 }
 
 fn io(path: &Path, error: &std::io::Error) -> SqlError {
     SqlError::new(SqlState::IO_ERROR, format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use satsuma_storage::disk::faulty::FaultyDisk;
+
+    use super::*;
+
+    #[test]
+    fn a_flipped_bit_is_told() {
+        let disk = FaultyDisk::default();
+        let open = |disk: &FaultyDisk| Remembered::open(Path::new("/data"), Arc::new(disk.clone()));
+        let membership = Membership {
+            cluster: "tests".into(),
+            node: NodeId(3),
+            coordinators: vec!["10.0.0.1:5433".into()],
+        };
+        open(&disk).unwrap().set(membership.clone()).unwrap();
+        let path = Path::new("/data").join(FILE);
+        for bit in 0..disk.read(&path).unwrap().len() as u64 * 8 {
+            let disk = disk.crash(bit);
+            assert_eq!(open(&disk).unwrap().get(), Some(membership.clone()));
+            disk.flip(&path, bit);
+            let Err(error) = open(&disk) else { panic!("bit {bit} was not told") };
+            assert_eq!(error.state(), SqlState::DATA_CORRUPTED);
+        }
+    }
 }

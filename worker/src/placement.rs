@@ -9,7 +9,7 @@ use satsuma_common::{GroupId, ShardId, SqlResult, TableId, TxnId};
 use satsuma_proto::worker::GroupRef;
 use satsuma_storage::{Engine, TableMeta};
 
-use crate::error::stale;
+use crate::error::{self, stale};
 
 /// A table's shard in a group, with what reads its rows.
 #[derive(Clone, Debug)]
@@ -87,7 +87,12 @@ impl Placements {
     /// An error when the group's placement has changed since the request was planned.
     pub fn still(&self, request: &GroupRef) -> SqlResult<()> {
         let group = request.group;
-        match self.engine.generation(group) {
+        let known = self.engine.generation(group);
+        if known != Some(request.generation) {
+            // What this worker knows of the group may be lost to damage.
+            self.engine.check_group(group).map_err(error::storage)?;
+        }
+        match known {
             Some(generation) if generation == request.generation => Ok(()),
             Some(generation) => {
                 Err(stale(format!("{group} is at {generation}, not {}", request.generation)))
@@ -121,6 +126,7 @@ impl Placements {
             let of = match shards.iter().find(|placed| placed.shard == named.shard) {
                 Some(placed) if one_group || placed.group == group => placed.group,
                 _ => {
+                    self.engine.check_group(group).map_err(error::storage)?;
                     return Err(stale(format!(
                         "{} of {} is not in {group} here",
                         named.shard, named.table

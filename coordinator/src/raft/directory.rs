@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::RaftError;
 
 /// Format of everything in the directory. An unknown one is refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// `identity.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,21 @@ struct Identity {
     node: NodeId,
     /// Counts the starts of this node: see [`crate::catalog::RequestId`].
     boot: u64,
+    /// CRC32C of what is before, as [`Identity::checksum`] writes it.
+    crc32c: u32,
+}
+
+impl Identity {
+    fn new(node: NodeId, boot: u64) -> Self {
+        let mut new = Self { format: FORMAT, kind: "coordinator".into(), node, boot, crc32c: 0 };
+        new.crc32c = new.checksum();
+        new
+    }
+
+    fn checksum(&self) -> u32 {
+        let Self { format, kind, node, boot, .. } = self;
+        crc32c::crc32c(format!("{format} {kind} {} {boot}", node.0).as_bytes())
+    }
 }
 
 /// A locked directory. The lock goes with the value, or with the process.
@@ -60,8 +75,7 @@ impl Directory {
             }
             Some(known) => known.boot + 1,
         };
-        let identity = Identity { format: FORMAT, kind: "coordinator".into(), node, boot };
-        write_identity(path, &identity).map_err(fail)?;
+        write_identity(path, &Identity::new(node, boot)).map_err(fail)?;
         Ok(Self { path: path.into(), boot, is_new, _lock: lock })
     }
 
@@ -92,7 +106,12 @@ fn read_identity(path: &Path) -> Result<Option<Identity>, RaftError> {
     if kind != "coordinator" {
         return Err(foreign(format!("it holds a {kind}")));
     }
-    serde_json::from_value(value).map(Some).map_err(|error| foreign(error.to_string()))
+    let identity: Identity =
+        serde_json::from_value(value).map_err(|error| foreign(error.to_string()))?;
+    match identity.crc32c == identity.checksum() {
+        true => Ok(Some(identity)),
+        false => Err(foreign("the checksum of identity.json does not match".into())),
+    }
 }
 
 fn write_identity(path: &Path, identity: &Identity) -> io::Result<()> {
@@ -141,8 +160,26 @@ mod tests {
         };
         let newer = open(r#"{"format": 9, "something": "else"}"#);
         assert!(matches!(newer, RaftError::Format { found: 9, .. }));
-        let worker = open(r#"{"format": 2, "kind": "worker"}"#);
+        let older = open(r#"{"format": 2, "kind": "coordinator", "node": 1, "boot": 1}"#);
+        assert!(matches!(older, RaftError::Format { found: 2, .. }));
+        let worker = open(r#"{"format": 3, "kind": "worker"}"#);
         assert!(worker.to_string().ends_with("it holds a worker"), "{worker}");
         assert!(matches!(open("not json"), RaftError::NotCoordinator { .. }));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_told_or_makes_no_difference() {
+        let home = tempfile::tempdir().expect("directory");
+        drop(Directory::open(home.path(), NodeId(1)).expect("first start"));
+        let path = home.path().join("identity.json");
+        let whole = fs::read(&path).expect("identity");
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bytes).expect("write");
+            if let Ok(open) = Directory::open(home.path(), NodeId(1)) {
+                assert_eq!((open.boot, open.is_new), (2, false), "bit {bit}");
+            }
+        }
     }
 }

@@ -60,7 +60,7 @@ impl Table {
         let shape = store::shape(1, ty.clone());
         let shard = store::runtime(0).block_on(async {
             let shard = store::create(&engine, &shape).await;
-            let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS as i64));
+            let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..*ROWS as i64));
             let columns = vec![ids, values.clone()];
             let batch = RecordBatch::try_new(shape.arrow_schema(), columns).expect("rows");
             let context = store::begin();
@@ -96,9 +96,9 @@ impl Table {
 fn scan(bencher: Bencher, name: &str) {
     let table = &TABLES[name];
     bencher
-        .counter(ItemsCount::new(ROWS))
+        .counter(ItemsCount::new(*ROWS))
         .counter(BytesCount::new(table.bytes))
-        .bench(|| assert_eq!(table.scan(&[]), ROWS));
+        .bench(|| assert_eq!(table.scan(&[]), *ROWS));
 }
 
 /// Rows that a comparison with a constant leaves: a tenth where it is `<`, few where it is `=`.
@@ -106,7 +106,7 @@ fn scan(bencher: Bencher, name: &str) {
 fn filter(bencher: Bencher, name: &str) {
     let table = &TABLES[name];
     bencher
-        .counter(ItemsCount::new(ROWS))
+        .counter(ItemsCount::new(*ROWS))
         .counter(BytesCount::new(table.bytes))
         .bench(|| assert!(table.scan(std::slice::from_ref(&table.filter)) > 0));
 }
@@ -116,8 +116,8 @@ pub fn print_sizes() {
     println!("bytes a row            on disk    in Arrow, value alone");
     for name in NAMES {
         let table = &TABLES[name];
-        let stored = table.engine.stats().segment_bytes as f64 / ROWS as f64;
-        println!("{name:<20} {stored:>9.1} {:>24.1}", table.bytes as f64 / ROWS as f64);
+        let stored = table.engine.stats().segment_bytes as f64 / *ROWS as f64;
+        println!("{name:<20} {stored:>9.1} {:>24.1}", table.bytes as f64 / *ROWS as f64);
     }
     println!();
 }

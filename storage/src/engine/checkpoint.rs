@@ -36,7 +36,12 @@ impl Engine {
 
         // Transactions first: one that commits meanwhile is found in its shards then.
         let prepared = self.first_prepared();
-        let shards = self.meta.read().shards.values().filter_map(|s| s.log_from()).min();
+        let shards = {
+            let meta = self.meta.read();
+            // A shard that has lost records refuses for good: the log must not grow for it.
+            let whole = meta.shards.values().filter(|shard| !meta.losses.contains_key(&shard.id));
+            whole.filter_map(|shard| shard.log_from()).min()
+        };
         let from = [Some(applied.0 + 1), prepared, shards].into_iter().flatten().min();
         let log_from = from.unwrap_or(1);
         let checkpoint =
@@ -81,11 +86,14 @@ impl Engine {
         for id in &meta.fenced {
             manifest::put(&mut batch, manifest::fence_key(*id), &())?;
         }
+        for (id, loss) in &meta.losses {
+            manifest::put(&mut batch, manifest::shard_key(b'd', *id), loss)?;
+        }
         let shards: std::collections::BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
         drop(meta);
         let kept: std::collections::BTreeSet<Vec<u8>> =
             batch.iter().map(|(key, _)| key.clone()).collect();
-        for kind in [b"t", b"r", b"h", b"g", b"f", b"p"] {
+        for kind in [b"t", b"r", b"h", b"g", b"f", b"p", b"d"] {
             for (key, _) in self.store.kv.scan(kind)? {
                 if !kept.contains(&key) {
                     batch.push((key, None));

@@ -25,7 +25,7 @@ use crate::error::{Result, StorageError};
 use crate::lock::{LockKey, LockMode, RowLockMode, TableLockMode};
 use crate::txn::{Phase, Txn, TxnState};
 use crate::wal::record::{Attached, LoggedLock, Op, Record, Section};
-use crate::wal::{Durable, Written};
+use crate::wal::{Concern, Durable, Effect, Entry, Scope, Written};
 
 /// Operations of one record, in bytes, about. What is more goes ahead in parts.
 const PART_BYTES: usize = 4 << 20;
@@ -57,7 +57,7 @@ impl Engine {
         let engine = self.clone();
         let id = txn.id;
         let record = move |sections| Record::Commit { txn: id, ts, sections };
-        self.log(id, Vec::new(), sections, record, move |logged, sections| {
+        self.log(id, Effect::Rows, Vec::new(), sections, record, move |logged, sections| {
             let result = match logged {
                 Ok(written) => {
                     engine.meta.read().commit(written.last, written.first, ts, &sections);
@@ -108,7 +108,7 @@ impl Engine {
         let locks = chunks.pop().unwrap_or_default();
         let ahead = chunks.into_iter().map(|locks| Record::Locks { txn: id, locks }).collect();
         let record = move |sections| Record::Prepare { txn: id, ts, sections, locks };
-        self.log(id, ahead, sections, record, move |logged, _| {
+        self.log(id, Effect::Pending, ahead, sections, record, move |logged, _| {
             let result = match logged {
                 Ok(written) => {
                     let mut state = txn.state.lock();
@@ -215,6 +215,13 @@ impl Engine {
         };
         // Files of loads go with an abort: a restart must not find the transaction prepared again.
         let loses_files = commit.is_none() && sections.iter().any(attaches);
+        let scope = match (commit, loses_files) {
+            (Some(_), _) => scope_of(&sections, Effect::Rows),
+            (None, true) => scope_of(&sections, Effect::Pending),
+            // Without it the transaction is prepared again, and whoever decided tells it again.
+            (None, false) => Scope::none(),
+        };
+        let entry = Entry { scope, payload: record.encode()? };
         let done: Durable = Box::new(move |logged| {
             let result = match (logged, commit) {
                 (Ok(written), Some(ts)) => {
@@ -240,8 +247,8 @@ impl Engine {
             let _ = send.send(result);
         });
         match loses_files {
-            true => self.wal.append(vec![record.encode()?], done),
-            false => self.wal.append_unsynced(record.encode()?, done),
+            true => self.wal.append(vec![entry], done),
+            false => self.wal.append_unsynced(entry, done),
         }
         answer.await.unwrap_or(Err(StorageError::Closed))
     }
@@ -288,10 +295,12 @@ impl Engine {
         self.txns.lock().get(&txn).cloned().ok_or(StorageError::NoSuchTransaction(txn))
     }
 
-    /// Queues the record, those `ahead` of it and its bulk in parts before it.
+    /// Queues the record, those `ahead` of it and its bulk in parts before it. The record is about
+    /// all that its parts are about.
     fn log(
         &self,
         txn: TxnId,
+        effect: Effect,
         ahead: Vec<Record>,
         sections: Vec<Section>,
         record: impl FnOnce(Vec<Section>) -> Record,
@@ -299,9 +308,17 @@ impl Engine {
     ) {
         let mut chunks = chunks(&sections);
         let last = chunks.pop().unwrap_or_default();
-        let parts = chunks.into_iter().map(|sections| Record::Part { txn, sections });
-        let records = ahead.into_iter().chain(parts).chain([record(last)]);
-        let payloads: Result<Vec<_>> = records.map(|record| record.encode()).collect();
+        // Locks are no rows: without those that are lost, nothing is missing from a shard.
+        let ahead = ahead.into_iter().map(|record| (Scope::none(), record));
+        let parts = chunks
+            .into_iter()
+            .map(|sections| (scope_of(&sections, effect), Record::Part { txn, sections }));
+        let record = (scope_of(&sections, effect), record(last));
+        let payloads: Result<Vec<_>> = ahead
+            .chain(parts)
+            .chain([record])
+            .map(|(scope, record)| Ok(Entry { scope, payload: record.encode()? }))
+            .collect();
         match payloads {
             Ok(payloads) => self.wal.append(payloads, Box::new(move |w| done(w, sections))),
             Err(error) => done(Err(error), sections),
@@ -367,6 +384,13 @@ impl Meta {
             }
         }
     }
+}
+
+/// The shards of a record with these sections.
+pub(super) fn scope_of(sections: &[Section], effect: Effect) -> Scope {
+    let concern =
+        |section: &Section| Concern { group: section.group, shard: section.shard, effect };
+    Scope::Shards(sections.iter().map(concern).collect())
 }
 
 /// Whether segments of loads come with it.

@@ -13,8 +13,10 @@ use satsuma_common::{
 
 use crate::error::{Result, StorageError};
 use crate::index::TableIndex;
+use crate::manifest::Loss;
 use crate::shard::Shard;
 use crate::wal::record::MetaChange;
+use crate::wal::{Concern, Effect, Scope};
 
 #[derive(Debug)]
 pub struct Meta {
@@ -31,6 +33,9 @@ pub struct Meta {
     pub pending: BTreeMap<TableId, TxnId>,
     /// Groups whose rows are served elsewhere: their shards here are to be dropped.
     pub fenced: BTreeSet<GroupId>,
+    /// Shards that have lost records to damage of the log, those whose creation is lost among
+    /// them.
+    pub losses: BTreeMap<ShardId, Loss>,
 }
 
 /// A table's present shape, and what reads and writes its rows.
@@ -143,6 +148,7 @@ impl Default for Meta {
             pending: BTreeMap::new(),
             groups: BTreeMap::new(),
             fenced: BTreeSet::new(),
+            losses: BTreeMap::new(),
         }
     }
 }
@@ -155,6 +161,8 @@ impl Meta {
                 if let Some(group) = self.fenced_for(shards) {
                     return Err(StorageError::GroupMoved(group));
                 }
+                // It would be taken for the shard that is lost.
+                shards.iter().try_for_each(|(shard, ..)| self.check_lost(*shard))?;
                 TableMeta::new((**shape).clone(), Layouts::default()).map(|_| ())
             }
             MetaChange::AlterTable { shape, .. } => {
@@ -170,6 +178,90 @@ impl Meta {
             | MetaChange::DropShards { .. }
             | MetaChange::SetGeneration { .. }
             | MetaChange::FenceGroup { .. } => Ok(()),
+        }
+    }
+
+    /// The shards whose place in here, or whose reading, a change is about.
+    pub fn scope_of(&self, change: &MetaChange) -> Scope {
+        let here = |id: &ShardId| Some((*id, self.shards.get(id)?.group));
+        let group = |group: GroupId| self.shards_of(group).into_iter().map(|s| (s.id, s.group));
+        let shards: Vec<(ShardId, GroupId)> = match change {
+            MetaChange::CreateShards { shards, .. } => {
+                shards.iter().map(|(shard, group, _)| (*shard, *group)).collect()
+            }
+            MetaChange::CopyShards { shards, .. } => shards.clone(),
+            MetaChange::DropShards { shards } => shards.iter().filter_map(here).collect(),
+            MetaChange::AlterTable { shape, .. } => {
+                let of_table = self.shards.values().filter(|shard| shard.table == shape.table);
+                of_table.map(|shard| (shard.id, shard.group)).collect()
+            }
+            MetaChange::SetGeneration { group: of, .. }
+            | MetaChange::FenceGroup { group: of, .. } => group(*of).collect(),
+        };
+        let concern = |(shard, group)| Concern { group, shard, effect: Effect::Meta };
+        Scope::Shards(shards.into_iter().map(concern).collect())
+    }
+
+    /// A shard that is here. Of one that is lost the error tells where.
+    pub fn shard(&self, id: ShardId) -> Result<&Arc<Shard>> {
+        match self.shards.get(&id) {
+            Some(shard) => Ok(shard),
+            None => Err(self.check_lost(id).err().unwrap_or(StorageError::NoSuchShard(id))),
+        }
+    }
+
+    /// An error unless the shard is here, or was before it was lost.
+    pub fn check_known(&self, id: ShardId) -> Result<()> {
+        match self.shards.contains_key(&id) || self.losses.contains_key(&id) {
+            true => Ok(()),
+            false => Err(StorageError::NoSuchShard(id)),
+        }
+    }
+
+    /// An error for a shard that is not here because its creation is lost.
+    fn check_lost(&self, id: ShardId) -> Result<()> {
+        match self.losses.get(&id).filter(|_| !self.shards.contains_key(&id)) {
+            Some(loss) => Err(loss.error()),
+            None => Ok(()),
+        }
+    }
+
+    /// Shards of a group whose creation is lost.
+    pub fn lost_of(&self, group: GroupId) -> Vec<ShardId> {
+        let lost = self
+            .losses
+            .iter()
+            .filter(|(id, loss)| loss.group == group && !self.shards.contains_key(id));
+        lost.map(|(id, _)| *id).collect()
+    }
+
+    /// An error when a shard of the group has lost more than rows.
+    pub fn check_group(&self, group: GroupId) -> Result<()> {
+        match self.losses.values().find(|loss| loss.group == group && !loss.only_rows) {
+            Some(loss) => Err(loss.error()),
+            None => Ok(()),
+        }
+    }
+
+    /// A shard that is dropped, or takes the place of one that was lost, has lost nothing.
+    fn forget_losses(&mut self, lsn: Lsn, change: &MetaChange) {
+        let (shards, is_drop): (Vec<ShardId>, bool) = match change {
+            MetaChange::DropShards { shards } => (shards.clone(), true),
+            MetaChange::CreateShards { shards, .. } => {
+                (shards.iter().map(|(shard, ..)| *shard).collect(), false)
+            }
+            MetaChange::CopyShards { shards, .. } => {
+                (shards.iter().map(|(shard, _)| *shard).collect(), false)
+            }
+            MetaChange::AlterTable { .. }
+            | MetaChange::SetGeneration { .. }
+            | MetaChange::FenceGroup { .. } => return,
+        };
+        for shard in shards {
+            let is_new = is_drop || !self.shards.contains_key(&shard);
+            if is_new && self.losses.get(&shard).is_some_and(|loss| loss.last < lsn.0) {
+                self.losses.remove(&shard);
+            }
         }
     }
 
@@ -239,6 +331,7 @@ impl Meta {
             return Ok(());
         }
         self.lsn = lsn;
+        self.forget_losses(lsn, change);
         match change {
             // The group was fenced after the change had been checked.
             MetaChange::CreateShards { shards, .. } if self.fenced_for(shards).is_some() => {}

@@ -8,6 +8,7 @@ mod checkpoint;
 mod commit;
 mod copy;
 mod index;
+mod losses;
 mod merge;
 mod meta;
 mod open;
@@ -62,7 +63,11 @@ mod index_tests;
 #[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod space_tests;
 #[cfg(test)]
 mod stress_tests;
 #[cfg(test)]
@@ -254,12 +259,12 @@ impl Engine {
     }
 
     fn shard(&self, id: ShardId) -> Result<Arc<Shard>> {
-        self.meta.read().shards.get(&id).cloned().ok_or(StorageError::NoSuchShard(id))
+        self.meta.read().shard(id).cloned()
     }
 
     fn shard_and_table(&self, id: ShardId) -> Result<(Arc<Shard>, Arc<TableMeta>)> {
         let meta = self.meta.read();
-        let shard = meta.shards.get(&id).cloned().ok_or(StorageError::NoSuchShard(id))?;
+        let shard = meta.shard(id)?.clone();
         let table = meta.table_of(&shard).cloned();
         Ok((shard.clone(), table.ok_or(StorageError::NoSuchTable(shard.table))?))
     }

@@ -12,6 +12,7 @@ use satsuma_common::row::RowError;
 use satsuma_common::{GroupId, Lsn, Recent, ShardId, TableId, Timestamp, TxnId};
 
 use super::copy::Pins;
+use super::losses::Losses;
 use super::meta::{Meta, TableMeta};
 use super::pressure::{Pressure, Wake};
 use super::snapshots::Snapshots;
@@ -21,19 +22,20 @@ use crate::disk::Disk;
 use crate::error::{Result, StorageError};
 use crate::kv::{Kv, SledKv};
 use crate::lock::{LockKey, LockTable, RowLockMode};
-use crate::manifest::{self, Checkpoint, GroupRecord, Manifest, ShardHeader, TableRecord};
+use crate::manifest::{self, Checkpoint, GroupRecord, Loss, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
 use crate::timeline::Timeline;
 use crate::txn::{Loaded, Phase, Txn};
 use crate::wal::record::{LoggedLock, MetaChange, Op, Record, Section};
-use crate::wal::{self, Wal};
+use crate::wal::{self, Found, LogKey, Wal};
 
 /// Aborted transactions that are remembered: requests are late by moments.
 const ABORTED_KEPT: usize = 16_384;
 /// A recovery that takes longer says where it is, this often.
 const TELL: Duration = Duration::from_secs(5);
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_PREFIX: &str = "satsuma storage ";
 
 impl Engine {
     /// Opens the directory, which is made when it is not there. Fails when another process has
@@ -63,7 +65,7 @@ impl Engine {
         options: Options,
     ) -> Result<Arc<Self>> {
         let io = |e: std::io::Error| StorageError::io(dir, &e);
-        let identity = identity(&*disk, dir)?;
+        let (identity, key) = identity(&*disk, dir)?;
         let (log_dir, segment_dir) = (dir.join("wal"), dir.join("seg"));
         disk.create_dir(&log_dir).map_err(io)?;
         disk.create_dir(&segment_dir).map_err(io)?;
@@ -72,17 +74,27 @@ impl Engine {
         let store = Store::new(disk.clone(), kv, segment_dir, options.small_segment);
         let (mut recovery, from) = Recovery::load(&store)?;
         let mut told = Instant::now();
-        let replayed = wal::replay(&*disk, &log_dir, from, |lsn, payload| {
+        let replayed = wal::replay(&*disk, &log_dir, key, from, |found| {
+            let (lsn, payload) = match found {
+                Found::Record { lsn, payload } => (lsn, payload),
+                Found::Lost(lost) => {
+                    recovery.losses.lose(&mut recovery.meta, lost);
+                    return Ok(());
+                }
+            };
             if told.elapsed() >= TELL {
                 tracing::info!(dir = %dir.display(), from, at = lsn, "recovering from the log");
                 told = Instant::now();
             }
             recovery.apply(&store, Lsn(lsn), Record::decode(payload)?)
         })?;
+        recovery.losses.settle(&mut recovery.meta, &store)?;
         tracing::info!(dir = %dir.display(), from, to = replayed.next_lsn - 1, "recovered");
         let wal = Wal::open(disk.clone(), &log_dir, replayed, options.wal.clone())?;
         let locks = LockTable::start().map_err(io)?;
-        store.sweep(&recovery.manifests.values().collect::<Vec<_>>(), &recovery.attached)?;
+        let is_whole = recovery.meta.losses.is_empty();
+        let manifests: Vec<_> = recovery.manifests.values().collect();
+        store.sweep(&manifests, &recovery.attached, is_whole)?;
         let (timeline, txns) = recovery.undecided(&store, &locks);
         let maintenance = options.maintenance;
         let engine = Arc::new(Self {
@@ -125,36 +137,49 @@ fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>> {
     })
 }
 
-/// Reads the directory's identity, or gives it one. The file says `satsuma storage FORMAT` and
-/// then the identity.
-fn identity(disk: &dyn Disk, dir: &Path) -> Result<String> {
+/// Reads the directory's identity and the key of its log, or gives it some. The file has a line
+/// `satsuma storage FORMAT`, one with each of them, and a CRC32C of those lines.
+fn identity(disk: &dyn Disk, dir: &Path) -> Result<(String, LogKey)> {
     let path = dir.join(FORMAT_FILE);
     let io = |e: std::io::Error| StorageError::io(&path, &e);
     let bytes = match disk.read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let identity = uuid::Uuid::new_v4().to_string();
-            let text = format!("satsuma storage {FORMAT}\n{identity}\n");
+            let (key, _, _, _) = uuid::Uuid::new_v4().to_fields_le();
+            let text = format!("{FORMAT_PREFIX}{FORMAT}\n{identity}\n{key:08x}\n");
+            let text = format!("{text}{:08x}\n", crc32c::crc32c(text.as_bytes()));
             disk.replace(&path, text.as_bytes()).map_err(io)?;
-            return Ok(identity);
+            return Ok((identity, LogKey(key)));
         }
         Err(error) => return Err(io(error)),
     };
+    let corrupt = |reason: &str| StorageError::corrupt(&path, 0, reason);
     let text = String::from_utf8_lossy(&bytes);
-    let mut lines = text.lines();
-    let found = lines.next().unwrap_or_default().strip_prefix("satsuma storage ");
-    match (found, lines.next()) {
-        (Some(found), Some(identity)) if found == FORMAT.to_string() => {
-            uuid::Uuid::parse_str(identity)
-                .map_err(|_| StorageError::corrupt(&path, 0, "identity is not a uuid"))?;
-            Ok(identity.to_owned())
+    let lines: Vec<&str> = text.lines().collect();
+    let unknown = |first: &str| StorageError::UnknownFormat {
+        path: dir.to_owned(),
+        found: first.strip_prefix(FORMAT_PREFIX).unwrap_or("unknown").chars().take(20).collect(),
+        expected: FORMAT,
+    };
+    let (identity, key) = match lines[..] {
+        // Formats before 6 had no checksum.
+        [first, _] => return Err(unknown(first)),
+        [first, identity, key, crc] => {
+            let said = format!("{first}\n{identity}\n{key}\n");
+            if u32::from_str_radix(crc, 16) != Ok(crc32c::crc32c(said.as_bytes())) {
+                return Err(corrupt("checksum does not match"));
+            }
+            if first.strip_prefix(FORMAT_PREFIX) != Some(&FORMAT.to_string()) {
+                return Err(unknown(first));
+            }
+            (identity, key)
         }
-        (found, _) => Err(StorageError::UnknownFormat {
-            path: dir.to_owned(),
-            found: found.unwrap_or("unknown").chars().take(20).collect(),
-            expected: FORMAT,
-        }),
-    }
+        _ => return Err(corrupt("it has not the lines that it should have")),
+    };
+    uuid::Uuid::parse_str(identity).map_err(|_| corrupt("identity is not a uuid"))?;
+    let key = u32::from_str_radix(key, 16).map_err(|_| corrupt("key is not a number"))?;
+    Ok((identity.to_owned(), LogKey(key)))
 }
 
 /// What the store and the log have told so far.
@@ -169,6 +194,7 @@ struct Recovery {
     parts: BTreeMap<TxnId, Parts>,
     prepared: BTreeMap<TxnId, Prepared>,
     last_commit: u64,
+    losses: Losses,
 }
 
 /// What came ahead of a transaction's last record.
@@ -217,6 +243,9 @@ impl Recovery {
         for (id, ()) in manifest::all::<()>(kv, b'f')? {
             recovery.meta.fenced.insert(GroupId(id));
         }
+        for (id, loss) in manifest::all::<Loss>(kv, b'd')? {
+            recovery.meta.losses.insert(ShardId(id), loss);
+        }
         let manifests = manifest::each::<Manifest>(kv, b'm')?.into_iter();
         recovery.manifests = manifests.map(|(id, manifest)| (ShardId(id), manifest)).collect();
         for (id, header) in manifest::all::<ShardHeader>(kv, b'h')? {
@@ -226,12 +255,18 @@ impl Recovery {
             recovery.meta.shards.insert(id, Arc::new(shard));
         }
         recovery.meta.lsn = Lsn(checkpoint.meta_lsn);
+        recovery.losses = Losses::new(&recovery.meta);
         Ok((recovery, checkpoint.log_from))
     }
 
     /// Gives a shard the segments of its manifest, if it is the same shard. One that cannot be
     /// read is damaged, and refuses, and its log is kept; the others do not suffer.
     fn restore(&self, store: &Store, shard: &Shard) {
+        if let Some(loss) = self.meta.losses.get(&shard.id)
+            && loss.created == shard.created.0
+        {
+            shard.set_damaged(loss.error());
+        }
         match self.manifests.get(&shard.id) {
             Some(Ok(manifest)) if manifest.created == shard.created.0 => {
                 match store.open(manifest) {
@@ -252,6 +287,7 @@ impl Recovery {
         }
         match record {
             Record::Meta(change) => {
+                self.losses.note_change(lsn, &change);
                 self.meta.apply(lsn, &change)?;
                 let made: Vec<ShardId> = match &change {
                     MetaChange::CreateShards { shards, .. } => {
@@ -325,6 +361,7 @@ impl Recovery {
         mut sections: Vec<Section>,
     ) {
         self.last_commit = self.last_commit.max(ts.0);
+        self.losses.note_sections(&self.meta, lsn, &sections);
         self.open_attached(store, Some(lsn), &mut sections);
         self.meta.commit(lsn, from, ts, &sections);
     }
@@ -354,6 +391,26 @@ impl Recovery {
         }
     }
 
+    /// Where the commit of a transaction is lost, its loads may be in their shards: they are not
+    /// the transaction's any more, to be taken back by its abort.
+    fn leave_out_attached(&self, store: &Store, sections: &mut [Section]) {
+        for section in sections {
+            let Some(shard) = self.meta.shards.get(&section.shard) else { continue };
+            if !self.losses.may_have_committed(shard.id) {
+                continue;
+            }
+            let contents = shard.contents();
+            section.ops.retain(|op| match op {
+                Op::Attach(attached) => {
+                    let is_here = contents.segments.iter().any(|s| s.id == attached.id);
+                    // It may also have been merged.
+                    !is_here && store.has_loaded(attached.id)
+                }
+                Op::Put { .. } | Op::Delete { .. } | Op::Truncate => true,
+            });
+        }
+    }
+
     /// A shard whose keys are row ids.
     fn heap(&self, shard: ShardId) -> Option<&Arc<Shard>> {
         let shard = self.meta.shards.get(&shard)?;
@@ -370,6 +427,7 @@ impl Recovery {
         timeline.observe_commit(Timestamp(self.last_commit));
         let mut txns = HashMap::new();
         for (id, mut prepared) in std::mem::take(&mut self.prepared) {
+            self.leave_out_attached(store, &mut prepared.sections);
             self.open_attached(store, None, &mut prepared.sections);
             let txn = Txn::with_phase(id, Phase::Prepared(prepared.ts));
             let mut state = txn.state.lock();

@@ -33,7 +33,7 @@ impl Engine {
         let mut batch = Batch::new();
         let mut sealed = Vec::new();
         for shard in shards {
-            // A damaged shard keeps its records in the log.
+            // A damaged shard keeps its records in the log, or has lost some of them.
             if shard.check().is_ok()
                 && let Some(one) = self.write_out(shard, &mut batch)?
             {

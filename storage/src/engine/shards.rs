@@ -11,6 +11,7 @@ use super::{Engine, TableMeta};
 use crate::error::{Result, StorageError};
 use crate::lock::{LockKey, TableLockMode};
 use crate::shard::Shard;
+use crate::wal::Entry;
 use crate::wal::record::{MetaChange, Record};
 
 /// A shard of this worker.
@@ -147,17 +148,27 @@ impl Engine {
         self.meta.read().groups.get(&group).map(|known| known.0)
     }
 
+    /// An error when damage to the log has cost one of the group's shards, or what the worker knew
+    /// of it.
+    pub fn check_group(&self, group: GroupId) -> Result<()> {
+        self.meta.read().check_group(group)
+    }
+
     pub fn has_shard(&self, shard: ShardId) -> bool {
         self.meta.read().shards.contains_key(&shard)
     }
 
     pub(super) async fn change(self: &Arc<Self>, change: MetaChange) -> Result<()> {
-        self.meta.read().check(&change)?;
+        let scope = {
+            let meta = self.meta.read();
+            meta.check(&change)?;
+            meta.scope_of(&change)
+        };
         let payload = Record::Meta(change.clone()).encode()?;
         let (done, answer) = oneshot::channel();
         let engine = self.clone();
         self.wal.append(
-            vec![payload],
+            vec![Entry { scope, payload }],
             Box::new(move |logged| {
                 let result =
                     logged.and_then(|written| engine.meta.write().apply(written.last, &change));

@@ -88,6 +88,11 @@ impl Store {
         Segment::open(id, path, bytes, Marks::default())
     }
 
+    /// Whether the segment file of a load is there.
+    pub fn has_loaded(&self, id: u64) -> bool {
+        self.disk.open(&manifest::segment_file(&self.dir, id)).is_ok()
+    }
+
     /// Room for a segment that arrives in pieces.
     pub fn incoming(&self, size: u64) -> Result<IncomingSegment> {
         let id = self.number();
@@ -235,9 +240,15 @@ impl Store {
     }
 
     /// Removes files and entries that neither a manifest nor the log names, and goes on with fresh
-    /// numbers. Nothing is removed where a manifest is damaged: what it named may be saved yet.
-    pub fn sweep(&self, manifests: &[&Result<Manifest>], logged: &BTreeSet<u64>) -> Result<()> {
-        let all_known = manifests.iter().all(|manifest| manifest.is_ok());
+    /// numbers. Nothing is removed where a manifest is damaged, or the log is not whole: what it
+    /// named may be saved yet.
+    pub fn sweep(
+        &self,
+        manifests: &[&Result<Manifest>],
+        logged: &BTreeSet<u64>,
+        is_whole: bool,
+    ) -> Result<()> {
+        let all_known = is_whole && manifests.iter().all(|manifest| manifest.is_ok());
         let manifests = || manifests.iter().filter_map(|manifest| manifest.as_ref().ok());
         let mut used = logged.clone();
         used.extend(manifests().flat_map(|m| &m.segments).map(|at| at.id));

@@ -57,8 +57,9 @@ fn context(start: u64, statement: u32) -> WriteContext {
 }
 
 pub fn key(id: i64) -> Vec<u8> {
-    let table = TableMeta::new(shape(), Default::default()).unwrap();
-    table.key_encoder().unwrap().encode(&[Datum::Int8(id)]).unwrap()
+    static TABLE: std::sync::LazyLock<TableMeta> =
+        std::sync::LazyLock::new(|| TableMeta::new(shape(), Default::default()).unwrap());
+    TABLE.key_encoder().unwrap().encode(&[Datum::Int8(id)]).unwrap()
 }
 
 async fn open(dir: &Path) -> Arc<Engine> {
@@ -433,7 +434,7 @@ async fn a_directory_has_one_owner_and_a_known_format() {
     close(engine);
     std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
     let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
-    assert!(error.to_string().contains("has format 99, this program reads format 5"), "{error}");
+    assert!(error.to_string().contains("has format 99, this program reads format 6"), "{error}");
 }
 
 #[tokio::test]

@@ -270,6 +270,7 @@ impl Engine {
     pub async fn truncate(&self, context: &WriteContext, shard: ShardId) -> Result<()> {
         let txn = self.open_txn(context.txn)?;
         let (shard, _) = self.shard_and_table(shard)?;
+        shard.check()?;
         self.lock_for(context, &txn, shard.id, TableLockMode::AccessExclusive).await?;
         let mut state = txn.state.lock();
         if state.phase != Phase::Open {
@@ -323,7 +324,7 @@ impl Engine {
         wait: LockWait,
     ) -> Result<()> {
         let txn = self.open_txn(context.txn)?;
-        self.shard(shard)?;
+        self.meta.read().check_known(shard)?;
         self.lock(&txn, LockKey { shard, row: None }, mode.into(), wait).await
     }
 
@@ -414,7 +415,7 @@ impl Engine {
         self.pressure.wait().await?;
         let held = self.snapshots.hold(context.snapshot)?;
         let txn = self.open_txn(context.txn)?;
-        self.shard(shard)?;
+        self.shard(shard)?.check()?;
         self.lock_for(context, &txn, shard, mode).await?;
         // Looked up again: the wait may have been for a change of the table.
         let (shard, table) = self.shard_and_table(shard)?;

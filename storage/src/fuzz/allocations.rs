@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 struct Counting;
 
@@ -13,15 +14,23 @@ thread_local! {
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
+/// How many threads are in [`most_bytes`]: the others have nothing to count.
+static MEASURED: AtomicUsize = AtomicUsize::new(0);
+
 /// The most bytes that this thread had allocated at once in `run`, beyond those from before.
 pub fn most_bytes(run: impl FnOnce()) -> usize {
     LIVE.set(0);
     MOST.set(0);
+    MEASURED.fetch_add(1, Ordering::Relaxed);
     run();
+    MEASURED.fetch_sub(1, Ordering::Relaxed);
     MOST.get().unsigned_abs()
 }
 
 fn count(bytes: isize) {
+    if MEASURED.load(Ordering::Relaxed) == 0 {
+        return;
+    }
     // A thread that ends has no counters any more.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes);

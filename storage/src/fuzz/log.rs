@@ -4,13 +4,19 @@ use std::path::Path;
 
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
-use crate::wal::frame::{FILE_HEADER, FRAME_HEADER, file_header};
+use crate::wal::frame::{FILE_HEADER, FRAME_HEAD, file_header};
 use crate::wal::record::Record;
-use crate::wal::{Replayed, replay};
+use crate::wal::scope::Notes;
+use crate::wal::{Found, LogKey, Replayed, replay};
 
-/// A record, and the frames of a log file behind its header.
+pub const KEY: LogKey = LogKey(7);
+
+/// A record, the notes of a frame, and the frames of a log file behind its header.
 pub fn log(bytes: &[u8]) {
     record(bytes);
+    if let Some(notes) = Notes::decode(bytes) {
+        assert!(notes.tally.len() <= bytes.len());
+    }
     frames(bytes);
 }
 
@@ -37,27 +43,39 @@ fn frames(bytes: &[u8]) {
     }
 }
 
-fn read(disk: &FaultyDisk) -> crate::Result<(Replayed, Vec<Vec<u8>>)> {
+fn read(disk: &FaultyDisk) -> crate::Result<(Replayed, Vec<(u64, Vec<u8>)>)> {
     let mut records = Vec::new();
-    let replayed = replay(disk, Path::new("/wal"), 1, |_, payload| {
-        records.push(payload.to_vec());
+    let replayed = replay(disk, Path::new("/wal"), KEY, 1, |found| {
+        match found {
+            Found::Record { lsn, payload } => records.push((lsn, payload.to_vec())),
+            Found::Lost(lost) => assert!(lost.first <= lost.last, "{lost:?}"),
+        }
         Ok(())
     })?;
+    assert!(records.is_sorted_by_key(|(lsn, _)| *lsn));
     Ok((replayed, records))
 }
 
-/// The same with the checksum of each frame, as far as one follows the other.
+/// The same with the checksums of each frame, as far as one follows the other.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     // Frames lie at multiples of 8 of the file, as does the end of its header.
     const { assert!(FILE_HEADER.is_multiple_of(8)) };
     let mut at = 0;
-    while let Some(head) = bytes.get(at..at + 4) {
-        let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let end = at + FRAME_HEADER + len;
-        let Some(body) = bytes.get(at + 8..end) else { break };
-        let crc = crc32c::crc32c_append(crc32c::crc32c(head), body);
-        bytes[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
+    while let Some(head) = bytes.get(at..at + FRAME_HEAD) {
+        let length = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| head[at + i])) as usize;
+        let notes = at + FRAME_HEAD;
+        let payload = notes + length(4);
+        let end = payload + length(0);
+        let (Some(first), Some(second)) = (bytes.get(notes..payload), bytes.get(payload..end))
+        else {
+            break;
+        };
+        let (first, second) = (crc32c::crc32c(first), crc32c::crc32c(second));
+        bytes[at + 20..at + 24].copy_from_slice(&first.to_le_bytes());
+        bytes[at + 24..at + 28].copy_from_slice(&second.to_le_bytes());
+        let crc = crc32c::crc32c_append(KEY.0, &bytes[at..at + 28]);
+        bytes[at + 28..at + 32].copy_from_slice(&crc.to_le_bytes());
         at = end.next_multiple_of(8);
     }
     bytes

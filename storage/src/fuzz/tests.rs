@@ -19,6 +19,7 @@ use crate::segment::column::{Kind, encode};
 use crate::segment::{SegmentWriter, StoredRow};
 use crate::wal::frame;
 use crate::wal::record::{Attached, LoggedLock, MetaChange, Op, Record, Section};
+use crate::wal::scope::{Concern, Effect, Recent, Scope};
 
 const ROUNDS: std::ops::Range<u64> = 0..4000;
 const ROWS: usize = 90;
@@ -83,11 +84,16 @@ fn changed(corpus: &[Vec<u8>], chance: &mut Chance) -> Vec<u8> {
 #[test]
 fn records_and_log_files_are_read_or_refused() {
     let records = records();
-    let mut file = Vec::new();
+    let (mut file, mut recent, mut all_notes) = (Vec::new(), Recent::default(), Vec::new());
     for (lsn, record) in (1..).zip(&records) {
-        frame::put(&mut file, lsn, lsn - 1, record);
+        let concern =
+            Concern { group: GroupId(lsn), shard: ShardId(lsn * 100), effect: Effect::Rows };
+        let notes = recent.next(&Scope::Shards(vec![concern]), record.len(), true);
+        frame::put(&mut file, super::log::KEY, lsn, lsn - 1, &notes, record);
+        all_notes.push(notes);
     }
-    let corpus: Vec<_> = records.into_iter().chain([file]).collect();
+    let files = vec![file; 6];
+    let corpus: Vec<_> = records.into_iter().chain(files).chain(all_notes).collect();
     survives(&corpus, super::log);
 }
 

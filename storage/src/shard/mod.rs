@@ -217,7 +217,8 @@ impl Shard {
             group,
             table,
             created,
-            state: RwLock::default(),
+            // No record before its own is one of its rows.
+            state: RwLock::new(Contents { sealed: created.0, ..Contents::default() }),
             work: Mutex::default(),
             next_row_id: AtomicU64::new(1),
             last_lsn: AtomicU64::new(0),
@@ -355,6 +356,12 @@ impl Shard {
     pub(crate) fn set_damaged(&self, error: StorageError) {
         tracing::error!(shard = %self.id, %error, "shard is damaged");
         self.damage.lock().get_or_insert(error);
+    }
+
+    /// Records of the shard are lost: whatever else is wrong with it may follow from that.
+    pub(crate) fn set_lost(&self, error: StorageError) {
+        tracing::error!(shard = %self.id, %error, "shard has lost records");
+        *self.damage.lock() = Some(error);
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -2,91 +2,123 @@
 //!
 //! ```text
 //! file  = "SATWAL" u16:format | u64:first lsn | u32:crc of the 16 bytes before | 4 zero bytes
-//! frame = u32:payload length | u32:crc of everything after | u64:lsn | u64:durable | payload | 0..7 zero bytes
+//! frame = head | notes | payload | 0..7 zero bytes
+//! head  = u32:length of payload | u32:length of notes | u64:lsn | u32:lag
+//!       | u32:crc of notes | u32:crc of payload | u32:crc of the head before, begun with the key
 //! ```
 //!
-//! Numbers are little endian. Frames start at multiples of 8; a length of 0 ends the file.
+//! Numbers are little endian. Frames start at multiples of 8; zeros end the file. The lag is how
+//! far the record is ahead of the highest LSN that was durable when it was written.
+//!
+//! A head that checks out was written here: the key of a directory is known to nobody who writes
+//! rows, so that no payload can hold what looks like one. It says where the next frame is, even
+//! where notes or payload are damaged.
+
+use super::scope::Notes;
 
 pub const FILE_HEADER: usize = 24;
-pub const FRAME_HEADER: usize = 24;
-pub const FORMAT: u16 = 2;
+pub const FRAME_HEAD: usize = 32;
+pub const FORMAT: u16 = 3;
 /// Longest payload of one frame. Larger transactions are logged in parts.
 pub const MAX_PAYLOAD: usize = 64 << 20;
 
 const MAGIC: &[u8; 6] = b"SATWAL";
 
-/// A frame as it stands in a file.
+/// What the checksums of a directory's heads begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LogKey(pub u32);
+
+/// A frame's head as it stands in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct Head {
     pub lsn: u64,
     /// Highest LSN that was durable when this frame was written.
     pub durable: u64,
-    pub payload: &'a [u8],
+    notes: usize,
+    payload: usize,
+    notes_crc: u32,
+    payload_crc: u32,
+}
+
+impl Head {
+    /// The head at the start of `bytes`.
+    pub fn take(key: LogKey, bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..FRAME_HEAD)?;
+        let (payload, notes) = (u32_at(bytes, 0) as usize, u32_at(bytes, 4) as usize);
+        let (lsn, lag) = (u64_at(bytes, 8), u32_at(bytes, 16));
+        let is_plausible = payload > 0
+            && payload <= MAX_PAYLOAD
+            && notes <= Notes::MAX_BYTES
+            && lag > 0
+            && u64::from(lag) <= lsn
+            && lsn < u64::MAX;
+        if !is_plausible || crc32c::crc32c_append(key.0, &bytes[..28]) != u32_at(bytes, 28) {
+            return None;
+        }
+        let (notes_crc, payload_crc) = (u32_at(bytes, 20), u32_at(bytes, 24));
+        Some(Self { lsn, durable: lsn - u64::from(lag), notes, payload, notes_crc, payload_crc })
+    }
+
     /// Bytes that the frame takes, padding included.
-    pub size: usize,
+    pub fn size(&self) -> usize {
+        self.len().next_multiple_of(8)
+    }
+
+    /// The same without padding.
+    pub fn len(&self) -> usize {
+        FRAME_HEAD + self.notes + self.payload
+    }
+
+    /// The notes of the frame at the start of `bytes`, if they are what was written.
+    pub fn notes(&self, bytes: &[u8]) -> Option<Notes> {
+        let notes = bytes.get(FRAME_HEAD..FRAME_HEAD + self.notes)?;
+        (crc32c::crc32c(notes) == self.notes_crc).then(|| Notes::decode(notes))?
+    }
+
+    /// The payload of the frame at the start of `bytes`, if it is what was written.
+    pub fn payload<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], &'static str> {
+        let payload = bytes.get(FRAME_HEAD + self.notes..self.len()).ok_or("frame is cut off")?;
+        match crc32c::crc32c(payload) == self.payload_crc {
+            true => Ok(payload),
+            false => Err("checksum does not match"),
+        }
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameError {
-    /// Zero bytes where the next frame would start.
-    End,
-    Bad(&'static str),
+/// Why there is no head at the start of `bytes`.
+pub fn no_head(bytes: &[u8]) -> &'static str {
+    match bytes.get(..FRAME_HEAD) {
+        None => "frame is cut off",
+        Some(head) if head.iter().all(|b| *b == 0) => "a record is missing",
+        Some(_) => "checksum of the frame's head does not match",
+    }
 }
 
-/// Bytes of a frame with a payload of this length.
-pub fn size(payload: usize) -> u64 {
-    (FRAME_HEADER + payload).next_multiple_of(8) as u64
+/// The first head in `bytes` from `at` on whose record is `lsn` or a later one.
+pub fn find_head(key: LogKey, bytes: &[u8], at: usize, lsn: u64) -> Option<(usize, Head)> {
+    let places = (at.next_multiple_of(8)..bytes.len()).step_by(8);
+    places.filter_map(|at| Some((at, Head::take(key, &bytes[at..])?))).find(|(_, h)| h.lsn >= lsn)
 }
 
-pub fn put(out: &mut Vec<u8>, lsn: u64, durable: u64, payload: &[u8]) {
+/// Bytes of a frame, padding included.
+pub fn size(notes: usize, payload: usize) -> u64 {
+    (FRAME_HEAD + notes + payload).next_multiple_of(8) as u64
+}
+
+pub fn put(out: &mut Vec<u8>, key: LogKey, lsn: u64, durable: u64, notes: &[u8], payload: &[u8]) {
     let start = out.len();
+    let lag = u32::try_from(lsn - durable).unwrap_or(u32::MAX);
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(notes.len() as u32).to_le_bytes());
     out.extend_from_slice(&lsn.to_le_bytes());
-    out.extend_from_slice(&durable.to_le_bytes());
+    out.extend_from_slice(&lag.to_le_bytes());
+    out.extend_from_slice(&crc32c::crc32c(notes).to_le_bytes());
+    out.extend_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    let crc = crc32c::crc32c_append(key.0, &out[start..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(notes);
     out.extend_from_slice(payload);
-    let crc = checksum(&out[start..start + 4], &out[start + 8..]);
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
     out.resize(start + (out.len() - start).next_multiple_of(8), 0);
-}
-
-/// The frame at the start of `bytes`.
-pub fn take(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
-    let Some(header) = bytes.get(..FRAME_HEADER) else {
-        return if bytes.iter().all(|b| *b == 0) {
-            Err(FrameError::End)
-        } else {
-            Err(FrameError::Bad("frame header is cut off"))
-        };
-    };
-    let len = u32_at(header, 0) as usize;
-    if len == 0 {
-        return if header.iter().all(|b| *b == 0) {
-            Err(FrameError::End)
-        } else {
-            Err(FrameError::Bad("frame has no length"))
-        };
-    }
-    if len > MAX_PAYLOAD {
-        return Err(FrameError::Bad("frame length is out of bounds"));
-    }
-    let end = FRAME_HEADER + len;
-    let Some(body) = bytes.get(8..end) else {
-        return Err(FrameError::Bad("frame is cut off"));
-    };
-    if checksum(&header[..4], body) != u32_at(header, 4) {
-        return Err(FrameError::Bad("checksum does not match"));
-    }
-    Ok(Frame {
-        lsn: u64_at(header, 8),
-        durable: u64_at(header, 16),
-        payload: &bytes[FRAME_HEADER..end],
-        size: end.next_multiple_of(8).min(bytes.len()),
-    })
-}
-
-fn checksum(length: &[u8], body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(length), body)
 }
 
 pub fn file_header(first_lsn: u64) -> [u8; FILE_HEADER] {
@@ -99,19 +131,25 @@ pub fn file_header(first_lsn: u64) -> [u8; FILE_HEADER] {
     header
 }
 
-/// The first LSN of a file, from its header.
-pub fn read_file_header(bytes: &[u8]) -> Result<u64, &'static str> {
-    let header = bytes.get(..FILE_HEADER).ok_or("file header is cut off")?;
-    if &header[..6] != MAGIC {
-        return Err("not a log file");
+/// What a file's header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileHeader {
+    /// The first LSN.
+    First(u64),
+    /// Of a format that is not this program's.
+    Foreign,
+    Damaged,
+}
+
+pub fn read_file_header(bytes: &[u8]) -> FileHeader {
+    let Some(header) = bytes.get(..FILE_HEADER) else { return FileHeader::Damaged };
+    if &header[..6] != MAGIC || crc32c::crc32c(&header[..16]) != u32_at(header, 16) {
+        FileHeader::Damaged
+    } else if u16::from_le_bytes([header[6], header[7]]) != FORMAT {
+        FileHeader::Foreign
+    } else {
+        FileHeader::First(u64_at(header, 8))
     }
-    if crc32c::crc32c(&header[..16]) != u32_at(header, 16) {
-        return Err("checksum of the file header does not match");
-    }
-    if u16::from_le_bytes([header[6], header[7]]) != FORMAT {
-        return Err("log format is not known to this program");
-    }
-    Ok(u64_at(header, 8))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Files are `wal/<first lsn>.wal`, filled one after another. Space ahead of the end is zeroed, so
-//! that an append changes no metadata. Each frame carries its checksum, its LSN and the highest
-//! LSN that was known to be durable when it was written, by which recovery tells a torn tail (cut)
-//! from damage in the middle (an error): see [`replay`].
+//! that an append changes no metadata. Each frame's head has a checksum of its own, its LSN, how
+//! much was known to be durable when it was written, by which recovery tells a torn tail (cut) from
+//! damage in the middle, and which shards the record is about, by which damage in the middle is
+//! those shards' and nobody else's: see [`replay`].
 //!
 //! Invariants:
 //! - LSNs are dense: a gap is damage.
@@ -20,12 +21,14 @@ pub(crate) mod frame;
 mod reader;
 pub mod record;
 mod replay;
+pub mod scope;
 mod writer;
 
-pub use frame::MAX_PAYLOAD;
-pub use reader::LogReader;
-pub use replay::{Replayed, replay};
-pub use writer::{Durable, Wal, WalOptions, WalStats, Written};
+pub use frame::{LogKey, MAX_PAYLOAD};
+pub use reader::{LogReader, Logged};
+pub use replay::{Found, Lost, Replayed, replay};
+pub use scope::{Concern, Effect, Scope};
+pub use writer::{Durable, Entry, Wal, WalOptions, WalStats, Written};
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,12 @@
 //! Reading the log while it is written: what a copy of a shard group follows.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use satsuma_common::Lsn;
 
-use super::Wal;
-use super::frame::{self, FILE_HEADER, FRAME_HEADER, FrameError, MAX_PAYLOAD};
+use super::frame::{self, FILE_HEADER, FRAME_HEAD, Head};
+use super::{Scope, Wal};
 use crate::disk::DiskFile;
 use crate::error::{Result, StorageError};
 
@@ -18,10 +18,18 @@ pub struct LogReader {
     open: Option<Open>,
 }
 
+/// What the log has at a place.
+#[derive(Debug)]
+pub enum Logged {
+    Record(Vec<u8>),
+    /// A record that is damaged, and which shards it is about.
+    Damaged(Scope, StorageError),
+}
+
 #[derive(Debug)]
 struct Open {
     file: Arc<dyn DiskFile>,
-    path: std::path::PathBuf,
+    path: PathBuf,
     len: u64,
     at: u64,
     /// LSN of the frame at `at`.
@@ -39,17 +47,17 @@ impl LogReader {
     }
 
     /// The next record, if it is not above `upto`, which must be durable.
-    pub fn next(&mut self, wal: &Wal, upto: Lsn) -> Result<Option<(Lsn, Vec<u8>)>> {
+    pub fn next(&mut self, wal: &Wal, upto: Lsn) -> Result<Option<(Lsn, Logged)>> {
         while self.next <= upto.0 {
             let open = match &mut self.open {
                 Some(open) => open,
                 None => self.open.insert(open_file(wal, self.next)?),
             };
-            match open.take()? {
+            match open.take(wal, self.next)? {
                 Some((lsn, _)) if lsn < self.next => {}
-                Some((lsn, payload)) if lsn == self.next => {
+                Some((lsn, logged)) if lsn == self.next => {
                     self.next += 1;
-                    return Ok(Some((Lsn(lsn), payload)));
+                    return Ok(Some((Lsn(lsn), logged)));
                 }
                 Some(_) => return Err(open.corrupt("LSN is out of order")),
                 None if holds(wal, &open.path, self.next) => {
@@ -64,34 +72,48 @@ impl LogReader {
 }
 
 impl Open {
-    /// The frame at the present place; `None` at the end of the file.
-    fn take(&mut self) -> Result<Option<(u64, Vec<u8>)>> {
-        if !self.reaches(FRAME_HEADER)? {
+    /// The frame at the present place; `None` at the end of the file. Records before `wanted` need
+    /// not be there.
+    fn take(&mut self, wal: &Wal, wanted: u64) -> Result<Option<(u64, Logged)>> {
+        let mut bytes = vec![0; FRAME_HEAD];
+        if !self.reaches(FRAME_HEAD)? {
             return Ok(None);
         }
-        let mut bytes = vec![0; FRAME_HEADER];
         self.read(&mut bytes, self.at)?;
-        let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-        if len == 0 {
-            return Ok(None);
-        }
-        if len > MAX_PAYLOAD || !self.reaches(FRAME_HEADER + len)? {
-            return Err(self.corrupt("frame length is out of bounds"));
-        }
-        bytes.resize(FRAME_HEADER + len, 0);
-        let start = self.at + FRAME_HEADER as u64;
-        self.read(&mut bytes[FRAME_HEADER..], start)?;
-        let (lsn, payload) = match frame::take(&bytes) {
-            Ok(frame) => (frame.lsn, frame.payload.to_vec()),
-            Err(FrameError::End) => return Ok(None),
-            Err(FrameError::Bad(reason)) => return Err(self.corrupt(reason)),
+        let Some(head) = Head::take(wal.key(), &bytes).filter(|head| head.lsn == self.lsn) else {
+            return self.pass(wal, wanted, frame::no_head(&bytes));
         };
-        if lsn != self.lsn {
-            return Err(self.corrupt("LSN is out of order"));
+        if !self.reaches(head.len())? {
+            return Err(self.corrupt("frame is cut off"));
         }
-        self.at += frame::size(len);
+        bytes.resize(head.len(), 0);
+        self.read(&mut bytes, self.at)?;
+        let logged = match head.payload(&bytes) {
+            Ok(payload) => Logged::Record(payload.to_vec()),
+            Err(reason) => {
+                let scope = head.notes(&bytes).map_or(Scope::Any, |notes| notes.scope);
+                Logged::Damaged(scope, self.corrupt(reason))
+            }
+        };
+        self.at += head.size() as u64;
         self.lsn += 1;
-        Ok(Some((lsn, payload)))
+        Ok(Some((head.lsn, logged)))
+    }
+
+    /// Goes on behind damage, if what is lost there is not wanted.
+    fn pass(&mut self, wal: &Wal, wanted: u64, reason: &str) -> Result<Option<(u64, Logged)>> {
+        let len = self.file.len().map_err(|e| StorageError::io(&self.path, &e))?;
+        let mut rest = vec![0; usize::try_from(len - self.at).unwrap_or(0)];
+        self.read(&mut rest, self.at)?;
+        match frame::find_head(wal.key(), &rest, 0, self.lsn + 1) {
+            None => Ok(None),
+            Some((place, head)) if head.lsn <= wanted => {
+                self.at += place as u64;
+                self.lsn = head.lsn;
+                self.take(wal, wanted)
+            }
+            Some(_) => Err(self.corrupt(reason)),
+        }
     }
 
     /// Whether so many bytes follow the present place; files grow while they are read.
@@ -108,7 +130,7 @@ impl Open {
     }
 
     fn corrupt(&self, reason: &str) -> StorageError {
-        StorageError::corrupt(&self.path, self.at, reason)
+        StorageError::corrupt(&self.path, self.at, format!("record {}: {reason}", self.lsn))
     }
 }
 

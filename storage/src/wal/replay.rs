@@ -1,8 +1,21 @@
 //! Reading the log back at start.
+//!
+//! ```text
+//! frame checks out                          a record
+//! head does, payload does not               damage, of one record whose shards the notes tell
+//! no head, but a later one in the file      damage, of the records up to there
+//! nothing after it knows it to be durable   a torn tail: cut
+//! ```
+//!
+//! A record was durable when a later head says so, or when a later file was begun. Which shards
+//! are concerned by records whose heads are lost is told by a later frame's tally ([`scope`]).
+//!
+//! [`scope`]: super::scope
 
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, FILE_HEADER, FrameError};
+use super::frame::{self, FILE_HEADER, FileHeader, Head, LogKey};
+use super::scope::{Notes, Recent, Scope};
 use crate::disk::Disk;
 use crate::error::{Result, StorageError};
 
@@ -14,17 +27,35 @@ pub struct Replayed {
     pub tail: Option<(PathBuf, u64)>,
     /// Every file with its first LSN, in order.
     pub files: Vec<(u64, PathBuf)>,
+    pub key: LogKey,
+    pub recent: Recent,
 }
 
-/// Hands every record from `from` on to `apply`, in order, and cuts a torn tail.
-///
-/// A frame that does not check out is a torn tail when nothing after it was written with the
-/// knowledge that it was durable; else it is damage, and an error.
+/// What the log says. Records come in order; a loss comes once it is known whom it concerns, which
+/// may be after later records.
+#[derive(Debug)]
+pub enum Found<'a> {
+    Record { lsn: u64, payload: &'a [u8] },
+    Lost(Lost),
+}
+
+/// Records that were durable and cannot be read.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    pub first: u64,
+    pub last: u64,
+    pub scope: Scope,
+    /// Names file and offset.
+    pub error: StorageError,
+}
+
+/// Hands every record from `from` on to `tell`, and losses among them, and cuts a torn tail.
 pub fn replay(
     disk: &dyn Disk,
     dir: &Path,
+    key: LogKey,
     from: u64,
-    mut apply: impl FnMut(u64, &[u8]) -> Result<()>,
+    tell: impl FnMut(Found<'_>) -> Result<()>,
 ) -> Result<Replayed> {
     let io = |e: std::io::Error| StorageError::io(dir, &e);
     let mut files = Vec::new();
@@ -34,137 +65,237 @@ pub fn replay(
         }
     }
     files.sort();
-    let mut next_lsn = None;
-    let mut tail = None;
-    let mut index = 0;
-    while index < files.len() {
-        let (first, path) = files[index].clone();
-        let bytes = disk.read(&path).map_err(|e| StorageError::io(&path, &e))?;
-        match frame::read_file_header(&bytes) {
-            Ok(header) if header == first && next_lsn.is_none_or(|next| next == first) => {}
-            Ok(_) => {
-                return Err(StorageError::corrupt(&path, 0, "log files do not follow each other"));
-            }
-            // Headers are synced before records follow: a file that was being started.
-            Err(_)
-                if index + 1 == files.len()
-                    && next_lsn.is_none_or(|next| next == first)
-                    && frame::take(bytes.get(FILE_HEADER..).unwrap_or_default()).is_err()
-                    && !holds_durable(&bytes, first) =>
-            {
-                remove(disk, dir, &path)?;
-                files.pop();
-                break;
-            }
-            Err(reason) => return Err(StorageError::corrupt(&path, 0, reason)),
-        }
-        let mut lsn = first;
-        let mut at = FILE_HEADER;
-        loop {
-            match frame::take(&bytes[at.min(bytes.len())..]) {
-                Ok(frame) if frame.lsn == lsn => {
-                    if lsn >= from {
-                        apply(lsn, frame.payload).map_err(|e| at_offset(e, &path, at))?;
-                    }
-                    lsn += 1;
-                    at += frame.size;
+    let (recent, gaps, last_lost) = (Recent::default(), Vec::new(), 0);
+    Replay { disk, dir, key, from, tell, files, recent, gaps, last_lost }.run()
+}
+
+struct Replay<'a, F> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    key: LogKey,
+    from: u64,
+    tell: F,
+    files: Vec<(u64, PathBuf)>,
+    recent: Recent,
+    /// Losses of which it is not known yet whom they concern.
+    gaps: Vec<Gap>,
+    last_lost: u64,
+}
+
+struct Gap {
+    first: u64,
+    last: u64,
+    error: StorageError,
+}
+
+/// How a file ends.
+struct End {
+    next_lsn: u64,
+    at: usize,
+    is_torn: bool,
+}
+
+impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
+    fn run(mut self) -> Result<Replayed> {
+        let mut next_lsn = None;
+        let mut tail = None;
+        let mut index = 0;
+        while let Some((first, path)) = self.files.get(index).cloned() {
+            let bytes = self.disk.read(&path).map_err(|e| StorageError::io(&path, &e))?;
+            let is_last = index + 1 == self.files.len();
+            match frame::read_file_header(&bytes) {
+                FileHeader::First(found) if found == first => {}
+                FileHeader::First(_) => return Err(out_of_order(&path)),
+                FileHeader::Foreign => {
+                    let reason = "log format is not known to this program";
+                    return Err(StorageError::corrupt(&path, 0, reason));
                 }
-                Ok(_) => {
-                    return damaged_or_cut(
-                        disk,
-                        dir,
-                        &files,
-                        index,
-                        at,
-                        lsn,
-                        "LSN is out of order",
-                        &bytes,
-                    );
-                }
-                Err(FrameError::End) => {
-                    // Zeros end a file, unless it goes on after them.
-                    if holds_durable(bytes.get(at..).unwrap_or_default(), lsn) {
-                        return Err(StorageError::corrupt(&path, at as u64, "a record is missing"));
-                    }
+                // Headers are synced before records follow: a file that was being started.
+                FileHeader::Damaged
+                    if is_last
+                        && frame::find_head(self.key, &bytes, FILE_HEADER, first).is_none() =>
+                {
+                    remove(self.disk, self.dir, &path)?;
+                    self.files.pop();
                     break;
                 }
-                Err(FrameError::Bad(reason)) => {
-                    return damaged_or_cut(disk, dir, &files, index, at, lsn, reason, &bytes);
+                // It says nothing that the name does not say.
+                FileHeader::Damaged => {
+                    tracing::error!(file = %path.display(), "header of a log file is damaged");
                 }
             }
+            let expected = next_lsn.unwrap_or(self.from);
+            if next_lsn.is_some_and(|next| first < next) {
+                return Err(out_of_order(&path));
+            }
+            if first > expected {
+                self.lose(expected, first - 1, None, (&path, 0), "the file before it is missing")?;
+            }
+            let end = self.file(index, &bytes)?;
+            next_lsn = Some(end.next_lsn);
+            tail = Some((path.clone(), end.at as u64));
+            index += 1;
+            if end.is_torn {
+                // What is cut may be all that knew a record before it to be durable.
+                if self.last_lost >= first {
+                    let path = self.begin_file(end.next_lsn)?;
+                    self.files.push((end.next_lsn, path.clone()));
+                    tail = Some((path, FILE_HEADER as u64));
+                }
+                cut(self.disk, &path, end.at as u64)?;
+                break;
+            }
         }
-        next_lsn = Some(lsn);
-        tail = Some((path, at as u64));
-        index += 1;
-        if files.get(index).is_some_and(|(first, _)| *first != lsn) {
-            let path = &files[index].1;
-            return Err(StorageError::corrupt(path, 0, "log files do not follow each other"));
+        if let Some((path, at)) = &tail {
+            cut(self.disk, path, *at)?;
+        } else if self.from > 1 {
+            let dir = self.dir.to_owned();
+            self.lose(self.from, self.from, None, (&dir, 0), "the log is missing")?;
+        }
+        for Gap { first, last, error } in std::mem::take(&mut self.gaps) {
+            (self.tell)(Found::Lost(Lost { first, last, scope: Scope::Any, error }))?;
+        }
+        Ok(Replayed {
+            next_lsn: next_lsn.unwrap_or(self.from),
+            tail,
+            files: self.files,
+            key: self.key,
+            recent: self.recent,
+        })
+    }
+
+    fn begin_file(&self, first: u64) -> Result<PathBuf> {
+        let path = self.dir.join(file_name(first));
+        let begin = || {
+            let file = self.disk.create(&path)?;
+            file.write_at(&frame::file_header(first), 0)?;
+            file.sync()?;
+            self.disk.sync_dir(self.dir)
+        };
+        begin().map_err(|e| StorageError::io(&path, &e))?;
+        Ok(path)
+    }
+
+    fn file(&mut self, index: usize, bytes: &[u8]) -> Result<End> {
+        let (first, path) = self.files[index].clone();
+        // A file is durable as a whole before the next one begins.
+        let upto = self.files.get(index + 1).map(|(next, _)| *next - 1);
+        let mut durable = upto;
+        let (mut lsn, mut at) = (first, FILE_HEADER);
+        loop {
+            if upto.is_some_and(|upto| lsn > upto) {
+                return Ok(End { next_lsn: lsn, at, is_torn: false });
+            }
+            let rest = bytes.get(at..).unwrap_or_default();
+            let head = Head::take(self.key, rest).filter(|head| head.lsn == lsn);
+            let (reason, next) = match &head {
+                Some(head) => {
+                    let notes = head.notes(rest);
+                    self.explain(lsn, notes.as_ref())?;
+                    let scope = notes.map(|notes| notes.scope);
+                    let next = (at + head.size(), lsn + 1);
+                    match head.payload(rest) {
+                        Ok(payload) => {
+                            if lsn >= self.from {
+                                let told = (self.tell)(Found::Record { lsn, payload });
+                                told.map_err(|e| at_offset(e, &path, at))?;
+                            }
+                            self.recent.found(&scope.unwrap_or(Scope::Any), head.size() as u64);
+                            (at, lsn) = next;
+                            continue;
+                        }
+                        Err(reason) => (reason, Some((next, scope))),
+                    }
+                }
+                None => {
+                    let later = frame::find_head(self.key, bytes, at + 8, lsn + 1);
+                    (frame::no_head(rest), later.map(|(at, head)| ((at, head.lsn), None)))
+                }
+            };
+            let Some((next, scope)) = next else {
+                let is_torn = upto.is_none() && rest.iter().any(|byte| *byte != 0);
+                if is_torn {
+                    warn_torn(&path, at, lsn, reason);
+                }
+                if let Some(last) = upto {
+                    self.lose(lsn, last, None, (&path, at), reason)?;
+                    lsn = last + 1;
+                }
+                return Ok(End { next_lsn: lsn, at, is_torn });
+            };
+            let known = *durable.get_or_insert_with(|| last_durable(self.key, bytes, at));
+            if known < lsn {
+                warn_torn(&path, at, lsn, reason);
+                return Ok(End { next_lsn: lsn, at, is_torn: true });
+            }
+            self.lose(lsn, next.1 - 1, scope, (&path, at), reason)?;
+            (at, lsn) = next;
         }
     }
-    if let Some((path, at)) = &tail {
-        cut(disk, path, *at)?;
+
+    /// Records that were durable cannot be read.
+    fn lose(
+        &mut self,
+        first: u64,
+        last: u64,
+        scope: Option<Scope>,
+        (path, at): (&Path, usize),
+        reason: &str,
+    ) -> Result<()> {
+        match &scope {
+            Some(scope) => self.recent.found(scope, 0),
+            // The next tally reaches back to here.
+            None => self.recent = Recent::default(),
+        }
+        self.last_lost = self.last_lost.max(last);
+        tracing::error!(file = %path.display(), offset = at, first, last, reason, "log is damaged");
+        if last < self.from {
+            return Ok(());
+        }
+        let first = first.max(self.from);
+        let error = StorageError::corrupt(path, at as u64, format!("record {first}: {reason}"));
+        match scope {
+            Some(scope) => (self.tell)(Found::Lost(Lost { first, last, scope, error })),
+            None => {
+                self.gaps.push(Gap { first, last, error });
+                Ok(())
+            }
+        }
     }
-    Ok(Replayed { next_lsn: next_lsn.unwrap_or(from), tail, files })
+
+    /// Whom gaps concern, as far as these notes tell.
+    fn explain(&mut self, lsn: u64, notes: Option<&Notes>) -> Result<()> {
+        let Some(notes) = notes.filter(|_| !self.gaps.is_empty()) else { return Ok(()) };
+        for mut gap in std::mem::take(&mut self.gaps) {
+            if let Some((first, scope)) = notes.tell(lsn, gap.first, gap.last) {
+                let (last, error) = (gap.last, gap.error.clone());
+                (self.tell)(Found::Lost(Lost { first, last, scope, error }))?;
+                gap.last = first - 1;
+            }
+            if gap.first <= gap.last {
+                self.gaps.push(gap);
+            }
+        }
+        Ok(())
+    }
 }
 
-#[allow(clippy::too_many_arguments, reason = "one call's state, split off for reading")]
-fn damaged_or_cut(
-    disk: &dyn Disk,
-    dir: &Path,
-    files: &[(u64, PathBuf)],
-    index: usize,
-    at: usize,
-    lsn: u64,
-    reason: &str,
-    bytes: &[u8],
-) -> Result<Replayed> {
-    let path = &files[index].1;
-    if durable_after(disk, files, index, at, lsn, bytes)? {
-        return Err(StorageError::corrupt(path, at as u64, reason));
+/// The highest LSN that a head from `at` on knows to be durable.
+fn last_durable(key: LogKey, bytes: &[u8], mut at: usize) -> u64 {
+    let mut durable = 0;
+    while let Some((place, head)) = frame::find_head(key, bytes, at, 0) {
+        durable = durable.max(head.durable);
+        at = place + head.size();
     }
-    tracing::warn!(file = %path.display(), offset = at, lsn, reason, "cut a torn tail of the log");
-    cut(disk, path, at as u64)?;
-    for (_, later) in &files[index + 1..] {
-        remove(disk, dir, later)?;
-    }
-    Ok(Replayed {
-        next_lsn: lsn,
-        tail: Some((path.clone(), at as u64)),
-        files: files[..=index].to_vec(),
-    })
+    durable
 }
 
-/// Whether any intact frame past `at` says that the record `lsn` was durable.
-fn durable_after(
-    disk: &dyn Disk,
-    files: &[(u64, PathBuf)],
-    index: usize,
-    at: usize,
-    lsn: u64,
-    bytes: &[u8],
-) -> Result<bool> {
-    if holds_durable(bytes.get(at..).unwrap_or_default(), lsn) {
-        return Ok(true);
-    }
-    for (_, path) in &files[index + 1..] {
-        let bytes = disk.read(path).map_err(|e| StorageError::io(path, &e))?;
-        if holds_durable(&bytes, lsn) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+fn warn_torn(path: &Path, offset: usize, lsn: u64, reason: &str) {
+    tracing::warn!(file = %path.display(), offset, lsn, reason, "cut a torn tail of the log");
 }
 
-fn holds_durable(bytes: &[u8], lsn: u64) -> bool {
-    (0..bytes.len()).step_by(8).any(|at| {
-        // Length and LSN are looked at before the checksum, which costs a pass over the bytes.
-        let plausible = bytes.get(at..at + frame::FRAME_HEADER).is_some_and(|header| {
-            header[..4] != [0; 4]
-                && u64::from_le_bytes(header[16..24].try_into().unwrap_or_default()) >= lsn
-        });
-        plausible
-            && frame::take(&bytes[at..]).is_ok_and(|frame| frame.durable >= lsn && frame.lsn > lsn)
-    })
+fn out_of_order(path: &Path) -> StorageError {
+    StorageError::corrupt(path, 0, "log files do not follow each other")
 }
 
 /// Drops what follows the last record, so that it cannot come back after the next append.
@@ -196,5 +327,6 @@ pub fn file_name(first_lsn: u64) -> String {
 }
 
 fn first_lsn_of(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_suffix(".wal")?.parse().ok()
+    let number: u64 = path.file_name()?.to_str()?.strip_suffix(".wal")?.parse().ok()?;
+    (1..u64::MAX).contains(&number).then_some(number)
 }

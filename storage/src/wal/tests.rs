@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use proptest::prelude::*;
-use satsuma_common::Lsn;
+use satsuma_common::{GroupId, Lsn, ShardId};
 
 use super::*;
 use crate::disk::Disk;
@@ -16,14 +16,27 @@ fn options() -> WalOptions {
     WalOptions { file_bytes: 2000, zero_ahead: 512, batch_bytes: 600 }
 }
 
+const KEY: LogKey = LogKey(0xfeed);
+
 fn read(disk: &FaultyDisk) -> Result<(Replayed, Vec<Vec<u8>>)> {
-    let mut records = Vec::new();
-    let replayed = replay(disk, Path::new(DIR), 1, |lsn, payload| {
-        assert_eq!(lsn, records.len() as u64 + 1);
-        records.push(payload.to_vec());
+    let (replayed, records, lost) = read_damaged(disk)?;
+    assert!(lost.is_empty(), "{lost:?}");
+    assert!((1..).zip(&records).all(|(expected, (lsn, _))| expected == *lsn));
+    Ok((replayed, records.into_iter().map(|(_, payload)| payload).collect()))
+}
+
+type Records = Vec<(u64, Vec<u8>)>;
+
+fn read_damaged(disk: &FaultyDisk) -> Result<(Replayed, Records, Vec<Lost>)> {
+    let (mut records, mut losses) = (Vec::new(), Vec::new());
+    let replayed = replay(disk, Path::new(DIR), KEY, 1, |found| {
+        match found {
+            Found::Record { lsn, payload } => records.push((lsn, payload.to_vec())),
+            Found::Lost(lost) => losses.push(lost),
+        }
         Ok(())
     })?;
-    Ok((replayed, records))
+    Ok((replayed, records, losses))
 }
 
 fn open(disk: &FaultyDisk) -> Result<(Wal, Vec<Vec<u8>>)> {
@@ -31,11 +44,25 @@ fn open(disk: &FaultyDisk) -> Result<(Wal, Vec<Vec<u8>>)> {
     Ok((Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options())?, records))
 }
 
+fn entry(scope: Scope, payload: &[u8]) -> Entry {
+    Entry { scope, payload: payload.to_vec() }
+}
+
+/// The shard with the record's number.
+fn scope(lsn: u64) -> Scope {
+    let (group, shard) = (GroupId(lsn), ShardId(lsn));
+    Scope::Shards(vec![Concern { group, shard, effect: Effect::Rows }])
+}
+
 /// Appends and waits for the answer.
 fn append(wal: &Wal, payload: &[u8]) -> Result<Lsn> {
+    append_about(wal, Scope::none(), payload)
+}
+
+fn append_about(wal: &Wal, scope: Scope, payload: &[u8]) -> Result<Lsn> {
     let (done, answer) = mpsc::channel();
     wal.append(
-        vec![payload.to_vec()],
+        vec![entry(scope, payload)],
         Box::new(move |written| {
             let _ = done.send(written.map(|written| written.last));
         }),
@@ -74,7 +101,7 @@ fn a_thousand_power_cuts_lose_nothing_that_was_acknowledged() {
                     .map(|bytes| {
                         let (done, answer) = mpsc::channel();
                         wal.append(
-                            vec![bytes.clone()],
+                            vec![entry(Scope::Any, bytes)],
                             Box::new(move |written| done.send(written.is_ok()).unwrap()),
                         );
                         answer
@@ -132,12 +159,12 @@ fn a_full_disk_fails_the_record_and_not_the_log() {
     assert_eq!(records, [vec![1; 100], vec![3; 100], vec![4; 1000]]);
 }
 
-/// A log of three files.
+/// A log of some files, whose records are about the shards with their numbers.
 fn filled() -> (FaultyDisk, Vec<PathBuf>) {
     let disk = FaultyDisk::default();
     let (wal, _) = open(&disk).unwrap();
-    for n in 0..50u8 {
-        append(&wal, &[n; 100]).unwrap();
+    for lsn in 1..=50 {
+        append_about(&wal, scope(lsn), &[lsn as u8; 100]).unwrap();
     }
     drop(wal);
     let paths = disk.paths();
@@ -145,27 +172,132 @@ fn filled() -> (FaultyDisk, Vec<PathBuf>) {
     (disk, paths)
 }
 
+/// That what is missing is told, with the shards that it was about and no others, again at the
+/// next start, and that the log goes on.
+fn check_losses(disk: &FaultyDisk, path: &Path, what: &str) -> usize {
+    let (_, records, losses) = read_damaged(disk).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(records.iter().all(|(lsn, bytes)| *bytes == [*lsn as u8; 100]), "{what}");
+    let found: Vec<u64> = records.iter().map(|(lsn, _)| *lsn).collect();
+    let missing: Vec<u64> = (1..=50).filter(|lsn| !found.contains(lsn)).collect();
+    let lost: Vec<u64> = losses.iter().flat_map(|lost| lost.first..=lost.last).collect();
+    assert_eq!(lost, missing, "{what}");
+    for lost in &losses {
+        let StorageError::Corrupt { path: at, offset, .. } = &lost.error else {
+            panic!("{what}: {}", lost.error)
+        };
+        assert!(at == path && *offset >= frame::FILE_HEADER as u64, "{what}: {}", lost.error);
+        let scopes: Vec<_> = (lost.first..=lost.last).map(scope).collect();
+        assert_eq!(lost.scope, scope::union(scopes.iter()), "{what}");
+    }
+    let (replayed, again, _) = read_damaged(disk).unwrap();
+    assert_eq!(again, records, "{what}");
+    let wal = Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options()).unwrap();
+    assert_eq!(append_about(&wal, scope(51), &[51; 100]).unwrap(), Lsn(51), "{what}");
+    drop(wal);
+    assert_eq!(read_damaged(disk).unwrap().1.len(), records.len() + 1, "{what}");
+    missing.len()
+}
+
 #[test]
-fn damage_in_the_middle_is_an_error_that_names_file_and_offset() {
+fn a_flipped_bit_in_the_middle_costs_one_record_and_tells_whose_it_was() {
     let (disk, paths) = filled();
     let len = disk.read(&paths[0]).unwrap().len() as u64;
+    let mut most = 0;
     for bit in (0..len * 8).step_by(37) {
         let copy = disk.crash(0);
         copy.flip(&paths[0], bit);
-        match read(&copy) {
-            Err(StorageError::Corrupt { path, .. }) => assert_eq!(path, paths[0], "bit {bit}"),
-            Err(other) => panic!("bit {bit}: {other}"),
-            // Bytes that mean nothing: padding, and the zeros past the last record.
-            Ok((_, records)) => assert_eq!(records.len(), 50, "bit {bit}"),
-        }
+        most = most.max(check_losses(&copy, &paths[0], &format!("bit {bit}")));
+    }
+    assert_eq!(most, 1);
+}
+
+#[test]
+fn a_bad_page_in_the_middle_costs_the_records_in_it_and_tells_whose_they_were() {
+    let (disk, paths) = filled();
+    let len = disk.read(&paths[1]).unwrap().len() as u64;
+    let mut most = 0;
+    for (page, filler) in (0..len.div_ceil(512)).flat_map(|page| [(page, 0), (page, 0xa5)]) {
+        let copy = disk.crash(0);
+        let file = copy.open(&paths[1]).unwrap();
+        let from = page * 512;
+        file.write_at(&vec![filler; 512.min(len - from) as usize], from).unwrap();
+        file.sync().unwrap();
+        most = most.max(check_losses(&copy, &paths[1], &format!("page {page} {filler:#x}")));
+    }
+    assert!(most > 1, "{most}");
+}
+
+#[test]
+fn a_missing_file_is_a_loss() {
+    for missing in [0..1, 1..2, 0..5] {
+        let (disk, paths) = filled();
+        let many = missing.len() > 1;
+        paths[missing].iter().for_each(|path| disk.remove(path).unwrap());
+        let (_, records, losses) = read_damaged(&disk).unwrap();
+        let lost: u64 = losses.iter().map(|lost| lost.last - lost.first + 1).sum();
+        assert_eq!((records.len() as u64 + lost, losses.is_empty()), (50, false));
+        let any = losses.iter().any(|lost| lost.scope == Scope::Any);
+        assert_eq!(any, many, "more than a tally tells: {losses:?}");
     }
 }
 
 #[test]
-fn a_missing_file_is_an_error() {
+fn a_log_that_is_gone_is_a_loss() {
     let (disk, paths) = filled();
-    disk.remove(&paths[1]).unwrap();
-    assert!(matches!(read(&disk), Err(StorageError::Corrupt { .. })));
+    paths.iter().for_each(|path| disk.remove(path).unwrap());
+    let mut lost = 0;
+    let replayed = replay(&disk, Path::new(DIR), KEY, 51, |found| {
+        lost += u64::from(matches!(found, Found::Lost(Lost { scope: Scope::Any, .. })));
+        Ok(())
+    });
+    assert_eq!((replayed.unwrap().next_lsn, lost), (51, 1));
+}
+
+#[test]
+fn damage_before_what_is_needed_is_no_loss() {
+    let (disk, paths) = filled();
+    disk.flip(&paths[0], (frame::FILE_HEADER as u64 + 2) * 8);
+    disk.flip(&paths[0], 600 * 8);
+    assert_eq!(read_damaged(&disk).unwrap().2.len(), 2);
+    let mut records = 0;
+    replay(&disk, Path::new(DIR), KEY, 20, |found| {
+        assert!(matches!(found, Found::Record { lsn: 20.., .. }), "{found:?}");
+        records += 1;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(records, 31);
+}
+
+/// A record that was being written, full of what looks like frames that know it to be durable.
+fn torn_among_heads(len: usize, key: LogKey) -> FaultyDisk {
+    let disk = FaultyDisk::default();
+    let (wal, _) = open(&disk).unwrap();
+    append(&wal, b"one").unwrap();
+    drop(wal);
+    let mut payload = Vec::new();
+    while payload.len() < len {
+        frame::put(&mut payload, key, 1 << 40, 1 << 39, &[], b"fake");
+    }
+    let path = disk.paths().remove(0);
+    let file = disk.open(&path).unwrap();
+    let at = read(&disk).unwrap().0.tail.unwrap().1;
+    let mut frame = Vec::new();
+    frame::put(&mut frame, KEY, 2, 1, &[0; 8], &payload);
+    frame[9] ^= 1;
+    file.write_at(&frame, at).unwrap();
+    disk
+}
+
+#[test]
+fn rows_that_look_like_frames_are_none_and_cost_no_time() {
+    let disk = torn_among_heads(8 << 20, LogKey(1));
+    let started = std::time::Instant::now();
+    assert_eq!(read(&disk).unwrap().1, [b"one"], "a torn tail");
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    // The test's frames are good ones, but for the key.
+    let disk = torn_among_heads(1000, KEY);
+    assert_eq!(read_damaged(&disk).unwrap().2.len(), 1);
 }
 
 #[test]
@@ -179,8 +311,10 @@ fn old_files_go_when_nothing_needs_them() {
     append(&wal, b"more").unwrap();
     drop(wal);
     let mut last = 0;
-    replay(&disk, Path::new(DIR), 1, |lsn, _| {
-        last = lsn;
+    replay(&disk, Path::new(DIR), KEY, 30, |found| {
+        if let Found::Record { lsn, .. } = found {
+            last = lsn;
+        }
         Ok(())
     })
     .unwrap();
@@ -191,7 +325,8 @@ proptest! {
     #[test]
     fn wrong_bytes_are_errors(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = record::Record::decode(&bytes);
-        let _ = frame::take(&bytes);
+        let _ = frame::Head::take(KEY, &bytes);
+        let _ = scope::Notes::decode(&bytes);
         let _ = frame::read_file_header(&bytes);
     }
 }

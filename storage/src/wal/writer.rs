@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use satsuma_common::Lsn;
 
-use super::frame::{self, FILE_HEADER, MAX_PAYLOAD};
+use super::frame::{self, FILE_HEADER, LogKey, MAX_PAYLOAD};
 use super::replay::{Replayed, file_name};
+use super::scope::{Recent, Scope};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StorageError};
 
@@ -42,11 +43,18 @@ pub struct Written {
     pub last: Lsn,
 }
 
+/// A record, and which shards it is about.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub scope: Scope,
+    pub payload: Vec<u8>,
+}
+
 /// Called once, by the writer thread, when the records are durable or have failed.
 pub type Durable = Box<dyn FnOnce(Result<Written>) + Send>;
 
 struct Pending {
-    payloads: Vec<Vec<u8>>,
+    entries: Vec<Entry>,
     queued: Instant,
     done: Durable,
     /// `done` need not wait for the disk.
@@ -101,6 +109,7 @@ pub struct Wal {
     shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    key: LogKey,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -127,6 +136,8 @@ impl Wal {
             options,
             shared: shared.clone(),
             next_lsn: replayed.next_lsn,
+            key: replayed.key,
+            recent: replayed.recent,
             file: None,
             unsynced: false,
         };
@@ -138,20 +149,21 @@ impl Wal {
             .name("wal".into())
             .spawn(move || appender.run())
             .map_err(|e| StorageError::io(dir, &e))?;
-        Ok(Self { shared, disk, dir: dir.to_owned(), thread: Mutex::new(Some(thread)) })
+        let (dir, key) = (dir.to_owned(), replayed.key);
+        Ok(Self { shared, disk, dir, key, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues records, which follow each other in the log and are durable together or not at all.
     /// `done` runs on the writer thread, in LSN order. A record that could not be read again is
     /// refused.
-    pub fn append(&self, payloads: Vec<Vec<u8>>, done: Durable) {
-        self.queue(payloads, done, false);
+    pub fn append(&self, entries: Vec<Entry>, done: Durable) {
+        self.queue(entries, done, false);
     }
 
     /// Queues a record of something that is durable elsewhere: `done` runs, in LSN order all the
     /// same, when the record is written. It may be lost in a power cut until [`Wal::sync`].
-    pub fn append_unsynced(&self, payload: Vec<u8>, done: Durable) {
-        self.queue(vec![payload], done, true);
+    pub fn append_unsynced(&self, entry: Entry, done: Durable) {
+        self.queue(vec![entry], done, true);
     }
 
     /// Makes everything durable that was queued before. Blocks; not to be called by `done`.
@@ -168,9 +180,9 @@ impl Wal {
         self.queue(Vec::new(), Box::new(move |synced| done(synced.map(|_| ()))), false);
     }
 
-    fn queue(&self, payloads: Vec<Vec<u8>>, done: Durable, may_linger: bool) {
-        if let Some(payload) = payloads.iter().find(|payload| payload.len() > MAX_PAYLOAD) {
-            done(Err(StorageError::RecordTooLong(payload.len())));
+    fn queue(&self, entries: Vec<Entry>, done: Durable, may_linger: bool) {
+        if let Some(entry) = entries.iter().find(|entry| entry.payload.len() > MAX_PAYLOAD) {
+            done(Err(StorageError::RecordTooLong(entry.payload.len())));
             return;
         }
         let mut queue = self.shared.queue.lock();
@@ -180,7 +192,7 @@ impl Wal {
             return;
         }
         let queued = Instant::now();
-        queue.pending.push_back(Pending { payloads, queued, done, may_linger });
+        queue.pending.push_back(Pending { entries, queued, done, may_linger });
         drop(queue);
         self.shared.wake.notify_one();
     }
@@ -236,6 +248,10 @@ impl Wal {
         self.shared.files.lock().iter().cloned().collect()
     }
 
+    pub(super) fn key(&self) -> LogKey {
+        self.key
+    }
+
     pub(super) fn disk(&self) -> &dyn Disk {
         &*self.disk
     }
@@ -283,6 +299,9 @@ struct Appender {
     options: WalOptions,
     shared: Arc<Shared>,
     next_lsn: u64,
+    key: LogKey,
+    /// What the next frame tells of those before it.
+    recent: Recent,
     file: Option<Tail>,
     /// What was written last has not been synced.
     unsynced: bool,
@@ -307,7 +326,7 @@ impl Appender {
     fn run(mut self) {
         while let Some(batch) = self.gather() {
             let first = self.next_lsn;
-            let records: usize = batch.iter().map(|pending| pending.payloads.len()).sum();
+            let records: usize = batch.iter().map(|pending| pending.entries.len()).sum();
             let next = first + records as u64;
             match self.write(&batch) {
                 Ok(()) => {
@@ -319,7 +338,7 @@ impl Appender {
                     self.count_waits(&batch);
                     let mut first = first;
                     for pending in batch {
-                        let next = first + pending.payloads.len() as u64;
+                        let next = first + pending.entries.len() as u64;
                         (pending.done)(Ok(Written { first: Lsn(first), last: Lsn(next - 1) }));
                         first = next;
                     }
@@ -348,7 +367,7 @@ impl Appender {
     }
 
     fn count_waits(&self, batch: &[Pending]) {
-        let durable = batch.iter().filter(|one| !one.may_linger && !one.payloads.is_empty());
+        let durable = batch.iter().filter(|one| !one.may_linger && !one.entries.is_empty());
         let (mut waits, mut nanos) = (0, 0);
         for one in durable {
             waits += 1;
@@ -379,7 +398,7 @@ impl Appender {
         let mut bytes = 0;
         let mut batch = Vec::new();
         while let Some(pending) = queue.pending.front() {
-            bytes += pending.payloads.iter().map(Vec::len).sum::<usize>();
+            bytes += pending.entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
             if bytes > self.options.batch_bytes && !batch.is_empty() {
                 break;
             }
@@ -390,21 +409,24 @@ impl Appender {
 
     /// Writes the records, and syncs unless all of them may linger.
     fn write(&mut self, batch: &[Pending]) -> Result<(), Failure> {
-        let payloads = || batch.iter().flat_map(|pending| &pending.payloads);
-        let total: u64 = payloads().map(|payload| frame::size(payload.len())).sum();
+        let entries: Vec<_> = batch.iter().flat_map(|pending| &pending.entries).collect();
         let lingers = !batch.is_empty() && batch.iter().all(|pending| pending.may_linger);
-        if total > 0 {
-            self.write_frames(payloads(), total)?;
+        if !entries.is_empty() {
+            let before = self.recent.clone();
+            self.write_frames(&entries).inspect_err(|_| self.recent = before)?;
             self.unsynced = true;
         }
         if self.unsynced && !lingers { self.sync() } else { Ok(()) }
     }
 
-    fn write_frames<'a>(
-        &mut self,
-        payloads: impl Iterator<Item = &'a Vec<u8>>,
-        total: u64,
-    ) -> Result<(), Failure> {
+    fn write_frames(&mut self, entries: &[&Entry]) -> Result<(), Failure> {
+        let mut notes = Vec::with_capacity(entries.len());
+        let mut total = 0;
+        for (index, entry) in entries.iter().enumerate() {
+            let next = self.recent.next(&entry.scope, entry.payload.len(), index == 0);
+            total += frame::size(next.len(), entry.payload.len());
+            notes.push(next);
+        }
         if self.file.as_ref().is_none_or(|tail| tail.at >= self.options.file_bytes) {
             // A file is whole and durable before the next one begins.
             if self.unsynced {
@@ -420,8 +442,8 @@ impl Appender {
         let broken = |e: std::io::Error| Failure::Broken(StorageError::io(&tail.path, &e));
         let durable = self.shared.durable.load(Ordering::Acquire);
         let (mut buffer, mut at) = (Vec::new(), tail.at);
-        for (lsn, payload) in (self.next_lsn..).zip(payloads) {
-            frame::put(&mut buffer, lsn, durable, payload);
+        for (lsn, (entry, notes)) in (self.next_lsn..).zip(entries.iter().zip(&notes)) {
+            frame::put(&mut buffer, self.key, lsn, durable, notes, &entry.payload);
             if buffer.len() >= WRITE_BYTES {
                 tail.file.write_at(&buffer, at).map_err(broken)?;
                 at += buffer.len() as u64;

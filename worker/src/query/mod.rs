@@ -30,4 +30,5 @@ pub(crate) use explain::render;
 pub(crate) use input::InputRows;
 pub(crate) use run::{Execution, panicked};
 pub(crate) use runtime::QueryRuntime;
+pub(crate) use shard_table::ShardTable;
 pub(crate) use spool::Spools;

@@ -220,7 +220,8 @@ impl Engine {
             let known = meta.groups.get(&group).map_or(Generation(0), |known| known.0);
             known >= generation && !meta.fenced.contains(&group)
         };
-        let shards = self.shards_of(group);
+        let mut shards = self.shards_of(group);
+        shards.extend(self.meta.read().lost_of(group));
         if shards.is_empty() {
             return Ok(());
         }

@@ -13,8 +13,8 @@ use super::item::{self, Item};
 use super::{Pin, Progress};
 use crate::error::{Result, StorageError};
 use crate::segment::Segment;
-use crate::wal::LogReader;
 use crate::wal::record::{MetaChange, Op, Record, Section};
+use crate::wal::{LogReader, Logged, Scope};
 
 /// Bytes of a chunk, about.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -73,6 +73,7 @@ impl CopyReader {
     /// Seals the group's shards and captures what they consist of. Waits for the disk.
     pub fn open(engine: &Arc<Engine>, group: GroupId) -> Result<Self> {
         let pin = engine.pins.add(Lsn(1), group);
+        engine.check_group(group)?;
         let shards = engine.meta.read().shards_of(group);
         engine.seal(&shards)?;
 
@@ -197,7 +198,16 @@ impl CopyReader {
         let upto = self.engine.wal.sync_applied()?;
         let mut looked = 0;
         while self.queue.is_empty() && looked < LOOK_BYTES {
-            let Some((lsn, payload)) = self.log.next(&self.engine.wal, upto)? else { break };
+            let Some((lsn, logged)) = self.log.next(&self.engine.wal, upto)? else { break };
+            let payload = match logged {
+                Logged::Record(payload) => payload,
+                Logged::Damaged(Scope::Shards(shards), _)
+                    if shards.iter().all(|of| of.group != self.group) =>
+                {
+                    continue;
+                }
+                Logged::Damaged(_, error) => return Err(error),
+            };
             looked += payload.len();
             let group = self.group;
             self.take(lsn, Record::decode_sections(&payload, |of| of == group)?)?;

@@ -44,6 +44,7 @@ struct Source {
 impl SnapshotReader {
     pub async fn open(engine: &Arc<Engine>, group: GroupId, snapshot: Timestamp) -> Result<Self> {
         let held = engine.snapshots.hold(snapshot)?;
+        engine.check_group(group)?;
         let names = engine.shards_of(group);
         engine.begin_read(&names, snapshot, None).await?;
         let mut shards = VecDeque::new();

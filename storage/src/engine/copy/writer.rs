@@ -6,6 +6,7 @@ use satsuma_common::{GroupId, ShardId, Timestamp};
 use tokio::sync::oneshot;
 
 use super::super::Engine;
+use super::super::commit::scope_of;
 use super::super::store::IncomingSegment;
 use super::item::{self, Item};
 use crate::error::{Result, StorageError};
@@ -14,6 +15,7 @@ use crate::manifest::{self, Manifest};
 use crate::segment::Segment;
 use crate::shard::{Contents, Shard, Stored};
 use crate::wal::record::{MetaChange, Record};
+use crate::wal::{Effect, Entry};
 
 /// Takes a group chunk by chunk. Its shards are there from the start on and serve nobody.
 #[derive(Debug)]
@@ -189,8 +191,9 @@ impl CopyWriter {
         }
         let (done, applied) = oneshot::channel();
         let engine = self.engine.clone();
+        let scope = scope_of(&sections, Effect::Rows);
         self.engine.wal.append(
-            vec![payload],
+            vec![Entry { scope, payload }],
             Box::new(move |logged| {
                 let result = logged.map(|written| {
                     engine.timeline.observe_commit(ts);

@@ -1,0 +1,507 @@
+//! Damage in the middle of the log: told with file and offset, of the shards whose records they
+//! were, until these are dropped; nobody else suffers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use satsuma_common::{Epoch, Generation, GroupId, ShardId, Timestamp};
+
+use super::damage_tests::{NOW, Rows, SHARDS, context, open, scan};
+use super::index_tests::{self, indexed_shape};
+use super::tests::{batch, key, txn};
+use super::*;
+use crate::disk::Disk;
+use crate::disk::faulty::{Chance, FaultyDisk};
+use crate::kv::{Kv, MemoryKv};
+use crate::manifest;
+use crate::seeds::for_each_seed_on_all_cores;
+use crate::shard::ReadView;
+use crate::wal::frame::{FRAME_HEAD, Head, find_head};
+use crate::wal::{LogKey, WalOptions};
+
+/// Where the log has its frames.
+fn frames(disk: &FaultyDisk) -> Vec<(PathBuf, usize, Head)> {
+    let format = disk.read(Path::new("/data/FORMAT")).unwrap();
+    let key = String::from_utf8(format).unwrap().lines().nth(2).unwrap().to_owned();
+    let key = LogKey(u32::from_str_radix(&key, 16).unwrap());
+    let mut frames = Vec::new();
+    for path in disk.list(Path::new("/data/wal")).unwrap() {
+        let bytes = disk.read(&path).unwrap();
+        let mut at = 0;
+        while let Some((place, head)) = find_head(key, &bytes, at, 0) {
+            frames.push((path.clone(), place, head));
+            at = place + head.size();
+        }
+    }
+    frames
+}
+
+fn place(disk: &FaultyDisk, lsn: u64) -> (PathBuf, usize, Head) {
+    frames(disk).into_iter().find(|(_, _, head)| head.lsn == lsn).unwrap()
+}
+
+/// Damages a record, but not what the log says of it.
+fn damage(disk: &FaultyDisk, lsn: u64) -> String {
+    let (path, at, head) = place(disk, lsn);
+    disk.flip(&path, ((at + head.len()) * 8 - 3) as u64);
+    format!("{} is damaged at byte {at}: ", path.display())
+}
+
+/// Damages all of a record's frame.
+fn wipe(disk: &FaultyDisk, lsn: u64) -> String {
+    let (path, at, head) = place(disk, lsn);
+    disk.open(&path).unwrap().write_at(&vec![0x5a; head.size()], at as u64).unwrap();
+    format!("{} is damaged at byte {at}: ", path.display())
+}
+
+async fn create(engine: &Arc<Engine>, shards: &[ShardId]) {
+    let shards: Vec<_> =
+        shards.iter().map(|shard| (*shard, GroupId(shard.0), Generation(1))).collect();
+    engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+}
+
+async fn put(engine: &Arc<Engine>, start: u64, shard: ShardId, id: i64) -> Result<()> {
+    let context = context(start);
+    engine.insert(&context, shard, &batch(&[(id, "v")]), ConflictPolicy::Fail).await?;
+    engine.commit(context.txn, Timestamp(0)).await.map(drop)
+}
+
+fn rows(ids: std::ops::Range<i64>) -> Rows {
+    ids.map(|id| (id, "v".to_owned())).collect()
+}
+
+/// Three shards that are made by the first record and written to in turn by the next thirty.
+async fn filled() -> (FaultyDisk, MemoryKv) {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open(&disk, &kv).unwrap();
+    create(&engine, &SHARDS).await;
+    for id in 0..10 {
+        for shard in SHARDS {
+            put(&engine, 10 + id as u64 * 3 + shard.0, shard, id).await.unwrap();
+        }
+    }
+    engine.close();
+    (disk, kv)
+}
+
+fn check_lost<T: std::fmt::Debug>(result: Result<T>, told: &str) {
+    let error = result.unwrap_err();
+    assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().starts_with(told), "{error}: {told}");
+}
+
+#[tokio::test]
+async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else() {
+    for ruin in [damage, wipe] {
+        let (disk, kv) = filled().await;
+        // The fifth round's record of the second shard.
+        let told = ruin(&disk, 15);
+        let check = |engine: &Engine, upto: i64| {
+            check_lost(scan(engine, SHARDS[1]), &told);
+            check_lost(engine.get(SHARDS[1], &key(1), &ReadView::new(NOW)), &told);
+            for shard in [SHARDS[0], SHARDS[2]] {
+                assert_eq!(scan(engine, shard).unwrap(), rows(0..upto), "{shard}");
+            }
+        };
+        let engine = open(&disk, &kv).unwrap();
+        check(&engine, 10);
+        check_lost(put(&engine, 100, SHARDS[1], 10).await, &told);
+        check_lost(engine.truncate(&context(101), SHARDS[1]).await, &told);
+        engine.abort(txn(101)).await.unwrap();
+        for (start, shard) in (110..).zip([SHARDS[0], SHARDS[2]]) {
+            put(&engine, start, shard, 10).await.unwrap();
+        }
+        engine.checkpoint().unwrap();
+        let checkpoint: Option<manifest::Checkpoint> =
+            manifest::get(&kv, manifest::CHECKPOINT).unwrap();
+        assert!(checkpoint.unwrap().log_from >= engine.lsn().0, "the log can go");
+        while engine.merge(&engine.shard(SHARDS[0]).unwrap()).unwrap() {}
+        check(&engine, 11);
+        engine.close();
+        drop(engine);
+
+        let engine = open(&disk, &kv).unwrap();
+        check(&engine, 11);
+        engine.close();
+        drop(engine);
+        // Whatever becomes of the log.
+        let cut = disk.crash(3);
+        for path in cut.list(Path::new("/data/wal")).unwrap() {
+            cut.remove(&path).unwrap();
+        }
+        check_lost(scan(&open(&cut, &kv.crash(3)).unwrap(), SHARDS[1]), &told);
+
+        let engine = open(&disk, &kv).unwrap();
+        engine.drop_shards(&[SHARDS[1]]).await.unwrap();
+        create(&engine, &[SHARDS[1]]).await;
+        put(&engine, 200, SHARDS[1], 0).await.unwrap();
+        for _ in 0..2 {
+            let engine = open(&disk.crash(1), &kv.crash(1)).unwrap();
+            assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(0..1));
+            assert_eq!(scan(&engine, SHARDS[2]).unwrap(), rows(0..11));
+        }
+        engine.checkpoint().unwrap();
+        assert!(kv_has_no_losses(&kv));
+        engine.close();
+        drop(engine);
+        let engine = open(&disk, &kv).unwrap();
+        assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(0..1));
+    }
+}
+
+fn kv_has_no_losses(kv: &MemoryKv) -> bool {
+    kv.scan(b"d").unwrap().is_empty()
+}
+
+#[tokio::test]
+async fn a_shard_that_has_the_record_in_its_segments_has_lost_nothing() {
+    let (disk, kv) = filled().await;
+    let engine = open(&disk, &kv).unwrap();
+    // The log stays, for the others.
+    engine.seal(&[engine.shard(SHARDS[1]).unwrap()]).unwrap();
+    engine.close();
+    drop(engine);
+    damage(&disk, 15);
+    let engine = open(&disk, &kv).unwrap();
+    for shard in SHARDS {
+        assert_eq!(scan(&engine, shard).unwrap(), rows(0..10));
+    }
+}
+
+#[tokio::test]
+async fn records_of_a_shard_that_was_dropped_are_not_those_of_its_successor() {
+    let (disk, kv) = filled().await;
+    let engine = open(&disk, &kv).unwrap();
+    // What keeps the log, for the next start to read it from its beginning.
+    let rows = batch(&[(50, "v")]);
+    engine.insert(&context(300), SHARDS[2], &rows, ConflictPolicy::Fail).await.unwrap();
+    engine.prepare(txn(300)).await.unwrap();
+    put(&engine, 301, SHARDS[1], 70).await.unwrap();
+    engine.drop_shards(&[SHARDS[1]]).await.unwrap();
+    create(&engine, &[SHARDS[1]]).await;
+    engine.checkpoint().unwrap();
+    engine.close();
+    drop(engine);
+    let engine = open(&disk, &kv).unwrap();
+    assert_eq!(scan(&engine, SHARDS[1]).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_shard_whose_creation_is_lost_is_not_made_anew_but_dropped() {
+    for ruin in [damage, wipe] {
+        let (disk, kv) = filled().await;
+        let told = ruin(&disk, 1);
+        for _ in 0..2 {
+            let engine = open(&disk, &kv).unwrap();
+            for shard in SHARDS {
+                check_lost(scan(&engine, shard), &told);
+                check_lost(engine.check_group(GroupId(shard.0)), &told);
+                let shards = [(shard, GroupId(shard.0), Generation(1))];
+                check_lost(engine.create_shards(&indexed_shape(), &shards).await, &told);
+            }
+            engine.checkpoint().unwrap();
+            engine.close();
+        }
+        let engine = open(&disk, &kv).unwrap();
+        engine.drop_shards(&SHARDS[..2]).await.unwrap();
+        engine.drop_group(GroupId(3), Generation(2)).await.unwrap();
+        create(&engine, &SHARDS).await;
+        put(&engine, 200, SHARDS[1], 5).await.unwrap();
+        engine.close();
+        drop(engine);
+        let engine = open(&disk, &kv).unwrap();
+        assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(5..6));
+        assert_eq!(scan(&engine, SHARDS[0]).unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_change_of_a_table_or_a_group_costs_their_shards() {
+    let (disk, kv) = filled().await;
+    let engine = open(&disk, &kv).unwrap();
+    let mut shape = indexed_shape();
+    shape.version += 1;
+    engine.alter_table(&shape).await.unwrap();
+    let altered = engine.lsn().0;
+    let group = GroupId(SHARDS[0].0);
+    engine.fence_group(group, Generation(5), &[SHARDS[0]]).await.unwrap();
+    let fenced = engine.lsn().0;
+    engine.set_generation(GroupId(2), Generation(2), Epoch(1)).await.unwrap();
+    put(&engine, 300, SHARDS[2], 10).await.unwrap();
+    engine.close();
+    drop(engine);
+    for (lsn, lost) in [(altered, &SHARDS[..]), (fenced, &SHARDS[..1]), (fenced + 1, &SHARDS[1..2])]
+    {
+        let (disk, kv) = (disk.crash(0), kv.crash(0));
+        let told = damage(&disk, lsn);
+        let engine = open(&disk, &kv).unwrap();
+        for shard in SHARDS {
+            match lost.contains(&shard) {
+                true => {
+                    check_lost(scan(&engine, shard), &told);
+                    check_lost(engine.check_group(GroupId(shard.0)), &told);
+                }
+                false => {
+                    scan(&engine, shard).unwrap();
+                    engine.check_group(GroupId(shard.0)).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
+    let (disk, kv) = filled().await;
+    let engine = open(&disk, &kv).unwrap();
+    for shard in &SHARDS[..2] {
+        let rows = batch(&[(50, "v")]);
+        engine.insert(&context(300), *shard, &rows, ConflictPolicy::Fail).await.unwrap();
+    }
+    let ts = engine.prepare(txn(300)).await.unwrap();
+    let prepared = engine.lsn().0;
+    // Sealed behind the record and without its rows.
+    put(&engine, 301, SHARDS[0], 60).await.unwrap();
+    engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
+    engine.commit_prepared(txn(300), ts).await.unwrap();
+    engine.settled().await.unwrap();
+    let committed = engine.lsn().0;
+    put(&engine, 302, SHARDS[2], 10).await.unwrap();
+    engine.close();
+    drop(engine);
+    for lsn in [prepared, committed] {
+        let (disk, kv) = (disk.crash(0), kv.crash(0));
+        let told = damage(&disk, lsn);
+        let engine = open(&disk, &kv).unwrap();
+        check_lost(scan(&engine, SHARDS[0]), &told);
+        check_lost(scan(&engine, SHARDS[1]), &told);
+        assert_eq!(scan(&engine, SHARDS[2]).unwrap(), rows(0..11));
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_its_shard_has_outlives_the_loss_of_its_commit() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open_small(&disk, &kv).unwrap();
+    create(&engine, &SHARDS).await;
+    put(&engine, 90, SHARDS[1], 0).await.unwrap();
+    load(&engine, 100, SHARDS[0], 0..50).await;
+    let ts = engine.prepare(txn(100)).await.unwrap();
+    engine.commit_prepared(txn(100), ts).await.unwrap();
+    engine.settled().await.unwrap();
+    let committed = engine.lsn().0;
+    put(&engine, 110, SHARDS[0], 50).await.unwrap();
+    engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
+    put(&engine, 120, SHARDS[1], 1).await.unwrap();
+    engine.close();
+    drop(engine);
+    damage(&disk, committed);
+    let engine = open_small(&disk, &kv).unwrap();
+    assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
+    // Whoever decided has forgotten it, and takes it for aborted.
+    assert_eq!(engine.prepared().len(), 1);
+    engine.abort(txn(100)).await.unwrap();
+    engine.close();
+    drop(engine);
+    let engine = open_small(&disk, &kv).unwrap();
+    assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
+}
+
+#[tokio::test]
+async fn a_large_transaction_is_lost_with_any_of_its_parts() {
+    let (disk, kv) = filled().await;
+    let engine = open(&disk, &kv).unwrap();
+    let name = "x".repeat(1 << 16);
+    let many: Vec<_> = (100..190).map(|id| (id, name.as_str())).collect();
+    let before = engine.lsn().0;
+    for shard in &SHARDS[..2] {
+        engine.insert(&context(300), *shard, &batch(&many), ConflictPolicy::Fail).await.unwrap();
+    }
+    engine.commit(txn(300), Timestamp(0)).await.unwrap();
+    let last = engine.lsn().0;
+    assert!(last > before + 2);
+    put(&engine, 301, SHARDS[2], 10).await.unwrap();
+    engine.close();
+    drop(engine);
+    for lsn in before + 1..=last {
+        let (disk, kv) = (disk.crash(0), kv.crash(0));
+        let told = damage(&disk, lsn);
+        let engine = open(&disk, &kv).unwrap();
+        let lost = SHARDS.map(|shard| scan(&engine, shard).is_err());
+        // The last record is about all that its parts are about.
+        assert!(lost[0] || lost[1], "{told}");
+        assert!(lsn < last || lost == [true, true, false], "{lost:?}");
+        assert!(!lost[2]);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_another_group_passes_by_damage() {
+    let (disk, kv) = filled().await;
+    let engine = open(&disk, &kv).unwrap();
+    // The copy has to read the log from its beginning: a transaction is undecided since then.
+    let rows = batch(&[(50, "v")]);
+    engine.insert(&context(300), SHARDS[2], &rows, ConflictPolicy::Fail).await.unwrap();
+    engine.prepare(txn(300)).await.unwrap();
+    put(&engine, 301, SHARDS[1], 70).await.unwrap();
+    let lost = engine.lsn().0;
+    put(&engine, 302, SHARDS[2], 10).await.unwrap();
+    engine.close();
+    drop(engine);
+    let told = damage(&disk, lost);
+    let engine = open(&disk, &kv).unwrap();
+    let mut copy = CopyReader::open(&engine, GroupId(SHARDS[2].0)).unwrap();
+    while copy.next_chunk().unwrap().is_some() {}
+    check_lost(CopyReader::open(&engine, GroupId(SHARDS[1].0)), &told);
+    check_lost(SnapshotReader::open(&engine, GroupId(SHARDS[1].0), NOW).await, &told);
+}
+
+/// Random histories, with a page of the log damaged before its last writes: a shard has all its
+/// rows, or refuses; after another start, and after a checkpoint, those refuse that did before.
+#[test]
+fn whatever_the_log_loses_a_shard_is_whole_or_refuses() {
+    for_each_seed_on_all_cores(0..600, |seed| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(lose_by_chance(seed));
+    });
+}
+
+/// A log of many files, and loads of a few rows.
+fn open_small(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
+    let options = Options {
+        maintenance: false,
+        bulk_rows: 2,
+        small_segment: 2000,
+        wal: WalOptions { file_bytes: 3000, zero_ahead: 512, ..WalOptions::default() },
+        expressions: Arc::new(index_tests::FirstDigit),
+        ..Options::default()
+    };
+    Engine::open_with(Path::new("/data"), Arc::new(disk.clone()), Arc::new(kv.clone()), options)
+}
+
+async fn load(engine: &Arc<Engine>, start: u64, shard: ShardId, ids: std::ops::Range<i64>) {
+    let rows: Vec<_> = ids.map(|id| (id, "v")).collect();
+    let mut load = engine.bulk_load(context(start));
+    load.add(shard, &batch(&rows)).await.unwrap();
+    load.finish().await.unwrap();
+}
+
+async fn lose_by_chance(seed: u64) {
+    let mut chance = Chance::new(seed);
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open_small(&disk, &kv).unwrap();
+    let mut present: Vec<ShardId> = Vec::new();
+    let mut prepared = Vec::new();
+    for step in 0..20 + chance.below(60) {
+        let start = 100 + step;
+        let shard = ShardId(1 + chance.below(6));
+        let is_here = present.contains(&shard);
+        let id = step as i64;
+        match chance.below(16) {
+            5 if is_here && prepared.is_empty() => {
+                engine.truncate(&context(start), shard).await.unwrap();
+                engine.commit(txn(start), Timestamp(0)).await.unwrap();
+            }
+            6 if is_here => {
+                let gone: Vec<_> = (0..id).step_by(3).map(key).collect();
+                engine.delete(&context(start), shard, &gone).await.unwrap();
+                engine.commit(txn(start), Timestamp(0)).await.unwrap();
+            }
+            7 => {
+                for shard in &present {
+                    let row = batch(&[(id, "v")]);
+                    let context = context(start);
+                    engine.insert(&context, *shard, &row, ConflictPolicy::Fail).await.unwrap();
+                }
+                if !present.is_empty() {
+                    engine.commit(txn(start), Timestamp(0)).await.unwrap();
+                }
+            }
+            8 if is_here => {
+                load(&engine, start, shard, 2000 + id * 10..2005 + id * 10).await;
+                match chance.coin() {
+                    true => drop(engine.commit(txn(start), Timestamp(0)).await.unwrap()),
+                    false => prepared.push((txn(start), engine.prepare(txn(start)).await.unwrap())),
+                }
+            }
+            0 if is_here && prepared.is_empty() => {
+                engine.drop_shards(&[shard]).await.unwrap();
+                present.retain(|id| *id != shard);
+            }
+            1 if is_here => engine.seal(&[engine.shard(shard).unwrap()]).unwrap(),
+            2 if chance.below(4) == 0 => engine.checkpoint().unwrap(),
+            3 if is_here => {
+                let row = batch(&[(1000 + step as i64, "v")]);
+                let context = context(start);
+                engine.insert(&context, shard, &row, ConflictPolicy::Fail).await.unwrap();
+                prepared.push((context.txn, engine.prepare(context.txn).await.unwrap()));
+            }
+            4 if !prepared.is_empty() => {
+                let (txn, ts) = prepared.swap_remove(chance.below(prepared.len() as u64) as usize);
+                match chance.below(4) {
+                    0 => engine.abort(txn).await.unwrap(),
+                    _ => engine.commit_prepared(txn, ts.max(Timestamp(start))).await.unwrap(),
+                }
+                engine.settled().await.unwrap();
+            }
+            _ if is_here => put(&engine, start, shard, step as i64).await.unwrap(),
+            _ => {
+                create(&engine, &[shard]).await;
+                present.push(shard);
+            }
+        }
+    }
+    // What may be taken for a torn tail: not this.
+    create(&engine, &[ShardId(9)]).await;
+    put(&engine, 1000, ShardId(9), 0).await.unwrap();
+    let expected: Vec<(ShardId, Rows)> =
+        present.iter().map(|shard| (*shard, scan(&engine, *shard).unwrap())).collect();
+    engine.close();
+    drop(engine);
+
+    let all = frames(&disk);
+    let last = all.iter().map(|(_, _, head)| head.lsn).max().unwrap();
+    let (path, at, head) = all[chance.below(all.len() as u64) as usize].clone();
+    if head.lsn + 1 >= last {
+        return;
+    }
+    let (_, end, _) = place(&disk, last - 1);
+    let at = at as u64 + chance.below(head.size() as u64);
+    if chance.coin() {
+        disk.flip(&path, at * 8 + chance.below(8));
+    } else {
+        let most = if place(&disk, last - 1).0 == path { end as u64 - at } else { 512 };
+        let len = most.min(FRAME_HEAD as u64 + chance.below(700));
+        let filler = [0, 0xff, 0x5a][chance.below(3) as usize];
+        let damage = vec![filler; len as usize];
+        disk.open(&path).unwrap().write_at(&damage, at).unwrap();
+    }
+    let verdicts = |engine: &Engine| -> Vec<bool> {
+        let whole = expected.iter().map(|(shard, rows)| match scan(engine, *shard) {
+            Ok(found) => {
+                assert_eq!(found, *rows, "{shard}");
+                true
+            }
+            Err(StorageError::Corrupt { .. }) => false,
+            Err(error) => panic!("{shard}: {error}"),
+        });
+        whole.collect()
+    };
+    let engine = open_small(&disk, &kv).unwrap();
+    let before = verdicts(&engine);
+    assert_eq!(scan(&engine, ShardId(9)).unwrap(), rows(0..1), "it was made behind the damage");
+    engine.close();
+    drop(engine);
+    let engine = open_small(&disk, &kv).unwrap();
+    assert_eq!(verdicts(&engine), before);
+    let undecided: Vec<_> = engine.prepared().into_iter().map(|(txn, _)| txn).collect();
+    for txn in undecided {
+        engine.abort(txn).await.unwrap();
+    }
+    engine.checkpoint().unwrap();
+    assert_eq!(verdicts(&engine), before);
+    engine.close();
+    drop(engine);
+    let engine = open_small(&disk, &kv).unwrap();
+    assert_eq!(verdicts(&engine), before);
+}

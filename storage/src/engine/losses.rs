@@ -1,0 +1,168 @@
+//! Records that damage to the log has cost, and whose shards they were.
+//!
+//! Such a shard refuses, and goes on refusing after the log has been cut behind it: the store says
+//! so, until it is dropped. The others do not suffer: a shard is spared where a record says that it
+//! is about others, where it was made after the record, and where its segments have the record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use satsuma_common::{GroupId, Lsn, ShardId};
+
+use super::meta::Meta;
+use super::store::Store;
+use crate::error::{Result, StorageError};
+use crate::kv::Batch;
+use crate::manifest::{self, Loss};
+use crate::wal::record::{MetaChange, Section};
+use crate::wal::{Concern, Effect, Lost, Scope};
+
+/// What a recovery finds out about losses.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// The store knows the worker's shards as of this record.
+    stored: u64,
+    /// What the store says.
+    known: BTreeMap<ShardId, Loss>,
+    /// Shards that were dropped, and by which record.
+    dropped: BTreeMap<ShardId, u64>,
+    /// Shards that records write to and that are not here.
+    absent: BTreeSet<(ShardId, GroupId)>,
+    /// Shards that need no record that is lost, because their segments have it.
+    spared: BTreeSet<ShardId>,
+    /// Damage that may have been about any shard: any may have been created there.
+    blind: Option<Lost>,
+}
+
+impl Losses {
+    pub fn new(meta: &Meta) -> Self {
+        Self { stored: meta.lsn.0, known: meta.losses.clone(), ..Self::default() }
+    }
+
+    pub fn note_change(&mut self, lsn: Lsn, change: &MetaChange) {
+        if let MetaChange::DropShards { shards } = change {
+            self.dropped.extend(shards.iter().map(|shard| (*shard, lsn.0)));
+        }
+    }
+
+    pub fn note_sections(&mut self, meta: &Meta, lsn: Lsn, sections: &[Section]) {
+        let absent = sections.iter().filter(|section| {
+            lsn.0 > self.stored
+                && !meta.shards.contains_key(&section.shard)
+                && !self.dropped.contains_key(&section.shard)
+        });
+        self.absent.extend(absent.map(|section| (section.shard, section.group)));
+    }
+
+    pub fn lose(&mut self, meta: &mut Meta, lost: Lost) {
+        match &lost.scope {
+            Scope::Shards(concerns) => {
+                for concern in concerns {
+                    self.lose_of(meta, *concern, &lost);
+                }
+            }
+            Scope::Any => {
+                let any = |(id, group)| Concern { group, shard: id, effect: Effect::Pending };
+                let all: Vec<_> =
+                    meta.shards.values().map(|shard| any((shard.id, shard.group))).collect();
+                for concern in all {
+                    self.lose_of(meta, concern, &lost);
+                    if let Some(loss) = meta.losses.get_mut(&concern.shard) {
+                        loss.only_rows = false;
+                    }
+                }
+                if lost.last > self.stored {
+                    self.blind = Some(lost);
+                }
+            }
+        }
+    }
+
+    /// Whether a commit of a transaction that is still prepared, by the log, may be in the shard's
+    /// segments.
+    pub fn may_have_committed(&self, shard: ShardId) -> bool {
+        self.spared.contains(&shard)
+    }
+
+    fn lose_of(&mut self, meta: &mut Meta, concern: Concern, lost: &Lost) {
+        let id = concern.shard;
+        let created = match meta.shards.get(&id) {
+            Some(shard) => {
+                let is_spared = match concern.effect {
+                    Effect::Rows => shard.contents().sealed >= lost.last,
+                    Effect::Pending => false,
+                    Effect::Meta => lost.last <= self.stored,
+                };
+                if is_spared || shard.created.0 > lost.last {
+                    self.spared.insert(id);
+                    return;
+                }
+                // The first loss is the one that is told.
+                let is_known = meta.losses.get(&id).map(|loss| loss.created);
+                if is_known != Some(shard.created.0) {
+                    shard.set_lost(lost.error.clone());
+                }
+                shard.created.0
+            }
+            None => {
+                let is_gone = match (self.dropped.get(&id), concern.effect) {
+                    (Some(dropped), Effect::Meta) => *dropped > lost.last,
+                    (Some(_), Effect::Rows | Effect::Pending) => true,
+                    (None, _) => false,
+                };
+                if is_gone || lost.last <= self.stored {
+                    return;
+                }
+                0
+            }
+        };
+        mark(meta, concern, created, lost);
+    }
+
+    /// After the last record: shards of which nothing is known but that they were written to, and
+    /// what has to outlive the log.
+    pub fn settle(&mut self, meta: &mut Meta, store: &Store) -> Result<()> {
+        if let Some(lost) = self.blind.take() {
+            for (shard, group) in std::mem::take(&mut self.absent) {
+                if !meta.shards.contains_key(&shard) && !self.dropped.contains_key(&shard) {
+                    mark(meta, Concern { group, shard, effect: Effect::Meta }, 0, &lost);
+                }
+            }
+        }
+        let shards = &meta.shards;
+        meta.losses
+            .retain(|id, loss| shards.get(id).map_or(0, |shard| shard.created.0) == loss.created);
+        if meta.losses == self.known {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        for id in self.known.keys().filter(|id| !meta.losses.contains_key(id)) {
+            batch.push((manifest::shard_key(b'd', *id), None));
+        }
+        for (id, loss) in &meta.losses {
+            manifest::put(&mut batch, manifest::shard_key(b'd', *id), loss)?;
+        }
+        store.kv.write(batch)?;
+        store.kv.flush()
+    }
+}
+
+fn mark(meta: &mut Meta, concern: Concern, created: u64, lost: &Lost) {
+    let only_rows = concern.effect != Effect::Meta;
+    match meta.losses.get_mut(&concern.shard) {
+        Some(known) if known.created == created => {
+            known.last = known.last.max(lost.last);
+            known.only_rows &= only_rows;
+        }
+        _ => {
+            let (file, offset, reason) = match &lost.error {
+                StorageError::Corrupt { path, offset, reason } => {
+                    (path.display().to_string(), *offset, reason.clone())
+                }
+                other => (String::new(), 0, other.to_string()),
+            };
+            let (group, last) = (concern.group, lost.last);
+            let loss = Loss { group, created, last, only_rows, file, offset, reason };
+            meta.losses.insert(concern.shard, loss);
+        }
+    }
+}
