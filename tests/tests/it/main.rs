@@ -15,6 +15,7 @@ mod house;
 mod isolation;
 mod key_path;
 mod lab;
+mod leaders;
 mod long_chains;
 mod moves;
 mod operations;

@@ -3,6 +3,7 @@
 //!
 //! `SATSUMA_KILL_ROUNDS` for more rounds, `SATSUMA_SEED` to repeat one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -306,12 +307,41 @@ fn a_move_ends_moved_or_not_whoever_is_killed() {
             "5000"
         );
         assert_eq!(eventually(&cluster, "SELECT count(*) FROM companies", |_| true), "500");
-        let mut client = cluster.client();
-        client.must("DELETE FROM clicks WHERE note LIKE 'w%'");
+        eventually(
+            &cluster,
+            "WITH gone AS (DELETE FROM clicks WHERE note LIKE 'w%' RETURNING 1) SELECT count(*) FROM gone",
+            |_| true,
+        );
         eprintln!(
             "round {round}: killed {}, told {told:?}, {count} rows",
             cluster.processes()[victim].name
         );
     }
+    nothing_is_left_behind(&cluster);
     eprintln!("{moved} moved, {stayed} stayed");
+}
+
+/// Every worker has the shards that the catalog places on it, and no others.
+fn nothing_is_left_behind(cluster: &Cluster) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for worker in 0..cluster.workers.len() {
+        let port = cluster.worker_port(worker);
+        let sql = format!(
+            "SELECT string_agg(p.shardid::text, ',') FROM pg_dist_placement p \
+             JOIN pg_dist_node n ON n.groupid = p.groupid WHERE n.nodeport = {port}"
+        );
+        loop {
+            let placed = eventually(cluster, &sql, |_| true);
+            let placed: BTreeSet<u64> =
+                placed.split(',').filter_map(|id| id.parse().ok()).collect();
+            let there = cluster.shards_at(worker);
+            if there.as_ref() == Some(&placed) {
+                break;
+            }
+            let more: Option<Vec<_>> =
+                there.map(|there| there.difference(&placed).copied().collect());
+            assert!(Instant::now() < deadline, "worker {}: left behind {more:?}", worker + 1);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
 }
