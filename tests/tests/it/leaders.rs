@@ -158,9 +158,11 @@ async fn definer(mut session: Session, number: usize) {
             // It may be there or not.
             continue;
         }
-        *session.shared.newest.lock().unwrap() = Some(name.clone());
         made.push(name.clone());
-        session.run(&[format!("ALTER TABLE {name} ADD COLUMN more int")]).await;
+        // Whoever reads it waits for no lock of a coordinator that is cut off in the middle of this.
+        if session.run(&[format!("ALTER TABLE {name} ADD COLUMN more int")]).await.is_some() {
+            *session.shared.newest.lock().unwrap() = Some(name.clone());
+        }
         // Long enough after it was the newest.
         if made.len() > 30 {
             let old = made.remove(0);
@@ -299,6 +301,9 @@ fn judge(shared: &Shared, faults: &[(usize, Instant, Instant)], counts: &Counts)
         calls.iter().partition(|c| is_excused(c));
     let took = |call: &&Call| call.ended - call.started;
     let longest = of_others.iter().max_by_key(|call| took(call)).expect("statements");
+    let during = faults.iter().position(|(_, began, ended)| {
+        longest.ended >= *began && longest.started <= *ended + RECOVERY
+    });
     let longest_of_victims = of_victims.iter().map(took).max().unwrap_or_default();
     let commits: i64 = shared.acknowledged.iter().map(|last| last.load(Ordering::SeqCst)).sum();
     let digests = shared.digests.lock().unwrap();
@@ -307,11 +312,13 @@ fn judge(shared: &Shared, faults: &[(usize, Instant, Instant)], counts: &Counts)
         calls.iter().filter(|call| call.error.is_none() && call.what.starts_with("CREATE")).count();
     eprintln!(
         "{} statements, {commits} commits, {definitions} tables made, {counts} of leaders; the longest pause \
-         elsewhere {:.2?} ({}), at the leader that was lost {longest_of_victims:.2?}; \
+         elsewhere {:.2?} ({} at coordinator {}, round {:?}), at the leader that was lost {longest_of_victims:.2?}; \
          catalogs compared at {compared} indexes",
         calls.len(),
         took(longest),
         longest.what,
+        longest.coordinator + 1,
+        during.map(|round| round + 1),
     );
     let failed: Vec<_> = of_others
         .iter()

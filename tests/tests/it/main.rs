@@ -26,5 +26,6 @@ mod resources;
 mod sessions;
 mod shard_names;
 mod slt;
+mod stall;
 mod tpch;
 mod unique;

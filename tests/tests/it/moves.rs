@@ -102,7 +102,14 @@ struct Written {
 fn write_until(stop: &AtomicBool, address: &Address, writer: u64) -> Written {
     let mut written = Written::default();
     let mut random = StdRng::seed_from_u64(writer);
-    let mut client = address.client().expect("a connection");
+    // Its coordinator may be killed at any moment.
+    let mut client = loop {
+        match address.client() {
+            Ok(client) => break client,
+            Err(_) if stop.load(Ordering::Relaxed) => return written,
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
     let mut number = 0u64;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
@@ -265,7 +272,9 @@ fn a_move_ends_moved_or_not_whoever_is_killed() {
             let mut client = address.client().ok()?;
             client.query(&sql).ok().map(|answer| answer.error().is_none())
         });
-        std::thread::sleep(Duration::from_millis(random.random_range(0..600)));
+        // Most moves of so few rows are over soon.
+        let longest = if random.random_bool(0.7) { 80 } else { 600 };
+        std::thread::sleep(Duration::from_millis(random.random_range(0..longest)));
         let victim = random.random_range(0..cluster.processes().len());
         cluster.processes()[victim].kill();
         std::thread::sleep(Duration::from_millis(random.random_range(0..400)));
