@@ -25,6 +25,9 @@ const WRITERS: usize = 6;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// So long after a fault a coordinator may be finding its way back.
 const RECOVERY: Duration = Duration::from_secs(5);
+/// From so many on there is time to wait for what is cleaned up in the background.
+const MANY_ROUNDS: u64 = 10;
+const CLEANING: Duration = Duration::from_secs(180);
 /// How long the members may take to agree when nothing disturbs them.
 const AGREEMENT: Duration = Duration::from_secs(30);
 
@@ -270,6 +273,39 @@ async fn a_leader_that_is_lost_is_a_pause() {
     }
     all_agree(&shared, &addresses).await;
     judge(&shared, &faults, &counts);
+    if rounds >= MANY_ROUNDS {
+        nothing_is_left_behind(&cluster, &addresses).await;
+    }
+}
+
+/// Drops the tables that were made, and waits until workers have no shards but those of the
+/// others: what a definition left that was cut off in its middle goes after a while.
+async fn nothing_is_left_behind(cluster: &Cluster, addresses: &[Address]) {
+    let made = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'made_%'";
+    for table in eventually(addresses, made).await {
+        eventually(addresses, &format!("DROP TABLE IF EXISTS {table}")).await;
+    }
+    let started = Instant::now();
+    for worker in 0..cluster.workers.len() {
+        let port = cluster.worker_port(worker);
+        let placed = format!(
+            "SELECT p.shardid FROM pg_dist_placement p \
+             JOIN pg_dist_node n ON n.groupid = p.groupid WHERE n.nodeport = {port}"
+        );
+        let placed = eventually(addresses, &placed).await;
+        let placed: BTreeSet<u64> = placed.iter().filter_map(|id| id.parse().ok()).collect();
+        loop {
+            let there = tokio::task::block_in_place(|| cluster.shards_at(worker));
+            if there.as_ref() == Some(&placed) {
+                break;
+            }
+            let more: Option<Vec<_>> =
+                there.map(|there| there.difference(&placed).copied().collect());
+            assert!(started.elapsed() < CLEANING, "worker {}: left behind {more:?}", worker + 1);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+    eprintln!("nothing was left at the workers after {:.1?}", started.elapsed());
 }
 
 /// Waits until every member has the same index, and the same state.
