@@ -36,6 +36,7 @@ pub enum Cut {
 type Way = (String, String);
 
 /// The proxies of a cluster; they end when this is dropped.
+#[derive(Default)]
 pub struct Network(Arc<Shared>);
 
 #[derive(Default)]
@@ -61,12 +62,6 @@ struct Connection {
     to: String,
     near: TcpStream,
     far: TcpStream,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
 }
 
 impl Network {
