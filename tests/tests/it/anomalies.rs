@@ -232,7 +232,7 @@ async fn list_client(
     number: u64,
     seed: u64,
     started: Instant,
-    stop: Arc<AtomicBool>,
+    (stop, commits): (Arc<AtomicBool>, Arc<AtomicU64>),
     level: Level,
 ) -> Vec<Transaction> {
     let mut random = StdRng::seed_from_u64(seed.wrapping_add(100 + number));
@@ -280,6 +280,9 @@ async fn list_client(
             let _ = rows(client, "ROLLBACK").await;
         }
         history.push(Transaction { operations, fate, began, ended: now() });
+        if fate == Fate::Committed {
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
         if fate != Fate::Committed && random.random_bool(0.3) {
             caller.hang_up();
         }
@@ -302,14 +305,19 @@ async fn histories_are_those_of_snapshots() {
             .client()
             .must(&format!("INSERT INTO list SELECT g, '' FROM generate_series(0, {LISTS} - 1) g"));
         let stop = Arc::new(AtomicBool::new(false));
+        let commits = Arc::new(AtomicU64::new(0));
         let started = Instant::now();
         let clients: Vec<_> = (1..=5)
             .map(|number| {
                 let addresses = addresses.clone();
-                tokio::spawn(list_client(addresses, number, seed, started, stop.clone(), level))
+                let shared = (stop.clone(), commits.clone());
+                tokio::spawn(list_client(addresses, number, seed, started, shared, level))
             })
             .collect();
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Undisturbed until there is something to break.
+        while commits.load(Ordering::Relaxed) <= 30 && started.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let seed = seed + u64::from(level == Level::ReadCommitted);
         let counts = tokio::task::block_in_place(|| disturb(&mut cluster, seed, rounds()));
         stop.store(true, Ordering::Relaxed);
