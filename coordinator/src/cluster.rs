@@ -23,6 +23,7 @@ use crate::session_list::SessionList;
 use crate::snapshots::Snapshots;
 use crate::statement_statistics::StatementStatistics;
 use crate::system_relations::{IndexSizes, KeptRows, RunningSession, ShardSize, ShardSizes};
+use crate::untold::Untold;
 use crate::workers::Workers;
 
 /// How old sizes may be that are shown to users.
@@ -45,6 +46,7 @@ pub struct Cluster {
     pub statements: StatementCounters,
     pub statement_statistics: StatementStatistics,
     pub neighbours: Neighbours,
+    pub untold: Untold,
     pub system_rows: KeptRows,
     /// Sessions that hold advisory locks of their own, or did.
     lock_holders: Mutex<Vec<Weak<SessionLocks>>>,
@@ -59,6 +61,8 @@ pub struct Cluster {
     pub started_micros: i64,
     /// Workers may hold what an earlier run of this coordinator left in the middle.
     leftovers: AtomicBool,
+    /// Workers have shards of no table, which the decision horizon has to pass.
+    strays: AtomicBool,
 }
 
 impl Cluster {
@@ -90,6 +94,7 @@ impl Cluster {
             statements: StatementCounters::default(),
             statement_statistics: StatementStatistics::default(),
             neighbours: Neighbours::default(),
+            untold: Untold::default(),
             system_rows: KeptRows::default(),
             lock_holders: Mutex::default(),
             settled: Mutex::default(),
@@ -98,6 +103,7 @@ impl Cluster {
             sized: Mutex::default(),
             started_micros: crate::clock::now_micros(),
             leftovers: AtomicBool::new(false),
+            strays: AtomicBool::new(false),
         }
     }
 
@@ -108,6 +114,10 @@ impl Cluster {
 
     pub fn set_leftovers(&self, may_be: bool) {
         self.leftovers.store(may_be, Ordering::Release);
+    }
+
+    pub(crate) fn set_strays(&self, are_there: bool) {
+        self.strays.store(are_there, Ordering::Release);
     }
 
     pub fn sizes(&self) -> Arc<ShardSizes> {
@@ -208,11 +218,12 @@ impl Cluster {
     }
 
     /// Takes aborts out of the catalog that started before every transaction that may yet be
-    /// decided. Only the leader looks.
+    /// decided, and lets nothing be decided any more that did. Only the leader looks.
     pub async fn forget_aborts(&self) {
         let state = self.catalog.snapshot();
         let has_aborts = state.decisions().iter().any(|(_, outcome)| outcome.is_none());
-        if !has_aborts || !self.catalog.leadership().is_self {
+        let is_needed = has_aborts || self.strays.load(Ordering::Acquire);
+        if !is_needed || !self.catalog.leadership().is_self {
             return;
         }
         let Ok(now) = self.oracle.timestamp().await else { return };

@@ -36,6 +36,7 @@ pub mod system_relations;
 pub mod table_sizes;
 pub mod tls;
 pub mod txn;
+pub mod untold;
 pub mod value_io;
 mod waiting;
 pub mod workers;

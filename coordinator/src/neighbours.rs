@@ -46,7 +46,13 @@ impl Neighbours {
             return Some(client.clone());
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
-        let channel = endpoint.connect_timeout(PATIENCE).tcp_nodelay(true).connect_lazy();
+        let channel = endpoint
+            .connect_timeout(PATIENCE)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PATIENCE)
+            .keep_alive_timeout(PATIENCE)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
         let client = SessionsClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES);
         clients.insert(address.to_owned(), client.clone());
         Some(client)

@@ -173,6 +173,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     ));
     background.spawn(housekeeping(cluster.clone(), leftovers));
     background.spawn(rebalance::run(cluster.clone()));
+    background.spawn(crate::untold::tell(Arc::downgrade(&cluster)));
     background.spawn(crate::deadlock::detect(Arc::downgrade(&cluster)));
     background.spawn(crate::session::watch_advisory_locks(Arc::downgrade(&cluster)));
     Ok(Running {

@@ -1,6 +1,7 @@
 //! The coordinators as workers see them: [`Outcomes`] over gRPC, both ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,28 +20,42 @@ use crate::server::{error_of, status_of};
 use crate::worker::{Membership, Outcomes, Registration};
 
 /// How long to wait for one coordinator's answer before the next one is asked.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// The same for a registration: reference tables are copied before its answer.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Any of several coordinators: each is asked in turn until one answers.
 pub struct RemoteCoordinator {
     coordinators: Vec<Connection>,
+    /// Who answered last is asked first.
+    first: AtomicUsize,
 }
+
+/// What a coordinator said, if it said anything.
+type Said<T> = BoxFuture<'static, Result<SqlResult<T>, Status>>;
 
 impl RemoteCoordinator {
     /// `addresses` are `host:port`. Call within a tokio runtime.
     pub fn new(addresses: &[String]) -> SqlResult<Self> {
         let coordinators = addresses.iter().map(|address| Connection::new(address));
-        Ok(Self { coordinators: coordinators.collect::<SqlResult<_>>()? })
+        Ok(Self {
+            coordinators: coordinators.collect::<SqlResult<_>>()?,
+            first: AtomicUsize::new(0),
+        })
     }
 
-    /// The first answer. An error that a coordinator itself gave is final; one of the way to it
-    /// is not.
+    /// The first answer. An error that a coordinator itself gave is final, unless it is that it
+    /// has no leader: another one may have. An error of the way to it is not.
     async fn ask<T>(
         &self,
-        question: impl Fn(CoordinatorClient<Channel>) -> BoxFuture<'static, Result<Response<T>, Status>>,
+        patience: Duration,
+        question: impl Fn(CoordinatorClient<Channel>) -> Said<T>,
     ) -> SqlResult<T> {
         let mut last = SqlError::new(SqlState::CONNECTION_FAILURE, "no coordinator is known");
-        for connection in &self.coordinators {
+        let first = self.first.load(Ordering::Relaxed);
+        for turn in 0..self.coordinators.len() {
+            let at = (first + turn) % self.coordinators.len();
+            let connection = &self.coordinators[at];
             let link = match connection.link().await {
                 Ok(link) => link,
                 Err(error) => {
@@ -49,13 +64,26 @@ impl RemoteCoordinator {
                 }
             };
             let client = CoordinatorClient::new(link.channel.clone());
-            match tokio::time::timeout(TIMEOUT, question(client)).await {
-                Ok(Ok(answer)) => return Ok(answer.into_inner()),
+            let answer = match tokio::time::timeout(patience, question(client)).await {
+                Ok(Ok(answer)) => answer,
                 Ok(Err(status)) => match error_of(&status) {
-                    Some(error) => return Err(error),
-                    None => last = connection.explain_failure(&link, status).await,
+                    Some(error) => Err(error),
+                    None => {
+                        last = connection.explain_failure(&link, status).await;
+                        continue;
+                    }
                 },
-                Err(_) => last = lost(connection.address(), "no answer"),
+                Err(_) => {
+                    last = lost(connection.address(), "no answer");
+                    continue;
+                }
+            };
+            match answer {
+                Err(error) if error.state() == SqlState::CANNOT_CONNECT_NOW => last = error,
+                answer => {
+                    self.first.store(at, Ordering::Relaxed);
+                    return answer;
+                }
             }
         }
         Err(last)
@@ -63,14 +91,33 @@ impl RemoteCoordinator {
 
     async fn ask_outcome(&self, txn: TxnId, peek: bool) -> SqlResult<Option<Option<Timestamp>>> {
         let request = pb::OutcomeRequest { txn: Some(txn.into()), peek };
-        let reply =
-            self.ask(|mut client| async move { client.outcome(request).await }.boxed()).await?;
-        match reply.result.ok_or(WireError::Missing("outcome"))? {
-            pb::outcome_reply::Result::Error(error) => Err(error.into()),
-            pb::outcome_reply::Result::CommittedAt(0) => Ok(Some(None)),
-            pb::outcome_reply::Result::CommittedAt(at) => Ok(Some(Some(Timestamp(at)))),
-            pb::outcome_reply::Result::Undecided(pb::Undecided {}) => Ok(None),
-        }
+        let question = |mut client: CoordinatorClient<Channel>| -> Said<_> {
+            async move { Ok(outcome(client.outcome(request).await?.into_inner())) }.boxed()
+        };
+        self.ask(TIMEOUT, question).await
+    }
+}
+
+fn outcome(reply: pb::OutcomeReply) -> SqlResult<Option<Option<Timestamp>>> {
+    match reply.result.ok_or(WireError::Missing("outcome"))? {
+        pb::outcome_reply::Result::Error(error) => Err(error.into()),
+        pb::outcome_reply::Result::CommittedAt(0) => Ok(Some(None)),
+        pb::outcome_reply::Result::CommittedAt(at) => Ok(Some(Some(Timestamp(at)))),
+        pb::outcome_reply::Result::Undecided(pb::Undecided {}) => Ok(None),
+    }
+}
+
+fn moment(reply: pb::NowReply) -> SqlResult<Timestamp> {
+    match reply.result.ok_or(WireError::Missing("timestamp"))? {
+        pb::now_reply::Result::Error(error) => Err(error.into()),
+        pb::now_reply::Result::Timestamp(now) => Ok(Timestamp(now)),
+    }
+}
+
+fn membership(reply: pb::RegisterReply) -> SqlResult<Membership> {
+    match reply.result.ok_or(WireError::Missing("membership"))? {
+        pb::register_reply::Result::Error(error) => Err(error.into()),
+        pb::register_reply::Result::Membership(membership) => Ok(membership.try_into()?),
     }
 }
 
@@ -87,13 +134,10 @@ impl Outcomes for RemoteCoordinator {
     }
 
     async fn now(&self) -> SqlResult<Timestamp> {
-        let reply = self
-            .ask(|mut client| async move { client.now(pb::NowRequest {}).await }.boxed())
-            .await?;
-        match reply.result.ok_or(WireError::Missing("timestamp"))? {
-            pb::now_reply::Result::Error(error) => Err(error.into()),
-            pb::now_reply::Result::Timestamp(now) => Ok(Timestamp(now)),
-        }
+        let question = |mut client: CoordinatorClient<Channel>| -> Said<_> {
+            async move { Ok(moment(client.now(pb::NowRequest {}).await?.into_inner())) }.boxed()
+        };
+        self.ask(TIMEOUT, question).await
     }
 
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
@@ -103,16 +147,11 @@ impl Outcomes for RemoteCoordinator {
             directory: worker.directory,
             cluster: worker.cluster,
         };
-        let reply = self
-            .ask(|mut client| {
-                let request = request.clone();
-                async move { client.register(request).await }.boxed()
-            })
-            .await?;
-        match reply.result.ok_or(WireError::Missing("membership"))? {
-            pb::register_reply::Result::Error(error) => Err(error.into()),
-            pb::register_reply::Result::Membership(membership) => Ok(membership.try_into()?),
-        }
+        let question = |mut client: CoordinatorClient<Channel>| -> Said<_> {
+            let request = request.clone();
+            async move { Ok(membership(client.register(request).await?.into_inner())) }.boxed()
+        };
+        self.ask(REGISTER_TIMEOUT, question).await
     }
 }
 

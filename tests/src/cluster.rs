@@ -1,5 +1,6 @@
 //! A cluster of real processes on free ports, in a temporary directory, gone when dropped.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,11 +8,17 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use satsuma_proto::RemoteWorker;
+use satsuma_proto::worker::{ShardAction, Worker};
 use tempfile::TempDir;
 
 use crate::binaries::binary;
+use crate::network::Network;
 use crate::process::Process;
 use crate::wire::{Client, WireError};
+
+/// How long a worker may take to tell its shards.
+const LISTING: Duration = Duration::from_secs(5);
 
 /// Where and as whom to connect.
 #[derive(Clone, Debug)]
@@ -84,6 +91,8 @@ pub struct Layout {
     pub superuser: Option<String>,
     /// Further flags for coordinators, or for `up`.
     pub flags: Vec<String>,
+    /// Nodes can be cut off from each other.
+    pub can_be_cut: bool,
 }
 
 impl Layout {
@@ -96,12 +105,18 @@ impl Layout {
             database: None,
             superuser: None,
             flags: Vec::new(),
+            can_be_cut: false,
         }
     }
 
     /// Separate processes.
     pub fn processes(coordinators: usize, workers: usize) -> Self {
         Self { coordinators: Some(coordinators), workers, ..Self::up() }
+    }
+
+    /// Separate processes that can be cut off from each other.
+    pub fn network(coordinators: usize, workers: usize) -> Self {
+        Self { can_be_cut: true, ..Self::processes(coordinators, workers) }
     }
 
     pub fn start(self) -> Cluster {
@@ -123,6 +138,9 @@ pub struct Cluster {
     pg_ports: Vec<u16>,
     grpc_ports: Vec<u16>,
     worker_ports: Vec<u16>,
+    /// Where other nodes find a node, by the port that it listens on.
+    advertised: BTreeMap<u16, u16>,
+    network: Option<Network>,
     layout: Layout,
     directory: TempDir,
 }
@@ -141,9 +159,13 @@ impl Cluster {
             pg_ports: (0..nodes).map(|_| free_port()).collect(),
             grpc_ports: (0..nodes).map(|_| free_port()).collect(),
             worker_ports: (0..layout.workers).map(|_| free_port()).collect(),
+            advertised: BTreeMap::new(),
+            network: None,
             layout,
             directory,
         };
+        cluster.network = cluster.layout.can_be_cut.then(Network::default);
+        cluster.advertise();
         match cluster.layout.coordinators {
             None => cluster.prepare_up(),
             Some(count) => {
@@ -171,14 +193,40 @@ impl Cluster {
         let mut waiting = Vec::new();
         for process in self.coordinators.iter_mut().filter(|process| process.pid().is_none()) {
             let readiness = process.spawn().unwrap_or_else(|error| panic!("{error}"));
+            known(&self.network, process);
             waiting.push((readiness, process));
         }
         for (readiness, process) in waiting {
             readiness.wait(process).unwrap_or_else(|error| panic!("{error}"));
         }
         for worker in self.workers.iter_mut().filter(|worker| worker.pid().is_none()) {
-            worker.start().unwrap_or_else(|error| panic!("{error}"));
+            let readiness = worker.spawn().unwrap_or_else(|error| panic!("{error}"));
+            known(&self.network, worker);
+            readiness.wait(worker).unwrap_or_else(|error| panic!("{error}"));
         }
+    }
+
+    /// Gives every node a proxy, where nodes can be cut off.
+    fn advertise(&mut self) {
+        let coordinators =
+            (1..).zip(&self.grpc_ports).map(|(id, port)| (coordinator_name(id), *port));
+        let workers =
+            (0..).zip(&self.worker_ports).map(|(index, port)| (worker_name(index), *port));
+        let nodes: Vec<_> = coordinators.chain(workers).collect();
+        for (name, port) in nodes {
+            let at = self.network.as_ref().map_or(port, |network| network.proxy(&name, port));
+            self.advertised.insert(port, at);
+        }
+    }
+
+    /// Where other nodes find the one that listens on a port.
+    fn advertised(&self, port: u16) -> u16 {
+        self.advertised.get(&port).copied().unwrap_or(port)
+    }
+
+    /// The network between the nodes of a layout that can be cut.
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("a layout whose nodes can be cut off")
     }
 
     /// Stops every process with SIGTERM, workers first; each must end with status 0.
@@ -213,8 +261,25 @@ impl Cluster {
         format!("grpc://127.0.0.1:{}", self.grpc_ports[coordinator])
     }
 
+    /// Shards that a worker has, as it says itself. `None` when it does not answer.
+    pub fn shards_at(&self, worker: usize) -> Option<BTreeSet<u64>> {
+        let address = loopback(self.worker_ports[worker]);
+        let asked = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(async {
+                let remote = RemoteWorker::new(&address).ok()?;
+                let listed = tokio::time::timeout(LISTING, remote.shards(ShardAction::List)).await;
+                let shards = listed.ok()?.ok()?.shards;
+                Some(shards.into_iter().map(|shard| shard.shard.0).collect())
+            })
+        });
+        asked.join().expect("the question ends")
+    }
+
+    /// As other nodes know it.
     pub fn worker_port(&self, worker: usize) -> u16 {
-        self.worker_ports[worker]
+        self.advertised(self.worker_ports[worker])
     }
 
     pub fn directory(&self) -> &Path {
@@ -228,6 +293,13 @@ impl Cluster {
     /// All processes, coordinators first.
     pub fn processes(&mut self) -> Vec<&mut Process> {
         self.coordinators.iter_mut().chain(&mut self.workers).collect()
+    }
+
+    /// # Panics
+    /// When no node has this name.
+    pub fn process(&mut self, name: &str) -> &mut Process {
+        let mut all = self.coordinators.iter_mut().chain(&mut self.workers);
+        all.find(|process| process.name == name).expect("a node of this cluster")
     }
 
     fn wait_for_workers(&self) {
@@ -260,17 +332,17 @@ impl Cluster {
     }
 
     fn prepare_coordinator_as(&mut self, index: usize, id: usize) {
-        let name = format!("coordinator-{id}");
+        let name = coordinator_name(id);
         let mut arguments = flag("--node-id", id).to_vec();
         arguments.extend(self.path_flag("--data-dir", &name));
         arguments.extend(flag("--pg-listen", loopback(self.pg_ports[index])));
         arguments.extend(flag("--grpc-listen", loopback(self.grpc_ports[index])));
-        if self.grpc_ports.len() > 1 {
+        if self.grpc_ports.len() > 1 || self.network.is_some() {
             let peers: Vec<String> = (1..)
                 .zip(&self.grpc_ports)
                 .map(|(number, port)| {
                     let number = if number == index + 1 { id } else { number };
-                    format!("{number}={}", loopback(*port))
+                    format!("{number}={}", loopback(self.advertised(*port)))
                 })
                 .collect();
             arguments.extend(flag("--peers", peers.join(",")));
@@ -320,11 +392,15 @@ impl Cluster {
     }
 
     fn prepare_worker_that(&mut self, index: usize, registers: bool) {
-        let name = format!("worker-{}", index + 1);
+        let name = worker_name(index);
         let mut arguments = self.path_flag("--data-dir", &name).to_vec();
         arguments.extend(flag("--grpc-listen", loopback(self.worker_ports[index])));
+        if self.network.is_some() {
+            arguments.extend(flag("--advertise", loopback(self.worker_port(index))));
+        }
         if registers {
-            arguments.extend(flag("--coordinator", loopback(self.grpc_ports[0])));
+            let coordinator = self.advertised(self.grpc_ports[0]);
+            arguments.extend(flag("--coordinator", loopback(coordinator)));
         }
         let process = Process::new(&name, binary("worker"), arguments, self.directory.path());
         self.workers.push(process);
@@ -348,6 +424,21 @@ impl Cluster {
     fn path_flag(&self, name: &str, path: &str) -> [String; 2] {
         let path: PathBuf = self.directory.path().join(path);
         flag(name, path.display())
+    }
+}
+
+fn coordinator_name(id: usize) -> String {
+    format!("coordinator-{id}")
+}
+
+fn worker_name(index: usize) -> String {
+    format!("worker-{}", index + 1)
+}
+
+/// Tells the network which process a node is now.
+fn known(network: &Option<Network>, process: &Process) {
+    if let (Some(network), Some(pid)) = (network, process.pid()) {
+        network.started(&process.name, pid);
     }
 }
 

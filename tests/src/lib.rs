@@ -4,6 +4,9 @@
 //! binaries  builds and finds `coordinator`, `worker`, `satsuma`, `satsuma-bench`
 //! process   one process: start, wait for `ready`, kill -9, SIGTERM, restart, log
 //! cluster   a cluster of them, on free ports and in a temporary directory
+//! caller    clients that go on whatever happens
+//! faults    what kills, pauses and cuts off its nodes
+//! network   proxies between its nodes, which cut them off from each other
 //! wire      a PostgreSQL client that shows every message: type oids, tags, SQLSTATEs
 //! frames    messages of the extended protocol, built by hand
 //! psql      the real psql, and what it printed, block by block
@@ -21,12 +24,15 @@
 //! with `SATSUMA_TESTS_REQUIRE_ALL=1`, as in `.ci/run`, it fails instead.
 
 pub mod binaries;
+pub mod caller;
 pub mod cluster;
 pub mod data;
 pub mod differential;
+pub mod faults;
 pub mod frames;
 pub mod history;
 pub mod isolation;
+pub mod network;
 pub mod oracle;
 pub mod process;
 pub mod psql;

@@ -9,12 +9,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use satsuma_common::{SqlResult, TxnId};
 use satsuma_proto::worker::Outcomes;
 use satsuma_storage::Engine;
 use tokio::time::Instant;
 
 use crate::error;
+
+/// Questions under way.
+const ASKED_AT_ONCE: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -70,16 +74,22 @@ pub(crate) async fn resolve(
     loop {
         let prepared: Vec<_> = engine.prepared().into_iter().map(|(txn, _)| txn).collect();
         seen.retain(|txn, _| prepared.binary_search(txn).is_ok());
-        for txn in prepared {
+        let steps = prepared.into_iter().map(|txn| {
             let since = *seen.entry(txn).or_insert_with(Instant::now);
-            let step = pace.step(since.elapsed());
-            if step == Step::Wait {
-                continue;
-            }
-            let Some(outcomes) = outcomes() else { break };
-            if let Err(error) = resolve_one(&engine, &*outcomes, txn, step).await {
-                tracing::warn!(%txn, %error, "no outcome yet for a prepared transaction");
-            }
+            (txn, pace.step(since.elapsed()))
+        });
+        let due: Vec<_> = steps.filter(|(_, step)| *step != Step::Wait).collect();
+        if let Some(outcomes) = outcomes() {
+            // Together: each may have to wait for a coordinator that does not answer.
+            let asked = stream::iter(due).for_each_concurrent(ASKED_AT_ONCE, |(txn, step)| {
+                let (engine, outcomes) = (&engine, &outcomes);
+                async move {
+                    if let Err(error) = resolve_one(engine, &**outcomes, txn, step).await {
+                        tracing::warn!(%txn, %error, "no outcome yet for a prepared transaction");
+                    }
+                }
+            });
+            asked.await;
         }
         tokio::time::sleep(pace.every).await;
     }

@@ -18,6 +18,7 @@ mod apply;
 mod colocation;
 mod command;
 mod decision;
+mod digest;
 mod distribute;
 mod ids;
 mod invariants;

@@ -27,7 +27,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState, Timestamp};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use crate::catalog::Command;
-use crate::raft::{Catalog, TimestampReply, TimestampRequest};
+use crate::raft::{Catalog, Leadership, TimestampReply, TimestampRequest};
 
 /// How far ahead of need the ceiling is raised, in microseconds.
 const WINDOW: u64 = 10_000_000;
@@ -36,7 +36,7 @@ const MAX_AHEAD: u64 = 3_600_000_000;
 /// Callers whose timestamps may travel together, and that may wait.
 const MAX_BATCH: usize = 1024;
 /// Without a leader for this long, give up.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Microseconds since 1970-01-01 UTC.
@@ -207,20 +207,32 @@ impl Inner {
         Ok(())
     }
 
+    async fn ask_leader(
+        &self,
+        leadership: Leadership,
+        request: TimestampRequest,
+    ) -> SqlResult<TimestampReply> {
+        match leadership.leader {
+            _ if leadership.is_self => self.lead(request).await,
+            Some(leader) => {
+                let reply = self.catalog.peers().timestamps(leader, request).await;
+                reply
+                    .map_err(|error| SqlError::new(SqlState::CANNOT_CONNECT_NOW, error.to_string()))
+            }
+            None => Err(not_leader()),
+        }
+    }
+
     /// Timestamps for a batch of callers, from wherever the leader is.
     async fn fetch(&self, request: TimestampRequest) -> SqlResult<TimestampReply> {
         let deadline = Instant::now() + PATIENCE;
+        let mut leaders = self.catalog.watch_leadership();
         loop {
-            let leadership = self.catalog.leadership();
-            let outcome = match leadership.leader {
-                _ if leadership.is_self => self.lead(request).await,
-                Some(leader) => {
-                    let reply = self.catalog.peers().timestamps(leader, request).await;
-                    reply.map_err(|error| {
-                        SqlError::new(SqlState::CANNOT_CONNECT_NOW, error.to_string())
-                    })
-                }
-                None => Err(not_leader()),
+            let leadership = *leaders.borrow_and_update();
+            let outcome = tokio::select! {
+                outcome = self.ask_leader(leadership, request) => outcome,
+                // Whoever was asked does not lead any more, and may never answer.
+                Ok(()) = leaders.changed() => Err(not_leader()),
             };
             match outcome {
                 Err(error)

@@ -170,7 +170,7 @@ impl<L: Stable> Driver<L> {
         let before = self.core.applied();
         let progress = self.core.advance(&mut |message| peers.send(message))?;
         if self.core.applied() != before {
-            self.published.state(self.core.state());
+            self.published.state(self.core.state(), self.core.applied());
         }
         self.published.leadership(self.core.leadership(), self.core.voters().len());
         for (request, outcome) in progress.applied {

@@ -18,7 +18,7 @@ use super::driver::{Driver, Event, TICK};
 use super::envelope::{Envelope, MAX_ENTRY_BYTES};
 use super::error::RaftError;
 use super::log::{FileLog, Recovered, Stable};
-use super::peers::{Peers, Reports};
+use super::peers::{PeerError, Peers, Reports};
 use crate::catalog::{Command, Outcome, RequestId, State};
 
 /// Events that may wait for the driver.
@@ -27,8 +27,10 @@ const QUEUE: usize = 16 << 10;
 const MAX_PROPOSALS: usize = 4096;
 /// A proposal that is not heard of is made again: the leader may have lost it.
 const PROPOSE_AGAIN: Duration = Duration::from_millis(700);
-/// Without a leader for this long, give up.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Without a leader for this long, give up: elections take a second or two.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// At a start, when the others may still be on their way.
+const START_PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 pub struct CatalogConfig {
@@ -59,7 +61,8 @@ struct Inner {
 pub(super) struct Published {
     node: NodeId,
     boot: u64,
-    state: RwLock<Arc<State>>,
+    /// And the index of the last entry that is in it.
+    state: RwLock<(Arc<State>, u64)>,
     version: watch::Sender<u64>,
     leadership: watch::Sender<Leadership>,
     members: AtomicUsize,
@@ -68,6 +71,15 @@ pub(super) struct Published {
     next_request: AtomicU64,
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Outcome>>>,
     stopped: AtomicBool,
+}
+
+/// What became of an entry that was offered to the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offered {
+    Taken,
+    Refused,
+    /// Lost on the way, or only its answer.
+    Unknown,
 }
 
 /// Somebody waits for the outcome of a proposal, until this is dropped: the record of applied ones
@@ -84,12 +96,12 @@ impl Drop for Waits {
 }
 
 impl Published {
-    fn new(node: NodeId, boot: u64, state: State) -> Self {
+    fn new(node: NodeId, boot: u64, state: State, applied: u64) -> Self {
         Self {
             node,
             boot,
             version: watch::Sender::new(state.version()),
-            state: RwLock::new(Arc::new(state)),
+            state: RwLock::new((Arc::new(state), applied)),
             leadership: watch::Sender::new(Leadership::default()),
             members: AtomicUsize::new(0),
             alone: AtomicBool::new(false),
@@ -99,8 +111,8 @@ impl Published {
         }
     }
 
-    pub fn state(&self, state: &State) {
-        *self.state.write() = Arc::new(state.clone());
+    pub fn state(&self, state: &State, applied: u64) {
+        *self.state.write() = (Arc::new(state.clone()), applied);
         let version = state.version();
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
@@ -150,7 +162,8 @@ impl Catalog {
         directory: Option<Directory>,
     ) -> Result<Self, RaftError> {
         let core = Core::open(config.node, &config.members, log, recovered)?;
-        let published = Arc::new(Published::new(config.node, boot, core.state().clone()));
+        let published =
+            Arc::new(Published::new(config.node, boot, core.state().clone(), core.applied()));
         let (events, received) = sync_channel(QUEUE);
         peers.attach(Reports::new(events.clone()));
         let driver = Driver::new(core, received, peers.clone(), published.clone());
@@ -180,6 +193,11 @@ impl Catalog {
 
     /// The state as this member has it: maybe behind the leader's, never wrong.
     pub fn snapshot(&self) -> Arc<State> {
+        self.0.published.state.read().0.clone()
+    }
+
+    /// The same, and the index of the last entry of the log that is in it.
+    pub fn applied(&self) -> (Arc<State>, u64) {
         self.0.published.state.read().clone()
     }
 
@@ -207,7 +225,7 @@ impl Catalog {
 
     /// Waits until there is a leader and the log has been replayed.
     pub async fn ready(&self) -> SqlResult<()> {
-        self.confirm(PATIENCE).await?;
+        self.confirm(START_PATIENCE).await?;
         let published = &self.0.published;
         let alone = published.members.load(Ordering::Acquire) == 1 && self.leadership().is_self;
         published.alone.store(alone, Ordering::Release);
@@ -279,9 +297,9 @@ impl Catalog {
         let deadline = Instant::now() + PATIENCE;
         let mut sent = false;
         while Instant::now() < deadline {
-            let taken = self.offer(entry).await?;
-            sent |= taken;
-            let patience = if taken { PROPOSE_AGAIN } else { TICK };
+            let offered = self.offer(entry).await?;
+            sent |= offered != Offered::Refused;
+            let patience = if offered == Offered::Taken { PROPOSE_AGAIN } else { TICK };
             match tokio::time::timeout(patience, &mut *waiting).await {
                 Ok(Ok(outcome)) => return Ok(outcome),
                 Ok(Err(_)) => return Err(if sent { unknown() } else { stopped() }),
@@ -291,21 +309,34 @@ impl Catalog {
         Err(if sent { unknown() } else { no_leader() })
     }
 
-    /// Offers an entry to the leader, wherever it is; false if nobody took it.
-    async fn offer(&self, entry: &[u8]) -> SqlResult<bool> {
+    /// Offers an entry to the leader, wherever it is.
+    async fn offer(&self, entry: &[u8]) -> SqlResult<Offered> {
         let leadership = self.leadership();
         match leadership.leader {
             Some(leader) if leader == self.0.node => {
                 let (answer, taken) = oneshot::channel();
                 self.send(Event::Propose(entry.to_vec(), Some(answer))).await?;
-                Ok(taken.await.unwrap_or(false))
+                match taken.await {
+                    Ok(true) => Ok(Offered::Taken),
+                    Ok(false) | Err(_) => Ok(Offered::Refused),
+                }
             }
             Some(leader) => {
-                // Lost on the way or not, it may have been taken: that counts as sent.
-                let _ = self.0.peers.propose(leader, entry.to_vec().into()).await;
-                Ok(true)
+                let mut leaders = self.watch_leadership();
+                let offer = self.0.peers.propose(leader, entry.to_vec().into());
+                tokio::select! {
+                    answer = offer => Ok(match answer {
+                        Ok(()) => Offered::Taken,
+                        Err(PeerError::NotLeader(_)) => Offered::Refused,
+                        Err(PeerError::Unreachable(_) | PeerError::Refused(..)) => Offered::Unknown,
+                    }),
+                    // Another one leads, or nobody: this one may never answer.
+                    Ok(_) = leaders.wait_for(|now| now.leader != Some(leader)) => {
+                        Ok(Offered::Unknown)
+                    }
+                }
             }
-            None => Ok(false),
+            None => Ok(Offered::Refused),
         }
     }
 

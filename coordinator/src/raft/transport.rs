@@ -35,6 +35,10 @@ const QUEUE: usize = 1024;
 const MAX_BATCH: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A peer that does not answer pings is connected anew: what was sent while it was cut off may
+/// never arrive, and nothing that is sent after it on the same connection.
+const PING: Duration = Duration::from_secs(1);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A snapshot is the whole catalog.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_MESSAGE_BYTES: usize = 512 << 20;
@@ -93,7 +97,13 @@ fn client(address: &str) -> SqlResult<PeersClient<Channel>> {
             format!("invalid coordinator address \"{address}\": {error}"),
         )
     })?;
-    let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).connect_lazy();
+    let channel = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect_lazy();
     Ok(PeersClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES))

@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::drive;
 use super::reconcile::{Fix, compare};
+use super::strays::{Strays, known_shards};
 use crate::catalog::{Command, Job, JobId, Move, MoveKind, MovePhase, Outcome, State, TaskState};
 use crate::cluster::Cluster;
 use crate::membership;
@@ -30,6 +31,7 @@ pub async fn run(cluster: Arc<Cluster>) {
     let mut leadership = cluster.catalog.watch_leadership();
     let mut drivers = Drivers::default();
     let mut suspects: BTreeSet<(NodeId, Fix)> = BTreeSet::new();
+    let mut strays = Strays::default();
     let mut turn = 0u32;
     loop {
         let is_turn = tokio::select! {
@@ -40,6 +42,7 @@ pub async fn run(cluster: Arc<Cluster>) {
         if !cluster.catalog.leadership().is_self {
             drivers = Drivers::default();
             suspects.clear();
+            strays.clear();
             continue;
         }
         let state = cluster.catalog.snapshot();
@@ -48,7 +51,8 @@ pub async fn run(cluster: Arc<Cluster>) {
         if is_turn {
             turn = turn.wrapping_add(1);
             if turn.is_multiple_of(COMPARE_EVERY) {
-                suspects = reconcile(&cluster, &suspects).await;
+                suspects = reconcile(&cluster, &suspects, &mut strays).await;
+                cluster.set_strays(!strays.is_empty());
             }
         }
     }
@@ -135,6 +139,7 @@ pub(super) fn next_task(state: &State, job: &Job) -> Option<usize> {
 async fn reconcile(
     cluster: &Arc<Cluster>,
     suspects: &BTreeSet<(NodeId, Fix)>,
+    strays: &mut Strays,
 ) -> BTreeSet<(NodeId, Fix)> {
     let mut found = BTreeSet::new();
     let nodes: Vec<_> = cluster.catalog.snapshot().workers().cloned().collect();
@@ -142,6 +147,7 @@ async fn reconcile(
         let Ok(worker) = cluster.workers.client(&node) else { continue };
         let listed = tokio::time::timeout(TURN, worker.shards(ShardAction::List)).await;
         let Ok(Ok(reply)) = listed else { continue };
+        let Ok(now) = cluster.oracle.timestamp().await else { return found };
         // After the answer: what the worker did before it is in the catalog by now, or moving.
         let Ok(state) = cluster.catalog.read().await else { return found };
         // Where the coordinators are now; a worker writes it down when it has changed. Another
@@ -149,6 +155,14 @@ async fn reconcile(
         if let Err(error) = worker.join(membership::membership(&state, node.id)).await {
             tracing::warn!(node = %node.id, %error, "a worker was not told of the coordinators");
             continue;
+        }
+        let unneeded = strays.found(&state, &known_shards(&state), node.id, &reply.shards, now);
+        if !unneeded.is_empty() {
+            tracing::info!(node = %node.id, count = unneeded.len(), "drop shards that are no table's");
+            let drop_them = ShardAction::Drop { node: node.id, shards: unneeded };
+            if let Err(error) = worker.shards(drop_them).await {
+                tracing::warn!(node = %node.id, %error, "shards of no table stay for now");
+            }
         }
         for fix in compare(&state, node.id, &reply.shards) {
             let is_sure = suspects.contains(&(node.id, fix.clone()));

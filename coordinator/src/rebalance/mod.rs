@@ -5,6 +5,7 @@
 //! step    a move's state, what happened -> what to do next      pure
 //! drive   does it: at the leader, resumed by the next one
 //! leader  starts drivers and jobs, compares workers with the catalog
+//! strays  which of the shards that are no table's nobody can need
 //! ```
 //!
 //! The catalog says how far a move has come; what is not in it can be found out again or done
@@ -21,6 +22,7 @@ mod leader;
 mod plan;
 mod reconcile;
 mod step;
+mod strays;
 
 pub use leader::{
     copy_references, missing_references, run, settle, start_move, wait_for_job, wait_for_move,

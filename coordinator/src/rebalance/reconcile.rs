@@ -22,7 +22,8 @@ pub enum Fix {
 }
 
 /// Groups that are moving are left to their drivers. Shards of unknown groups may belong to a
-/// transaction that has not committed yet: they stay, unless they are an unfinished copy.
+/// transaction that has not committed yet: they stay for [`super::strays`], unless they are an
+/// unfinished copy.
 pub fn compare(state: &State, node: NodeId, shards: &[ShardStatus]) -> Vec<Fix> {
     let mut groups: BTreeMap<GroupId, (Generation, Vec<ShardId>)> = BTreeMap::new();
     for shard in shards {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use satsuma_common::{Datum, NodeId, SqlError, SqlResult, SqlState, TxnId};
-use satsuma_proto::worker::{AdvisoryAction, AdvisoryRequest, LockedThing, TxnAction, Worker};
+use satsuma_proto::worker::{AdvisoryAction, AdvisoryRequest, LockedThing, Worker};
 
 use crate::cluster::Cluster;
 use crate::session_api::Interrupt;
@@ -44,7 +44,7 @@ struct Inner {
     /// Where the transaction has taken one.
     touched: Option<(NodeId, Arc<dyn Worker>)>,
     /// Where the session has.
-    keeper: Option<Arc<dyn Worker>>,
+    keeper: Option<(NodeId, Arc<dyn Worker>)>,
 }
 
 /// A function of the family.
@@ -238,7 +238,7 @@ impl SessionLocks {
                 return Ok(true);
             }
             if for_session {
-                inner.keeper = Some(worker.clone());
+                inner.keeper = Some((node, worker.clone()));
             } else {
                 inner.touched = Some((node, worker.clone()));
             }
@@ -279,7 +279,7 @@ impl SessionLocks {
                 }
             }
             match (inner.owner, inner.keeper.clone()) {
-                (Some(owner), Some(worker)) => (owner, worker),
+                (Some(owner), Some((_, worker))) => (owner, worker),
                 _ => return Ok(false),
             }
         };
@@ -291,16 +291,14 @@ impl SessionLocks {
 
     /// Everything that the session holds.
     pub(super) async fn release_all(&self) {
-        let (owner, worker) = {
+        let (owner, keeper) = {
             let mut inner = self.inner.lock();
             inner.held.clear();
             (inner.owner.take(), inner.keeper.take())
         };
         self.cluster.sessions.update(self.process_id, |entry| entry.owner = None);
-        if let (Some(owner), Some(worker)) = (owner, worker)
-            && let Err(error) = worker.transact(owner, TxnAction::Abort).await
-        {
-            tracing::warn!(%owner, %error, "advisory locks of a session were not given back");
+        if let (Some(owner), Some((node, worker))) = (owner, keeper) {
+            self.cluster.untold.abort(node, worker.as_ref(), owner).await;
         }
     }
 

@@ -33,6 +33,11 @@ pub fn columns(name: &str) -> Option<Vec<OutputColumn>> {
             column("grpc_address", PgType::Text),
             column("is_leader", PgType::Bool),
         ],
+        "satsuma_catalog_digest" => vec![
+            column("nodeid", PgType::Int4),
+            column("applied", PgType::Int8),
+            column("digest", PgType::Text),
+        ],
         "citus_check_cluster_node_health" => vec![
             column("from_nodename", PgType::Text),
             column("from_nodeport", PgType::Int4),
@@ -123,6 +128,14 @@ pub async fn call(
                 ]
             };
             Ok(coordinators.map(row).collect())
+        }
+        "satsuma_catalog_digest" => {
+            let (state, applied) = session.cluster.catalog.applied();
+            Ok(vec![vec![
+                number(session.cluster.node),
+                Datum::Int8(i64::try_from(applied).unwrap_or(i64::MAX)),
+                Datum::Text(format!("{:016x}", state.digest())),
+            ]])
         }
         "citus_check_cluster_node_health" => Ok(health(session).await),
         other => Err(SqlError::unsupported(format!("{other}() is not supported yet"))),

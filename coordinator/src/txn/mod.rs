@@ -328,7 +328,14 @@ impl Transaction {
         overlay: Option<Overlay>,
     ) -> SqlResult<()> {
         let nodes = self.participants.keys().copied().collect();
-        let (mut machine, mut effects) = TwoPhase::start(nodes, cluster.oracle.timestamp().await?);
+        let moment = match cluster.oracle.timestamp().await {
+            Ok(moment) => moment,
+            Err(error) => {
+                self.abort(cluster, overlay).await;
+                return Err(error);
+            }
+        };
+        let (mut machine, mut effects) = TwoPhase::start(nodes, moment);
         let mut failure = None;
         while machine.fate() == Fate::Open {
             let done = effects.iter().map(|effect| self.carry_out(cluster, &overlay, *effect));
@@ -447,9 +454,11 @@ impl Transaction {
             drop_shards(cluster, overlay.created().to_vec()).await;
             restore_shapes(cluster, self.id, overlay, None).await;
         }
-        if let Err(error) = self.tell_all(TxnAction::Abort).await {
-            tracing::warn!(txn = %self.id, %error, "a participant was not told of an abort");
-        }
+        let told = self
+            .participants
+            .iter()
+            .map(|(node, worker)| cluster.untold.abort(*node, worker.as_ref(), self.id));
+        join_all(told).await;
     }
 }
 

@@ -13,10 +13,14 @@ const STREAM_WINDOW: u32 = 8 << 20;
 /// Bytes of all streams of a connection: streams that nobody reads must not fill it.
 const CONNECTION_WINDOW: u32 = 1 << 30;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that answers no ping for so long hangs, or cannot be reached.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Between attempts to connect: short where they are refused at once, so that a peer that is back
+/// is noticed; longer where each takes long, so that not everybody waits for it.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const QUICK_PAUSE: Duration = Duration::from_millis(200);
 
 /// A peer by address, connected or not.
 #[derive(Clone)]
@@ -107,6 +111,7 @@ impl Connection {
         };
         // On the connection's own runtime: the caller's may be gone sooner.
         let endpoint = self.0.endpoint.clone();
+        let started = Instant::now();
         let attempt = self.0.runtime.spawn(async move { endpoint.connect().await });
         match attempt.await {
             Ok(Ok(channel)) => {
@@ -116,7 +121,8 @@ impl Connection {
             Ok(Err(error)) => {
                 let reason = root_cause(&error);
                 let failure = lost(self.address(), &reason);
-                let pause = (pause * 2).min(LONGEST_PAUSE);
+                let longest = started.elapsed().clamp(QUICK_PAUSE, LONGEST_PAUSE);
+                let pause = (pause * 2).min(longest);
                 *state = State::Down { since: Some(Instant::now()), pause, reason };
                 Err(failure)
             }

@@ -29,7 +29,7 @@ pub(crate) const SESSION_MESSAGE_BYTES: usize = 8 << 20;
 pub(crate) const QUERY_BYTES: usize = 256 << 20;
 /// Larger errors would not fit into headers.
 const MAX_DETAILS: usize = 4096;
-const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// Room for what surrounds a payload in a message.
 pub(crate) const fn message_limit(payload: usize) -> usize {

@@ -267,6 +267,7 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
     ("citus_stat_statements_reset", &[]),
     ("satsuma_backup", &[]),
     ("satsuma_coordinators", &[]),
+    ("satsuma_catalog_digest", &[]),
     (
         "satsuma_add_coordinator",
         &[required("nodeid", PgType::Int4), required("grpc_address", PgType::Text)],

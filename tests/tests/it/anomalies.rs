@@ -1,11 +1,11 @@
-//! Transactions under load while coordinators and workers are killed and paused: no anomaly, no
-//! acknowledged write lost, nothing stuck.
+//! Transactions under load while coordinators and workers are killed, paused and cut off from each
+//! other: no anomaly, no acknowledged write lost, nothing stuck, and every session gets its answers.
 //!
 //! The bank: transfers between accounts in different shards, while others sum all accounts in
 //! every isolation level. The lists: transactions that append to lists and read them, whose
 //! history [`satsuma_tests::history`] judges.
 //!
-//! `SATSUMA_ANOMALY_SECONDS` for longer runs, `SATSUMA_SEED` to repeat a schedule of faults.
+//! `SATSUMA_KILL_ROUNDS` for more faults, `SATSUMA_SEED` to repeat their schedule.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,19 +14,18 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use satsuma_tests::cluster::{Address, Cluster, Layout};
+use satsuma_tests::caller::{Caller, eventually, rows};
+use satsuma_tests::cluster::{Address, Layout};
+use satsuma_tests::faults::disturb;
 use satsuma_tests::history::{self, Fate, Level, Operation, Transaction};
-use tokio::time::timeout;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 const ACCOUNTS: i64 = 24;
 const BALANCE: i64 = 100;
 const LISTS: u32 = 6;
-/// Longer than any pause and any patience of the cluster.
-const HANGS: Duration = Duration::from_secs(60);
 
-fn seconds() -> u64 {
-    variable("SATSUMA_ANOMALY_SECONDS").unwrap_or(6)
+fn rounds() -> u64 {
+    variable("SATSUMA_KILL_ROUNDS").unwrap_or(5)
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -35,91 +34,8 @@ fn variable(name: &str) -> Option<u64> {
 
 fn seed() -> u64 {
     let seed = variable("SATSUMA_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    eprintln!("SATSUMA_SEED={seed} SATSUMA_ANOMALY_SECONDS={}", seconds());
+    eprintln!("SATSUMA_SEED={seed} SATSUMA_KILL_ROUNDS={}", rounds());
     seed
-}
-
-/// A client that connects again, to the next coordinator, whenever something goes wrong.
-struct Caller {
-    addresses: Vec<Address>,
-    next: usize,
-    client: Option<Client>,
-}
-
-impl Caller {
-    fn new(addresses: Vec<Address>, first: usize) -> Self {
-        Self { addresses, next: first, client: None }
-    }
-
-    async fn client(&mut self) -> Option<&Client> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
-            self.next = (self.next + 1) % self.addresses.len();
-            let connect = self.addresses[self.next].connect();
-            self.client = timeout(Duration::from_secs(3), connect).await.ok().and_then(Result::ok);
-            if self.client.is_none() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-        self.client.as_ref()
-    }
-
-    fn hang_up(&mut self) {
-        self.client = None;
-    }
-}
-
-/// Values of the rows of a query.
-async fn rows(client: &Client, sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
-    let messages = timeout(HANGS, client.simple_query(sql)).await;
-    let messages = messages.unwrap_or_else(|_| panic!("{sql} hangs"))?;
-    let value = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
-        _ => None,
-    };
-    Ok(messages.iter().filter_map(value).collect())
-}
-
-/// Kills and pauses processes until the time is over. Tells how often.
-async fn faults(cluster: &mut Cluster, random: &mut StdRng, until: Instant) -> (u32, u32) {
-    let (mut kills, mut pauses) = (0, 0);
-    while Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(random.random_range(200..900))).await;
-        let is_kill = random.random_bool(0.5);
-        let mut processes = cluster.processes();
-        let victim = random.random_range(0..processes.len());
-        if is_kill {
-            processes[victim].kill();
-            kills += 1;
-        } else {
-            processes[victim].signal("STOP");
-            pauses += 1;
-        }
-        tokio::time::sleep(Duration::from_millis(random.random_range(100..1500))).await;
-        if is_kill {
-            tokio::task::block_in_place(|| cluster.start_all());
-        } else {
-            cluster.processes()[victim].signal("CONT");
-        }
-    }
-    (kills, pauses)
-}
-
-/// The value of a query that is asked until it answers.
-async fn eventually(addresses: &[Address], sql: &str) -> Vec<String> {
-    let mut caller = Caller::new(addresses.to_vec(), 0);
-    let deadline = Instant::now() + HANGS;
-    loop {
-        let problem = match caller.client().await {
-            None => "no connection".to_owned(),
-            Some(client) => match rows(client, sql).await {
-                Ok(rows) => return rows,
-                Err(error) => format!("{error:?}"),
-            },
-        };
-        caller.hang_up();
-        assert!(Instant::now() < deadline, "{sql}: {problem}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Waits until no transaction is left prepared: their locks would stay.
@@ -159,28 +75,41 @@ async fn transfer(client: &Client, from: i64, to: i64, id: i64) -> Result<(), bo
     rows(client, "COMMIT").await.map(|_| ()).map_err(|_| true)
 }
 
+/// What a teller was told of its transfers; what is in neither list is in doubt.
+#[derive(Default)]
+struct Told {
+    acknowledged: Vec<i64>,
+    /// Before COMMIT was sent.
+    failed: Vec<i64>,
+    longest: Duration,
+}
+
 async fn teller(
     addresses: Vec<Address>,
     number: i64,
     seed: u64,
     stop: Arc<AtomicBool>,
     transfers: Arc<AtomicU64>,
-) -> Vec<i64> {
+) -> Told {
     let mut random = StdRng::seed_from_u64(seed.wrapping_add(number as u64));
     let mut caller = Caller::new(addresses, number as usize);
-    let mut acknowledged = Vec::new();
+    let mut told = Told::default();
     let mut id = number * 1_000_000;
     while !stop.load(Ordering::Relaxed) {
         let (from, to) = (random.random_range(0..ACCOUNTS), random.random_range(0..ACCOUNTS));
         id += 1;
         let Some(client) = caller.client().await else { continue };
-        match transfer(client, from, to, id).await {
+        let started = Instant::now();
+        let outcome = transfer(client, from, to, id).await;
+        told.longest = told.longest.max(started.elapsed());
+        match outcome {
             Ok(()) => {
-                acknowledged.push(id);
+                told.acknowledged.push(id);
                 transfers.fetch_add(1, Ordering::Relaxed);
             }
             Err(true) => caller.hang_up(),
             Err(false) => {
+                told.failed.push(id);
                 // A client of a paused coordinator tries another one.
                 if random.random_bool(0.2) {
                     caller.hang_up();
@@ -188,7 +117,7 @@ async fn teller(
             }
         }
     }
-    acknowledged
+    told
 }
 
 /// Sums all accounts, as each isolation level promises it. Counts the sums that were right.
@@ -234,8 +163,7 @@ async fn auditor(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bank_balances_whatever_dies() {
     let seed = seed();
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Layout::processes(3, 2).start();
+    let mut cluster = Layout::network(3, 2).start();
     let addresses: Vec<Address> = (0..3).map(|number| cluster.address_of(number)).collect();
     cluster.client().must(&format!(
         "CREATE TABLE account (id bigint PRIMARY KEY, balance bigint NOT NULL);
@@ -262,12 +190,14 @@ async fn the_bank_balances_whatever_dies() {
     while !(busy(&transfers) && busy(&sums)) && Instant::now() < patience {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let until = Instant::now() + Duration::from_secs(seconds());
-    let (kills, pauses) = faults(&mut cluster, &mut random, until).await;
+    let counts = tokio::task::block_in_place(|| disturb(&mut cluster, seed, rounds()));
     stop.store(true, Ordering::Relaxed);
-    let mut acknowledged = Vec::new();
+    let mut told = Told::default();
     for teller in tellers {
-        acknowledged.extend(teller.await.expect("a teller ends"));
+        let Told { acknowledged, failed, longest } = teller.await.expect("a teller ends");
+        told.acknowledged.extend(acknowledged);
+        told.failed.extend(failed);
+        told.longest = told.longest.max(longest);
     }
     for auditor in auditors {
         auditor.await.expect("an auditor ends");
@@ -278,15 +208,19 @@ async fn the_bank_balances_whatever_dies() {
     let noted = eventually(&addresses, "SELECT id FROM ledger").await;
     let noted: std::collections::BTreeSet<i64> =
         noted.iter().filter_map(|id| id.parse().ok()).collect();
-    let lost: Vec<_> = acknowledged.iter().filter(|id| !noted.contains(id)).collect();
+    let lost: Vec<_> = told.acknowledged.iter().filter(|id| !noted.contains(id)).collect();
     assert!(lost.is_empty(), "acknowledged transfers are lost: {lost:?}");
+    let risen: Vec<_> = told.failed.iter().filter(|id| noted.contains(id)).collect();
+    assert!(risen.is_empty(), "transfers that never were committed are there: {risen:?}");
     let right = sums.load(Ordering::Relaxed);
     eprintln!(
-        "{} transfers acknowledged, {} in the ledger, {right} sums, {kills} kills, {pauses} pauses",
-        acknowledged.len(),
+        "{} transfers acknowledged, {} failed, {} in the ledger, the longest took {:.1?}, {right} sums, {counts}",
+        told.acknowledged.len(),
+        told.failed.len(),
         noted.len(),
+        told.longest,
     );
-    assert!(acknowledged.len() > 20 && right > 20, "too little load to show anything");
+    assert!(told.acknowledged.len() > 20 && right > 20, "too little load to show anything");
 }
 
 fn appended(text: &str) -> Vec<u64> {
@@ -298,7 +232,7 @@ async fn list_client(
     number: u64,
     seed: u64,
     started: Instant,
-    stop: Arc<AtomicBool>,
+    (stop, commits): (Arc<AtomicBool>, Arc<AtomicU64>),
     level: Level,
 ) -> Vec<Transaction> {
     let mut random = StdRng::seed_from_u64(seed.wrapping_add(100 + number));
@@ -346,6 +280,9 @@ async fn list_client(
             let _ = rows(client, "ROLLBACK").await;
         }
         history.push(Transaction { operations, fate, began, ended: now() });
+        if fate == Fate::Committed {
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
         if fate != Fate::Committed && random.random_bool(0.3) {
             caller.hang_up();
         }
@@ -356,8 +293,7 @@ async fn list_client(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histories_are_those_of_snapshots() {
     let seed = seed();
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Layout::processes(3, 2).start();
+    let mut cluster = Layout::network(3, 2).start();
     let addresses: Vec<Address> = (0..3).map(|number| cluster.address_of(number)).collect();
     cluster.client().must(
         "CREATE TABLE list (id int PRIMARY KEY, v text NOT NULL);
@@ -369,16 +305,21 @@ async fn histories_are_those_of_snapshots() {
             .client()
             .must(&format!("INSERT INTO list SELECT g, '' FROM generate_series(0, {LISTS} - 1) g"));
         let stop = Arc::new(AtomicBool::new(false));
+        let commits = Arc::new(AtomicU64::new(0));
         let started = Instant::now();
         let clients: Vec<_> = (1..=5)
             .map(|number| {
                 let addresses = addresses.clone();
-                tokio::spawn(list_client(addresses, number, seed, started, stop.clone(), level))
+                let shared = (stop.clone(), commits.clone());
+                tokio::spawn(list_client(addresses, number, seed, started, shared, level))
             })
             .collect();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let until = Instant::now() + Duration::from_secs(seconds());
-        let (kills, pauses) = faults(&mut cluster, &mut random, until).await;
+        // Undisturbed until there is something to break.
+        while commits.load(Ordering::Relaxed) <= 30 && started.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let seed = seed + u64::from(level == Level::ReadCommitted);
+        let counts = tokio::task::block_in_place(|| disturb(&mut cluster, seed, rounds()));
         stop.store(true, Ordering::Relaxed);
         let mut history = Vec::new();
         for client in clients {
@@ -392,10 +333,7 @@ async fn histories_are_those_of_snapshots() {
             last.insert(key, appended(list.first().map(String::as_str).unwrap_or_default()));
         }
         let committed = history.iter().filter(|t| t.fate == Fate::Committed).count();
-        eprintln!(
-            "{level:?}: {} transactions, {committed} committed, {kills} kills, {pauses} pauses",
-            history.len()
-        );
+        eprintln!("{level:?}: {} transactions, {committed} committed, {counts}", history.len());
         let found = history::check(&history, &last, level);
         assert!(found.is_empty(), "{level:?}: {found:?}");
         assert!(committed > 30, "too little load to show anything: {committed}");

@@ -3,6 +3,7 @@
 //!
 //! `SATSUMA_KILL_ROUNDS` for more rounds, `SATSUMA_SEED` to repeat one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -101,7 +102,14 @@ struct Written {
 fn write_until(stop: &AtomicBool, address: &Address, writer: u64) -> Written {
     let mut written = Written::default();
     let mut random = StdRng::seed_from_u64(writer);
-    let mut client = address.client().expect("a connection");
+    // Its coordinator may be killed at any moment.
+    let mut client = loop {
+        match address.client() {
+            Ok(client) => break client,
+            Err(_) if stop.load(Ordering::Relaxed) => return written,
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
     let mut number = 0u64;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
@@ -264,7 +272,9 @@ fn a_move_ends_moved_or_not_whoever_is_killed() {
             let mut client = address.client().ok()?;
             client.query(&sql).ok().map(|answer| answer.error().is_none())
         });
-        std::thread::sleep(Duration::from_millis(random.random_range(0..600)));
+        // Most moves of so few rows are over soon.
+        let longest = if random.random_bool(0.7) { 80 } else { 600 };
+        std::thread::sleep(Duration::from_millis(random.random_range(0..longest)));
         let victim = random.random_range(0..cluster.processes().len());
         cluster.processes()[victim].kill();
         std::thread::sleep(Duration::from_millis(random.random_range(0..400)));
@@ -306,12 +316,41 @@ fn a_move_ends_moved_or_not_whoever_is_killed() {
             "5000"
         );
         assert_eq!(eventually(&cluster, "SELECT count(*) FROM companies", |_| true), "500");
-        let mut client = cluster.client();
-        client.must("DELETE FROM clicks WHERE note LIKE 'w%'");
+        eventually(
+            &cluster,
+            "WITH gone AS (DELETE FROM clicks WHERE note LIKE 'w%' RETURNING 1) SELECT count(*) FROM gone",
+            |_| true,
+        );
         eprintln!(
             "round {round}: killed {}, told {told:?}, {count} rows",
             cluster.processes()[victim].name
         );
     }
+    nothing_is_left_behind(&cluster);
     eprintln!("{moved} moved, {stayed} stayed");
+}
+
+/// Every worker has the shards that the catalog places on it, and no others.
+fn nothing_is_left_behind(cluster: &Cluster) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for worker in 0..cluster.workers.len() {
+        let port = cluster.worker_port(worker);
+        let sql = format!(
+            "SELECT string_agg(p.shardid::text, ',') FROM pg_dist_placement p \
+             JOIN pg_dist_node n ON n.groupid = p.groupid WHERE n.nodeport = {port}"
+        );
+        loop {
+            let placed = eventually(cluster, &sql, |_| true);
+            let placed: BTreeSet<u64> =
+                placed.split(',').filter_map(|id| id.parse().ok()).collect();
+            let there = cluster.shards_at(worker);
+            if there.as_ref() == Some(&placed) {
+                break;
+            }
+            let more: Option<Vec<_>> =
+                there.map(|there| there.difference(&placed).copied().collect());
+            assert!(Instant::now() < deadline, "worker {}: left behind {more:?}", worker + 1);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
 }

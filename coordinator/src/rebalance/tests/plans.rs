@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use satsuma_common::{ColumnId, NodeId};
+use satsuma_common::{ColumnId, GroupId, NodeId};
 
 use crate::catalog::tests::*;
 use crate::catalog::*;
@@ -109,5 +109,65 @@ fn a_thousand_nodes_and_a_hundred_thousand_shards() {
     assert_eq!(moves.len(), 10_000);
     let after = counts(&state, &moves);
     assert_eq!((after.values().min(), after.values().max()), (Some(&100), Some(&100)));
+    eprintln!("{} moves planned in {took:.2?}", moves.len());
     assert!(took.as_secs() < 20, "planning took {took:?}");
+}
+
+/// Groups of very different sizes: nodes come out within the threshold, and hardly more is moved
+/// than has to be.
+#[test]
+#[ignore = "minutes without optimization"]
+fn a_thousand_nodes_with_groups_of_all_sizes() {
+    let mut state = cluster(0);
+    for port in 0..900 {
+        join_unchecked(&mut state, 10_000 + port);
+    }
+    let hash = TableDistribution::Hash(ColumnId(1));
+    let table = create_local(&mut state, "big");
+    let wide = DistributionRequest { shard_count: 100_000, ..request(hash, ColocateWith::None) };
+    distribute(&mut state, table, &wide);
+    for port in 900..1000 {
+        join_unchecked(&mut state, 10_000 + port);
+    }
+    let mut sizes = ShardSizes::default();
+    let mut random = 1u64;
+    let mut costs: BTreeMap<GroupId, u64> = BTreeMap::new();
+    for (shard, group) in state.shards_of(state.table(table).expect("big")) {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // A few are thousands of times as large as most.
+        let bytes = (4096 / (1 + (random >> 40) % 4096)) << 20;
+        let size = crate::system_relations::ShardSize { rows: 0, bytes };
+        sizes.insert((shard.id, group.primary), size);
+        costs.insert(group.id, bytes + (100 << 20));
+    }
+    let started = std::time::Instant::now();
+    let moves = plan(&state, &sizes, &wanted(Strategy::BY_DISK_SIZE));
+    let took = started.elapsed();
+    let mut loads: BTreeMap<NodeId, u64> = state.workers().map(|node| (node.id, 0)).collect();
+    for group in state.groups().filter(|group| group.colocation != LOCAL_COLOCATION) {
+        *loads.entry(group.primary).or_default() += costs[&group.id];
+    }
+    let average = loads.values().sum::<u64>() / 1000;
+    // What is above the threshold must go, and what is below it must come.
+    let (low, high) = (average / 10 * 9, average / 10 * 11);
+    let above: u64 = loads.values().map(|load| load.saturating_sub(high)).sum();
+    let below: u64 = loads.values().map(|load| low.saturating_sub(*load)).sum();
+    let moved: u64 = moves.iter().map(|one| costs[&one.group]).sum();
+    for one in &moves {
+        *loads.entry(one.source).or_default() -= costs[&one.group];
+        *loads.entry(one.target).or_default() += costs[&one.group];
+    }
+    let least = above.max(below);
+    let (min, max) = (loads.values().min(), loads.values().max());
+    eprintln!(
+        "{} moves of {} GiB planned in {took:.2?}; {} GiB are the least; loads {:.3} to {:.3} of the average",
+        moves.len(),
+        moved >> 30,
+        least >> 30,
+        *min.expect("nodes") as f64 / average as f64,
+        *max.expect("nodes") as f64 / average as f64,
+    );
+    assert!(loads.values().all(|load| *load >= low && *load <= high), "{min:?} to {max:?}");
+    assert!(moved <= least + least / 10, "{moved} bytes instead of {least}");
+    assert!(took.as_secs() < 60, "planning took {took:?}");
 }
