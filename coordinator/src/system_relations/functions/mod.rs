@@ -15,6 +15,7 @@ use satsuma_sql::functions::{CatalogFunction, CatalogFunctions, Privileged};
 use super::definitions::{
     constraint_definition_by_oid, index_column_definition, index_definition, view_definition,
 };
+use super::procedures;
 use super::roles::default_access_list;
 use super::spelling::{Names, Spelling};
 use super::surroundings::{Surroundings, size_of_relation};
@@ -212,11 +213,23 @@ impl SessionFunctions {
             | F::GetRuleDefPretty
             | F::PartitionRoot
             | F::GetFunctionDef
-            | F::GetFunctionArguments
-            | F::GetFunctionIdentityArguments
-            | F::GetFunctionResult
             | F::GetStatisticsObjDefColumns
             | F::GetPartKeyDef => Datum::Null,
+            F::GetFunctionArguments => {
+                text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::arguments))
+            }
+            F::GetFunctionIdentityArguments => {
+                text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::identity_arguments))
+            }
+            F::GetFunctionResult => {
+                text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::result))
+            }
+            F::GetFunctionArgDefault => {
+                let (function, number) = (arguments.oid(0)?.0, arguments.int(1)?);
+                let default = procedures::by_oid(function)
+                    .and_then(|procedure| procedures::default_of_argument(procedure, number));
+                text(default)
+            }
             F::GetSerialSequence => self.serial_sequence(arguments.text(0)?, arguments.text(1)?)?,
             F::ObjDescription => {
                 let class = match arguments.text(1)? {
@@ -286,7 +299,14 @@ impl SessionFunctions {
             }
             F::ToRegclass => oid(self.catalog.oid_of(&PgType::Regclass, arguments.text(0)?)),
             F::ToRegtype => oid(self.catalog.oid_of(&PgType::Regtype, arguments.text(0)?)),
-            F::ToRegproc => oid(self.catalog.oid_of(&PgType::Regproc, arguments.text(0)?)),
+            // A name of several functions is that of none; what is no signature is an error.
+            F::ToRegproc => {
+                let found = self.catalog.procedure_oid(&PgType::Regproc, arguments.text(0)?);
+                oid(found.unwrap_or_default())
+            }
+            F::ToRegprocedure => {
+                oid(self.catalog.procedure_oid(&PgType::Regprocedure, arguments.text(0)?)?)
+            }
             F::ToRegnamespace => {
                 oid(self.catalog.oid_of(&PgType::Regnamespace, arguments.text(0)?))
             }
