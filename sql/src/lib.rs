@@ -15,6 +15,7 @@ pub mod casts;
 pub mod catalog_view;
 pub mod codec;
 pub mod declared;
+pub mod deparse;
 pub mod effects;
 pub mod engine_error;
 pub mod functions;

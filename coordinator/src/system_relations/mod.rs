@@ -15,6 +15,7 @@ mod kept;
 mod layout;
 mod locks;
 mod monitoring;
+mod printed;
 mod procedures;
 mod relations;
 mod roles;
