@@ -1,7 +1,7 @@
 -- Temporary views and sequences beside temporary tables.
 
 -- name: a temporary view
-CREATE TABLE kept (a int PRIMARY KEY, b text); INSERT INTO kept VALUES (1, 'x'), (2, 'y'); CREATE TEMP VIEW seen AS SELECT b, a FROM kept;
+CREATE TABLE seen_from (a int PRIMARY KEY, b text); INSERT INTO seen_from VALUES (1, 'x'), (2, 'y'); CREATE TEMP VIEW seen AS SELECT b, a FROM seen_from;
 
 -- name: it is read
 SELECT * FROM seen ORDER BY a;
@@ -13,7 +13,7 @@ SELECT a FROM pg_temp.seen ORDER BY a;
 SELECT relkind, relpersistence FROM pg_class WHERE relname = 'seen';
 
 -- name: replaced
-CREATE OR REPLACE TEMPORARY VIEW seen AS SELECT b, a, a + 1 AS c FROM kept;
+CREATE OR REPLACE TEMPORARY VIEW seen AS SELECT b, a, a + 1 AS c FROM seen_from;
 
 -- name: with its new column
 SELECT * FROM seen ORDER BY a;
@@ -64,7 +64,7 @@ CREATE TEMP SEQUENCE IF NOT EXISTS counted;
 CREATE TEMP SEQUENCE public.counted;
 
 -- name: dropped
-DROP SEQUENCE counted; DROP VIEW seen, over_own;
+DROP SEQUENCE counted; DROP VIEW seen, over_own; DROP TABLE seen_from; DROP VIEW hidden;
 
 -- name: they are gone
 SELECT nextval('counted');

@@ -61,11 +61,13 @@ impl Resolver<'_> {
                 Some(Node::bool(Kind::Not(Box::new(self.boolean(expr)?))))
             }
             ast::Expr::UnaryOp { op, expr } => self.unary(*op, expr),
-            ast::Expr::Cast { expr, data_type, format: None, kind, .. }
-                if matches!(kind, ast::CastKind::Cast | ast::CastKind::DoubleColon) =>
-            {
-                self.cast(expr, &self.data_type(data_type)?)
-            }
+            ast::Expr::Cast {
+                expr,
+                data_type,
+                format: None,
+                kind: ast::CastKind::Cast | ast::CastKind::DoubleColon,
+                ..
+            } => self.cast(expr, &self.data_type(data_type)?),
             ast::Expr::IsNull(value) => self.null_test(value, false),
             ast::Expr::IsNotNull(value) => self.null_test(value, true),
             ast::Expr::IsTrue(value) => self.truth_test(value, "TRUE", false),

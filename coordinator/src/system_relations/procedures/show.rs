@@ -41,7 +41,7 @@ fn list(procedure: &Procedure, with_defaults: bool) -> String {
     let shown: Vec<String> =
         procedure.parameters.iter().map(|one| parameter(one, with_defaults)).collect();
     match (procedure.kind, shown.split_last()) {
-        (Kind::OrderedSet, Some((last, direct))) if direct.is_empty() => format!("ORDER BY {last}"),
+        (Kind::OrderedSet, Some((last, []))) => format!("ORDER BY {last}"),
         (Kind::OrderedSet, Some((last, direct))) => {
             format!("{} ORDER BY {last}", direct.join(", "))
         }
