@@ -69,6 +69,7 @@ pub fn data_type(ty: &PgType) -> DataType {
         | PgType::Regclass
         | PgType::Regtype
         | PgType::Regproc
+        | PgType::Regprocedure
         | PgType::Regnamespace
         | PgType::Regrole => DataType::UInt32,
         PgType::Array(element) => {

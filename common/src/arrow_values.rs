@@ -116,6 +116,7 @@ fn integer(value: i64, ty: &PgType) -> SqlResult<Datum> {
         | PgType::Regclass
         | PgType::Regtype
         | PgType::Regproc
+        | PgType::Regprocedure
         | PgType::Regnamespace
         | PgType::Regrole => Datum::Oid(value.try_into().map_err(|_| out_of_range(ty))?),
         _ => Datum::Int8(value),

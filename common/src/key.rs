@@ -229,6 +229,7 @@ impl Order {
             | PgType::Regclass
             | PgType::Regtype
             | PgType::Regproc
+            | PgType::Regprocedure
             | PgType::Regnamespace
             | PgType::Regrole => Self::Unsigned(4),
             PgType::Int2 => Self::Signed(2),

@@ -116,6 +116,7 @@ pub fn input(ty: &PgType, text: &str, context: &TextContext) -> SqlResult<Datum>
         PgType::Regclass
         | PgType::Regtype
         | PgType::Regproc
+        | PgType::Regprocedure
         | PgType::Regnamespace
         | PgType::Regrole => match text.trim() {
             "-" => Datum::Oid(0),

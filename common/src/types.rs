@@ -8,8 +8,10 @@ use crate::ids::Oid;
 
 mod element;
 mod precision;
+mod pseudo;
 
 pub use precision::{MOST_DIGITS, TimeType, round_micros, round_timestamp};
+pub use pseudo::{PSEUDO_TYPES, PseudoType};
 
 /// Precision and scale of `numeric(p,s)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +68,7 @@ pub enum PgType {
     /// A type of time with so many digits of a second. Where only the kind of value matters, look
     /// at [`PgType::without_precision`].
     Precise(TimeType, u8),
+    Regprocedure,
 }
 
 /// One row of the type table: what the catalog and the wire say of a built-in type.
@@ -121,6 +124,7 @@ const INFO: &[Info] = {
         row(PgType::Timestamptz, 1184, 1185, "timestamptz", "timestamp with time zone", 8, 'D'),
         row(PgType::Interval, 1186, 1187, "interval", "interval", 16, 'T'),
         row(PgType::Numeric(None), 1700, 1231, "numeric", "numeric", -1, 'N'),
+        row(PgType::Regprocedure, 2202, 2207, "regprocedure", "regprocedure", 4, 'N'),
         row(PgType::Regclass, 2205, 2210, "regclass", "regclass", 4, 'N'),
         row(PgType::Regtype, 2206, 2211, "regtype", "regtype", 4, 'N'),
         row(PgType::Record, 2249, 2287, "record", "record", -1, 'P'),

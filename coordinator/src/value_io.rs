@@ -42,6 +42,7 @@ fn is_object(ty: &PgType) -> bool {
         PgType::Regclass
             | PgType::Regtype
             | PgType::Regproc
+            | PgType::Regprocedure
             | PgType::Regnamespace
             | PgType::Regrole
     )

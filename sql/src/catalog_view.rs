@@ -131,4 +131,10 @@ pub trait CatalogView: Send + Sync {
 
     /// The oid that a name stands for as `regclass`, `regtype`, ....
     fn oid_of(&self, ty: &PgType, name: &str) -> Option<u32>;
+
+    /// The oid of the function that a text names as `regproc` or `regprocedure`. An error if it
+    /// names several, or is not written as such a name is.
+    fn procedure_oid(&self, _ty: &PgType, _text: &str) -> SqlResult<Option<u32>> {
+        Ok(None)
+    }
 }

@@ -14,6 +14,8 @@ pub mod bound;
 pub mod casts;
 pub mod catalog_view;
 pub mod codec;
+pub mod declared;
+pub mod deparse;
 pub mod effects;
 pub mod engine_error;
 pub mod functions;

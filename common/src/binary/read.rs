@@ -147,6 +147,7 @@ fn read(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
         | PgType::Regclass
         | PgType::Regtype
         | PgType::Regproc
+        | PgType::Regprocedure
         | PgType::Regnamespace
         | PgType::Regrole => Datum::Oid(reader.u32()?),
         PgType::Array(element) => Datum::Array(array(element, reader)?),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use satsuma_common::types::PseudoType;
 use satsuma_common::{Oid, PgType, SequenceId, ShardId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bound::{BoundCall, OutputColumn};
 use satsuma_sql::catalog_view::{
@@ -12,6 +13,9 @@ use super::objects::{ObjectAddress, ObjectClass, RelationRef};
 use super::privileges;
 use super::state::State;
 use super::table::{Shard, Table};
+use crate::system_relations::{
+    function_by_signature, function_name, function_named, function_with_arguments,
+};
 
 /// Computes system relations; the session brings what the catalog does not know (itself, its
 /// neighbours, sizes).
@@ -253,16 +257,30 @@ impl CatalogView for CatalogSnapshot {
             }
             PgType::Regtype => match PgType::from_oid(oid) {
                 Some(ty) => Some(ty.to_string()),
+                None if PseudoType::by_oid(oid).is_some() => {
+                    PseudoType::by_oid(oid).map(|ty| ty.sql_name.to_owned())
+                }
                 None if self.state.enum_type(Oid(oid)).is_some() => self.enum_name(Oid(oid)),
                 None => match crate::system_relations::relation_of(Oid(oid)) {
                     Some(relation) => self.oid_name(&PgType::Regclass, relation.0),
                     None => Some(format!("{}[]", self.enum_name(Oid(oid.checked_sub(1)?))?)),
                 },
             },
-            PgType::Regproc => crate::system_relations::procedure_name(oid).map(str::to_owned),
+            PgType::Regproc => function_name(oid),
+            PgType::Regprocedure => function_with_arguments(oid),
             PgType::Regnamespace => Some(quote_identifier(&self.state.schema(Oid(oid))?.name)),
             PgType::Regrole => Some(quote_identifier(&self.state.role(Oid(oid))?.name)),
             _ => None,
+        }
+    }
+
+    fn procedure_oid(&self, ty: &PgType, text: &str) -> SqlResult<Option<u32>> {
+        match ty {
+            PgType::Regproc => function_named(text),
+            _ => function_by_signature(text, |name| {
+                let (schema, bare) = split_name(name)?;
+                self.user_type(schema.as_deref(), &bare)
+            }),
         }
     }
 
@@ -278,9 +296,7 @@ impl CatalogView for CatalogSnapshot {
                 built_in
                     .or_else(|| self.user_type(schema.as_deref(), &bare))
                     .map(|ty| ty.without_modifier().oid())
-            }
-            PgType::Regproc if matches!(schema.as_deref(), None | Some("pg_catalog")) => {
-                crate::system_relations::procedure_oid(&bare)
+                    .or_else(|| Some(PseudoType::by_name(&bare)?.oid))
             }
             PgType::Regnamespace if schema.is_none() => {
                 self.state.schema_by_name(&bare).map(|schema| schema.oid.0)

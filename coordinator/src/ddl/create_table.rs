@@ -103,27 +103,13 @@ pub(super) async fn place_for(
 ) -> SqlResult<Option<(Oid, String)>> {
     let (schema, name) = names::split(new.name)?;
     let is_temporary = new.temporary || schema.as_deref() == Some("pg_temp");
-    if new.temporary && schema.as_deref().is_some_and(|schema| schema != "pg_temp") {
-        return Err(SqlError::new(
-            SqlState::INVALID_TABLE_DEFINITION,
-            "cannot create temporary relation in non-temporary schema",
-        ));
-    }
     if new.on_commit.is_some() && !is_temporary {
         return Err(SqlError::new(
             SqlState::INVALID_TABLE_DEFINITION,
             "ON COMMIT can only be used on temporary tables",
         ));
     }
-    let schema = if is_temporary {
-        ddl.temporary_schema().await?
-    } else {
-        let state = ddl.state();
-        let path = &ddl.snapshot.search_path;
-        let schema = names::creation_schema(&state, path, schema.as_deref())?.oid;
-        ddl.require_create(schema)?;
-        schema
-    };
+    let schema = ddl.schema_for(schema.as_deref(), new.temporary).await?;
     let state = ddl.state();
     let taken = |schema: &crate::catalog::Schema| {
         schema.relation(&name).is_some() || schema.user_type(&name).is_some()

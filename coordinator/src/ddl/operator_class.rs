@@ -199,6 +199,7 @@ fn scalar_class(ty: &PgType) -> Option<&'static str> {
         | PgType::Regclass
         | PgType::Regtype
         | PgType::Regproc
+        | PgType::Regprocedure
         | PgType::Regnamespace
         | PgType::Regrole => "oid_ops",
         PgType::Array(_) => "array_ops",

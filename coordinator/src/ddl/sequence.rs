@@ -21,14 +21,10 @@ pub async fn create_sequence(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> S
     else {
         return Err(SqlError::internal("not a CREATE SEQUENCE"));
     };
-    if *temporary {
-        return Err(SqlError::unsupported("temporary sequences are not supported"));
-    }
-    let state = ddl.state();
     let (schema, name) = names::split(name)?;
-    let schema = names::creation_schema(&state, &ddl.snapshot.search_path, schema.as_deref())?;
-    ddl.require_create(schema.oid)?;
-    if schema.relation(&name).is_some() {
+    let schema = ddl.schema_for(schema.as_deref(), *temporary).await?;
+    let state = ddl.state();
+    if state.schema(schema).is_some_and(|schema| schema.relation(&name).is_some()) {
         let message = format!("relation \"{name}\" already exists");
         if !if_not_exists {
             return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
@@ -42,14 +38,14 @@ pub async fn create_sequence(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> S
         None => PgType::Int8,
     };
     let owned_by = match owned_by {
-        Some(owner) => owner_column(ddl, schema.oid, owner)?,
+        Some(owner) => owner_column(ddl, schema, owner)?,
         None => None,
     };
     let id = ddl.reserve(IdRequest::oids(1)).await?.sequence()?;
     let mut sequence = Sequence {
         id,
         name,
-        schema: schema.oid,
+        schema,
         owner: ddl.snapshot.user,
         max: largest(&ty)?,
         ty,

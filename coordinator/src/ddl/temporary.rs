@@ -1,8 +1,8 @@
 //! Temporary relations: in a schema of the session's own, which goes when the session ends.
 
-use satsuma_common::{NodeId, Oid, SqlResult};
+use satsuma_common::{NodeId, Oid, SqlError, SqlResult, SqlState};
 
-use super::Ddl;
+use super::{Ddl, names};
 use crate::catalog::Command;
 
 /// Begins the name of every schema of temporary relations.
@@ -24,6 +24,28 @@ pub fn is_temporary(schema: &str) -> bool {
 }
 
 impl Ddl<'_> {
+    /// The schema that a new relation goes to, which its creator may make it in.
+    pub(super) async fn schema_for(
+        &mut self,
+        schema: Option<&str>,
+        temporary: bool,
+    ) -> SqlResult<Oid> {
+        let in_temporary = schema == Some("pg_temp") || schema == Some(&self.temporary_name);
+        if temporary && schema.is_some() && !in_temporary {
+            return Err(SqlError::new(
+                SqlState::INVALID_TABLE_DEFINITION,
+                "cannot create temporary relation in non-temporary schema",
+            ));
+        }
+        if temporary || in_temporary {
+            return self.temporary_schema().await;
+        }
+        let state = self.state();
+        let oid = names::creation_schema(&state, &self.snapshot.search_path, schema)?.oid;
+        self.require_create(oid)?;
+        Ok(oid)
+    }
+
     /// The session's schema for temporary relations, made at first use.
     pub(super) async fn temporary_schema(&mut self) -> SqlResult<Oid> {
         let name = self.temporary_name.clone();

@@ -12,14 +12,20 @@ use sqlparser::ast;
 
 use super::{Ddl, names, wildcard};
 use crate::catalog::{Command, RelationRef, State, View};
+use crate::session_api::Notice;
 
 pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResult<()> {
     refuse_unsupported(create)?;
-    let state = ddl.state();
     let (schema, name) = names::split(&create.name)?;
-    let schema = names::creation_schema(&state, &ddl.snapshot.search_path, schema.as_deref())?;
-    let schema_oid = schema.oid;
-    ddl.require_create(schema_oid)?;
+    let reads_temporary = reads_temporary(ddl, &create.query)?;
+    let temporary = create.temporary || reads_temporary && schema.is_none();
+    if temporary && !create.temporary {
+        let message = format!("view \"{name}\" will be a temporary view");
+        ddl.notices.push(Notice::plain(message));
+    }
+    let schema_oid = ddl.schema_for(schema.as_deref(), temporary).await?;
+    let state = ddl.state();
+    let schema = state.schema(schema_oid).ok_or_else(|| SqlError::internal("a schema is gone"))?;
     let before = match schema.relation(&name) {
         None => None,
         Some(_) if !create.or_replace => {
@@ -82,7 +88,6 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
 fn refuse_unsupported(create: &ast::CreateView) -> SqlResult<()> {
     let refused = [
         (create.materialized, "materialized views"),
-        (create.temporary, "temporary views"),
         (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
         (!has_known_options(&create.options), "options of views"),
         (
@@ -195,6 +200,20 @@ fn relations(ddl: &Ddl<'_>, state: &State, query: &ast::Query) -> SqlResult<BTre
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(found),
     }
+}
+
+/// Whether the query reads a temporary relation.
+fn reads_temporary(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<bool> {
+    let state = ddl.state();
+    let Some(own) = state.schema_by_name(&ddl.temporary_name) else { return Ok(false) };
+    let read = relations(ddl, &state, query)?;
+    let is_own = |oid: &Oid| {
+        state
+            .relation(*oid)
+            .and_then(|relation| state.relation_name(relation))
+            .is_some_and(|(schema, _)| schema.oid == own.oid)
+    };
+    Ok(read.iter().any(is_own))
 }
 
 fn user_type(ty: &PgType) -> Option<Oid> {

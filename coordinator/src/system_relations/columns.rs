@@ -5,7 +5,9 @@ use satsuma_common::{ColumnId, Oid, PgType, SqlResult};
 
 use super::definitions::shown_default;
 use super::layout::Layouts;
+use super::printed::Printer;
 use super::rows::{Rows, row};
+use super::spelling::Names;
 use super::types::{collation_of, physical};
 use super::{Fill, Source};
 use crate::catalog::{Index, IndexValue, State, Table};
@@ -177,12 +179,15 @@ pub(super) fn default_oid(table: Oid, column: u16) -> Oid {
 }
 
 /// Columns that have a default or are generated, and from what.
-pub(super) fn shown_defaults(table: &Table) -> impl Iterator<Item = (&Column, String)> {
+pub(super) fn shown_defaults<'a>(
+    names: Names<'a>,
+    table: &'a Table,
+) -> impl Iterator<Item = (&'a Column, String)> {
     let defaults = table.defaults.iter().zip(&table.generated);
-    table.shape.columns.iter().zip(defaults).filter_map(|(column, (default, generated))| {
+    table.shape.columns.iter().zip(defaults).filter_map(move |(column, (default, generated))| {
         let shown = match generated {
-            Some(text) => Some(text.clone()),
-            None => shown_default(table, column, default.as_ref()),
+            Some(text) => Some(Printer::of(names, table, false).expression(text, Some(&column.ty))),
+            None => shown_default(names, table, column, default.as_ref()),
         };
         Some((column, shown?))
     })
@@ -190,7 +195,7 @@ pub(super) fn shown_defaults(table: &Table) -> impl Iterator<Item = (&Column, St
 
 fn default(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for table in source.state.tables() {
-        for (column, text) in shown_defaults(table) {
+        for (column, text) in shown_defaults(source.names(), table) {
             let relation = Oid(table.id().0);
             row!(
                 rows,

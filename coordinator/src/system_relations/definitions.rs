@@ -2,12 +2,13 @@
 //! print. Names have their schema where a search path does not find them.
 
 use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction, Timing};
-use satsuma_common::{ColumnId, Oid, PgType};
+use satsuma_common::{ColumnId, Oid};
 
 use satsuma_sql::bind::{fold, output_name};
-use satsuma_sql::parse;
+use satsuma_sql::{deparse, parse};
 use sqlparser::ast::{self, SelectItem, SetExpr};
 
+use super::printed::Printer;
 use super::spelling::{Names, Spelling};
 use crate::catalog::{
     Index, IndexKey, IndexValue, RelationRef, State, Table, View, quote_identifier,
@@ -41,26 +42,21 @@ pub fn constraints<'a>(
 }
 
 /// A column's default as `pg_get_expr` prints it; identity columns have none.
-pub fn shown_default(table: &Table, column: &Column, default: Option<&String>) -> Option<String> {
+pub fn shown_default(
+    names: Names<'_>,
+    table: &Table,
+    column: &Column,
+    default: Option<&String>,
+) -> Option<String> {
     let position = table.shape.position(column.id)?;
     if table.identity.get(position).copied().flatten().is_some() {
         return None;
     }
-    let text = default?;
-    let is_literal = text.len() > 1
-        && text.starts_with('\'')
-        && text.ends_with('\'')
-        && !text[1..text.len() - 1].replace("''", "").contains('\'');
-    let number = column.ty.is_integer()
-        || matches!(column.ty, PgType::Bool | PgType::Numeric(_) | PgType::Float4 | PgType::Float8);
-    let element = match &column.ty {
-        PgType::Array(element) => element,
-        other => other,
-    };
-    Some(match is_literal && !number && !matches!(element, PgType::Enum(_)) {
-        true => format!("{text}::{}", column.ty.without_modifier()),
-        false => text.clone(),
-    })
+    let printer = Printer { names, table: None, pretty: false };
+    let shown = printer.expression(default?, Some(&column.ty));
+    // What is NULL anyway is no default.
+    let is_null = shown.eq_ignore_ascii_case("null") || shown.starts_with("NULL::");
+    (!is_null).then_some(shown)
 }
 
 fn column_names(table: &Table, columns: impl IntoIterator<Item = ColumnId>) -> String {
@@ -115,8 +111,9 @@ fn definition(
             }
             text
         }
-        Constraint::Check(check) if pretty => format!("CHECK ({})", check.condition),
-        Constraint::Check(check) => format!("CHECK (({}))", check.condition),
+        Constraint::Check(check) => {
+            format!("CHECK ({})", Printer::of(names, table, pretty).condition(&check.condition))
+        }
         Constraint::ForeignKey(key) => foreign_key(names, table, key),
     }
 }
@@ -156,7 +153,7 @@ pub fn constraint_definition_by_oid(names: Names<'_>, oid: Oid, pretty: bool) ->
 }
 
 /// `pg_get_viewdef(oid)`: the view's query, whose columns are called as the view's.
-pub fn view_definition(names: Names<'_>, view: &View) -> String {
+pub fn view_definition(names: Names<'_>, view: &View, pretty: bool) -> String {
     let parsed = parse::parse(&view.definition).ok().and_then(|parsed| parsed.into_iter().next());
     let Some(parse::Statement::Sql(statement)) = parsed.map(|parsed| parsed.statement) else {
         return format!(" {};", view.definition);
@@ -167,6 +164,9 @@ pub fn view_definition(names: Names<'_>, view: &View) -> String {
     let from = Names { state: names.state, path: &view.search_path };
     Spelling { from, to: names }.rewrite(&mut query);
     let columns: Vec<&str> = view.columns.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some(printed) = deparse::view(&query, &columns, &names, pretty) {
+        return format!("{printed};");
+    }
     if call_columns(&mut query, &columns) {
         return format!(" {};", parse::written(&query.to_string()));
     }
@@ -204,40 +204,24 @@ fn call_columns(query: &mut ast::Query, columns: &[&str]) -> bool {
     true
 }
 
-fn key_text(table: &Table, key: &IndexKey) -> String {
+fn key_text(names: Names<'_>, table: &Table, key: &IndexKey, pretty: bool) -> String {
     match &key.value {
         IndexValue::Column(column) => column_names(table, [*column]),
-        IndexValue::Expression(text) if is_call(text) => text.clone(),
-        IndexValue::Expression(text) => format!("({text})"),
+        IndexValue::Expression(text) => Printer::of(names, table, pretty).key(text),
     }
-}
-
-/// Whether an expression is one function call, which needs no parentheses.
-fn is_call(text: &str) -> bool {
-    let Some(open) = text.find('(') else { return false };
-    let name = &text[..open];
-    let is_name =
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    let mut depth = 0;
-    for (at, c) in text.char_indices().skip(open) {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return is_name && at + 1 == text.len();
-        }
-    }
-    false
 }
 
 /// `pg_get_indexdef(oid, number, pretty)`: one column, from 1. `None` beyond the last.
-pub fn index_column_definition(state: &State, index: &Index, number: usize) -> Option<String> {
-    let table = state.table(index.table)?;
+pub fn index_column_definition(
+    names: Names<'_>,
+    index: &Index,
+    number: usize,
+    pretty: bool,
+) -> Option<String> {
+    let table = names.state.table(index.table)?;
     let position = number.checked_sub(1)?;
     match index.keys.get(position) {
-        Some(key) => Some(key_text(table, key)),
+        Some(key) => Some(key_text(names, table, key, pretty)),
         None => {
             let column = index.include.get(position - index.keys.len())?;
             Some(column_names(table, [*column]))
@@ -246,13 +230,13 @@ pub fn index_column_definition(state: &State, index: &Index, number: usize) -> O
 }
 
 /// `CREATE UNIQUE INDEX t_pkey ON public.t USING btree (id)`.
-pub fn index_definition(state: &State, index: &Index) -> Option<String> {
-    let table = state.table(index.table)?;
+pub fn index_definition(names: Names<'_>, index: &Index, pretty: bool) -> Option<String> {
+    let table = names.state.table(index.table)?;
     let keys: Vec<_> = index
         .keys
         .iter()
         .map(|key| {
-            let mut text = key_text(table, key);
+            let mut text = key_text(names, table, key, pretty);
             if let Some(class) = &key.operator_class {
                 text += &format!(" {}", quote_identifier(class));
             }
@@ -265,12 +249,13 @@ pub fn index_definition(state: &State, index: &Index) -> Option<String> {
             text
         })
         .collect();
+    // Pretty, the schema is left out where the search path finds the table.
+    let shown = if pretty { names } else { Names::qualified(names.state) };
+    let relation = shown.of_relation(RelationRef::Table(table.id()))?;
     let mut text = format!(
-        "CREATE {}INDEX {} ON {}.{} USING {} ({})",
+        "CREATE {}INDEX {} ON {relation} USING {} ({})",
         if index.unique { "UNIQUE " } else { "" },
         quote_identifier(&index.name),
-        quote_identifier(&table.shape.schema_name),
-        quote_identifier(&table.shape.name),
         index.method,
         keys.join(", "),
     );
@@ -281,21 +266,8 @@ pub fn index_definition(state: &State, index: &Index) -> Option<String> {
         text += " NULLS NOT DISTINCT";
     }
     if let Some(predicate) = &index.predicate {
-        text += &format!(" WHERE ({predicate})");
+        text += " WHERE ";
+        text += &Printer::of(names, table, pretty).condition(predicate);
     }
     Some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_call;
-
-    #[test]
-    fn only_whole_calls_stand_without_parentheses() {
-        assert!(is_call("lower(name)"));
-        assert!(is_call("pg_catalog.lower((a || b))"));
-        assert!(!is_call("lower(a) || lower(b)"));
-        assert!(!is_call("(a + b)"));
-        assert!(!is_call("a"));
-    }
 }

@@ -5,9 +5,9 @@ use satsuma_common::{ColumnId, NumericMod, PgType, SqlResult};
 
 use super::definitions::{Constraint, constraints, shown_default, view_definition};
 use super::layout::Layouts;
+use super::printed::Printer;
 use super::relations::user_relations;
 use super::rows::{Rows, row};
-use super::spelling::Spelling;
 use super::{Fill, Source};
 use crate::catalog::{
     Grant, ObjectAddress, PUBLIC, RelationRef, State, Table, access_list, is_superuser, owner,
@@ -144,7 +144,7 @@ struct Listed<'a> {
     ty: &'a PgType,
     not_null: bool,
     default: Option<String>,
-    generated: Option<&'a String>,
+    generated: Option<String>,
     identity: Option<bool>,
     updatable: bool,
 }
@@ -191,7 +191,7 @@ impl Listed<'_> {
                 self.identity.map(|always| if always { "ALWAYS" } else { "BY DEFAULT" }),
             identity_cycle = "NO",
             is_generated = if self.generated.is_some() { "ALWAYS" } else { "NEVER" },
-            generation_expression = self.generated,
+            generation_expression = self.generated.as_ref(),
             is_updatable = yes_no(self.updatable),
         )
     }
@@ -255,6 +255,8 @@ fn table_columns(
     let names = source.names();
     for (position, column) in table.shape.columns.iter().enumerate() {
         let generated = table.generated.get(position).and_then(Option::as_ref);
+        let printer = Printer::of(names, table, false);
+        let generated = generated.map(|text| printer.expression(text, Some(&column.ty)));
         Listed {
             schema,
             table: name,
@@ -265,8 +267,7 @@ fn table_columns(
             default: table
                 .defaults
                 .get(position)
-                .and_then(|default| shown_default(table, column, default.as_ref()))
-                .map(|text| Spelling { from: names, to: names }.expression(&text)),
+                .and_then(|default| shown_default(names, table, column, default.as_ref())),
             generated,
             identity: table.identity.get(position).copied().flatten(),
             updatable: true,
@@ -283,7 +284,7 @@ fn views(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             table_catalog = database(source),
             table_schema = source.state.schema(view.schema).map(|schema| &schema.name),
             table_name = &view.name,
-            view_definition = view_definition(source.names(), view),
+            view_definition = view_definition(source.names(), view, false),
             check_option = "NONE",
             is_updatable = "NO",
             is_insertable_into = "NO",
@@ -490,7 +491,8 @@ fn check_constraints(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> 
     };
     for (table, name, constraint) in all_constraints(source.state) {
         if let Constraint::Check(check) = constraint {
-            push(table, name, format!("(({}))", check.condition))?;
+            let printer = Printer::of(source.names(), table, false);
+            push(table, name, format!("({})", printer.condition(&check.condition)))?;
         }
     }
     for table in source.state.tables() {

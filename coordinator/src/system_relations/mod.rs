@@ -15,6 +15,7 @@ mod kept;
 mod layout;
 mod locks;
 mod monitoring;
+mod printed;
 mod procedures;
 mod relations;
 mod roles;
@@ -36,7 +37,9 @@ pub use definitions::{
 pub use functions::SessionFunctions;
 pub use kept::KeptRows;
 pub use layout::{Layout, LayoutColumn, Layouts};
-pub use procedures::{procedure_name, procedure_oid};
+pub use procedures::{
+    function_by_signature, function_name, function_named, function_with_arguments,
+};
 pub use row_types::relation_of;
 use rows::Rows;
 use satsuma_common::{Oid, SqlResult};
@@ -66,6 +69,9 @@ type Fill = fn(&Source<'_>, &mut Rows<'_>) -> SqlResult<()>;
 
 /// The relations that have rows.
 fn fill(schema: &str, name: &str) -> Option<Fill> {
+    if let Some(fill) = procedures::fill(schema, name) {
+        return Some(fill);
+    }
     if schema == "information_schema" {
         return information_schema::fill(name);
     }
@@ -78,6 +84,7 @@ fn fill(schema: &str, name: &str) -> Option<Fill> {
         .or_else(|| views::fill(name))
         .or_else(|| monitoring::fill(name))
         .or_else(|| locks::fill(name))
+        .or_else(|| procedures::fill_operators(name))
 }
 
 /// All rows of a system relation; `None` if there is none of that name.

@@ -423,7 +423,9 @@ fn depend(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         }
     }
     for table in source.state.tables() {
-        for (column, text) in super::columns::shown_defaults(table) {
+        for (column, text) in
+            super::columns::shown_defaults(super::Names::qualified(source.state), table)
+        {
             let relation = Oid(table.id().0);
             let default = super::columns::default_oid(relation, column.id.0);
             push(default, DEFAULTS, relation, i32::from(column.id.0), 'a')?;

@@ -25,7 +25,7 @@ impl<'a> Names<'a> {
         Self { state, path: &[] }
     }
 
-    fn relation(&self, schema: Option<&str>, name: &str) -> Option<RelationRef> {
+    pub fn lookup(&self, schema: Option<&str>, name: &str) -> Option<RelationRef> {
         let is_system = schema.is_none()
             && !self.path.iter().any(|schema| schema == "pg_catalog")
             && Layouts::all().get("pg_catalog", name).is_some();
@@ -39,11 +39,11 @@ impl<'a> Names<'a> {
     /// A relation's name, with its schema unless the bare name finds it.
     pub fn of_relation(&self, relation: RelationRef) -> Option<ast::ObjectName> {
         let (schema, name) = self.state.relation_name(relation)?;
-        let bare = self.relation(None, name) == Some(relation);
+        let bare = self.lookup(None, name) == Some(relation);
         Some(object_name((!bare).then_some(&schema.name), name))
     }
 
-    fn of_type(&self, oid: Oid) -> Option<ast::ObjectName> {
+    pub fn of_type(&self, oid: Oid) -> Option<ast::ObjectName> {
         let ty = self.state.enum_type(oid)?;
         let bare = self.user_type(None, &ty.name) == Some(oid);
         let schema = &self.state.schema(ty.schema)?.name;
@@ -56,7 +56,7 @@ fn object_name(schema: Option<&String>, name: &str) -> ast::ObjectName {
     ast::ObjectName::from(parts.map(ident).collect::<Vec<_>>())
 }
 
-fn parts(name: &ast::ObjectName) -> Option<(Option<String>, String)> {
+pub(super) fn parts(name: &ast::ObjectName) -> Option<(Option<String>, String)> {
     let parts: Vec<String> =
         name.0.iter().map(|part| part.as_ident().map(fold)).collect::<Option<_>>()?;
     match parts.as_slice() {
@@ -128,7 +128,7 @@ impl Respell<'_> {
         let ast::Value::SingleQuotedString(text) = &mut value.value else { return };
         let Spelling { from, to } = self.spelling;
         let found = split_name(text)
-            .and_then(|(schema, name)| to.of_relation(from.relation(schema.as_deref(), &name)?));
+            .and_then(|(schema, name)| to.of_relation(from.lookup(schema.as_deref(), &name)?));
         if let Some(name) = found.map(|name| name.to_string()).filter(|name| name != text) {
             *text = name;
             self.changed = true;
@@ -169,7 +169,7 @@ impl ast::VisitorMut for Respell<'_> {
             && (schema.is_some() || !self.hidden.iter().flatten().any(|name| *name == relation))
         {
             let Spelling { from, to } = self.spelling;
-            let found = from.relation(schema.as_deref(), &relation);
+            let found = from.lookup(schema.as_deref(), &relation);
             self.replace(name, found.and_then(|found| to.of_relation(found)));
         }
         ControlFlow::Continue(())
@@ -211,7 +211,7 @@ pub fn named_relations(state: &State, text: &str) -> Vec<RelationRef> {
         if let ast::Expr::Value(value) = expr
             && let ast::Value::SingleQuotedString(text) = &value.value
             && let Some((Some(schema), name)) = split_name(text)
-            && let Some(relation @ RelationRef::Sequence(_)) = names.relation(Some(&schema), &name)
+            && let Some(relation @ RelationRef::Sequence(_)) = names.lookup(Some(&schema), &name)
         {
             found.push(relation);
         }

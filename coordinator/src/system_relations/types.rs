@@ -1,5 +1,6 @@
 //! Types, collations, languages and operator classes.
 
+use satsuma_common::types::{PSEUDO_TYPES, PseudoType};
 use satsuma_common::{Oid, PgType, SqlResult};
 
 use super::rows::{Rows, row};
@@ -36,6 +37,7 @@ pub(super) fn physical(ty: &PgType) -> Physical {
         | PgType::Regclass
         | PgType::Regtype
         | PgType::Regproc
+        | PgType::Regprocedure
         | PgType::Regnamespace
         | PgType::Regrole
         | PgType::Enum(_)
@@ -130,6 +132,7 @@ pub(super) fn io_functions(ty: &PgType) -> [u32; 4] {
         PgType::Interval => [1160, 1161, 2478, 2479],
         PgType::Precise(time, _) => io_functions(time.bare()),
         PgType::Numeric(_) => [1701, 1702, 2460, 2461],
+        PgType::Regprocedure => [2212, 2213, 2446, 2447],
         PgType::Regclass => [2218, 2219, 2452, 2453],
         PgType::Regtype => [2220, 2221, 2454, 2455],
         PgType::Regrole => [4098, 4092, 4094, 4095],
@@ -202,6 +205,48 @@ fn push_type(
     )
 }
 
+/// A type that signatures of functions name.
+fn push_pseudo_type(rows: &mut Rows<'_>, ty: &PseudoType) -> SqlResult<()> {
+    let [input, output, receive, send] = ty.io;
+    let align = match ty.len {
+        -2 => 'c',
+        -1 | 8 => 'd',
+        _ => 'i',
+    };
+    row!(
+        rows,
+        oid = Oid(ty.oid),
+        typname = ty.name,
+        typnamespace = PG_CATALOG_OID,
+        typowner = SUPERUSER_OID,
+        typlen = ty.len,
+        typbyval = ty.len > 0,
+        typtype = 'p',
+        typcategory = 'P',
+        typispreferred = false,
+        typisdefined = true,
+        typdelim = ',',
+        typrelid = Oid(0),
+        typsubscript = Oid(0),
+        typelem = Oid(0),
+        typarray = Oid(0),
+        typinput = Oid(input),
+        typoutput = Oid(output),
+        typreceive = Oid(receive),
+        typsend = Oid(send),
+        typmodin = Oid(0),
+        typmodout = Oid(0),
+        typanalyze = Oid(0),
+        typalign = align,
+        typstorage = if ty.len == -1 { 'x' } else { 'p' },
+        typnotnull = false,
+        typbasetype = Oid(0),
+        typtypmod = -1,
+        typndims = 0,
+        typcollation = Oid(0),
+    )
+}
+
 fn all_types(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for ty in PgType::builtin() {
         push_type(rows, &ty, &ty.name(), PG_CATALOG_OID, SUPERUSER_OID, None)?;
@@ -209,6 +254,9 @@ fn all_types(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         if array.oid() != 0 {
             push_type(rows, &array, &array.name(), PG_CATALOG_OID, SUPERUSER_OID, None)?;
         }
+    }
+    for ty in PSEUDO_TYPES {
+        push_pseudo_type(rows, ty)?;
     }
     for ty in source.state.enums() {
         let label = PgType::Enum(ty.oid);

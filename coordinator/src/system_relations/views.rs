@@ -61,7 +61,7 @@ fn views(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             schemaname = source.state.schema(view.schema).map(|schema| &schema.name),
             viewname = &view.name,
             viewowner = owner(source, view.owner),
-            definition = view_definition(source.names(), view),
+            definition = view_definition(source.names(), view, false),
         )?;
     }
     Ok(())
@@ -75,7 +75,7 @@ fn indexes(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             schemaname = &table.shape.schema_name,
             tablename = &table.shape.name,
             indexname = &index.name,
-            indexdef = index_definition(source.state, index),
+            indexdef = index_definition(source.names(), index, false),
         )?;
     }
     Ok(())

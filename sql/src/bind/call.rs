@@ -339,6 +339,12 @@ fn misplaced(name: &str) -> SqlError {
         .hint("Call it in a SELECT of its own.")
 }
 
+/// Whether there is a function of that name that acts on the cluster.
+pub fn is_cluster_function(name: &str) -> bool {
+    FUNCTIONS.iter().any(|(known, _)| *known == name)
+        || OLD_NAMES.iter().any(|(old, _)| *old == name)
+}
+
 /// What a cluster function's call looks like in a query.
 struct Written<'q> {
     name: &'q ast::ObjectName,

@@ -58,6 +58,7 @@ use crate::catalog_view::CatalogView;
 use crate::functions::FunctionEnv;
 use crate::parse::{Parsed, Source};
 
+pub use call::is_cluster_function;
 pub use collation::check_collation;
 pub use names::{fold, last as last_name, qualified as qualified_name};
 pub use naming::output_name;

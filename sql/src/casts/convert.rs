@@ -55,7 +55,7 @@ pub fn resolve_names(
     let what = match ty {
         PgType::Regclass => "relation",
         PgType::Regtype => "type",
-        PgType::Regproc => "function",
+        PgType::Regproc | PgType::Regprocedure => "function",
         PgType::Regnamespace => "schema",
         PgType::Regrole => "role",
         _ => return None,
@@ -71,9 +71,19 @@ pub fn resolve_names(
     {
         return Some(Ok(Datum::Oid(builtin.oid())));
     }
+    if matches!(ty, PgType::Regproc | PgType::Regprocedure) {
+        let found = catalog.procedure_oid(ty, text);
+        return Some(found.and_then(|found| {
+            found.map(Datum::Oid).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_FUNCTION,
+                    format!("{what} \"{text}\" does not exist"),
+                )
+            })
+        }));
+    }
     let state = match ty {
         PgType::Regclass => SqlState::UNDEFINED_TABLE,
-        PgType::Regproc => SqlState::UNDEFINED_FUNCTION,
         PgType::Regnamespace => SqlState::INVALID_SCHEMA_NAME,
         _ => SqlState::UNDEFINED_OBJECT,
     };
@@ -94,6 +104,7 @@ pub fn name_cast(value: &Typed, to: &PgType, env: &FunctionEnv) -> Option<SqlRes
             PgType::Regclass
                 | PgType::Regtype
                 | PgType::Regproc
+                | PgType::Regprocedure
                 | PgType::Regnamespace
                 | PgType::Regrole
         )

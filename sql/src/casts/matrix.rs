@@ -23,7 +23,7 @@ pub fn can_coerce(from: &PgType, to: &PgType, kind: CastKind) -> bool {
 }
 
 fn is_reg(ty: &PgType) -> bool {
-    matches!(ty, Regclass | Regtype | Regproc | Regnamespace | Regrole)
+    matches!(ty, Regclass | Regtype | Regproc | Regprocedure | Regnamespace | Regrole)
 }
 
 /// The row of `pg_cast`, if there is one.

@@ -309,6 +309,7 @@ catalog_functions! {
     GetFunctionArguments = "pg_get_function_arguments(oid) text";
     GetFunctionIdentityArguments = "pg_get_function_identity_arguments(oid) text";
     GetFunctionResult = "pg_get_function_result(oid) text";
+    GetFunctionArgDefault = "pg_get_function_arg_default(oid,int4) text";
     GetStatisticsObjDefColumns = "pg_get_statisticsobjdef_columns(oid) text";
     GetPartKeyDef = "pg_get_partkeydef(oid) text";
     GetSerialSequence = "pg_get_serial_sequence(text,text) text";
@@ -340,6 +341,7 @@ catalog_functions! {
     ToRegclass = "to_regclass(text) regclass";
     ToRegtype = "to_regtype(text) regtype";
     ToRegproc = "to_regproc(text) regproc";
+    ToRegprocedure = "to_regprocedure(text) regprocedure";
     ToRegnamespace = "to_regnamespace(text) regnamespace";
     ToRegrole = "to_regrole(text) regrole";
     CurrentSetting = "current_setting(text) text";

@@ -247,6 +247,9 @@ fn format_type(args: &[Datum], catalog: &dyn CatalogView) -> Datum {
         Some(Datum::Int4(typmod)) => Some(*typmod),
         _ => None,
     };
+    if let Some(pseudo) = satsuma_common::types::PseudoType::by_oid(*oid) {
+        return Datum::Text(pseudo.sql_name.into());
+    }
     let Some(ty) = PgType::from_oid(*oid) else {
         let name = catalog.oid_name(&PgType::Regtype, *oid);
         return Datum::Text(name.unwrap_or_else(|| "???".into()));

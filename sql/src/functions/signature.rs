@@ -28,7 +28,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "any" => Self::Any,
             "anyelement" => Self::AnyElement,
@@ -40,6 +40,7 @@ impl Pattern {
             "anycompatiblearray" => Self::AnyCompatibleArray,
             "bpchar" => Self::Exact(PgType::Bpchar(None)),
             "\"char\"" => Self::Exact(PgType::Char),
+            "_\"char\"" => Self::Exact(PgType::Array(Box::new(PgType::Char))),
             _ => Self::Exact(PgType::parse_name(name)?),
         })
     }

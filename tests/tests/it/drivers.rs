@@ -524,6 +524,10 @@ fn psql_describes_what_is_there() {
         ("\\du", &["satsuma", "Superuser"]),
         ("\\dn", &["public"]),
         ("\\conninfo", &["satsuma"]),
+        ("\\df abs", &["pg_catalog", "double precision", "func"]),
+        ("\\df citus_add_node", &["nodename text, nodeport integer, groupid integer DEFAULT"]),
+        ("\\da string_agg", &["text, text"]),
+        ("\\do @>", &["anyarray", "jsonb"]),
     ] {
         let output = psql::run(&cluster.address(), here, &["-c", command]);
         assert_eq!(output.status, 0, "{command}: {}", output.stderr);

@@ -15,8 +15,10 @@ use satsuma_sql::functions::{CatalogFunction, CatalogFunctions, Privileged};
 use super::definitions::{
     constraint_definition_by_oid, index_column_definition, index_definition, view_definition,
 };
+use super::printed::Printer;
+use super::procedures;
 use super::roles::default_access_list;
-use super::spelling::{Names, Spelling};
+use super::spelling::Names;
 use super::surroundings::{Surroundings, size_of_relation};
 use crate::catalog::{
     CatalogSnapshot, DATABASE_OID, ObjectAddress, ObjectClass, State, Table, TableDistribution,
@@ -172,8 +174,10 @@ impl SessionFunctions {
             | F::TsParserIsVisible
             | F::TsTemplateIsVisible => Datum::Bool(true),
             F::GetExpr | F::GetExprPretty => {
-                let names = self.names();
-                text(Some(Spelling { from: names, to: names }.expression(arguments.text(0)?)))
+                let pretty = function == F::GetExprPretty && arguments.bool(2)?;
+                let table = self.table(arguments.oid(1)?);
+                let printer = Printer { names: self.names(), table, pretty };
+                text(Some(printer.expression(arguments.text(0)?, None)))
             }
             F::GetConstraintDef => {
                 text(constraint_definition_by_oid(self.names(), arguments.oid(0)?, false))
@@ -184,14 +188,16 @@ impl SessionFunctions {
             }
             F::GetIndexDef => {
                 let index = state.index(arguments.oid(0)?);
-                text(index.and_then(|index| index_definition(state, index)))
+                text(index.and_then(|index| index_definition(self.names(), index, false)))
             }
             F::GetIndexDefColumn => {
                 let Some(index) = state.index(arguments.oid(0)?) else { return Ok(Datum::Null) };
                 match usize::try_from(arguments.int(1)?) {
-                    Ok(0) => text(index_definition(state, index)),
+                    Ok(0) => text(index_definition(self.names(), index, arguments.bool(2)?)),
                     Ok(number) => {
-                        let column = index_column_definition(state, index, number);
+                        let pretty = arguments.bool(2)?;
+                        let names = self.names();
+                        let column = index_column_definition(names, index, number, pretty);
                         text(Some(column.unwrap_or_default()))
                     }
                     Err(_) => text(Some("")),
@@ -199,11 +205,18 @@ impl SessionFunctions {
             }
             F::GetViewDef | F::GetViewDefPretty | F::GetViewDefWrapped => {
                 let view = state.view(arguments.oid(0)?);
-                text(view.map(|view| view_definition(self.names(), view)))
+                // Wrapped to a width, it is pretty.
+                let pretty = match function {
+                    F::GetViewDefPretty => arguments.bool(1)?,
+                    F::GetViewDefWrapped => true,
+                    _ => false,
+                };
+                text(view.map(|view| view_definition(self.names(), view, pretty)))
             }
             F::GetViewDefNamed | F::GetViewDefNamedPretty => {
                 let view = self.named_relation(arguments.text(0)?)?;
-                text(state.view(view).map(|view| view_definition(self.names(), view)))
+                let pretty = function == F::GetViewDefNamedPretty && arguments.bool(1)?;
+                text(state.view(view).map(|view| view_definition(self.names(), view, pretty)))
             }
             // There are no triggers, rules, user functions, partitions or extended statistics.
             F::GetTriggerDef
@@ -212,11 +225,23 @@ impl SessionFunctions {
             | F::GetRuleDefPretty
             | F::PartitionRoot
             | F::GetFunctionDef
-            | F::GetFunctionArguments
-            | F::GetFunctionIdentityArguments
-            | F::GetFunctionResult
             | F::GetStatisticsObjDefColumns
             | F::GetPartKeyDef => Datum::Null,
+            F::GetFunctionArguments => {
+                text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::arguments))
+            }
+            F::GetFunctionIdentityArguments => {
+                text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::identity_arguments))
+            }
+            F::GetFunctionResult => {
+                text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::result))
+            }
+            F::GetFunctionArgDefault => {
+                let (function, number) = (arguments.oid(0)?.0, arguments.int(1)?);
+                let default = procedures::by_oid(function)
+                    .and_then(|procedure| procedures::default_of_argument(procedure, number));
+                text(default)
+            }
             F::GetSerialSequence => self.serial_sequence(arguments.text(0)?, arguments.text(1)?)?,
             F::ObjDescription => {
                 let class = match arguments.text(1)? {
@@ -286,7 +311,14 @@ impl SessionFunctions {
             }
             F::ToRegclass => oid(self.catalog.oid_of(&PgType::Regclass, arguments.text(0)?)),
             F::ToRegtype => oid(self.catalog.oid_of(&PgType::Regtype, arguments.text(0)?)),
-            F::ToRegproc => oid(self.catalog.oid_of(&PgType::Regproc, arguments.text(0)?)),
+            // A name of several functions is that of none; what is no signature is an error.
+            F::ToRegproc => {
+                let found = self.catalog.procedure_oid(&PgType::Regproc, arguments.text(0)?);
+                oid(found.unwrap_or_default())
+            }
+            F::ToRegprocedure => {
+                oid(self.catalog.procedure_oid(&PgType::Regprocedure, arguments.text(0)?)?)
+            }
             F::ToRegnamespace => {
                 oid(self.catalog.oid_of(&PgType::Regnamespace, arguments.text(0)?))
             }

@@ -1,0 +1,251 @@
+//! Queries as text, line by line as PostgreSQL breaks them.
+
+use super::node::{Kind, Node};
+use super::print::Printer;
+use super::query::{Body, Item, Query, Select, Sort};
+use crate::functions::quote_ident;
+
+/// How far a query is moved in.
+const DEEPER: usize = 8;
+/// How far the columns and relations after the first are.
+const LISTED: usize = 4;
+
+impl Printer<'_> {
+    /// A new line, `plus` from where the clauses of the query begin.
+    fn clause(&mut self, word: &str, plus: usize) {
+        let level = self.level.saturating_sub(DEEPER);
+        self.break_line(level + plus);
+        self.word(word);
+    }
+
+    /// The query, `level` from the left.
+    pub fn query(&mut self, query: &Query, level: usize) {
+        let before = std::mem::replace(&mut self.level, level);
+        self.with(query);
+        match &query.body {
+            Body::Select(select) => self.select(select),
+            body => {
+                self.body(body);
+                self.level += DEEPER;
+            }
+        }
+        if !query.order_by.is_empty() {
+            self.clause(" ORDER BY ", 1);
+            for (place, sort) in query.order_by.iter().enumerate() {
+                if place > 0 {
+                    self.word(", ");
+                }
+                self.sort(sort);
+            }
+        }
+        for (word, value) in [(" OFFSET ", &query.offset), (" LIMIT ", &query.limit)] {
+            if let Some(value) = value {
+                self.clause(word, 0);
+                self.node(value, false);
+            }
+        }
+        self.level = before;
+    }
+
+    fn with(&mut self, query: &Query) {
+        if query.with.is_empty() {
+            return;
+        }
+        self.level += DEEPER;
+        self.word(" ");
+        for (place, with) in query.with.iter().enumerate() {
+            self.word(if place == 0 { "WITH " } else { ", " });
+            self.word(&quote_ident(&with.name));
+            self.word(" AS (");
+            self.break_line(self.level);
+            self.query(&with.query, self.level);
+            self.break_line(self.level);
+            self.word(")");
+        }
+        self.level -= DEEPER;
+        self.break_line(self.level);
+    }
+
+    fn body(&mut self, body: &Body) {
+        match body {
+            Body::Select(select) => {
+                let before = self.level;
+                self.select(select);
+                self.level = before;
+            }
+            Body::Query(query) => {
+                self.word("(");
+                self.query(query, self.level);
+                self.word(")");
+            }
+            Body::Set { operator, all, left, right } => {
+                let (left_nested, right_nested) = (nests(left, operator, *all), is_set(right));
+                if left_nested {
+                    self.word("(");
+                    self.level += DEEPER;
+                    self.break_line(self.level);
+                }
+                self.body(left);
+                if left_nested {
+                    self.level -= DEEPER;
+                    self.break_line(self.level);
+                    self.word(") ");
+                } else {
+                    self.break_line(self.level);
+                }
+                self.word(operator);
+                if *all {
+                    self.word("ALL ");
+                }
+                if right_nested {
+                    self.word("(");
+                    self.level += DEEPER;
+                }
+                self.break_line(self.level);
+                self.body(right);
+                if right_nested {
+                    self.level -= DEEPER;
+                    self.break_line(self.level);
+                    self.word(")");
+                }
+            }
+        }
+    }
+
+    fn select(&mut self, select: &Select) {
+        self.level += DEEPER;
+        self.word(" SELECT");
+        if select.distinct {
+            self.word(" DISTINCT");
+        }
+        self.word(" ");
+        for (place, target) in select.targets.iter().enumerate() {
+            if place > 0 {
+                self.word(", ");
+                // What begins with a line of its own needs no other.
+                if !matches!(target.value.kind, Kind::Case { .. }) {
+                    self.clause("", LISTED);
+                }
+            }
+            self.node(&target.value, true);
+            if target.is_renamed() {
+                self.word(&format!(" AS {}", quote_ident(&target.name)));
+            }
+        }
+        for (place, item) in select.from.iter().enumerate() {
+            if place == 0 {
+                self.clause(" FROM ", 2);
+            } else {
+                self.word(", ");
+                self.clause("", LISTED);
+            }
+            self.item(item);
+        }
+        if let Some(condition) = &select.selection {
+            self.clause(" WHERE ", 1);
+            self.node(condition, false);
+        }
+        if !select.group_by.is_empty() {
+            self.clause(" GROUP BY ", 1);
+            for (place, key) in select.group_by.iter().enumerate() {
+                if place > 0 {
+                    self.word(", ");
+                }
+                self.key(key);
+            }
+        }
+        if let Some(condition) = &select.having {
+            self.clause(" HAVING ", 0);
+            self.node(condition, false);
+        }
+    }
+
+    fn item(&mut self, item: &Item) {
+        match item {
+            Item::Relation { name, alias } => {
+                self.word(name);
+                if let Some(alias) = alias {
+                    self.word(&format!(" {}", quote_ident(alias)));
+                }
+            }
+            Item::Query { query, alias } => {
+                self.word("(");
+                self.query(query, self.level);
+                self.word(&format!(") {}", quote_ident(alias)));
+            }
+            Item::Join { left, right, word, on } => {
+                let pretty = self.style.pretty;
+                if !pretty {
+                    self.word("(");
+                }
+                self.item(left);
+                self.clause(word, LISTED);
+                let nested = pretty && matches!(**right, Item::Join { .. });
+                if nested {
+                    self.word("(");
+                }
+                self.item(right);
+                if nested {
+                    self.word(")");
+                }
+                if let Some(condition) = on {
+                    self.word(" ON ");
+                    if !pretty {
+                        self.word("(");
+                    }
+                    self.node(condition, false);
+                    if !pretty {
+                        self.word(")");
+                    }
+                }
+                if !pretty {
+                    self.word(")");
+                }
+            }
+        }
+    }
+
+    fn sort(&mut self, sort: &Sort) {
+        self.key(&sort.value);
+        match (sort.descending, sort.nulls_first) {
+            (true, true) => self.word(" DESC"),
+            (true, false) => self.word(" DESC NULLS LAST"),
+            (false, true) => self.word(" NULLS FIRST"),
+            (false, false) => {}
+        }
+    }
+
+    /// What is sorted or grouped by: a column, or an expression in parentheses.
+    pub fn key(&mut self, key: &Node) {
+        let is_call = matches!(
+            key.kind,
+            Kind::Call { .. }
+                | Kind::Aggregate { .. }
+                | Kind::Syntax { .. }
+                | Kind::AtTimeZone { .. }
+        ) || matches!(key.kind, Kind::Cast { way: super::node::Way::Function, .. });
+        match &key.kind {
+            Kind::Column { .. } | Kind::Constant(_) => self.node(key, true),
+            _ if self.style.pretty || is_call => {
+                self.word("(");
+                self.node(key, true);
+                self.word(")");
+            }
+            _ => self.node(key, true),
+        }
+    }
+}
+
+fn is_set(body: &Body) -> bool {
+    matches!(body, Body::Set { .. })
+}
+
+/// Whether a set operation on the left stands in parentheses: unless it is the same again.
+fn nests(left: &Body, operator: &str, all: bool) -> bool {
+    match left {
+        Body::Set { operator: inner, all: inner_all, .. } => {
+            *inner != operator || *inner_all != all
+        }
+        _ => false,
+    }
+}
