@@ -68,3 +68,9 @@ DROP SEQUENCE counted; DROP VIEW seen, over_own; DROP TABLE seen_from; DROP VIEW
 
 -- name: they are gone
 SELECT nextval('counted');
+
+-- name: a view over a temporary table in another schema
+CREATE TEMP TABLE of_session (a int); CREATE VIEW public.of_all AS SELECT a FROM of_session;
+
+-- name: or in the schema of temporary objects
+CREATE TEMP TABLE of_session2 (a int); CREATE VIEW pg_temp.of_session2_v AS SELECT a FROM of_session2; SELECT count(*) FROM of_session2_v;

@@ -18,7 +18,7 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
     refuse_unsupported(create)?;
     let (schema, name) = names::split(&create.name)?;
     let reads_temporary = reads_temporary(ddl, &create.query)?;
-    let temporary = create.temporary || reads_temporary && schema.is_none();
+    let temporary = create.temporary || reads_temporary;
     if temporary && !create.temporary {
         let message = format!("view \"{name}\" will be a temporary view");
         ddl.notices.push(Notice::plain(message));

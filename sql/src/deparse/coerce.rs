@@ -1,6 +1,7 @@
 //! Casts that PostgreSQL inserts, and those that are written.
 
 use satsuma_common::PgType;
+use satsuma_common::datetime::{DateOrder, TimeZone};
 use satsuma_common::text::TextContext;
 
 use super::is_unknown_constant;
@@ -78,8 +79,23 @@ fn read(text: &str, ty: &PgType) -> Option<String> {
     }
     let context = TextContext::default();
     let value = casts::text::input(text, ty, &context).ok()?;
+    // What means something else in another session or on another day is shown as written.
+    let elsewhere = TextContext {
+        now: ELSEWHEN,
+        date_order: DateOrder::Dmy,
+        time_zone: TimeZone::Fixed(3600),
+        ..TextContext::default()
+    };
+    if casts::convert::input_depends_on_session(ty)
+        && casts::text::input(text, ty, &elsewhere).ok()? != value
+    {
+        return None;
+    }
     casts::text::output(&value, ty, &context).ok()
 }
+
+/// 2001-09-09, in microseconds since 1970.
+const ELSEWHEN: i64 = 1_000_000_000_000_000;
 
 /// A literal that nothing gave a type is text.
 pub(super) fn settled(node: Node) -> Option<Node> {

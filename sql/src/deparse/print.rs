@@ -292,7 +292,7 @@ impl Printer<'_> {
         self.label(&cast.ty);
     }
 
-    fn label(&mut self, ty: &PgType) {
+    pub(super) fn label(&mut self, ty: &PgType) {
         self.word("::");
         let name = self.type_name(ty);
         self.word(&name);
@@ -307,7 +307,7 @@ impl Printer<'_> {
         }
     }
 
-    fn constant(&mut self, text: Option<&str>, ty: &PgType, labelled: bool) {
+    pub(super) fn constant(&mut self, text: Option<&str>, ty: &PgType, labelled: bool) {
         let Some(text) = text else {
             self.word("NULL");
             if labelled && *ty != PgType::Unknown {
@@ -391,7 +391,8 @@ fn is_simple(node: &Node, parent: &Node) -> bool {
         Kind::Operator { name, left, .. } => {
             if let Kind::Operator { name: outer, left: outer_left, .. } = &parent.kind {
                 let is_binary = left.is_some() && outer_left.is_some();
-                return is_binary && binds_within(name, outer, outer_left.as_deref() == Some(node));
+                let is_left = outer_left.as_deref().is_some_and(|left| std::ptr::eq(left, node));
+                return is_binary && binds_within(name, outer, is_left);
             }
             matches!(place(parent), Place::Separated | Place::Connective)
         }

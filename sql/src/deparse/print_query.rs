@@ -225,7 +225,12 @@ impl Printer<'_> {
                 | Kind::AtTimeZone { .. }
         ) || matches!(key.kind, Kind::Cast { way: super::node::Way::Function, .. });
         match &key.kind {
-            Kind::Column { .. } | Kind::Constant(_) => self.node(key, true),
+            Kind::Column { .. } => self.node(key, true),
+            // A bare number would be the place of a column.
+            Kind::Constant(text) => {
+                self.constant(text.as_deref(), &key.ty, false);
+                self.label(&key.ty);
+            }
             _ if self.style.pretty || is_call => {
                 self.word("(");
                 self.node(key, true);

@@ -47,7 +47,10 @@ pub(super) struct Select {
 
 pub(super) struct Target {
     pub value: Node,
+    /// As the view calls its column.
     pub name: String,
+    /// As the query itself does, and ORDER BY in it.
+    written: String,
 }
 
 pub(super) enum Item {
@@ -190,7 +193,7 @@ fn sorted_by(expr: &ast::Expr, select: &Select, resolver: &Resolver<'_>) -> Opti
         }
         ast::Expr::Identifier(name) => {
             let name = bind::fold(name);
-            let named = select.targets.iter().find(|target| target.name == name);
+            let named = select.targets.iter().find(|target| target.written == name);
             match named {
                 Some(target) => Some(target.value.clone()),
                 None => resolver.node(expr),
@@ -277,8 +280,10 @@ fn read_select<'a>(
             SelectItem::ExprWithAlias { expr, alias } => (expr, bind::fold(alias)),
             _ => return None,
         };
-        let name = names.and_then(|names| names.get(place)).map_or(name, |name| (*name).to_owned());
-        targets.push(Target { value: settled(resolver.node(expr)?)?, name });
+        let given = names.and_then(|names| names.get(place));
+        let written = name.clone();
+        let name = given.map_or(name, |name| (*name).to_owned());
+        targets.push(Target { value: settled(resolver.node(expr)?)?, name, written });
     }
     let selection = match &select.selection {
         Some(condition) => Some(resolver.boolean(condition)?),

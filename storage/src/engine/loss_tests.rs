@@ -90,6 +90,56 @@ fn check_lost<T: std::fmt::Debug>(result: Result<T>, told: &str) {
     assert!(error.to_string().starts_with(told), "{error}: {told}");
 }
 
+/// Nothing needs the damaged record any more; those that come after it do.
+#[tokio::test]
+async fn a_record_that_the_segments_have_is_not_made_again() {
+    for ruin in [damage, wipe] {
+        let (disk, kv) = filled().await;
+        let engine = open(&disk, &kv).unwrap();
+        engine.checkpoint().unwrap();
+        let last = frames(&disk).last().unwrap().2.lsn;
+        drop(engine);
+        ruin(&disk, last);
+        for round in 0..3 {
+            let engine = open(&disk, &kv).unwrap();
+            for shard in SHARDS {
+                put(&engine, 100 + round * 10 + shard.0, shard, 10 + round as i64).await.unwrap();
+            }
+            let (disk, kv) = (disk.crash(round), kv.crash(round));
+            drop(engine);
+            let engine = open(&disk, &kv).unwrap();
+            for shard in SHARDS {
+                assert_eq!(scan(&engine, shard).unwrap(), rows(0..11 + round as i64), "{shard}");
+            }
+        }
+    }
+}
+
+/// What the log of a transaction's commit told is lost, and the shard has later rows sealed: told
+/// again, the commit would put its row above them.
+#[tokio::test]
+async fn a_shard_whose_rows_a_lost_commit_may_hide_refuses() {
+    let (disk, kv) = filled().await;
+    let engine = open(&disk, &kv).unwrap();
+    let context = context(50);
+    engine.insert(&context, SHARDS[0], &batch(&[(20, "old")]), ConflictPolicy::Fail).await.unwrap();
+    let ts = engine.prepare(context.txn).await.unwrap();
+    let before = engine.lsn().0;
+    engine.commit_prepared(context.txn, ts).await.unwrap();
+    engine.delete(&super::damage_tests::context(51), SHARDS[0], &[key(20)]).await.unwrap();
+    engine.commit(txn(51), Timestamp(0)).await.unwrap();
+    engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
+    engine.close();
+    drop(engine);
+    let told = damage(&disk, before + 1);
+    let engine = open(&disk, &kv).unwrap();
+    let _ = engine.commit_prepared(txn(50), ts).await;
+    check_lost(scan(&engine, SHARDS[0]), &told);
+    for shard in &SHARDS[1..] {
+        assert_eq!(scan(&engine, *shard).unwrap(), rows(0..10), "{shard}");
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else() {
     for ruin in [damage, wipe] {

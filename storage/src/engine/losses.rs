@@ -13,7 +13,7 @@ use super::store::Store;
 use crate::error::{Result, StorageError};
 use crate::kv::Batch;
 use crate::manifest::{self, Loss};
-use crate::wal::record::{MetaChange, Section};
+use crate::wal::record::{MetaChange, Op, Section};
 use crate::wal::{Concern, Effect, Lost, Scope};
 
 /// What a recovery finds out about losses.
@@ -27,8 +27,8 @@ pub struct Losses {
     dropped: BTreeMap<ShardId, u64>,
     /// Shards that records write to and that are not here.
     absent: BTreeSet<(ShardId, GroupId)>,
-    /// Shards that need no record that is lost, because their segments have it.
-    spared: BTreeSet<ShardId>,
+    /// Shards whose segments have rows of records that are lost, with the last such record.
+    spared: BTreeMap<ShardId, Lost>,
     /// Damage that may have been about any shard: any may have been created there.
     blind: Option<Lost>,
 }
@@ -80,7 +80,24 @@ impl Losses {
     /// Whether a commit of a transaction that is still prepared, by the log, may be in the shard's
     /// segments.
     pub fn may_have_committed(&self, shard: ShardId) -> bool {
-        self.spared.contains(&shard)
+        self.spared.contains_key(&shard)
+    }
+
+    /// A transaction that is prepared from `from` on by the log, and whose commit may be among the
+    /// records that a shard's segments have: its rows, committed once more, would stand above later
+    /// ones. The shard refuses.
+    pub fn refuse_prepared(&self, meta: &mut Meta, from: Lsn, sections: &[Section]) {
+        for section in sections {
+            let writes = section.ops.iter().any(|op| !matches!(op, Op::Attach(_)));
+            let Some(lost) = self.spared.get(&section.shard) else { continue };
+            let Some(shard) = meta.shards.get(&section.shard).cloned() else { continue };
+            if writes && lost.last > from.0 {
+                shard.set_lost(lost.error.clone());
+                let (group, shard_id) = (section.group, section.shard);
+                let concern = Concern { group, shard: shard_id, effect: Effect::Pending };
+                mark(meta, concern, shard.created.0, lost);
+            }
+        }
     }
 
     fn lose_of(&mut self, meta: &mut Meta, concern: Concern, lost: &Lost) {
@@ -92,8 +109,16 @@ impl Losses {
                     Effect::Pending => false,
                     Effect::Meta => lost.last <= self.stored,
                 };
-                if is_spared || shard.created.0 > lost.last {
-                    self.spared.insert(id);
+                if shard.created.0 > lost.last {
+                    return;
+                }
+                if is_spared {
+                    if concern.effect == Effect::Rows {
+                        let spared = self.spared.entry(id).or_insert_with(|| lost.clone());
+                        if spared.last < lost.last {
+                            *spared = lost.clone();
+                        }
+                    }
                     return;
                 }
                 // The first loss is the one that is told.

@@ -189,7 +189,11 @@ impl Meta {
             MetaChange::CreateShards { shards, .. } => {
                 shards.iter().map(|(shard, group, _)| (*shard, *group)).collect()
             }
-            MetaChange::CopyShards { shards, .. } => shards.clone(),
+            // It may bring the table another shape, too.
+            MetaChange::CopyShards { shape, shards, .. } => {
+                let of_table = self.shards.values().filter(|shard| shard.table == shape.table);
+                shards.iter().copied().chain(of_table.map(|s| (s.id, s.group))).collect()
+            }
             MetaChange::DropShards { shards } => shards.iter().filter_map(here).collect(),
             MetaChange::AlterTable { shape, .. } => {
                 let of_table = self.shards.values().filter(|shard| shard.table == shape.table);

@@ -27,7 +27,7 @@ use crate::shard::Shard;
 use crate::timeline::Timeline;
 use crate::txn::{Loaded, Phase, Txn};
 use crate::wal::record::{LoggedLock, MetaChange, Op, Record, Section};
-use crate::wal::{self, Found, LogKey, Wal};
+use crate::wal::{self, Found, Known, LogKey, Wal};
 
 /// Aborted transactions that are remembered: requests are late by moments.
 const ABORTED_KEPT: usize = 16_384;
@@ -72,9 +72,10 @@ impl Engine {
         disk.sync_dir(dir).map_err(io)?;
 
         let store = Store::new(disk.clone(), kv, segment_dir, options.small_segment);
-        let (mut recovery, from) = Recovery::load(&store)?;
+        let (mut recovery, known) = Recovery::load(&store)?;
+        let from = known.from;
         let mut told = Instant::now();
-        let replayed = wal::replay(&*disk, &log_dir, key, from, |found| {
+        let replayed = wal::replay(&*disk, &log_dir, key, known, |found| {
             let (lsn, payload) = match found {
                 Found::Record { lsn, payload } => (lsn, payload),
                 Found::Lost(lost) => {
@@ -88,6 +89,11 @@ impl Engine {
             }
             recovery.apply(&store, Lsn(lsn), Record::decode(payload)?)
         })?;
+        let Recovery { losses, meta, prepared, .. } = &mut recovery;
+        for prepared in prepared.values() {
+            losses.note_sections(meta, prepared.from, &prepared.sections);
+            losses.refuse_prepared(meta, prepared.from, &prepared.sections);
+        }
         recovery.losses.settle(&mut recovery.meta, &store)?;
         tracing::info!(dir = %dir.display(), from, to = replayed.next_lsn - 1, "recovered");
         let wal = Wal::open(disk.clone(), &log_dir, replayed, options.wal.clone())?;
@@ -144,6 +150,10 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<(String, LogKey)> {
     let io = |e: std::io::Error| StorageError::io(&path, &e);
     let bytes = match disk.read(&path) {
         Ok(bytes) => bytes,
+        // Without the key a log cannot be read; a first start makes the file before the log.
+        Err(error) if error.kind() == ErrorKind::NotFound && has_log(disk, dir) => {
+            return Err(StorageError::corrupt(&path, 0, "is missing, and there is a log"));
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let identity = uuid::Uuid::new_v4().to_string();
             let (key, _, _, _) = uuid::Uuid::new_v4().to_fields_le();
@@ -182,6 +192,10 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<(String, LogKey)> {
     Ok((identity.to_owned(), LogKey(key)))
 }
 
+fn has_log(disk: &dyn Disk, dir: &Path) -> bool {
+    disk.list(&dir.join("wal")).is_ok_and(|files| !files.is_empty())
+}
+
 /// What the store and the log have told so far.
 #[derive(Default)]
 struct Recovery {
@@ -218,8 +232,8 @@ struct Prepared {
 }
 
 impl Recovery {
-    /// What the store holds, and the first record that is needed.
-    fn load(store: &Store) -> Result<(Self, u64)> {
+    /// What the store holds, and what it knows of the log.
+    fn load(store: &Store) -> Result<(Self, Known)> {
         let mut recovery = Self::default();
         let kv = &*store.kv;
         let checkpoint = manifest::get(kv, manifest::CHECKPOINT)?
@@ -256,7 +270,15 @@ impl Recovery {
         }
         recovery.meta.lsn = Lsn(checkpoint.meta_lsn);
         recovery.losses = Losses::new(&recovery.meta);
-        Ok((recovery, checkpoint.log_from))
+        let manifests = recovery.manifests.values().filter_map(|manifest| manifest.as_ref().ok());
+        let sealed = manifests.flat_map(|manifest| {
+            let attached = manifest.attached.iter().map(|(lsn, _)| *lsn);
+            attached.chain([manifest.sealed, manifest.created])
+        });
+        let lost = recovery.meta.losses.values().map(|loss| loss.last);
+        let durable = sealed.chain(lost).fold(checkpoint.meta_lsn, u64::max);
+        let known = Known { from: checkpoint.log_from, durable_before: durable.saturating_add(1) };
+        Ok((recovery, known))
     }
 
     /// Gives a shard the segments of its manifest, if it is the same shard. One that cannot be

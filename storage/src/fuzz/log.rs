@@ -7,7 +7,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::wal::frame::{FILE_HEADER, FRAME_HEAD, file_header};
 use crate::wal::record::Record;
 use crate::wal::scope::Notes;
-use crate::wal::{Found, LogKey, Replayed, replay};
+use crate::wal::{Found, Known, LogKey, Replayed, replay};
 
 pub const KEY: LogKey = LogKey(7);
 
@@ -45,13 +45,14 @@ fn frames(bytes: &[u8]) {
 
 fn read(disk: &FaultyDisk) -> crate::Result<(Replayed, Vec<(u64, Vec<u8>)>)> {
     let mut records = Vec::new();
-    let replayed = replay(disk, Path::new("/wal"), KEY, 1, |found| {
-        match found {
-            Found::Record { lsn, payload } => records.push((lsn, payload.to_vec())),
-            Found::Lost(lost) => assert!(lost.first <= lost.last, "{lost:?}"),
-        }
-        Ok(())
-    })?;
+    let replayed =
+        replay(disk, Path::new("/wal"), KEY, Known { from: 1, durable_before: 1 }, |found| {
+            match found {
+                Found::Record { lsn, payload } => records.push((lsn, payload.to_vec())),
+                Found::Lost(lost) => assert!(lost.first <= lost.last, "{lost:?}"),
+            }
+            Ok(())
+        })?;
     assert!(records.is_sorted_by_key(|(lsn, _)| *lsn));
     Ok((replayed, records))
 }

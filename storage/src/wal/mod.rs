@@ -26,7 +26,7 @@ mod writer;
 
 pub use frame::{LogKey, MAX_PAYLOAD};
 pub use reader::{LogReader, Logged};
-pub use replay::{Found, Lost, Replayed, replay};
+pub use replay::{Found, Known, Lost, Replayed, replay};
 pub use scope::{Concern, Effect, Scope};
 pub use writer::{Durable, Entry, Wal, WalOptions, WalStats, Written};
 

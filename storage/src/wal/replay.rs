@@ -49,12 +49,21 @@ pub struct Lost {
     pub error: StorageError,
 }
 
-/// Hands every record from `from` on to `tell`, and losses among them, and cuts a torn tail.
+/// What the store knows of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The first record that is needed.
+    pub from: u64,
+    /// Every record before this one was durable.
+    pub durable_before: u64,
+}
+
+/// Hands every record that is needed to `tell`, and losses among them, and cuts a torn tail.
 pub fn replay(
     disk: &dyn Disk,
     dir: &Path,
     key: LogKey,
-    from: u64,
+    known: Known,
     tell: impl FnMut(Found<'_>) -> Result<()>,
 ) -> Result<Replayed> {
     let io = |e: std::io::Error| StorageError::io(dir, &e);
@@ -66,7 +75,9 @@ pub fn replay(
     }
     files.sort();
     let (recent, gaps, last_lost) = (Recent::default(), Vec::new(), 0);
-    Replay { disk, dir, key, from, tell, files, recent, gaps, last_lost }.run()
+    let Known { from, durable_before } = known;
+    let floor = durable_before.max(from);
+    Replay { disk, dir, key, from, floor, tell, files, recent, gaps, last_lost }.run()
 }
 
 struct Replay<'a, F> {
@@ -74,6 +85,8 @@ struct Replay<'a, F> {
     dir: &'a Path,
     key: LogKey,
     from: u64,
+    /// No LSN below this one is given again.
+    floor: u64,
     tell: F,
     files: Vec<(u64, PathBuf)>,
     recent: Recent,
@@ -99,9 +112,10 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
     fn run(mut self) -> Result<Replayed> {
         let mut next_lsn = None;
         let mut tail = None;
+        let mut knows_lost = false;
         let mut index = 0;
         while let Some((first, path)) = self.files.get(index).cloned() {
-            let bytes = self.disk.read(&path).map_err(|e| StorageError::io(&path, &e))?;
+            let mut bytes = self.disk.read(&path).map_err(|e| StorageError::io(&path, &e))?;
             let is_last = index + 1 == self.files.len();
             match frame::read_file_header(&bytes) {
                 FileHeader::First(found) if found == first => {}
@@ -110,14 +124,14 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
                     let reason = "log format is not known to this program";
                     return Err(StorageError::corrupt(&path, 0, reason));
                 }
-                // Headers are synced before records follow: a file that was being started.
+                // Headers are synced before records follow: a file that was being started. Its
+                // name says that all before it was durable.
                 FileHeader::Damaged
                     if is_last
                         && frame::find_head(self.key, &bytes, FILE_HEADER, first).is_none() =>
                 {
-                    remove(self.disk, self.dir, &path)?;
-                    self.files.pop();
-                    break;
+                    self.begin_file(first)?;
+                    bytes = frame::file_header(first).to_vec();
                 }
                 // It says nothing that the name does not say.
                 FileHeader::Damaged => {
@@ -137,31 +151,36 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             index += 1;
             if end.is_torn {
                 // What is cut may be all that knew a record before it to be durable.
-                if self.last_lost >= first {
-                    let path = self.begin_file(end.next_lsn)?;
-                    self.files.push((end.next_lsn, path.clone()));
-                    tail = Some((path, FILE_HEADER as u64));
-                }
-                cut(self.disk, &path, end.at as u64)?;
+                knows_lost = self.last_lost >= first;
                 break;
             }
         }
+        let mut next = next_lsn.unwrap_or(self.from);
+        let mut begins = knows_lost;
+        let is_missing = tail.is_none() && self.from > 1;
+        if next < self.floor || is_missing {
+            let floor = self.floor.max(next + 1);
+            let (reason, (path, at)) = match &tail {
+                Some((path, at)) => ("durable records are missing", (path.clone(), *at as usize)),
+                None => ("the log is missing", (self.dir.to_owned(), 0)),
+            };
+            self.lose(next, floor - 1, None, (&path, at), reason)?;
+            next = floor;
+            begins = true;
+        }
+        // First, so that what is cut stays known to have been torn or lost.
+        let begun = if begins { Some(self.begin_file(next)?) } else { None };
         if let Some((path, at)) = &tail {
             cut(self.disk, path, *at)?;
-        } else if self.from > 1 {
-            let dir = self.dir.to_owned();
-            self.lose(self.from, self.from, None, (&dir, 0), "the log is missing")?;
+        }
+        if let Some(path) = begun {
+            self.files.push((next, path.clone()));
+            tail = Some((path, FILE_HEADER as u64));
         }
         for Gap { first, last, error } in std::mem::take(&mut self.gaps) {
             (self.tell)(Found::Lost(Lost { first, last, scope: Scope::Any, error }))?;
         }
-        Ok(Replayed {
-            next_lsn: next_lsn.unwrap_or(self.from),
-            tail,
-            files: self.files,
-            key: self.key,
-            recent: self.recent,
-        })
+        Ok(Replayed { next_lsn: next, tail, files: self.files, key: self.key, recent: self.recent })
     }
 
     fn begin_file(&self, first: u64) -> Result<PathBuf> {
@@ -224,7 +243,7 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
                 return Ok(End { next_lsn: lsn, at, is_torn });
             };
             let known = *durable.get_or_insert_with(|| last_durable(self.key, bytes, at));
-            if known < lsn {
+            if known < lsn && lsn >= self.floor {
                 warn_torn(&path, at, lsn, reason);
                 return Ok(End { next_lsn: lsn, at, is_torn: true });
             }
@@ -304,14 +323,9 @@ fn cut(disk: &dyn Disk, path: &Path, at: u64) -> Result<()> {
     let file = disk.open(path).map_err(io)?;
     if file.len().map_err(io)? > at {
         file.set_len(at).map_err(io)?;
-        file.sync().map_err(io)?;
     }
-    Ok(())
-}
-
-fn remove(disk: &dyn Disk, dir: &Path, path: &Path) -> Result<()> {
-    disk.remove(path).map_err(|e| StorageError::io(path, &e))?;
-    disk.sync_dir(dir).map_err(|e| StorageError::io(dir, &e))
+    // What stands before it counts as durable from now on.
+    file.sync().map_err(io)
 }
 
 fn at_offset(error: StorageError, path: &Path, at: usize) -> StorageError {

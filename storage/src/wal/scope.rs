@@ -14,9 +14,10 @@ use super::frame;
 
 /// Longest scope; one that would be longer is [`Scope::Any`].
 const MAX_BYTES: usize = 8 << 10;
-/// A tally reaches back over so many bytes of frames: what one bad page of a disk takes, and the
-/// frames behind it up to the next tally.
-const REACH: u64 = 2 * SPACING;
+/// A tally reaches back over so many bytes of frames: what one bad page of a disk takes, the frames
+/// behind it up to the next tally, and the frame that asks for that. No frame counts for more than
+/// [`SPACING`]: the heads are what is looked for.
+const REACH: u64 = 3 * SPACING;
 /// There is a tally at least every so many bytes.
 const SPACING: u64 = 4 << 10;
 /// Longest tally; where it would be longer it reaches back less far.
@@ -181,8 +182,9 @@ impl Recent {
     }
 
     fn push(&mut self, scope: &[u8], bytes: u64) {
-        self.bytes += bytes;
         self.untold += bytes;
+        let bytes = bytes.min(SPACING);
+        self.bytes += bytes;
         self.frames.push_back((bytes, scope.len()));
         self.scopes.extend(scope);
         while let Some((first, len)) = self.frames.front().copied()
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn a_tally_tells_the_scope_of_each_frame_before_it() {
         let mut recent = Recent::default();
-        for lsn in 1..=200u64 {
+        for lsn in 1..=300u64 {
             let tells = lsn.is_multiple_of(3);
             let notes = Notes::decode(&recent.next(&scope(lsn), 60, tells)).unwrap();
             assert_eq!(notes.scope, scope(lsn));
@@ -221,11 +223,26 @@ mod tests {
         }
         recent.found(&Scope::Any, 100);
         let notes = Notes::decode(&recent.next(&Scope::none(), 60, true)).unwrap();
-        assert_eq!(notes.tell(202, 200, 201), Some((200, Scope::Any)));
-        assert_eq!(notes.tell(202, 200, 200), Some((200, scope(200))));
+        assert_eq!(notes.tell(302, 300, 301), Some((300, Scope::Any)));
+        assert_eq!(notes.tell(302, 300, 300), Some((300, scope(300))));
         // Of all that a bad page can take, and not of the whole log.
-        let (first, _) = notes.tell(202, 1, 201).unwrap();
+        let (first, _) = notes.tell(302, 1, 301).unwrap();
         assert!(first > 20 && recent.bytes >= REACH, "{first}");
+    }
+
+    #[test]
+    fn a_tally_reaches_behind_a_long_frame() {
+        let mut recent = Recent::default();
+        for shard in 1..=3 {
+            recent.next(&scope(shard), 100, false);
+        }
+        recent.next(&scope(4), 10 << 10, false);
+        let notes = Notes::decode(&recent.next(&scope(5), 100, false)).unwrap();
+        assert_eq!(notes.tell(5, 2, 2), Some((2, scope(2))));
+        assert_eq!(
+            notes.tell(5, 1, 4),
+            Some((1, union((1..=4).map(scope).collect::<Vec<_>>().iter())))
+        );
     }
 
     #[test]
