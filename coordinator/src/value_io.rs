@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::{DataType, UInt32Type};
 use satsuma_common::arrow_values::DatumBuilder;
 use satsuma_common::text::TextContext;
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, arrow_values, binary, text};
-use satsuma_sql::casts::convert::resolve_names;
+use satsuma_sql::casts::convert::{names_object, resolve_names};
 use satsuma_sql::casts::enums;
 use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::functions::object_name;
@@ -33,19 +33,6 @@ pub fn parse_text(text: &str, ty: &PgType, settings: &TextSettings) -> SqlResult
 
 pub fn parse_binary(raw: &[u8], ty: &PgType) -> SqlResult<Datum> {
     binary::binary_input(ty, raw)
-}
-
-/// Types whose text is the name of a catalog object.
-fn is_object(ty: &PgType) -> bool {
-    matches!(
-        ty,
-        PgType::Regclass
-            | PgType::Regtype
-            | PgType::Regproc
-            | PgType::Regprocedure
-            | PgType::Regnamespace
-            | PgType::Regrole
-    )
 }
 
 /// One column of results.
@@ -73,7 +60,7 @@ impl<'a> ValueWriter<'a> {
     /// Appends the text of a value that is not null.
     pub fn write_text(&self, row: usize, output: &mut Vec<u8>) -> SqlResult<()> {
         if let Some(names) = &self.settings.names
-            && is_object(self.ty)
+            && names_object(self.ty)
             && let Some(oids) = self.array.as_primitive_opt::<UInt32Type>()
             && let Some(name) = names.oid_name(self.ty, oids.value(row))
         {
@@ -88,7 +75,7 @@ impl<'a> ValueWriter<'a> {
             return Ok(());
         }
         if let (PgType::Array(element), Some(names)) = (self.ty, &self.settings.names)
-            && is_object(element)
+            && names_object(element)
             && let Datum::Array(oids) = arrow_values::datum_at(self.array.as_ref(), row, self.ty)?
         {
             let name = |value: &Datum| match value {

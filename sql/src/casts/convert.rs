@@ -95,21 +95,24 @@ pub fn resolve_names(
     )
 }
 
+/// Types whose text is the name of a catalog object.
+pub fn names_object(ty: &PgType) -> bool {
+    matches!(
+        ty,
+        PgType::Regclass
+            | PgType::Regtype
+            | PgType::Regproc
+            | PgType::Regprocedure
+            | PgType::Regnamespace
+            | PgType::Regrole
+    )
+}
+
 /// `regclass::text` and `text::regclass` of values that are not constants ask the catalog row by
 /// row.
 pub fn name_cast(value: &Typed, to: &PgType, env: &FunctionEnv) -> Option<SqlResult<Typed>> {
-    let is_reg = |ty: &PgType| {
-        matches!(
-            ty,
-            PgType::Regclass
-                | PgType::Regtype
-                | PgType::Regproc
-                | PgType::Regprocedure
-                | PgType::Regnamespace
-                | PgType::Regrole
-        )
-    };
-    let involved = is_reg(&value.ty) && to.is_string() || value.ty.is_string() && is_reg(to);
+    let involved =
+        names_object(&value.ty) && to.is_string() || value.ty.is_string() && names_object(to);
     involved.then(|| crate::functions::session::name_cast(value.clone(), to, env))
 }
 

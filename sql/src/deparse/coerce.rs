@@ -61,20 +61,11 @@ fn literal(node: Node, to: &PgType, kind: CastKind) -> Option<Node> {
 
 /// The text of a literal as its type prints it.
 fn read(text: &str, ty: &PgType) -> Option<String> {
-    let is_name = matches!(
-        ty,
-        PgType::Regclass
-            | PgType::Regtype
-            | PgType::Regproc
-            | PgType::Regprocedure
-            | PgType::Regnamespace
-            | PgType::Regrole
-    );
     let element = match ty {
         PgType::Array(element) => element,
         other => other,
     };
-    if is_name || ty.is_string() || matches!(element, PgType::Enum(_)) {
+    if casts::convert::names_object(ty) || ty.is_string() || matches!(element, PgType::Enum(_)) {
         return Some(text.to_owned());
     }
     let context = TextContext::default();
