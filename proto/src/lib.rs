@@ -3,7 +3,7 @@
 //! ```text
 //! worker::Worker (plain Rust, the seam)
 //!    ^ implemented by the worker itself, in process
-//!    ^ implemented by client::RemoteWorker --gRPC--> server::WorkerServer -> a Worker
+//!    ^ implemented by client::RemoteWorker --frames, gRPC--> server::WorkerServer -> a Worker
 //! ```
 //!
 //! [`convert`] turns requests into protobuf messages and back, and trusts nothing that comes in;
@@ -16,6 +16,7 @@ pub mod convert;
 pub mod coordinator;
 pub mod copy;
 mod error;
+mod frames;
 pub mod pb;
 mod pieces;
 pub mod server;

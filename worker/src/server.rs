@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use satsuma_common::{SqlError, SqlResult, SqlState};
-use satsuma_proto::server::transport;
 use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 use satsuma_proto::{RemoteCoordinator, WorkerServer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 use crate::local::{LocalWorker, Settings};
 use crate::recovery::{self, Pace};
@@ -65,12 +63,8 @@ pub async fn start(config: Config) -> SqlResult<Running> {
         worker.admission().close();
     }
     let stop = CancellationToken::new();
-    let service = WorkerServer::new(Arc::new(worker.clone()), GRACE).into_service();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let stopped = stop.clone().cancelled_owned();
-    let server = tokio::spawn(
-        transport().add_service(service).serve_with_incoming_shutdown(incoming, stopped),
-    );
+    let server = WorkerServer::new(Arc::new(worker.clone()), GRACE);
+    let server = tokio::spawn(server.serve(listener, stop.clone()));
     let mut background = JoinSet::new();
     let known = Arc::new(CoordinatorsOf { worker: worker.clone(), connected: Mutex::new(None) });
     background.spawn(admit_younger_transactions(worker.clone(), known.clone()));

@@ -1,5 +1,6 @@
-//! One HTTP/2 connection to a peer, made when needed and again after a failure.
+//! One connection to a peer, made when needed and again after a failure.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,28 +13,55 @@ use tonic::transport::{Channel, Endpoint};
 const STREAM_WINDOW: u32 = 8 << 20;
 /// Bytes of all streams of a connection: streams that nobody reads must not fill it.
 const CONNECTION_WINDOW: u32 = 1 << 30;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that answers no ping for so long hangs, or cannot be reached.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a peer is asked whether it is there.
+pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// A peer that does not answer for so long hangs, or cannot be reached.
+pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Between attempts to connect: short where they are refused at once, so that a peer that is back
 /// is noticed; longer where each takes long, so that not everybody waits for it.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const QUICK_PAUSE: Duration = Duration::from_millis(200);
 
-/// A peer by address, connected or not.
-#[derive(Clone)]
-pub(crate) struct Connection(Arc<Shared>);
+/// A way to connect to a peer.
+pub(crate) trait Dial: Send + Sync + 'static {
+    /// What requests are sent over; its clones are the same connection.
+    type Channel: Clone + Send + 'static;
 
-struct Shared {
-    address: String,
-    endpoint: Endpoint,
-    runtime: Handle,
-    state: Mutex<State>,
+    /// A new connection, or why there is none.
+    fn dial(&self) -> impl Future<Output = Result<Self::Channel, String>> + Send + 'static;
 }
 
-enum State {
+/// HTTP/2 for gRPC.
+pub(crate) struct Grpc(Endpoint);
+
+impl Dial for Grpc {
+    type Channel = Channel;
+
+    fn dial(&self) -> impl Future<Output = Result<Channel, String>> + Send + 'static {
+        let endpoint = self.0.clone();
+        async move { endpoint.connect().await.map_err(|error| root_cause(&error)) }
+    }
+}
+
+/// A peer by address, connected or not.
+pub(crate) struct Connection<D: Dial = Grpc>(Arc<Shared<D>>);
+
+impl<D: Dial> Clone for Connection<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Shared<D: Dial> {
+    address: String,
+    dial: D,
+    runtime: Handle,
+    state: Mutex<State<D::Channel>>,
+}
+
+enum State<C> {
     /// `pause`: how long after `since` to refuse further attempts.
     Down {
         since: Option<Instant>,
@@ -41,7 +69,7 @@ enum State {
         reason: String,
     },
     Up {
-        channel: Channel,
+        channel: C,
         serial: u64,
     },
 }
@@ -49,8 +77,8 @@ enum State {
 /// A channel with a number that [`Connection::failed`] takes, so that an old failure does not
 /// take down a new channel.
 #[derive(Clone)]
-pub(crate) struct Link {
-    pub(crate) channel: Channel,
+pub(crate) struct Link<C = Channel> {
+    pub(crate) channel: C,
     serial: u64,
 }
 
@@ -64,19 +92,16 @@ pub(crate) fn lost(address: &str, reason: impl std::fmt::Display) -> SqlError {
     )
 }
 
-impl Connection {
+fn invalid(address: &str, reason: String) -> SqlError {
+    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid node address {address:?}"))
+        .detail(reason)
+}
+
+impl Connection<Grpc> {
     /// `address` is `host:port`.
     pub(crate) fn new(address: &str) -> SqlResult<Self> {
-        let invalid = |reason: String| {
-            SqlError::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("invalid node address {address:?}"),
-            )
-            .detail(reason)
-        };
-        let runtime = Handle::try_current().map_err(|error| invalid(error.to_string()))?;
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| invalid(error.to_string()))?
+            .map_err(|error| invalid(address, error.to_string()))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -84,58 +109,7 @@ impl Connection {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        let state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
-        let state = Mutex::new(state);
-        Ok(Self(Arc::new(Shared { address: address.into(), endpoint, runtime, state })))
-    }
-
-    pub(crate) fn address(&self) -> &str {
-        &self.0.address
-    }
-
-    pub(crate) fn runtime(&self) -> &Handle {
-        &self.0.runtime
-    }
-
-    /// The present channel, or a new one. Soon after a failed attempt, fails at once.
-    pub(crate) async fn link(&self) -> SqlResult<Link> {
-        let mut state = self.0.state.lock().await;
-        let (pause, serial) = match &*state {
-            State::Up { channel, serial } => {
-                return Ok(Link { channel: channel.clone(), serial: *serial });
-            }
-            State::Down { since: Some(since), pause, reason } if since.elapsed() < *pause => {
-                return Err(lost(self.address(), reason));
-            }
-            State::Down { pause, .. } => (*pause, next_serial()),
-        };
-        // On the connection's own runtime: the caller's may be gone sooner.
-        let endpoint = self.0.endpoint.clone();
-        let started = Instant::now();
-        let attempt = self.0.runtime.spawn(async move { endpoint.connect().await });
-        match attempt.await {
-            Ok(Ok(channel)) => {
-                *state = State::Up { channel: channel.clone(), serial };
-                Ok(Link { channel, serial })
-            }
-            Ok(Err(error)) => {
-                let reason = root_cause(&error);
-                let failure = lost(self.address(), &reason);
-                let longest = started.elapsed().clamp(QUICK_PAUSE, LONGEST_PAUSE);
-                let pause = (pause * 2).min(longest);
-                *state = State::Down { since: Some(Instant::now()), pause, reason };
-                Err(failure)
-            }
-            Err(stopped) => Err(lost(self.address(), stopped)),
-        }
-    }
-
-    /// The link turned out to be broken: connect anew at the next request.
-    pub(crate) async fn failed(&self, link: &Link) {
-        let mut state = self.0.state.lock().await;
-        if matches!(&*state, State::Up { serial, .. } if *serial == link.serial) {
-            *state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
-        }
+        Self::by(Grpc(endpoint), address)
     }
 
     /// What to tell of a failed call: the worker's own error where it sent one.
@@ -148,7 +122,59 @@ impl Connection {
     }
 }
 
-pub(crate) fn status_text(status: &tonic::Status) -> String {
+impl<D: Dial> Connection<D> {
+    /// `address` is told in errors. The connection's tasks live on the runtime of the caller.
+    pub(crate) fn by(dial: D, address: &str) -> SqlResult<Self> {
+        let runtime = Handle::try_current().map_err(|error| invalid(address, error.to_string()))?;
+        let state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
+        let state = Mutex::new(state);
+        Ok(Self(Arc::new(Shared { address: address.into(), dial, runtime, state })))
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// The present channel, or a new one. Soon after a failed attempt, fails at once.
+    pub(crate) async fn link(&self) -> SqlResult<Link<D::Channel>> {
+        let mut state = self.0.state.lock().await;
+        let (pause, serial) = match &*state {
+            State::Up { channel, serial } => {
+                return Ok(Link { channel: channel.clone(), serial: *serial });
+            }
+            State::Down { since: Some(since), pause, reason } if since.elapsed() < *pause => {
+                return Err(lost(self.address(), reason));
+            }
+            State::Down { pause, .. } => (*pause, next_serial()),
+        };
+        // On the connection's own runtime: the caller's may be gone sooner.
+        let started = Instant::now();
+        match self.0.runtime.spawn(self.0.dial.dial()).await {
+            Ok(Ok(channel)) => {
+                *state = State::Up { channel: channel.clone(), serial };
+                Ok(Link { channel, serial })
+            }
+            Ok(Err(reason)) => {
+                let failure = lost(self.address(), &reason);
+                let longest = started.elapsed().clamp(QUICK_PAUSE, LONGEST_PAUSE);
+                let pause = (pause * 2).min(longest);
+                *state = State::Down { since: Some(Instant::now()), pause, reason };
+                Err(failure)
+            }
+            Err(stopped) => Err(lost(self.address(), stopped)),
+        }
+    }
+
+    /// The link turned out to be broken: connect anew at the next request.
+    pub(crate) async fn failed(&self, link: &Link<D::Channel>) {
+        let mut state = self.0.state.lock().await;
+        if matches!(&*state, State::Up { serial, .. } if *serial == link.serial) {
+            *state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
+        }
+    }
+}
+
+fn status_text(status: &tonic::Status) -> String {
     if status.message().is_empty() { status.code().to_string() } else { status.message().into() }
 }
 

@@ -1,12 +1,11 @@
 //! The [`Worker`] at the other end of a network connection.
 //!
 //! ```text
-//! modify, lock, transact, ...  -> one session stream   \  connection for sessions
-//! query, load                  -> a stream each         > connection for rows
+//! modify, lock, transact, ...  -> frames of a session's socket
+//! query, load                  -> a gRPC stream each
 //! ```
 //!
-//! Two connections, because HTTP/2 shares one window between the streams of a connection: a
-//! cursor that nobody reads must not hold up a COMMIT. Nothing is retried here: a broken
+//! Two connections: a cursor that nobody reads must not hold up a COMMIT. Nothing is retried here: a broken
 //! connection fails what was under way with 08006, or 08007 where it may have been committed, and
 //! the next request connects anew.
 
@@ -48,7 +47,7 @@ impl RemoteWorker {
     pub fn new(address: &str) -> SqlResult<Self> {
         use std::hash::{BuildHasher, Hasher};
         let client = std::hash::RandomState::new().build_hasher().finish();
-        let session = Session::new(Connection::new(address)?, client);
+        let session = Session::new(address, client)?;
         Ok(Self { rows: Connection::new(address)?, session, client })
     }
 

@@ -1,69 +1,100 @@
-//! Small requests over one long-lived stream. Whatever is queued goes out as one message, and
-//! one message brings all answers that are ready: the cost of a frame and a wake-up is shared.
+//! Small requests over one long-lived socket. Whatever is queued goes out in one write, and one
+//! read brings all answers that are ready: the cost of a system call and a wake-up is shared.
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use satsuma_common::{SqlError, SqlResult};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::MissedTickBehavior;
 
-use super::CLIENT_KEY;
-use super::connection::{Connection, Link, lost, status_text};
+use super::connection::{
+    CONNECT_TIMEOUT, Connection, Dial, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, lost,
+};
 use crate::convert::{Request, Response};
 use crate::error::WireError;
+use crate::frames::{Frame, Incoming, Outgoing, PREFACE_BYTES, preface};
 use crate::pb::worker as pb;
-use crate::pb::worker::worker_client::WorkerClient;
+use crate::pb::worker::call::Body;
 use crate::pieces::{self, Unfinished};
-use crate::server::SESSION_MESSAGE_BYTES;
 use crate::worker::OUTCOME_UNKNOWN;
 
-/// Calls waiting to be sent. Callers wait for a place.
-const QUEUE: usize = 4096;
-/// A message is closed when it holds this much.
-const MESSAGE_BYTES: usize = 1 << 20;
-const MESSAGE_CALLS: usize = 256;
+/// Callers wait while so many bytes are queued.
+const QUEUE_BYTES: usize = 4 << 20;
 
 pub(super) struct Session {
-    connection: Connection,
-    client: u64,
-    /// The stream that calls join without waiting.
+    connection: Connection<Socket>,
+    /// The socket that calls join without waiting.
     present: Mutex<Option<Arc<Live>>>,
-    /// Held while a stream is made.
-    stream: tokio::sync::Mutex<Option<Stream>>,
 }
 
-/// The stream, and the task that reads it.
-struct Stream {
-    live: Arc<Live>,
-    reader: AbortHandle,
+/// The way to a worker's port.
+struct Socket {
+    address: String,
+    client: u64,
 }
 
-/// A session stream while it lasts.
+impl Dial for Socket {
+    type Channel = Arc<Live>;
+
+    fn dial(&self) -> impl Future<Output = Result<Arc<Live>, String>> + Send + 'static {
+        let (address, client) = (self.address.clone(), self.client);
+        async move {
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(&address, client)).await;
+            let socket = opened
+                .map_err(|_| "connection timed out".to_string())?
+                .map_err(|error| error.to_string())?;
+            let live = Arc::new(Live::default());
+            let driven = live.clone();
+            tokio::spawn(async move {
+                let reason = driven.drive(socket).await;
+                driven.end(lost(&address, reason));
+            });
+            Ok(live)
+        }
+    }
+}
+
+/// A socket whose other end has answered: a process that dies may still accept connections, and
+/// what is sent there need not be asked about.
+async fn open(address: &str, client: u64) -> io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    let preface = preface(client);
+    socket.write_all(&preface).await?;
+    let mut answer = [0; PREFACE_BYTES];
+    socket.read_exact(&mut answer).await?;
+    if answer != preface {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the other end is no worker"));
+    }
+    Ok(socket)
+}
+
+/// A session while its socket lasts.
+#[derive(Default)]
 struct Live {
-    queue: mpsc::Sender<Outgoing>,
-    waiting: Mutex<Waiting>,
+    state: Mutex<State>,
+    /// Something is queued, or the session ended.
+    queued: Notify,
+    /// The queue is short again.
+    room: Notify,
 }
 
-struct Waiting {
-    next_id: u64,
+#[derive(Default)]
+struct State {
+    last_id: u64,
     answers: BTreeMap<u64, oneshot::Sender<SqlResult<Response>>>,
-    /// Calls whose callers went away, to be told to the worker.
-    dropped: Vec<u64>,
-    /// Why the stream ended; no call may join any more.
+    queue: Outgoing,
+    /// Why the session ended; no call may join any more.
     ended: Option<SqlError>,
 }
 
 type Answer = oneshot::Receiver<SqlResult<Response>>;
-
-/// What the next message takes along; nothing here: something is in `dropped`.
-#[derive(Default)]
-struct Outgoing {
-    call: Option<pb::Call>,
-    /// The worker shall stop this call, and answer.
-    stop: Option<u64>,
-}
 
 /// The connection broke after a commit was sent.
 fn unknown(error: &SqlError) -> SqlError {
@@ -73,9 +104,9 @@ fn unknown(error: &SqlError) -> SqlError {
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection, client: u64) -> Self {
-        let stream = tokio::sync::Mutex::new(None);
-        Self { connection, client, present: Mutex::new(None), stream }
+    pub(super) fn new(address: &str, client: u64) -> SqlResult<Self> {
+        let socket = Socket { address: address.into(), client };
+        Ok(Self { connection: Connection::by(socket, address)?, present: Mutex::new(None) })
     }
 
     pub(super) async fn call(&self, request: Request) -> SqlResult<Response> {
@@ -93,27 +124,24 @@ impl Session {
         let (live, id, mut answer) = self.join().await?;
         // Tells the worker when this future is dropped before the answer.
         let mut interest = Interest { live: &live, id, open: true };
-        let bodies = match pieces::cut(&request)? {
-            None => vec![pb::call::Body::Request(request)],
-            Some(pieces) => pieces.into_iter().map(pb::call::Body::Piece).collect(),
-        };
-        for body in bodies {
-            let call = pb::Call { id, body: Some(body) };
-            if live.queue.send(Outgoing { call: Some(call), stop: None }).await.is_err() {
-                break; // The stream ended: the answer tells why.
+        match pieces::cut(&request)? {
+            None => live.send(id, Body::Request(request)).await,
+            Some(pieces) => {
+                for piece in pieces {
+                    live.send(id, Body::Piece(piece)).await;
+                }
             }
         }
         let answer = tokio::select! {
             biased;
             answer = &mut answer => answer,
             () = stop => {
-                // Behind the call, which may still be queued.
-                let _ = live.queue.send(Outgoing { stop: Some(id), call: None }).await;
+                live.push(id, Body::Stop(pb::Stop {}));
                 answer.await
             }
         };
         interest.open = false;
-        match answer.unwrap_or_else(|_| Err(lost(self.connection.address(), "stream closed"))) {
+        match answer.unwrap_or_else(|_| Err(lost(self.connection.address(), "session closed"))) {
             Ok(Response::Failed(error)) => Err(error),
             Ok(response) => Ok(response),
             Err(error) if commits => Err(unknown(&error)),
@@ -121,14 +149,14 @@ impl Session {
         }
     }
 
-    /// Makes sure that there is a stream.
+    /// Makes sure that there is a session.
     pub(super) async fn connect(&self) -> SqlResult<()> {
         self.live().await.map(drop)
     }
 
-    /// A number for a call on the present stream, or on a new one, and where its answer comes.
+    /// A number for a call on the present socket, or on a new one, and where its answer comes.
     async fn join(&self) -> SqlResult<(Arc<Live>, u64, Answer)> {
-        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let present = self.present().clone();
         if let Some(live) = present
             && let Ok((id, answer)) = live.register()
         {
@@ -139,78 +167,167 @@ impl Session {
         Ok((live, id, answer))
     }
 
-    /// The present stream, or a new one.
+    fn present(&self) -> MutexGuard<'_, Option<Arc<Live>>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The present session, or a new one.
     async fn live(&self) -> SqlResult<Arc<Live>> {
-        let mut slot = self.stream.lock().await;
-        if let Some(stream) = &*slot
-            && stream.live.waiting().ended.is_none()
-        {
-            return Ok(stream.live.clone());
+        let mut link = self.connection.link().await?;
+        if link.channel.state().ended.is_some() {
+            self.connection.failed(&link).await;
+            link = self.connection.link().await?;
         }
-        let link = self.connection.link().await?;
-        let (queue, outgoing) = mpsc::channel(QUEUE);
-        let waiting =
-            Waiting { next_id: 1, answers: BTreeMap::new(), dropped: Vec::new(), ended: None };
-        let live = Arc::new(Live { queue, waiting: Mutex::new(waiting) });
-        let mut request = tonic::Request::new(messages(outgoing, Arc::downgrade(&live)));
-        request.metadata_mut().insert(CLIENT_KEY, self.client.into());
-        let mut rpc = WorkerClient::new(link.channel.clone())
-            .max_decoding_message_size(SESSION_MESSAGE_BYTES)
-            .max_encoding_message_size(SESSION_MESSAGE_BYTES);
-        let answers = match rpc.session(request).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return Err(self.connection.explain_failure(&link, status).await),
-        };
-        let reader = read_answers(self.connection.clone(), link, live.clone(), answers);
-        let reader = self.connection.runtime().spawn(reader).abort_handle();
-        *slot = Some(Stream { live: live.clone(), reader });
-        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
-        Ok(live)
+        *self.present() = Some(link.channel.clone());
+        Ok(link.channel)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream.get_mut().take() {
-            stream.reader.abort();
-            stream.live.end(lost(self.connection.address(), "closed"));
+        if let Some(live) = self.present().take() {
+            live.end(lost(self.connection.address(), "closed"));
         }
     }
 }
 
 impl Live {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(&self) -> SqlResult<(u64, Answer)> {
         let (sender, answer) = oneshot::channel();
-        let mut waiting = self.waiting();
-        if let Some(error) = &waiting.ended {
+        let mut state = self.state();
+        if let Some(error) = &state.ended {
             return Err(error.clone());
         }
-        let id = waiting.next_id;
-        waiting.next_id += 1;
-        waiting.answers.insert(id, sender);
+        state.last_id += 1;
+        let id = state.last_id;
+        state.answers.insert(id, sender);
         Ok((id, answer))
     }
 
+    /// Queues a part of a call. After the session's end it would stay for ever.
+    fn push(&self, id: u64, body: Body) {
+        {
+            let mut state = self.state();
+            if state.ended.is_some() {
+                return;
+            }
+            state.queue.push(&pb::Call { id, body: Some(body) });
+        }
+        self.queued.notify_one();
+    }
+
+    /// The same when there is room. The answer tells of the session's end.
+    async fn send(&self, id: u64, body: Body) {
+        loop {
+            // Before the look at the queue, so that no word of room is missed.
+            let room = self.room.notified();
+            {
+                let state = self.state();
+                if state.ended.is_some() {
+                    return;
+                }
+                if state.queue.len() < QUEUE_BYTES {
+                    break;
+                }
+            }
+            room.await;
+        }
+        self.push(id, body);
+    }
+
     fn resolve(&self, id: u64, response: SqlResult<Response>) {
+        let answer = self.state().answers.remove(&id);
         // A caller that is gone is no error.
-        if let Some(answer) = self.waiting().answers.remove(&id) {
+        if let Some(answer) = answer {
             let _ = answer.send(response);
         }
     }
 
     fn end(&self, error: SqlError) {
         let answers = {
-            let mut waiting = self.waiting();
-            waiting.ended.get_or_insert_with(|| error.clone());
-            std::mem::take(&mut waiting.answers)
+            let mut state = self.state();
+            state.ended.get_or_insert_with(|| error.clone());
+            state.queue = Outgoing::default();
+            std::mem::take(&mut state.answers)
         };
+        self.queued.notify_one();
+        self.room.notify_waiters();
         for answer in answers.into_values() {
             let _ = answer.send(Err(error.clone()));
         }
+    }
+
+    /// Takes what is queued, if nothing else is on its way.
+    fn take_queue(&self, outgoing: &mut Outgoing) {
+        if outgoing.is_empty() {
+            std::mem::swap(outgoing, &mut self.state().queue);
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Sends and receives until the socket breaks, or the session is ended. Gives the reason.
+    async fn drive(&self, mut socket: TcpStream) -> String {
+        let (mut read, mut write) = socket.split();
+        let (mut incoming, mut outgoing) = (Incoming::default(), Outgoing::default());
+        let mut unfinished = Unfinished::default();
+        let mut pings = tokio::time::interval(KEEPALIVE_INTERVAL);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                sent = outgoing.send(&mut write), if !outgoing.is_empty() => {
+                    if let Err(error) = sent {
+                        return error.to_string();
+                    }
+                    self.take_queue(&mut outgoing);
+                }
+                filled = incoming.fill(&mut read) => {
+                    match filled {
+                        Ok(true) => heard = Instant::now(),
+                        Ok(false) => return "the worker closed the connection".into(),
+                        Err(error) => return error.to_string(),
+                    }
+                    if let Err(error) = self.take_answers(&mut incoming, &mut unfinished) {
+                        return error.to_string();
+                    }
+                }
+                () = self.queued.notified() => {
+                    if self.state().ended.is_some() {
+                        return "closed".into();
+                    }
+                    // Let callers that are ready to run queue theirs too.
+                    tokio::task::yield_now().await;
+                    self.take_queue(&mut outgoing);
+                }
+                _ = pings.tick() => {
+                    if heard.elapsed() > KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT {
+                        return "keep-alive timed out".into();
+                    }
+                    self.state().queue.push_ping();
+                    self.queued.notify_one();
+                }
+            }
+        }
+    }
+
+    fn take_answers(
+        &self,
+        incoming: &mut Incoming,
+        unfinished: &mut Unfinished,
+    ) -> Result<(), WireError> {
+        while let Some(frame) = incoming.next::<pb::Answer>()? {
+            if let Frame::Message(answer) = frame
+                && let Some(response) = whole(unfinished, answer.id, answer.body)
+            {
+                self.resolve(answer.id, response.map_err(SqlError::from));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -222,73 +339,10 @@ struct Interest<'a> {
 
 impl Drop for Interest<'_> {
     fn drop(&mut self) {
-        if !self.open {
-            return;
-        }
-        let mut waiting = self.live.waiting();
-        if waiting.answers.remove(&self.id).is_some() {
-            waiting.dropped.push(self.id);
-            drop(waiting);
-            // A full queue means that a message is about to go anyway.
-            let _ = self.live.queue.try_send(Outgoing::default());
+        if self.open && self.live.state().answers.remove(&self.id).is_some() {
+            self.live.push(self.id, Body::Stop(pb::Stop {}));
         }
     }
-}
-
-/// Messages made of what is queued, when the connection is ready to take one.
-fn messages(
-    queue: mpsc::Receiver<Outgoing>,
-    live: std::sync::Weak<Live>,
-) -> impl futures::Stream<Item = pb::Calls> {
-    use prost::Message;
-    futures::stream::unfold((queue, live), |(mut queue, live)| async move {
-        let mut message = pb::Calls::default();
-        let mut bytes = 0;
-        let mut next = queue.recv().await?;
-        // Let callers that are ready to run queue theirs too.
-        tokio::task::yield_now().await;
-        loop {
-            message.dropped.extend(next.stop);
-            if let Some(call) = next.call {
-                bytes += call.encoded_len();
-                message.calls.push(call);
-            }
-            if bytes >= MESSAGE_BYTES || message.calls.len() >= MESSAGE_CALLS {
-                break;
-            }
-            match queue.try_recv() {
-                Ok(item) => next = item,
-                Err(_) => break,
-            }
-        }
-        let strong = live.upgrade()?;
-        message.dropped.append(&mut strong.waiting().dropped);
-        drop(strong);
-        Some((message, (queue, live)))
-    })
-}
-
-async fn read_answers(
-    connection: Connection,
-    link: Link,
-    live: Arc<Live>,
-    mut answers: tonic::Streaming<pb::Answers>,
-) {
-    let mut unfinished = Unfinished::default();
-    let reason = loop {
-        let message = match answers.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) => break "the worker closed the connection".into(),
-            Err(status) => break status_text(&status),
-        };
-        for answer in message.answers {
-            if let Some(response) = whole(&mut unfinished, answer.id, answer.body) {
-                live.resolve(answer.id, response.map_err(SqlError::from));
-            }
-        }
-    };
-    connection.failed(&link).await;
-    live.end(lost(connection.address(), reason));
 }
 
 fn whole(

@@ -1,6 +1,7 @@
-//! A [`Worker`] behind gRPC.
+//! A [`Worker`] behind a port.
 
 mod clients;
+mod port;
 mod rows;
 mod session;
 
@@ -9,9 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use prost::Message;
 use satsuma_common::SqlError;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -22,13 +27,15 @@ use crate::pb::worker as pb;
 use crate::pb::worker::worker_server as generated;
 use crate::worker::{QueryRequest, Worker};
 use clients::Clients;
+use session::Session;
 
-/// The largest message on a session stream: a few full batches of calls.
-pub(crate) const SESSION_MESSAGE_BYTES: usize = 8 << 20;
 /// The largest query request: its plan may hold rows.
 pub(crate) const QUERY_BYTES: usize = 256 << 20;
+/// Sockets on their way from the listener to gRPC.
+const ACCEPTED: usize = 16;
 /// Larger errors would not fit into headers.
 const MAX_DETAILS: usize = 4096;
+/// A client is asked whether it is there after so long a silence, and has as long to answer.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// Room for what surrounds a payload in a message.
@@ -60,11 +67,27 @@ impl<W: Worker> WorkerServer<W> {
         Self { worker, clients }
     }
 
-    /// The service to add to [`transport`].
-    pub fn into_service(self) -> generated::WorkerServer<Self> {
-        generated::WorkerServer::new(self)
+    /// Serves sessions and gRPC on the listener's port, until `stop` and the end of what is under
+    /// way then.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), tonic::transport::Error> {
+        let (worker, clients) = (self.worker.clone(), self.clients.clone());
+        let service = generated::WorkerServer::new(self)
             .max_decoding_message_size(message_limit(MAX_BATCH_BYTES))
-            .max_encoding_message_size(message_limit(MAX_BATCH_BYTES))
+            .max_encoding_message_size(message_limit(MAX_BATCH_BYTES));
+        let (grpc, sockets) = mpsc::channel(ACCEPTED);
+        let sessions = port::accept(listener, grpc, stop.clone(), move |client, socket, stop| {
+            Session::new(worker.clone(), clients.enter(client)).serve(socket, stop)
+        });
+        let sockets = ReceiverStream::new(sockets).map(std::io::Result::Ok);
+        let grpc = transport()
+            .add_service(service)
+            .serve_with_incoming_shutdown(sockets, stop.cancelled_owned());
+        let ((), served) = tokio::join!(sessions, grpc);
+        served
     }
 }
 
@@ -102,18 +125,8 @@ type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl<W: Worker> generated::Worker for WorkerServer<W> {
-    type SessionStream = Outbound<pb::Answers>;
     type QueryStream = Outbound<pb::Rows>;
     type QueryOverStream = Outbound<pb::Rows>;
-
-    async fn session(
-        &self,
-        request: Request<Streaming<pb::Calls>>,
-    ) -> Result<Response<Self::SessionStream>, Status> {
-        let session = self.clients.enter(client_of(&request)?);
-        let answers = session::answers(self.worker.clone(), session, request.into_inner());
-        Ok(Response::new(Box::pin(answers)))
-    }
 
     async fn query(
         &self,

@@ -1,21 +1,25 @@
-//! The worker's end of a session stream: all calls of a message are started inline, without a
-//! task each, and the answers that are ready go back as one message.
+//! The worker's end of a session: all calls that one read brings are started inline, without a
+//! task each, and the answers that are ready go back in one write.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::{AbortHandle, Abortable};
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt};
 use satsuma_common::{SqlError, SqlState};
+use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
 
+use super::KEEPALIVE;
 use super::clients::Presence;
 use crate::convert::{Request, Response};
 use crate::error::WireError;
+use crate::frames::{Frame, Incoming, Outgoing};
 use crate::pb::worker as pb;
 use crate::pieces::{self, Unfinished};
 use crate::worker::Worker;
@@ -23,8 +27,8 @@ use crate::worker::Worker;
 /// Calls under way. More are answered with 53000 instead of waiting: the call that frees a lock
 /// may be among them.
 const MAX_RUNNING: usize = 1 << 16;
-/// A message of answers is closed when it holds this much.
-const MESSAGE_BYTES: usize = 1 << 20;
+/// No more calls are read while so many bytes of answers wait.
+const MAX_OUTGOING_BYTES: usize = 4 << 20;
 
 /// How a call that its caller gives up comes to its end.
 enum Stop {
@@ -34,82 +38,106 @@ enum Stop {
     Ask(CancellationToken),
 }
 
+/// Why a session ends before its client closes it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error(transparent)]
+    Socket(#[from] std::io::Error),
+    #[error(transparent)]
+    Message(#[from] WireError),
+    #[error("the client is silent")]
+    Silent,
+}
+
 type Running = Pin<Box<dyn Future<Output = (u64, Option<Response>)> + Send>>;
 
-struct State<W: Worker> {
+pub(super) struct Session<W: Worker> {
     worker: Arc<W>,
     presence: Arc<Presence<W>>,
-    inbound: Streaming<pb::Calls>,
-    /// The client has said all; answers may be outstanding.
-    closed: bool,
     unfinished: Unfinished,
     running: FuturesUnordered<Running>,
     stops: BTreeMap<u64, Stop>,
-    /// Encoded answers that did not fit into the last message.
-    ready: std::collections::VecDeque<pb::Answer>,
+    outgoing: Outgoing,
 }
 
-pub(super) fn answers<W: Worker>(
-    worker: Arc<W>,
-    presence: Presence<W>,
-    inbound: Streaming<pb::Calls>,
-) -> impl Stream<Item = Result<pb::Answers, Status>> {
-    let state = State {
-        worker,
-        presence: Arc::new(presence),
-        inbound,
-        closed: false,
-        unfinished: Unfinished::default(),
-        running: FuturesUnordered::new(),
-        stops: BTreeMap::new(),
-        ready: std::collections::VecDeque::new(),
-    };
-    futures::stream::unfold(state, |mut state| async move {
-        let message = state.next().await?;
-        Some((Ok(message), state))
-    })
-}
+impl<W: Worker> Session<W> {
+    pub(super) fn new(worker: Arc<W>, presence: Presence<W>) -> Self {
+        Self {
+            worker,
+            presence: Arc::new(presence),
+            unfinished: Unfinished::default(),
+            running: FuturesUnordered::new(),
+            stops: BTreeMap::new(),
+            outgoing: Outgoing::default(),
+        }
+    }
 
-impl<W: Worker> State<W> {
-    /// The next message of answers; `None` when the client is gone and all is answered.
-    async fn next(&mut self) -> Option<pb::Answers> {
-        while self.ready.is_empty() {
+    /// Serves until the client closes the socket, what is under way then being dropped; or until
+    /// `stop`, when it is finished first.
+    pub(super) async fn serve(
+        mut self,
+        mut socket: TcpStream,
+        stop: CancellationToken,
+    ) -> Result<(), Broken> {
+        let (mut read, mut write) = socket.split();
+        let mut incoming = Incoming::default();
+        let mut watch = tokio::time::interval(KEEPALIVE);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut heard, mut stopping) = (Instant::now(), false);
+        while !(stopping && self.running.is_empty() && self.outgoing.is_empty()) {
             tokio::select! {
                 biased;
+                sent = self.outgoing.send(&mut write), if !self.outgoing.is_empty() => sent?,
                 Some((id, response)) = self.running.next(), if !self.running.is_empty() => {
                     self.done(id, response);
                 }
-                message = self.inbound.message(), if !self.closed => match message {
-                    Ok(Some(calls)) => self.accept(calls),
-                    Ok(None) => self.closed = true,
-                    // The connection broke: nobody will read an answer.
-                    Err(_) => return None,
-                },
-                else => return None,
+                filled = incoming.fill(&mut read),
+                    if !stopping && self.outgoing.len() < MAX_OUTGOING_BYTES =>
+                {
+                    if !filled? {
+                        return Ok(());
+                    }
+                    heard = Instant::now();
+                    while let Some(frame) = incoming.next()? {
+                        self.accept(frame);
+                    }
+                }
+                _ = watch.tick() => {
+                    if heard.elapsed() > 2 * KEEPALIVE {
+                        return Err(Broken::Silent);
+                    }
+                }
+                () = stop.cancelled(), if !stopping => stopping = true,
             }
             // Start what was accepted, and take along whatever is done already.
             while let Some(Some((id, response))) = self.running.next().now_or_never() {
                 self.done(id, response);
             }
         }
-        Some(self.message())
+        Ok(())
     }
 
-    fn accept(&mut self, calls: pb::Calls) {
-        for call in calls.calls {
-            match self.request(call.id, call.body) {
-                None => {}
-                Some(Ok(request)) => self.start(call.id, request),
-                Some(Err(error)) => self.answer(call.id, Response::Failed(error.into())),
-            }
+    fn accept(&mut self, frame: Frame<pb::Call>) {
+        let call = match frame {
+            Frame::Ping => return self.outgoing.push_ping(),
+            Frame::Message(call) => call,
+        };
+        if let Some(pb::call::Body::Stop(_)) = call.body {
+            return self.stop(call.id);
         }
-        for id in calls.dropped {
-            self.unfinished.forget(id);
-            match self.stops.remove(&id) {
-                Some(Stop::Drop(handle)) => handle.abort(),
-                Some(Stop::Ask(stop)) => stop.cancel(),
-                None => {}
-            }
+        match self.request(call.id, call.body) {
+            None => {}
+            Some(Ok(request)) => self.start(call.id, request),
+            Some(Err(error)) => self.answer(call.id, Response::Failed(error.into())),
+        }
+    }
+
+    fn stop(&mut self, id: u64) {
+        self.unfinished.forget(id);
+        match self.stops.remove(&id) {
+            Some(Stop::Drop(handle)) => handle.abort(),
+            Some(Stop::Ask(stop)) => stop.cancel(),
+            None => {}
         }
     }
 
@@ -119,7 +147,7 @@ impl<W: Worker> State<W> {
         body: Option<pb::call::Body>,
     ) -> Option<Result<Request, WireError>> {
         let request = match body {
-            None => Err(WireError::Missing("request")),
+            None | Some(pb::call::Body::Stop(_)) => Err(WireError::Missing("request")),
             Some(pb::call::Body::Request(request)) => Ok(request),
             Some(pb::call::Body::Piece(piece)) => self.unfinished.add(id, piece).transpose()?,
         };
@@ -162,40 +190,15 @@ impl<W: Worker> State<W> {
     }
 
     fn answer(&mut self, id: u64, response: Response) {
+        use pb::answer::Body;
         let response = pb::Response::from(response);
-        let pieces = pieces::cut(&response).unwrap_or_else(|error| {
-            self.ready.push_back(failed(id, error.into()));
-            Some(Vec::new())
-        });
-        match pieces {
-            None => self
-                .ready
-                .push_back(pb::Answer { id, body: Some(pb::answer::Body::Response(response)) }),
-            Some(pieces) => self.ready.extend(
-                pieces
-                    .into_iter()
-                    .map(|piece| pb::Answer { id, body: Some(pb::answer::Body::Piece(piece)) }),
-            ),
+        let mut push = |body| self.outgoing.push(&pb::Answer { id, body: Some(body) });
+        match pieces::cut(&response) {
+            Ok(None) => push(Body::Response(response)),
+            Ok(Some(pieces)) => pieces.into_iter().map(Body::Piece).for_each(push),
+            Err(error) => push(Body::Response(Response::Failed(error.into()).into())),
         }
     }
-
-    fn message(&mut self) -> pb::Answers {
-        use prost::Message;
-        let mut answers = Vec::new();
-        let mut bytes = 0;
-        while bytes < MESSAGE_BYTES
-            && let Some(answer) = self.ready.pop_front()
-        {
-            bytes += answer.encoded_len();
-            answers.push(answer);
-        }
-        pb::Answers { answers }
-    }
-}
-
-fn failed(id: u64, error: SqlError) -> pb::Answer {
-    let response = pb::Response::from(Response::Failed(error));
-    pb::Answer { id, body: Some(pb::answer::Body::Response(response)) }
 }
 
 async fn carry_out<W: Worker>(

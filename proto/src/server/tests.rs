@@ -206,11 +206,10 @@ fn serve_at(address: &str, worker: Arc<Recorder>) -> Served {
     let listener = std::net::TcpListener::bind(address).unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let service = WorkerServer::new(worker.clone(), Duration::from_millis(100)).into_service();
+    let server = WorkerServer::new(worker.clone(), Duration::from_millis(100));
     runtime.spawn(async move {
         let listener = TcpListener::from_std(listener).unwrap();
-        let incoming = tonic::transport::server::TcpIncoming::from(listener);
-        transport().add_service(service).serve_with_incoming(incoming).await.unwrap();
+        server.serve(listener, CancellationToken::new()).await.unwrap();
     });
     Served { worker, address, runtime: Some(runtime) }
 }
@@ -453,4 +452,43 @@ async fn transactions_of_a_gone_coordinator_are_aborted_unless_prepared() {
     drop(remote);
     until(|| !served.worker.aborted.lock().unwrap().is_empty()).await;
     assert_eq!(*served.worker.aborted.lock().unwrap(), [txn(1)]);
+}
+
+#[tokio::test]
+async fn whoever_speaks_another_protocol_is_turned_away() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let served = serve().await;
+    for hello in [&b"SATSUMA\xff--------"[..], b"SELECT 1 FROM clicks;", b"GET / HTTP/1.1\r\n\r\n"]
+    {
+        let mut socket = tokio::net::TcpStream::connect(&served.address).await.unwrap();
+        socket.write_all(hello).await.unwrap();
+        let mut answer = Vec::new();
+        // Closed or reset, after an HTTP/2 frame at most.
+        let read = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer));
+        let _ = read.await.expect("the server let go of the socket");
+        assert!(answer.len() < 100, "{answer:?}");
+    }
+    RemoteWorker::new(&served.address).unwrap().status().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_under_way_at_the_stop_is_answered() {
+    let worker = Arc::new(Recorder::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let stop = CancellationToken::new();
+    let server = WorkerServer::new(worker.clone(), Duration::from_millis(100));
+    let server = tokio::spawn(server.serve(listener, stop.clone()));
+    let remote = Arc::new(RemoteWorker::new(&address).unwrap());
+    let blocked = tokio::spawn({
+        let remote = remote.clone();
+        async move { remote.lock(lock(1)).await }
+    });
+    until(|| worker.waiting.load(Ordering::SeqCst) == 1).await;
+    stop.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    worker.gate.open();
+    blocked.await.unwrap().unwrap();
+    server.await.unwrap().unwrap();
 }

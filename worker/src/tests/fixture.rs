@@ -26,6 +26,7 @@ use satsuma_proto::{RemoteWorker, WorkerServer};
 use satsuma_sql::catalog_view::{Distribution, TableInfo};
 use satsuma_sql::codec;
 use satsuma_sql::table::ScanSource;
+use tokio_util::sync::CancellationToken;
 
 use crate::{LocalWorker, Settings};
 
@@ -193,11 +194,9 @@ impl Fixture {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let address = listener.local_addr().unwrap().to_string();
                 let grace = std::time::Duration::from_secs(10);
-                let service = WorkerServer::new(Arc::new(local.clone()), grace).into_service();
+                let server = WorkerServer::new(Arc::new(local.clone()), grace);
                 let server = tokio::spawn(async move {
-                    let incoming = tonic::transport::server::TcpIncoming::from(listener);
-                    let mut transport = satsuma_proto::server::transport();
-                    transport.add_service(service).serve_with_incoming(incoming).await.unwrap();
+                    server.serve(listener, CancellationToken::new()).await.unwrap();
                 });
                 (Arc::new(RemoteWorker::new(&address).unwrap()), Some(server))
             }
