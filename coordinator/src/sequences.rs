@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use satsuma_common::{SequenceId, SqlError, SqlResult};
@@ -13,8 +14,11 @@ use crate::catalog::{Command, Outcome, Position, SequenceBlock, State, allocate}
 use crate::raft::Catalog;
 use crate::waiting::wait_for;
 
-/// Values taken from the catalog at a time.
+/// Values taken from the catalog at a time: what is left of them at a stop is a gap.
 const BLOCK: u64 = 32;
+/// While blocks last for less than this, each is twice as long as the one before.
+const SHORT: Duration = Duration::from_secs(1);
+const LONGEST_BLOCK: u64 = 1024;
 
 pub struct Sequences {
     catalog: Catalog,
@@ -24,6 +28,7 @@ pub struct Sequences {
 struct Block {
     block: SequenceBlock,
     used: u64,
+    since: Instant,
 }
 
 impl Sequences {
@@ -47,17 +52,33 @@ impl Sequences {
         Some(value)
     }
 
+    /// Whether so many values are left of the present block.
+    pub fn has(&self, sequence: SequenceId, count: u64) -> bool {
+        let blocks = self.blocks.lock();
+        blocks.get(&sequence).is_some_and(|held| held.block.count - held.used >= count)
+    }
+
     /// Where the sequence stands: at the last value of the last block that was handed out or, if
     /// this coordinator has that block, at the last value that was drawn from it.
     pub fn at(&self, sequence: SequenceId) -> Option<Position> {
         let position = self.catalog.snapshot().sequence_position(sequence)?;
         let blocks = self.blocks.lock();
-        let drawn = blocks.get(&sequence).and_then(|Block { block, used }| {
+        let drawn = blocks.get(&sequence).and_then(|Block { block, used, .. }| {
             let is_last = block.epoch == position.epoch
                 && block.value(block.count.checked_sub(1)?) == Some(position.last_value);
             block.value(used.checked_sub(1)?).filter(|_| is_last)
         });
         Some(Position { last_value: drawn.unwrap_or(position.last_value), ..position })
+    }
+
+    /// How many values to take after the present block.
+    fn block_length(&self, sequence: SequenceId) -> u64 {
+        match self.blocks.lock().get(&sequence) {
+            Some(last) if last.since.elapsed() < SHORT => {
+                (2 * last.block.count).clamp(BLOCK, LONGEST_BLOCK)
+            }
+            _ => BLOCK,
+        }
     }
 
     /// `nextval`.
@@ -67,7 +88,7 @@ impl Sequences {
                 return Ok(value);
             }
             let cached = self.catalog.snapshot().sequence(sequence).map_or(1, |found| found.cache);
-            let count = BLOCK.max(u64::try_from(cached).unwrap_or(1));
+            let count = self.block_length(sequence).max(u64::try_from(cached).unwrap_or(1));
             let command = Command::AllocateSequence { sequence, count };
             match self.catalog.propose(command).await?.into_result()? {
                 Outcome::Sequence(block) => {
@@ -82,7 +103,7 @@ impl Sequences {
                             return Ok(value);
                         }
                     } else {
-                        blocks.insert(sequence, Block { block, used: 0 });
+                        blocks.insert(sequence, Block { block, used: 0, since: Instant::now() });
                     }
                 }
                 _ => return Err(SqlError::internal("the catalog did not answer with a block")),

@@ -25,4 +25,4 @@ mod tests;
 pub use cell::{Cell, Values};
 pub use programs::{Programs, SharedProgram};
 pub use recognise::recognise;
-pub use statement::{KeyAction, KeyStatement, KeyTable, Returned, Target};
+pub use statement::{Asked, KeyAction, KeyStatement, KeyTable, Returned, Target};

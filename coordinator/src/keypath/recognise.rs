@@ -1,7 +1,6 @@
 //! From a bound statement to its key path, where it has one.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
@@ -11,19 +10,19 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, LogicalPlan, Operator, Projection, TableScanBuilder, Values,
 };
-use satsuma_common::{PgType, arrow_types};
+use satsuma_common::{PgType, SequenceId, arrow_types};
 use satsuma_proto::worker::{OnConflict, Program};
 use satsuma_sql::bound::{
     Bound, BoundDelete, BoundInsert, BoundOnConflict, BoundQuery, BoundUpdate, Returning,
 };
 use satsuma_sql::catalog_view::{Distribution, TableInfo};
 use satsuma_sql::codec;
-use satsuma_sql::functions::is_session_bound;
+use satsuma_sql::functions::{drawn_sequences, is_session_bound};
 use satsuma_sql::table::{INPUT, Scan, ScanSource};
 
 use super::cell::{Cell, needs_plan, param_index, strip_alias};
 use super::programs::Programs;
-use super::statement::{KeyAction, KeyStatement, KeyTable, Returned};
+use super::statement::{Asked, KeyAction, KeyStatement, KeyTable, Returned};
 
 /// Rows of VALUES; more go by the general path, which streams.
 const MAX_ROWS: usize = 1000;
@@ -101,10 +100,21 @@ fn insert(insert: &BoundInsert, params: &[PgType]) -> Option<KeyStatement> {
             row.iter().zip(columns).map(|(cell, c)| Cell::new(cell, &c.ty, params)).collect()
         })
         .collect::<Option<Vec<Vec<Cell>>>>()?;
-    let waits = cells.iter().flatten().any(is_session_bound);
+    let asked = asked(cells);
     let returning = returned(insert.returning.as_ref(), info)?;
     let table = KeyTable::new(info.clone())?;
-    Some(KeyStatement { table, action: KeyAction::Insert { rows, waits, on_conflict, returning } })
+    Some(KeyStatement { table, action: KeyAction::Insert { rows, asked, on_conflict, returning } })
+}
+
+fn asked(cells: &[Vec<Expr>]) -> Asked {
+    let mut values = BTreeMap::new();
+    for cell in cells.iter().flatten() {
+        let Some(drawn) = drawn_sequences(cell) else { return Asked::Anything };
+        for sequence in drawn {
+            *values.entry(SequenceId(sequence.0)).or_insert(0) += 1;
+        }
+    }
+    Asked::Values(values)
 }
 
 /// An expression over the columns of VALUES, for one row of them.

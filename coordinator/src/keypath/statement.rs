@@ -1,5 +1,6 @@
 //! A recognised statement, and what it needs of its table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use datafusion::arrow::array::RecordBatch;
 use satsuma_common::hash::partition_hash;
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
-use satsuma_common::{Datum, GroupId, SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, GroupId, SequenceId, SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::OnConflict;
 use satsuma_sql::bound::OutputColumn;
 use satsuma_sql::catalog_view::{Distribution, TableInfo};
@@ -33,8 +34,7 @@ pub enum KeyAction {
     Insert {
         /// A cell for every column of the table.
         rows: Vec<Vec<Cell>>,
-        /// A cell asks the session for something that it may have to wait for: a sequence.
-        waits: bool,
+        asked: Asked,
         on_conflict: OnConflict,
         returning: Option<Returned>,
     },
@@ -49,6 +49,14 @@ pub enum KeyAction {
         key: Vec<Cell>,
         returning: Option<Returned>,
     },
+}
+
+/// What the cells of an INSERT ask the session for, which it may have to wait for.
+#[derive(Debug, PartialEq)]
+pub enum Asked {
+    /// So many values of each sequence, and nothing else.
+    Values(BTreeMap<SequenceId, u64>),
+    Anything,
 }
 
 /// RETURNING of plain columns.

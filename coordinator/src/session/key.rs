@@ -15,7 +15,9 @@ use super::ready::Ready;
 use crate::catalog::Table;
 use crate::executor::Scope;
 use crate::executor::modify::Modified;
-use crate::keypath::{KeyAction, KeyStatement, KeyTable, Returned, SharedProgram, Target, Values};
+use crate::keypath::{
+    Asked, KeyAction, KeyStatement, KeyTable, Returned, SharedProgram, Target, Values,
+};
 use crate::session_api::{ExecuteOptions, Execution, Rows};
 use crate::txn::Isolation;
 
@@ -52,14 +54,14 @@ impl ClusterSession {
                 };
                 Ok(Execution::Rows(Rows { columns: columns.clone(), stream, tag: "SELECT" }))
             }
-            KeyAction::Insert { rows, waits, on_conflict, returning } => {
-                let routed = if *waits {
-                    drop(values);
-                    self.route_on_cpu(ready, params, types, &scope, &stored).await?
-                } else {
+            KeyAction::Insert { rows, asked, on_conflict, returning } => {
+                let routed = if self.has_at_hand(asked) {
                     let routed = table.routed(rows, &values, &scope.state, &stored)?;
                     drop(values);
                     routed
+                } else {
+                    drop(values);
+                    self.route_on_cpu(ready, params, types, &scope, &stored).await?
                 };
                 let changes = routed
                     .into_iter()
@@ -101,6 +103,17 @@ impl ClusterSession {
                     self.change_keys(&scope, &stored, changes, returning, options).await?;
                 self.keys_changed(modified, "DELETE", table, returning, options).await
             }
+        }
+    }
+
+    /// Whether what is asked can be had without waiting, or nearly always: another session may
+    /// draw the values that were here.
+    fn has_at_hand(&self, asked: &Asked) -> bool {
+        match asked {
+            Asked::Values(drawn) => {
+                drawn.iter().all(|(sequence, count)| self.cluster.sequences.has(*sequence, *count))
+            }
+            Asked::Anything => false,
         }
     }
 

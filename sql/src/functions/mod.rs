@@ -59,7 +59,7 @@ pub use env::{
 };
 pub use json::to_json;
 pub use registry::{Registry, registry};
-pub use session::{is_session_bound, object_name};
+pub use session::{drawn_sequences, is_session_bound, object_name};
 pub use strings::{quote_ident, quote_literal};
 pub use system::{SERVER_VERSION, SERVER_VERSION_NUM, VERSION};
 pub use table::{TableColumn, TableFunction, is_table, table};

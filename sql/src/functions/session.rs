@@ -165,6 +165,26 @@ pub fn is_session_bound(expr: &Expr) -> bool {
     .unwrap_or(true)
 }
 
+/// The sequences that `nextval` draws from, one for each call, when the expression asks the session
+/// for nothing else.
+pub fn drawn_sequences(expr: &Expr) -> Option<Vec<Oid>> {
+    let mut drawn = Vec::new();
+    let asks_more = expr.exists(|e| {
+        let Expr::ScalarFunction(call) = e else { return Ok(false) };
+        let Some(asked) = call.func.inner().downcast_ref::<SessionCall>() else { return Ok(false) };
+        Ok(match (asked.name.as_str(), call.args.as_slice()) {
+            (NEXTVAL, [Expr::Literal(ScalarValue::UInt32(Some(sequence)), _)]) => {
+                drawn.push(Oid(*sequence));
+                false
+            }
+            _ => true,
+        })
+    });
+    (!asks_more.unwrap_or(true)).then_some(drawn)
+}
+
+const NEXTVAL: &str = "nextval";
+
 pub(crate) fn install(b: &mut Builder) {
     for (function, signature) in CatalogFunction::ALL {
         let function = *function;
