@@ -60,9 +60,10 @@ pub use privileges::{
 };
 pub use rejection::Rejection;
 pub use requests::{RequestId, Requests};
+pub use satsuma_sql::functions::quote_ident as quote_identifier;
 pub use sequence::{Position, SequenceBlock, allocate};
 pub use shared::{Shared, SharedMap};
-pub use snapshot::{CatalogSnapshot, SystemRelations, quote_identifier, shard_name, split_name};
+pub use snapshot::{CatalogSnapshot, SystemRelations, shard_name, split_name};
 pub use state::{Cluster, Schema, State};
 pub use statistics::{ColumnStatistics, TableStatistics};
 pub use table::{Shard, Table, TableDef, TableDistribution, TablePlacement};
