@@ -9,6 +9,7 @@ pub mod arrow_values;
 pub mod binary;
 pub mod datetime;
 pub mod datum;
+pub mod details;
 pub mod error;
 pub mod foreign_key;
 pub mod hash;

@@ -75,6 +75,11 @@ impl TableShape {
         self.indexes.iter().find(|index| index.id == id)
     }
 
+    /// Whether the column must not be NULL.
+    pub fn is_required(&self, column: &Column) -> bool {
+        column.not_null || self.primary_key.contains(&column.id)
+    }
+
     /// Positions of the primary key's columns, in key order.
     pub fn key_positions(&self) -> Vec<usize> {
         self.primary_key.iter().filter_map(|id| self.position(*id)).collect()

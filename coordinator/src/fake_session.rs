@@ -229,6 +229,7 @@ impl Session for FakeSession {
                 table: "t".into(),
                 columns: columns(["a", "b"]),
                 options: if format == ["csv"] { csv_options() } else { text_options() },
+                shape: None,
                 sink: Box::new(FakeSink { table: self.table.clone(), rows: vec![] }),
             })),
             ["copy", "out"] => {

@@ -33,6 +33,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use futures::future::BoxFuture;
 use satsuma_common::error::SqlErrorFields;
+use satsuma_common::table::TableShape;
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{CopyOptions, OutputColumn};
 use tokio_util::sync::CancellationToken;
@@ -297,6 +298,9 @@ pub struct CopyIn {
     /// The file's columns in order.
     pub columns: Arc<[OutputColumn]>,
     pub options: CopyOptions,
+    /// The table, where the file's columns are all of its columns in order: what must not be NULL
+    /// is told with the line then.
+    pub shape: Option<Arc<TableShape>>,
     pub sink: Box<dyn CopySink>,
 }
 

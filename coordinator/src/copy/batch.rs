@@ -1,7 +1,8 @@
 //! Rows of a file as they become a batch.
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
-use satsuma_common::{SqlError, SqlResult};
+use satsuma_common::arrow_values::datum_at;
+use satsuma_common::{Datum, SqlError, SqlResult, details};
 
 use super::format::Format;
 use crate::value_io::ValueBuilder;
@@ -36,6 +37,20 @@ impl BatchBuilder {
     pub fn end_row(&mut self, line: u64) {
         self.rows += 1;
         self.lines.push(u32::try_from(line).unwrap_or(0));
+    }
+
+    /// 23502 for the row that was added last; `index` is the column that is NULL.
+    pub fn null_in_last_row(self, format: &Format, index: usize) -> SqlError {
+        let Some(shape) = &format.shape else {
+            return SqlError::internal("a column without a table must not be NULL");
+        };
+        let last = self.rows - 1;
+        let values = self.finish(format).and_then(|(batch, _)| {
+            let columns = batch.columns().iter().zip(&shape.columns);
+            columns.map(|(array, column)| datum_at(array, last, &column.ty)).collect()
+        });
+        let values: Vec<Datum> = values.unwrap_or_default();
+        details::null_violation(shape, index, &values)
     }
 
     pub fn finish(self, format: &Format) -> SqlResult<Parsed> {

@@ -33,7 +33,10 @@ impl Chunk {
             if sound.is_none() {
                 line.check_bytes()?;
             }
-            line.append(sound, &mut fields, &mut rows)?;
+            if let Some(missing) = line.append(sound, &mut fields, &mut rows)? {
+                let error = rows.null_in_last_row(format, missing);
+                return Err(format.in_line(line.line.number, error, Some(line.line())));
+            }
         }
         rows.finish(format)
     }
@@ -51,14 +54,16 @@ impl<'a> LineOf<'a> {
         &self.bytes[self.line.range.clone()]
     }
 
-    /// `sound` is the whole buffer, where all of it is sound.
+    /// Adds the line's values, and tells which of them must not be NULL but is. `sound` is the
+    /// whole buffer, where all of it is sound.
     fn append(
         &self,
         sound: Option<&str>,
         fields: &mut Fields,
         rows: &mut BatchBuilder,
-    ) -> SqlResult<()> {
+    ) -> SqlResult<Option<usize>> {
         self.split(fields)?;
+        let mut missing = None;
         let (format, line, number) = (self.format, self.line(), self.line.number);
         // A table without columns takes empty lines.
         let empty = format.columns.is_empty() && line.is_empty();
@@ -74,6 +79,7 @@ impl<'a> LineOf<'a> {
                 return Err(format.in_line(number, error, Some(line)));
             };
             if self.is_null(field, index) {
+                missing = missing.or_else(|| format.required[index].then_some(index));
                 builder.append_null();
                 continue;
             }
@@ -90,7 +96,7 @@ impl<'a> LineOf<'a> {
                 .map_err(|error| format.in_column(number, index, error, Some(raw)))?;
         }
         rows.end_row(number);
-        Ok(())
+        Ok(missing)
     }
 
     /// A line as a whole. PostgreSQL checks what it reads before it knows where lines end: a

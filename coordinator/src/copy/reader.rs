@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use satsuma_common::{SqlError, SqlResult};
-use satsuma_sql::bound::{CopyFormat, CopyHeader, CopyOptions, OutputColumn};
+use satsuma_sql::bound::{CopyFormat, CopyHeader};
 use tokio::task::JoinHandle;
 
 use super::batch::{BATCH_BYTES, BATCH_ROWS, BatchBuilder, Parsed};
@@ -15,6 +15,7 @@ use super::binary::BinaryRows;
 use super::chunk::{Chunk, LineOf, Numbered};
 use super::format::Format;
 use super::lines::{Line, LineReader, Quoting};
+use crate::session_api::CopyIn;
 use crate::value_io::{TextSettings, parse_binary};
 
 pub struct CopyReader {
@@ -57,13 +58,14 @@ struct Binary {
 }
 
 impl CopyReader {
-    pub fn new(
-        table: &str,
-        columns: Arc<[OutputColumn]>,
-        options: &CopyOptions,
-        settings: TextSettings,
-    ) -> Self {
-        let format = Arc::new(Format::new(table, columns, options, settings));
+    pub fn of(copy: &CopyIn, settings: TextSettings) -> Self {
+        let format = Format::new(&copy.table, copy.columns.clone(), &copy.options, settings);
+        Self::new(format.of_rows(copy.shape.clone()))
+    }
+
+    fn new(format: Format) -> Self {
+        let format = Arc::new(format);
+        let options = &format.options;
         let quoting = match options.format {
             CopyFormat::Csv => Quoting::Csv { quote: options.quote, escape: options.escape },
             CopyFormat::Text | CopyFormat::Binary => Quoting::Text,
@@ -249,9 +251,11 @@ impl Binary {
                 Err(error) => return Err(format.in_line(line, error, None)),
             };
             self.count = line;
+            let mut missing = None;
             for (index, field) in row.fields.iter().enumerate() {
                 let builder = &mut self.batch.values[index];
                 let Some(field) = field else {
+                    missing = missing.or_else(|| format.required[index].then_some(index));
                     builder.append_null();
                     continue;
                 };
@@ -265,6 +269,10 @@ impl Binary {
                 return Err(format.in_column(line, row.fields.len(), error, None));
             }
             self.batch.end_row(line);
+            if let Some(index) = missing {
+                let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(format, 0));
+                return Err(format.in_line(line, batch.null_in_last_row(format, index), None));
+            }
         }
     }
 
@@ -282,15 +290,20 @@ mod tests {
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Int32Type;
     use satsuma_common::PgType;
+    use satsuma_sql::bound::{CopyOptions, OutputColumn};
 
     fn columns() -> Arc<[OutputColumn]> {
         let column = |name: &str, ty| OutputColumn::new(name, ty);
         Arc::new([column("a", PgType::Int4), column("b", PgType::Text)])
     }
 
+    fn reader(options: &CopyOptions) -> CopyReader {
+        CopyReader::new(Format::new("t", columns(), options, TextSettings::default()))
+    }
+
     fn read(options: &CopyOptions, input: &[u8]) -> SqlResult<Vec<(Option<i32>, Option<String>)>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut reader = CopyReader::new("t", columns(), options, TextSettings::default());
+        let mut reader = reader(options);
         let mut rows = vec![];
         let mut take = |reader: &mut CopyReader| -> SqlResult<()> {
             while let Some((batch, _)) = runtime.block_on(reader.next_batch())? {
@@ -414,8 +427,7 @@ mod tests {
                 "COPY t, line 2, column a: \"abc\"",
             ),
         ] {
-            let mut reader =
-                CopyReader::new("t", columns(), &text_options(), TextSettings::default());
+            let mut reader = reader(&text_options());
             reader.push(input);
             assert!(reader.next_batch().await.unwrap().is_none());
             let error = reader.gives_up(gone()).await;
@@ -426,7 +438,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_input_comes_in_bounded_batches() {
-        let mut reader = CopyReader::new("t", columns(), &text_options(), TextSettings::default());
+        let mut reader = reader(&text_options());
         reader.most_parsing = 2;
         let mut input = Vec::new();
         for row in 0..3 * BATCH_ROWS + 3000 {

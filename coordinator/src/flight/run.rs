@@ -383,9 +383,7 @@ impl Task {
         mut copy: CopyIn,
         mut chunks: BoxStream<'static, SqlResult<Bytes>>,
     ) -> SqlResult<Report> {
-        let settings = session.text_settings();
-        let mut reader =
-            CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings);
+        let mut reader = CopyReader::of(&copy, session.text_settings());
         loop {
             let chunk = self.next(&mut chunks).await?;
             match &chunk {

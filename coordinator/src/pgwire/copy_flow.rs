@@ -18,9 +18,7 @@ use crate::session_api::{CopyIn, CopyOut, InterruptReason};
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     /// Takes the client's data; answers with the command tag.
     pub async fn copy_in(&mut self, running: &Running, mut copy: CopyIn) -> Done<String> {
-        let settings = self.session.text_settings();
-        let mut reader =
-            CopyReader::new(&copy.table, copy.columns.clone(), &copy.options, settings);
+        let mut reader = CopyReader::of(&copy, self.session.text_settings());
         let is_binary = copy.options.format == CopyFormat::Binary;
         backend::put_copy_in(&mut self.wire.output, copy.columns.len(), is_binary);
         self.wire.flush().await?;

@@ -62,6 +62,7 @@ pub(super) async fn copy_from(
         && !copy.filtered;
     let complete =
         if is_whole { Completion::AsIs } else { Completion::Plan(Box::new(copy.clone())) };
+    let file_shape = is_whole.then(|| shape.clone());
     stay(session, &table, scope).await?;
     let txn =
         session.txn.as_mut().ok_or_else(|| SqlError::internal("a load without a transaction"))?;
@@ -80,6 +81,7 @@ pub(super) async fn copy_from(
         table: shape.name.clone(),
         columns: columns.into(),
         options: copy.options.clone(),
+        shape: file_shape,
         sink: Box::new(sink),
     }))
 }

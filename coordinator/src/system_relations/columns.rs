@@ -126,7 +126,7 @@ fn table_columns(table: &Table, rows: &mut Rows<'_>) -> SqlResult<()> {
         let default =
             identity.is_none() && table.defaults.get(position).is_some_and(Option::is_some);
         Attribute {
-            not_null: column.not_null || table.shape.primary_key.contains(&column.id),
+            not_null: table.shape.is_required(column),
             has_default: default || generated,
             has_missing: column.missing.is_some(),
             identity: match identity {

@@ -263,7 +263,7 @@ fn table_columns(
             position: i32::from(column.id.0),
             name: &column.name,
             ty: &column.ty,
-            not_null: column.not_null || table.shape.primary_key.contains(&column.id),
+            not_null: table.shape.is_required(column),
             default: table
                 .defaults
                 .get(position)
@@ -357,7 +357,7 @@ fn table_constraints(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> 
     // The standard counts NOT NULL among the checks.
     for table in source.state.tables() {
         for column in &table.shape.columns {
-            if column.not_null || table.shape.primary_key.contains(&column.id) {
+            if table.shape.is_required(column) {
                 push(table, &not_null_name(table, column.id), "CHECK", None, never)?;
             }
         }
@@ -497,7 +497,7 @@ fn check_constraints(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> 
     }
     for table in source.state.tables() {
         for column in &table.shape.columns {
-            if column.not_null || table.shape.primary_key.contains(&column.id) {
+            if table.shape.is_required(column) {
                 let name = not_null_name(table, column.id);
                 push(table, &name, format!("{} IS NOT NULL", column.name))?;
             }

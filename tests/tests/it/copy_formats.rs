@@ -182,3 +182,28 @@ fn a_taken_key_is_told_by_its_line() {
     );
     same(&pair, "COPY framed (name, id) FROM STDIN (FORMAT csv, HEADER)", &[b"name,id\na,7\n"]);
 }
+
+#[test]
+fn a_null_where_none_may_be_is_told_by_its_line() {
+    let Some(pair) = Pair::prepare("a_null_where_none_may_be_is_told_by_its_line") else { return };
+    let rest = "\t\\N\t\\N\t\\N\t\\N\n";
+    let file = |rows: &[&str]| -> Vec<u8> {
+        rows.iter().map(|row| format!("{row}{rest}")).collect::<String>().into_bytes()
+    };
+    let files = [
+        file(&["501\ta", "\\N\tb", "503\tc"]),
+        // What is wrong first is told.
+        file(&["501\ta", "\\N\tb", "x\tc"]),
+        file(&["501\ta", "x\tb", "\\N\tc"]),
+        // A line's values are read before they are judged.
+        file(&["\\N\t\\xff"]),
+        [b"\\N\ta\tx".as_slice(), rest.as_bytes()].concat(),
+    ];
+    let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    same(&pair, "COPY framed FROM STDIN", &files);
+    let csv = "COPY framed FROM STDIN (FORMAT csv)";
+    same(&pair, csv, &[b"501,a,,,,\n,\"b\nc\",1.5,,t,\"{a,b}\"\nx,d,,,,\n"]);
+    let header = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    let row = [b"\0\x06".as_slice(), &[0xff; 4], b"\0\0\0\x01x", &[0xff; 16]].concat();
+    same(&pair, "COPY framed FROM STDIN (FORMAT binary)", &[&[header.as_slice(), &row].concat()]);
+}

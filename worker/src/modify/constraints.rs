@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use satsuma_common::index::{IndexShape, IndexedValue};
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::TableShape;
-use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::{SqlError, SqlResult, SqlState, TableId, details};
 use satsuma_proto::worker::{LINE_COLUMN, StatementContext};
 use satsuma_sql::engine_error::to_sql;
 use satsuma_storage::{StorageError, TableMeta};
@@ -94,7 +94,10 @@ pub(crate) fn check(
     }
     let (row, error) = match (failed, null) {
         (Some((row, check)), _) => (row, check_violation(meta, batch, row, &check.name)),
-        (None, Some((row, column))) => (row, null_violation(meta, batch, row, column)),
+        (None, Some((row, column))) => {
+            let values = text::datums(meta, batch, row);
+            (row, details::null_violation(&meta.shape, column, &values))
+        }
         (None, None) => return Ok(()),
     };
     Err(at_line(meta, batch, row, error))
@@ -124,7 +127,7 @@ pub(crate) fn at_line(
 fn first_null(shape: &TableShape, batch: &RecordBatch) -> Option<(usize, usize)> {
     let of_column = |(position, column): (usize, &satsuma_common::table::Column)| {
         let array = batch.columns().get(position).filter(|array| array.null_count() > 0)?;
-        let must = column.not_null || shape.primary_key.contains(&column.id);
+        let must = shape.is_required(column);
         let row = must.then(|| (0..array.len()).find(|row| array.is_null(*row)))??;
         Some((row, position))
     };
@@ -150,30 +153,12 @@ fn first_false(
     Ok((0..held.len()).find(|row| held.is_valid(*row) && !held.value(*row)))
 }
 
-fn failing_row(meta: &TableMeta, batch: &RecordBatch, row: usize) -> String {
-    let values = text::datums(meta, batch, row);
-    format!("Failing row contains {}.", text::row(&meta.shape, &values))
-}
-
-fn null_violation(meta: &TableMeta, batch: &RecordBatch, row: usize, column: usize) -> SqlError {
-    let shape = &meta.shape;
-    let column = &shape.columns[column].name;
-    let message = format!(
-        "null value in column \"{column}\" of relation \"{}\" violates not-null constraint",
-        shape.name
-    );
-    SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
-        .detail(failing_row(meta, batch, row))
-        .table(&shape.schema_name, &shape.name)
-        .column(column)
-}
-
 fn check_violation(meta: &TableMeta, batch: &RecordBatch, row: usize, check: &str) -> SqlError {
     let shape = &meta.shape;
     let message =
         format!("new row for relation \"{}\" violates check constraint \"{check}\"", shape.name);
     SqlError::new(SqlState::CHECK_VIOLATION, message)
-        .detail(failing_row(meta, batch, row))
+        .detail(details::failing_row(shape, &text::datums(meta, batch, row)))
         .table(&shape.schema_name, &shape.name)
         .constraint(check)
 }
@@ -193,7 +178,7 @@ fn entry_text(shape: &TableShape, index: &IndexShape, entry: &[u8]) -> String {
     let encoder = KeyEncoder::new(index.keys.iter().map(|key| key.ty.clone()));
     let values = encoder.and_then(|encoder| encoder.decode(entry)).unwrap_or_default();
     let values: Vec<_> =
-        index.keys.iter().zip(&values).map(|(key, value)| text::value(value, &key.ty)).collect();
+        index.keys.iter().zip(&values).map(|(key, value)| details::value(value, &key.ty)).collect();
     format!("({})=({})", names.join(", "), values.join(", "))
 }
 
@@ -221,13 +206,13 @@ pub(crate) fn named(meta: &TableMeta, batch: &RecordBatch, failure: StorageError
         None => {
             let name = shape.primary_key_name.clone();
             let name = name.unwrap_or_else(|| format!("{}_pkey", shape.name));
-            (name, text::key(shape, &shape.primary_key, &values))
+            (name, details::key(shape, &shape.primary_key, &values))
         }
         Some(index) => match shape.index(index) {
             Some(index) => (
                 index.name.clone(),
                 match index.columns() {
-                    Some(columns) => text::key(shape, &columns, &values),
+                    Some(columns) => details::key(shape, &columns, &values),
                     None => entry_text(shape, index, &entry),
                 },
             ),

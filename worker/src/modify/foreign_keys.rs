@@ -23,6 +23,7 @@ use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{
     ColumnId, Datum, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, TxnId, arrow_types,
+    details,
 };
 use satsuma_sql::engine_error::arrow_to_sql;
 use satsuma_storage::index::Probe;
@@ -116,7 +117,7 @@ impl Pending {
                 let same = before.as_ref().is_some_and(|old| old[row].as_ref() == Some(&wanted));
                 if !same && let Entry::Vacant(vacant) = pending.wanted.entry(wanted) {
                     let values = text::datums(&child.meta, new, row);
-                    vacant.insert(text::key(&child.meta.shape, &key.columns, &values));
+                    vacant.insert(details::key(&child.meta.shape, &key.columns, &values));
                 }
             }
         }
@@ -354,7 +355,7 @@ impl Verifier<'_> {
             }
             let shape = &parent.meta.shape;
             let values = text::datums(&parent.meta, &change.old, row);
-            let values = text::key(shape, &key.target_columns, &values);
+            let values = details::key(shape, &key.target_columns, &values);
             let child = &child.meta.shape;
             return Err(SqlError::new(
                 SqlState::FOREIGN_KEY_VIOLATION,

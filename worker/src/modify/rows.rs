@@ -136,7 +136,7 @@ pub(super) fn of_datums(shape: &TableShape, rows: Vec<Vec<Datum>>) -> SqlResult<
 pub(super) fn has_forbidden_null(meta: &TableMeta, row: &[u8]) -> bool {
     let shape = &meta.shape;
     shape.columns.iter().enumerate().any(|(position, column)| {
-        let must = column.not_null || shape.primary_key.contains(&column.id);
+        let must = shape.is_required(column);
         must && !matches!(meta.decoder().bytes(row, position), Ok(Some(_)))
     })
 }
