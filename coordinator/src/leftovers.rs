@@ -90,7 +90,7 @@ impl Leftovers {
         let worker = cluster.workers.client(node)?;
         // Whoever answers there now may be another worker, with shards that are needed.
         let status = worker.status().await?;
-        crate::membership::check_cluster(cluster, status.cluster.as_deref())?;
+        crate::membership::check_cluster(cluster, status.cluster.as_deref()).await?;
         if node.directory.as_ref().is_some_and(|directory| *directory != status.directory) {
             return Err(SqlError::internal("another worker answers at a worker's address"));
         }

@@ -44,7 +44,7 @@ impl Outcomes for Members {
 
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
         let Registration { host, port, directory, cluster } = worker;
-        check_cluster(&self.0, cluster.as_deref())?;
+        check_cluster(&self.0, cluster.as_deref()).await?;
         is_there(&self.0, &host, port, &directory).await?;
         let node = take_in(&self.0, host, port, directory).await?;
         // A worker that does not remember the cluster yet must not be given shards: it could be
@@ -57,10 +57,16 @@ impl Outcomes for Members {
 }
 
 /// 08004 where a worker belongs to another cluster: what it has is that cluster's, and must not be
-/// taken for leftovers of this one.
-pub(crate) fn check_cluster(cluster: &Cluster, belongs_to: Option<&str>) -> SqlResult<()> {
+/// taken for leftovers of this one. 57P03 while this coordinator does not know its own cluster yet:
+/// it answers others before its log has been replayed.
+pub(crate) async fn check_cluster(cluster: &Cluster, belongs_to: Option<&str>) -> SqlResult<()> {
+    let state = cluster.catalog.read().await?;
+    let known = &state.cluster().id;
     match belongs_to {
-        Some(other) if other != cluster.catalog.snapshot().cluster().id => Err(SqlError::new(
+        _ if known.is_empty() => {
+            Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the coordinator is starting up"))
+        }
+        Some(other) if other != known => Err(SqlError::new(
             SqlState::CONNECTION_REJECTED,
             "the worker belongs to another cluster",
         )
@@ -140,7 +146,7 @@ pub async fn add(
     active: bool,
 ) -> SqlResult<NodeId> {
     let status = worker.status().await?;
-    check_cluster(cluster, status.cluster.as_deref())?;
+    check_cluster(cluster, status.cluster.as_deref()).await?;
     let node = take_in(cluster, host, port, status.directory).await?;
     worker.join(membership(&cluster.catalog.snapshot(), node)).await?;
     if active {

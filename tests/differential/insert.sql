@@ -129,3 +129,15 @@ INSERT INTO plain SELECT 1, 'x' WHERE false;
 -- name: the end
 -- differs distributed: the row of default values above is not there
 SELECT count(*), count(v), sum(k) FROM plain;
+
+-- name: returning that fails
+INSERT INTO plain VALUES (71, 'a'), (72, 'b') RETURNING k / (k - 72);
+
+-- name: an update with returning that fails
+UPDATE plain SET v = 'changed' WHERE k = 98 RETURNING k / (k - 98);
+
+-- name: a deletion with returning that fails
+DELETE FROM plain WHERE k = 98 RETURNING k / (k - 98);
+
+-- name: nothing was changed
+SELECT k, v FROM plain WHERE k IN (71, 72, 98) ORDER BY k, v;

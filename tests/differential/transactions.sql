@@ -355,3 +355,12 @@ ABORT WORK;
 
 -- name: nothing of it
 SELECT count(*) FROM ledger WHERE account = 9;
+
+-- name: settings and savepoints
+BEGIN; SET application_name = 'a'; SAVEPOINT s; SET application_name = 'b'; SET LOCAL work_mem = '1MB'; SAVEPOINT t; SELECT set_config('application_name', 'c', false); ROLLBACK TO s; SELECT current_setting('application_name'), current_setting('work_mem') = '1MB'; SET application_name = 'd'; RELEASE s; COMMIT; SELECT current_setting('application_name'); RESET application_name;
+
+-- name: settings of a savepoint that failed
+BEGIN; SAVEPOINT s; SET DateStyle = 'German'; SELECT 1 / 0;
+
+-- name: settings after it
+ROLLBACK TO s; SHOW DateStyle; COMMIT;

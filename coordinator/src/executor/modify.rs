@@ -66,6 +66,11 @@ pub struct Addressed {
 }
 
 impl Modification<'_> {
+    /// Its RETURNING is evaluated when the rows are written, and takes them back where it fails.
+    pub fn judged_later(self) -> Self {
+        Self { commit: self.commit && !self.returning, ..self }
+    }
+
     pub async fn insert(mut self, bound: &BoundInsert) -> SqlResult<Modified> {
         let table = self.table(&bound.table)?;
         let on_conflict = match &bound.on_conflict {

@@ -108,6 +108,7 @@ impl SessionFactory for Factory {
             failed: false,
             notices: Vec::new(),
             role_before: Default::default(),
+            savepoints: Vec::new(),
             sequence_values: Default::default(),
             names: Default::default(),
             on_commit: Default::default(),

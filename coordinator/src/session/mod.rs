@@ -33,6 +33,7 @@ mod params;
 mod ready;
 mod rebalance;
 mod run;
+mod savepoints;
 mod set_config;
 pub(crate) mod settings;
 mod surroundings;
@@ -89,6 +90,8 @@ pub struct ClusterSession {
     role: String,
     /// What a rollback, or the end of the transaction after SET LOCAL, goes back to.
     role_before: RoleBefore,
+    /// Of the open transaction.
+    savepoints: Vec<savepoints::Savepoint>,
     settings: Settings,
     statements: NamedStatements,
     cursors: BTreeMap<String, Cursor>,
@@ -149,6 +152,7 @@ impl ClusterSession {
         let mut txn = Transaction::begin(&self.cluster, isolation, is_block).await?;
         txn.read_only = self.settings.frequent().default_read_only;
         self.settings.begin();
+        self.savepoints.clear();
         self.note_transaction(Some(txn.id));
         let roles = Some((self.info.user.clone(), self.role.clone()));
         self.role_before = RoleBefore { roles, local: false };

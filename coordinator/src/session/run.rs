@@ -309,7 +309,8 @@ impl ClusterSession {
             Bound::Insert(insert) => {
                 let source = self.with_rows_locked(&insert.source, scope, RowsAs::Table).await?;
                 let insert = BoundInsert { source, ..insert.clone() };
-                let modification = self.modification(scope, options, insert.returning.is_some())?;
+                let modification =
+                    self.modification(scope, options, insert.returning.is_some())?.judged_later();
                 let modified = modification.insert(&insert).await?;
                 self.modified(modified, "INSERT 0", &insert.returning, options).await
             }
@@ -317,7 +318,8 @@ impl ClusterSession {
                 let (source, located) =
                     self.place_with_rows_locked(&update.source, &update.located, scope).await?;
                 let update = BoundUpdate { source, located, ..update.clone() };
-                let modification = self.modification(scope, options, update.returning.is_some())?;
+                let modification =
+                    self.modification(scope, options, update.returning.is_some())?.judged_later();
                 let modified = modification.update(&update).await?;
                 self.modified(modified, "UPDATE", &update.returning, options).await
             }
@@ -325,7 +327,8 @@ impl ClusterSession {
                 let (source, located) =
                     self.place_with_rows_locked(&delete.source, &delete.located, scope).await?;
                 let delete = BoundDelete { source, located, ..delete.clone() };
-                let modification = self.modification(scope, options, delete.returning.is_some())?;
+                let modification =
+                    self.modification(scope, options, delete.returning.is_some())?.judged_later();
                 let modified = modification.delete(&delete).await?;
                 self.modified(modified, "DELETE", &delete.returning, options).await
             }

@@ -34,6 +34,13 @@ pub struct Settings {
     frequent: OnceLock<Frequent>,
 }
 
+/// What SET and SET LOCAL have set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values {
+    session: BTreeMap<String, String>,
+    local: BTreeMap<String, String>,
+}
+
 /// What every statement asks for, read once after each change.
 #[derive(Clone, Debug)]
 pub struct Frequent {
@@ -145,6 +152,23 @@ impl Settings {
         self.session.clear();
         self.local.clear();
         names.iter().for_each(|name| self.note(name));
+    }
+
+    pub fn values(&self) -> Values {
+        Values { session: self.session.clone(), local: self.local.clone() }
+    }
+
+    /// Goes back to earlier values, of the same transaction.
+    pub fn restore(&mut self, values: Values) {
+        let now = self.values();
+        if now == values {
+            return;
+        }
+        let of =
+            |values: &Values| [values.session.clone(), values.local.clone()].into_iter().flatten();
+        let touched: Vec<String> = of(&now).chain(of(&values)).map(|(name, _)| name).collect();
+        (self.session, self.local) = (values.session, values.local);
+        touched.iter().for_each(|name| self.note(name));
     }
 
     pub fn begin(&mut self) {
@@ -525,6 +549,12 @@ mod tests {
         settings.set("statement_timeout", "5s", true).unwrap();
         settings.set("application_name", "x", false).unwrap();
         assert_eq!(settings.show("statement_timeout").unwrap(), "5s");
+        let kept = settings.values();
+        settings.set("application_name", "y", false).unwrap();
+        settings.set("search_path", "a", true).unwrap();
+        settings.restore(kept);
+        assert_eq!(settings.show("application_name").unwrap(), "x");
+        assert_eq!(settings.show("search_path").unwrap(), "\"$user\", public");
         settings.end(false);
         assert_eq!(settings.show("statement_timeout").unwrap(), "0");
         assert_eq!(settings.show("application_name").unwrap(), "");

@@ -103,6 +103,7 @@ impl ClusterSession {
             failed: false,
             notices: Vec::new(),
             role_before: Default::default(),
+            savepoints: Vec::new(),
             sequence_values: Default::default(),
             names: Default::default(),
             on_commit: Default::default(),

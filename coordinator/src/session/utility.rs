@@ -102,21 +102,26 @@ impl ClusterSession {
                 if let Some(txn) = self.txn.as_mut() {
                     let last = txn.rollback_to(&cluster, &name).await?;
                     self.cursors.retain(|_, cursor| cursor.is_older_than(last));
+                    self.restore_session(&name);
                 }
                 self.failed = false;
                 Ok(Execution::Command("ROLLBACK".into()))
             }
             ast::Statement::Savepoint { name } => {
                 self.require_block("SAVEPOINT")?;
+                let name = satsuma_sql::bind::fold(name);
                 if let Some(txn) = self.txn.as_mut() {
-                    txn.savepoint(&satsuma_sql::bind::fold(name));
+                    txn.savepoint(&name);
+                    self.keep_session(&name);
                 }
                 Ok(Execution::Command("SAVEPOINT".into()))
             }
             ast::Statement::ReleaseSavepoint { name } => {
                 self.require_block("RELEASE SAVEPOINT")?;
+                let name = satsuma_sql::bind::fold(name);
                 if let Some(txn) = self.txn.as_mut() {
-                    txn.release(&satsuma_sql::bind::fold(name))?;
+                    txn.release(&name)?;
+                    self.release_session(&name);
                 }
                 Ok(Execution::Command("RELEASE".into()))
             }

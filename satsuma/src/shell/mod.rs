@@ -47,7 +47,9 @@ pub struct ShellOptions {
 }
 
 pub fn run(options: ShellOptions) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // With a thread of its own the connection answers the server while somebody types.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("could not start: {error}")))?;
@@ -80,7 +82,7 @@ fn run_commands(
     commands: &[String],
 ) -> Result<(), Failure> {
     for command in commands {
-        match runtime.block_on(shell.run_text(command, &Origin::Command)) {
+        match runtime.block_on(shell.run_command(command)) {
             Ok(()) => {}
             Err(Stop::Quit) => return Ok(()),
             Err(Stop::Failed) => return Err(Failure::Exit(1)),
@@ -108,15 +110,17 @@ fn run_script(
 
 /// Statements from a pipe: goes on after errors, as psql does.
 fn run_stdin(runtime: &tokio::runtime::Runtime, shell: &mut Shell) -> Result<(), Failure> {
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|error| Failure::Other(format!("stdin: {error}")))?;
-        match runtime.block_on(shell.feed(&line, &Origin::Command)) {
+    let failed = |error: &dyn std::fmt::Display| Failure::Other(format!("stdin: {error}"));
+    for line in std::io::stdin().lock().split(b'\n') {
+        let line = String::from_utf8(line.map_err(|error| failed(&error))?);
+        let line = line.map_err(|error| failed(&error))?;
+        match runtime.block_on(shell.feed(&line, &Origin::Pipe)) {
             Ok(()) | Err(Stop::Failed) => {}
             Err(Stop::Quit) => return Ok(()),
             Err(Stop::Lost) => return Err(Failure::Exit(2)),
         }
     }
-    match runtime.block_on(shell.finish(&Origin::Command)) {
+    match runtime.block_on(shell.finish(&Origin::Pipe)) {
         Err(Stop::Lost) => Err(Failure::Exit(2)),
         _ => Ok(()),
     }

@@ -16,6 +16,8 @@ use super::table::{self, Style};
 
 /// Bytes of a file in one message.
 const CHUNK: usize = 256 << 10;
+/// Of a COPY before its FROM: a table with all its columns.
+const MOST_WORDS: usize = 4000;
 /// Scripts that include scripts: how deep.
 const DEEPEST_INCLUDE: usize = 16;
 
@@ -23,7 +25,10 @@ const DEEPEST_INCLUDE: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Terminal,
+    /// Given with `-c`.
     Command,
+    /// Standard input that is no terminal.
+    Pipe,
     File(String),
 }
 
@@ -45,6 +50,13 @@ pub struct Shell {
     /// `I`, `T` or `E`, as the server last said.
     status: String,
     depth: usize,
+    /// A COPY whose data are the lines that follow.
+    copying: Option<Copying>,
+}
+
+struct Copying {
+    sql: String,
+    data: Vec<u8>,
 }
 
 impl Shell {
@@ -56,6 +68,7 @@ impl Shell {
             timing: false,
             status: "I".into(),
             depth: 0,
+            copying: None,
         }
     }
 
@@ -64,10 +77,13 @@ impl Shell {
     }
 
     pub fn is_between_statements(&self) -> bool {
-        matches!(self.splitter.state(), State::Empty)
+        self.copying.is_none() && matches!(self.splitter.state(), State::Empty)
     }
 
     pub fn prompt(&self) -> String {
+        if self.copying.is_some() {
+            return ">> ".into();
+        }
         let inside = match self.splitter.state() {
             State::Empty => "=",
             State::Statement => "-",
@@ -87,6 +103,7 @@ impl Shell {
 
     /// Forgets a statement that is not complete.
     pub fn forget(&mut self) {
+        self.copying = None;
         self.splitter.forget();
     }
 
@@ -99,7 +116,8 @@ impl Shell {
         async move {
             let outer = std::mem::take(&mut self.splitter);
             let mut result = Ok(());
-            for line in text.lines() {
+            // A carriage return may be part of a string.
+            for line in text.split_terminator('\n') {
                 result = self.feed(line, origin).await;
                 if result.is_err() {
                     break;
@@ -114,12 +132,47 @@ impl Shell {
         .boxed()
     }
 
-    /// One line of input.
+    /// What was given with one `-c`: several statements are one transaction, unless they say
+    /// themselves where one begins or ends.
+    pub async fn run_command(&mut self, text: &str) -> Result<(), Stop> {
+        let mut splitter = Splitter::default();
+        let mut statements: Vec<_> =
+            text.split_terminator('\n').flat_map(|line| splitter.push_line(line)).collect();
+        statements.extend(splitter.finish());
+        let is_block = statements.len() > 1
+            && !text.trim_start().starts_with('\\')
+            && !statements.iter().any(|statement| controls_transaction(&statement.sql));
+        if !is_block {
+            return self.run_text(text, &Origin::Command).await;
+        }
+        if let Err(error) = self.query("BEGIN").await {
+            return self.failed(&error, "", 1, &Origin::Command);
+        }
+        let result = self.run_text(text, &Origin::Command).await;
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        match self.query(end).await {
+            Err(error) if result.is_ok() => self.failed(&error, "", 1, &Origin::Command),
+            _ => result,
+        }
+    }
+
+    /// One line of input, without its end.
     pub async fn feed(&mut self, line: &str, origin: &Origin) -> Result<(), Stop> {
+        if let Some(mut copying) = self.copying.take() {
+            // Counted as a line, so that later statements know theirs.
+            self.splitter.push_line("");
+            if line.strip_suffix('\r').unwrap_or(line) == "\\." {
+                return self.copy_lines(copying, origin).await;
+            }
+            copying.data.extend_from_slice(line.as_bytes());
+            copying.data.push(b'\n');
+            self.copying = Some(copying);
+            return Ok(());
+        }
         if line.trim_start().starts_with('\\') && self.splitter.state() == State::Empty {
             // Counted as a line, so that later statements know theirs.
             self.splitter.push_line("");
-            return self.backslash(line, origin).await;
+            return self.backslash(line.trim_end(), origin).await;
         }
         for statement in self.splitter.push_line(line) {
             self.statement(&statement, origin).await?;
@@ -129,13 +182,19 @@ impl Shell {
 
     /// The end of the input: a last statement needs no `;`.
     pub async fn finish(&mut self, origin: &Origin) -> Result<(), Stop> {
-        match self.splitter.finish() {
-            Some(statement) => self.statement(&statement, origin).await,
+        if let Some(statement) = self.splitter.finish() {
+            self.statement(&statement, origin).await?;
+        }
+        match self.copying.take() {
+            Some(copying) => self.copy_lines(copying, origin).await,
             None => Ok(()),
         }
     }
 
     async fn statement(&mut self, statement: &Statement, origin: &Origin) -> Result<(), Stop> {
+        if reads_stdin(&statement.sql) {
+            return self.copy_from(&statement.sql, &Place::Standard, origin).await;
+        }
         let started = Instant::now();
         let result = self.query(&statement.sql).await;
         let elapsed = started.elapsed();
@@ -180,7 +239,7 @@ impl Shell {
     ) -> Result<(), Stop> {
         let prefix = match origin {
             Origin::File(name) => format!("satsuma:{name}:{line}: "),
-            Origin::Terminal | Origin::Command => String::new(),
+            Origin::Terminal | Origin::Command | Origin::Pipe => String::new(),
         };
         eprint!("{prefix}{}", complain::error(error, sql));
         Err(if complain::is_lost(error) { Stop::Lost } else { Stop::Failed })
@@ -304,12 +363,34 @@ impl Shell {
 
     async fn copy_from(&mut self, sql: &str, source: &Place, origin: &Origin) -> Result<(), Stop> {
         let reader: Box<dyn Read + Send> = match source {
+            Place::Standard if *origin != Origin::Command => {
+                if *origin == Origin::Terminal {
+                    println!("Enter data to be copied followed by a newline.");
+                    println!("End with a backslash and a period on a line by itself.");
+                }
+                self.copying = Some(Copying { sql: sql.to_owned(), data: Vec::new() });
+                return Ok(());
+            }
             Place::Standard => Box::new(std::io::stdin()),
             Place::File(path) => Box::new(File::open(path).map_err(|error| {
                 eprintln!("{path}: {error}");
                 Stop::Failed
             })?),
         };
+        self.copy_in(sql, reader, origin).await
+    }
+
+    async fn copy_lines(&mut self, copying: Copying, origin: &Origin) -> Result<(), Stop> {
+        let data = std::io::Cursor::new(copying.data);
+        self.copy_in(&copying.sql, Box::new(data), origin).await
+    }
+
+    async fn copy_in(
+        &mut self,
+        sql: &str,
+        reader: Box<dyn Read + Send>,
+        origin: &Origin,
+    ) -> Result<(), Stop> {
         match self.client.copy_in(sql, chunks(reader)).await {
             Ok(count) => {
                 if !self.style.bare {
@@ -347,6 +428,25 @@ impl Shell {
     }
 }
 
+/// Whether a statement is COPY .. FROM STDIN.
+fn reads_stdin(sql: &str) -> bool {
+    let words: Vec<_> = sql.split_whitespace().take(MOST_WORDS).collect();
+    words.first().is_some_and(|word| word.eq_ignore_ascii_case("copy"))
+        && words.windows(2).any(|pair| {
+            let name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"');
+            let source = pair[1].split(|c| !name(c)).next().unwrap_or_default();
+            pair[0].eq_ignore_ascii_case("from") && source.eq_ignore_ascii_case("stdin")
+        })
+}
+
+/// Whether a statement begins or ends a transaction, or cannot be in one with others.
+fn controls_transaction(sql: &str) -> bool {
+    const WORDS: [&str; 8] =
+        ["begin", "start", "commit", "end", "rollback", "abort", "prepare", "vacuum"];
+    let word = sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
 /// A file in pieces.
 fn chunks(
     reader: Box<dyn Read + Send>,
@@ -363,4 +463,31 @@ fn chunks(
             Err(error) => Some((Err(error), None)),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_what_follows_is_known() {
+        for sql in [
+            "COPY t FROM stdin",
+            "copy public.t (a, b)\nfrom STDIN with (format csv)",
+            "COPY t(a) FROM STDIN(FORMAT csv)",
+        ] {
+            assert!(reads_stdin(sql), "{sql}");
+        }
+        for sql in
+            ["COPY t TO stdout", "COPY t FROM 'stdin'", "SELECT 1 FROM stdin", "COPY t FROM stdin2"]
+        {
+            assert!(!reads_stdin(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn transactions_of_their_own_are_known() {
+        assert!(controls_transaction("begin") && controls_transaction("ROLLBACK TO a"));
+        assert!(!controls_transaction("beginning") && !controls_transaction("select 1"));
+    }
 }

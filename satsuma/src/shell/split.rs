@@ -4,6 +4,7 @@
 #[derive(Debug, Default)]
 pub struct Splitter {
     text: String,
+    scanner: Scanner,
     /// Line of the input that `text` begins at.
     first_line: usize,
     lines: usize,
@@ -40,7 +41,7 @@ impl Splitter {
         self.text.push_str(line);
         self.text.push('\n');
         let mut statements = Vec::new();
-        while let Scan::Complete(end) = scan(&self.text) {
+        while let Some(end) = self.scanner.advance(self.text.as_bytes()) {
             let rest = self.text.split_off(end + 1);
             self.text.truncate(end);
             statements.extend(self.take());
@@ -48,7 +49,7 @@ impl Splitter {
             self.text = rest;
         }
         if self.state() == State::Empty {
-            self.text.clear();
+            self.forget();
         }
         statements
     }
@@ -60,18 +61,16 @@ impl Splitter {
 
     pub fn forget(&mut self) {
         self.text.clear();
+        self.scanner = Scanner::default();
     }
 
     pub fn state(&self) -> State {
-        match scan(&self.text) {
-            Scan::Complete(_) => State::Statement,
-            Scan::Open(state) => state,
-        }
+        self.scanner.state()
     }
 
     fn take(&mut self) -> Option<Statement> {
         let text = std::mem::take(&mut self.text);
-        if matches!(scan(&text), Scan::Open(State::Empty)) {
+        if std::mem::take(&mut self.scanner).state() == State::Empty {
             return None;
         }
         let blank = text.len() - text.trim_start().len();
@@ -80,98 +79,140 @@ impl Splitter {
     }
 }
 
-enum Scan {
-    /// The first statement ends at this byte, a `;`.
-    Complete(usize),
-    Open(State),
+/// Where the scan of a statement stands. It goes on line by line: nothing that is longer than a
+/// byte and has a meaning reaches over the end of a line.
+#[derive(Debug, Default)]
+struct Scanner {
+    at: usize,
+    depth: usize,
+    /// There was more than blanks and comments.
+    seen: bool,
+    inside: Option<Inside>,
 }
 
-fn scan(text: &str) -> Scan {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    let mut depth = 0_usize;
-    let mut seen = false;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\'' => {
-                seen = true;
-                let escapes =
-                    at > 0 && matches!(bytes[at - 1], b'e' | b'E') && begins_word(bytes, at - 1);
-                match quoted(bytes, at, b'\'', escapes) {
-                    Some(end) => at = end,
-                    None => return Scan::Open(State::SingleQuote),
+#[derive(Debug)]
+enum Inside {
+    Quotes {
+        quote: u8,
+        escapes: bool,
+    },
+    Dollars(Vec<u8>),
+    /// So many deep.
+    Comment(usize),
+}
+
+impl Scanner {
+    fn state(&self) -> State {
+        match (&self.inside, self.seen, self.depth) {
+            (Some(Inside::Quotes { quote: b'"', .. }), ..) => State::DoubleQuote,
+            (Some(Inside::Quotes { .. }), ..) => State::SingleQuote,
+            (Some(Inside::Dollars(_)), ..) => State::DollarQuote,
+            (Some(Inside::Comment(_)), ..) => State::Comment,
+            (None, false, _) => State::Empty,
+            (None, true, 0) => State::Statement,
+            (None, true, _) => State::Parenthesis,
+        }
+    }
+
+    /// Goes on to the `;` that ends the statement, or to the end of the text.
+    fn advance(&mut self, bytes: &[u8]) -> Option<usize> {
+        while self.at < bytes.len() {
+            let at = self.at;
+            if let Some(inside) = &mut self.inside {
+                let (at, is_over) = inside.pass(bytes, at);
+                self.at = at.min(bytes.len());
+                if is_over {
+                    self.inside = None;
                 }
+                continue;
             }
-            b'"' => {
-                seen = true;
-                match quoted(bytes, at, b'"', false) {
-                    Some(end) => at = end,
-                    None => return Scan::Open(State::DoubleQuote),
+            self.at += 1;
+            match bytes[at] {
+                quote @ (b'\'' | b'"') => {
+                    self.seen = true;
+                    let escapes = quote == b'\''
+                        && at > 0
+                        && matches!(bytes[at - 1], b'e' | b'E')
+                        && begins_word(bytes, at - 1);
+                    self.inside = Some(Inside::Quotes { quote, escapes });
                 }
+                b'$' if begins_word(bytes, at) => {
+                    self.seen = true;
+                    if let Some(tag) = dollar_tag(bytes, at) {
+                        self.at = at + tag.len();
+                        self.inside = Some(Inside::Dollars(tag.to_vec()));
+                    }
+                }
+                b'-' if bytes.get(at + 1) == Some(&b'-') => {
+                    let end = bytes[at..].iter().position(|byte| *byte == b'\n');
+                    self.at = end.map_or(bytes.len(), |end| at + end);
+                }
+                b'/' if bytes.get(at + 1) == Some(&b'*') => {
+                    self.at = at + 2;
+                    self.inside = Some(Inside::Comment(1));
+                }
+                b'(' => {
+                    self.seen = true;
+                    self.depth += 1;
+                }
+                b')' => self.depth = self.depth.saturating_sub(1),
+                b';' if self.depth == 0 => return Some(at),
+                byte => self.seen |= !byte.is_ascii_whitespace(),
             }
-            b'$' if begins_word(bytes, at) => {
-                seen = true;
-                match dollar_tag(bytes, at) {
-                    None => at += 1,
-                    Some(tag) => {
-                        let body = at + tag.len();
-                        match find(&bytes[body..], tag) {
-                            Some(offset) => at = body + offset + tag.len(),
-                            None => return Scan::Open(State::DollarQuote),
-                        }
+        }
+        None
+    }
+}
+
+impl Inside {
+    /// The byte to go on at, and whether it is behind the end of this.
+    fn pass(&mut self, bytes: &[u8], mut at: usize) -> (usize, bool) {
+        match self {
+            Self::Quotes { quote, escapes } => {
+                while at < bytes.len() {
+                    if *escapes && bytes[at] == b'\\' {
+                        at += 2;
+                    } else if bytes[at] != *quote {
+                        at += 1;
+                    } else if bytes.get(at + 1) == Some(quote) {
+                        at += 2;
+                    } else {
+                        return (at + 1, true);
                     }
                 }
             }
-            b'-' if bytes.get(at + 1) == Some(&b'-') => {
-                at = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| at + n);
+            Self::Dollars(tag) => {
+                while at < bytes.len() {
+                    if bytes[at..].starts_with(tag) {
+                        return (at + tag.len(), true);
+                    }
+                    at += 1;
+                }
             }
-            b'/' if bytes.get(at + 1) == Some(&b'*') => match comment(bytes, at) {
-                Some(end) => at = end,
-                None => return Scan::Open(State::Comment),
-            },
-            b'(' => {
-                seen = true;
-                depth += 1;
-                at += 1;
-            }
-            b')' => {
-                depth = depth.saturating_sub(1);
-                at += 1;
-            }
-            b';' if depth == 0 => return Scan::Complete(at),
-            byte => {
-                seen |= !byte.is_ascii_whitespace();
-                at += 1;
+            Self::Comment(depth) => {
+                while at < bytes.len() {
+                    if bytes[at..].starts_with(b"/*") {
+                        *depth += 1;
+                        at += 2;
+                    } else if bytes[at..].starts_with(b"*/") {
+                        *depth -= 1;
+                        at += 2;
+                        if *depth == 0 {
+                            return (at, true);
+                        }
+                    } else {
+                        at += 1;
+                    }
+                }
             }
         }
+        (at, false)
     }
-    Scan::Open(match (seen, depth) {
-        (false, _) => State::Empty,
-        (true, 0) => State::Statement,
-        (true, _) => State::Parenthesis,
-    })
 }
 
 /// Whether the byte at `at` is not inside an identifier.
 fn begins_word(bytes: &[u8], at: usize) -> bool {
     at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'_' | b'$'))
-}
-
-/// The byte after a quoted piece; a doubled quote stays inside.
-fn quoted(bytes: &[u8], start: usize, quote: u8, escapes: bool) -> Option<usize> {
-    let mut at = start + 1;
-    while at < bytes.len() {
-        if escapes && bytes[at] == b'\\' {
-            at += 2;
-        } else if bytes[at] != quote {
-            at += 1;
-        } else if bytes.get(at + 1) == Some(&quote) {
-            at += 2;
-        } else {
-            return Some(at + 1);
-        }
-    }
-    None
 }
 
 /// `$$` or `$name$` at `at`.
@@ -186,32 +227,6 @@ fn dollar_tag(bytes: &[u8], at: usize) -> Option<&[u8]> {
             || (index > 0 && byte.is_ascii_digit())
     });
     valid.then(|| &bytes[at..at + end + 2])
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// The byte after a comment; they nest.
-fn comment(bytes: &[u8], start: usize) -> Option<usize> {
-    let (mut at, mut depth) = (start, 0);
-    while at + 1 < bytes.len() {
-        match (bytes[at], bytes[at + 1]) {
-            (b'/', b'*') => {
-                depth += 1;
-                at += 2;
-            }
-            (b'*', b'/') => {
-                depth -= 1;
-                at += 2;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            _ => at += 1,
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -240,6 +255,15 @@ mod tests {
         ] {
             assert_eq!(split(&format!("{text};")), [(1, text.to_owned())], "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_open_stays_open_over_lines() {
+        let text = "select 'a;\n''b;' || e'\\\n;' || $x$;\n$y$;$x$ /* ;\n/* ;\n*/ ; */ || \"c;\n\"";
+        assert_eq!(
+            split(&format!("{text};\nselect 2;")),
+            [(1, text.to_owned()), (8, "select 2".to_owned())]
+        );
     }
 
     #[test]

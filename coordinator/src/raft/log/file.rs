@@ -55,7 +55,15 @@ impl FileLog {
         fs::create_dir_all(directory)?;
         let mut recovered =
             Recovered { snapshot: read_snapshot(directory)?, ..Recovered::default() };
-        let numbers = segment_numbers(directory)?;
+        let mut numbers = segment_numbers(directory)?;
+        if let Some(number) = numbers.last()
+            && is_unfinished(&segment_path(directory, *number))?
+        {
+            // Another one will follow: then it could not be told from a damaged one.
+            fs::remove_file(segment_path(directory, *number))?;
+            sync_directory(directory)?;
+            numbers.pop();
+        }
         let mut sealed = VecDeque::new();
         for (position, number) in numbers.iter().enumerate() {
             let path = segment_path(directory, *number);
@@ -220,10 +228,7 @@ fn replay(path: &Path, is_last: bool, recovered: &mut Recovered) -> Result<u64, 
         reason,
     };
     if bytes.get(..SEGMENT_MAGIC.len()) != Some(SEGMENT_MAGIC.as_slice()) {
-        // A crash while the segment was made: nothing is in it yet.
-        let head = &bytes[..bytes.len().min(SEGMENT_MAGIC.len())];
-        let torn = SEGMENT_MAGIC.starts_with(head) || bytes.iter().all(|byte| *byte == 0);
-        return if is_last && torn { Ok(0) } else { Err(damaged(0, "not a log segment")) };
+        return Err(damaged(0, "not a log segment"));
     }
     let mut last_index = 0;
     let mut at = SEGMENT_MAGIC.len();
@@ -246,6 +251,13 @@ fn replay(path: &Path, is_last: bool, recovered: &mut Recovered) -> Result<u64, 
             Found::Bad(reason) => return Err(damaged(at, reason)),
         }
     }
+}
+
+/// Whether a crash came while the segment was made: nothing is in it yet.
+fn is_unfinished(path: &Path) -> io::Result<bool> {
+    let bytes = fs::read(path)?;
+    let written = bytes.iter().zip(SEGMENT_MAGIC).take_while(|(there, byte)| there == byte).count();
+    Ok(written < SEGMENT_MAGIC.len() && bytes[written..].iter().all(|byte| *byte == 0))
 }
 
 /// Adds an item to what is known; answers with the index of an entry.

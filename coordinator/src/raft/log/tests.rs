@@ -106,6 +106,27 @@ fn a_torn_end_is_cut_at_every_byte() {
     }
 }
 
+/// A crash may come while the next segment is made, and again while the log is opened.
+#[test]
+fn a_segment_that_was_not_finished_is_made_again() {
+    for begun in [&b""[..], b"SATC", &[0; 100], b"SATC\0\0\0\0\0\0"] {
+        let home = tempfile::tempdir().expect("directory");
+        let (mut log, _) = FileLog::open(home.path()).expect("new log");
+        log.append(&[entry(1, 1)], Some(&hard_state(1, 1)), true).expect("append");
+        drop(log);
+        for _ in 0..3 {
+            let last = last_segment(home.path());
+            let name = last.file_stem().and_then(|name| name.to_str()).expect("name");
+            let number: u64 = name.trim_start_matches("log-").parse().expect("number");
+            fs::write(home.path().join(format!("log-{:020}.seg", number + 1)), begun)
+                .expect("write");
+            let (log, recovered) = FileLog::open(home.path()).expect("opened");
+            assert_eq!(recovered.entries.len(), 1);
+            drop(log);
+        }
+    }
+}
+
 fn log_length(directory: &Path) -> usize {
     let bytes = fs::read(last_segment(directory)).expect("segment");
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
