@@ -69,6 +69,8 @@ mod loss_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod pressure_tests;
+#[cfg(test)]
 mod space_tests;
 #[cfg(test)]
 mod stress_tests;

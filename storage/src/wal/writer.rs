@@ -262,6 +262,11 @@ impl Wal {
         &*self.disk
     }
 
+    /// Bytes written since the start.
+    pub fn logged(&self) -> u64 {
+        self.shared.stats.bytes.load(Ordering::Relaxed)
+    }
+
     pub fn stats(&self) -> WalStats {
         let stats = &self.shared.stats;
         WalStats {
