@@ -154,6 +154,11 @@ impl Engine {
         self.meta.read().check_group(group)
     }
 
+    /// Whether damage to the log has cost more of the shard than rows.
+    pub fn is_lost(&self, shard: ShardId) -> bool {
+        self.meta.read().losses.get(&shard).is_some_and(|loss| !loss.only_rows)
+    }
+
     pub fn has_shard(&self, shard: ShardId) -> bool {
         self.meta.read().shards.contains_key(&shard)
     }

@@ -437,6 +437,30 @@ fn a_loss_that_the_next_tally_does_not_tell_of_is_told_at_once() {
 }
 
 #[test]
+fn what_was_torn_does_not_come_back_behind_the_next_record() {
+    let disk = FaultyDisk::default();
+    let open = || {
+        let (replayed, records) = read(&disk).unwrap();
+        let options = WalOptions { file_bytes: 1 << 20, zero_ahead: 8, ..options() };
+        let wal = Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options);
+        (wal.unwrap(), records)
+    };
+    // Nobody knows of any of them to be durable.
+    let entries = [[1; 100], [2; 100], [3; 100]].map(|payload| entry(Scope::none(), &payload));
+    let (wal, _) = open();
+    wal.append(entries.into(), Box::new(|_| {}));
+    wal.sync().unwrap();
+    drop(wal);
+    let (path, at, head) = heads(&disk).remove(0);
+    disk.flip(&path, (at + head.told()) as u64 * 8);
+    let (wal, records) = open();
+    assert_eq!(records, [[0; 0]; 0]);
+    append(&wal, &[4; 100]).unwrap();
+    drop(wal);
+    assert_eq!(open().1, [[4; 100]]);
+}
+
+#[test]
 fn a_log_that_ends_where_a_file_is_full_goes_on_in_the_next() {
     for missing in [0, 1, 7, 8, 9] {
         let disk = FaultyDisk::default();
