@@ -289,6 +289,22 @@ async fn a_prepared_load_that_was_aborted_leaves_nothing_missing_after_a_power_c
 }
 
 #[tokio::test]
+async fn marks_in_a_file_that_takes_the_place_of_another_survive_a_power_cut() {
+    let (disk, kv) = fill().await;
+    let engine = open(&disk, &kv).unwrap();
+    let gone: Vec<_> = (2500..3000).map(key).collect();
+    engine.delete(&context(40), SHARDS[0], &gone).await.unwrap();
+    engine.commit(txn(40), Timestamp(0)).await.unwrap();
+    engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
+    let expected = scan(&engine, SHARDS[0]).unwrap();
+    assert_eq!(expected.len(), 1002);
+    for seed in 0..16 {
+        let engine = open(&disk.crash(seed), &kv.crash(seed)).unwrap();
+        assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_row_stays_deleted_before_a_truncate_where_its_sealing_failed() {
     let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
     let engine = open(&disk, &kv).unwrap();

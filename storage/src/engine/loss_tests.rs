@@ -54,6 +54,17 @@ fn wipe(disk: &FaultyDisk, lsn: u64) -> String {
     format!("{} is damaged at byte {at}: ", path.display())
 }
 
+fn stop(engine: Arc<Engine>) {
+    engine.close();
+}
+
+/// A copy of a directory, opened after a record has been damaged, and what is told of that.
+fn open_damaged(disk: &FaultyDisk, kv: &MemoryKv, lsn: u64) -> (Arc<Engine>, String) {
+    let (disk, kv) = (disk.crash(0), kv.crash(0));
+    let told = damage(&disk, lsn);
+    (open(&disk, &kv).unwrap(), told)
+}
+
 pub async fn create(engine: &Arc<Engine>, shards: &[ShardId]) {
     let shards: Vec<_> =
         shards.iter().map(|shard| (*shard, GroupId(shard.0), Generation(1))).collect();
@@ -129,10 +140,8 @@ async fn a_shard_whose_rows_a_lost_commit_may_hide_refuses() {
     engine.delete(&super::damage_tests::context(51), SHARDS[0], &[key(20)]).await.unwrap();
     engine.commit(txn(51), Timestamp(0)).await.unwrap();
     engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
-    engine.close();
-    drop(engine);
-    let told = damage(&disk, before + 1);
-    let engine = open(&disk, &kv).unwrap();
+    stop(engine);
+    let (engine, told) = open_damaged(&disk, &kv, before + 1);
     let _ = engine.commit_prepared(txn(50), ts).await;
     check_lost(scan(&engine, SHARDS[0]), &told);
     for shard in &SHARDS[1..] {
@@ -167,13 +176,11 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
         assert!(checkpoint.unwrap().log_from >= engine.lsn().0, "the log can go");
         while engine.merge(&engine.shard(SHARDS[0]).unwrap()).unwrap() {}
         check(&engine, 11);
-        engine.close();
-        drop(engine);
+        stop(engine);
 
         let engine = open(&disk, &kv).unwrap();
         check(&engine, 11);
-        engine.close();
-        drop(engine);
+        stop(engine);
         // Whatever becomes of the log.
         let cut = disk.crash(3);
         for path in cut.list(Path::new("/data/wal")).unwrap() {
@@ -192,8 +199,7 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
         }
         engine.checkpoint().unwrap();
         assert!(kv_has_no_losses(&kv));
-        engine.close();
-        drop(engine);
+        stop(engine);
         let engine = open(&disk, &kv).unwrap();
         assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(0..1));
     }
@@ -209,8 +215,7 @@ async fn a_shard_that_has_the_record_in_its_segments_has_lost_nothing() {
     let engine = open(&disk, &kv).unwrap();
     // The log stays, for the others.
     engine.seal(&[engine.shard(SHARDS[1]).unwrap()]).unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     damage(&disk, 15);
     let engine = open(&disk, &kv).unwrap();
     for shard in SHARDS {
@@ -230,8 +235,7 @@ async fn records_of_a_shard_that_was_dropped_are_not_those_of_its_successor() {
     engine.drop_shards(&[SHARDS[1]]).await.unwrap();
     create(&engine, &[SHARDS[1]]).await;
     engine.checkpoint().unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     let engine = open(&disk, &kv).unwrap();
     assert_eq!(scan(&engine, SHARDS[1]).unwrap(), []);
 }
@@ -257,8 +261,7 @@ async fn a_shard_whose_creation_is_lost_is_not_made_anew_but_dropped() {
         engine.drop_group(GroupId(3), Generation(2)).await.unwrap();
         create(&engine, &SHARDS).await;
         put(&engine, 200, SHARDS[1], 5).await.unwrap();
-        engine.close();
-        drop(engine);
+        stop(engine);
         let engine = open(&disk, &kv).unwrap();
         assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(5..6));
         assert_eq!(scan(&engine, SHARDS[0]).unwrap(), []);
@@ -286,8 +289,7 @@ async fn a_shard_whose_creation_is_lost_is_not_made_by_a_later_record_of_it() {
         assert_eq!(engine.lsn(), before, "nothing is new");
         log_creation(&engine, &SHARDS).await;
         put(&engine, 300, SHARDS[1], 10).await.unwrap();
-        engine.close();
-        drop(engine);
+        stop(engine);
         let told = ruin(&disk, 1);
         for _ in 0..2 {
             let engine = open(&disk, &kv).unwrap();
@@ -311,8 +313,7 @@ async fn a_shard_that_was_written_to_before_it_was_made_refuses() {
     log_creation(&engine, &SHARDS[..1]).await;
     put(&engine, 301, SHARDS[0], 2).await.unwrap();
     create(&engine, &SHARDS[2..]).await;
-    engine.close();
-    drop(engine);
+    stop(engine);
     (1..=90).for_each(|lsn| drop(wipe(&disk, lsn)));
     for _ in 0..2 {
         let engine = open_small(&disk, &kv).unwrap();
@@ -337,8 +338,7 @@ async fn a_flipped_bit_in_what_the_store_seldom_has_is_told() {
     engine.define_table(&other, txn(300)).await.unwrap();
     engine.fence_group(GroupId(1), Generation(2), &SHARDS[..1]).await.unwrap();
     engine.checkpoint().unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     assert!(open(&disk, &kv).is_ok());
     for kind in [b"r", b"p", b"f", b"d"] {
         let (key, value) = kv.scan(kind).unwrap().pop().unwrap();
@@ -385,13 +385,10 @@ async fn a_lost_change_of_a_table_or_a_group_costs_their_shards() {
     let fenced = engine.lsn().0;
     engine.set_generation(GroupId(2), Generation(2), Epoch(1)).await.unwrap();
     put(&engine, 300, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     for (lsn, lost) in [(altered, &SHARDS[..]), (fenced, &SHARDS[..1]), (fenced + 1, &SHARDS[1..2])]
     {
-        let (disk, kv) = (disk.crash(0), kv.crash(0));
-        let told = damage(&disk, lsn);
-        let engine = open(&disk, &kv).unwrap();
+        let (engine, told) = open_damaged(&disk, &kv, lsn);
         for shard in SHARDS {
             match lost.contains(&shard) {
                 true => {
@@ -424,12 +421,9 @@ async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
     engine.settled().await.unwrap();
     let committed = engine.lsn().0;
     put(&engine, 302, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     for lsn in [prepared, committed] {
-        let (disk, kv) = (disk.crash(0), kv.crash(0));
-        let told = damage(&disk, lsn);
-        let engine = open(&disk, &kv).unwrap();
+        let (engine, told) = open_damaged(&disk, &kv, lsn);
         check_lost(scan(&engine, SHARDS[0]), &told);
         check_lost(scan(&engine, SHARDS[1]), &told);
         assert_eq!(scan(&engine, SHARDS[2]).unwrap(), rows(0..11));
@@ -450,16 +444,14 @@ async fn a_load_that_its_shard_has_outlives_the_loss_of_its_commit() {
     put(&engine, 110, SHARDS[0], 50).await.unwrap();
     engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
     put(&engine, 120, SHARDS[1], 1).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     damage(&disk, committed);
     let engine = open_small(&disk, &kv).unwrap();
     assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
     // Whoever decided has forgotten it, and takes it for aborted.
     assert_eq!(engine.prepared().len(), 1);
     engine.abort(txn(100)).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     let engine = open_small(&disk, &kv).unwrap();
     assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
 }
@@ -478,12 +470,9 @@ async fn a_large_transaction_is_lost_with_any_of_its_parts() {
     let last = engine.lsn().0;
     assert!(last > before + 2);
     put(&engine, 301, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     for lsn in before + 1..=last {
-        let (disk, kv) = (disk.crash(0), kv.crash(0));
-        let told = damage(&disk, lsn);
-        let engine = open(&disk, &kv).unwrap();
+        let (engine, told) = open_damaged(&disk, &kv, lsn);
         let lost = SHARDS.map(|shard| scan(&engine, shard).is_err());
         // The last record is about all that its parts are about.
         assert!(lost[0] || lost[1], "{told}");
@@ -503,10 +492,8 @@ async fn a_copy_of_another_group_passes_by_damage() {
     put(&engine, 301, SHARDS[1], 70).await.unwrap();
     let lost = engine.lsn().0;
     put(&engine, 302, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
-    let told = damage(&disk, lost);
-    let engine = open(&disk, &kv).unwrap();
+    stop(engine);
+    let (engine, told) = open_damaged(&disk, &kv, lost);
     let mut copy = CopyReader::open(&engine, GroupId(SHARDS[2].0)).unwrap();
     while copy.next_chunk().unwrap().is_some() {}
     check_lost(CopyReader::open(&engine, GroupId(SHARDS[1].0)), &told);
