@@ -163,6 +163,7 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
             }
         };
         let engine = open(&disk, &kv).unwrap();
+        assert!((0..8).all(|seed| !kv_has_no_losses(&kv.crash(seed))), "stored before it serves");
         check(&engine, 10);
         check_lost(put(&engine, 100, SHARDS[1], 10).await, &told);
         check_lost(engine.truncate(&context(101), SHARDS[1]).await, &told);
