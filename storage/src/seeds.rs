@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs every seed, and tells which one failed. `SATSUMA_SEEDS=from..to` runs others.
-pub fn for_each_seed(usual: Range<u64>, run: impl Fn(u64)) {
+pub fn for_each_seed(usual: Range<u64>, mut run: impl FnMut(u64)) {
     for seed in seeds(usual) {
-        run_one(seed, &run);
+        run_one(seed, &mut run);
     }
 }
 
@@ -50,7 +50,7 @@ fn seeds(usual: Range<u64>) -> Range<u64> {
     chosen.unwrap_or(usual)
 }
 
-fn run_one(seed: u64, run: &impl Fn(u64)) {
+fn run_one(seed: u64, mut run: impl FnMut(u64)) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
         eprintln!("failed with seed {seed}");
         resume_unwind(panic);

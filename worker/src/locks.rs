@@ -15,13 +15,22 @@ use crate::local::Shared;
 pub(crate) async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
     let _at_work = shared.busy.enter(request.context.txn);
     shared.begin(&request.context)?;
-    let group = shared.placements.group(&request.group)?;
-    let target = group.table(request.table)?;
     let write = crate::modify::write_context(&request.context);
     let wait = match request.wait {
         LockWait::Wait => satsuma_storage::LockWait::Wait(request.context.lock_timeout),
         LockWait::NoWait | LockWait::SkipLocked => satsuma_storage::LockWait::NoWait,
     };
+    if let LockTarget::Shard(mode) = request.target {
+        let of_table = |named: &&proto::TableShard| named.table == request.table;
+        let named = request.group.shards.iter().find(of_table).map(|named| named.shard);
+        // Nothing here says what it was: it can only be dropped, which begins with its lock.
+        if let Some(shard) = named.filter(|shard| shared.engine.is_lost(*shard)) {
+            let locked = shared.engine.lock_shard(&write, shard, table_mode(mode), wait).await;
+            return locked.map(|()| Vec::new()).map_err(error::storage);
+        }
+    }
+    let group = shared.placements.group(&request.group)?;
+    let target = group.table(request.table)?;
     let name = &target.meta.shape.name;
     let named = |what: String, failure: StorageError| match failure {
         StorageError::LockNotAvailable => {

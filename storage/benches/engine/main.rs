@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p satsuma-storage --bench engine -- scan` runs those with `scan` in their names.
 //! Files are written where `SATSUMA_BENCH_DIR` says, else in cargo's directory for temporary files.
-//! Bytes on disk and CPU time, which divan does not measure, are printed first.
+//! Bytes on disk and CPU time, which divan does not measure, are printed first; of memory it tells
+//! what each operation took from the allocator, and at most had at once.
 
 mod columns;
 mod commits;
@@ -10,6 +11,9 @@ mod data;
 mod points;
 mod restart;
 mod store;
+
+#[global_allocator]
+static MEMORY: divan::AllocProfiler = divan::AllocProfiler::system();
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--list" || argument == "--test") {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{Disk, DiskFile};
 
@@ -19,6 +19,21 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub struct FaultyDisk {
     inner: Arc<Mutex<Inner>>,
+    gate: Arc<Gate>,
+}
+
+/// Where syncs wait.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    opened: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    /// Whose files' syncs wait.
+    closed_for: Option<PathBuf>,
+    waiting: usize,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +104,17 @@ impl FaultyDisk {
         self.inner.lock().faults = faults;
     }
 
+    /// Lets syncs of files in a directory wait from now on, or all go on.
+    pub fn hold_syncs(&self, of: Option<&Path>) {
+        self.gate.state.lock().closed_for = of.map(Path::to_owned);
+        self.gate.opened.notify_all();
+    }
+
+    /// Whether a sync waits.
+    pub fn holds_a_sync(&self) -> bool {
+        self.gate.state.lock().waiting > 0
+    }
+
     /// Operations so far.
     pub fn operations(&self) -> u64 {
         self.inner.lock().operations
@@ -140,7 +166,16 @@ impl FaultyDisk {
             after.names.insert(path.clone(), id);
             after.durable_names.insert(path, id);
         }
-        Self { inner: Arc::new(Mutex::new(after)) }
+        Self { inner: Arc::new(Mutex::new(after)), gate: Arc::default() }
+    }
+}
+
+impl Gate {
+    fn pass(&self, dir: &Path) {
+        let mut state = self.state.lock();
+        state.waiting += 1;
+        self.opened.wait_while(&mut state, |state| state.closed_for.as_deref() == Some(dir));
+        state.waiting -= 1;
     }
 }
 
@@ -288,6 +323,14 @@ struct FaultyFile {
     id: u64,
 }
 
+impl FaultyFile {
+    fn dir(&self) -> Option<PathBuf> {
+        let inner = self.disk.inner.lock();
+        let (path, _) = inner.names.iter().find(|(_, id)| **id == self.id)?;
+        path.parent().map(Path::to_owned)
+    }
+}
+
 impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let mut inner = self.disk.inner.lock();
@@ -331,6 +374,9 @@ impl DiskFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if let Some(dir) = self.dir() {
+            self.disk.gate.pass(&dir);
+        }
         let mut inner = self.disk.inner.lock();
         inner.operate()?;
         let fails = inner.sync_fails();

@@ -377,3 +377,44 @@ impl std::fmt::Debug for BulkLoad {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use satsuma_common::{Generation, GroupId, Timestamp};
+
+    use super::super::damage_tests::{context, scan};
+    use super::super::tests::{batch, shape, txn};
+    use super::super::*;
+    use super::*;
+    use crate::disk::faulty::FaultyDisk;
+    use crate::kv::MemoryKv;
+
+    #[tokio::test]
+    async fn a_load_of_any_size_holds_no_more_rows_than_it_may() {
+        const MOST: usize = 200_000;
+        let shards = [ShardId(1), ShardId(2)];
+        let (disk, kv) = (Arc::new(FaultyDisk::default()), Arc::new(MemoryKv::default()));
+        let options = Options { maintenance: false, ..Options::default() };
+        let engine = Engine::open_with("/data".as_ref(), disk, kv, options).unwrap();
+        let made = shards.map(|shard| (shard, GroupId(shard.0), Generation(1)));
+        engine.create_shards(&shape(), &made).await.unwrap();
+        let mut load = engine.bulk_load(context(10));
+        load.hold_at_most(MOST);
+        let (mut all, mut most) = (0, 0);
+        for round in 0..40 {
+            for shard in shards {
+                let names: Vec<_> = (0..1000).map(|id| format!("row {id} of {round}")).collect();
+                let ids = round * 1000..;
+                let rows: Vec<_> = ids.zip(names.iter().map(String::as_str)).collect();
+                let rows = batch(&rows);
+                all += rows.columns().iter().map(weight).sum::<usize>();
+                load.add(shard, &rows).await.unwrap();
+                most = most.max(load.bytes + load.underway.values().sum::<usize>());
+            }
+        }
+        assert!(most > MOST / 2 && most <= 2 * MOST && all > 10 * MOST, "{most} of {all} bytes");
+        assert_eq!(load.finish().await.unwrap(), 80_000);
+        engine.commit(txn(10), Timestamp(0)).await.unwrap();
+        assert!(shards.iter().all(|shard| scan(&engine, *shard).unwrap().len() == 40_000));
+    }
+}

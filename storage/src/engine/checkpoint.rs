@@ -51,7 +51,7 @@ impl Engine {
         self.store.kv.write(batch)?;
         self.store.kv.flush()?;
         self.wal.truncate(Lsn(log_from.min(self.pins.lowest())))?;
-        self.checkpointed_bytes.store(self.wal.stats().bytes, Ordering::Relaxed);
+        self.checkpointed_bytes.store(self.wal.logged(), Ordering::Relaxed);
         self.work.lock().checkpoints += 1;
         Ok(())
     }
@@ -153,24 +153,31 @@ impl Engine {
         let kept = Timestamp(self.timeline.last_commit().0.saturating_sub(retention));
         self.set_oldest_snapshot(self.snapshots.reported().unwrap_or(kept));
         let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
+        // Before sizes are taken: what comes meanwhile counts twice rather than not at all.
+        let logged = self.wal.logged();
         let mut sizes: Vec<(u64, &Arc<Shard>)> =
             shards.iter().map(|shard| (shard.delta_bytes(), shard)).collect();
         sizes.sort_by_key(|(bytes, shard)| (std::cmp::Reverse(*bytes), shard.id));
         let mut total: u64 = sizes.iter().map(|(bytes, _)| bytes).sum();
         let limit = self.options.delta_bytes;
-        self.pressure.set(total > limit * 2);
+        let allow = |total| self.pressure.allow((logged + 2 * limit).saturating_sub(total));
+        allow(total);
         for (bytes, shard) in sizes {
             if bytes < self.options.seal_bytes && total <= limit {
                 break;
             }
             self.seal(std::slice::from_ref(shard))?;
             total -= bytes;
-            self.pressure.set(total > limit * 2);
+            allow(total);
         }
         // Counting dead rows takes a look at every mark: not in every round.
         if upkeep.merged.elapsed() >= MERGE_PAUSE {
             for shard in &shards {
-                while shard.check().is_ok() && self.merge(shard)? {}
+                // Writers that wait, wait for sealing.
+                while shard.check().is_ok()
+                    && self.merge(shard)?
+                    && self.pressure.has_room(self.wal.logged())
+                {}
                 let table = self.meta.read().table_of(shard).cloned();
                 for segment in shard.contents().segments.iter() {
                     table.iter().for_each(|table| self.build_runs(table, segment));
@@ -178,8 +185,8 @@ impl Engine {
             }
             upkeep.merged = Instant::now();
         }
-        let logged = self.wal.stats().bytes;
-        let grown = logged.saturating_sub(self.checkpointed_bytes.load(Ordering::Relaxed));
+        let grown =
+            self.wal.logged().saturating_sub(self.checkpointed_bytes.load(Ordering::Relaxed));
         let old = upkeep.checkpointed.elapsed() >= self.options.checkpoint_interval;
         let dropped = self.has_dropped.swap(false, Ordering::AcqRel);
         if grown >= self.options.checkpoint_bytes || (grown > 0 && old) || dropped {

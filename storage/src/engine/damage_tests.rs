@@ -12,11 +12,12 @@ use satsuma_common::{Generation, GroupId, ShardId, Timestamp};
 use super::index_tests::{self, indexed_shape};
 use super::tests::{batch, key, txn};
 use super::*;
-use crate::disk::Disk;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
+use crate::disk::{Disk, RealDisk};
 use crate::kv::{Kv, MemoryKv};
 use crate::seeds::for_each_seed;
 use crate::shard::{ReadView, ScanOptions};
+use crate::wal::WalOptions;
 
 /// The last one has a few rows, and no file of its own.
 pub const SHARDS: [ShardId; 3] = [ShardId(1), ShardId(2), ShardId(3)];
@@ -24,21 +25,28 @@ pub const NOW: Timestamp = Timestamp(1 << 40);
 
 pub type Rows = Vec<(i64, String)>;
 
-pub fn open(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
-    let options = Options {
+fn options() -> Options {
+    Options {
         maintenance: false,
         small_segment: 2000,
         expressions: Arc::new(index_tests::FirstDigit),
         ..Options::default()
-    };
+    }
+}
+
+pub fn open(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
     let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
-    Engine::open_with(Path::new("/data"), disk, kv, options)
+    Engine::open_with(Path::new("/data"), disk, kv, options())
 }
 
 /// A directory with every kind of file and of entry.
 async fn fill() -> (FaultyDisk, MemoryKv) {
     let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open(&disk, &kv).unwrap();
+    fill_by(open(&disk, &kv).unwrap()).await;
+    (disk, kv)
+}
+
+async fn fill_by(engine: Arc<Engine>) {
     let shards = SHARDS.map(|shard| (shard, GroupId(shard.0), Generation(1)));
     engine.create_shards(&indexed_shape(), &shards).await.unwrap();
     for (shard, rows) in SHARDS.into_iter().zip([4000, 300, 5]) {
@@ -60,7 +68,6 @@ async fn fill() -> (FaultyDisk, MemoryKv) {
         engine.commit(txn(start), Timestamp(0)).await.unwrap();
     }
     engine.close();
-    (disk, kv)
 }
 
 pub fn scan(engine: &Engine, shard: ShardId) -> Result<Rows> {
@@ -179,6 +186,79 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
     });
 }
 
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// The files of the key-value store, which are not written through the disk's seam.
+#[test]
+fn a_flipped_bit_in_the_stores_files_is_told_or_makes_no_difference() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let whole = tempfile::tempdir().unwrap();
+    // The log has no more than what the store lacks.
+    let wal = WalOptions { file_bytes: 4000, zero_ahead: 512, ..WalOptions::default() };
+    let options = || Options { wal: wal.clone(), ..options() };
+    let open = |dir: &Path| Engine::open(dir, Arc::new(RealDisk), options());
+    let read = |dir: &Path| -> Result<_> {
+        let engine = open(dir)?;
+        let before = SHARDS.map(|shard| scan(&engine, shard));
+        // What is stored next must not be mixed up with what is damaged.
+        let _ = engine.checkpoint();
+        let after = SHARDS.map(|shard| scan(&engine, shard));
+        engine.close();
+        drop(engine);
+        let engine = open(dir)?;
+        Ok([before, after, SHARDS.map(|shard| scan(&engine, shard))])
+    };
+    runtime.block_on(fill_by(open(whole.path()).unwrap()));
+    let expected = {
+        let dir = tempfile::tempdir().unwrap();
+        copy(whole.path(), dir.path());
+        let [before, ..] = read(dir.path()).unwrap();
+        before.map(|rows| rows.unwrap())
+    };
+    let mut told = 0;
+    for_each_seed(0..60, |seed| {
+        let mut chance = Chance::new(seed);
+        let dir = tempfile::tempdir().unwrap();
+        copy(whole.path(), dir.path());
+        let mut files: Vec<_> = std::fs::read_dir(dir.path().join("kv"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .collect();
+        files.sort();
+        let path = &files[chance.below(files.len() as u64) as usize];
+        let mut bytes = std::fs::read(path).unwrap();
+        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        let at = used[chance.below(used.len() as u64) as usize];
+        bytes[at] ^= 1 << chance.below(8);
+        std::fs::write(path, bytes).unwrap();
+        // It is everybody's: there is one store.
+        match read(dir.path()) {
+            Ok(reads) => {
+                for (found, expected) in reads.iter().flat_map(|read| read.iter().zip(&expected)) {
+                    match found {
+                        Ok(rows) => assert!(rows == expected, "wrong rows"),
+                        Err(StorageError::Corrupt { .. }) => told += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+            Err(StorageError::Corrupt { .. }) => told += 1,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    assert!(told > 30, "{told}");
+}
+
 pub fn context(start: u64) -> WriteContext {
     WriteContext { txn: txn(start), statement: 1, snapshot: NOW, lock_timeout: None }
 }
@@ -205,6 +285,22 @@ async fn a_prepared_load_that_was_aborted_leaves_nothing_missing_after_a_power_c
             engine.abort(id).await.unwrap();
         }
         assert_eq!(scan(&engine, shard).unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn marks_in_a_file_that_takes_the_place_of_another_survive_a_power_cut() {
+    let (disk, kv) = fill().await;
+    let engine = open(&disk, &kv).unwrap();
+    let gone: Vec<_> = (2500..3000).map(key).collect();
+    engine.delete(&context(40), SHARDS[0], &gone).await.unwrap();
+    engine.commit(txn(40), Timestamp(0)).await.unwrap();
+    engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
+    let expected = scan(&engine, SHARDS[0]).unwrap();
+    assert_eq!(expected.len(), 1002);
+    for seed in 0..16 {
+        let engine = open(&disk.crash(seed), &kv.crash(seed)).unwrap();
+        assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
     }
 }
 

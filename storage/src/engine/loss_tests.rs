@@ -4,23 +4,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use satsuma_common::{Epoch, Generation, GroupId, ShardId, Timestamp};
+use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId, Timestamp};
 
 use super::damage_tests::{NOW, Rows, SHARDS, context, open, scan};
 use super::index_tests::{self, indexed_shape};
 use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::Disk;
-use crate::disk::faulty::{Chance, FaultyDisk};
+use crate::disk::faulty::FaultyDisk;
 use crate::kv::{Kv, MemoryKv};
 use crate::manifest;
-use crate::seeds::for_each_seed_on_all_cores;
 use crate::shard::ReadView;
-use crate::wal::frame::{FRAME_HEAD, Head, find_head};
-use crate::wal::{LogKey, WalOptions};
+use crate::wal::frame::{Head, find_head};
+use crate::wal::record::{MetaChange, Record};
+use crate::wal::{Entry, LogKey, Scope, WalOptions};
 
 /// Where the log has its frames.
-fn frames(disk: &FaultyDisk) -> Vec<(PathBuf, usize, Head)> {
+pub fn frames(disk: &FaultyDisk) -> Vec<(PathBuf, usize, Head)> {
     let format = disk.read(Path::new("/data/FORMAT")).unwrap();
     let key = String::from_utf8(format).unwrap().lines().nth(2).unwrap().to_owned();
     let key = LogKey(u32::from_str_radix(&key, 16).unwrap());
@@ -54,7 +54,18 @@ fn wipe(disk: &FaultyDisk, lsn: u64) -> String {
     format!("{} is damaged at byte {at}: ", path.display())
 }
 
-async fn create(engine: &Arc<Engine>, shards: &[ShardId]) {
+fn stop(engine: Arc<Engine>) {
+    engine.close();
+}
+
+/// A copy of a directory, opened after a record has been damaged, and what is told of that.
+fn open_damaged(disk: &FaultyDisk, kv: &MemoryKv, lsn: u64) -> (Arc<Engine>, String) {
+    let (disk, kv) = (disk.crash(0), kv.crash(0));
+    let told = damage(&disk, lsn);
+    (open(&disk, &kv).unwrap(), told)
+}
+
+pub async fn create(engine: &Arc<Engine>, shards: &[ShardId]) {
     let shards: Vec<_> =
         shards.iter().map(|shard| (*shard, GroupId(shard.0), Generation(1))).collect();
     engine.create_shards(&indexed_shape(), &shards).await.unwrap();
@@ -129,10 +140,8 @@ async fn a_shard_whose_rows_a_lost_commit_may_hide_refuses() {
     engine.delete(&super::damage_tests::context(51), SHARDS[0], &[key(20)]).await.unwrap();
     engine.commit(txn(51), Timestamp(0)).await.unwrap();
     engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
-    engine.close();
-    drop(engine);
-    let told = damage(&disk, before + 1);
-    let engine = open(&disk, &kv).unwrap();
+    stop(engine);
+    let (engine, told) = open_damaged(&disk, &kv, before + 1);
     let _ = engine.commit_prepared(txn(50), ts).await;
     check_lost(scan(&engine, SHARDS[0]), &told);
     for shard in &SHARDS[1..] {
@@ -154,6 +163,7 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
             }
         };
         let engine = open(&disk, &kv).unwrap();
+        assert!((0..8).all(|seed| !kv_has_no_losses(&kv.crash(seed))), "stored before it serves");
         check(&engine, 10);
         check_lost(put(&engine, 100, SHARDS[1], 10).await, &told);
         check_lost(engine.truncate(&context(101), SHARDS[1]).await, &told);
@@ -167,13 +177,11 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
         assert!(checkpoint.unwrap().log_from >= engine.lsn().0, "the log can go");
         while engine.merge(&engine.shard(SHARDS[0]).unwrap()).unwrap() {}
         check(&engine, 11);
-        engine.close();
-        drop(engine);
+        stop(engine);
 
         let engine = open(&disk, &kv).unwrap();
         check(&engine, 11);
-        engine.close();
-        drop(engine);
+        stop(engine);
         // Whatever becomes of the log.
         let cut = disk.crash(3);
         for path in cut.list(Path::new("/data/wal")).unwrap() {
@@ -192,8 +200,7 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
         }
         engine.checkpoint().unwrap();
         assert!(kv_has_no_losses(&kv));
-        engine.close();
-        drop(engine);
+        stop(engine);
         let engine = open(&disk, &kv).unwrap();
         assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(0..1));
     }
@@ -209,8 +216,7 @@ async fn a_shard_that_has_the_record_in_its_segments_has_lost_nothing() {
     let engine = open(&disk, &kv).unwrap();
     // The log stays, for the others.
     engine.seal(&[engine.shard(SHARDS[1]).unwrap()]).unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     damage(&disk, 15);
     let engine = open(&disk, &kv).unwrap();
     for shard in SHARDS {
@@ -230,8 +236,7 @@ async fn records_of_a_shard_that_was_dropped_are_not_those_of_its_successor() {
     engine.drop_shards(&[SHARDS[1]]).await.unwrap();
     create(&engine, &[SHARDS[1]]).await;
     engine.checkpoint().unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     let engine = open(&disk, &kv).unwrap();
     assert_eq!(scan(&engine, SHARDS[1]).unwrap(), []);
 }
@@ -257,11 +262,114 @@ async fn a_shard_whose_creation_is_lost_is_not_made_anew_but_dropped() {
         engine.drop_group(GroupId(3), Generation(2)).await.unwrap();
         create(&engine, &SHARDS).await;
         put(&engine, 200, SHARDS[1], 5).await.unwrap();
-        engine.close();
-        drop(engine);
+        stop(engine);
         let engine = open(&disk, &kv).unwrap();
         assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(5..6));
         assert_eq!(scan(&engine, SHARDS[0]).unwrap(), []);
+    }
+}
+
+/// Logs that the shards are made, whether they are here or not.
+async fn log_creation(engine: &Engine, shards: &[ShardId]) {
+    let shards: Vec<_> =
+        shards.iter().map(|shard| (*shard, GroupId(shard.0), Generation(1))).collect();
+    let change = MetaChange::CreateShards { shape: Box::new(indexed_shape()), shards };
+    let scope = engine.meta.read().scope_of(&change);
+    let payload = Record::Meta(change).encode().unwrap();
+    engine.wal.append(vec![Entry { scope, payload }], Box::new(|logged| assert!(logged.is_ok())));
+    engine.wal.sync().unwrap();
+}
+
+#[tokio::test]
+async fn a_shard_whose_creation_is_lost_is_not_made_by_a_later_record_of_it() {
+    for ruin in [damage, wipe] {
+        let (disk, kv) = filled().await;
+        let engine = open(&disk, &kv).unwrap();
+        let before = engine.lsn();
+        create(&engine, &SHARDS).await;
+        assert_eq!(engine.lsn(), before, "nothing is new");
+        log_creation(&engine, &SHARDS).await;
+        put(&engine, 300, SHARDS[1], 10).await.unwrap();
+        stop(engine);
+        let told = ruin(&disk, 1);
+        for _ in 0..2 {
+            let engine = open(&disk, &kv).unwrap();
+            SHARDS.iter().for_each(|shard| check_lost(scan(&engine, *shard), &told));
+            engine.checkpoint().unwrap();
+            engine.close();
+        }
+    }
+}
+
+/// More is lost than the log tells of.
+#[tokio::test]
+async fn a_shard_that_was_written_to_before_it_was_made_refuses() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open_small(&disk, &kv).unwrap();
+    create(&engine, &SHARDS[..2]).await;
+    for id in 0..100 {
+        put(&engine, 100 + id as u64, SHARDS[1], id).await.unwrap();
+    }
+    put(&engine, 300, SHARDS[0], 1).await.unwrap();
+    log_creation(&engine, &SHARDS[..1]).await;
+    put(&engine, 301, SHARDS[0], 2).await.unwrap();
+    create(&engine, &SHARDS[2..]).await;
+    stop(engine);
+    (1..=90).for_each(|lsn| drop(wipe(&disk, lsn)));
+    for _ in 0..2 {
+        let engine = open_small(&disk, &kv).unwrap();
+        SHARDS[..2].iter().for_each(|shard| check_lost(scan(&engine, *shard), ""));
+        assert_eq!(scan(&engine, SHARDS[2]).unwrap(), []);
+        engine.close();
+    }
+}
+
+/// What the store has only where something is under way or was lost.
+#[tokio::test]
+async fn a_flipped_bit_in_what_the_store_seldom_has_is_told() {
+    let (disk, kv) = filled().await;
+    damage(&disk, 15);
+    let engine = open(&disk, &kv).unwrap();
+    let mut other = indexed_shape();
+    other.table = TableId(77);
+    for (version, shard) in [(1, 4), (2, 5)] {
+        other.version = version;
+        engine.create_shards(&other, &[(ShardId(shard), GroupId(4), Generation(1))]).await.unwrap();
+    }
+    engine.define_table(&other, txn(300)).await.unwrap();
+    engine.fence_group(GroupId(1), Generation(2), &SHARDS[..1]).await.unwrap();
+    engine.checkpoint().unwrap();
+    stop(engine);
+    assert!(open(&disk, &kv).is_ok());
+    for kind in [b"r", b"p", b"f", b"d"] {
+        let (key, value) = kv.scan(kind).unwrap().pop().unwrap();
+        for at in 0..value.len() {
+            let mut damaged = value.clone();
+            damaged[at] ^= 1 << (at % 8);
+            kv.write(vec![(key.clone(), Some(damaged))]).unwrap();
+            let error = open(&disk, &kv).unwrap_err();
+            assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
+        }
+        kv.write(vec![(key, Some(value))]).unwrap();
+    }
+    assert!(open(&disk, &kv).is_ok());
+}
+
+#[tokio::test]
+async fn a_change_is_about_the_shards_that_were_made_just_before_it() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open_small(&disk, &kv).unwrap();
+    for round in 0..20 {
+        let shard = ShardId(100 + round);
+        let shape = indexed_shape();
+        let made = [shard];
+        tokio::join!(create(&engine, &made), async {
+            engine.alter_table(&shape).await.unwrap();
+        });
+        let (path, at, head) = frames(&disk).pop().unwrap();
+        let notes = head.notes(&disk.read(&path).unwrap()[at..]).unwrap();
+        let Scope::Shards(concerns) = notes.scope else { panic!("{:?}", notes.scope) };
+        assert!(concerns.iter().any(|concern| concern.shard == shard), "{concerns:?}");
     }
 }
 
@@ -278,13 +386,10 @@ async fn a_lost_change_of_a_table_or_a_group_costs_their_shards() {
     let fenced = engine.lsn().0;
     engine.set_generation(GroupId(2), Generation(2), Epoch(1)).await.unwrap();
     put(&engine, 300, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     for (lsn, lost) in [(altered, &SHARDS[..]), (fenced, &SHARDS[..1]), (fenced + 1, &SHARDS[1..2])]
     {
-        let (disk, kv) = (disk.crash(0), kv.crash(0));
-        let told = damage(&disk, lsn);
-        let engine = open(&disk, &kv).unwrap();
+        let (engine, told) = open_damaged(&disk, &kv, lsn);
         for shard in SHARDS {
             match lost.contains(&shard) {
                 true => {
@@ -317,12 +422,9 @@ async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
     engine.settled().await.unwrap();
     let committed = engine.lsn().0;
     put(&engine, 302, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     for lsn in [prepared, committed] {
-        let (disk, kv) = (disk.crash(0), kv.crash(0));
-        let told = damage(&disk, lsn);
-        let engine = open(&disk, &kv).unwrap();
+        let (engine, told) = open_damaged(&disk, &kv, lsn);
         check_lost(scan(&engine, SHARDS[0]), &told);
         check_lost(scan(&engine, SHARDS[1]), &told);
         assert_eq!(scan(&engine, SHARDS[2]).unwrap(), rows(0..11));
@@ -343,16 +445,14 @@ async fn a_load_that_its_shard_has_outlives_the_loss_of_its_commit() {
     put(&engine, 110, SHARDS[0], 50).await.unwrap();
     engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
     put(&engine, 120, SHARDS[1], 1).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     damage(&disk, committed);
     let engine = open_small(&disk, &kv).unwrap();
     assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
     // Whoever decided has forgotten it, and takes it for aborted.
     assert_eq!(engine.prepared().len(), 1);
     engine.abort(txn(100)).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     let engine = open_small(&disk, &kv).unwrap();
     assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
 }
@@ -371,12 +471,9 @@ async fn a_large_transaction_is_lost_with_any_of_its_parts() {
     let last = engine.lsn().0;
     assert!(last > before + 2);
     put(&engine, 301, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
+    stop(engine);
     for lsn in before + 1..=last {
-        let (disk, kv) = (disk.crash(0), kv.crash(0));
-        let told = damage(&disk, lsn);
-        let engine = open(&disk, &kv).unwrap();
+        let (engine, told) = open_damaged(&disk, &kv, lsn);
         let lost = SHARDS.map(|shard| scan(&engine, shard).is_err());
         // The last record is about all that its parts are about.
         assert!(lost[0] || lost[1], "{told}");
@@ -396,28 +493,16 @@ async fn a_copy_of_another_group_passes_by_damage() {
     put(&engine, 301, SHARDS[1], 70).await.unwrap();
     let lost = engine.lsn().0;
     put(&engine, 302, SHARDS[2], 10).await.unwrap();
-    engine.close();
-    drop(engine);
-    let told = damage(&disk, lost);
-    let engine = open(&disk, &kv).unwrap();
+    stop(engine);
+    let (engine, told) = open_damaged(&disk, &kv, lost);
     let mut copy = CopyReader::open(&engine, GroupId(SHARDS[2].0)).unwrap();
     while copy.next_chunk().unwrap().is_some() {}
     check_lost(CopyReader::open(&engine, GroupId(SHARDS[1].0)), &told);
     check_lost(SnapshotReader::open(&engine, GroupId(SHARDS[1].0), NOW).await, &told);
 }
 
-/// Random histories, with a page of the log damaged before its last writes: a shard has all its
-/// rows, or refuses; after another start, and after a checkpoint, those refuse that did before.
-#[test]
-fn whatever_the_log_loses_a_shard_is_whole_or_refuses() {
-    for_each_seed_on_all_cores(0..600, |seed| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(lose_by_chance(seed));
-    });
-}
-
 /// A log of many files, and loads of a few rows.
-fn open_small(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
+pub fn open_small(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
     let options = Options {
         maintenance: false,
         bulk_rows: 2,
@@ -429,129 +514,9 @@ fn open_small(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
     Engine::open_with(Path::new("/data"), Arc::new(disk.clone()), Arc::new(kv.clone()), options)
 }
 
-async fn load(engine: &Arc<Engine>, start: u64, shard: ShardId, ids: std::ops::Range<i64>) {
+pub async fn load(engine: &Arc<Engine>, start: u64, shard: ShardId, ids: std::ops::Range<i64>) {
     let rows: Vec<_> = ids.map(|id| (id, "v")).collect();
     let mut load = engine.bulk_load(context(start));
     load.add(shard, &batch(&rows)).await.unwrap();
     load.finish().await.unwrap();
-}
-
-async fn lose_by_chance(seed: u64) {
-    let mut chance = Chance::new(seed);
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open_small(&disk, &kv).unwrap();
-    let mut present: Vec<ShardId> = Vec::new();
-    let mut prepared = Vec::new();
-    for step in 0..20 + chance.below(60) {
-        let start = 100 + step;
-        let shard = ShardId(1 + chance.below(6));
-        let is_here = present.contains(&shard);
-        let id = step as i64;
-        match chance.below(16) {
-            5 if is_here && prepared.is_empty() => {
-                engine.truncate(&context(start), shard).await.unwrap();
-                engine.commit(txn(start), Timestamp(0)).await.unwrap();
-            }
-            6 if is_here => {
-                let gone: Vec<_> = (0..id).step_by(3).map(key).collect();
-                engine.delete(&context(start), shard, &gone).await.unwrap();
-                engine.commit(txn(start), Timestamp(0)).await.unwrap();
-            }
-            7 => {
-                for shard in &present {
-                    let row = batch(&[(id, "v")]);
-                    let context = context(start);
-                    engine.insert(&context, *shard, &row, ConflictPolicy::Fail).await.unwrap();
-                }
-                if !present.is_empty() {
-                    engine.commit(txn(start), Timestamp(0)).await.unwrap();
-                }
-            }
-            8 if is_here => {
-                load(&engine, start, shard, 2000 + id * 10..2005 + id * 10).await;
-                match chance.coin() {
-                    true => drop(engine.commit(txn(start), Timestamp(0)).await.unwrap()),
-                    false => prepared.push((txn(start), engine.prepare(txn(start)).await.unwrap())),
-                }
-            }
-            0 if is_here && prepared.is_empty() => {
-                engine.drop_shards(&[shard]).await.unwrap();
-                present.retain(|id| *id != shard);
-            }
-            1 if is_here => engine.seal(&[engine.shard(shard).unwrap()]).unwrap(),
-            2 if chance.below(4) == 0 => engine.checkpoint().unwrap(),
-            3 if is_here => {
-                let row = batch(&[(1000 + step as i64, "v")]);
-                let context = context(start);
-                engine.insert(&context, shard, &row, ConflictPolicy::Fail).await.unwrap();
-                prepared.push((context.txn, engine.prepare(context.txn).await.unwrap()));
-            }
-            4 if !prepared.is_empty() => {
-                let (txn, ts) = prepared.swap_remove(chance.below(prepared.len() as u64) as usize);
-                match chance.below(4) {
-                    0 => engine.abort(txn).await.unwrap(),
-                    _ => engine.commit_prepared(txn, ts.max(Timestamp(start))).await.unwrap(),
-                }
-                engine.settled().await.unwrap();
-            }
-            _ if is_here => put(&engine, start, shard, step as i64).await.unwrap(),
-            _ => {
-                create(&engine, &[shard]).await;
-                present.push(shard);
-            }
-        }
-    }
-    // What may be taken for a torn tail: not this.
-    create(&engine, &[ShardId(9)]).await;
-    put(&engine, 1000, ShardId(9), 0).await.unwrap();
-    let expected: Vec<(ShardId, Rows)> =
-        present.iter().map(|shard| (*shard, scan(&engine, *shard).unwrap())).collect();
-    engine.close();
-    drop(engine);
-
-    let all = frames(&disk);
-    let last = all.iter().map(|(_, _, head)| head.lsn).max().unwrap();
-    let (path, at, head) = all[chance.below(all.len() as u64) as usize].clone();
-    if head.lsn + 1 >= last {
-        return;
-    }
-    let (_, end, _) = place(&disk, last - 1);
-    let at = at as u64 + chance.below(head.size() as u64);
-    if chance.coin() {
-        disk.flip(&path, at * 8 + chance.below(8));
-    } else {
-        let most = if place(&disk, last - 1).0 == path { end as u64 - at } else { 512 };
-        let len = most.min(FRAME_HEAD as u64 + chance.below(700));
-        let filler = [0, 0xff, 0x5a][chance.below(3) as usize];
-        let damage = vec![filler; len as usize];
-        disk.open(&path).unwrap().write_at(&damage, at).unwrap();
-    }
-    let verdicts = |engine: &Engine| -> Vec<bool> {
-        let whole = expected.iter().map(|(shard, rows)| match scan(engine, *shard) {
-            Ok(found) => {
-                assert_eq!(found, *rows, "{shard}");
-                true
-            }
-            Err(StorageError::Corrupt { .. }) => false,
-            Err(error) => panic!("{shard}: {error}"),
-        });
-        whole.collect()
-    };
-    let engine = open_small(&disk, &kv).unwrap();
-    let before = verdicts(&engine);
-    assert_eq!(scan(&engine, ShardId(9)).unwrap(), rows(0..1), "it was made behind the damage");
-    engine.close();
-    drop(engine);
-    let engine = open_small(&disk, &kv).unwrap();
-    assert_eq!(verdicts(&engine), before);
-    let undecided: Vec<_> = engine.prepared().into_iter().map(|(txn, _)| txn).collect();
-    for txn in undecided {
-        engine.abort(txn).await.unwrap();
-    }
-    engine.checkpoint().unwrap();
-    assert_eq!(verdicts(&engine), before);
-    engine.close();
-    drop(engine);
-    let engine = open_small(&disk, &kv).unwrap();
-    assert_eq!(verdicts(&engine), before);
 }

@@ -4,7 +4,7 @@
 //! so, until it is dropped. The others do not suffer: a shard is spared where a record says that it
 //! is about others, where it was made after the record, and where its segments have the record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use satsuma_common::{GroupId, Lsn, ShardId};
 
@@ -25,8 +25,8 @@ pub struct Losses {
     known: BTreeMap<ShardId, Loss>,
     /// Shards that were dropped, and by which record.
     dropped: BTreeMap<ShardId, u64>,
-    /// Shards that records write to and that are not here.
-    absent: BTreeSet<(ShardId, GroupId)>,
+    /// Shards that records write to and that are not here, with the first such record.
+    absent: BTreeMap<ShardId, (GroupId, u64)>,
     /// Shards whose segments have rows of records that are lost, with the last such record.
     spared: BTreeMap<ShardId, Lost>,
     /// Damage that may have been about any shard: any may have been created there.
@@ -41,6 +41,7 @@ impl Losses {
     pub fn note_change(&mut self, lsn: Lsn, change: &MetaChange) {
         if let MetaChange::DropShards { shards } = change {
             self.dropped.extend(shards.iter().map(|shard| (*shard, lsn.0)));
+            self.absent.retain(|shard, _| !shards.contains(shard));
         }
     }
 
@@ -50,7 +51,9 @@ impl Losses {
                 && !meta.shards.contains_key(&section.shard)
                 && !self.dropped.contains_key(&section.shard)
         });
-        self.absent.extend(absent.map(|section| (section.shard, section.group)));
+        for section in absent {
+            self.absent.entry(section.shard).or_insert((section.group, lsn.0));
+        }
     }
 
     pub fn lose(&mut self, meta: &mut Meta, lost: Lost) {
@@ -147,9 +150,16 @@ impl Losses {
     /// what has to outlive the log.
     pub fn settle(&mut self, meta: &mut Meta, store: &Store) -> Result<()> {
         if let Some(lost) = self.blind.take() {
-            for (shard, group) in std::mem::take(&mut self.absent) {
-                if !meta.shards.contains_key(&shard) && !self.dropped.contains_key(&shard) {
-                    mark(meta, Concern { group, shard, effect: Effect::Meta }, 0, &lost);
+            for (shard, (group, written)) in std::mem::take(&mut self.absent) {
+                let concern = Concern { group, shard, effect: Effect::Meta };
+                match meta.shards.get(&shard).cloned() {
+                    None => mark(meta, concern, 0, &lost),
+                    // It was made before it was made, as far as the log can be read.
+                    Some(found) if found.created.0 > written => {
+                        found.set_lost(lost.error.clone());
+                        mark(meta, concern, found.created.0, &lost);
+                    }
+                    Some(_) => {}
                 }
             }
         }

@@ -181,24 +181,57 @@ impl Meta {
         }
     }
 
+    /// What a change changes; `None`: nothing. A shard that is here is not made again: a record
+    /// that does so would pass for the first one, where that is lost with rows that came before it.
+    pub fn news(&self, mut change: MetaChange) -> Option<MetaChange> {
+        match &mut change {
+            MetaChange::CreateShards { shape, shards } => {
+                shards.retain(|(shard, group, generation)| {
+                    let known = self.groups.get(group).map(|known| known.0);
+                    !self.shards.contains_key(shard) || known < Some(*generation)
+                });
+                let is_known = shards.is_empty() && !self.is_new(shape);
+                (!is_known).then_some(change)
+            }
+            MetaChange::CopyShards { shards, .. } => {
+                shards.retain(|(shard, _)| !self.shards.contains_key(shard));
+                Some(change)
+            }
+            MetaChange::AlterTable { .. }
+            | MetaChange::DropShards { .. }
+            | MetaChange::SetGeneration { .. }
+            | MetaChange::FenceGroup { .. } => Some(change),
+        }
+    }
+
+    /// Whether a table that has shards here would be another one with this shape.
+    fn is_new(&self, shape: &TableShape) -> bool {
+        let known = self.tables.get(&shape.table);
+        known.is_some_and(|known| {
+            *known.shape != *shape && known.shape.version <= shape.version
+                || known.layouts.get(shape.version).is_none()
+        })
+    }
+
     /// The shards whose place in here, or whose reading, a change is about.
     pub fn scope_of(&self, change: &MetaChange) -> Scope {
         let here = |id: &ShardId| Some((*id, self.shards.get(id)?.group));
         let group = |group: GroupId| self.shards_of(group).into_iter().map(|s| (s.id, s.group));
-        let shards: Vec<(ShardId, GroupId)> = match change {
-            MetaChange::CreateShards { shards, .. } => {
-                shards.iter().map(|(shard, group, _)| (*shard, *group)).collect()
+        let of_table = |table: TableId| {
+            let shards = self.shards.values().filter(move |shard| shard.table == table);
+            shards.map(|shard| (shard.id, shard.group))
+        };
+        let shards: BTreeSet<(ShardId, GroupId)> = match change {
+            MetaChange::CreateShards { shape, shards } => {
+                let others = of_table(shape.table).filter(|_| self.is_new(shape));
+                shards.iter().map(|(shard, group, _)| (*shard, *group)).chain(others).collect()
             }
             // It may bring the table another shape, too.
             MetaChange::CopyShards { shape, shards, .. } => {
-                let of_table = self.shards.values().filter(|shard| shard.table == shape.table);
-                shards.iter().copied().chain(of_table.map(|s| (s.id, s.group))).collect()
+                shards.iter().copied().chain(of_table(shape.table)).collect()
             }
             MetaChange::DropShards { shards } => shards.iter().filter_map(here).collect(),
-            MetaChange::AlterTable { shape, .. } => {
-                let of_table = self.shards.values().filter(|shard| shard.table == shape.table);
-                of_table.map(|shard| (shard.id, shard.group)).collect()
-            }
+            MetaChange::AlterTable { shape, .. } => of_table(shape.table).collect(),
             MetaChange::SetGeneration { group: of, .. }
             | MetaChange::FenceGroup { group: of, .. } => group(*of).collect(),
         };
@@ -247,17 +280,15 @@ impl Meta {
         }
     }
 
-    /// A shard that is dropped, or takes the place of one that was lost, has lost nothing.
+    /// A shard that is dropped, or of which a copy takes the place, has lost nothing.
     fn forget_losses(&mut self, lsn: Lsn, change: &MetaChange) {
         let (shards, is_drop): (Vec<ShardId>, bool) = match change {
             MetaChange::DropShards { shards } => (shards.clone(), true),
-            MetaChange::CreateShards { shards, .. } => {
-                (shards.iter().map(|(shard, ..)| *shard).collect(), false)
-            }
             MetaChange::CopyShards { shards, .. } => {
                 (shards.iter().map(|(shard, _)| *shard).collect(), false)
             }
-            MetaChange::AlterTable { .. }
+            MetaChange::CreateShards { .. }
+            | MetaChange::AlterTable { .. }
             | MetaChange::SetGeneration { .. }
             | MetaChange::FenceGroup { .. } => return,
         };
@@ -345,6 +376,10 @@ impl Meta {
                 }
                 self.set_shape(shape, false)?;
                 for (shard, group, generation) in shards {
+                    // It was here when this was logged, or its drop is lost, too.
+                    if self.losses.get(shard).is_some_and(|loss| loss.created == 0) {
+                        continue;
+                    }
                     self.shards
                         .entry(*shard)
                         .or_insert_with(|| Arc::new(Shard::new(*shard, *group, shape.table, lsn)));

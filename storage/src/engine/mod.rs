@@ -63,9 +63,13 @@ mod index_tests;
 #[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
+mod loss_chance_tests;
+#[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod pressure_tests;
 #[cfg(test)]
 mod space_tests;
 #[cfg(test)]
@@ -127,6 +131,8 @@ pub struct Engine {
     identity: String,
     options: Options,
     meta: RwLock<Meta>,
+    /// Held by a change of it until it is made.
+    changing: Arc<tokio::sync::Mutex<()>>,
     txns: Mutex<HashMap<TxnId, Arc<Txn>>>,
     /// Requests of these may still be on their way, and must not begin them anew.
     aborted: Mutex<Recent<TxnId, ()>>,

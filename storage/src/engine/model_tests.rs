@@ -22,6 +22,8 @@ const KEYS: i64 = 24;
 
 type Place = (ShardId, i64);
 type Write = (Place, Option<String>);
+/// Transactions of which nobody knows whether they were committed.
+type InDoubt = Vec<Vec<Write>>;
 type Versions = Vec<(Timestamp, Option<String>)>;
 
 /// Versions by shard and key, oldest first.
@@ -64,6 +66,8 @@ struct World {
     oldest: u64,
     /// The disk is full or has lost a write, and works otherwise.
     disk_limps: bool,
+    /// Of so many transactions that are open at once, the one that writes: each has keys of its own.
+    lane: Option<(i64, i64)>,
 }
 
 fn options(seed: u64) -> Options {
@@ -102,6 +106,22 @@ impl World {
             now: 1000,
             oldest: 0,
             disk_limps: false,
+            lane: None,
+        }
+    }
+
+    /// A key that the transaction at work may have.
+    fn any_key(&mut self) -> i64 {
+        let (lanes, lane) = self.lane.unwrap_or((1, 0));
+        self.chance.below((KEYS / lanes) as u64) as i64 * lanes + lane
+    }
+
+    /// Longer than a sector of the disk, and than what the log tells of its records, or not.
+    fn any_value(&mut self) -> String {
+        let value = format!("v{}", self.chance.below(1 << 30));
+        match self.chance.below(12) {
+            0 => format!("{value}{}", "x".repeat(self.chance.below(6000) as usize)),
+            _ => value,
         }
     }
 
@@ -122,7 +142,7 @@ impl World {
                 lock_timeout: Some(std::time::Duration::ZERO),
             };
             let shard_is_held = (0..KEYS).any(|id| self.is_held((shard, id)));
-            if self.chance.below(12) == 0 && !shard_is_held {
+            if self.chance.below(12) == 0 && !shard_is_held && self.lane.is_none() {
                 self.engine.truncate(&context, shard).await?;
                 let mine = writes.keys().filter(|at| at.0 == shard).map(|at| at.1);
                 let live: Vec<_> = self.model.rows(shard, Timestamp(u64::MAX));
@@ -134,13 +154,13 @@ impl World {
                 self.load(&context, shard, &mut writes).await?;
                 continue;
             }
-            let at = (shard, self.chance.below(KEYS as u64) as i64);
+            let at = (shard, self.any_key());
             if self.is_held(at) {
                 continue;
             }
             let latest = self.model.get(at, Timestamp(u64::MAX));
             let exists = writes.get(&at).map_or(latest.is_some(), Option::is_some);
-            let value = format!("v{}", self.chance.below(1 << 30));
+            let value = self.any_value();
             let row = batch(&[(at.1, &value)]);
             let undo = self.chance.below(6) == 0;
             let change = match (exists, self.chance.below(3)) {
@@ -180,7 +200,7 @@ impl World {
         let mut rows = BTreeMap::new();
         let mut taken = false;
         for _ in 0..1 + self.chance.below(6) {
-            let id = self.chance.below(KEYS as u64) as i64;
+            let id = self.any_key();
             if self.is_held((shard, id)) {
                 continue;
             }
@@ -188,7 +208,7 @@ impl World {
             let exists = writes.get(&(shard, id)).map_or(latest.is_some(), Option::is_some);
             if !exists || self.chance.below(20) == 0 {
                 taken |= exists;
-                rows.insert(id, format!("v{}", self.chance.below(1 << 30)));
+                rows.insert(id, self.any_value());
             }
         }
         let mut load = self.engine.bulk_load(*context);
@@ -255,9 +275,9 @@ impl World {
     }
 
     /// One operation; an error says that the power went, and what was being committed.
-    async fn step(&mut self) -> Result<(), Vec<Write>> {
+    async fn step(&mut self) -> Result<(), InDoubt> {
         self.now += 10;
-        match self.chance.below(20) {
+        match self.chance.below(22) {
             0 => self.went(self.engine.checkpoint())?,
             1 => {
                 let shard = self.engine.shard(SHARDS[self.chance.below(2) as usize]).unwrap();
@@ -275,6 +295,7 @@ impl World {
             }
             4 => self.decide_one().await?,
             5..8 => self.check(),
+            8 | 9 => self.several().await?,
             _ => self.transaction().await?,
         }
         Ok(())
@@ -282,14 +303,57 @@ impl World {
 
     /// Whether things go on after what was done in the background, or was taken back: they do when
     /// the disk did not let a file be written, and power and log are there.
-    fn went(&self, result: Result<()>) -> Result<(), Vec<Write>> {
+    fn went(&self, result: Result<()>) -> Result<(), InDoubt> {
         match result {
             Err(_) if !self.disk_limps || self.engine.wal.check().is_err() => Err(Vec::new()),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    async fn transaction(&mut self) -> Result<(), Vec<Write>> {
+    /// Transactions that commit at once: the log writes the first one alone and the rest together.
+    async fn several(&mut self) -> Result<(), InDoubt> {
+        let lanes = 2 + self.chance.below(3) as i64;
+        let mut open = Vec::new();
+        for lane in 0..lanes {
+            self.now += 1;
+            self.lane = Some((lanes, lane));
+            open.push((txn(self.now), self.write(txn(self.now)).await));
+        }
+        self.lane = None;
+        self.disk.hold_syncs(Some(Path::new("/data/wal")));
+        let mut commits = Vec::new();
+        for (id, writes) in open {
+            let Ok(writes) = writes else {
+                let _ = self.engine.abort(id).await;
+                continue;
+            };
+            let (engine, now) = (self.engine.clone(), Timestamp(self.now));
+            let commit = tokio::spawn(async move { engine.commit(id, now).await });
+            while !self.disk.holds_a_sync() && !commit.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            commits.push((commit, writes));
+        }
+        tokio::task::yield_now().await;
+        self.disk.hold_syncs(None);
+        let (mut in_doubt, mut has_failed) = (Vec::new(), false);
+        for (commit, writes) in commits {
+            match commit.await.unwrap() {
+                Ok(ts) => {
+                    self.now = self.now.max(ts.0);
+                    self.model.commit(ts, &writes);
+                }
+                Err(StorageError::NoSuchTransaction(_)) => {}
+                Err(_) => {
+                    has_failed = true;
+                    in_doubt.push(writes);
+                }
+            }
+        }
+        if has_failed { Err(in_doubt) } else { self.went(self.engine.wal.check()) }
+    }
+
+    async fn transaction(&mut self) -> Result<(), InDoubt> {
         let id = txn(self.now);
         let writes = match self.write(id).await {
             Ok(writes) => writes,
@@ -307,7 +371,7 @@ impl World {
                     self.prepared.insert(id, writes);
                 }
                 Err(StorageError::NoSuchTransaction(_)) => {}
-                Err(_) => return Err(writes),
+                Err(_) => return Err(vec![writes]),
             },
             _ => match self.engine.commit(id, Timestamp(self.now)).await {
                 Ok(ts) => {
@@ -316,13 +380,13 @@ impl World {
                     self.model.commit(ts, &writes);
                 }
                 Err(StorageError::NoSuchTransaction(_)) => {}
-                Err(_) => return Err(writes),
+                Err(_) => return Err(vec![writes]),
             },
         }
         Ok(())
     }
 
-    async fn decide_one(&mut self) -> Result<(), Vec<Write>> {
+    async fn decide_one(&mut self) -> Result<(), InDoubt> {
         let Some(id) = self.prepared.keys().next().copied() else { return Ok(()) };
         let writes = self.prepared[&id].clone();
         let commit = self.chance.coin();
@@ -400,7 +464,7 @@ impl World {
     }
 
     /// Power comes back. `in_doubt` was being committed or prepared when it went.
-    async fn restart(&mut self, in_doubt: Vec<Write>) {
+    async fn restart(&mut self, in_doubt: InDoubt) {
         let seed = self.chance.number();
         self.disk = self.disk.crash(seed);
         self.kv = self.kv.crash(seed);
@@ -423,12 +487,16 @@ impl World {
                 (false, _) => self.engine.abort(id).await.unwrap(),
             }
         }
-        self.adopt(&in_doubt);
+        // They were logged in this order: what was torn takes those behind it along.
+        let adopted: Vec<bool> = in_doubt.iter().map(|writes| self.adopt(writes)).collect();
+        let has_row = |writes: &[Write]| writes.iter().any(|(_, value)| value.is_some());
+        let told = adopted.iter().zip(&in_doubt).filter(|(_, writes)| has_row(writes));
+        assert!(told.map(|(adopted, _)| !adopted).is_sorted(), "seed {}", self.seed);
         self.check();
     }
 
-    /// Writes that may be there, whole, or not at all.
-    fn adopt(&mut self, writes: &[Write]) {
+    /// Writes that may be there, whole, or not at all: whether they are.
+    fn adopt(&mut self, writes: &[Write]) -> bool {
         let newest = |(shard, id): (ShardId, i64)| {
             self.engine.newest(shard, &key(id)).unwrap().map(|version| version.ts)
         };
@@ -439,6 +507,7 @@ impl World {
             self.now = self.now.max(ts.0);
             self.model.commit(ts, writes);
         }
+        ts.is_some()
     }
 }
 

@@ -108,6 +108,7 @@ impl Engine {
             identity,
             options,
             meta: RwLock::new(recovery.meta),
+            changing: Arc::default(),
             txns: Mutex::new(txns),
             aborted: Mutex::new(Recent::new(ABORTED_KEPT)),
             timeline,

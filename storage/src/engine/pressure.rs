@@ -7,25 +7,38 @@ use tokio::sync::Notify;
 
 use crate::error::{Result, StorageError};
 
-/// Whether writers must wait for deltas to be sealed.
-#[derive(Debug, Default)]
+/// Whether writers must wait for deltas to be sealed. Deltas grow by what is logged, so that it is
+/// known at every moment, however long a sealing takes, whether there is room for more.
+#[derive(Debug)]
 pub struct Pressure {
     inner: Mutex<Inner>,
     relieved: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    high: bool,
+    /// Writers wait when so many bytes have been logged.
+    until: u64,
     failure: Option<StorageError>,
 }
 
+impl Default for Pressure {
+    /// Nobody waits.
+    fn default() -> Self {
+        let inner = Mutex::new(Inner { until: u64::MAX, failure: None });
+        Self { inner, relieved: Notify::new() }
+    }
+}
+
 impl Pressure {
-    pub fn set(&self, high: bool) {
-        self.inner.lock().high = high;
-        if !high {
-            self.relieved.notify_waiters();
-        }
+    /// There is room until the log, since this process has it, has more than so many bytes.
+    pub fn allow(&self, until: u64) {
+        self.inner.lock().until = until;
+        self.relieved.notify_waiters();
+    }
+
+    pub fn has_room(&self, logged: u64) -> bool {
+        logged <= self.inner.lock().until
     }
 
     /// What maintenance came to. While it fails, waiting would have no end.
@@ -37,15 +50,15 @@ impl Pressure {
         self.relieved.notify_waiters();
     }
 
-    /// Returns when there is room for more writes.
-    pub async fn wait(&self) -> Result<()> {
+    /// Returns when there is room for more writes; `logged` tells the bytes of the log.
+    pub async fn wait(&self, logged: impl Fn() -> u64) -> Result<()> {
         loop {
             let relieved = self.relieved.notified();
             tokio::pin!(relieved);
             relieved.as_mut().enable();
             {
                 let inner = self.inner.lock();
-                if !inner.high {
+                if logged() <= inner.until {
                     return Ok(());
                 }
                 if let Some(failure) = &inner.failure {

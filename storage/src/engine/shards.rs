@@ -154,15 +154,24 @@ impl Engine {
         self.meta.read().check_group(group)
     }
 
+    /// Whether damage to the log has cost more of the shard than rows.
+    pub fn is_lost(&self, shard: ShardId) -> bool {
+        self.meta.read().losses.get(&shard).is_some_and(|loss| !loss.only_rows)
+    }
+
     pub fn has_shard(&self, shard: ShardId) -> bool {
         self.meta.read().shards.contains_key(&shard)
     }
 
+    /// One change at a time: what is new in it, and whom it is about, follows from those before.
     pub(super) async fn change(self: &Arc<Self>, change: MetaChange) -> Result<()> {
-        let scope = {
+        let turn = self.changing.clone().lock_owned().await;
+        let (change, scope) = {
             let meta = self.meta.read();
             meta.check(&change)?;
-            meta.scope_of(&change)
+            let Some(change) = meta.news(change) else { return Ok(()) };
+            let scope = meta.scope_of(&change);
+            (change, scope)
         };
         let payload = Record::Meta(change.clone()).encode()?;
         let (done, answer) = oneshot::channel();
@@ -172,7 +181,7 @@ impl Engine {
             Box::new(move |logged| {
                 let result =
                     logged.and_then(|written| engine.meta.write().apply(written.last, &change));
-                drop(engine);
+                drop((engine, turn));
                 let _ = done.send(result);
             }),
         );

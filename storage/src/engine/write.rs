@@ -398,6 +398,11 @@ impl Engine {
         Ok(txn)
     }
 
+    /// Returns when memory has room for more rows.
+    pub(super) async fn await_room(&self) -> Result<()> {
+        self.pressure.wait(|| self.wal.logged()).await
+    }
+
     pub(super) async fn begin_write<'a>(
         &'a self,
         context: &'a WriteContext,
@@ -412,7 +417,7 @@ impl Engine {
         shard: ShardId,
         mode: TableLockMode,
     ) -> Result<Writing<'a>> {
-        self.pressure.wait().await?;
+        self.await_room().await?;
         let held = self.snapshots.hold(context.snapshot)?;
         let txn = self.open_txn(context.txn)?;
         self.shard(shard)?.check()?;

@@ -69,6 +69,11 @@ impl Head {
         FRAME_HEAD + self.notes + self.payload
     }
 
+    /// Bytes of the head and the notes.
+    pub fn told(&self) -> usize {
+        FRAME_HEAD + self.notes
+    }
+
     /// The notes of the frame at the start of `bytes`, if they are what was written.
     pub fn notes(&self, bytes: &[u8]) -> Option<Notes> {
         let notes = bytes.get(FRAME_HEAD..FRAME_HEAD + self.notes)?;

@@ -1,6 +1,6 @@
 //! Reading the log while it is written: what a copy of a shard group follows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use satsuma_common::Lsn;
@@ -49,9 +49,10 @@ impl LogReader {
     /// The next record, if it is not above `upto`, which must be durable.
     pub fn next(&mut self, wal: &Wal, upto: Lsn) -> Result<Option<(Lsn, Logged)>> {
         while self.next <= upto.0 {
-            let open = match &mut self.open {
-                Some(open) => open,
-                None => self.open.insert(open_file(wal, self.next)?),
+            // What stands in a file behind its last record was never durable.
+            let open = match self.open.take() {
+                Some(open) if wal.holds(&open.path, self.next) => self.open.insert(open),
+                _ => self.open.insert(open_file(wal, self.next)?),
             };
             match open.take(wal, self.next)? {
                 Some((lsn, _)) if lsn < self.next => {}
@@ -60,11 +61,7 @@ impl LogReader {
                     return Ok(Some((Lsn(lsn), logged)));
                 }
                 Some(_) => return Err(open.corrupt("LSN is out of order")),
-                None if holds(wal, &open.path, self.next) => {
-                    return Err(open.corrupt("a durable record is missing"));
-                }
-                // The record is in the next file.
-                None => self.open = None,
+                None => return Err(open.corrupt("a durable record is missing")),
             }
         }
         Ok(None)
@@ -146,10 +143,4 @@ fn open_file(wal: &Wal, lsn: u64) -> Result<Open> {
     let file = wal.disk().open(path).map_err(io)?;
     let len = file.len().map_err(io)?;
     Ok(Open { file, path: path.clone(), len, at: FILE_HEADER as u64, lsn: *first })
-}
-
-/// Whether the record is in this file: no later file starts at or before it.
-fn holds(wal: &Wal, path: &Path, lsn: u64) -> bool {
-    let files = wal.files();
-    files.iter().rev().find(|(first, _)| *first <= lsn).is_some_and(|(_, found)| found == path)
 }

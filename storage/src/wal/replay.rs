@@ -8,7 +8,9 @@
 //! ```
 //!
 //! A record was durable when a later head says so, or when a later file was begun. Which shards
-//! are concerned by records whose heads are lost is told by a later frame's tally ([`scope`]).
+//! are concerned by records whose heads are lost is told by a later frame's tally ([`scope`]), even
+//! one that is torn: such a frame is left where it is, behind what its file is taken to have. Each
+//! start tells the same losses.
 //!
 //! [`scope`]: super::scope
 
@@ -74,10 +76,10 @@ pub fn replay(
         }
     }
     files.sort();
-    let (recent, gaps, last_lost) = (Recent::default(), Vec::new(), 0);
+    let (recent, gaps, last_lost, explained) = (Recent::default(), Vec::new(), 0, 0);
     let Known { from, durable_before } = known;
     let floor = durable_before.max(from);
-    Replay { disk, dir, key, from, floor, tell, files, recent, gaps, last_lost }.run()
+    Replay { disk, dir, key, from, floor, tell, files, recent, gaps, last_lost, explained }.run()
 }
 
 struct Replay<'a, F> {
@@ -93,6 +95,8 @@ struct Replay<'a, F> {
     /// Losses of which it is not known yet whom they concern.
     gaps: Vec<Gap>,
     last_lost: u64,
+    /// The last record whose notes told whom a loss concerns.
+    explained: u64,
 }
 
 struct Gap {
@@ -112,7 +116,9 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
     fn run(mut self) -> Result<Replayed> {
         let mut next_lsn = None;
         let mut tail = None;
-        let mut knows_lost = false;
+        let mut begins = false;
+        // Bytes of the last file that stay.
+        let mut kept = 0;
         let mut index = 0;
         while let Some((first, path)) = self.files.get(index).cloned() {
             let mut bytes = self.disk.read(&path).map_err(|e| StorageError::io(&path, &e))?;
@@ -148,15 +154,18 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             let end = self.file(index, &bytes)?;
             next_lsn = Some(end.next_lsn);
             tail = Some((path.clone(), end.at as u64));
+            kept = end.at as u64;
             index += 1;
             if end.is_torn {
-                // What is cut may be all that knew a record before it to be durable.
-                knows_lost = self.last_lost >= first;
+                // It may be all that knows a record before it to be durable, or whose that was.
+                begins = self.last_lost >= first || self.explained == end.next_lsn;
+                if let Some(head) = Head::take(self.key, &bytes[end.at..]).filter(|_| begins) {
+                    kept += head.told() as u64;
+                }
                 break;
             }
         }
         let mut next = next_lsn.unwrap_or(self.from);
-        let mut begins = knows_lost;
         let is_missing = tail.is_none() && self.from > 1;
         if next < self.floor || is_missing {
             let floor = self.floor.max(next + 1);
@@ -168,12 +177,13 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             next = floor;
             begins = true;
         }
-        // First, so that what is cut stays known to have been torn or lost.
-        let begun = if begins { Some(self.begin_file(next)?) } else { None };
-        if let Some((path, at)) = &tail {
-            cut(self.disk, path, *at)?;
+        begins &= self.files.last().is_none_or(|(first, _)| *first < next);
+        if let Some((path, _)) = &tail {
+            // Where a file follows, all may stay.
+            cut(self.disk, path, if begins { u64::MAX } else { kept })?;
         }
-        if let Some(path) = begun {
+        if begins {
+            let path = self.begin_file(next)?;
             self.files.push((next, path.clone()));
             tail = Some((path, FILE_HEADER as u64));
         }
@@ -202,15 +212,15 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
         let mut durable = upto;
         let (mut lsn, mut at) = (first, FILE_HEADER);
         loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let head = Head::take(self.key, rest).filter(|head| head.lsn == lsn);
+            let notes = head.and_then(|head| head.notes(rest));
+            self.explain(lsn, notes.as_ref())?;
             if upto.is_some_and(|upto| lsn > upto) {
                 return Ok(End { next_lsn: lsn, at, is_torn: false });
             }
-            let rest = bytes.get(at..).unwrap_or_default();
-            let head = Head::take(self.key, rest).filter(|head| head.lsn == lsn);
             let (reason, next) = match &head {
                 Some(head) => {
-                    let notes = head.notes(rest);
-                    self.explain(lsn, notes.as_ref())?;
                     let scope = notes.map(|notes| notes.scope);
                     let next = (at + head.size(), lsn + 1);
                     match head.payload(rest) {
@@ -228,7 +238,9 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
                 }
                 None => {
                     let later = frame::find_head(self.key, bytes, at + 8, lsn + 1);
-                    (frame::no_head(rest), later.map(|(at, head)| ((at, head.lsn), None)))
+                    let later = later.map(|(at, head)| (at, head.lsn));
+                    let later = later.filter(|(_, lsn)| upto.is_none_or(|upto| *lsn <= upto + 1));
+                    (frame::no_head(rest), later.map(|later| (later, None)))
                 }
             };
             let Some((next, scope)) = next else {
@@ -282,19 +294,23 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
         }
     }
 
-    /// Whom gaps concern, as far as these notes tell.
+    /// Whom gaps concern, by the first notes behind them with a tally: no later one reaches back
+    /// further.
     fn explain(&mut self, lsn: u64, notes: Option<&Notes>) -> Result<()> {
-        let Some(notes) = notes.filter(|_| !self.gaps.is_empty()) else { return Ok(()) };
-        for mut gap in std::mem::take(&mut self.gaps) {
-            if let Some((first, scope)) = notes.tell(lsn, gap.first, gap.last) {
-                let (last, error) = (gap.last, gap.error.clone());
-                (self.tell)(Found::Lost(Lost { first, last, scope, error }))?;
-                gap.last = first - 1;
+        let tells = |notes: &&Notes| !self.gaps.is_empty() && !notes.tally.is_empty();
+        let Some(notes) = notes.filter(tells) else { return Ok(()) };
+        for Gap { first, mut last, error } in std::mem::take(&mut self.gaps) {
+            if let Some((from, scope)) = notes.tell(lsn, first, last) {
+                let error = error.clone();
+                (self.tell)(Found::Lost(Lost { first: from, last, scope, error }))?;
+                last = from - 1;
+                self.explained = lsn;
             }
-            if gap.first <= gap.last {
-                self.gaps.push(gap);
+            if first <= last {
+                (self.tell)(Found::Lost(Lost { first, last, scope: Scope::Any, error }))?;
             }
         }
+        self.recent = Recent::told(&notes.tally);
         Ok(())
     }
 }
@@ -317,14 +333,14 @@ fn out_of_order(path: &Path) -> StorageError {
     StorageError::corrupt(path, 0, "log files do not follow each other")
 }
 
-/// Drops what follows the last record, so that it cannot come back after the next append.
+/// Drops what a file has from `at` on, so that it cannot come back after the next append.
 fn cut(disk: &dyn Disk, path: &Path, at: u64) -> Result<()> {
     let io = |e: std::io::Error| StorageError::io(path, &e);
     let file = disk.open(path).map_err(io)?;
     if file.len().map_err(io)? > at {
         file.set_len(at).map_err(io)?;
     }
-    // What stands before it counts as durable from now on.
+    // The rest counts as durable from now on.
     file.sync().map_err(io)
 }
 

@@ -174,6 +174,13 @@ impl Recent {
         notes
     }
 
+    /// Of the frames that a tally tells of.
+    pub fn told(tally: &[Scope]) -> Self {
+        let mut recent = Self::default();
+        tally.iter().for_each(|scope| recent.found(scope, frame::size(0, 0)));
+        recent
+    }
+
     /// A frame of so many bytes is there.
     pub fn found(&mut self, scope: &Scope, bytes: u64) {
         let mut encoded = Vec::new();

@@ -299,6 +299,192 @@ fn damage_before_what_is_needed_is_no_loss() {
     assert_eq!(records, 31);
 }
 
+/// The log's heads, with their places.
+fn heads(disk: &FaultyDisk) -> Vec<(PathBuf, usize, frame::Head)> {
+    let mut heads = Vec::new();
+    for path in disk.paths() {
+        let bytes = disk.read(&path).unwrap();
+        let mut at = frame::FILE_HEADER;
+        while let Some((place, head)) = frame::find_head(KEY, &bytes, at, 0) {
+            heads.push((path.clone(), place, head));
+            at = place + head.size();
+        }
+    }
+    heads
+}
+
+fn overwrite(disk: &FaultyDisk, path: &Path, at: usize, bytes: &[u8]) {
+    let file = disk.open(path).unwrap();
+    file.write_at(bytes, at as u64).unwrap();
+    file.sync().unwrap();
+}
+
+/// A log whose last record was being written: its head and notes are on the disk. The head of the
+/// one before it is damaged.
+fn torn_behind_damage(last: u64) -> FaultyDisk {
+    let (disk, _) = filled();
+    let heads = heads(&disk);
+    for (path, at, head) in heads.iter().filter(|(_, _, head)| head.lsn >= last) {
+        match head.lsn == last {
+            true => {
+                disk.open(path).unwrap().set_len((at + head.told() + 40) as u64).unwrap();
+                disk.open(path).unwrap().sync().unwrap();
+            }
+            false if *at == frame::FILE_HEADER => disk.remove(path).unwrap(),
+            false => {}
+        }
+    }
+    disk.sync_dir(Path::new(DIR)).unwrap();
+    let lost = heads.iter().find(|(_, _, head)| head.lsn == last - 1).unwrap();
+    overwrite(&disk, &lost.0, lost.1, &[0x5a; frame::FRAME_HEAD]);
+    disk
+}
+
+/// What a copy reads of a log: the records that are there.
+fn follow(wal: &Wal) -> Vec<u64> {
+    let mut found = Vec::new();
+    let mut from = 1;
+    while from <= wal.durable().0 {
+        let mut reader = LogReader::new(Lsn(from));
+        while let Ok(Some((lsn, Logged::Record(bytes)))) = reader.next(wal, wal.durable()) {
+            assert_eq!(bytes, [lsn.0 as u8; 100]);
+            found.push(lsn.0);
+        }
+        from = reader.position().0 + 1;
+    }
+    found
+}
+
+#[test]
+fn whose_a_lost_record_was_is_told_at_every_start_whatever_becomes_of_it() {
+    let mut begun = 0;
+    for last in 2..=50 {
+        let torn = torn_behind_damage(last);
+        // The power goes again at every point of the start.
+        for left in 0.. {
+            let disk = torn.crash(0);
+            let power_off_after = Some(disk.operations() + left);
+            disk.set_faults(Faults { power_off_after, ..Faults::default() });
+            let is_whole = read_damaged(&disk).is_ok();
+            let what = format!("record {last}, {left} operations");
+            let mut disk = disk.crash(left);
+            for round in 0..3 {
+                let (replayed, records, losses) = read_damaged(&disk).unwrap();
+                let lost: Vec<_> = losses.iter().map(|l| (l.first, l.last, &l.scope)).collect();
+                assert_eq!(lost, [(last - 1, last - 1, &scope(last - 1))], "{what}");
+                assert_eq!((replayed.next_lsn, records.len() as u64), (last, last - 2), "{what}");
+                disk = disk.crash(round);
+            }
+            let (replayed, ..) = read_damaged(&disk).unwrap();
+            begun += u64::from(replayed.files.last().unwrap().0 == last);
+            let wal =
+                Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options()).unwrap();
+            for lsn in last..last + 3 {
+                append_about(&wal, scope(lsn), &[lsn as u8; 100]).unwrap();
+            }
+            let rest: Vec<_> = (1..last - 1).chain(last..last + 3).collect();
+            assert_eq!(follow(&wal), rest, "{what}");
+            drop(wal);
+            // The next tally tells of it, too.
+            let disk = disk.crash(0);
+            let next = heads(&disk).into_iter().rfind(|(_, _, head)| head.lsn == last).unwrap();
+            overwrite(&disk, &next.0, next.1, &[0x5a; frame::FRAME_HEAD]);
+            let (_, records, losses) = read_damaged(&disk).unwrap();
+            assert_eq!(records.len() as u64, last, "{what}");
+            for lost in losses {
+                let scopes: Vec<_> = (lost.first..=lost.last).map(scope).collect();
+                assert_eq!(lost.scope, scope::union(scopes.iter()), "{what}");
+            }
+            if is_whole {
+                break;
+            }
+        }
+    }
+    assert!(begun > 49, "{begun}");
+}
+
+#[test]
+fn a_loss_that_the_next_tally_does_not_tell_of_is_told_at_once() {
+    let disk = FaultyDisk::default();
+    let (replayed, _) = read(&disk).unwrap();
+    let options = WalOptions { file_bytes: 1 << 20, ..options() };
+    let wal = Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options).unwrap();
+    for lsn in 1..=400 {
+        append_about(&wal, scope(lsn), &[lsn as u8; 100]).unwrap();
+    }
+    drop(wal);
+    for (path, at, head) in heads(&disk) {
+        if head.lsn % 200 < 150 {
+            overwrite(&disk, &path, at, &[0x5a; frame::FRAME_HEAD]);
+        }
+    }
+    let mut told = Vec::new();
+    replay(&disk, Path::new(DIR), KEY, from(1), |found| {
+        told.push(match found {
+            Found::Record { lsn, .. } => (lsn, None),
+            Found::Lost(lost) => (lost.last, Some(lost.scope == Scope::Any)),
+        });
+        Ok(())
+    })
+    .unwrap();
+    let at = |lsn| told.iter().position(|one| *one == (lsn, None)).unwrap();
+    for first in [150, 350] {
+        let [(reached, Some(false)), (before, Some(true))] = told[at(first) - 2..at(first)] else {
+            panic!("{told:?}");
+        };
+        assert!(reached == first - 1 && before < reached && before > reached - 130, "{told:?}");
+    }
+}
+
+#[test]
+fn what_was_torn_does_not_come_back_behind_the_next_record() {
+    let disk = FaultyDisk::default();
+    let open = || {
+        let (replayed, records) = read(&disk).unwrap();
+        let options = WalOptions { file_bytes: 1 << 20, zero_ahead: 8, ..options() };
+        let wal = Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options);
+        (wal.unwrap(), records)
+    };
+    // Nobody knows of any of them to be durable.
+    let entries = [[1; 100], [2; 100], [3; 100]].map(|payload| entry(Scope::none(), &payload));
+    let (wal, _) = open();
+    wal.append(entries.into(), Box::new(|_| {}));
+    wal.sync().unwrap();
+    drop(wal);
+    let (path, at, head) = heads(&disk).remove(0);
+    disk.flip(&path, (at + head.told()) as u64 * 8);
+    let (wal, records) = open();
+    assert_eq!(records, [[0; 0]; 0]);
+    append(&wal, &[4; 100]).unwrap();
+    drop(wal);
+    assert_eq!(open().1, [[4; 100]]);
+}
+
+#[test]
+fn a_log_that_ends_where_a_file_is_full_goes_on_in_the_next() {
+    for missing in [0, 1, 7, 8, 9] {
+        let disk = FaultyDisk::default();
+        let file_bytes = frame::FILE_HEADER as u64 + 3 * frame::size(6, 100) + missing;
+        let open = || {
+            let (replayed, records) = read(&disk).unwrap();
+            let options = WalOptions { file_bytes, zero_ahead: 8, ..options() };
+            let wal = Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options);
+            (wal.unwrap(), records.len() as u64)
+        };
+        let mut reader = LogReader::new(Lsn(1));
+        for lsn in 1..=20 {
+            let (wal, found) = open();
+            assert_eq!(found, lsn - 1);
+            append(&wal, &[lsn as u8; 100]).unwrap();
+            let (read, logged) = reader.next(&wal, Lsn(lsn)).unwrap().unwrap();
+            assert!(read == Lsn(lsn) && matches!(logged, Logged::Record(_)), "{logged:?}");
+            assert!(reader.next(&wal, Lsn(lsn)).unwrap().is_none());
+            assert_eq!(follow(&wal), Vec::from_iter(1..=lsn));
+        }
+        assert!(disk.paths().len() > 3, "{:?}", disk.paths());
+    }
+}
+
 /// A record that was being written, full of what looks like frames that know it to be durable.
 fn torn_among_heads(len: usize, key: LogKey) -> FaultyDisk {
     let disk = FaultyDisk::default();

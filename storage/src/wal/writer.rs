@@ -248,12 +248,23 @@ impl Wal {
         self.shared.files.lock().iter().cloned().collect()
     }
 
+    /// Whether the file has the record: no later one begins at or before it.
+    pub(super) fn holds(&self, path: &Path, lsn: u64) -> bool {
+        let files = self.shared.files.lock();
+        files.iter().rev().find(|(first, _)| *first <= lsn).is_some_and(|(_, found)| found == path)
+    }
+
     pub(super) fn key(&self) -> LogKey {
         self.key
     }
 
     pub(super) fn disk(&self) -> &dyn Disk {
         &*self.disk
+    }
+
+    /// Bytes written since the start.
+    pub fn logged(&self) -> u64 {
+        self.shared.stats.bytes.load(Ordering::Relaxed)
     }
 
     pub fn stats(&self) -> WalStats {

@@ -1,9 +1,10 @@
-//! A bit of a worker's log that turned while it was down: the worker starts, the shard whose record
-//! it was refuses with file and offset, and everything else goes on.
+//! Bits of a worker's log that turned while it was down: the worker starts, the shards whose records
+//! they were refuse with file and offset, and everything else goes on.
 
 use std::path::{Path, PathBuf};
 
 use satsuma_tests::cluster::Layout;
+use satsuma_tests::wire::Fields;
 
 /// Files of the logs below a directory.
 fn logs(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -17,20 +18,30 @@ fn logs(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Flips a bit of the last place where a log has these bytes.
-fn damage(directory: &Path, needle: &str) -> PathBuf {
-    let mut files = Vec::new();
+/// Flips a bit wherever a log has these bytes, and answers with what will be told of it.
+fn damage(directory: &Path, needle: &str) -> Vec<String> {
+    let (mut files, mut told) = (Vec::new(), Vec::new());
     logs(directory, &mut files);
     for path in files {
         let mut bytes = std::fs::read(&path).expect("a file of the log");
-        let at = bytes.windows(needle.len()).rposition(|window| window == needle.as_bytes());
-        if let Some(at) = at {
-            bytes[at] ^= 4;
+        let windows = bytes.windows(needle.len()).enumerate();
+        let found = windows.filter(|(_, window)| *window == needle.as_bytes());
+        let places: Vec<usize> = found.map(|(at, _)| at).collect();
+        if !places.is_empty() {
+            places.into_iter().for_each(|at| bytes[at] ^= 4);
             std::fs::write(&path, bytes).expect("a file of the log");
-            return path;
+            told.push(format!("{} is damaged at byte", path.display()));
         }
     }
-    panic!("no log has {needle}");
+    assert!(!told.is_empty(), "no log has {needle}");
+    told
+}
+
+/// That a statement is refused for the damage.
+fn check_refused(error: &Fields, told: &[String]) {
+    assert_eq!(error.code(), "XX001", "{}", error.message());
+    let names = |told: &String| error.message().contains(told);
+    assert!(told.iter().any(names), "{}", error.message());
 }
 
 #[test]
@@ -50,7 +61,7 @@ fn a_bit_that_turned_in_the_log_costs_one_shard() {
     }
     drop(client);
     cluster.kill_all();
-    let file = damage(cluster.directory(), "needle 17 of t");
+    let told = damage(cluster.directory(), "needle 17 of t");
     for _ in 0..2 {
         cluster.start_all();
         let mut client = cluster.client();
@@ -60,9 +71,7 @@ fn a_bit_that_turned_in_the_log_costs_one_shard() {
                 client.query(&format!("SELECT v FROM t WHERE id = {id}")).expect("a reply");
             match answer.error() {
                 Some(error) => {
-                    assert_eq!(error.code(), "XX001", "{}", error.message());
-                    let told = format!("{} is damaged at byte", file.display());
-                    assert!(error.message().contains(&told), "{}", error.message());
+                    check_refused(error, &told);
                     refused += 1;
                 }
                 None => {
@@ -100,4 +109,59 @@ fn a_bit_that_turned_in_the_log_costs_one_shard() {
     cluster.start_all();
     let count = cluster.client().value("SELECT count(*) FROM t").expect("a whole table");
     assert_eq!(count.as_deref(), Some("40"));
+}
+
+#[test]
+fn a_table_whose_shards_were_made_by_lost_records_is_dropped_and_made_again() {
+    let make = "SET citus.shard_count = 4;
+         CREATE TABLE made_and_lost (id bigint PRIMARY KEY, v text);
+         SELECT create_distributed_table('made_and_lost', 'id', colocate_with => 'none');
+         INSERT INTO made_and_lost SELECT g, 'x' FROM generate_series(1, 40) g;";
+    let mut cluster = Layout::processes(1, 2).start();
+    cluster.client().must(make);
+    cluster.client().must(
+        "SET citus.shard_count = 4;
+         CREATE TABLE u (id bigint PRIMARY KEY, v text);
+         SELECT create_distributed_table('u', 'id', colocate_with => 'none');
+         INSERT INTO u SELECT g, 'x' FROM generate_series(1, 40) g;",
+    );
+    cluster.kill_all();
+    // A worker that had the table while it was not distributed has stored what it made since.
+    let told = damage(cluster.directory(), "made_and_lost");
+    for _ in 0..2 {
+        cluster.start_all();
+        let mut client = cluster.client();
+        let mut refused = 0;
+        for id in 1..=40 {
+            let query = format!("SELECT v FROM made_and_lost WHERE id = {id}");
+            if let Some(error) = client.query(&query).expect("a reply").error() {
+                check_refused(error, &told);
+                refused += 1;
+            }
+        }
+        assert!((1..40).contains(&refused), "{refused} of 40 rows");
+        for sql in [
+            "SELECT count(*) FROM made_and_lost",
+            "UPDATE made_and_lost SET v = 'other'",
+            "TRUNCATE made_and_lost",
+        ] {
+            let answer = client.query(sql).expect("a reply");
+            let error = answer.error().unwrap_or_else(|| panic!("{sql} was answered"));
+            assert_eq!(error.code(), "XX001", "{sql}: {}", error.message());
+        }
+        let count = client.value("SELECT count(*) FROM u").expect("another table");
+        assert_eq!(count.as_deref(), Some("40"));
+        drop(client);
+        cluster.stop_all();
+    }
+    cluster.start_all();
+    cluster.client().must("BEGIN; DROP TABLE made_and_lost; ROLLBACK");
+    cluster.client().must("DROP TABLE made_and_lost");
+    cluster.client().must(make);
+    for _ in 0..2 {
+        cluster.stop_all();
+        cluster.start_all();
+        let count = cluster.client().value("SELECT count(*) FROM made_and_lost");
+        assert_eq!(count.expect("a whole table").as_deref(), Some("40"));
+    }
 }

@@ -41,6 +41,8 @@ pub use snapshot::SnapshotReader;
 pub use writer::CopyWriter;
 
 #[cfg(test)]
+mod power_tests;
+#[cfg(test)]
 mod tests;
 
 /// How far a copy has come.

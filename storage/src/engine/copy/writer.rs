@@ -66,7 +66,7 @@ impl CopyWriter {
         for item in item::decode(chunk)? {
             match item {
                 Item::Commit(payload) if self.in_log => {
-                    self.engine.pressure.wait().await?;
+                    self.engine.await_room().await?;
                     applied.push(self.commit(payload)?);
                 }
                 Item::Table { shape, layouts, shards } => {
