@@ -81,6 +81,13 @@ fn mistakes_end_with_one_clear_line() {
     );
     let listen = format!("127.0.0.1:{port}");
     fails("worker", &["--data-dir", "w", "--grpc-listen", &listen], at, &[&port]);
+    let coordinator = ["--data-dir", "w", "--grpc-listen", "127.0.0.1:0", "--coordinator"];
+    for nonsense in ["nonsense", "host:", ":7432", "host:99999"] {
+        let arguments = [&coordinator[..], &[nonsense]].concat();
+        fails("worker", &arguments, at, &["--coordinator", nonsense]);
+    }
+    let everywhere = ["--data-dir", "w", "--grpc-listen", "0.0.0.0:0", "--coordinator", "c:7432"];
+    fails("worker", &everywhere, at, &["--advertise"]);
     let limit = ["--data-dir", "w", "--memory-limit", "0"];
     fails("worker", &limit, at, &["--memory-limit"]);
     for (flag, value) in [

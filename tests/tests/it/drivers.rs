@@ -414,6 +414,54 @@ fn satsuma_sql_runs_statements_over_grpc() {
     assert!(text.contains("column \"nonsense\" does not exist"), "{text}");
 }
 
+/// What pg_dump writes, and what psql users rely on.
+#[test]
+fn satsuma_sql_takes_scripts_as_psql_does() {
+    let cluster = shared_up();
+    let script = cluster.directory().join("with_data.sql");
+    let text = "CREATE TABLE with_data (a int, b text);\n\
+        COPY with_data (a, b) FROM stdin;\n1\tx;\n2\ty\n\\.\n\
+        \\copy with_data from stdin\n3\tz\n\\.\n\
+        INSERT INTO with_data VALUES (4, 'a\r\nb');\r\n\
+        SELECT 'rows: ' || string_agg(b, '|' ORDER BY a) FROM with_data WHERE a < 4;\r\n\
+        SELECT 'length: ' || length(b) FROM with_data WHERE a = 4;\n";
+    std::fs::write(&script, text).expect("a script");
+    let output = succeeded(&shell(&cluster, &["-f", &script.to_string_lossy()]));
+    for expected in ["COPY 2", "COPY 1", "rows: x;|y|z", "length: 4"] {
+        assert!(output.contains(expected), "{expected} in\n{output}");
+    }
+    // The statements of one -c are one transaction.
+    let failed = shell(&cluster, &["-c", "DELETE FROM with_data; SELECT 1 / 0"]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let count = shell(&cluster, &["-t", "-c", "SELECT count(*) FROM with_data"]);
+    assert_eq!(succeeded(&count).trim(), "4");
+
+    let rows: Vec<String> = (0..20_000).map(|row| format!("({row}, 'v')")).collect();
+    let text = format!("INSERT INTO with_data VALUES\n{};\n", rows.join(",\n"));
+    std::fs::write(&script, text).expect("a script");
+    let output = succeeded(&shell(&cluster, &["-f", &script.to_string_lossy()]));
+    assert!(output.contains("INSERT 0 20000"), "{output}");
+}
+
+/// The server asks every five seconds whether its client is there.
+#[test]
+fn satsuma_sql_stays_connected_while_nobody_types() {
+    let cluster = shared_up();
+    let mut child = Command::new(binary("satsuma"))
+        .args(["sql", "--url", &cluster.grpc_url(0)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("satsuma sql starts");
+    let mut input = child.stdin.take().expect("its input");
+    input.write_all(b"SET application_name = 'kept';\n").expect("a line");
+    std::thread::sleep(Duration::from_secs(13));
+    input.write_all(b"SHOW application_name;\n").expect("a line");
+    drop(input);
+    let output = child.wait_with_output().expect("its output");
+    assert!(succeeded(&output).contains("kept"), "{output:?}");
+}
+
 /// Lines that come while a statement runs, as one pastes them without bracketed paste.
 #[test]
 fn satsuma_sql_keeps_what_is_typed_ahead() {
