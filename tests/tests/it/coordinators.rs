@@ -69,3 +69,26 @@ fn without_a_majority_nothing_is_acknowledged() {
     cluster.start_all();
     assert_eq!(eventually(&cluster, 1, "SELECT count(*) FROM before"), Some("0".into()));
 }
+
+/// A coordinator answers others before its own log has been replayed.
+#[test]
+fn workers_that_are_back_before_the_coordinators_are_taken_in_again() {
+    let mut cluster = Layout::processes(3, 2).start();
+    let mut first = cluster.client();
+    first.must("CREATE TABLE things (id bigint PRIMARY KEY)");
+    first.must("SELECT create_distributed_table('things', 'id')");
+    first.must("INSERT INTO things SELECT generate_series(1, 100)");
+    drop(first);
+    for round in 0..5 {
+        cluster.kill_all();
+        for worker in &mut cluster.workers {
+            worker.start().unwrap_or_else(|error| panic!("{error}"));
+        }
+        cluster.start_all();
+        let count = eventually(&cluster, round % 3, "SELECT count(*) FROM things");
+        assert_eq!(count.as_deref(), Some("100"), "round {round}");
+        for worker in &mut cluster.workers {
+            assert!(worker.is_running(), "{}:\n{}", worker.name, worker.log_tail(20));
+        }
+    }
+}
