@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::array::RecordBatch;
 use parking_lot::Mutex;
+use satsuma_proto::batches::used_bytes;
 
 use crate::planner::RemoteTask;
 
@@ -45,6 +46,5 @@ impl Meter {
 }
 
 fn bytes(rows: &RecordBatch) -> u64 {
-    let sizes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
-    sizes.map(|size| size.unwrap_or_default() as u64).sum()
+    rows.columns().iter().map(|column| used_bytes(column.as_ref()) as u64).sum()
 }
