@@ -173,8 +173,8 @@ fn supported(data_type: &DataType) -> Result<(), WireError> {
     }
 }
 
-/// Bytes that the array's own rows need on the wire, about.
-fn used_bytes(array: &dyn Array) -> usize {
+/// Bytes that the array's own rows need on the wire, about, whatever else its buffers hold.
+pub fn used_bytes(array: &dyn Array) -> usize {
     match array.data_type() {
         DataType::Utf8View => view_bytes(array.as_string_view()),
         DataType::BinaryView => view_bytes(array.as_binary_view()),

@@ -45,12 +45,19 @@ pub fn call_stopped_by<T>(stop: CancellationToken, work: impl FnOnce() -> T) -> 
 /// 57014 once nobody waits for the query any more.
 pub fn check() -> SqlResult<()> {
     match STOP.try_with(CancellationToken::is_cancelled) {
-        Ok(true) => {
-            let message = "canceling statement due to user request";
-            Err(SqlError::new(SqlState::QUERY_CANCELED, message))
-        }
+        Ok(true) => Err(stopped()),
         Ok(false) | Err(_) => Ok(()),
     }
+}
+
+/// What ends the query that this is called for, if something can.
+pub fn signal() -> Option<CancellationToken> {
+    STOP.try_with(CancellationToken::clone).ok()
+}
+
+/// The error of a query that nobody waits for.
+pub fn stopped() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
 /// Runs what may take long where it keeps no other task of the runtime waiting.

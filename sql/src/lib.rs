@@ -30,3 +30,4 @@ pub mod parse;
 pub mod row_counts;
 pub mod split_aggregate;
 pub mod table;
+mod unnest_series;

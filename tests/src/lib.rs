@@ -12,6 +12,7 @@
 //! psql      the real psql, and what it printed, block by block
 //! oracle    a temporary PostgreSQL 15 server
 //! differential  the same statements to both, and every difference
+//! http      what nodes tell over HTTP: metrics, health
 //! history   whether a history of transactions is one of snapshots
 //! isolation sessions that wait for each other, as text scripts
 //! slt       sqllogictest over tokio-postgres
@@ -31,6 +32,7 @@ pub mod differential;
 pub mod faults;
 pub mod frames;
 pub mod history;
+pub mod http;
 pub mod isolation;
 pub mod network;
 pub mod oracle;

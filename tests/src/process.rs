@@ -79,6 +79,22 @@ impl Process {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Resident memory in bytes, now and at most since the last call.
+    ///
+    /// # Panics
+    /// When the process does not run.
+    pub fn memory(&self) -> (u64, u64) {
+        let pid = self.pid().expect("a running process");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+        };
+        // Starts the peak anew.
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("its memory");
+        (field("VmRSS:").expect("VmRSS"), field("VmHWM:").expect("VmHWM"))
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }

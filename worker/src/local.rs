@@ -9,6 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{GroupId, NodeId, Oid, SqlError, SqlResult, SqlState, TableId, TxnId};
@@ -19,6 +21,7 @@ use satsuma_proto::worker::{
     ShardAction, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply, Worker,
     WorkerStatus,
 };
+use satsuma_sql::engine_error::to_sql;
 use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView};
 use tokio_util::sync::CancellationToken;
@@ -512,16 +515,28 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
         inputs: &Arc::new(inputs),
     };
     let plan = template.bind(&source, &shared.queries).await?;
-    if analyze {
-        shared.begin_read(context, groups).await?;
-        let cancel = CancellationToken::new();
-        let tasks = shared.queries.task_context(context.memory_limit, cancel)?;
-        let to_sql = satsuma_sql::engine_error::to_sql;
-        let mut batches =
-            datafusion::physical_plan::execute_stream(plan.clone(), tasks).map_err(to_sql)?;
-        while let Some(batch) = batches.next().await {
-            batch.map_err(to_sql)?;
-        }
+    if !analyze {
+        return Ok(render(&plan, false));
     }
-    Ok(render(&plan, analyze))
+    shared.begin_read(context, groups).await?;
+    let tasks = shared.queries.task_context(context.memory_limit, CancellationToken::new())?;
+    match run_through(&plan, tasks.clone()).await {
+        Err(error) if error.state() == SqlState::OUT_OF_MEMORY => {
+            QueryRuntime::released(&tasks).await;
+            let source = Source { joins: Joins::Spilling, ..source };
+            let plan = template.bind(&source, &shared.queries).await?;
+            run_through(&plan, QueryRuntime::spilling_context(&tasks)).await?;
+            Ok(render(&plan, true))
+        }
+        result => result.map(|()| render(&plan, true)),
+    }
+}
+
+/// Runs a plan for what its operators measure.
+async fn run_through(plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> SqlResult<()> {
+    let mut batches = execute_stream(plan.clone(), context).map_err(to_sql)?;
+    while let Some(batch) = batches.next().await {
+        batch.map_err(to_sql)?;
+    }
+    Ok(())
 }

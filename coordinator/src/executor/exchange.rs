@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use super::Running;
 use super::scope::Assignment;
+use super::traffic::Meter;
 
 /// Batches that may wait for a worker.
 const QUEUE: usize = 4;
@@ -54,7 +55,11 @@ impl Source {
 
 /// Starts reading all inputs. Gives a stream for each assignment, in order, and what keeps the
 /// reading going.
-pub fn start(sources: Vec<Source>, assignments: &[Assignment]) -> (Vec<InputStream>, Vec<Running>) {
+pub fn start(
+    sources: Vec<Source>,
+    assignments: &[Assignment],
+    meter: Option<&Arc<Meter>>,
+) -> (Vec<InputStream>, Vec<Running>) {
     let (senders, streams): (Vec<_>, Vec<_>) = assignments
         .iter()
         .map(|_| {
@@ -80,7 +85,12 @@ pub fn start(sources: Vec<Source>, assignments: &[Assignment]) -> (Vec<InputStre
         .into_iter()
         .enumerate()
         .map(|(input, source)| {
-            let feed = Feed { input, places: places.clone(), workers: senders.clone() };
+            let feed = Feed {
+                input,
+                places: places.clone(),
+                workers: senders.clone(),
+                meter: meter.cloned(),
+            };
             Running::start(&tokio::runtime::Handle::current(), feed.run(source))
         })
         .collect();
@@ -93,6 +103,7 @@ struct Feed {
     /// Worker and position in its request, by group.
     places: Arc<BTreeMap<GroupId, (usize, u32)>>,
     workers: Vec<mpsc::Sender<SqlResult<InputRows>>>,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Feed {
@@ -129,6 +140,9 @@ impl Feed {
     }
 
     async fn send(&self, worker: usize, rows: RecordBatch) -> SqlResult<()> {
+        if let Some(meter) = &self.meter {
+            meter.send(&rows);
+        }
         let rows = InputRows { input: self.input, rows };
         // A worker that stopped listening has said why in its own answer.
         self.workers[worker]

@@ -18,6 +18,7 @@ mod remote;
 pub mod route;
 mod scope;
 mod subquery;
+mod traffic;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub use input::feed_returned;
 pub use load::Loads;
 pub use remote::conform;
 pub use scope::{Assignment, Scope, for_client, is_stale};
+pub use traffic::Traffic;
 
 use crate::planner::{self, RemoteScan};
 

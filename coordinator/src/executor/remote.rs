@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
@@ -16,10 +17,12 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_proto::worker::{BatchStream, Fragment, FragmentMode, QueryRequest};
-use satsuma_sql::codec;
 use satsuma_sql::engine_error::{from_sql, to_sql};
+use satsuma_sql::{codec, interrupt};
+use tokio_util::sync::CancellationToken;
 
 use super::exchange::{self, Destination, Source};
 use super::scope::Scope;
@@ -36,10 +39,11 @@ pub fn fetch(
     let fragment = Fragment { plan: codec::encode(&task.plan)?, mode };
     let tables = scanned_tables(&task.plan)?;
     let assignments = scope.assign(&task.target, &tables)?;
+    let meter = scope.traffic.as_ref().map(|traffic| traffic.of(task));
     let described: Vec<_> = sources.iter().map(Source::described).collect();
     let (inputs, feeds) = match sources.is_empty() {
         true => (Vec::new(), Vec::new()),
-        false => exchange::start(sources, &assignments),
+        false => exchange::start(sources, &assignments, meter.as_ref()),
     };
     let mut inputs = inputs.into_iter();
     let accepted: Vec<_> = assignments
@@ -73,13 +77,38 @@ pub fn fetch(
         }
         Ok::<_, SqlError>(stream::select_all(streams))
     });
-    Ok(all
+    let rows = all
         .try_flatten()
         .map(move |batch| {
             let _kept = &feeds;
-            batch.and_then(|batch| conform(batch, &schema))
+            let batch = batch?;
+            if let Some(meter) = &meter {
+                meter.receive(&batch);
+            }
+            conform(batch, &schema)
         })
-        .boxed())
+        .boxed();
+    Ok(match interrupt::signal() {
+        Some(stop) => cut(rows, stop),
+        None => rows,
+    })
+}
+
+/// The rows, which are let go when `stop` says so: whoever reads them may be at work on something
+/// that it cannot leave (a sort of all that was taken), and the workers need not wait for its end.
+fn cut(rows: BatchStream, stop: CancellationToken) -> BatchStream {
+    let rows = Arc::new(Mutex::new(Some(rows)));
+    let held = rows.clone();
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        let rows = held.lock().take();
+        drop(rows);
+    });
+    stream::poll_fn(move |context| match rows.lock().as_mut() {
+        Some(rows) => rows.poll_next_unpin(context),
+        None => Poll::Ready(Some(Err(interrupt::stopped()))),
+    })
+    .boxed()
 }
 
 /// The batch under the schema that the plan expects: workers may know more of nullability and

@@ -10,6 +10,7 @@ use satsuma_common::{
 };
 use satsuma_proto::worker::{GroupRef, STALE_PLACEMENT, StatementContext, TableShard, Worker};
 
+use super::traffic::Traffic;
 use crate::catalog::{ColocationKind, Group, State, TableDistribution, TableStatistics};
 use crate::planner::{PlaceKind, TablePlace, Target, Topology, scanned_tables};
 use crate::workers::Workers;
@@ -20,6 +21,10 @@ pub struct Scope {
     pub state: Arc<State>,
     pub workers: Arc<Workers>,
     pub statement: StatementContext,
+    /// Bytes that rows must weigh for workers to exchange them; see [`Topology::exchange_cost`].
+    pub exchange_cost: f64,
+    /// Where tasks tell what they sent and received, when somebody wants to know.
+    pub traffic: Option<Arc<Traffic>>,
 }
 
 /// A worker and what it is asked to work on.
@@ -107,6 +112,7 @@ fn gone(table: TableId) -> SqlError {
 pub struct Located<'a> {
     state: &'a State,
     rows: Arc<BTreeMap<TableId, u64>>,
+    exchange_cost: f64,
 }
 
 impl Scope {
@@ -121,7 +127,7 @@ impl Scope {
             }
             false => Arc::default(),
         };
-        Located { state: &self.state, rows }
+        Located { state: &self.state, rows, exchange_cost: self.exchange_cost }
     }
 }
 
@@ -140,6 +146,10 @@ impl Topology for Located<'_> {
 
     fn rows(&self, table: TableId) -> Option<u64> {
         self.rows.get(&table).copied()
+    }
+
+    fn exchange_cost(&self) -> f64 {
+        self.exchange_cost
     }
 
     fn statistics(&self, table: TableId) -> Option<Arc<TableStatistics>> {

@@ -22,7 +22,7 @@ use super::locus::{GroupSet, Hashed, Locus, hash_class};
 use super::order::{self, Tree};
 use super::remote::{RemoteAggregate, RemoteScan, Target};
 use super::topology::{PlaceKind, Topology};
-use super::{join, movement, pruning};
+use super::{join, movement, pruning, reduce};
 
 /// Distributes an optimized plan. In the answer, scans of user tables are inside remote leaves
 /// only. `functions` are those that workers know; an expression that uses another stays at the
@@ -32,6 +32,9 @@ pub fn distribute(
     topology: &dyn Topology,
     functions: &dyn FunctionLookup,
 ) -> SqlResult<LogicalPlan> {
+    let estimator = Distributor { topology, functions, exchanges: false };
+    let size_of = |plan: &LogicalPlan| Ok(estimator.place(plan.clone())?.size);
+    let plan = reduce::reduce(plan, &size_of, topology.exchange_cost())?;
     let distributor = Distributor { topology, functions, exchanges: true };
     distributor.place(plan)?.gather()
 }
@@ -527,7 +530,7 @@ fn limit_before_gathering(node: &Limit, rows: &LogicalPlan) -> SqlResult<Option<
     })))
 }
 
-fn with_inputs(plan: &LogicalPlan, inputs: Vec<LogicalPlan>) -> SqlResult<LogicalPlan> {
+pub(super) fn with_inputs(plan: &LogicalPlan, inputs: Vec<LogicalPlan>) -> SqlResult<LogicalPlan> {
     if inputs.is_empty() {
         return Ok(plan.clone());
     }

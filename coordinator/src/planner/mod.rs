@@ -28,6 +28,7 @@ mod locus;
 mod movement;
 mod order;
 mod pruning;
+mod reduce;
 mod remote;
 mod topology;
 

@@ -24,10 +24,8 @@ use super::join::{self, aligned_output, key_position};
 use super::locus::{GroupSet, Hashed, Locus, hash_class};
 use super::topology::Topology;
 
-/// What an exchange costs beside its bytes: round trips, expressed in bytes.
-const EXCHANGE_COST: f64 = 256.0 * 1024.0;
-/// Rows of fewer bytes than these are grouped at the coordinator.
-const REGROUPED_BYTES: f64 = 16.0 * 1024.0 * 1024.0;
+/// Rows that weigh fewer exchanges than these are grouped at the coordinator.
+const REGROUPED_EXCHANGES: f64 = 64.0;
 /// What a byte costs that the coordinator joins, measured in bytes that travel: it joins for
 /// everybody, with one thread for each query.
 const COORDINATOR_WORK: f64 = 2.0;
@@ -117,7 +115,9 @@ pub(super) fn by_key(
 ) -> SqlResult<Option<Placed>> {
     let Locus::Hashed(hashed) = &rows.locus else { return Ok(None) };
     let schema = rows.plan.schema();
-    if hashed.is_single() || rows.size.rows * width(schema) < REGROUPED_BYTES {
+    if hashed.is_single()
+        || rows.size.rows * width(schema) < REGROUPED_EXCHANGES * topology.exchange_cost()
+    {
         return Ok(None);
     }
     let Some(ranges) = topology.ranges(hashed.colocation).filter(|ranges| ranges.len() > 1) else {
@@ -150,6 +150,7 @@ struct Costs {
     fetch_left: f64,
     fetch_right: f64,
     workers: f64,
+    exchange: f64,
 }
 
 impl Costs {
@@ -166,6 +167,7 @@ impl Costs {
             fetch_left: fetch(left, left_bytes),
             fetch_right: fetch(right, right_bytes),
             workers: topology.worker_count().max(1) as f64,
+            exchange: topology.exchange_cost(),
         }
     }
 
@@ -178,13 +180,13 @@ impl Costs {
         let groups = groups as f64;
         let nodes = self.workers.min(groups);
         let parallel = (nodes * TASKS_AT_ONCE).min(groups);
-        EXCHANGE_COST + fetch + copied * nodes + (copied * groups + kept) / parallel
+        self.exchange + fetch + copied * nodes + (copied * groups + kept) / parallel
     }
 
     fn by_hash(&self, left_moves: bool, right_moves: bool, groups: usize) -> f64 {
         let parallel = (self.workers * TASKS_AT_ONCE).min(groups as f64);
         let moved = |moves: bool, fetch: f64, bytes: f64| if moves { fetch + bytes } else { 0.0 };
-        EXCHANGE_COST
+        self.exchange
             + moved(left_moves, self.fetch_left, self.left)
             + moved(right_moves, self.fetch_right, self.right)
             + (self.left + self.right) / parallel

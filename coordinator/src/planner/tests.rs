@@ -327,6 +327,27 @@ fn the_null_side_of_an_outer_join_decides_no_group() {
 }
 
 #[test]
+fn an_aggregate_reads_only_keys_that_its_join_can_meet() {
+    let joined = |filters: Vec<Expr>, kind: JoinType| {
+        let sums = scan("a").aggregate(vec![col("a.v")], vec![sum(col("a.k"))]).unwrap();
+        let on = (vec!["c.k"], vec!["a.v"]);
+        scan_where("c", filters).join(sums.build().unwrap(), kind, on, None).unwrap()
+    };
+    let few = || vec![col("c.v").eq(lit(5i64))];
+    for kind in [JoinType::Inner, JoinType::Left, JoinType::LeftSemi, JoinType::LeftAnti] {
+        let text = with_rows_of_c(joined(few(), kind), 1000);
+        assert!(text.contains("RemoteAggregate: tasks=4, copies of ("), "{kind}: {text}");
+    }
+    // Groups without a partner are in the result, or no key is left out.
+    for (filters, kind) in
+        [(few(), JoinType::Right), (few(), JoinType::Full), (Vec::new(), JoinType::Inner)]
+    {
+        let text = with_rows_of_c(joined(filters, kind), 1000);
+        assert!(text.contains("RemoteAggregate: tasks=4") && !text.contains("copies"), "{text}");
+    }
+}
+
+#[test]
 fn a_limited_sort_is_done_on_both_sides_of_the_network() {
     let plan = scan("a").sort_with_limit(vec![col("a.v").sort(true, false)], Some(3)).unwrap();
     let text = distributed(plan);

@@ -6,6 +6,9 @@ use satsuma_common::{ColocationId, ColumnId, GroupId, HashRange, PgType, TableId
 
 use crate::catalog::TableStatistics;
 
+/// What an exchange is taken to cost where nobody says otherwise, in bytes.
+const EXCHANGE_COST: f64 = 256.0 * 1024.0;
+
 /// Where a table's rows are.
 #[derive(Clone, Debug)]
 pub struct TablePlace {
@@ -36,6 +39,12 @@ pub trait Topology {
 
     /// Rows of a table, when somebody has counted them.
     fn rows(&self, table: TableId) -> Option<u64>;
+
+    /// What it costs to send rows to workers beside the rows themselves: round trips, expressed in
+    /// bytes.
+    fn exchange_cost(&self) -> f64 {
+        EXCHANGE_COST
+    }
 
     /// What ANALYZE found in it.
     fn statistics(&self, table: TableId) -> Option<Arc<TableStatistics>>;

@@ -2,6 +2,7 @@
 //! with its worker's plan.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use datafusion::logical_expr::{Extension, LogicalPlan};
 use futures::stream::StreamExt;
@@ -12,7 +13,7 @@ use satsuma_sql::codec;
 
 use super::utility::rows_of;
 use super::{ClusterSession, explain_format};
-use crate::executor::Scope;
+use crate::executor::{Scope, Traffic};
 use crate::planner::{
     Input, RemoteAggregate, RemoteScan, RemoteTask, Spread, Target, scanned_tables,
 };
@@ -41,7 +42,25 @@ pub async fn explain(
     };
     let executor = session.cluster.executor.clone();
     let plan = executor.distribute(crate::executor::lock_rows::without_locks(plan)?, scope).await?;
-    let mut lines = Lines { lines: Vec::new(), scope: scope.clone(), analyze: options.analyze };
+    let traffic = Arc::new(Traffic::default());
+    let mut lines = Lines {
+        lines: Vec::new(),
+        scope: scope.clone(),
+        analyze: options.analyze,
+        traffic: traffic.clone(),
+    };
+    let started = Instant::now();
+    let mut run = None;
+    // Workers show their part of a query by itself: what went between is known only of the whole.
+    if options.analyze && target.is_none() {
+        let metered = Scope { traffic: Some(traffic), ..scope.as_ref().clone() };
+        let (_, mut rows) = executor.run_distributed(plan.clone(), &Arc::new(metered)).await?;
+        let mut count = 0;
+        while let Some(batch) = rows.next().await {
+            count += batch?.num_rows() as u64;
+        }
+        run = Some((count, started.elapsed()));
+    }
     let depth = match target {
         Some((verb, table)) => {
             lines.push(0, &format!("{verb} on {}", table.shape.name));
@@ -50,24 +69,15 @@ pub async fn explain(
         None => 0,
     };
     lines.node(&plan, depth).await?;
-    if options.analyze {
-        let started = std::time::Instant::now();
-        let count = match statement {
-            Bound::Insert(_) | Bound::Update(_) | Bound::Delete(_) => {
-                session.change(statement, scope).await?
-            }
-            _ => {
-                let (_, mut rows) = executor.run_distributed(plan, scope).await?;
-                let mut count = 0;
-                while let Some(batch) = rows.next().await {
-                    count += batch?.num_rows() as u64;
-                }
-                count
-            }
-        };
+    if options.analyze && target.is_some() {
+        let started = Instant::now();
+        let count = session.change(statement, scope).await?;
+        run = Some((count, started.elapsed()));
+    }
+    if let Some((count, elapsed)) = run {
         lines.lines.push(format!("Rows: {count}"));
         if options.summary {
-            let elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+            let elapsed_ms = elapsed.as_secs_f64() * 1000.0;
             lines.lines.push(format!("Execution Time: {elapsed_ms:.3} ms"));
         }
     }
@@ -87,6 +97,8 @@ struct Lines {
     lines: Vec<String>,
     scope: Arc<Scope>,
     analyze: bool,
+    /// Of the query that was run, if it was.
+    traffic: Arc<Traffic>,
 }
 
 impl Lines {
@@ -137,6 +149,14 @@ impl Lines {
         let count = task.task_count();
         self.push(depth, "Custom Scan (Citus Adaptive)");
         self.property(depth, &format!("Task Count: {count}"));
+        if self.analyze {
+            let meter = self.traffic.of(task);
+            for (what, bytes) in [("received from", meter.received()), ("sent to", meter.sent())] {
+                if bytes > 0 {
+                    self.property(depth, &format!("Tuple data {what} nodes: {bytes} bytes"));
+                }
+            }
+        }
         let shown = if count == 1 { "All".into() } else { format!("One of {count}") };
         self.property(depth, &format!("Tasks Shown: {shown}"));
         self.lines.push(format!("{}->  Task", " ".repeat(2 + depth * 6)));

@@ -301,6 +301,12 @@ pub static PARAMETERS: &[Parameter] = &[
     plain("enable_hashjoin", "on", Kind::Flag, "Accepted; has no effect."),
     plain("enable_mergejoin", "on", Kind::Flag, "Accepted; has no effect."),
     plain("enable_nestloop", "on", Kind::Flag, "Accepted; has no effect."),
+    plain(
+        "satsuma.exchange_cost",
+        "256kB",
+        Kind::Memory(0),
+        "What it costs to exchange rows between workers, beside the rows.",
+    ),
     plain("citus.shard_count", "32", Kind::Integer(1, 64000), "Shards of a new distributed table."),
     plain(
         "citus.shard_replication_factor",

@@ -254,7 +254,7 @@ impl ClusterSession {
         let cluster = self.cluster.clone();
         let frequent = self.settings.frequent();
         let (lock_timeout, timeout) = (frequent.lock_timeout, frequent.timeouts.statement);
-        let time_zone = frequent.time_zone.clone();
+        let (time_zone, exchange_cost) = (frequent.time_zone.clone(), frequent.exchange_cost);
         let txn = self.transaction().await?;
         let (snapshot, statement) = txn.next_statement(&cluster).await?;
         let context = StatementContext {
@@ -272,6 +272,8 @@ impl ClusterSession {
             state: self.state(),
             workers: cluster.workers.clone(),
             statement: context,
+            exchange_cost,
+            traffic: None,
         }))
     }
 

@@ -52,6 +52,8 @@ pub struct Frequent {
     pub default_read_only: bool,
     /// `citus.stat_statements_track` is `all`.
     pub tracks_statements: bool,
+    /// `satsuma.exchange_cost` in bytes.
+    pub exchange_cost: f64,
     /// `client_min_messages`; `None` is above every notice.
     pub least_notice: Option<Severity>,
     /// Statements that take as long are logged.
@@ -225,6 +227,7 @@ impl Settings {
                     _ => Some(Severity::Debug),
                 },
                 tracks_statements: self.is("citus.stat_statements_track", "all"),
+                exchange_cost: self.bytes("satsuma.exchange_cost"),
                 log_min_duration: match text("log_min_duration_statement").as_str() {
                     "" | "-1" => None,
                     _ => Some(self.duration("log_min_duration_statement").unwrap_or_default()),
@@ -286,6 +289,12 @@ impl Settings {
     pub fn duration(&self, name: &str) -> Option<Duration> {
         let millis = units::parse_duration(&self.get(name)?).ok()?;
         u64::try_from(millis).ok().filter(|millis| *millis > 0).map(Duration::from_millis)
+    }
+
+    /// A setting in bytes.
+    fn bytes(&self, name: &str) -> f64 {
+        let size = self.get(name).and_then(|size| units::parse_size(&size).ok());
+        size.unwrap_or_default() as f64 * 1024.0
     }
 
     /// Whether a setting has this value.

@@ -20,6 +20,7 @@ pub mod library;
 pub mod records;
 pub mod regex;
 pub mod registry;
+pub mod series;
 pub mod session;
 pub mod signature;
 pub mod special;

@@ -1,12 +1,10 @@
 //! Set-returning functions, as lists to unnest: one list per output column, all of one length.
 
 use datafusion::logical_expr::Expr;
-use satsuma_common::datetime::calendar::is_finite_timestamp;
-use satsuma_common::numeric::Numeric;
 use satsuma_common::text::TextContext;
 use satsuma_common::{Array, Datum, PgType, SqlError, SqlResult, SqlState, jsonb};
 
-use super::error::{out_of_range, unexpected_value};
+use super::error::unexpected_value;
 use super::library::Builder;
 use super::{FunctionEnv, Typed, call_known, regex};
 use crate::casts::text::{output, text};
@@ -27,7 +25,7 @@ pub struct TableColumn {
     pub list: Expr,
 }
 
-/// A list may not have more elements: generate_series and its relatives make them at once.
+/// A list may not have more elements.
 const LONGEST: usize = 10_000_000;
 
 /// Calls the set-returning function `name`; `None` if there is none of that name.
@@ -144,12 +142,8 @@ fn too_long() -> SqlError {
     )
 }
 
-fn zero_step() -> SqlError {
-    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero")
-}
-
 pub(crate) fn install(b: &mut Builder) {
-    series(b);
+    super::series::install(b);
     strings(b);
     json(b, "json", &PgType::Json);
     json(b, "jsonb", &PgType::Jsonb);
@@ -199,145 +193,6 @@ pub(crate) fn install(b: &mut Builder) {
         [Datum::Array(_), Datum::Int4(_)] => list(PgType::Int4, Vec::new()),
         _ => Err(unexpected_value("generate_subscripts")),
     });
-}
-
-fn series(b: &mut Builder) {
-    for signature in
-        ["generate_series list(int4,int4) _int4", "generate_series list(int4,int4,int4) _int4"]
-    {
-        b.row(signature, |args, _| match args {
-            [Datum::Int4(from), Datum::Int4(to), rest @ ..] => {
-                let step = match rest {
-                    [Datum::Int4(step)] => i64::from(*step),
-                    _ => 1,
-                };
-                let values = integers(i64::from(*from), i64::from(*to), step)?;
-                list(PgType::Int4, values.into_iter().map(|v| Datum::Int4(v as i32)).collect())
-            }
-            _ => Err(unexpected_value("generate_series")),
-        });
-    }
-    for signature in
-        ["generate_series list(int8,int8) _int8", "generate_series list(int8,int8,int8) _int8"]
-    {
-        b.row(signature, |args, _| match args {
-            [Datum::Int8(from), Datum::Int8(to), rest @ ..] => {
-                let step = match rest {
-                    [Datum::Int8(step)] => *step,
-                    _ => 1,
-                };
-                list(
-                    PgType::Int8,
-                    integers(*from, *to, step)?.into_iter().map(Datum::Int8).collect(),
-                )
-            }
-            _ => Err(unexpected_value("generate_series")),
-        });
-    }
-    for signature in [
-        "generate_series list(numeric,numeric) _numeric",
-        "generate_series list(numeric,numeric,numeric) _numeric",
-    ] {
-        b.row(signature, |args, _| match args {
-            [Datum::Numeric(from), Datum::Numeric(to), rest @ ..] => {
-                let one = Numeric::from(1i64);
-                let step = match rest {
-                    [Datum::Numeric(step)] => step,
-                    _ => &one,
-                };
-                numerics(from, to, step)
-            }
-            _ => Err(unexpected_value("generate_series")),
-        });
-    }
-    b.row("generate_series list(timestamp,timestamp,interval) _timestamp", |args, _| match args {
-        [Datum::Timestamp(from), Datum::Timestamp(to), Datum::Interval(step)] => {
-            let add = |at| crate::operators::datetime::add_to_timestamp(at, *step);
-            list(PgType::Timestamp, instants(*from, *to, *step, add)?)
-        }
-        _ => Err(unexpected_value("generate_series")),
-    });
-    b.with_settings(|b| {
-        b.row(
-            "generate_series list(timestamptz,timestamptz,interval) _timestamptz",
-            |args, call| match args {
-                [Datum::Timestamp(from), Datum::Timestamp(to), Datum::Interval(step)] => {
-                    let zone = &call.context.time_zone;
-                    let add = |at| crate::operators::datetime::add_to_timestamptz(at, *step, zone);
-                    list(PgType::Timestamptz, instants(*from, *to, *step, add)?)
-                }
-                _ => Err(unexpected_value("generate_series")),
-            },
-        );
-    });
-}
-
-fn integers(from: i64, to: i64, step: i64) -> SqlResult<Vec<i64>> {
-    if step == 0 {
-        return Err(zero_step());
-    }
-    let mut values = Vec::new();
-    let mut next = Some(from);
-    while let Some(value) = next.filter(|v| if step > 0 { *v <= to } else { *v >= to }) {
-        if values.len() == LONGEST {
-            return Err(too_long());
-        }
-        values.push(value);
-        next = value.checked_add(step);
-    }
-    Ok(values)
-}
-
-fn numerics(from: &Numeric, to: &Numeric, step: &Numeric) -> SqlResult<Datum> {
-    for (what, value) in [("start", from), ("stop", to), ("step size", step)] {
-        if !value.is_finite() {
-            let kind = if value.is_nan() { "NaN" } else { "infinity" };
-            return Err(SqlError::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("{what} value cannot be {kind}").replace("size value", "size"),
-            ));
-        }
-    }
-    if step.is_zero() {
-        return Err(zero_step());
-    }
-    let mut values = Vec::new();
-    let mut value = from.clone();
-    let up = !step.is_negative();
-    while if up { value <= *to } else { value >= *to } {
-        if values.len() == LONGEST {
-            return Err(too_long());
-        }
-        let next = value.add(step)?;
-        values.push(Datum::Numeric(value));
-        value = next;
-    }
-    list(PgType::Numeric(None), values)
-}
-
-fn instants(
-    from: i64,
-    to: i64,
-    step: satsuma_common::datum::Interval,
-    add: impl Fn(i64) -> SqlResult<i64>,
-) -> SqlResult<Vec<Datum>> {
-    let direction = crate::operators::keys::interval_micros(step);
-    if direction == 0 {
-        return Err(zero_step());
-    }
-    if !is_finite_timestamp(from) {
-        return Err(out_of_range(&PgType::Timestamp));
-    }
-    let mut values = Vec::new();
-    let mut at = from;
-    while if direction > 0 { at <= to } else { at >= to } {
-        if values.len() == LONGEST {
-            return Err(too_long());
-        }
-        values.push(Datum::Timestamp(at));
-        at = add(at)?;
-    }
-    Ok(values)
 }
 
 fn strings(b: &mut Builder) {

@@ -15,6 +15,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
+use crate::unnest_series::UnnestSeries;
+
 type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// Physical optimizer rules for joins with one side in memory.
@@ -29,6 +31,7 @@ pub fn in_memory_rules() -> Vec<Rule> {
             false => rule,
         });
     }
+    rules.push(Arc::new(UnnestSeries));
     rules.push(Arc::new(yielding::YieldAfterJoins));
     rules
 }

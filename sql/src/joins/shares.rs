@@ -24,7 +24,7 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::internal_err;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -53,28 +53,32 @@ impl PhysicalOptimizerRule for SharesForSorts {
         plan: Arc<dyn ExecutionPlan>,
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // From the top: what a share contains divides that share.
-        plan.transform_down(|node| {
-            if !node.is::<SortMergeJoinExec>() {
+        // Wherever it stands: sorts are moved below what computes columns.
+        let plan = plan.transform_up(|node| {
+            let Some(sort) = node.downcast_ref::<SortExec>() else {
                 return Ok(Transformed::no(node));
-            }
-            let parts = sorts(&node) + 1;
-            let mut sides = Vec::new();
-            for side in node.children() {
-                let own = sorts(side);
-                let mut input = side.clone();
-                if let Some(sort) = side.downcast_ref::<SortExec>() {
-                    let small = Arc::new(SmallBatchesExec { input: sort.input().clone() });
-                    input = input.replace_children(vec![small], RECOMPUTE)?;
+            };
+            let small = Arc::new(SmallBatchesExec { input: sort.input().clone() });
+            node.replace_children(vec![small], RECOMPUTE).map(Transformed::yes)
+        });
+        // From the top: what a share contains divides that share.
+        plan.data()?
+            .transform_down(|node| {
+                if !node.is::<SortMergeJoinExec>() {
+                    return Ok(Transformed::no(node));
                 }
-                sides.push(match own {
-                    0 => input,
-                    _ => Arc::new(SharedExec { input, own, parts }) as Arc<dyn ExecutionPlan>,
-                });
-            }
-            Ok(Transformed::yes(node.replace_children(sides, RECOMPUTE)?))
-        })
-        .map(|transformed| transformed.data)
+                let parts = sorts(&node) + 1;
+                let mut sides = Vec::new();
+                for side in node.children() {
+                    let (own, input) = (sorts(side), side.clone());
+                    sides.push(match own {
+                        0 => input,
+                        _ => Arc::new(SharedExec { input, own, parts }) as Arc<dyn ExecutionPlan>,
+                    });
+                }
+                Ok(Transformed::yes(node.replace_children(sides, RECOMPUTE)?))
+            })
+            .map(|transformed| transformed.data)
     }
 
     fn name(&self) -> &str {
@@ -167,7 +171,8 @@ impl ExecutionPlan for SharedExec {
     }
 }
 
-/// The same rows in batches of few, which share no memory.
+/// The same rows in batches of few, which share no memory: a sort counts all that a batch keeps
+/// alive, and a few strings may keep those of thousands of rows.
 #[derive(Debug)]
 struct SmallBatchesExec {
     input: Arc<dyn ExecutionPlan>,
@@ -238,9 +243,6 @@ impl ExecutionPlan for SmallBatchesExec {
 
 /// The rows of a small batch from `start` on.
 fn part(batch: &RecordBatch, start: usize) -> Result<RecordBatch> {
-    if batch.num_rows() <= SPILLING_BATCH_ROWS {
-        return Ok(batch.clone());
-    }
     let end = batch.num_rows().min(start + SPILLING_BATCH_ROWS);
     let rows = UInt32Array::from_iter_values((start..end).filter_map(|row| row.try_into().ok()));
     let columns = batch

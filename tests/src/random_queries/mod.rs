@@ -13,6 +13,7 @@
 
 mod expression;
 mod query;
+pub mod ways;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

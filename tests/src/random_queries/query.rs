@@ -19,6 +19,11 @@ pub fn query(rng: &mut StdRng) -> String {
     };
     let with = with.map(|(text, _)| text).unwrap_or_default();
     let positions: Vec<String> = (1..=types.len()).map(|position| position.to_string()).collect();
+    // PostgreSQL 15 leaves keys out of a sort that are constant or equal below grouping sets; above
+    // them they are not (`tests/slt/basics/grouping_sets.slt`).
+    if body.contains("ROLLUP (") || body.contains("CUBE (") {
+        return format!("{with}{body}");
+    }
     let ending = match writer.rng.random_range(0..4) {
         0 => format!(" ORDER BY {}", positions.join(", ")),
         1 => {

@@ -1,12 +1,11 @@
 //! What operators do: coordinators added and removed, monitoring, backup and restore.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use satsuma_tests::binaries::binary;
 use satsuma_tests::cluster::{Address, Cluster, Layout, free_port};
+use satsuma_tests::http::get;
 use satsuma_tests::process::Process;
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -15,16 +14,6 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what} does not come to be");
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let status = answer.split_whitespace().nth(1)?.parse().ok()?;
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())?;
-    Some((status, body))
 }
 
 #[test]

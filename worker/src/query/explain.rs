@@ -66,6 +66,11 @@ impl Printer<'_> {
         for property in properties {
             self.lines.push(format!("{inner}{property}"));
         }
+        if self.analyze
+            && let Some(bytes @ 1..) = plan.metrics().and_then(|metrics| metrics.spilled_bytes())
+        {
+            self.lines.push(format!("{inner}Disk Usage: {}kB", bytes.div_ceil(1024)));
+        }
         if let Some(filter) = filter {
             let conditions: Vec<_> = split_conjunction(filter.predicate())
                 .into_iter()
@@ -243,7 +248,7 @@ fn describe(plan: &Plan) -> Description {
             "UnionExec" | "InterleaveExec" => "Append",
             "WindowAggExec" | "BoundedWindowAggExec" => "WindowAgg",
             "PlaceholderRowExec" | "EmptyExec" => "Result",
-            "UnnestExec" => "ProjectSet",
+            "UnnestExec" | "SeriesExec" => "ProjectSet",
             "RecursiveQueryExec" => "Recursive Union",
             "WorkTableExec" => "WorkTable Scan",
             "DataSourceExec" | "InputExec" => "Values Scan",

@@ -39,6 +39,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
 use satsuma_common::{GroupId, SqlResult};
+use satsuma_proto::batches::used_bytes;
 use satsuma_proto::worker::{Input, InputRows, InputStream};
 use satsuma_sql::engine_error::to_sql;
 
@@ -171,7 +172,8 @@ impl Spool {
     }
 
     fn keep(&mut self, part: usize, batch: RecordBatch) -> Result<()> {
-        let bytes = used_bytes(&batch)?;
+        let columns = batch.columns().iter();
+        let bytes = 64 + columns.map(|column| used_bytes(column.as_ref())).sum::<usize>();
         let in_memory = self.memory.try_grow(bytes).is_ok();
         let part = &mut self.parts[part];
         part.rows += batch.num_rows();
@@ -210,14 +212,6 @@ fn conform(rows: &RecordBatch, schema: &SchemaRef, width: usize) -> Result<Recor
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     let columns = rows.columns().iter().take(width).cloned().collect();
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
-}
-
-fn used_bytes(batch: &RecordBatch) -> Result<usize> {
-    let mut bytes = 64;
-    for column in batch.columns() {
-        bytes += column.to_data().get_slice_memory_size()?;
-    }
-    Ok(bytes)
 }
 
 /// An input before its rows are there: what a decoded fragment's scans are bound to.
