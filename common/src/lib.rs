@@ -22,6 +22,7 @@ pub mod key;
 pub mod numeric;
 pub mod prometheus;
 pub mod recent;
+pub mod record;
 pub mod row;
 pub mod table;
 pub mod text;

@@ -23,6 +23,7 @@ use crate::error::{SqlError, SqlResult, SqlState};
 use crate::inet::Inet;
 use crate::jsonb;
 use crate::numeric::Numeric;
+use crate::record;
 use crate::types::PgType;
 
 pub use column::{append_text, format_array};
@@ -183,6 +184,9 @@ pub fn output_bytes(
         Datum::Float4(value) => format_f32(*value, context.extra_float_digits, out),
         Datum::Float8(value) => format_f64(*value, context.extra_float_digits, out),
         Datum::Numeric(value) => show(value),
+        Datum::Text(text) if ty == &PgType::Record => {
+            out.extend_from_slice(record::shown(text).as_bytes());
+        }
         Datum::Text(text) => out.extend_from_slice(text.as_bytes()),
         Datum::Bytea(bytes) => format_bytea(bytes, context.bytea_escape, out),
         Datum::Date(days) => format_date(*days, context.date_format, context.date_order, out),

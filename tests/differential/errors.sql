@@ -160,3 +160,18 @@ SELECT 1 FROM thing GROUP BY rank() OVER ();
 
 -- name: set returning in where
 SELECT 1 FROM thing WHERE generate_series(1, 2) = 1;
+
+-- name: two columns of the name to group by
+SELECT id AS x, id + 1 AS x FROM thing GROUP BY x;
+
+-- name: two columns of the name to be distinct on
+SELECT DISTINCT ON (x) id AS x, id + 1 AS x FROM thing;
+
+-- name: a place that is not in the list
+SELECT DISTINCT ON (3) id FROM thing;
+
+-- name: a default of another type
+CREATE TABLE misfit (a int DEFAULT true);
+
+-- name: what there is no default of
+CREATE TABLE misfit (a int DEFAULT 'x');

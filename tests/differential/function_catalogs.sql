@@ -60,3 +60,6 @@ SELECT routine_schema, routine_name, specific_name, routine_type, data_type, typ
 
 -- name: parameters
 SELECT specific_name, ordinal_position, parameter_mode, parameter_name, data_type, udt_name, parameter_default FROM information_schema.parameters WHERE specific_name IN ('jsonb_set_3305', 'abs_1397', 'json_each_3958', 'concat_3058') ORDER BY specific_name, ordinal_position;
+
+-- name: words
+SELECT * FROM pg_get_keywords() ORDER BY word;

@@ -104,3 +104,15 @@ SELECT d->>'k' AS k, count(*) FROM (VALUES ('{"k": "x"}'::jsonb), ('{"k": "y"}')
 
 -- name: distinct jsonb
 SELECT count(DISTINCT d) FROM (VALUES ('{"a":1,"b":2}'::jsonb), ('{"b":2,"a":1}'), ('[1]')) v(d);
+
+-- name: no object to take apart
+SELECT * FROM json_each('[1]');
+
+-- name: nor here
+SELECT * FROM json_each_text('1');
+
+-- name: nor in binary
+SELECT * FROM jsonb_each('[1]');
+
+-- name: nor as text
+SELECT * FROM jsonb_each_text('1');

@@ -82,18 +82,15 @@ SELECT k, t3 - t0, extract(epoch FROM t3), date_trunc('minute', t3), t3::text, t
 SELECT to_json(t3), jsonb_build_object('z', z2, 'i', i0), row_to_json(m) FROM (SELECT t3, z2, i0 FROM moment WHERE k = 2) m;
 
 -- name: choices among precisions
--- differs: CASE without ELSE keeps its precision
 SELECT coalesce(t3, '2024-01-01 00:00:00.123456'), coalesce(t0, t3), CASE WHEN k < 4 THEN t3 ELSE t0 END, CASE WHEN k > 0 THEN t3 END, nullif(t3, t0), greatest(t3, t0), least(t3, '2000-01-01 00:00:00.123456') FROM moment WHERE k IN (1, 4) ORDER BY k;
 
 -- name: unions
 SELECT t3 FROM moment WHERE k = 1 UNION ALL SELECT t3 FROM moment WHERE k = 2 UNION ALL SELECT t0 FROM moment WHERE k = 2 UNION ALL SELECT '2024-01-01 00:00:00.123456' ORDER BY 1;
 
 -- name: subqueries and common table expressions keep it
--- differs: a subquery in an expression tells no precision
 WITH c AS (SELECT t3, i0 FROM moment WHERE k = 1) SELECT t3, i0, (SELECT t3 FROM c) FROM c;
 
 -- name: windows
--- differs: lag keeps the precision
 SELECT k, count(*) OVER (ORDER BY t3 RANGE BETWEEN '1 day' PRECEDING AND CURRENT ROW), lag(t3) OVER (ORDER BY k) FROM moment WHERE t3 IS NOT NULL ORDER BY k;
 
 -- name: aggregates into arrays
@@ -155,3 +152,9 @@ SELECT current_timestamp(0) = current_timestamp::timestamptz(0), localtimestamp(
 
 -- name: a negative precision
 SELECT '2024-01-01'::timestamp(-1);
+
+-- name: which modifiers a stored query keeps
+CREATE TABLE lengths (c numeric(10,2), d timestamp(3), e varchar(10)); CREATE TABLE kept_lengths AS SELECT lag(c) OVER () AS lagged, CASE WHEN c > 1 THEN c ELSE c END AS both, CASE WHEN c > 1 THEN c END AS one, coalesce(e, e) AS same, coalesce(e, 'x') AS other, greatest(d, d) AS later, max(c) OVER () AS most, ARRAY[c, c] AS listed, (SELECT c FROM lengths LIMIT 1) AS first, nullif(c, 1) AS unless, lag(d) OVER () AS moment, c + 1 AS more, c::numeric(12,3) AS cast_so FROM lengths;
+
+-- name: they are
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'kept_lengths'::regclass AND attnum > 0 ORDER BY attnum;

@@ -105,3 +105,25 @@ BEGIN; WITH gone AS (DELETE FROM ord RETURNING id) SELECT count(*) FROM gone; RO
 
 -- name: all orders are there
 SELECT count(*) FROM ord;
+
+-- name: records in the order of their fields
+SELECT x FROM (VALUES (ROW(10, 2)), (ROW(9, 5)), (ROW(9, 4))) v(x) ORDER BY x;
+
+-- name: lists of records, too
+SELECT x FROM (VALUES (ARRAY[ROW(10, 2)]), (ARRAY[ROW(9, 5)])) v(x) ORDER BY x DESC;
+
+-- name: records are compared, counted and joined
+SELECT a.x, a.x = b.x, a.x > b.x, count(*) FROM (VALUES (ROW(1, 2)), (ROW(3, 4)), (ROW(3, 4))) a(x) JOIN (VALUES (ROW(3, 4))) b(x) ON a.x >= b.x GROUP BY a.x, b.x;
+
+-- name: one record, printed in two ways
+SELECT count(DISTINCT x), count(*), min(x::text) FROM (VALUES (ROW(1.0)), (ROW(1.00)), (ROW(2.5))) v(x) WHERE x < ROW(3.0) GROUP BY x;
+
+-- name: a record among others
+SELECT ROW(1, 2) = ANY (ARRAY[ROW(1, 2)]), ROW(1, 2) <> ALL (ARRAY[ROW(1, 3)]);
+
+-- name: a record as text
+SELECT x::text, length(x::text), x::text || '!', concat(x, 'x'), format('%s', x), quote_literal(x), array_to_string(ARRAY[x], ';'), x::varchar(3) FROM (SELECT ROW(1, 'a b') AS x) s;
+
+-- name: JSON of records whose fields are not known any more
+-- differs: it is refused
+SELECT to_json(ARRAY[ROW(1, 2)]);

@@ -17,3 +17,17 @@ SET search_path = pg_catalog;
 
 -- name: all names are qualified
 SELECT pg_get_viewdef('of_views.joined'::regclass, true);
+
+-- name: views of more
+SET search_path = of_views; CREATE TABLE v (a int, b text, t int, x text); CREATE VIEW more_1 AS SELECT a, row_number() OVER (PARTITION BY b ORDER BY a DESC) AS rn, sum(a) OVER w AS s FROM t WINDOW w AS (ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW);  CREATE VIEW more_2 AS SELECT a, lag(a, 1) OVER (ORDER BY a), rank() OVER (PARTITION BY b, e ORDER BY a, d DESC NULLS LAST), count(*) FILTER (WHERE a > 1) OVER (), first_value(a) OVER (ORDER BY a RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING EXCLUDE CURRENT ROW) FROM t; CREATE VIEW more_3 AS SELECT row_number() OVER () AS n, ntile(4) OVER (ORDER BY c), c / sum(c) OVER () * 100 AS pct, avg(a) OVER (ORDER BY upper(b) GROUPS 2 PRECEDING) FROM t; CREATE VIEW more_4 AS SELECT t.b, u.x FROM t JOIN u USING (a); CREATE VIEW more_5 AS SELECT a, v.x, u.x AS ux FROM u LEFT JOIN v USING (a, t); CREATE VIEW more_6 AS SELECT a, v.x FROM u RIGHT JOIN v USING (a); CREATE VIEW more_7 AS SELECT a, u.x FROM t NATURAL JOIN u; CREATE VIEW more_8 AS SELECT DISTINCT ON (b, lower(e)) b, a FROM t ORDER BY b, lower(e), a DESC; CREATE VIEW more_9 AS SELECT a FROM t WHERE a IN (SELECT a FROM u WHERE u.t > 1) AND EXISTS (SELECT 1 FROM u WHERE u.t = t.a) AND NOT EXISTS (SELECT FROM u);
+CREATE VIEW more_10 AS SELECT a, (SELECT max(x) FROM u WHERE u.t = t.a) AS m, ARRAY(SELECT a FROM u) AS arr FROM t WHERE a = ANY (SELECT a FROM u) AND a NOT IN (SELECT a FROM u) AND a > ALL (SELECT a FROM u) AND a <> (SELECT 1); CREATE VIEW more_11 AS SELECT b, array_agg(a ORDER BY a DESC) AS l, string_agg(b, ',' ORDER BY a, lower(b)) AS s, count(DISTINCT b) FROM t GROUP BY b; CREATE VIEW more_12 AS SELECT t.a, l.x FROM t, LATERAL (SELECT x FROM u WHERE u.t = t.a LIMIT 1) l; CREATE VIEW more_13 AS SELECT a FROM t UNION SELECT a FROM u ORDER BY a DESC LIMIT 3; CREATE VIEW more_14 AS SELECT a, b FROM t WHERE (a, b) IN (SELECT a, x FROM u); CREATE VIEW more_15 AS WITH x(p) AS MATERIALIZED (SELECT a FROM t), y AS NOT MATERIALIZED (SELECT p FROM x) SELECT p FROM y; CREATE VIEW more_16 AS SELECT a FROM t WHERE EXISTS (SELECT 1 FROM t WHERE b = 'x' AND EXISTS (SELECT 1 FROM t q, t WHERE q.a = t.a)); CREATE VIEW more_17 AS SELECT t.a FROM (SELECT a FROM t) t; CREATE VIEW more_18 AS WITH w AS (SELECT a FROM t) SELECT w.a FROM w, t; CREATE VIEW more_19 AS SELECT a FROM t ORDER BY (SELECT 1), a LIMIT (SELECT 5); CREATE VIEW more_20 AS SELECT CASE WHEN EXISTS (SELECT 1 FROM u) THEN (SELECT x FROM u LIMIT 1) ELSE b END AS y, coalesce((SELECT x FROM u LIMIT 1), b) FROM t; CREATE VIEW more_21 AS SELECT a, u.x FROM t JOIN u USING (a) JOIN v USING (a) WHERE a > 1 ORDER BY a; CREATE VIEW more_22 AS SELECT a, sum(count(*)) OVER (ORDER BY a) FROM t GROUP BY a;
+
+-- name: more, as catalogs show them
+SELECT viewname, definition FROM pg_views WHERE schemaname = 'of_views' AND viewname LIKE 'more%' ORDER BY viewname;
+
+-- name: a table that a WITH query hides
+-- differs: it is shown as it was written
+CREATE VIEW hiding AS WITH t AS (SELECT 1 AS a) SELECT t.a FROM of_views.t; SELECT pg_get_viewdef('hiding'::regclass);
+
+-- name: more, pretty
+SELECT c.relname, pg_get_viewdef(c.oid, true) FROM pg_class c WHERE c.relname LIKE 'more%' AND c.relkind = 'v' ORDER BY 1;

@@ -66,3 +66,49 @@ ROLLBACK;
 -- name: in a view
 -- differs: the same
 CREATE VIEW kept_view AS WITH r AS (SELECT random() AS x) SELECT a.x = b.x AS same FROM r AS a, r AS b;
+
+-- name: a graph with a circle
+CREATE TABLE edge (f int, t int, label text); INSERT INTO edge VALUES (1,2,'a'),(1,3,'b'),(2,4,'c'),(3,4,'d'),(4,1,'e'),(2,10,'q'),(10,11,'z'),(3,9,'y');
+-- tables: edge by f
+
+-- name: depth first, numbers in their order
+WITH RECURSIVE s(f, t, label) AS (SELECT * FROM edge WHERE f = 1 UNION ALL SELECT g.* FROM edge g, s WHERE g.f = s.t AND g.f <> 4) SEARCH DEPTH FIRST BY f, t SET seq SELECT * FROM s ORDER BY seq;
+
+-- name: breadth first
+WITH RECURSIVE s(f, t, label) AS (SELECT * FROM edge WHERE f = 1 UNION ALL SELECT g.* FROM edge g, s WHERE g.f = s.t AND g.f <> 4) SEARCH BREADTH FIRST BY f, t SET seq SELECT * FROM s ORDER BY seq;
+
+-- name: circles end
+WITH RECURSIVE s(f, t, label) AS (SELECT * FROM edge WHERE f = 1 UNION ALL SELECT g.* FROM edge g JOIN s AS p ON g.f = p.t) CYCLE f, t SET is_cycle USING path SELECT * FROM s ORDER BY path;
+
+-- name: with a mark of one's own
+WITH RECURSIVE s(f, t, label) AS (SELECT * FROM edge WHERE f = 1 UNION SELECT g.* FROM edge g JOIN s AS p ON g.f = p.t) CYCLE f, t SET is_cycle TO 'Y' DEFAULT 'N' USING path SELECT f, t, is_cycle, path FROM s ORDER BY path;
+
+-- name: searched and without circles
+WITH RECURSIVE s(f, t, label) AS (SELECT * FROM edge WHERE f = 1 UNION ALL SELECT g.* FROM edge g JOIN s AS p ON g.f = p.t) SEARCH DEPTH FIRST BY f, t SET seq CYCLE f, t SET is_cycle USING path SELECT * FROM s ORDER BY seq, path;
+
+-- name: what is added has names that others can use
+WITH RECURSIVE s AS (SELECT f, t, label FROM edge WHERE f = 1 UNION ALL SELECT g.* FROM edge g JOIN s AS p ON g.f = p.t) SEARCH BREADTH FIRST BY label SET seq CYCLE f SET c TO 1 DEFAULT 0 USING path, other AS (SELECT seq, c FROM s WHERE c = 0) SELECT * FROM other ORDER BY seq LIMIT 5;
+
+-- name: a search column that is none
+WITH RECURSIVE s(f) AS (SELECT 1 UNION ALL SELECT f + 1 FROM s WHERE f < 3) SEARCH DEPTH FIRST BY nosuch SET seq SELECT * FROM s;
+
+-- name: a search column twice
+WITH RECURSIVE s(f) AS (SELECT 1 UNION ALL SELECT f + 1 FROM s WHERE f < 3) SEARCH DEPTH FIRST BY f, f SET q SELECT * FROM s;
+
+-- name: not recursive
+WITH s(f) AS (SELECT 1) CYCLE f SET q USING p SELECT * FROM s;
+
+-- name: one name for mark and path
+WITH RECURSIVE s(f) AS (SELECT 1 UNION ALL SELECT f + 1 FROM s WHERE f < 3) CYCLE f SET q USING q SELECT * FROM s;
+
+-- name: the reference is not at the top
+WITH RECURSIVE s(f) AS (SELECT 1 UNION ALL SELECT f + 1 FROM (SELECT * FROM s) x WHERE f < 3) CYCLE f SET q USING p SELECT * FROM s;
+
+-- name: marks of two types
+WITH RECURSIVE s(f) AS (SELECT 1 UNION ALL SELECT f + 1 FROM s WHERE f < 3) CYCLE f SET q TO 1 DEFAULT 'x' USING p SELECT * FROM s;
+
+-- name: a view that searches
+CREATE VIEW searching AS WITH RECURSIVE s(f, t) AS (SELECT f, t FROM edge WHERE f = 1 UNION ALL SELECT g.f, g.t FROM edge g, s WHERE g.f = s.t AND g.f <> 4) SEARCH DEPTH FIRST BY f, t SET seq SELECT f, t, seq::text FROM s;
+
+-- name: what it finds
+SELECT * FROM searching ORDER BY seq;

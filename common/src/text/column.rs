@@ -14,6 +14,7 @@ use crate::error::{SqlError, SqlResult};
 use crate::inet::Inet;
 use crate::jsonb;
 use crate::numeric::Numeric;
+use crate::record;
 use crate::types::PgType;
 
 use super::{TextContext, array, output_bytes, scalar, string};
@@ -141,6 +142,10 @@ pub fn format_array(
         (DataType::Float64, PgType::Float8) => {
             let value = array.as_primitive::<Float64Type>().value(row);
             scalar::format_f64(value, context.extra_float_digits, out);
+        }
+        (DataType::Utf8View, PgType::Record) => {
+            let stored = array.as_string_view().value(row);
+            out.extend_from_slice(record::shown(stored).as_bytes());
         }
         (DataType::Utf8View, _) => {
             out.extend_from_slice(array.as_string_view().value(row).as_bytes());

@@ -775,7 +775,7 @@ fn not_identity(table: &Table, column: &str) -> SqlError {
 }
 
 /// PostgreSQL names the column of a default that does not fit.
-fn named_mismatch(error: SqlError, column: &str) -> SqlError {
+pub(super) fn named_mismatch(error: SqlError, column: &str) -> SqlError {
     if error.state() != SqlState::DATATYPE_MISMATCH {
         return error;
     }

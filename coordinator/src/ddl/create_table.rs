@@ -8,6 +8,7 @@ use satsuma_sql::bind::{self, BindContext, ExpressionColumn, ExpressionUse};
 use satsuma_sql::parse::Like;
 use sqlparser::ast;
 
+use super::alter_column::named_mismatch;
 use super::alter_constraint::NewConstraint;
 use super::{Ddl, foreign_key, like_table, names, stored_text};
 use crate::catalog::{
@@ -27,6 +28,8 @@ pub(super) struct Draft {
     pub defaults: Vec<Option<String>>,
     pub generated: Vec<Option<String>>,
     pub identity: Vec<Option<bool>>,
+    /// Defaults and generation expressions of the statement's own text, by column.
+    written: BTreeMap<usize, ast::Expr>,
     pub serials: Vec<Serial>,
     primary_key: Option<(Option<String>, Vec<String>)>,
     unique: Vec<Unique>,
@@ -219,6 +222,7 @@ impl Draft {
             defaults: Vec::new(),
             generated: Vec::new(),
             identity: Vec::new(),
+            written: BTreeMap::new(),
             serials: Vec::new(),
             primary_key: None,
             unique: Vec::new(),
@@ -273,6 +277,7 @@ impl Draft {
             defaults: table.defaults.clone(),
             generated: table.generated.clone(),
             identity: table.identity.clone(),
+            written: BTreeMap::new(),
             serials: Vec::new(),
             primary_key: None,
             unique: Vec::new(),
@@ -318,6 +323,7 @@ impl Draft {
                 ast::ColumnOption::Null => {}
                 ast::ColumnOption::NotNull => not_null = true,
                 ast::ColumnOption::Default(expr) => {
+                    self.written.insert(position, expr.clone());
                     let mut expr = expr.clone();
                     bind::settle_literals(&mut expr, Some(&ty), &ddl.bind_context());
                     ddl.qualify(&mut expr);
@@ -338,6 +344,7 @@ impl Draft {
                     self.unique.push(Unique::new(label, columns, constraint)?);
                 }
                 ast::ColumnOption::Generated { generation_expr: Some(expr), .. } => {
+                    self.written.insert(position, expr.clone());
                     generated = Some(expr.to_string());
                 }
                 ast::ColumnOption::Generated { generated_as, sequence_options, .. } => {
@@ -677,15 +684,23 @@ impl Draft {
             .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
             .collect();
         let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
-        let ty = Some(&self.columns[position].ty);
+        let Column { name, ty, .. } = &self.columns[position];
         let is_serial = self.serials.iter().any(|serial| serial.column == position);
-        if let Some(default) = self.defaults[position].as_ref().filter(|_| !is_serial) {
-            let usage = ExpressionUse::Default;
-            bind::check_expression(default, &columns, usage, ty, &context)?;
-        }
-        if let Some(generated) = &self.generated[position] {
-            let usage = ExpressionUse::Generated;
-            bind::check_expression(generated, &columns, usage, ty, &context)?;
+        let default = self.defaults[position].as_ref().filter(|_| !is_serial);
+        let uses = [
+            (ExpressionUse::Default, default),
+            (ExpressionUse::Generated, self.generated[position].as_ref()),
+        ];
+        for (usage, text) in uses {
+            let Some(text) = text else { continue };
+            let checked = match self.written.get(&position) {
+                Some(expr) => {
+                    let (to, source) = (Some(ty), &ddl.source);
+                    bind::check_parsed_expression(expr, &columns, usage, to, &context, source)
+                }
+                None => bind::check_expression(text, &columns, usage, Some(ty), &context),
+            };
+            checked.map_err(|error| named_mismatch(error, name))?;
         }
         Ok(())
     }

@@ -71,8 +71,10 @@ fn bind_query(ddl: &Ddl<'_>, query: &ast::Query) -> SqlResult<BoundQuery> {
         source: std::sync::Arc::default(),
     };
     let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
-    bind::bind_query(&parsed, &context)?
-        .ok_or_else(|| SqlError::unsupported("CREATE TABLE AS takes a query that only reads"))
+    let query = bind::bind_query(&parsed, &context)?;
+    let query = query
+        .ok_or_else(|| SqlError::unsupported("CREATE TABLE AS takes a query that only reads"))?;
+    bind::in_declared_types(query, &ddl.env)
 }
 
 /// SELECT .. INTO as CREATE TABLE .. AS; `None` for other queries.

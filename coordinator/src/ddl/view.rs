@@ -87,7 +87,6 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
 
 fn refuse_unsupported(create: &ast::CreateView) -> SqlResult<()> {
     let refused = [
-        (create.materialized, "materialized views"),
         (create.if_not_exists, "CREATE VIEW IF NOT EXISTS"),
         (!has_known_options(&create.options), "options of views"),
         (

@@ -22,7 +22,7 @@ use crate::value_io::{self, TextSettings, ValueBuilder, ValueWriter};
 
 /// Whether values of the type lie in bytes that mean something to us alone.
 fn is_private(ty: &PgType) -> bool {
-    matches!(ty, PgType::Inet | PgType::Cidr)
+    matches!(ty, PgType::Inet | PgType::Cidr | PgType::Record)
         || (matches!(ty, PgType::Numeric(_)) && arrow_types::data_type(ty) == DataType::Binary)
 }
 

@@ -54,10 +54,13 @@ impl<'a> Printer<'a> {
 
     /// An expression that is stored into a column of type `to`, or into none.
     pub fn expression(&self, text: &str, to: Option<&PgType>) -> String {
-        self.printed(text, |expr, scope| {
+        let printed = self.printed(text, |expr, scope| {
             let style = Style { pretty: self.pretty, indent: true };
             deparse::expression(expr, to, scope, &self.names, style)
-        })
+        });
+        match printed {
+            Shown::Printed(text) | Shown::AsWritten { text, .. } => text,
+        }
     }
 
     pub fn condition(&self, text: &str) -> String {
@@ -67,19 +70,25 @@ impl<'a> Printer<'a> {
     /// An expression of an index: in parentheses unless it is a call.
     pub fn key(&self, text: &str) -> String {
         let style = Style { pretty: self.pretty, indent: false };
-        self.printed(text, |expr, scope| {
+        let printed = self.printed(text, |expr, scope| {
             let text = deparse::expression(expr, None, scope, &self.names, style)?;
             let is_call = deparse::is_call(expr, scope, &self.names)?;
             Some(if is_call { text } else { format!("({text})") })
-        })
+        });
+        match printed {
+            Shown::Printed(text) | Shown::AsWritten { text, is_call: true } => text,
+            Shown::AsWritten { text, is_call: false } => format!("({text})"),
+        }
     }
 
     fn printed(
         &self,
         text: &str,
         print: impl FnOnce(&ast::Expr, &TableScope<'_>) -> Option<String>,
-    ) -> String {
-        let Ok((mut expr, _)) = parse::parse_expression(text) else { return text.to_owned() };
+    ) -> Shown {
+        let Ok((mut expr, _)) = parse::parse_expression(text) else {
+            return Shown::AsWritten { text: text.to_owned(), is_call: false };
+        };
         let respelled = Spelling { from: self.names, to: self.names }.rewrite(&mut expr);
         let columns: Vec<_> = self
             .table
@@ -88,9 +97,17 @@ impl<'a> Printer<'a> {
             .map(|column| (column.name.as_str(), &column.ty))
             .collect();
         match print(&expr, &TableScope { columns: &columns }) {
-            Some(printed) => printed,
-            None if respelled => expr.to_string(),
-            None => text.to_owned(),
+            Some(printed) => Shown::Printed(printed),
+            None => Shown::AsWritten {
+                text: if respelled { expr.to_string() } else { text.to_owned() },
+                is_call: matches!(expr, ast::Expr::Function(_)),
+            },
         }
     }
+}
+
+/// How a text came to be shown.
+enum Shown {
+    Printed(String),
+    AsWritten { text: String, is_call: bool },
 }

@@ -18,6 +18,7 @@ use super::names::fold;
 use super::plan;
 use super::query::{Rows, RowsColumn, Unknowns};
 use super::scope::Scope;
+use super::search_cycle::Trail;
 use crate::bound::{Bound, OutputColumn};
 use crate::casts::CastKind;
 use crate::functions::{OrderBy, Typed};
@@ -122,8 +123,11 @@ impl Binder<'_> {
                 ));
             }
             names.push(name.clone());
-            if cte.from.is_some() {
-                return Err(self.not_postgresql(cte.query.as_ref()));
+            let is_recursive = with.recursive && mentions(&cte.query, &name);
+            let clauses = self.search_cycle(cte)?;
+            if clauses.is_some() && !is_recursive {
+                let error = SqlError::new(SqlState::SYNTAX_ERROR, "WITH query is not recursive");
+                return Err(self.at(error, self.ident_position(&cte.alias.name)));
             }
             if matches!(
                 cte.query.body.as_ref(),
@@ -133,11 +137,9 @@ impl Binder<'_> {
                 ctes.add(name, rows, kind);
                 continue;
             }
-            let rows = match recursive_terms(cte).filter(|_| with.recursive) {
-                Some(terms) if mentions(&cte.query, &name) => {
-                    self.recursive(cte, &name, terms, outer, ctes)?
-                }
-                None if with.recursive && mentions(&cte.query, &name) => {
+            let rows = match recursive_terms(cte) {
+                Some(terms) if is_recursive => self.recursive(cte, &name, terms, outer, ctes)?,
+                None if is_recursive => {
                     return Err(self.at(
                         SqlError::new(
                             SqlState::INVALID_RECURSION,
@@ -327,6 +329,12 @@ impl Binder<'_> {
         let (first, step, quantifier) = terms;
         let first = self.body(first, outer, &own, Unknowns::Resolve)?.exact()?;
         let first = self.rename_columns(first, name, &cte.alias)?;
+        let shown = first.columns.len();
+        let trail = self.trail(cte, &first.columns)?;
+        let first = match &trail {
+            Some(trail) => self.begin_trail(first, trail)?,
+            None => first,
+        };
 
         // Every iteration reads the rows of the one before, under these names.
         let table = format!("{name}#{}", self.number());
@@ -339,16 +347,26 @@ impl Binder<'_> {
         let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
         let work = Arc::new(CteWorkTable::new(&table, schema));
         let scan = plan::scan(&table, provider_as_source(work))?;
-        let read: Vec<RowsColumn> = first
+        let mut read: Vec<RowsColumn> = first
             .columns
             .iter()
             .zip(scan.schema().columns())
             .map(|(column, read)| RowsColumn { column: read, origin: None, ..column.clone() })
             .collect();
+        for (place, column) in read.iter_mut().skip(shown).enumerate() {
+            column.name = Trail::hidden_name(place);
+        }
         let inside = Ctes::new(Some(&own));
         let rows = Rows { plan: scan, columns: read, order: Vec::new(), arrival: Vec::new() };
         inside.add(name.to_string(), rows, Kind::Recursive);
-        let step = self.body(step, outer, &inside, Unknowns::Keep)?.exact()?;
+        let step = match &trail {
+            Some(trail) => {
+                let step = trail.reading(step, name)?;
+                let step = self.body(&step, outer, &inside, Unknowns::Keep)?.exact()?;
+                self.go_on_trail(step, &first, trail)?
+            }
+            None => self.body(step, outer, &inside, Unknowns::Keep)?.exact()?,
+        };
         if step.columns.len() != first.columns.len() {
             return Err(SqlError::new(
                 SqlState::SYNTAX_ERROR,
@@ -365,12 +383,16 @@ impl Binder<'_> {
         ))?;
         let plan = LogicalPlan::RecursiveQuery(query);
         let outputs: Vec<Column> = plan.schema().columns();
-        let columns = first
+        let columns: Vec<RowsColumn> = first
             .columns
             .into_iter()
             .zip(outputs)
             .map(|(column, output)| RowsColumn { column: output, origin: None, ..column })
             .collect();
+        let columns = match &trail {
+            Some(trail) => trail.shown(columns, shown),
+            None => columns,
+        };
         Ok(Rows { plan, columns, order: Vec::new(), arrival: Vec::new() })
     }
 

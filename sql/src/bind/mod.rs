@@ -38,6 +38,7 @@ mod query;
 mod record_function;
 mod row_locks;
 mod scope;
+mod search_cycle;
 mod select;
 mod sequence_relation;
 mod setop;
@@ -53,9 +54,10 @@ use datafusion::logical_expr::Expr;
 use satsuma_common::{PgType, SqlResult};
 use sqlparser::ast;
 
-use crate::bound::{Bound, BoundQuery};
+use crate::bound::{Bound, BoundQuery, OutputColumn};
+use crate::casts::{self, CastKind};
 use crate::catalog_view::CatalogView;
-use crate::functions::FunctionEnv;
+use crate::functions::{FunctionEnv, Typed};
 use crate::parse::{Parsed, Source};
 
 pub use call::is_cluster_function;
@@ -88,6 +90,22 @@ pub fn bind_query(parsed: &Parsed, context: &BindContext<'_>) -> SqlResult<Optio
         Bound::Query(query) => Some(query),
         _ => None,
     })
+}
+
+/// The same rows in the types that users see: what is computed loses its modifier.
+pub fn in_declared_types(query: BoundQuery, env: &FunctionEnv) -> SqlResult<BoundQuery> {
+    let mut exprs = Vec::with_capacity(query.columns.len());
+    let mut columns = Vec::with_capacity(query.columns.len());
+    for (column, read) in query.columns.into_iter().zip(query.plan.schema().columns()) {
+        let ty = column.declared_type();
+        let value = Typed::new(Expr::Column(read.clone()), column.ty.clone());
+        exprs.push(match ty == column.ty {
+            true => value.expr,
+            false => casts::cast(value, &ty, CastKind::Explicit, env)?.expr.alias(read.name),
+        });
+        columns.push(OutputColumn { ty, ..column });
+    }
+    Ok(BoundQuery { plan: plan::project(query.plan, exprs)?, columns })
 }
 
 fn bind_with(binder: &binder::Binder<'_>, parsed: &Parsed) -> SqlResult<(Bound, Vec<PgType>)> {

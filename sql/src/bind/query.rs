@@ -198,7 +198,7 @@ impl Binder<'_> {
                     let mut found = rows.columns.iter().filter(|column| column.name == name);
                     let column = found.next();
                     if found.next().is_some() {
-                        return Err(self.at(ambiguous_order(&name), position));
+                        return Err(self.at(ambiguous_output("ORDER BY", &name), position));
                     }
                     column.ok_or_else(|| {
                         let error = SqlError::new(
@@ -450,8 +450,9 @@ pub(super) fn entry_of(rows: &Rows, alias: &str) -> Entry {
     Entry::new(alias, columns)
 }
 
-pub(super) fn ambiguous_order(name: &str) -> SqlError {
-    SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("ORDER BY \"{name}\" is ambiguous"))
+/// A name that two different columns of the result have.
+pub(super) fn ambiguous_output(clause: &str, name: &str) -> SqlError {
+    SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("{clause} \"{name}\" is ambiguous"))
 }
 
 pub(super) fn modifying_with() -> SqlError {

@@ -18,7 +18,7 @@ use super::expr::operator::unnested;
 use super::names::{self, fold};
 use super::naming::output_name;
 use super::plan;
-use super::query::{Rows, RowsColumn, Unknowns, ambiguous_order};
+use super::query::{Rows, RowsColumn, Unknowns, ambiguous_output};
 use super::scope::Scope;
 use super::window::NamedWindows;
 use crate::functions::{OrderBy, Typed};
@@ -103,7 +103,7 @@ impl Binder<'_> {
             Some(Distinct::On(exprs)) => {
                 let keys: Vec<_> = exprs.iter().map(plain_key).collect();
                 let cx = cx.clause(Clause::DistinctOn);
-                Some(self.output_keys(&keys, "SELECT DISTINCT ON", &mut items, visible, cx)?)
+                Some(self.output_keys(&keys, "DISTINCT ON", &mut items, visible, cx)?)
             }
             _ => None,
         };
@@ -329,21 +329,7 @@ impl Binder<'_> {
             return self.ordinal(value, clause, visible);
         }
         if let ast::Expr::Identifier(ident) = expr {
-            let name = fold(ident);
-            let mut found: Option<usize> = None;
-            for (index, item) in items[..visible].iter().enumerate() {
-                if item.name != name {
-                    continue;
-                }
-                match found {
-                    Some(first) if items[first].value.expr != item.value.expr => {
-                        return Err(self.at(ambiguous_order(&name), position));
-                    }
-                    Some(_) => {}
-                    None => found = Some(index),
-                }
-            }
-            if let Some(index) = found {
+            if let Some(index) = self.output_named(ident, &items[..visible], clause, position)? {
                 return Ok(index);
             }
         }
@@ -353,6 +339,23 @@ impl Binder<'_> {
         }
         items.push(Item { name: "sort".into(), value, typmod: -1, position });
         Ok(items.len() - 1)
+    }
+
+    /// The first column of the result that has the name; 42702 where another value has it, too.
+    fn output_named(
+        &self,
+        ident: &ast::Ident,
+        items: &[Item],
+        clause: &str,
+        position: u32,
+    ) -> SqlResult<Option<usize>> {
+        let name = fold(ident);
+        let mut named = items.iter().enumerate().filter(|(_, item)| item.name == name);
+        let Some((index, first)) = named.next() else { return Ok(None) };
+        match named.any(|(_, item)| item.value.expr != first.value.expr) {
+            true => Err(self.at(ambiguous_output(clause, &name), position)),
+            false => Ok(Some(index)),
+        }
     }
 
     fn sort_exprs(
@@ -618,10 +621,9 @@ impl Binder<'_> {
             }
             ast::Expr::Identifier(ident) => {
                 let input = cx.scope.column(ident, position)?;
-                let name = fold(ident);
                 match input.filter(|found| found.level == 0) {
                     Some(found) => cx.scope.reference(found.column, 0, position),
-                    None => match items.iter().position(|item| item.name == name) {
+                    None => match self.output_named(ident, items, "GROUP BY", position)? {
                         Some(index) => {
                             named = Some(index);
                             self.grouped_item(&items[index], cx)?
@@ -691,29 +693,65 @@ fn plain_key(expr: &ast::Expr) -> ast::OrderByExpr {
 fn typmod(expr: &ast::Expr, value: &Typed, scope: &Scope<'_>) -> i32 {
     match unnested(expr) {
         ast::Expr::Cast { .. } | ast::Expr::TypedString(_) => value.ty.typmod(),
-        // `current_timestamp(3)`
-        ast::Expr::Function(_) if matches!(value.ty, PgType::Precise(..)) => value.ty.typmod(),
+        ast::Expr::Subquery(query) if gives_column(query) => value.ty.typmod(),
+        ast::Expr::Function(call) => match names::last(&call.name).as_deref() {
+            Ok("current_timestamp" | "localtimestamp" | "localtime") => value.ty.typmod(),
+            // The first argument, or NULL.
+            Ok("nullif") => match &value.expr {
+                Expr::Case(case) => {
+                    case.else_expr.as_deref().map_or(-1, |first| passed_on(first, scope))
+                }
+                _ => -1,
+            },
+            _ => column_typmod(value, scope),
+        },
         _ => column_typmod(value, scope),
     }
 }
 
-/// The modifier of what is a column's value, or of a CASE whose branches all are.
+/// Whether a subquery gives a column or a cast of one, whose type is as it was declared.
+fn gives_column(query: &ast::Query) -> bool {
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] =
+        select.projection.as_slice()
+    else {
+        return false;
+    };
+    matches!(
+        unnested(expr),
+        ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) | ast::Expr::Cast { .. }
+    )
+}
+
+/// The modifier of what is a column's value, or a choice of such that have the same.
 pub(super) fn column_typmod(value: &Typed, scope: &Scope<'_>) -> i32 {
-    let of = |expr: &Expr| match expr {
+    match &value.expr {
+        Expr::Case(_) if value.ty.typmod() < 0 => -1,
+        expr => passed_on(expr, scope),
+    }
+}
+
+fn passed_on(expr: &Expr, scope: &Scope<'_>) -> i32 {
+    let common = |values: &mut dyn Iterator<Item = &Expr>| {
+        let mut typmods = values.map(|value| passed_on(value, scope));
+        let first = typmods.next().unwrap_or(-1);
+        if typmods.all(|typmod| typmod == first) { first } else { -1 }
+    };
+    match expr {
         Expr::Column(column) | Expr::OuterReferenceColumn(_, column) => {
             scope.of_plan_column(column).map_or(-1, |column| column.typmod)
         }
-        _ => -1,
-    };
-    match &value.expr {
-        Expr::Case(_) if value.ty.typmod() < 0 => -1,
-        Expr::Case(case) => {
-            let results = case.when_then_expr.iter().map(|(_, then)| then);
-            let mut typmods = results.chain(&case.else_expr).map(|result| of(result));
-            let first = typmods.next().unwrap_or(-1);
-            if typmods.all(|typmod| typmod == first) { first } else { -1 }
+        // Without ELSE there is a NULL, which has none.
+        Expr::Case(case) if case.else_expr.is_some() => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+            common(&mut results.chain(case.else_expr.as_deref()))
         }
-        other => of(other),
+        Expr::ScalarFunction(call) => {
+            let chooses = |own: &&str| call.func.name().starts_with(*own);
+            let chooses = ["greatest", "least", "make_array"].iter().any(chooses);
+            if chooses { common(&mut call.args.iter()) } else { -1 }
+        }
+        _ => -1,
     }
 }
 

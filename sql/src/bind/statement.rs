@@ -234,18 +234,22 @@ impl Binder<'_> {
         let typed = match to {
             Some(ty) => {
                 let from = typed.ty.clone();
-                self.cast_at(typed, ty, CastKind::Assignment, 0).map_err(|error| {
-                    if error.state() != SqlState::CANNOT_COERCE {
-                        return error;
-                    }
-                    let what =
-                        if usage == ExpressionUse::Default { "default" } else { "generation" };
-                    SqlError::new(
-                        SqlState::DATATYPE_MISMATCH,
-                        format!("column is of type {ty} but {what} expression is of type {from}"),
-                    )
-                    .hint("You will need to rewrite or cast the expression.")
-                })?
+                self.cast_at(typed, ty, CastKind::Assignment, self.start(expr)).map_err(
+                    |error| {
+                        if error.state() != SqlState::CANNOT_COERCE {
+                            return error;
+                        }
+                        let what =
+                            if usage == ExpressionUse::Default { "default" } else { "generation" };
+                        SqlError::new(
+                            SqlState::DATATYPE_MISMATCH,
+                            format!(
+                                "column is of type {ty} but {what} expression is of type {from}"
+                            ),
+                        )
+                        .hint("You will need to rewrite or cast the expression.")
+                    },
+                )?
             }
             None => self.resolve_unknown(typed)?,
         };

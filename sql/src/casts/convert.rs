@@ -158,7 +158,7 @@ fn change(
         }
         (from, to) if to.is_string() => {
             let text = match value {
-                Datum::Text(text) => text,
+                Datum::Text(text) if *from != PgType::Record => text,
                 Datum::Bool(value) => value.to_string(),
                 // A cast prints the prefix length that plain output leaves out.
                 Datum::Inet(inet) if from.without_modifier() != PgType::Cidr => inet.text(),

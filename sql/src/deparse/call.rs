@@ -7,13 +7,14 @@ use satsuma_common::PgType;
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, TrimWhereField};
 
 use super::coerce::{coerce, settled, unified};
-use super::node::{Kind, Node};
+use super::node::{Bound, Frame, Kind, Node, Over, Window};
+use super::query::Sort;
 use super::resolve::Resolver;
 use crate::bind;
 use crate::casts::CastKind;
 use crate::declared::{self, Procedure};
 use crate::functions::signature::{Choice, Pattern, choose_function};
-use crate::parse::VARIADIC;
+use crate::parse::{Exclude, VARIADIC};
 
 /// Functions that are called as words, and what they give.
 const WORDS: &[(&str, PgType)] = &[
@@ -206,8 +207,10 @@ impl Resolver<'_> {
     /// An aggregate over rows; `None` for another function, and for what is rare of aggregates.
     fn aggregate(&self, name: &str, call: &ast::Function) -> Option<Node> {
         let FunctionArguments::List(list) = &call.args else { return None };
-        if !list.clauses.is_empty() {
-            return None;
+        let mut order_by = Vec::new();
+        for clause in &list.clauses {
+            let ast::FunctionArgumentClause::OrderBy(keys) = clause else { return None };
+            order_by.extend(self.sorts(keys)?);
         }
         let mut args = Vec::new();
         let mut star = false;
@@ -241,20 +244,142 @@ impl Resolver<'_> {
             None => None,
         };
         let name = name.to_owned();
-        Some(Node::new(Kind::Aggregate { name, args, distinct, star, filter }, ty))
+        Some(Node::new(Kind::Aggregate { name, args, distinct, star, order_by, filter }, ty))
+    }
+
+    /// A function over the rows of a window.
+    fn windowed(&self, call: &ast::Function, over: &ast::WindowType) -> Option<Node> {
+        let (schema, name) = bind::qualified_name(&call.name, "").ok()?;
+        let is_plain = schema.is_none()
+            && call.within_group.is_empty()
+            && call.null_treatment.is_none()
+            && call.parameters == FunctionArguments::None;
+        if !is_plain {
+            return None;
+        }
+        let over = match over {
+            ast::WindowType::NamedWindow(name) => Over::Named(bind::fold(name)),
+            ast::WindowType::WindowSpec(window) => Over::Window(Box::new(self.window(window)?)),
+        };
+        let called = match crate::aggregates::is_aggregate(&name) {
+            true => self.aggregate(&name, call)?,
+            false => self.window_call(&name, call)?,
+        };
+        let ty = called.ty.clone();
+        Some(Node::new(Kind::Windowed { call: Box::new(called), over }, ty))
+    }
+
+    /// A function that is for windows alone.
+    fn window_call(&self, name: &str, call: &ast::Function) -> Option<Node> {
+        let FunctionArguments::List(list) = &call.args else { return None };
+        if !list.clauses.is_empty() || list.duplicate_treatment.is_some() || call.filter.is_some() {
+            return None;
+        }
+        let mut args = Vec::with_capacity(list.args.len());
+        for arg in &list.args {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = arg else { return None };
+            args.push(self.node(value)?);
+        }
+        let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+        let candidates: Vec<Arc<Procedure>> = FUNCTIONS
+            .get(name)?
+            .iter()
+            .filter(|procedure| procedure.kind == declared::Kind::Window)
+            .cloned()
+            .collect();
+        let Choice::One(procedure) = choose_function(&candidates, &types) else { return None };
+        let (parameters, ty) = procedure.signature.resolve(&types)?;
+        let args = args
+            .into_iter()
+            .zip(&parameters)
+            .map(|(arg, parameter)| coerce(arg, parameter, CastKind::Implicit))
+            .collect::<Option<_>>()?;
+        Some(Node::new(Kind::Call { name: name.to_owned(), args, variadic: false }, ty))
+    }
+
+    /// What OVER or WINDOW says.
+    pub fn window(&self, window: &ast::WindowSpec) -> Option<Window> {
+        let (base, exclude) = crate::parse::excluded(window.window_name.as_ref());
+        let partition_by = window
+            .partition_by
+            .iter()
+            .map(|key| settled(self.node(key)?))
+            .collect::<Option<_>>()?;
+        let frame = match &window.window_frame {
+            Some(frame) => Some(self.frame(frame, exclude)?),
+            None => None,
+        };
+        Some(Window {
+            base: base.as_ref().map(bind::fold),
+            partition_by,
+            order_by: self.sorts(&window.order_by)?,
+            frame,
+        })
+    }
+
+    fn sorts(&self, keys: &[ast::OrderByExpr]) -> Option<Vec<Sort>> {
+        let sort =
+            |key: &ast::OrderByExpr| Some(Sort::new(settled(self.node(&key.expr)?)?, &key.options));
+        keys.iter().map(sort).collect()
+    }
+
+    fn frame(&self, frame: &ast::WindowFrame, exclude: Option<Exclude>) -> Option<Frame> {
+        let units = match frame.units {
+            ast::WindowFrameUnits::Rows => "ROWS",
+            ast::WindowFrameUnits::Range => "RANGE",
+            ast::WindowFrameUnits::Groups => "GROUPS",
+        };
+        let bound = |bound: &ast::WindowFrameBound| {
+            let (distance, all, some) = match bound {
+                ast::WindowFrameBound::CurrentRow => {
+                    return Some(Bound { distance: None, words: "CURRENT ROW" });
+                }
+                ast::WindowFrameBound::Preceding(distance) => {
+                    (distance, "UNBOUNDED PRECEDING", "PRECEDING")
+                }
+                ast::WindowFrameBound::Following(distance) => {
+                    (distance, "UNBOUNDED FOLLOWING", "FOLLOWING")
+                }
+            };
+            let Some(distance) = distance else {
+                return Some(Bound { distance: None, words: all });
+            };
+            let distance = self.node(distance)?;
+            // Rows and groups are counted; a range has the type that is added to the column's.
+            let distance = match frame.units {
+                ast::WindowFrameUnits::Range if distance.ty == PgType::Unknown => return None,
+                ast::WindowFrameUnits::Range => distance,
+                _ => coerce(distance, &PgType::Int8, CastKind::Implicit)?,
+            };
+            Some(Bound { distance: Some(distance), words: some })
+        };
+        Some(Frame {
+            units,
+            start: bound(&frame.start_bound)?,
+            end: match &frame.end_bound {
+                Some(end) => Some(bound(end)?),
+                None => None,
+            },
+            exclude: exclude.map(|exclude| match exclude {
+                Exclude::CurrentRow => "CURRENT ROW",
+                Exclude::Group => "GROUP",
+                Exclude::Ties => "TIES",
+            }),
+        })
     }
 
     fn function(&self, call: &ast::Function) -> Option<Node> {
+        if let Some(over) = &call.over {
+            return self.windowed(call, over);
+        }
         let (schema, name) = bind::qualified_name(&call.name, "").ok()?;
         if schema.is_none()
-            && call.over.is_none()
             && call.within_group.is_empty()
             && crate::aggregates::is_aggregate(&name)
         {
             return self.aggregate(&name, call);
         }
-        let is_plain = call.over.is_none()
-            && call.filter.is_none()
+        let is_plain = call.filter.is_none()
             && call.within_group.is_empty()
             && call.null_treatment.is_none()
             && call.parameters == FunctionArguments::None;
@@ -265,6 +390,9 @@ impl Resolver<'_> {
             FunctionArguments::None => {
                 let (word, ty) = WORDS.iter().find(|(word, _)| *word == name)?;
                 return Some(Node::new(Kind::Word(word.to_uppercase()), ty.clone()));
+            }
+            FunctionArguments::Subquery(query) if name == "array" && schema.is_none() => {
+                return self.array_of(query);
             }
             FunctionArguments::Subquery(_) => return None,
             FunctionArguments::List(list) => list,

@@ -52,6 +52,17 @@ pub trait World: Send + Sync {
 pub trait Scope {
     /// The column's qualifier as it is to be shown, and its type.
     fn column(&self, qualifier: Option<&str>, name: &str) -> Option<(Option<String>, PgType)>;
+
+    /// A query that may name these columns; only queries may hold others.
+    fn subquery(&self, _query: &ast::Query, _world: &dyn World) -> Option<Subquery> {
+        None
+    }
+}
+
+/// A query within an expression, and the types of its columns.
+pub struct Subquery {
+    query: query::Query,
+    types: Vec<PgType>,
 }
 
 /// Columns of one table, which need no qualifier.

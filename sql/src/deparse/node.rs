@@ -2,6 +2,8 @@
 
 use satsuma_common::PgType;
 
+use super::query::{Query, Sort};
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Node {
     pub kind: Kind,
@@ -22,6 +24,54 @@ pub(super) enum Way {
 pub(super) struct Test {
     pub word: &'static str,
     pub negated: bool,
+}
+
+/// Which rows a window function looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Over {
+    /// Of the WINDOW clause.
+    Named(String),
+    Window(Box<Window>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Window {
+    /// The window that this one goes on from.
+    pub base: Option<String>,
+    pub partition_by: Vec<Node>,
+    pub order_by: Vec<Sort>,
+    pub frame: Option<Frame>,
+}
+
+/// `ROWS BETWEEN start AND end EXCLUDE ..`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Frame {
+    pub units: &'static str,
+    pub start: Bound,
+    pub end: Option<Bound>,
+    pub exclude: Option<&'static str>,
+}
+
+/// `1 PRECEDING`, `CURRENT ROW`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bound {
+    pub distance: Option<Node>,
+    pub words: &'static str,
+}
+
+/// What is asked of a subquery.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Subject {
+    /// Its only value.
+    Value,
+    Array,
+    Exists,
+    /// Whether a value, or a row of some, is related so to any or to all of its rows.
+    Compared {
+        left: Vec<Node>,
+        operator: String,
+        all: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +103,21 @@ pub(super) enum Kind {
         distinct: bool,
         /// `count(*)`.
         star: bool,
+        order_by: Vec<Sort>,
         filter: Option<Box<Node>>,
     },
+    /// A call over the rows of a window.
+    Windowed {
+        call: Box<Node>,
+        over: Over,
+    },
+    /// A query where a value stands.
+    Subquery {
+        test: Subject,
+        query: Box<Query>,
+    },
+    /// The column at a place, from 1.
+    Place(usize),
     /// Functions with a syntax of their own: words and arguments in turn.
     Syntax {
         opening: String,
@@ -121,9 +184,9 @@ impl Node {
         Self::new(kind, PgType::Bool)
     }
 
-    /// Whether a column is anywhere in it.
+    /// Whether a column may be anywhere in it.
     pub fn has_column(&self) -> bool {
-        if matches!(self.kind, Kind::Column { .. }) {
+        if matches!(self.kind, Kind::Column { .. } | Kind::Subquery { .. }) {
             return true;
         }
         self.children().any(Node::has_column)
@@ -131,7 +194,15 @@ impl Node {
 
     fn children(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
         match &self.kind {
-            Kind::Column { .. } | Kind::Constant(_) | Kind::Word(_) => Box::new(std::iter::empty()),
+            Kind::Column { .. }
+            | Kind::Constant(_)
+            | Kind::Word(_)
+            | Kind::Place(_)
+            | Kind::Subquery { test: Subject::Value | Subject::Array | Subject::Exists, .. } => {
+                Box::new(std::iter::empty())
+            }
+            Kind::Subquery { test: Subject::Compared { left, .. }, .. } => Box::new(left.iter()),
+            Kind::Windowed { call, .. } => Box::new(std::iter::once(call.as_ref())),
             Kind::Cast { value, .. }
             | Kind::Not(value)
             | Kind::NullTest { value, .. }

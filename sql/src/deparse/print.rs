@@ -3,7 +3,7 @@
 
 use satsuma_common::PgType;
 
-use super::node::{Kind, Node, Way};
+use super::node::{Kind, Node, Over, Subject, Way};
 use super::query::Query;
 use super::{Style, World};
 use crate::functions::quote_ident;
@@ -105,13 +105,17 @@ impl Printer<'_> {
                 }
                 self.text.push(')');
             }
-            Kind::Aggregate { name, args, distinct, star, filter } => {
+            Kind::Aggregate { name, args, distinct, star, order_by, filter } => {
                 self.word(&quote_ident(name));
                 self.word(if *distinct { "(DISTINCT " } else { "(" });
                 if *star {
                     self.text.push('*');
                 }
                 self.list(args, true);
+                if !order_by.is_empty() {
+                    self.word(" ORDER BY ");
+                    self.sorts(order_by);
+                }
                 self.text.push(')');
                 if let Some(filter) = filter {
                     self.word(" FILTER (WHERE ");
@@ -119,6 +123,16 @@ impl Printer<'_> {
                     self.text.push(')');
                 }
             }
+            Kind::Windowed { call, over } => {
+                self.node(call, true);
+                self.word(" OVER ");
+                match over {
+                    Over::Named(name) => self.word(&quote_ident(name)),
+                    Over::Window(window) => self.window(window),
+                }
+            }
+            Kind::Subquery { test, query } => self.subquery(test, query, node),
+            Kind::Place(place) => self.word(&place.to_string()),
             Kind::Syntax { opening, parts, closing } => {
                 self.word(opening);
                 for (word, part) in parts {
@@ -214,6 +228,35 @@ impl Printer<'_> {
                 self.word("))");
             }
         }
+    }
+
+    fn subquery(&mut self, test: &Subject, query: &Query, node: &Node) {
+        self.word(if *test == Subject::Array { "ARRAY(" } else { "(" });
+        let encloses = match test {
+            Subject::Value | Subject::Array => false,
+            Subject::Exists => {
+                self.word("EXISTS (");
+                true
+            }
+            Subject::Compared { left, operator, all } => {
+                match left.as_slice() {
+                    [left] => self.inner(left, node, true),
+                    row => {
+                        self.word("(");
+                        self.list(row, true);
+                        self.word(")");
+                    }
+                }
+                match (operator.as_str(), all) {
+                    ("=", false) => self.word(" IN ("),
+                    (operator, false) => self.word(&format!(" {operator} ANY (")),
+                    (operator, true) => self.word(&format!(" {operator} ALL (")),
+                }
+                true
+            }
+        };
+        self.query(query, self.level);
+        self.word(if encloses { "))" } else { ")" });
     }
 
     fn list(&mut self, values: &[Node], shown: bool) {
@@ -358,6 +401,7 @@ fn place(parent: &Node) -> Place {
     match parent.kind {
         Kind::Call { .. }
         | Kind::Aggregate { .. }
+        | Kind::Windowed { .. }
         | Kind::Array(_)
         | Kind::Special { .. }
         | Kind::Row(_)
@@ -378,6 +422,8 @@ fn is_simple(node: &Node, parent: &Node) -> bool {
         | Kind::Constant(_)
         | Kind::Call { .. }
         | Kind::Aggregate { .. }
+        | Kind::Windowed { .. }
+        | Kind::Place(_)
         | Kind::Syntax { .. }
         | Kind::AtTimeZone { .. }
         | Kind::Array(_)
@@ -396,7 +442,10 @@ fn is_simple(node: &Node, parent: &Node) -> bool {
             }
             matches!(place(parent), Place::Separated | Place::Connective)
         }
-        Kind::NullTest { .. } | Kind::TruthTest { .. } | Kind::Distinct { .. } => {
+        Kind::NullTest { .. }
+        | Kind::TruthTest { .. }
+        | Kind::Distinct { .. }
+        | Kind::Subquery { .. } => {
             matches!(place(parent), Place::Separated | Place::Connective)
         }
         Kind::And(_) | Kind::Or(_) | Kind::Not(_) => match place(parent) {

@@ -1,8 +1,8 @@
 //! Queries as text, line by line as PostgreSQL breaks them.
 
-use super::node::{Kind, Node};
+use super::node::{Bound, Frame, Kind, Node, Window};
 use super::print::Printer;
-use super::query::{Body, Item, Query, Select, Sort};
+use super::query::{Body, Item, On, Query, Select, Sort};
 use crate::functions::quote_ident;
 
 /// How far a query is moved in.
@@ -31,12 +31,7 @@ impl Printer<'_> {
         }
         if !query.order_by.is_empty() {
             self.clause(" ORDER BY ", 1);
-            for (place, sort) in query.order_by.iter().enumerate() {
-                if place > 0 {
-                    self.word(", ");
-                }
-                self.sort(sort);
-            }
+            self.sorts(&query.order_by);
         }
         for (word, value) in [(" OFFSET ", &query.offset), (" LIMIT ", &query.limit)] {
             if let Some(value) = value {
@@ -56,7 +51,14 @@ impl Printer<'_> {
         for (place, with) in query.with.iter().enumerate() {
             self.word(if place == 0 { "WITH " } else { ", " });
             self.word(&quote_ident(&with.name));
-            self.word(" AS (");
+            if !with.columns.is_empty() {
+                self.names(&with.columns);
+            }
+            self.word(match with.materialized {
+                None => " AS (",
+                Some(true) => " AS MATERIALIZED (",
+                Some(false) => " AS NOT MATERIALIZED (",
+            });
             self.break_line(self.level);
             self.query(&with.query, self.level);
             self.break_line(self.level);
@@ -118,6 +120,11 @@ impl Printer<'_> {
         if select.distinct {
             self.word(" DISTINCT");
         }
+        if !select.distinct_on.is_empty() {
+            self.word(" DISTINCT ON (");
+            self.keys(&select.distinct_on);
+            self.word(")");
+        }
         self.word(" ");
         for (place, target) in select.targets.iter().enumerate() {
             if place > 0 {
@@ -147,17 +154,90 @@ impl Printer<'_> {
         }
         if !select.group_by.is_empty() {
             self.clause(" GROUP BY ", 1);
-            for (place, key) in select.group_by.iter().enumerate() {
-                if place > 0 {
-                    self.word(", ");
-                }
-                self.key(key);
-            }
+            self.keys(&select.group_by);
         }
         if let Some(condition) = &select.having {
             self.clause(" HAVING ", 0);
             self.node(condition, false);
         }
+        for (place, (name, window)) in select.windows.iter().enumerate() {
+            if place == 0 {
+                self.clause(" WINDOW ", 1);
+            } else {
+                self.word(", ");
+            }
+            self.word(&format!("{} AS ", quote_ident(name)));
+            self.window(window);
+        }
+    }
+
+    fn keys(&mut self, keys: &[Node]) {
+        for (place, key) in keys.iter().enumerate() {
+            if place > 0 {
+                self.word(", ");
+            }
+            self.key(key);
+        }
+    }
+
+    fn names(&mut self, names: &[String]) {
+        let names: Vec<_> = names.iter().map(|name| quote_ident(name)).collect();
+        self.word(&format!("({})", names.join(", ")));
+    }
+
+    pub fn sorts(&mut self, sorts: &[Sort]) {
+        for (place, sort) in sorts.iter().enumerate() {
+            if place > 0 {
+                self.word(", ");
+            }
+            self.sort(sort);
+        }
+    }
+
+    pub fn window(&mut self, window: &Window) {
+        let mut parts = 0;
+        let mut begin = |printer: &mut Self, word: &str| {
+            printer.word(if parts == 0 { "" } else { " " });
+            printer.word(word);
+            parts += 1;
+        };
+        self.word("(");
+        if let Some(base) = &window.base {
+            begin(self, &quote_ident(base));
+        }
+        if !window.partition_by.is_empty() {
+            begin(self, "PARTITION BY ");
+            self.keys(&window.partition_by);
+        }
+        if !window.order_by.is_empty() {
+            begin(self, "ORDER BY ");
+            self.sorts(&window.order_by);
+        }
+        if let Some(frame) = &window.frame {
+            begin(self, frame.units);
+            self.frame(frame);
+        }
+        self.word(")");
+    }
+
+    fn frame(&mut self, frame: &Frame) {
+        self.word(if frame.end.is_some() { " BETWEEN " } else { " " });
+        self.bound(&frame.start);
+        if let Some(end) = &frame.end {
+            self.word(" AND ");
+            self.bound(end);
+        }
+        if let Some(exclude) = frame.exclude {
+            self.word(&format!(" EXCLUDE {exclude}"));
+        }
+    }
+
+    fn bound(&mut self, bound: &Bound) {
+        if let Some(distance) = &bound.distance {
+            self.node(distance, false);
+            self.word(" ");
+        }
+        self.word(bound.words);
     }
 
     fn item(&mut self, item: &Item) {
@@ -168,8 +248,8 @@ impl Printer<'_> {
                     self.word(&format!(" {}", quote_ident(alias)));
                 }
             }
-            Item::Query { query, alias } => {
-                self.word("(");
+            Item::Query { query, alias, lateral } => {
+                self.word(if *lateral { "LATERAL (" } else { "(" });
                 self.query(query, self.level);
                 self.word(&format!(") {}", quote_ident(alias)));
             }
@@ -188,14 +268,16 @@ impl Printer<'_> {
                 if nested {
                     self.word(")");
                 }
-                if let Some(condition) = on {
-                    self.word(" ON ");
-                    if !pretty {
-                        self.word("(");
+                match on {
+                    On::Nothing => {}
+                    On::Condition(condition) => {
+                        self.word(if pretty { " ON " } else { " ON (" });
+                        self.node(condition, false);
+                        self.word(if pretty { "" } else { ")" });
                     }
-                    self.node(condition, false);
-                    if !pretty {
-                        self.word(")");
+                    On::Using(names) => {
+                        self.word(" USING ");
+                        self.names(names);
                     }
                 }
                 if !pretty {
@@ -221,11 +303,12 @@ impl Printer<'_> {
             key.kind,
             Kind::Call { .. }
                 | Kind::Aggregate { .. }
+                | Kind::Windowed { .. }
                 | Kind::Syntax { .. }
                 | Kind::AtTimeZone { .. }
         ) || matches!(key.kind, Kind::Cast { way: super::node::Way::Function, .. });
         match &key.kind {
-            Kind::Column { .. } => self.node(key, true),
+            Kind::Column { .. } | Kind::Place(_) => self.node(key, true),
             // A bare number would be the place of a column.
             Kind::Constant(text) => {
                 self.constant(text.as_deref(), &key.ty, false);

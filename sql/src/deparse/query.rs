@@ -1,16 +1,19 @@
 //! Queries: from the parser's tree to one whose expressions are typed. What is rare is not
 //! understood: the text of such a query is shown as it was written.
 
+use std::collections::VecDeque;
+
 use satsuma_common::PgType;
 use sqlparser::ast::{self, GroupByExpr, JoinConstraint, JoinOperator, SelectItem, SetExpr};
 
 use super::coerce::{coerce, settled};
-use super::node::{Kind, Node};
+use super::node::{Kind, Node, Window};
 use super::resolve::Resolver;
-use super::{Scope, World};
+use super::{Scope, Subquery, World};
 use crate::bind;
 use crate::casts::CastKind;
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Query {
     pub with: Vec<With>,
     pub body: Body,
@@ -19,11 +22,15 @@ pub(super) struct Query {
     pub offset: Option<Node>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct With {
     pub name: String,
+    pub columns: Vec<String>,
+    pub materialized: Option<bool>,
     pub query: Query,
 }
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
     Select(Box<Select>),
     /// A query in parentheses, with an order or a limit of its own.
@@ -36,15 +43,20 @@ pub(super) enum Body {
     },
 }
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Select {
     pub distinct: bool,
+    pub distinct_on: Vec<Node>,
     pub targets: Vec<Target>,
     pub from: Vec<Item>,
     pub selection: Option<Node>,
     pub group_by: Vec<Node>,
     pub having: Option<Node>,
+    /// Those of the WINDOW clause.
+    pub windows: Vec<(String, Window)>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
     pub value: Node,
     /// As the view calls its column.
@@ -53,12 +65,22 @@ pub(super) struct Target {
     written: String,
 }
 
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Item {
     Relation { name: String, alias: Option<String> },
-    Query { query: Box<Query>, alias: String },
-    Join { left: Box<Item>, right: Box<Item>, word: &'static str, on: Option<Node> },
+    Query { query: Box<Query>, alias: String, lateral: bool },
+    Join { left: Box<Item>, right: Box<Item>, word: &'static str, on: On },
 }
 
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum On {
+    /// Of a cross join.
+    Nothing,
+    Condition(Node),
+    Using(Vec<String>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sort {
     pub value: Node,
     pub descending: bool,
@@ -68,41 +90,118 @@ pub(super) struct Sort {
 type Columns = Vec<(String, PgType)>;
 
 /// What a name in FROM gives.
+#[derive(Clone)]
 struct Entry {
     name: String,
+    /// As it is shown: another name where a query around this one has the same.
+    shown: String,
     columns: Columns,
 }
 
 /// The relations of a query, and those around it.
+#[derive(Default)]
 struct Level<'a> {
     entries: Vec<Entry>,
     outer: Option<&'a Level<'a>>,
-    /// Queries that WITH has named so far.
-    with: Vec<Entry>,
+    /// Queries that WITH has named so far, and the names of all of them.
+    with: Vec<(String, Columns)>,
+    with_names: Vec<String>,
+    /// What the entries of FROM will be shown as, those that are still to come in `coming`.
+    taken: Vec<String>,
+    coming: VecDeque<String>,
+    /// Columns that USING has merged, and the entry that each is shown to be of.
+    merged: Vec<(String, String, PgType)>,
 }
 
 impl Level<'_> {
     fn with_query(&self, name: &str) -> Option<&Columns> {
-        match self.with.iter().rev().find(|entry| entry.name == name) {
-            Some(entry) => Some(&entry.columns),
+        match self.with.iter().rev().find(|(known, _)| known == name) {
+            Some((_, columns)) => Some(columns),
             None => self.outer?.with_query(name),
         }
+    }
+
+    fn is_with_name(&self, name: &str) -> bool {
+        self.with_names.iter().any(|known| known == name)
+            || self.outer.is_some_and(|outer| outer.is_with_name(name))
+    }
+
+    fn is_taken(&self, name: &str) -> bool {
+        self.taken.iter().any(|known| known == name)
+            || self.outer.is_some_and(|outer| outer.is_taken(name))
+    }
+
+    /// Names for the entries of FROM that nothing around them has.
+    fn name_entries(&mut self, names: Vec<String>) {
+        for name in names {
+            let numbered = (1..).map(|number| format!("{name}_{number}"));
+            let mut names = std::iter::once(name.clone()).chain(numbered);
+            if let Some(free) = names.find(|name| !self.is_taken(name)) {
+                self.taken.push(free.clone());
+                self.coming.push_back(free);
+            }
+        }
+    }
+
+    /// Adds an entry under the next of these names.
+    fn add(&mut self, name: String, columns: Columns) -> Option<String> {
+        let shown = self.coming.pop_front()?;
+        self.entries.push(Entry { name, shown: shown.clone(), columns });
+        Some(shown)
+    }
+
+    /// The only column of the name among `entries`, or the merged one.
+    fn unqualified(&self, entries: &[Entry], name: &str) -> Option<(String, PgType)> {
+        if let Some((_, shown, ty)) = self.merged.iter().rev().find(|(known, ..)| known == name) {
+            return Some((shown.clone(), ty.clone()));
+        }
+        let mut found = entries.iter().filter_map(|entry| {
+            let (_, ty) = entry.columns.iter().find(|(known, _)| known == name)?;
+            Some((entry.shown.clone(), ty.clone()))
+        });
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
     }
 }
 
 impl Scope for Level<'_> {
     fn column(&self, qualifier: Option<&str>, name: &str) -> Option<(Option<String>, PgType)> {
-        let named = |entry: &&Entry| qualifier.is_none_or(|qualifier| entry.name == qualifier);
-        let mut found = self.entries.iter().filter(named).filter_map(|entry| {
-            let (_, ty) = entry.columns.iter().find(|(known, _)| known == name)?;
-            Some((entry.name.clone(), ty.clone()))
-        });
-        match (found.next(), found.next()) {
-            (Some((name, ty)), None) => Some((Some(name), ty)),
-            (Some(_), Some(_)) => None,
-            (None, _) => self.outer?.column(qualifier, name),
+        let is_it = |entry: &&Entry| {
+            qualifier.is_none_or(|qualifier| entry.name == qualifier)
+                && entry.columns.iter().any(|(known, _)| known == name)
+        };
+        if !self.entries.iter().any(|entry| is_it(&entry)) {
+            return self.outer?.column(qualifier, name);
         }
+        let (shown, ty) = match qualifier {
+            None => self.unqualified(&self.entries, name)?,
+            Some(_) => {
+                let entry = self.entries.iter().find(is_it)?;
+                let (_, ty) = entry.columns.iter().find(|(known, _)| known == name)?;
+                (entry.shown.clone(), ty.clone())
+            }
+        };
+        Some((Some(shown), ty))
     }
+
+    fn subquery(&self, query: &ast::Query, world: &dyn World) -> Option<Subquery> {
+        let (query, columns) = read_query(query, None, self, world)?;
+        Some(Subquery { query, types: columns.into_iter().map(|(_, ty)| ty).collect() })
+    }
+}
+
+/// What the entries of a FROM clause are called, in their order.
+fn entry_names(select: &ast::Select) -> Option<Vec<String>> {
+    let factors = select.from.iter().flat_map(|item| {
+        std::iter::once(&item.relation).chain(item.joins.iter().map(|join| &join.relation))
+    });
+    let name = |factor: &ast::TableFactor| match factor {
+        ast::TableFactor::Table { alias: Some(alias), .. }
+        | ast::TableFactor::Derived { alias: Some(alias), .. } => Some(bind::fold(&alias.name)),
+        ast::TableFactor::Table { name, .. } => bind::last_name(name).ok(),
+        _ => None,
+    };
+    factors.map(name).collect()
 }
 
 /// A query, whose columns are called `names`.
@@ -111,8 +210,7 @@ pub(super) fn query(
     names: Option<&[&str]>,
     world: &dyn World,
 ) -> Option<Query> {
-    let outermost = Level { entries: Vec::new(), outer: None, with: Vec::new() };
-    Some(read_query(query, names, &outermost, world)?.0)
+    Some(read_query(query, names, &Level::default(), world)?.0)
 }
 
 #[recursive::recursive]
@@ -131,34 +229,49 @@ fn read_query(
     if !is_plain {
         return None;
     }
-    let mut level = Level { entries: Vec::new(), outer: Some(outer), with: Vec::new() };
+    let mut level = Level { outer: Some(outer), ..Level::default() };
     let mut with = Vec::new();
     if let Some(clause) = &query.with {
         if clause.recursive {
             return None;
         }
-        for table in &clause.cte_tables {
-            if !table.alias.columns.is_empty() || table.materialized.is_some() {
-                return None;
-            }
-            let (query, columns) = read_query(&table.query, None, &level, world)?;
-            let name = bind::fold(&table.alias.name);
-            level.with.push(Entry { name: name.clone(), columns });
-            with.push(With { name, query });
+        let named = clause.cte_tables.iter().map(|table| bind::fold(&table.alias.name));
+        level.with_names = named.collect();
+        // The queries are within the one that they are named for.
+        if let SetExpr::Select(select) = query.body.as_ref() {
+            level.name_entries(entry_names(select)?);
         }
+        for table in &clause.cte_tables {
+            let (query, mut columns) = read_query(&table.query, None, &level, world)?;
+            let name = bind::fold(&table.alias.name);
+            let named: Vec<String> =
+                table.alias.columns.iter().map(|column| bind::fold(&column.name)).collect();
+            for (column, name) in columns.iter_mut().zip(&named) {
+                column.0.clone_from(name);
+            }
+            level.with.push((name.clone(), columns));
+            let materialized = table
+                .materialized
+                .as_ref()
+                .map(|way| matches!(way, ast::CteAsMaterialized::Materialized));
+            with.push(With { name, columns: named, materialized, query });
+        }
+        level.taken.clear();
+        level.coming.clear();
     }
     let (body, columns, inner) = read_body(&query.body, names, &level, world)?;
     let mut order_by = Vec::new();
     if let Some(clause) = &query.order_by {
         let ast::OrderByKind::Expressions(keys) = &clause.kind else { return None };
-        // Of a set operation, the columns are sorted by: they are not printed by name.
-        let (Body::Select(select), Some(inner)) = (&body, &inner) else { return None };
-        let resolver = Resolver { scope: inner, world };
         for key in keys {
-            let value = sorted_by(&key.expr, select, &resolver)?;
-            let descending = key.options.asc == Some(false);
-            let nulls_first = key.options.nulls_first.unwrap_or(descending);
-            order_by.push(Sort { value, descending, nulls_first });
+            let value = match (&body, &inner) {
+                (Body::Select(select), Some(inner)) => {
+                    sorted_by(&key.expr, select, &Resolver { scope: inner, world })?
+                }
+                (Body::Set { .. }, _) => place_of(&key.expr, &columns)?,
+                _ => return None,
+            };
+            order_by.push(Sort::new(value, &key.options));
         }
     }
     let (mut limit, mut offset) = (None, None);
@@ -200,6 +313,30 @@ fn sorted_by(expr: &ast::Expr, select: &Select, resolver: &Resolver<'_>) -> Opti
             }
         }
         _ => settled(resolver.node(expr)?),
+    }
+}
+
+/// A column of a set operation, by its name or place: no name is of one of its queries.
+fn place_of(expr: &ast::Expr, columns: &Columns) -> Option<Node> {
+    let place = match expr {
+        ast::Expr::Identifier(name) => {
+            let name = bind::fold(name);
+            columns.iter().position(|(known, _)| *known == name)?
+        }
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(number, _) => number.parse::<usize>().ok()?.checked_sub(1)?,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let (_, ty) = columns.get(place)?;
+    Some(Node::new(Kind::Place(place + 1), ty.clone()))
+}
+
+impl Sort {
+    pub fn new(value: Node, options: &ast::OrderByOptions) -> Self {
+        let descending = options.asc == Some(false);
+        Self { value, descending, nulls_first: options.nulls_first.unwrap_or(descending) }
     }
 }
 
@@ -255,19 +392,13 @@ fn read_select<'a>(
     level: &'a Level<'a>,
     world: &dyn World,
 ) -> Option<(Select, Columns, Level<'a>)> {
-    let is_plain = select.into.is_none()
-        && select.named_window.is_empty()
-        && select.qualify.is_none()
-        && select.lateral_views.is_empty();
-    let distinct = match &select.distinct {
-        None | Some(ast::Distinct::All) => false,
-        Some(ast::Distinct::Distinct) => true,
-        Some(ast::Distinct::On(_)) => return None,
-    };
+    let is_plain =
+        select.into.is_none() && select.qualify.is_none() && select.lateral_views.is_empty();
     if !is_plain {
         return None;
     }
-    let mut inner = Level { entries: Vec::new(), outer: Some(level), with: Vec::new() };
+    let mut inner = Level { outer: Some(level), ..Level::default() };
+    inner.name_entries(entry_names(select)?);
     let mut from = Vec::new();
     for item in &select.from {
         from.push(read_joins(item, &mut inner, world)?);
@@ -295,7 +426,25 @@ fn read_select<'a>(
     };
     let columns =
         targets.iter().map(|target| (target.name.clone(), target.value.ty.clone())).collect();
-    let mut read = Select { distinct, targets, from, selection, group_by: Vec::new(), having };
+    let mut windows = Vec::new();
+    for ast::NamedWindowDefinition(name, window) in &select.named_window {
+        let ast::NamedWindowExpr::WindowSpec(window) = window else { return None };
+        windows.push((bind::fold(name), resolver.window(window)?));
+    }
+    let mut read = Select {
+        distinct: matches!(select.distinct, Some(ast::Distinct::Distinct)),
+        distinct_on: Vec::new(),
+        targets,
+        from,
+        selection,
+        group_by: Vec::new(),
+        having,
+        windows,
+    };
+    if let Some(ast::Distinct::On(keys)) = &select.distinct {
+        let keys = keys.iter().map(|key| sorted_by(key, &read, &resolver));
+        read.distinct_on = keys.collect::<Option<_>>()?;
+    }
     let GroupByExpr::Expressions(keys, modifiers) = &select.group_by else { return None };
     if !modifiers.is_empty() {
         return None;
@@ -339,16 +488,56 @@ fn read_joins(
         };
         let on = match constraint {
             JoinConstraint::On(condition) => {
-                Some(Resolver { scope: &*level, world }.boolean(condition)?)
+                On::Condition(Resolver { scope: &*level, world }.boolean(condition)?)
             }
-            JoinConstraint::None if word == " CROSS JOIN " => None,
-            JoinConstraint::None | JoinConstraint::Using(_) | JoinConstraint::Natural => {
-                return None;
+            JoinConstraint::Using(columns) => {
+                let names = columns.iter().map(|name| bind::last_name(name).ok());
+                On::Using(level.merge(&names.collect::<Option<Vec<_>>>()?, word)?)
             }
+            JoinConstraint::Natural => {
+                let names = level.common_names();
+                On::Using(level.merge(&names, word)?)
+            }
+            JoinConstraint::None if word == " CROSS JOIN " => On::Nothing,
+            JoinConstraint::None => return None,
         };
         left = Item::Join { left: Box::new(left), right: Box::new(right), word, on };
     }
     Some(left)
+}
+
+impl Level<'_> {
+    /// Columns of the last entry that have the name of one before it.
+    fn common_names(&self) -> Vec<String> {
+        let Some((last, before)) = self.entries.split_last() else { return Vec::new() };
+        let is_last = |name: &str| last.columns.iter().any(|(known, _)| known == name);
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in before.iter().flat_map(|entry| &entry.columns) {
+            if is_last(name) && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// Merges columns of the last entry with those of the entries before it: where rows of both
+    /// sides are there, the left one stands for them.
+    fn merge(&mut self, names: &[String], word: &str) -> Option<Vec<String>> {
+        let (last, before) = self.entries.split_last()?;
+        let mut merged = Vec::new();
+        for name in names {
+            let (left, left_type) = self.unqualified(before, name)?;
+            let (_, right_type) = last.columns.iter().find(|(known, _)| known == name)?;
+            // A value of either side, or a cast: not the column of one.
+            if word == " FULL JOIN " || left_type != *right_type {
+                return None;
+            }
+            let shown = if word == " RIGHT JOIN " { last.shown.clone() } else { left };
+            merged.push((name.clone(), shown, left_type));
+        }
+        self.merged.extend(merged);
+        Some(names.to_vec())
+    }
 }
 
 fn read_factor(
@@ -360,29 +549,32 @@ fn read_factor(
         ast::TableFactor::Table { name, alias, args: None, sample: None, .. } => {
             let bare = bind::last_name(name).ok()?;
             let with = if name.0.len() == 1 { level.with_query(&bare).cloned() } else { None };
-            let (shown, columns) = match with {
+            let is_relation = with.is_none();
+            let (relation, columns) = match with {
                 Some(columns) => (crate::functions::quote_ident(&bare), columns),
                 None => world.relation(name)?,
             };
-            if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+            // What is shown would be read as the query of that name.
+            let is_hidden = is_relation && level.is_with_name(&relation);
+            if is_hidden || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
                 return None;
             }
-            let alias = alias.as_ref().map(|alias| bind::fold(&alias.name));
-            let entry = Entry { name: alias.clone().unwrap_or(bare), columns };
-            level.entries.push(entry);
-            Some(Item::Relation { name: shown, alias })
+            let written = alias.as_ref().map(|alias| bind::fold(&alias.name));
+            let known = written.clone().unwrap_or_else(|| bare.clone());
+            let shown = level.add(known, columns)?;
+            let alias = (written.is_some() || shown != bare).then_some(shown);
+            Some(Item::Relation { name: relation, alias })
         }
-        ast::TableFactor::Derived {
-            lateral: false,
-            subquery,
-            alias: Some(alias),
-            sample: None,
-        } if alias.columns.is_empty() => {
-            let outer = level.outer?;
-            let (query, columns) = read_query(subquery, None, outer, world)?;
-            let alias = bind::fold(&alias.name);
-            level.entries.push(Entry { name: alias.clone(), columns });
-            Some(Item::Query { query: Box::new(query), alias })
+        ast::TableFactor::Derived { lateral, subquery, alias: Some(alias), sample: None }
+            if alias.columns.is_empty() =>
+        {
+            // Without LATERAL the entries before it cannot be named, but their names are taken.
+            let hidden =
+                Level { outer: level.outer, taken: level.taken.clone(), ..Level::default() };
+            let around = if *lateral { &*level } else { &hidden };
+            let (query, columns) = read_query(subquery, None, around, world)?;
+            let alias = level.add(bind::fold(&alias.name), columns)?;
+            Some(Item::Query { query: Box::new(query), alias, lateral: *lateral })
         }
         _ => None,
     }

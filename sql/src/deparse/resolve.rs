@@ -7,7 +7,8 @@ use satsuma_common::PgType;
 use sqlparser::ast::{self, BinaryOperator, UnaryOperator, Value};
 
 use super::coerce::{coerce, settled, unified};
-use super::node::{Kind, Node, Test};
+use super::node::{Kind, Node, Subject, Test};
+use super::query::Query;
 use super::{Scope, World};
 use crate::bind;
 use crate::casts::CastKind;
@@ -100,6 +101,18 @@ impl Resolver<'_> {
                 let pattern = self.call("similar_to_escape", args)?;
                 self.operator(if *negated { "!~" } else { "~" }, Some(self.node(expr)?), pattern)
             }
+            ast::Expr::AnyOp { left, compare_op, right, .. }
+                if matches!(unnested(right), ast::Expr::Subquery(_)) =>
+            {
+                let ast::Expr::Subquery(query) = unnested(right) else { return None };
+                self.compared(left, &operator_name(compare_op)?, query, false)
+            }
+            ast::Expr::AllOp { left, compare_op, right }
+                if matches!(unnested(right), ast::Expr::Subquery(_)) =>
+            {
+                let ast::Expr::Subquery(query) = unnested(right) else { return None };
+                self.compared(left, &operator_name(compare_op)?, query, true)
+            }
             ast::Expr::AnyOp { left, compare_op, right, .. } => self.quantified(
                 self.node(left)?,
                 &operator_name(compare_op)?,
@@ -112,6 +125,19 @@ impl Resolver<'_> {
                 self.node(right)?,
                 true,
             ),
+            ast::Expr::Subquery(query) => {
+                let (query, ty) = self.one_column(query)?;
+                Some(Node::new(Kind::Subquery { test: Subject::Value, query }, ty))
+            }
+            ast::Expr::Exists { subquery, negated } => {
+                let query = Box::new(self.scope.subquery(subquery, self.world)?.query);
+                let exists = Node::bool(Kind::Subquery { test: Subject::Exists, query });
+                Some(if *negated { Node::bool(Kind::Not(Box::new(exists))) } else { exists })
+            }
+            ast::Expr::InSubquery { expr, subquery, negated } => {
+                let found = self.compared(expr, "=", subquery, false)?;
+                Some(if *negated { Node::bool(Kind::Not(Box::new(found))) } else { found })
+            }
             ast::Expr::Array(array) => self.array(&array.elem),
             ast::Expr::Tuple(fields) => {
                 let fields = fields.iter().map(|field| settled(self.node(field)?));
@@ -122,6 +148,45 @@ impl Resolver<'_> {
             }
             other => self.syntax(other),
         }
+    }
+
+    /// A subquery of one column, and the column's type.
+    fn one_column(&self, query: &ast::Query) -> Option<(Box<Query>, PgType)> {
+        let read = self.scope.subquery(query, self.world)?;
+        let [ty] = <[PgType; 1]>::try_from(read.types).ok()?;
+        Some((Box::new(read.query), ty))
+    }
+
+    /// `ARRAY(query)`.
+    pub fn array_of(&self, query: &ast::Query) -> Option<Node> {
+        let (query, ty) = self.one_column(query)?;
+        let ty = PgType::Array(Box::new(ty.without_modifier()));
+        Some(Node::new(Kind::Subquery { test: Subject::Array, query }, ty))
+    }
+
+    /// `left IN (query)`, `left > ALL (query)`.
+    fn compared(
+        &self,
+        left: &ast::Expr,
+        operator: &str,
+        query: &ast::Query,
+        all: bool,
+    ) -> Option<Node> {
+        let read = self.scope.subquery(query, self.world)?;
+        let lefts = row(left).map_or_else(|| vec![left], |fields| fields.iter().collect());
+        if lefts.len() != read.types.len() || lefts.len() > 1 && operator != "=" {
+            return None;
+        }
+        let mut left = Vec::with_capacity(lefts.len());
+        for (value, ty) in lefts.into_iter().zip(read.types) {
+            // The column as something whose casts are not shown.
+            let column = Node::new(Kind::Word(String::new()), ty);
+            let compared = self.operator(operator, Some(self.node(value)?), column)?;
+            let Kind::Operator { left: Some(value), .. } = compared.kind else { return None };
+            left.push(*value);
+        }
+        let test = Subject::Compared { left, operator: operator.to_owned(), all };
+        Some(Node::bool(Kind::Subquery { test, query: Box::new(read.query) }))
     }
 
     pub fn data_type(&self, ty: &ast::DataType) -> Option<PgType> {

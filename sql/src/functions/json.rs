@@ -402,6 +402,12 @@ pub fn to_json(value: &Datum, ty: &PgType, context: &TextContext) -> SqlResult<S
             if number { text } else { jsonb::quote(&text) }
         }
         Datum::Text(v) if matches!(ty, PgType::Json | PgType::Jsonb) => v.clone(),
+        Datum::Text(_) if *ty == PgType::Record => {
+            return Err(SqlError::unsupported(
+                "a record is made JSON of only where its fields are known",
+            )
+            .hint("Make JSON of it where the record is made."));
+        }
         Datum::Array(array) => {
             let items = array
                 .values

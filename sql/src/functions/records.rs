@@ -1,12 +1,13 @@
 //! Records: `ROW(..)` and a name of FROM where a value is expected.
 //!
 //! A record is a call that takes the names and values of its fields in turn and gives the record
-//! as PostgreSQL prints it. What looks into a record (JSON, IS NULL) takes the fields from that
+//! as PostgreSQL prints it, behind a key by which records compare ([`satsuma_common::record`]).
+//! What looks into a record (JSON, IS NULL) takes the fields from that
 //! call when the statement is bound, so that they keep their types.
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, jsonb};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, jsonb, record};
 
 use super::library::{Builder, Call};
 use super::udf::PgScalar;
@@ -132,7 +133,10 @@ pub(crate) fn install(b: &mut Builder) {
     }
     b.called_on_null(|b| {
         b.with_settings(|b| {
-            b.row(&format!("{RECORD} record"), |args, call| written(args, call).map(Datum::Text));
+            b.row(&format!("{RECORD} record"), |args, call| {
+                let (key, shown) = (key(args, call)?, written(args, call)?);
+                Ok(Datum::Text(record::with_key(&key, &shown)))
+            });
             b.row("record_to_json(variadic any) json", |args, call| {
                 members(args, call, ",").map(Datum::Text)
             });
@@ -192,6 +196,16 @@ fn members(args: &[Datum], call: &Call, separator: &str) -> SqlResult<String> {
         })
         .collect::<SqlResult<Vec<_>>>()?;
     Ok(format!("{{{}}}", members.join(separator)))
+}
+
+/// Bytes in the order of records: field by field, NULL after all others.
+fn key(args: &[Datum], call: &Call) -> SqlResult<Vec<u8>> {
+    let mut key = Vec::new();
+    for (_, value, ty) in pairs(args, call) {
+        key.push(u8::from(value.is_null()));
+        operators::keys::append_key(value, ty, &mut key)?;
+    }
+    Ok(key)
 }
 
 /// `(1,"a b",)`.

@@ -112,6 +112,10 @@ fn absent(b: &mut Builder) {
     for ty in ["oid", "text"] {
         b.row(&format!("row_security_active({ty}) bool"), |_, _| Ok(Datum::Bool(false)));
     }
+    b.rewrite("setseed(float8) void", |_, _, _| {
+        Err(SqlError::unsupported("setseed is not supported")
+            .hint("Random numbers are made at several places at once, and do not repeat."))
+    });
     b.row("pg_jit_available() bool", |_, _| Ok(Datum::Bool(false)));
     b.row("pg_trigger_depth() int4", |_, _| Ok(Datum::Int4(0)));
     b.row("pg_get_function_sqlbody(oid) text", |_, _| Ok(Datum::Null));

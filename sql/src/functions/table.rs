@@ -40,6 +40,7 @@ pub fn table(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<Optio
         "jsonb_each" | "json_each" | "jsonb_each_text" | "json_each_text" => {
             each(name, args, env).map(Some)
         }
+        "pg_get_keywords" => keywords(args).map(Some),
         "pg_options_to_table" => {
             let mut columns = Vec::new();
             for column in ["option_name", "option_value"] {
@@ -84,6 +85,7 @@ pub fn is_table(name: &str) -> bool {
         "jsonb_each_text",
         "json_each_text",
         "pg_options_to_table",
+        "pg_get_keywords",
     ];
     with_columns.contains(&name)
         || !super::library::functions().named(&format!("{name} list")).is_empty()
@@ -103,9 +105,51 @@ fn unnest(args: Vec<Typed>) -> SqlResult<TableFunction> {
     Ok(TableFunction { columns, named: false })
 }
 
+/// PostgreSQL's words, each with the letter of its kind and whether it may name a column as it is.
+const KEYWORDS: &str = include_str!("keywords.txt");
+
+fn keywords(args: Vec<Typed>) -> SqlResult<TableFunction> {
+    if !args.is_empty() {
+        let types: Vec<PgType> = args.into_iter().map(|arg| arg.ty).collect();
+        return Err(super::undefined("pg_get_keywords", &types));
+    }
+    let mut columns: [Vec<Datum>; 5] = Default::default();
+    for line in KEYWORDS.lines().filter(|line| !line.starts_with('#')) {
+        let mut parts = line.split(' ');
+        let (Some(word), Some(kind), Some(bare)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(unexpected_value("pg_get_keywords"));
+        };
+        let meaning = match kind {
+            "U" => "unreserved",
+            "C" => "unreserved (cannot be function or type name)",
+            "T" => "reserved (can be function or type name)",
+            _ => "reserved",
+        };
+        let bare = bare == "t";
+        let label = if bare { "can be bare label" } else { "requires AS" };
+        let text = |text: &str| Datum::Text(text.into());
+        let row = [text(word), text(kind), Datum::Bool(bare), text(meaning), text(label)];
+        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+    }
+    let names = [
+        ("word", PgType::Text),
+        ("catcode", PgType::Char),
+        ("barelabel", PgType::Bool),
+        ("catdesc", PgType::Text),
+        ("baredesc", PgType::Text),
+    ];
+    let columns = names.into_iter().zip(columns).map(|((name, ty), values)| {
+        let of = PgType::Array(Box::new(ty.clone()));
+        let list = Typed::constant(list(ty.clone(), values)?, of)?;
+        Ok(TableColumn { name: name.into(), ty, list: list.expr })
+    });
+    Ok(TableFunction { columns: columns.collect::<SqlResult<_>>()?, named: true })
+}
+
 fn each(name: &str, args: Vec<Typed>, env: &FunctionEnv) -> SqlResult<TableFunction> {
     let ty = if name.starts_with("jsonb") { "jsonb" } else { "json" };
-    let keys = call_checked(name, &format!("{ty}_object_keys list({ty})"), args.clone(), env)?;
+    let keys = call_checked(name, &format!("{name} keys({ty})"), args.clone(), env)?;
     let values = call_checked(name, &format!("{name} values({ty})"), args, env)?;
     let value_type = match &values.ty {
         PgType::Array(element) => element.as_ref().clone(),
@@ -243,6 +287,14 @@ fn json(b: &mut Builder, name: &'static str, ty: &PgType) {
         let keys = jsonb::object_keys(value).map(|key| Datum::Text(key.into_owned()));
         list(PgType::Text, keys.collect())
     });
+    for each in [format!("{name}_each"), format!("{name}_each_text")] {
+        b.row(&format!("{each} keys({name}) _text"), move |args, _| {
+            let value = text(&args[0])?;
+            check_kind(value, jsonb::Kind::Object, &each)?;
+            let keys = jsonb::object_keys(value).map(|key| Datum::Text(key.into_owned()));
+            list(PgType::Text, keys.collect())
+        });
+    }
     let own = ty.clone();
     b.row(&format!("{name}_each values({name}) _{name}"), move |args, _| {
         let value = text(&args[0])?;

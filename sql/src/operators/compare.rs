@@ -47,6 +47,7 @@ const ALONE: &[&str] = &[
     "oid",
     "anyarray",
     "anyenum",
+    "record",
     "regclass",
     "regtype",
     "regproc",

@@ -9,13 +9,14 @@
 //! | interval | 1 month = 30 days | microseconds, as numeric(38,0) |
 //! | jsonb | its own order | bytes |
 //! | arrays | by elements, then length | bytes |
+//! | record | by fields | bytes |
 //! | enum | order of its labels | position, for order only |
 
 use datafusion::arrow::datatypes::{Float32Type, Float64Type};
 use datafusion::logical_expr::Expr;
 use satsuma_common::datum::Interval;
 use satsuma_common::numeric::Numeric;
-use satsuma_common::{Datum, NumericMod, PgType, SqlResult, arrow_types};
+use satsuma_common::{Datum, NumericMod, PgType, SqlResult, arrow_types, record};
 
 use crate::functions::error::unexpected_value;
 use crate::functions::library::{self, Builder};
@@ -109,7 +110,7 @@ fn key_of(value: &Typed) -> Option<Expr> {
         PgType::Float8 => ("equality_key(float8)", PgType::Float8),
         PgType::Bpchar(_) => ("equality_key(bpchar)", PgType::Text),
         PgType::Interval => ("interval_key(interval)", interval_key_type()),
-        PgType::Jsonb | PgType::Array(_) => ("sort_key(any)", PgType::Bytea),
+        PgType::Jsonb | PgType::Array(_) | PgType::Record => ("sort_key(any)", PgType::Bytea),
         _ => return None,
     };
     let argument = match &value.ty {
@@ -177,6 +178,7 @@ pub fn append_key(value: &Datum, ty: &PgType, out: &mut Vec<u8>) -> SqlResult<()
         Datum::Text(v) => match ty {
             PgType::Jsonb => append_document(v, out)?,
             PgType::Bpchar(_) => append_bytes(v.trim_end_matches(' ').as_bytes(), out),
+            PgType::Record => append_bytes(record::key(v).as_bytes(), out),
             _ => append_bytes(v.as_bytes(), out),
         },
         Datum::Bytea(v) => append_bytes(v, out),
@@ -230,7 +232,9 @@ pub fn compare_values(left: &Datum, right: &Datum, ty: &PgType) -> SqlResult<std
         (Datum::Null, Datum::Null) => Ordering::Equal,
         (Datum::Null, _) => Ordering::Greater,
         (_, Datum::Null) => Ordering::Less,
-        (Datum::Text(a), Datum::Text(b)) if !matches!(ty, PgType::Jsonb | PgType::Bpchar(_)) => {
+        (Datum::Text(a), Datum::Text(b))
+            if !matches!(ty, PgType::Jsonb | PgType::Bpchar(_) | PgType::Record) =>
+        {
             a.cmp(b)
         }
         (Datum::Int4(a), Datum::Int4(b)) => a.cmp(b),

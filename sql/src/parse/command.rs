@@ -122,6 +122,7 @@ pub struct LockTarget {
     pub no_wait: bool,
 }
 
+/// Statements of PostgreSQL's that are not here, by their first words.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["prepare", "transaction"], "PREPARE TRANSACTION"),
     (&["commit", "prepared"], "COMMIT PREPARED"),
@@ -138,6 +139,28 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["create", "subscription"], "CREATE SUBSCRIPTION"),
     (&["create", "statistics"], "CREATE STATISTICS"),
     (&["create", "tablespace"], "CREATE TABLESPACE"),
+    (&["create", "procedure"], "CREATE PROCEDURE"),
+    (&["create", "or", "replace", "procedure"], "CREATE PROCEDURE"),
+    (&["create", "aggregate"], "CREATE AGGREGATE"),
+    (&["create", "or", "replace", "aggregate"], "CREATE AGGREGATE"),
+    (&["create", "cast"], "CREATE CAST"),
+    (&["create", "conversion"], "CREATE CONVERSION"),
+    (&["create", "event", "trigger"], "CREATE EVENT TRIGGER"),
+    (&["create", "foreign"], "CREATE FOREIGN TABLE"),
+    (&["create", "language"], "CREATE LANGUAGE"),
+    (&["create", "text", "search"], "CREATE TEXT SEARCH"),
+    (&["create", "access", "method"], "CREATE ACCESS METHOD"),
+    (&["create", "materialized", "view"], "CREATE MATERIALIZED VIEW"),
+];
+
+/// What to do instead, where there is something.
+const INSTEAD: &[(&str, &str)] = &[
+    ("DO", "Run the statements one by one; psql's \\if and \\gexec choose and generate them."),
+    (
+        "CREATE MATERIALIZED VIEW",
+        "Use CREATE VIEW, or CREATE TABLE AS, and to refresh it TRUNCATE and INSERT .. SELECT in \
+         one transaction.",
+    ),
 ];
 
 /// `None`: not one of these statements.
@@ -148,7 +171,11 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
     };
     for (words, name) in UNSUPPORTED {
         if words.iter().enumerate().all(|(at, text)| word(at) == *text) {
-            return Err(SqlError::unsupported(format!("{name} is not supported")));
+            let error = SqlError::unsupported(format!("{name} is not supported"));
+            return Err(match INSTEAD.iter().find(|(other, _)| other == name) {
+                Some((_, hint)) => error.hint(*hint),
+                None => error,
+            });
         }
     }
     if let Some(alter) = alter::parse(source, tokens)? {

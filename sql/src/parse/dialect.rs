@@ -99,6 +99,11 @@ impl Dialect for PgDialect {
         supports_comma_separated_trim,
     );
 
+    /// The name behind a WITH query that SEARCH and CYCLE go into.
+    fn supports_from_first_insert(&self) -> bool {
+        true
+    }
+
     /// `f(name := value)`, as `name => value` was written first.
     fn supports_named_fn_args_with_assignment_operator(&self) -> bool {
         true

@@ -29,6 +29,7 @@ mod refused;
 mod role;
 mod row_locks;
 mod rows_from;
+mod search_cycle;
 mod select_parts;
 mod sequence;
 mod source;
@@ -57,6 +58,7 @@ pub use merge::{Merge, MergeAction, MergeClause};
 pub use overriding::{Overriding, overriding};
 pub use row_locks::{LockedName, locked_name};
 pub use rows_from::ROWS_FROM;
+pub use search_cycle::{Cycle, Search, SearchCycle, search_cycle};
 pub use select_parts::{group_by, is_nothing};
 pub use source::Source;
 use tokens::Chains;
@@ -141,7 +143,7 @@ pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
 
 /// The SQL text of a statement that was read here, without what only this parser understands.
 pub fn written(text: &str) -> String {
-    exclude::written(&rows_from::written(text))
+    search_cycle::written(&exclude::written(&rows_from::written(text)))
 }
 
 /// A type name, as `regtype` input and `data_type` texts have it.
@@ -164,7 +166,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     }
     let tokens = tokens::adapt(row_locks::adapt(transaction::adapt(tokens)));
     let tokens = rows_from::adapt(exclude::adapt(tokens));
-    let tokens = overriding::adapt(role::adapt(tokens));
+    let tokens = search_cycle::adapt(source, overriding::adapt(role::adapt(tokens)));
     let tokens = conflict::adapt(source, tokens);
     let statement = with_balancing_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))

@@ -6,6 +6,7 @@ use sqlparser::ast::Ident;
 use super::{Binder, Context};
 use crate::bind::names::fold;
 use crate::bind::scope::{Entry, Scope};
+use crate::bind::search_cycle::is_hidden;
 use crate::functions::{self, Typed};
 
 /// Columns that every PostgreSQL table has and ours do not.
@@ -125,6 +126,7 @@ impl Binder<'_> {
         entry
             .columns
             .iter()
+            .filter(|column| !is_hidden(&column.name))
             .map(|column| (column.name.clone(), scope.reference(column, level, position)))
             .collect()
     }
