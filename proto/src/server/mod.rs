@@ -29,7 +29,9 @@ pub(crate) const SESSION_MESSAGE_BYTES: usize = 8 << 20;
 pub(crate) const QUERY_BYTES: usize = 256 << 20;
 /// Larger errors would not fit into headers.
 const MAX_DETAILS: usize = 4096;
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A client that hangs or cannot be reached is lost after their sum.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// Room for what surrounds a payload in a message.
 pub(crate) const fn message_limit(payload: usize) -> usize {
@@ -43,8 +45,8 @@ pub fn transport() -> Server {
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(1 << 30)
         .max_concurrent_streams(1 << 16)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 /// Serves a worker to coordinators.
