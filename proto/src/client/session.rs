@@ -9,7 +9,7 @@ use satsuma_common::{SqlError, SqlResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::CLIENT_KEY;
+use super::Caller;
 use super::connection::{Connection, Link, lost, status_text};
 use crate::convert::{Request, Response};
 use crate::error::WireError;
@@ -27,7 +27,7 @@ const MESSAGE_CALLS: usize = 256;
 
 pub(super) struct Session {
     connection: Connection,
-    client: u64,
+    caller: Caller,
     /// The stream that calls join without waiting.
     present: Mutex<Option<Arc<Live>>>,
     /// Held while a stream is made.
@@ -73,9 +73,9 @@ fn unknown(error: &SqlError) -> SqlError {
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection, client: u64) -> Self {
+    pub(super) fn new(connection: Connection, caller: Caller) -> Self {
         let stream = tokio::sync::Mutex::new(None);
-        Self { connection, client, present: Mutex::new(None), stream }
+        Self { connection, caller, present: Mutex::new(None), stream }
     }
 
     pub(super) async fn call(&self, request: Request) -> SqlResult<Response> {
@@ -152,8 +152,7 @@ impl Session {
         let waiting =
             Waiting { next_id: 1, answers: BTreeMap::new(), dropped: Vec::new(), ended: None };
         let live = Arc::new(Live { queue, waiting: Mutex::new(waiting) });
-        let mut request = tonic::Request::new(messages(outgoing, Arc::downgrade(&live)));
-        request.metadata_mut().insert(CLIENT_KEY, self.client.into());
+        let request = self.caller.request(messages(outgoing, Arc::downgrade(&live)));
         let mut rpc = WorkerClient::new(link.channel.clone())
             .max_decoding_message_size(SESSION_MESSAGE_BYTES)
             .max_encoding_message_size(SESSION_MESSAGE_BYTES);

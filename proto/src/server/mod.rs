@@ -11,12 +11,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use prost::Message;
-use satsuma_common::SqlError;
+use satsuma_common::{NodeId, SqlError, SqlState};
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::batches::MAX_BATCH_BYTES;
-use crate::client::CLIENT_KEY;
+use crate::client::{CLIENT_KEY, NODE_KEY};
 use crate::pb::types;
 use crate::pb::worker as pb;
 use crate::pb::worker::worker_server as generated;
@@ -62,6 +62,21 @@ impl<W: Worker> WorkerServer<W> {
         Self { worker, clients }
     }
 
+    /// An error when another node is meant: workers may have exchanged their addresses.
+    fn check_node<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let meant = number(request, NODE_KEY)?.map(NodeId);
+        match (meant, self.worker.node()) {
+            (Some(meant), Some(own)) if meant != own => Err(status_of(
+                SqlError::new(
+                    SqlState::CONNECTION_FAILURE,
+                    format!("another worker answers at the address of node {}", meant.0),
+                )
+                .detail(format!("It is node {}.", own.0)),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The service to add to [`transport`].
     pub fn into_service(self) -> generated::WorkerServer<Self> {
         generated::WorkerServer::new(self)
@@ -92,12 +107,18 @@ pub(crate) fn error_of(status: &Status) -> Option<SqlError> {
 }
 
 fn client_of<T>(request: &Request<T>) -> Result<u64, Status> {
-    request
-        .metadata()
-        .get(CLIENT_KEY)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse().ok())
+    number(request, CLIENT_KEY)?
         .ok_or_else(|| Status::invalid_argument("the client's number is missing"))
+}
+
+/// A number among the metadata, if it is there.
+fn number<T, N: std::str::FromStr>(
+    request: &Request<T>,
+    key: &'static str,
+) -> Result<Option<N>, Status> {
+    let Some(value) = request.metadata().get(key) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| Status::invalid_argument(format!("{key} is not a number")))
 }
 
 type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -112,6 +133,7 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         &self,
         request: Request<Streaming<pb::Calls>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        self.check_node(&request)?;
         let session = self.clients.enter(client_of(&request)?);
         let answers = session::answers(self.worker.clone(), session, request.into_inner());
         Ok(Response::new(Box::pin(answers)))
@@ -121,6 +143,7 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         &self,
         request: Request<pb::QueryRequest>,
     ) -> Result<Response<Self::QueryStream>, Status> {
+        self.check_node(&request)?;
         let request = QueryRequest::try_from(request.into_inner())
             .map_err(|error| status_of(error.into()))?;
         let batches = self.worker.query(request).await.map_err(status_of)?;
@@ -131,6 +154,7 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         &self,
         request: Request<Streaming<pb::QueryPart>>,
     ) -> Result<Response<Self::QueryOverStream>, Status> {
+        self.check_node(&request)?;
         let batches = rows::query_over(&*self.worker, request.into_inner());
         let batches = batches.await.map_err(status_of)?;
         Ok(Response::new(Box::pin(rows::parts(batches))))
@@ -140,6 +164,7 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         &self,
         request: Request<Streaming<pb::LoadPart>>,
     ) -> Result<Response<pb::LoadReply>, Status> {
+        self.check_node(&request)?;
         let client = client_of(&request)?;
         let result = rows::load(&*self.worker, &self.clients, client, request.into_inner()).await;
         let result = match result {
