@@ -82,7 +82,8 @@ async fn is_there(cluster: &Cluster, host: &str, port: u16, directory: &str) -> 
     if other.directory.as_deref().is_none_or(|known| known == directory) {
         return Ok(());
     }
-    let answers = cluster.workers.probe(other)?.status().await?;
+    let nobody = Node { id: NodeId(0), ..other.clone() };
+    let answers = cluster.workers.probe(&nobody)?.status().await?;
     if answers.directory == directory {
         return Ok(());
     }

@@ -397,6 +397,7 @@ pub struct Interrupt {
     token: CancellationToken,
     reason: Arc<std::sync::OnceLock<InterruptReason>>,
     committing: Arc<AtomicBool>,
+    untimed: Arc<AtomicBool>,
 }
 
 impl Interrupt {
@@ -406,6 +407,9 @@ impl Interrupt {
 
     /// The first reason wins.
     pub fn fire(&self, reason: InterruptReason) {
+        if reason == InterruptReason::StatementTimeout && self.untimed.load(Ordering::Acquire) {
+            return;
+        }
         self.reason.get_or_init(|| reason);
         self.token.cancel();
     }
@@ -423,6 +427,12 @@ impl Interrupt {
     pub fn wait(&self) -> BoxFuture<'static, ()> {
         let token = self.token.clone();
         Box::pin(async move { token.cancelled().await })
+    }
+
+    /// From now on the statement may take as long as it likes: PostgreSQL's statement_timeout does
+    /// not count the checks that a commit makes.
+    pub fn run_untimed(&self) {
+        self.untimed.store(true, Ordering::Release);
     }
 
     /// From now on the statement may be committed: what became of it must be heard.

@@ -24,7 +24,13 @@ impl Connector for Remote {
     fn connect(&self, node: &Node) -> SqlResult<Arc<dyn Worker>> {
         let host =
             if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
-        Ok(Arc::new(RemoteWorker::new(&format!("{host}:{}", node.port))?))
+        let address = format!("{host}:{}", node.port);
+        // One that is only asked who it is has no id yet.
+        let worker = match node.id {
+            NodeId(0) => RemoteWorker::new(&address),
+            id => RemoteWorker::of_node(&address, id),
+        };
+        Ok(Arc::new(worker?))
     }
 }
 

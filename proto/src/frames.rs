@@ -1,9 +1,12 @@
 //! What a session's socket carries: a preface once, and frames both ways.
 //!
 //! ```text
-//! preface = "SATSUMA" | u8:version | u64:client     from the coordinator, and back
+//! preface = "SATSUMA" | u8:version | u64:client | u32:node
 //! frame   = u32:length | a protobuf message of so many bytes
 //! ```
+//!
+//! The coordinator's preface has the node that it means, the worker's answer the one that it is; 0
+//! is none. A worker that is another node hangs up.
 //!
 //! Numbers are little endian. A frame without a message asks whether the other end is there, and
 //! is answered by one. Small requests are most of what a cluster sends: a frame costs neither a
@@ -13,6 +16,7 @@ use std::io;
 
 use bytes::{Buf, BufMut, BytesMut};
 use prost::Message;
+use satsuma_common::NodeId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::error::WireError;
@@ -21,7 +25,7 @@ use crate::pieces::WHOLE_BYTES;
 const MAGIC: &[u8; 7] = b"SATSUMA";
 /// Of the preface and of all messages in frames.
 const VERSION: u8 = 1;
-pub(crate) const PREFACE_BYTES: usize = 16;
+pub(crate) const PREFACE_BYTES: usize = 20;
 /// A whole message or a piece, and what surrounds it.
 const FRAME_BYTES: usize = WHOLE_BYTES + 1024;
 const HEAD_BYTES: usize = 4;
@@ -33,22 +37,26 @@ const KEPT_BYTES: usize = 1 << 20;
 /// The first byte of a session's socket; HTTP/2 begins with another.
 pub(crate) const FIRST_BYTE: u8 = MAGIC[0];
 
-pub(crate) fn preface(client: u64) -> [u8; PREFACE_BYTES] {
+pub(crate) fn preface(client: u64, node: Option<NodeId>) -> [u8; PREFACE_BYTES] {
     let mut preface = [0; PREFACE_BYTES];
     preface[..7].copy_from_slice(MAGIC);
     preface[7] = VERSION;
-    preface[8..].copy_from_slice(&client.to_le_bytes());
+    preface[8..16].copy_from_slice(&client.to_le_bytes());
+    preface[16..].copy_from_slice(&node.map_or(0, |node| node.0).to_le_bytes());
     preface
 }
 
-/// The client's number.
-pub(crate) fn parse_preface(mut preface: &[u8]) -> Result<u64, WireError> {
+/// The client's number, and the node.
+pub(crate) fn parse_preface(mut preface: &[u8]) -> Result<(u64, Option<NodeId>), WireError> {
     if preface.len() != PREFACE_BYTES || !preface.starts_with(MAGIC) {
         return Err(WireError::Unknown("protocol"));
     }
     preface.advance(MAGIC.len());
     match preface.get_u8() {
-        VERSION => Ok(preface.get_u64_le()),
+        VERSION => {
+            let (client, node) = (preface.get_u64_le(), preface.get_u32_le());
+            Ok((client, (node > 0).then_some(NodeId(node))))
+        }
         _ => Err(WireError::Unknown("protocol version")),
     }
 }
@@ -214,10 +222,12 @@ mod tests {
 
     #[test]
     fn prefaces_of_others_are_refused() {
-        assert_eq!(parse_preface(&preface(7)), Ok(7));
-        let mut newer = preface(7);
+        for node in [None, Some(NodeId(3))] {
+            assert_eq!(parse_preface(&preface(7, node)), Ok((7, node)));
+        }
+        let mut newer = preface(7, None);
         newer[7] += 1;
-        for wrong in [&newer[..], b"PRI * HTTP/2.0\r\n", b"SATSUMA"] {
+        for wrong in [&newer[..], b"PRI * HTTP/2.0\r\n\r\nSM", b"SATSUMA"] {
             assert!(parse_preface(wrong).is_err());
         }
     }

@@ -555,6 +555,9 @@ pub struct WorkerStatus {
 
 #[async_trait]
 pub trait Worker: Send + Sync + 'static {
+    /// The node that the worker knows itself to be; `None` before it belongs to a cluster.
+    fn node(&self) -> Option<NodeId>;
+
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream>;
 
     /// The same for a request with inputs. The fragment starts when all rows are there.

@@ -214,7 +214,14 @@ impl Slot {
             }
             CopyAction::Write { chunk } => {
                 let mut writer = self.writer.take().ok_or_else(not_open)?;
-                writer.write(&chunk).await.map_err(failed)?;
+                // Writes and syncs files: not on a thread that answers requests.
+                let runtime = tokio::runtime::Handle::current();
+                let write = tokio::task::spawn_blocking(move || {
+                    let written = runtime.block_on(writer.write(&chunk));
+                    (writer, written)
+                });
+                let (writer, written) = write.await.map_err(abandoned)?;
+                written.map_err(failed)?;
                 self.writer = Some(writer);
                 shared.placements.refresh();
             }

@@ -280,6 +280,10 @@ pub(crate) fn is_small(change: &Change) -> bool {
 
 #[async_trait]
 impl Worker for LocalWorker {
+    fn node(&self) -> Option<NodeId> {
+        self.shared.membership.node()
+    }
+
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
         let shared = &self.shared;
         let groups = placed(shared, &request)?;

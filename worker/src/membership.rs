@@ -43,6 +43,10 @@ impl Remembered {
         self.current.read().clone()
     }
 
+    pub fn node(&self) -> Option<NodeId> {
+        self.current.read().as_ref().map(|membership| membership.node)
+    }
+
     /// Durable when it returns. A node keeps its cluster and its id for life.
     pub fn set(&self, membership: Membership) -> SqlResult<()> {
         let mut current = self.current.write();

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::local::{LocalWorker, Settings};
 use crate::recovery::{self, Pace};
 
-/// How long the open transactions of a coordinator survive its last connection.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long the open transactions of a coordinator survive its last connection: it connects anew
+/// at once when it is there, and others wait for what they have locked.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long open requests may go on at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 const REGISTER_PAUSE: Duration = Duration::from_millis(500);

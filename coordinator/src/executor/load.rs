@@ -59,6 +59,7 @@ impl Loads {
             }
         }
         let mut loads = BTreeMap::new();
+        txn.writes_to(&table.shape);
         for (node, (assignment, counts)) in assignments {
             txn.touch(node, &assignment.worker);
             let (rows, receiver) = mpsc::channel::<Routed>(BUFFERED_BATCHES);

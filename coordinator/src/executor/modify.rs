@@ -334,6 +334,10 @@ impl Modification<'_> {
         for addressed in &requests {
             self.txn.touch(addressed.node, &addressed.worker);
         }
+        let written = requests.first().map(|addressed| addressed.request.table);
+        if let Some(table) = written.and_then(|table| self.scope.state.table(table)) {
+            self.txn.writes_to(&table.shape);
+        }
         let (first, others): (Vec<_>, Vec<_>) =
             requests.into_iter().partition(|addressed| addressed.counts);
         self.send_all(first, modified).await?;

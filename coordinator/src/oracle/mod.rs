@@ -237,7 +237,8 @@ impl Inner {
             match outcome {
                 Err(error)
                     if error.state() == SqlState::CANNOT_CONNECT_NOW
-                        && Instant::now() < deadline =>
+                        && Instant::now() < deadline
+                        && !self.catalog.leadership().is_cut_off =>
                 {
                     tokio::time::sleep(RETRY).await;
                 }

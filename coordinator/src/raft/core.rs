@@ -26,6 +26,9 @@ use crate::catalog::{NodeRole, Outcome, RequestId, State, apply_once};
 /// Ticks of one clock that the driver keeps; see `TICK` in the driver.
 const ELECTION_TICKS: usize = 20;
 const HEARTBEAT_TICKS: usize = 2;
+/// A member that has heard nothing for so long is cut off: when a leader is lost, the others ask
+/// for votes sooner.
+const SILENT_TICKS: usize = 60;
 /// A learner that is behind by no more than this may vote.
 const CLOSE_ENTRIES: u64 = 64;
 /// A snapshot replaces this many entries, or this many bytes of them.
@@ -38,6 +41,8 @@ pub struct Leadership {
     pub term: u64,
     pub leader: Option<NodeId>,
     pub is_self: bool,
+    /// No other member has been heard of for a while: no leader will be found by waiting.
+    pub is_cut_off: bool,
 }
 
 /// What came of a round.
@@ -55,6 +60,8 @@ pub struct Core<L: Stable> {
     /// Index of the last entry that `state` has.
     applied: u64,
     snapshot_entries: u64,
+    /// Ticks since another member's last message.
+    silent_ticks: usize,
 }
 
 impl<L: Stable> Core<L> {
@@ -95,7 +102,7 @@ impl<L: Stable> Core<L> {
             // Nobody else to wait for.
             node.campaign()?;
         }
-        Ok(Self { node, state, applied, snapshot_entries: SNAPSHOT_ENTRIES })
+        Ok(Self { node, state, applied, snapshot_entries: SNAPSHOT_ENTRIES, silent_ticks: 0 })
     }
 
     /// Takes snapshots sooner, for tests.
@@ -119,7 +126,9 @@ impl<L: Stable> Core<L> {
     pub fn leadership(&self) -> Leadership {
         let raft = &self.node.raft;
         let leader = u32::try_from(raft.leader_id).ok().filter(|id| *id != 0).map(NodeId);
-        Leadership { term: raft.term, leader, is_self: raft.state == StateRole::Leader }
+        let is_cut_off = self.silent_ticks >= SILENT_TICKS && self.voters().len() > 1;
+        let is_self = raft.state == StateRole::Leader;
+        Leadership { term: raft.term, leader, is_self, is_cut_off }
     }
 
     pub fn voters(&self) -> &[u64] {
@@ -128,10 +137,12 @@ impl<L: Stable> Core<L> {
 
     pub fn tick(&mut self) {
         self.node.tick();
+        self.silent_ticks = self.silent_ticks.saturating_add(1);
     }
 
     /// A message from another member. One that makes no sense is dropped.
     pub fn step(&mut self, message: Message) {
+        self.silent_ticks = 0;
         if let Err(error) = self.node.step(message) {
             tracing::debug!(%error, "raft message dropped");
         }

@@ -27,7 +27,8 @@ const QUEUE: usize = 16 << 10;
 const MAX_PROPOSALS: usize = 4096;
 /// A proposal that is not heard of is made again: the leader may have lost it.
 const PROPOSE_AGAIN: Duration = Duration::from_millis(700);
-/// Without a leader for this long, give up: elections take a second or two.
+/// Without a leader for this long, give up: elections take a second or two. Whoever is cut off
+/// gives up sooner: others wait for the rows that its transactions have locked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// At a start, when the others may still be on their way.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -235,9 +236,20 @@ impl Catalog {
     /// The state, with everything that was committed anywhere before this call.
     pub async fn read(&self) -> SqlResult<Arc<State>> {
         if !self.is_alone() {
-            self.confirm(PATIENCE).await?;
+            tokio::select! {
+                confirmed = self.confirm(PATIENCE) => confirmed?,
+                () = self.cut_off() => return Err(no_leader()),
+            }
         }
         Ok(self.snapshot())
+    }
+
+    /// Resolves when this member is cut off from the others.
+    async fn cut_off(&self) {
+        let mut leaders = self.watch_leadership();
+        if leaders.wait_for(|now| now.is_cut_off).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Proves that this member's state is no older than the call, and that a leader exists.
@@ -296,7 +308,7 @@ impl Catalog {
     ) -> SqlResult<Outcome> {
         let deadline = Instant::now() + PATIENCE;
         let mut sent = false;
-        while Instant::now() < deadline {
+        while Instant::now() < deadline && !self.leadership().is_cut_off {
             let offered = self.offer(entry).await?;
             sent |= offered != Offered::Refused;
             let patience = if offered == Offered::Taken { PROPOSE_AGAIN } else { TICK };

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use satsuma_common::{
@@ -25,6 +25,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 const CLOSE_RECORDS: u64 = 2000;
 /// Chunks between two looks at whether the move is still wanted.
 const CHUNKS: usize = 64;
+/// While the source serves, statements get as much time as the chunk before took, but no more.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// One move under way.
 struct Drive {
@@ -95,12 +97,14 @@ impl Drive {
             }
             Effect::Transfer => {
                 for _ in 0..CHUNKS {
+                    let started = Instant::now();
                     let (sent, reply) = self.send_chunk().await?;
                     // Nothing to send is not yet the end: what follows may be of other groups.
                     let behind = reply.end.0.saturating_sub(reply.position.0);
                     if !sent && behind <= CLOSE_RECORDS {
                         return Ok(Event::CaughtUp);
                     }
+                    tokio::time::sleep(started.elapsed().min(LONGEST_REST)).await;
                 }
             }
             Effect::Verify => self.verify().await?,

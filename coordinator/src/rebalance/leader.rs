@@ -22,8 +22,9 @@ use crate::membership;
 const TURN: Duration = Duration::from_secs(1);
 /// Workers are compared with the catalog once in so many turns.
 const COMPARE_EVERY: u32 = 2;
-/// Moves of jobs that one node takes part in at the same time.
-const MOVES_PER_NODE: usize = 2;
+/// Moves that one node takes part in at the same time, as in Citus: each of them takes from the
+/// time of the statements there.
+pub const MOVES_PER_NODE: usize = 1;
 
 /// Runs until dropped.
 pub async fn run(cluster: Arc<Cluster>) {

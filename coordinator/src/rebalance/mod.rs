@@ -25,7 +25,8 @@ mod step;
 mod strays;
 
 pub use leader::{
-    copy_references, missing_references, run, settle, start_move, wait_for_job, wait_for_move,
+    MOVES_PER_NODE, copy_references, missing_references, run, settle, start_move, wait_for_job,
+    wait_for_move,
 };
 pub use plan::{Planned, Strategy, Wanted, plan};
 

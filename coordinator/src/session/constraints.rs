@@ -39,6 +39,23 @@ impl ClusterSession {
         }
         self.finish_statement(options).await
     }
+
+    /// The checks that were put off, before a commit, which can no longer be stopped: checks wait
+    /// for locks of others. The transaction ends where one fails.
+    pub(super) async fn check_put_off(&mut self, options: &ExecuteOptions) -> SqlResult<()> {
+        let cluster = self.cluster.clone();
+        let Some(txn) = self.txn.as_mut().filter(|txn| txn.may_put_off()) else { return Ok(()) };
+        options.interrupt.run_untimed();
+        let checked = tokio::select! {
+            biased;
+            () = options.interrupt.wait() => Err(options.interrupt.error()),
+            checked = txn.check_deferred(&cluster, None) => checked.map_err(crate::executor::for_client),
+        };
+        if checked.is_err() {
+            self.rollback().await;
+        }
+        checked
+    }
 }
 
 /// The foreign keys that may be deferred among the constraints with these names. Without a schema

@@ -332,6 +332,12 @@ pub static PARAMETERS: &[Parameter] = &[
         Kind::Choice(&["all", "none"]),
         "Count statements for citus_stat_statements.",
     ),
+    plain(
+        "citus.stat_tenants_track",
+        "none",
+        Kind::Choice(&["none"]),
+        "Tenants are not counted: citus_stat_tenants stays empty.",
+    ),
     plain("citus.explain_all_tasks", "off", Kind::Flag, "Show every task in EXPLAIN."),
     plain(
         "citus.propagate_set_commands",

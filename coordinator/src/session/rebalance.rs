@@ -18,14 +18,13 @@ use crate::catalog::{
 };
 use crate::cluster::Cluster;
 use crate::rebalance::{
-    Planned, Strategy, Wanted, copy_references, missing_references, plan, start_move, wait_for_job,
-    wait_for_move,
+    MOVES_PER_NODE, Planned, Strategy, Wanted, copy_references, missing_references, plan,
+    start_move, wait_for_job, wait_for_move,
 };
 use crate::session_api::{Notice, Severity};
 
-/// Moves that one statement has under way at once, and of those on one node.
+/// Moves that one statement has under way at once.
 const MOST_MOVES: usize = 4;
-const MOVES_PER_NODE: usize = 2;
 
 type Rows = Vec<Vec<Datum>>;
 

@@ -594,6 +594,7 @@ impl ClusterSession {
         if !options.ends_batch || self.in_block() {
             return Ok(());
         }
+        self.check_put_off(options).await?;
         options.interrupt.commits();
         self.commit().await
     }

@@ -406,11 +406,27 @@ pub(crate) fn checked(name: &str, value: &str) -> SqlResult<String> {
     normalize(name, value)
 }
 
-/// 42704 unless there is such a setting.
+const RESERVED_PREFIX: &str = "citus";
+
+/// 42704 unless there is such a setting, 42602 where Citus would have to have it.
 pub(crate) fn known(name: &str) -> SqlResult<()> {
-    match parameter(name).is_some() || name.contains('.') {
-        true => Ok(()),
-        false => Err(unrecognized(name)),
+    match parameter(name) {
+        Some(_) => Ok(()),
+        None => custom(name),
+    }
+}
+
+/// PostgreSQL keeps any setting whose name has a dot for extensions to come, but for the names of
+/// extensions that are there.
+fn custom(name: &str) -> SqlResult<()> {
+    match name.split_once('.') {
+        None => Err(unrecognized(name)),
+        Some((prefix, _)) if prefix.eq_ignore_ascii_case(RESERVED_PREFIX) => Err(SqlError::new(
+            SqlState::INVALID_NAME,
+            format!("invalid configuration parameter name \"{name}\""),
+        )
+        .detail(format!("\"{RESERVED_PREFIX}\" is a reserved prefix."))),
+        Some(_) => Ok(()),
     }
 }
 
@@ -441,8 +457,7 @@ fn invalid(name: &str, value: &str) -> SqlError {
 /// The value as SHOW prints it.
 fn normalize(name: &str, value: &str) -> SqlResult<String> {
     let Some(parameter) = parameter(name) else {
-        // PostgreSQL keeps any setting whose name has a dot for extensions to come.
-        return if name.contains('.') { Ok(value.to_owned()) } else { Err(unrecognized(name)) };
+        return custom(name).map(|()| value.to_owned());
     };
     match parameter.kind {
         Kind::Text => Ok(value.to_owned()),
@@ -587,6 +602,13 @@ mod tests {
             settings.set("server_version", "1", false).unwrap_err().state().as_str(),
             "55P02"
         );
+        let reserved = settings.set("citus.nope", "1", false).unwrap_err();
+        assert_eq!(reserved.message(), "invalid configuration parameter name \"citus.nope\"");
+        for (name, value) in
+            [("citus.shard_replication_factor", "2"), ("citus.stat_tenants_track", "all")]
+        {
+            assert_eq!(settings.set(name, value, false).unwrap_err().state().as_str(), "22023");
+        }
         settings.set("my.own", "anything", false).unwrap();
         assert_eq!(settings.show("my.own").unwrap(), "anything");
     }

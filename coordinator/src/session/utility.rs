@@ -91,7 +91,7 @@ impl ClusterSession {
                 let tag = if *begin { "BEGIN" } else { "START TRANSACTION" };
                 Ok(Execution::Command(tag.into()))
             }
-            ast::Statement::Commit { chain, .. } => self.commit_block(*chain).await,
+            ast::Statement::Commit { chain, .. } => self.commit_block(*chain, options).await,
             ast::Statement::Rollback { savepoint: None, chain } => {
                 self.rollback_block(*chain).await
             }
@@ -358,7 +358,11 @@ impl ClusterSession {
         Ok(())
     }
 
-    async fn commit_block(&mut self, chain: bool) -> SqlResult<Execution> {
+    async fn commit_block(
+        &mut self,
+        chain: bool,
+        options: &ExecuteOptions,
+    ) -> SqlResult<Execution> {
         if !self.in_block() {
             self.notice(Notice::warning(
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
@@ -372,6 +376,7 @@ impl ClusterSession {
             self.rollback().await;
             "ROLLBACK"
         } else {
+            self.check_put_off(options).await?;
             self.commit().await?;
             "COMMIT"
         };

@@ -14,6 +14,16 @@ impl Transaction {
         &self.constraints
     }
 
+    /// Rows of the table are written.
+    pub fn writes_to(&mut self, shape: &TableShape) {
+        self.may_put_off |= has_deferrable(shape);
+    }
+
+    /// Whether checks may wait for the commit.
+    pub fn may_put_off(&self) -> bool {
+        self.may_put_off
+    }
+
     /// SET CONSTRAINTS of some constraints, or of all. What has waited for those that are
     /// IMMEDIATE now is checked at once.
     pub async fn set_constraints(
@@ -48,8 +58,7 @@ impl Transaction {
 
     /// 55006 while checks of the table's rows wait.
     pub async fn refuse_pending(&self, shape: &TableShape, statement: &str) -> SqlResult<()> {
-        let mut keys = shape.foreign_keys.iter().chain(&shape.referenced_by);
-        if !self.writes || !keys.any(|key| key.timing.is_deferrable()) {
+        if !self.writes || !has_deferrable(shape) {
             return Ok(());
         }
         let ask = TxnAction::PendingOn(shape.table);
@@ -66,4 +75,9 @@ impl Transaction {
             false => Ok(()),
         }
     }
+}
+
+fn has_deferrable(shape: &TableShape) -> bool {
+    let mut keys = shape.foreign_keys.iter().chain(&shape.referenced_by);
+    keys.any(|key| key.timing.is_deferrable())
 }

@@ -57,6 +57,8 @@ pub struct Transaction {
     participants: BTreeMap<NodeId, Arc<dyn Worker>>,
     /// Some of them were sent writes.
     writes: bool,
+    /// Among them to tables with constraints whose checks can wait.
+    may_put_off: bool,
     /// Uncommitted DDL.
     overlay: Option<Overlay>,
     /// What the statement under way began with: its first number, and the DDL until then.
@@ -93,6 +95,7 @@ impl Transaction {
             statement: 0,
             participants: BTreeMap::new(),
             writes: false,
+            may_put_off: false,
             overlay: None,
             began: (0, None),
             locked: BTreeSet::new(),

@@ -16,7 +16,7 @@ mod session;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use satsuma_common::{GroupId, SqlError, SqlResult, TxnId};
+use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, TxnId};
 use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Request, Response};
@@ -34,21 +34,53 @@ use session::Session;
 /// Metadata key of the number that tells one client from another, so that the worker knows when
 /// a coordinator is gone for good.
 pub(crate) const CLIENT_KEY: &str = "satsuma-client";
+/// Metadata key of the node that a request is meant for: another one may answer at its address.
+pub(crate) const NODE_KEY: &str = "satsuma-node";
 
 /// A worker by address. Cheap to make: it connects when first used.
 pub struct RemoteWorker {
     rows: Connection,
     session: Session,
+    caller: Caller,
+}
+
+/// Who asks, and which node is meant; `None`: whichever answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
     client: u64,
+    node: Option<NodeId>,
+}
+
+impl Caller {
+    fn request<T>(self, body: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(body);
+        request.metadata_mut().insert(CLIENT_KEY, self.client.into());
+        if let Some(node) = self.node {
+            request.metadata_mut().insert(NODE_KEY, node.0.into());
+        }
+        request
+    }
 }
 
 impl RemoteWorker {
-    /// `address` is `host:port`. Call within a tokio runtime: the connection's tasks live there.
+    /// Whichever worker answers at `address`, which is `host:port`. Call within a tokio runtime:
+    /// the connection's tasks live there.
     pub fn new(address: &str) -> SqlResult<Self> {
+        Self::connect(address, None)
+    }
+
+    /// The worker that is this node. Any other refuses what it is asked with 08006, as if the node
+    /// could not be reached.
+    pub fn of_node(address: &str, node: NodeId) -> SqlResult<Self> {
+        Self::connect(address, Some(node))
+    }
+
+    fn connect(address: &str, node: Option<NodeId>) -> SqlResult<Self> {
         use std::hash::{BuildHasher, Hasher};
         let client = std::hash::RandomState::new().build_hasher().finish();
-        let session = Session::new(address, client)?;
-        Ok(Self { rows: Connection::new(address)?, session, client })
+        let caller = Caller { client, node };
+        let session = Session::new(address, caller)?;
+        Ok(Self { rows: Connection::new(address)?, session, caller })
     }
 
     pub fn address(&self) -> &str {
@@ -78,8 +110,12 @@ macro_rules! expect {
 
 #[async_trait]
 impl Worker for RemoteWorker {
+    fn node(&self) -> Option<NodeId> {
+        self.caller.node
+    }
+
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
-        rows::query(&self.rows, request).await
+        rows::query(&self.rows, self.caller, request).await
     }
 
     async fn query_over(
@@ -87,7 +123,7 @@ impl Worker for RemoteWorker {
         request: QueryRequest,
         inputs: InputStream,
     ) -> SqlResult<BatchStream> {
-        rows::query_over(&self.rows, request, inputs).await
+        rows::query_over(&self.rows, self.caller, request, inputs).await
     }
 
     async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {
@@ -114,7 +150,7 @@ impl Worker for RemoteWorker {
     ) -> SqlResult<u64> {
         // The worker keeps a client's transactions while its session lives.
         self.session.connect().await?;
-        rows::load(&self.rows, self.client, request, rows).await
+        rows::load(&self.rows, self.caller, request, rows).await
     }
 
     async fn lock(&self, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {

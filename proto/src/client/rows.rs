@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt};
 use satsuma_common::{GroupId, SqlError, SqlResult};
 use tonic::Streaming;
 
-use super::CLIENT_KEY;
+use super::Caller;
 use super::connection::{Connection, Link};
 use crate::batches::{MAX_BATCH_BYTES, decode_batch, decode_schema, encode_batch, encode_schema};
 use crate::convert::load_request;
@@ -21,6 +21,7 @@ use crate::worker::{BatchStream, InputStream, LoadRequest, QueryRequest};
 
 pub(super) async fn query(
     connection: &Connection,
+    caller: Caller,
     request: QueryRequest,
 ) -> SqlResult<BatchStream> {
     let request = pb::QueryRequest::from(request);
@@ -31,7 +32,7 @@ pub(super) async fn query(
     let mut rpc = WorkerClient::new(link.channel.clone())
         .max_decoding_message_size(message_limit(MAX_BATCH_BYTES))
         .max_encoding_message_size(message_limit(QUERY_BYTES));
-    let parts = match rpc.query(request).await {
+    let parts = match rpc.query(caller.request(request)).await {
         Ok(response) => response.into_inner(),
         Err(status) => return Err(connection.explain_failure(&link, status).await),
     };
@@ -83,6 +84,7 @@ fn taken(failure: &Failure) -> Option<SqlError> {
 
 pub(super) async fn query_over(
     connection: &Connection,
+    caller: Caller,
     request: QueryRequest,
     inputs: InputStream,
 ) -> SqlResult<BatchStream> {
@@ -95,7 +97,8 @@ pub(super) async fn query_over(
         .max_decoding_message_size(message_limit(MAX_BATCH_BYTES))
         .max_encoding_message_size(message_limit(QUERY_BYTES));
     let failure = Failure::default();
-    match rpc.query_over(query_parts(request, inputs, failure.clone())).await {
+    let parts = caller.request(query_parts(request, inputs, failure.clone()));
+    match rpc.query_over(parts).await {
         Ok(response) => Ok(batches(connection.clone(), link, response.into_inner(), Some(failure))),
         Err(status) => match taken(&failure) {
             Some(error) => Err(error),
@@ -168,14 +171,13 @@ fn row_part(schema: &mut Option<SchemaRef>, part: pb::Rows) -> SqlResult<Option<
 
 pub(super) async fn load(
     connection: &Connection,
-    client: u64,
+    caller: Caller,
     request: LoadRequest,
     rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
 ) -> SqlResult<u64> {
     let link = connection.link().await?;
     let failure = Failure::default();
-    let mut message = tonic::Request::new(load_parts(request, rows, failure.clone()));
-    message.metadata_mut().insert(CLIENT_KEY, client.into());
+    let message = caller.request(load_parts(request, rows, failure.clone()));
     let mut rpc = WorkerClient::new(link.channel.clone())
         .max_encoding_message_size(message_limit(MAX_BATCH_BYTES));
     let reply = rpc.load(message).await;

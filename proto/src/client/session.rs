@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use satsuma_common::{SqlError, SqlResult};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,17 +13,21 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 
+use super::Caller;
 use super::connection::{
     CONNECT_TIMEOUT, Connection, Dial, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, lost,
 };
 use crate::convert::{Request, Response};
 use crate::error::WireError;
-use crate::frames::{Frame, Incoming, Outgoing, PREFACE_BYTES, preface};
+use crate::frames::{Frame, Incoming, Outgoing, PREFACE_BYTES, parse_preface, preface};
 use crate::pb::worker as pb;
 use crate::pb::worker::call::Body;
 use crate::pieces::{self, Unfinished};
 use crate::worker::OUTCOME_UNKNOWN;
 
+/// How often the worker is asked whether it is there. It lets go of a coordinator that says
+/// nothing for three times as long.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// Callers wait while so many bytes are queued.
 const QUEUE_BYTES: usize = 4 << 20;
 
@@ -36,19 +40,17 @@ pub(super) struct Session {
 /// The way to a worker's port.
 struct Socket {
     address: String,
-    client: u64,
+    caller: Caller,
 }
 
 impl Dial for Socket {
     type Channel = Arc<Live>;
 
     fn dial(&self) -> impl Future<Output = Result<Arc<Live>, String>> + Send + 'static {
-        let (address, client) = (self.address.clone(), self.client);
+        let (address, caller) = (self.address.clone(), self.caller);
         async move {
-            let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(&address, client)).await;
-            let socket = opened
-                .map_err(|_| "connection timed out".to_string())?
-                .map_err(|error| error.to_string())?;
+            let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(&address, caller)).await;
+            let socket = opened.map_err(|_| "connection timed out".to_string())??;
             let live = Arc::new(Live::default());
             let driven = live.clone();
             tokio::spawn(async move {
@@ -62,17 +64,23 @@ impl Dial for Socket {
 
 /// A socket whose other end has answered: a process that dies may still accept connections, and
 /// what is sent there need not be asked about.
-async fn open(address: &str, client: u64) -> io::Result<TcpStream> {
-    let mut socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    let preface = preface(client);
-    socket.write_all(&preface).await?;
-    let mut answer = [0; PREFACE_BYTES];
-    socket.read_exact(&mut answer).await?;
-    if answer != preface {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the other end is no worker"));
+async fn open(address: &str, caller: Caller) -> Result<TcpStream, String> {
+    let exchanged = async {
+        let mut socket = TcpStream::connect(address).await?;
+        socket.set_nodelay(true)?;
+        socket.write_all(&preface(caller.client, caller.node)).await?;
+        let mut answer = [0; PREFACE_BYTES];
+        socket.read_exact(&mut answer).await?;
+        Ok::<_, io::Error>((socket, answer))
+    };
+    let (socket, answer) = exchanged.await.map_err(|error| error.to_string())?;
+    match (parse_preface(&answer), caller.node) {
+        (Ok((client, Some(own))), Some(meant)) if client == caller.client && own != meant => {
+            Err(format!("another worker answers at the address of node {}", meant.0))
+        }
+        (Ok((client, _)), _) if client == caller.client => Ok(socket),
+        _ => Err("the other end is no worker".into()),
     }
-    Ok(socket)
 }
 
 /// A session while its socket lasts.
@@ -104,8 +112,8 @@ fn unknown(error: &SqlError) -> SqlError {
 }
 
 impl Session {
-    pub(super) fn new(address: &str, client: u64) -> SqlResult<Self> {
-        let socket = Socket { address: address.into(), client };
+    pub(super) fn new(address: &str, caller: Caller) -> SqlResult<Self> {
+        let socket = Socket { address: address.into(), caller };
         Ok(Self { connection: Connection::by(socket, address)?, present: Mutex::new(None) })
     }
 
@@ -274,7 +282,7 @@ impl Live {
         let (mut read, mut write) = socket.split();
         let (mut incoming, mut outgoing) = (Incoming::default(), Outgoing::default());
         let mut unfinished = Unfinished::default();
-        let mut pings = tokio::time::interval(KEEPALIVE_INTERVAL);
+        let mut pings = tokio::time::interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         loop {

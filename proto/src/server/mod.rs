@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use prost::Message;
-use satsuma_common::SqlError;
+use satsuma_common::{NodeId, SqlError, SqlState};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,7 +21,7 @@ use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::batches::MAX_BATCH_BYTES;
-use crate::client::CLIENT_KEY;
+use crate::client::{CLIENT_KEY, NODE_KEY};
 use crate::pb::types;
 use crate::pb::worker as pb;
 use crate::pb::worker::worker_server as generated;
@@ -35,8 +35,9 @@ pub(crate) const QUERY_BYTES: usize = 256 << 20;
 const ACCEPTED: usize = 16;
 /// Larger errors would not fit into headers.
 const MAX_DETAILS: usize = 4096;
-/// A client is asked whether it is there after so long a silence, and has as long to answer.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A client that hangs or cannot be reached is lost after their sum.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// Room for what surrounds a payload in a message.
 pub(crate) const fn message_limit(payload: usize) -> usize {
@@ -50,8 +51,8 @@ pub fn transport() -> Server {
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(1 << 30)
         .max_concurrent_streams(1 << 16)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 /// Serves a worker to coordinators.
@@ -67,6 +68,21 @@ impl<W: Worker> WorkerServer<W> {
         Self { worker, clients }
     }
 
+    /// An error when another node is meant: workers may have exchanged their addresses.
+    fn check_node<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let meant = number(request, NODE_KEY)?.map(NodeId);
+        match (meant, self.worker.node()) {
+            (Some(meant), Some(own)) if meant != own => Err(status_of(
+                SqlError::new(
+                    SqlState::CONNECTION_FAILURE,
+                    format!("another worker answers at the address of node {}", meant.0),
+                )
+                .detail(format!("It is node {}.", own.0)),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Serves sessions and gRPC on the listener's port, until `stop` and the end of what is under
     /// way then.
     pub async fn serve(
@@ -79,9 +95,14 @@ impl<W: Worker> WorkerServer<W> {
             .max_decoding_message_size(message_limit(MAX_BATCH_BYTES))
             .max_encoding_message_size(message_limit(MAX_BATCH_BYTES));
         let (grpc, sockets) = mpsc::channel(ACCEPTED);
-        let sessions = port::accept(listener, grpc, stop.clone(), move |client, socket, stop| {
+        let node = {
+            let worker = worker.clone();
+            move || worker.node()
+        };
+        let session = move |client, socket, stop| {
             Session::new(worker.clone(), clients.enter(client)).serve(socket, stop)
-        });
+        };
+        let sessions = port::accept(listener, grpc, stop.clone(), node, session);
         let sockets = ReceiverStream::new(sockets).map(std::io::Result::Ok);
         let grpc = transport()
             .add_service(service)
@@ -113,12 +134,18 @@ pub(crate) fn error_of(status: &Status) -> Option<SqlError> {
 }
 
 fn client_of<T>(request: &Request<T>) -> Result<u64, Status> {
-    request
-        .metadata()
-        .get(CLIENT_KEY)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse().ok())
+    number(request, CLIENT_KEY)?
         .ok_or_else(|| Status::invalid_argument("the client's number is missing"))
+}
+
+/// A number among the metadata, if it is there.
+fn number<T, N: std::str::FromStr>(
+    request: &Request<T>,
+    key: &'static str,
+) -> Result<Option<N>, Status> {
+    let Some(value) = request.metadata().get(key) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| Status::invalid_argument(format!("{key} is not a number")))
 }
 
 type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -132,6 +159,7 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         &self,
         request: Request<pb::QueryRequest>,
     ) -> Result<Response<Self::QueryStream>, Status> {
+        self.check_node(&request)?;
         let request = QueryRequest::try_from(request.into_inner())
             .map_err(|error| status_of(error.into()))?;
         let batches = self.worker.query(request).await.map_err(status_of)?;
@@ -142,6 +170,7 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         &self,
         request: Request<Streaming<pb::QueryPart>>,
     ) -> Result<Response<Self::QueryOverStream>, Status> {
+        self.check_node(&request)?;
         let batches = rows::query_over(&*self.worker, request.into_inner());
         let batches = batches.await.map_err(status_of)?;
         Ok(Response::new(Box::pin(rows::parts(batches))))
@@ -151,6 +180,7 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         &self,
         request: Request<Streaming<pb::LoadPart>>,
     ) -> Result<Response<pb::LoadReply>, Status> {
+        self.check_node(&request)?;
         let client = client_of(&request)?;
         let result = rows::load(&*self.worker, &self.clients, client, request.into_inner()).await;
         let result = match result {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use satsuma_common::NodeId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::session::Broken;
-use crate::frames::{FIRST_BYTE, PREFACE_BYTES, parse_preface};
+use crate::frames::{self, FIRST_BYTE, PREFACE_BYTES, parse_preface};
 
 /// A client that has said nothing for so long is turned away.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,11 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until `stop`, and returns when all sessions have ended. A session is served by
-/// `session`, which gets the client's number; the sockets of others go to `grpc`.
+/// `session`, which gets the client's number; the sockets of others go to `grpc`. `own` is the node
+/// that this is, as far as it knows.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     grpc: mpsc::Sender<TcpStream>,
     stop: CancellationToken,
+    own: impl Fn() -> Option<NodeId> + Clone + Send + 'static,
     session: impl Fn(u64, TcpStream, CancellationToken) -> F + Clone + Send + 'static,
 ) where
     F: Future<Output = Result<(), Broken>> + Send + 'static,
@@ -43,9 +46,9 @@ pub(super) async fn accept<F>(
                 continue;
             }
         };
-        let (grpc, stop, session) = (grpc.clone(), stop.clone(), session.clone());
+        let (grpc, stop, session, own) = (grpc.clone(), stop.clone(), session.clone(), own.clone());
         sockets.spawn(async move {
-            let served = match tokio::time::timeout(PATIENCE, kind(socket)).await {
+            let served = match tokio::time::timeout(PATIENCE, kind(socket, own())).await {
                 Ok(Ok(Kind::Grpc(socket))) => {
                     // Nobody takes it when the server stops.
                     let _ = grpc.send(socket).await;
@@ -69,7 +72,7 @@ enum Kind {
     Grpc(TcpStream),
 }
 
-async fn kind(mut socket: TcpStream) -> Result<Kind, Broken> {
+async fn kind(mut socket: TcpStream, own: Option<NodeId>) -> Result<Kind, Broken> {
     socket.set_nodelay(true)?;
     let mut first = [0];
     if socket.peek(&mut first).await? == 0 {
@@ -80,7 +83,10 @@ async fn kind(mut socket: TcpStream) -> Result<Kind, Broken> {
     }
     let mut preface = [0; PREFACE_BYTES];
     socket.read_exact(&mut preface).await?;
-    let client = parse_preface(&preface)?;
-    socket.write_all(&preface).await?;
-    Ok(Kind::Session(client, socket))
+    let (client, meant) = parse_preface(&preface)?;
+    socket.write_all(&frames::preface(client, own)).await?;
+    match (meant, own) {
+        (Some(meant), Some(own)) if meant != own => Err(Broken::Astray(meant)),
+        _ => Ok(Kind::Session(client, socket)),
+    }
 }

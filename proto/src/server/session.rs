@@ -10,13 +10,13 @@ use std::time::Instant;
 use futures::future::{AbortHandle, Abortable};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use satsuma_common::{SqlError, SqlState};
+use satsuma_common::{NodeId, SqlError, SqlState};
 use tokio::net::TcpStream;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::KEEPALIVE;
 use super::clients::Presence;
+use super::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::convert::{Request, Response};
 use crate::error::WireError;
 use crate::frames::{Frame, Incoming, Outgoing};
@@ -47,6 +47,8 @@ pub(super) enum Broken {
     Message(#[from] WireError),
     #[error("the client is silent")]
     Silent,
+    #[error("the client means node {}", .0.0)]
+    Astray(NodeId),
 }
 
 type Running = Pin<Box<dyn Future<Output = (u64, Option<Response>)> + Send>>;
@@ -81,7 +83,7 @@ impl<W: Worker> Session<W> {
     ) -> Result<(), Broken> {
         let (mut read, mut write) = socket.split();
         let mut incoming = Incoming::default();
-        let mut watch = tokio::time::interval(KEEPALIVE);
+        let mut watch = tokio::time::interval(KEEPALIVE_INTERVAL);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut heard, mut stopping) = (Instant::now(), false);
         while !(stopping && self.running.is_empty() && self.outgoing.is_empty()) {
@@ -103,7 +105,7 @@ impl<W: Worker> Session<W> {
                     }
                 }
                 _ = watch.tick() => {
-                    if heard.elapsed() > 2 * KEEPALIVE {
+                    if heard.elapsed() > KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT {
                         return Err(Broken::Silent);
                     }
                 }

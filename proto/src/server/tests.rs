@@ -58,6 +58,10 @@ fn numbers(from: i64, count: i64) -> RecordBatch {
 
 #[async_trait]
 impl Worker for Recorder {
+    fn node(&self) -> Option<NodeId> {
+        Some(NodeId(7))
+    }
+
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
         if request.groups.is_empty() {
             return Err(SqlError::new(STALE_PLACEMENT, "stale").detail("no group"));
@@ -303,6 +307,28 @@ async fn errors_keep_their_fields() {
     assert_eq!(error, SqlError::unsupported("no").constraint("c"));
     let error = remote.query(query(vec![])).await.err().unwrap();
     assert_eq!(error, SqlError::new(STALE_PLACEMENT, "stale").detail("no group"));
+}
+
+#[tokio::test]
+async fn a_request_that_is_meant_for_another_node_is_refused() {
+    let served = serve().await;
+    let remote = RemoteWorker::of_node(&served.address, NodeId(7)).unwrap();
+    remote.transact(txn(1), TxnAction::Prepare).await.unwrap();
+    remote.modify(insert(vec![numbers(0, 1)])).await.unwrap();
+    let other = RemoteWorker::of_node(&served.address, NodeId(8)).unwrap();
+    let refused = [
+        other.transact(txn(2), TxnAction::Prepare).await.err(),
+        other.modify(insert(vec![numbers(0, 1)])).await.err(),
+        other.query(query(vec![])).await.err(),
+        other.query_over(query(vec![]), futures::stream::empty().boxed()).await.err(),
+        other.status().await.err(),
+    ];
+    for error in refused {
+        let error = error.expect("refused");
+        assert_eq!(error.state(), SqlState::CONNECTION_FAILURE);
+        let message = "another worker answers at the address of node 8";
+        assert!(error.message().ends_with(message), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -112,14 +112,16 @@ impl Engine {
     /// Removes the manifests of shards that are gone, and answers with them. `known` shards are
     /// not looked at.
     fn forget_manifests(&self, known: &std::collections::BTreeSet<u64>) -> Result<Vec<Manifest>> {
-        let manifests = || manifest::each::<Manifest>(&*self.store.kv, b'm');
-        if manifests()?.iter().all(|(id, _)| known.contains(id)) {
+        let mut gone = manifest::each::<Manifest>(&*self.store.kv, b'm')?;
+        gone.retain(|(id, _)| !known.contains(id));
+        if gone.is_empty() {
             return Ok(Vec::new());
         }
-        // No shard is made meanwhile: a copy could fill one at once.
-        let meta = self.meta.read();
         let (mut batch, mut dropped) = (Batch::new(), Vec::new());
-        for (id, stored) in manifests()? {
+        // No shard is made meanwhile: a copy could fill one at once. All else waits for this lock,
+        // so the manifests have been read before.
+        let meta = self.meta.read();
+        for (id, stored) in gone {
             let id = satsuma_common::ShardId(id);
             if !meta.shards.contains_key(&id) {
                 batch.push((manifest::shard_key(b'm', id), None));

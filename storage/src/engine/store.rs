@@ -17,6 +17,9 @@ use crate::txn::LoadedFile;
 
 /// Marks up to this many are in the manifest itself.
 const FEW_MARKS: usize = 2000;
+/// Files are synced whenever so many bytes of them were written. The log's next sync may have to
+/// wait until the file system has stored what others wrote, and commits wait with it.
+const SYNC_BYTES: usize = 1 << 20;
 
 /// Segment files and the key-value store.
 #[derive(Debug)]
@@ -103,7 +106,7 @@ impl Store {
         } else {
             IncomingPlace::Memory(Vec::new())
         };
-        Ok(IncomingSegment { id, size, at: 0, crc: 0, place })
+        Ok(IncomingSegment { id, size, at: 0, synced: 0, crc: 0, place })
     }
 
     /// Opens a segment that has arrived whole; as durable as after [`Self::put_segment`].
@@ -113,7 +116,7 @@ impl Store {
         crc: u32,
         batch: &mut Batch,
     ) -> Result<Segment> {
-        let IncomingSegment { id, size, at, crc: found, place } = incoming;
+        let IncomingSegment { id, size, at, crc: found, place, .. } = incoming;
         if at != size || found != crc {
             return Err(StorageError::CopyBroken("a segment arrived damaged"));
         }
@@ -149,8 +152,13 @@ impl Store {
     pub(super) fn write_file(&self, path: &std::path::Path, bytes: &[u8]) -> Result<()> {
         let write = || {
             let file = self.disk.create(path)?;
-            file.write_at(bytes, 0)?;
-            file.sync()
+            let mut at = 0;
+            for piece in bytes.chunks(SYNC_BYTES) {
+                file.write_at(piece, at)?;
+                file.sync()?;
+                at += piece.len() as u64;
+            }
+            Ok(())
         };
         write().map_err(|error| {
             // What is left of it would only take the room that is missing.
@@ -325,6 +333,8 @@ pub struct IncomingSegment {
     id: u64,
     size: u64,
     at: u64,
+    /// Durable up to here.
+    synced: u64,
     crc: u32,
     place: IncomingPlace,
 }
@@ -351,7 +361,13 @@ impl IncomingSegment {
         match &mut self.place {
             IncomingPlace::Memory(bytes) => bytes.extend_from_slice(piece),
             IncomingPlace::File { path, file } => {
-                file.write_at(piece, self.at).map_err(|e| StorageError::io(path.clone(), &e))?;
+                let io = |e| StorageError::io(path.clone(), &e);
+                file.write_at(piece, self.at).map_err(io)?;
+                let written = self.at + piece.len() as u64;
+                if written - self.synced >= SYNC_BYTES as u64 {
+                    file.sync().map_err(io)?;
+                    self.synced = written;
+                }
             }
         }
         self.at += piece.len() as u64;

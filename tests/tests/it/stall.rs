@@ -22,6 +22,8 @@ const COMPANIES: u64 = 100;
 const FIRST_OWN: u64 = 1_000_000_000;
 /// What counts as a stall when the load is not measured by release binaries.
 const LONGEST: Duration = Duration::from_secs(20);
+/// So many of the slowest statements are shown one by one.
+const SLOWEST: usize = 12;
 
 const TABLES: &str = "
     CREATE TABLE companies (id bigint PRIMARY KEY, name text NOT NULL, image_url text,
@@ -220,6 +222,12 @@ fn report(seen: &Seen, clicks: u64, began: Instant, ended: Instant) -> Duration 
     );
     for (kind, (before, during)) in kinds {
         eprintln!("{kind:>15}: longest before {before:.1?}, meanwhile {during:.1?}");
+    }
+    let meanwhile = |one: &&Took| one.ended >= began && one.ended <= ended;
+    let mut slow: Vec<&Took> = seen.statements.iter().filter(meanwhile).collect();
+    slow.sort_by_key(|one| std::cmp::Reverse(one.took));
+    for Took { kind, ended: at, took } in slow.into_iter().take(SLOWEST) {
+        eprintln!("{kind:>15}: {took:.1?} until {:.1?} after the start", *at - began);
     }
     longest
 }

@@ -229,8 +229,16 @@ fn a_leader_without_majority_commits_and_confirms_nothing() {
     let core = cluster.members[&old].core.as_ref().expect("core");
     assert_eq!(core.applied(), before);
     assert!(!core.leadership().is_self, "still believes to lead");
+    assert!(core.leadership().is_cut_off, "still waits for a leader");
     cluster.commit();
+    let knows = |cluster: &Cluster, id: &NodeId| {
+        let core = cluster.members[id].core.as_ref();
+        core.is_some_and(|core| core.leadership().is_cut_off)
+    };
+    let cut_off: Vec<_> = MEMBERS.into_iter().filter(|id| knows(&cluster, id)).collect();
+    assert_eq!(cut_off, [old]);
     cluster.settle();
+    assert!(!knows(&cluster, &old));
 }
 
 #[derive(Clone, Debug)]

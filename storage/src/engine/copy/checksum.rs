@@ -1,5 +1,7 @@
 //! Whether two copies of a group hold the same rows at a snapshot.
 
+use std::time::Instant;
+
 use satsuma_common::{GroupId, ShardId, Timestamp};
 
 use super::super::Engine;
@@ -17,7 +19,7 @@ pub struct ShardSum {
 
 impl Engine {
     /// Of each of the group's shards, in the order of ids. Reads every row: not for threads that
-    /// others wait for.
+    /// others wait for. Leaves them as much time as it takes.
     pub async fn checksum(&self, group: GroupId, snapshot: Timestamp) -> Result<Vec<ShardSum>> {
         let shards = self.shards_of(group);
         self.begin_read(&shards, snapshot, None).await?;
@@ -25,12 +27,14 @@ impl Engine {
         for shard in shards {
             let (_, table) = self.shard_and_table(shard)?;
             let mut total = ShardSum { shard, rows: 0, sum: 0 };
+            let mut started = Instant::now();
             for batch in self.scan(shard, &ReadView::new(snapshot), &ScanOptions::default())? {
                 for row in table.encoder.encode_batch(&batch?)? {
                     total.rows += 1;
                     total.sum = total.sum.wrapping_add(row_sum(&row));
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(started.elapsed()).await;
+                started = Instant::now();
             }
             sums.push(total);
         }
