@@ -173,5 +173,8 @@ SELECT DISTINCT ON (3) id FROM thing;
 -- name: a default of another type
 CREATE TABLE misfit (a int DEFAULT true);
 
+-- name: a generated column of another type
+CREATE TABLE misfit (a int, b int GENERATED ALWAYS AS (a > 1) STORED);
+
 -- name: what there is no default of
 CREATE TABLE misfit (a int DEFAULT 'x');

@@ -63,3 +63,9 @@ SELECT specific_name, ordinal_position, parameter_mode, parameter_name, data_typ
 
 -- name: words
 SELECT * FROM pg_get_keywords() ORDER BY word;
+
+-- name: what functions and operators are for
+SELECT p.proname, obj_description(p.oid, 'pg_proc'), d.description FROM pg_proc p LEFT JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass WHERE p.oid IN (870, 1397, 2108, 2147, 1299) ORDER BY p.oid;
+
+-- name: what operators are for
+SELECT oid, obj_description(oid, 'pg_operator') FROM pg_operator WHERE oprname IN ('+', '||') AND oprleft = 'int4'::regtype ORDER BY oid;

@@ -1,6 +1,7 @@
 //! Relations and where they are listed: pg_class, pg_index, pg_namespace, pg_database, ...
 
 use satsuma_common::{ColumnId, Oid, PgType, SqlResult};
+use satsuma_sql::declared::description;
 
 use super::layout::Layouts;
 use super::row_types::{has_row_type, row_type};
@@ -23,7 +24,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_database" => database,
         "pg_tablespace" => tablespace,
         "pg_am" => access_method,
-        "pg_description" => description,
+        "pg_description" => descriptions,
         "pg_shdescription" => shared_description,
         "pg_depend" => depend,
         _ => return None,
@@ -354,7 +355,7 @@ fn is_shared(object: &ObjectAddress) -> bool {
     matches!(object.class, ObjectClass::Role | ObjectClass::Database)
 }
 
-fn description(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+fn descriptions(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     let state = source.state;
     for (object, text) in state.comments().filter(|(object, _)| !is_shared(object)) {
         row!(
@@ -377,8 +378,26 @@ fn description(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             )?;
         }
     }
+    own_descriptions(rows)
+}
+
+/// What PostgreSQL says of its own functions and operators.
+fn own_descriptions(rows: &mut Rows<'_>) -> SqlResult<()> {
+    let classes = [
+        (FUNCTION_CLASS, description::of_functions()),
+        (OPERATOR_CLASS, description::of_operators()),
+    ];
+    for (class, described) in classes {
+        for (oid, text) in described {
+            row!(rows, objoid = Oid(*oid), classoid = class, objsubid = 0, description = *text,)?;
+        }
+    }
     Ok(())
 }
+
+/// pg_proc and pg_operator.
+const FUNCTION_CLASS: Oid = Oid(1255);
+const OPERATOR_CLASS: Oid = Oid(2617);
 
 fn shared_description(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for (object, text) in source.state.comments().filter(|(object, _)| is_shared(object)) {

@@ -239,12 +239,11 @@ impl Binder<'_> {
                         if error.state() != SqlState::CANNOT_COERCE {
                             return error;
                         }
-                        let what =
-                            if usage == ExpressionUse::Default { "default" } else { "generation" };
+                        // PostgreSQL says so of generation expressions, too.
                         SqlError::new(
                             SqlState::DATATYPE_MISMATCH,
                             format!(
-                                "column is of type {ty} but {what} expression is of type {from}"
+                                "column is of type {ty} but default expression is of type {from}"
                             ),
                         )
                         .hint("You will need to rewrite or cast the expression.")

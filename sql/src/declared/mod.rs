@@ -5,6 +5,7 @@
 //! its oids and its declarations, and those of Citus and of Satsuma itself. How they are computed
 //! is with their families (see [`crate::functions`]); a test of the coordinator's compares both.
 
+pub mod description;
 mod function;
 mod operator;
 

@@ -2,6 +2,7 @@
 
 mod privileges;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use satsuma_common::{
     Array, Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId, hash,
 };
 use satsuma_sql::catalog_view::CatalogView;
+use satsuma_sql::declared::description;
 use satsuma_sql::functions::{CatalogFunction, CatalogFunctions, Privileged};
 
 use super::definitions::{
@@ -244,7 +246,12 @@ impl SessionFunctions {
             }
             F::GetSerialSequence => self.serial_sequence(arguments.text(0)?, arguments.text(1)?)?,
             F::ObjDescription => {
+                let described = |known: &BTreeMap<u32, &'static str>| -> SqlResult<Datum> {
+                    Ok(text(known.get(&arguments.oid(0)?.0).copied()))
+                };
                 let class = match arguments.text(1)? {
+                    "pg_proc" => return described(description::of_functions()),
+                    "pg_operator" => return described(description::of_operators()),
                     "pg_class" => ObjectClass::Relation,
                     "pg_namespace" => ObjectClass::Schema,
                     "pg_type" => ObjectClass::Type,

@@ -1,0 +1,29 @@
+//! What PostgreSQL says of its functions and operators, read from `descriptions.txt`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+const WRITTEN: &str = include_str!("descriptions.txt");
+
+static FUNCTIONS: LazyLock<BTreeMap<u32, &'static str>> = LazyLock::new(|| read("f"));
+static OPERATORS: LazyLock<BTreeMap<u32, &'static str>> = LazyLock::new(|| read("o"));
+
+/// By the oids of functions.
+pub fn of_functions() -> &'static BTreeMap<u32, &'static str> {
+    &FUNCTIONS
+}
+
+/// By the oids of operators.
+pub fn of_operators() -> &'static BTreeMap<u32, &'static str> {
+    &OPERATORS
+}
+
+/// `f 870 lowercase`: the kind, the oid, the text.
+fn read(kind: &str) -> BTreeMap<u32, &'static str> {
+    let read = |line: &'static str| {
+        let (own, rest) = line.split_once(' ')?;
+        let (oid, text) = rest.split_once(' ')?;
+        (own == kind).then_some((oid.parse().ok()?, text))
+    };
+    WRITTEN.lines().filter_map(read).collect()
+}
