@@ -4,13 +4,14 @@ use satsuma_common::{ShardId, Timestamp, TxnId};
 
 use super::{Engine, RowBytes};
 use crate::delta::Version;
-use crate::error::Result;
+use crate::error::{Result, StorageError};
 use crate::shard::{KeyRange, ReadView, Scan, ScanOptions};
 use crate::txn::{Own, ShardWrites};
 
 impl Engine {
     /// Waits until `snapshot` is settled on these shards: transactions that commit at or before
-    /// it are visible. To be called before [`Self::get`] and [`Self::scan`] of a new snapshot.
+    /// it are visible. To be called before [`Self::get`] and [`Self::scan`] of a new snapshot. A
+    /// transaction that was aborted here reads no more: it would not see what it wrote.
     pub async fn begin_read(
         &self,
         shards: &[ShardId],
@@ -18,6 +19,11 @@ impl Engine {
         txn: Option<TxnId>,
     ) -> Result<()> {
         self.wal.check()?;
+        if let Some(txn) = txn
+            && self.aborted.lock().get(&txn).is_some()
+        {
+            return Err(StorageError::NoSuchTransaction(txn));
+        }
         self.timeline.begin_read(shards, snapshot, txn).await;
         // After the timeline knows the snapshot: whoever takes over commits above it.
         self.meta.read().check_fence(shards)?;

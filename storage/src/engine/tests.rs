@@ -587,6 +587,20 @@ async fn a_transaction_from_before_a_restart_cannot_go_on() {
     engine.delete(&context(100, 1), SHARD, &[key(1)]).await.unwrap();
 }
 
+/// A worker gives a transaction up whose coordinator is gone, and the coordinator may come back.
+#[tokio::test]
+async fn a_transaction_that_was_aborted_reads_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let context = context(100, 1);
+    engine.insert(&context, SHARD, &batch(&[(1, "own")]), ConflictPolicy::Fail).await.unwrap();
+    engine.begin_read(&[SHARD], Timestamp(100), Some(context.txn)).await.unwrap();
+    engine.abort(context.txn).await.unwrap();
+    let read = engine.begin_read(&[SHARD], Timestamp(100), Some(context.txn)).await;
+    assert!(matches!(read, Err(StorageError::NoSuchTransaction(_))), "{read:?}");
+    engine.begin_read(&[SHARD], Timestamp(100), Some(txn(101))).await.unwrap();
+}
+
 /// The abort of a load may overtake the load.
 #[tokio::test]
 async fn a_transaction_does_not_begin_after_its_abort() {

@@ -300,10 +300,12 @@ async fn histories_are_those_of_snapshots() {
          SELECT create_distributed_table('list', 'id');",
     );
     for level in [Level::Snapshot, Level::ReadCommitted] {
-        cluster.client().must("DELETE FROM list");
-        cluster
-            .client()
-            .must(&format!("INSERT INTO list SELECT g, '' FROM generate_series(0, {LISTS} - 1) g"));
+        // A coordinator that has just been cut off may not have found its way back.
+        eventually(&addresses, "DELETE FROM list").await;
+        let fill = format!(
+            "INSERT INTO list SELECT g, '' FROM generate_series(0, {LISTS} - 1) g ON CONFLICT DO NOTHING"
+        );
+        eventually(&addresses, &fill).await;
         let stop = Arc::new(AtomicBool::new(false));
         let commits = Arc::new(AtomicU64::new(0));
         let started = Instant::now();
