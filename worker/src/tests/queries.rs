@@ -18,7 +18,7 @@ both_ways! {
     a_reader_that_goes_away_stops_the_query
     time_runs_out
     plans_are_explained
-    little_memory_means_spilling_or_an_error
+    little_memory_means_spilling
 }
 
 fn join() -> LogicalPlan {
@@ -219,7 +219,7 @@ async fn plans_are_explained(f: &Fixture) {
     assert_eq!(lines[1], "  Index Cond: (company_id = 1)");
 }
 
-async fn little_memory_means_spilling_or_an_error(f: &Fixture) {
+async fn little_memory_means_spilling(f: &Fixture) {
     let pad = "x".repeat(80);
     let names: Vec<_> = (0..40_000).map(|id| format!("{id} {pad}")).collect();
     let rows: Vec<_> = names.iter().zip(0..).map(|(name, id)| (1, id, name.as_str())).collect();
@@ -237,7 +237,7 @@ async fn little_memory_means_spilling_or_an_error(f: &Fixture) {
     assert_eq!(lines.len(), rows.len());
     assert!(lines.iter().all(|line| line.ends_with("|1")));
 
-    // A hash table cannot: the query fails, and nothing but the query.
+    // A hash table cannot: the join is done again by sorting both sides.
     let other = LogicalPlanBuilder::from(scan(CAMPAIGNS))
         .project(vec![col("name").alias("other")])
         .unwrap()
@@ -248,7 +248,6 @@ async fn little_memory_means_spilling_or_an_error(f: &Fixture) {
         .unwrap()
         .build()
         .unwrap();
-    let error = f.rows_in(&context, &join, &[G1]).await.unwrap_err();
-    assert_eq!(error.state(), SqlState::OUT_OF_MEMORY);
+    assert_eq!(f.rows_in(&context, &join, &[G1]).await.unwrap().len(), rows.len());
     assert_eq!(f.rows(&join, &[G1]).await.unwrap().len(), rows.len());
 }
