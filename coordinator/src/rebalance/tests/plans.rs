@@ -116,7 +116,6 @@ fn a_thousand_nodes_and_a_hundred_thousand_shards() {
 /// Groups of very different sizes: nodes come out within the threshold, and hardly more is moved
 /// than has to be.
 #[test]
-#[ignore = "minutes without optimization"]
 fn a_thousand_nodes_with_groups_of_all_sizes() {
     let mut state = cluster(0);
     for port in 0..900 {
