@@ -19,7 +19,7 @@ use crate::recovery::{self, Pace};
 
 /// How long the open transactions of a coordinator survive its last connection: it connects anew
 /// at once when it is there, and others wait for what they have locked.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(2);
 /// How long open requests may go on at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 const REGISTER_PAUSE: Duration = Duration::from_millis(500);
