@@ -29,8 +29,9 @@ pub(crate) const PREFACE_BYTES: usize = 20;
 /// A whole message or a piece, and what surrounds it.
 const FRAME_BYTES: usize = WHOLE_BYTES + 1024;
 const HEAD_BYTES: usize = 4;
-/// Read at once.
+/// Read at once, and the least room for it.
 const READ_BYTES: usize = 64 << 10;
+const LEAST_ROOM: usize = 4 << 10;
 /// A larger buffer is given back when it is empty.
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -121,7 +122,9 @@ pub(crate) enum Frame<M> {
 impl Incoming {
     /// Reads some bytes; `false` at their end. Cancel safe.
     pub(crate) async fn fill(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
-        self.0.reserve(READ_BYTES);
+        if self.0.capacity() - self.0.len() < LEAST_ROOM {
+            self.0.reserve(READ_BYTES);
+        }
         Ok(socket.read_buf(&mut self.0).await? > 0)
     }
 
@@ -139,7 +142,9 @@ impl Incoming {
         if length == 0 {
             return Ok(Some(Frame::Ping));
         }
-        let message = M::decode(self.0.split_to(length).freeze());
+        // From a slice, which copies: a row that is kept must not keep all that came with it.
+        let message = M::decode(&self.0[..length]);
+        self.0.advance(length);
         message
             .map(|message| Some(Frame::Message(message)))
             .map_err(|_| WireError::Unknown("encoding of a message"))

@@ -28,13 +28,15 @@ use crate::worker::OUTCOME_UNKNOWN;
 /// How often the worker is asked whether it is there. It lets go of a coordinator that says
 /// nothing for three times as long.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// How long to read on where nothing can be sent any more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Callers wait while so many bytes are queued.
 const QUEUE_BYTES: usize = 4 << 20;
 
 pub(super) struct Session {
     connection: Connection<Socket>,
     /// The socket that calls join without waiting.
-    present: Mutex<Option<Arc<Live>>>,
+    present: Mutex<Option<Arc<Owned>>>,
 }
 
 /// The way to a worker's port.
@@ -44,20 +46,20 @@ struct Socket {
 }
 
 impl Dial for Socket {
-    type Channel = Arc<Live>;
+    type Channel = Arc<Owned>;
 
-    fn dial(&self) -> impl Future<Output = Result<Arc<Live>, String>> + Send + 'static {
+    fn dial(&self) -> impl Future<Output = Result<Arc<Owned>, String>> + Send + 'static {
         let (address, caller) = (self.address.clone(), self.caller);
         async move {
             let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(&address, caller)).await;
             let socket = opened.map_err(|_| "connection timed out".to_string())??;
             let live = Arc::new(Live::default());
-            let driven = live.clone();
+            let driven = Owned { live: live.clone(), address: address.clone() };
             tokio::spawn(async move {
-                let reason = driven.drive(socket).await;
-                driven.end(lost(&address, reason));
+                let reason = driven.live.drive(socket).await;
+                driven.live.end(lost(&driven.address, reason));
             });
-            Ok(live)
+            Ok(Arc::new(Owned { live, address }))
         }
     }
 }
@@ -80,6 +82,18 @@ async fn open(address: &str, caller: Caller) -> Result<TcpStream, String> {
         }
         (Ok((client, _)), _) if client == caller.client => Ok(socket),
         _ => Err("the other end is no worker".into()),
+    }
+}
+
+/// A session that ends when nobody holds this any more, or when its driver is gone.
+struct Owned {
+    live: Arc<Live>,
+    address: String,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.live.end(lost(&self.address, "closed"));
     }
 }
 
@@ -164,7 +178,7 @@ impl Session {
 
     /// A number for a call on the present socket, or on a new one, and where its answer comes.
     async fn join(&self) -> SqlResult<(Arc<Live>, u64, Answer)> {
-        let present = self.present().clone();
+        let present = self.present().as_ref().map(|owned| owned.live.clone());
         if let Some(live) = present
             && let Ok((id, answer)) = live.register()
         {
@@ -175,27 +189,20 @@ impl Session {
         Ok((live, id, answer))
     }
 
-    fn present(&self) -> MutexGuard<'_, Option<Arc<Live>>> {
+    fn present(&self) -> MutexGuard<'_, Option<Arc<Owned>>> {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The present session, or a new one.
     async fn live(&self) -> SqlResult<Arc<Live>> {
         let mut link = self.connection.link().await?;
-        if link.channel.state().ended.is_some() {
+        if link.channel.live.state().ended.is_some() {
             self.connection.failed(&link).await;
             link = self.connection.link().await?;
         }
-        *self.present() = Some(link.channel.clone());
-        Ok(link.channel)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(live) = self.present().take() {
-            live.end(lost(self.connection.address(), "closed"));
-        }
+        let live = link.channel.live.clone();
+        *self.present() = Some(link.channel);
+        Ok(live)
     }
 }
 
@@ -290,6 +297,15 @@ impl Live {
                 biased;
                 sent = outgoing.send(&mut write), if !outgoing.is_empty() => {
                     if let Err(error) = sent {
+                        // What the worker answered before it went may be here.
+                        let rest = async {
+                            while let Ok(true) = incoming.fill(&mut read).await {
+                                if self.take_answers(&mut incoming, &mut unfinished).is_err() {
+                                    break;
+                                }
+                            }
+                        };
+                        let _ = tokio::time::timeout(LAST_WORDS, rest).await;
                         return error.to_string();
                     }
                     self.take_queue(&mut outgoing);

@@ -89,7 +89,10 @@ impl<W: Worker> Session<W> {
         while !(stopping && self.running.is_empty() && self.outgoing.is_empty()) {
             tokio::select! {
                 biased;
-                sent = self.outgoing.send(&mut write), if !self.outgoing.is_empty() => sent?,
+                sent = self.outgoing.send(&mut write), if !self.outgoing.is_empty() => {
+                    sent?;
+                    heard = Instant::now();
+                }
                 Some((id, response)) = self.running.next(), if !self.running.is_empty() => {
                     self.done(id, response);
                 }

@@ -485,7 +485,8 @@ async fn whoever_speaks_another_protocol_is_turned_away() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let served = serve().await;
-    for hello in [&b"SATSUMA\xff------------"[..], b"SELECT 1 FROM clicks;", b"GET / HTTP/1.1\r\n\r\n"]
+    for hello in
+        [&b"SATSUMA\xff------------"[..], b"SELECT 1 FROM clicks;", b"GET / HTTP/1.1\r\n\r\n"]
     {
         let mut socket = tokio::net::TcpStream::connect(&served.address).await.unwrap();
         socket.write_all(hello).await.unwrap();

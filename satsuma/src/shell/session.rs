@@ -149,9 +149,10 @@ impl Shell {
             return self.failed(&error, "", 1, &Origin::Command);
         }
         let result = self.run_text(text, &Origin::Command).await;
-        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let is_good = matches!(result, Ok(()) | Err(Stop::Quit));
+        let end = if is_good { "COMMIT" } else { "ROLLBACK" };
         match self.query(end).await {
-            Err(error) if result.is_ok() => self.failed(&error, "", 1, &Origin::Command),
+            Err(error) if is_good => self.failed(&error, "", 1, &Origin::Command),
             _ => result,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use satsuma_common::{Lsn, Timestamp};
+use satsuma_common::{Lsn, ShardId, Timestamp};
 
 use super::Engine;
 use crate::error::{Result, StorageError};
@@ -174,15 +174,12 @@ impl Engine {
         }
         // Counting dead rows takes a look at every mark: not in every round.
         if upkeep.merged.elapsed() >= MERGE_PAUSE {
-            for shard in &shards {
-                // Writers that wait, wait for sealing.
-                while shard.check().is_ok()
-                    && self.merge(shard)?
-                    && self.pressure.has_room(self.wal.logged())
-                {}
-                let table = self.meta.read().table_of(shard).cloned();
-                for segment in shard.contents().segments.iter() {
-                    table.iter().for_each(|table| self.build_runs(table, segment));
+            let next = shards.partition_point(|shard| Some(shard.id) < upkeep.interrupted_at);
+            upkeep.interrupted_at = None;
+            for shard in shards[next..].iter().chain(&shards[..next]) {
+                if !self.tidy(shard)? {
+                    upkeep.interrupted_at = Some(shard.id);
+                    break;
                 }
             }
             upkeep.merged = Instant::now();
@@ -197,11 +194,36 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// Merges a shard's segments and builds what indexes lack; `false` where it was not finished:
+    /// writers that wait, wait for sealing.
+    fn tidy(&self, shard: &Arc<Shard>) -> Result<bool> {
+        let is_urgent = || !self.pressure.has_room(self.wal.logged());
+        loop {
+            if is_urgent() {
+                return Ok(false);
+            }
+            if shard.check().is_err() || !self.merge(shard)? {
+                break;
+            }
+        }
+        let table = self.meta.read().table_of(shard).cloned();
+        let Some(table) = table else { return Ok(true) };
+        for segment in shard.contents().segments.iter() {
+            if is_urgent() {
+                return Ok(false);
+            }
+            self.build_runs(&table, segment);
+        }
+        Ok(true)
+    }
 }
 
 /// When the thread last did what it does seldom.
 struct Upkeep {
     merged: Instant,
+    /// The shard that merging stopped at, for want of room for writers.
+    interrupted_at: Option<ShardId>,
     checkpointed: Instant,
 }
 
@@ -211,7 +233,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 fn maintain(engine: &Weak<Engine>) {
-    let mut upkeep = Upkeep { merged: Instant::now(), checkpointed: Instant::now() };
+    let mut upkeep =
+        Upkeep { merged: Instant::now(), interrupted_at: None, checkpointed: Instant::now() };
     loop {
         let Some(engine) = engine.upgrade() else { return };
         if engine.closed.load(Ordering::Acquire) {

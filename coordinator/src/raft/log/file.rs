@@ -56,9 +56,11 @@ impl FileLog {
         let mut recovered =
             Recovered { snapshot: read_snapshot(directory)?, ..Recovered::default() };
         let mut numbers = segment_numbers(directory)?;
+        let mut last_is_whole = false;
         if let Some(number) = numbers.last()
             && is_unfinished(&segment_path(directory, *number))?
         {
+            last_is_whole = true;
             // Another one will follow: then it could not be told from a damaged one.
             fs::remove_file(segment_path(directory, *number))?;
             sync_directory(directory)?;
@@ -67,7 +69,8 @@ impl FileLog {
         let mut sealed = VecDeque::new();
         for (position, number) in numbers.iter().enumerate() {
             let path = segment_path(directory, *number);
-            let is_last = position + 1 == numbers.len();
+            // Nothing is torn that was finished before another segment was begun.
+            let is_last = position + 1 == numbers.len() && !last_is_whole;
             let last_index = replay(&path, is_last, &mut recovered)?;
             sealed.push_back(Segment { path, last_index });
         }
