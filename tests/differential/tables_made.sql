@@ -7,7 +7,6 @@ CREATE TABLE source (id int PRIMARY KEY, name varchar(20) NOT NULL DEFAULT 'none
 CREATE TABLE copy_1 AS SELECT id, name, price * 2 AS double, 'x' AS literal, NULL AS nothing FROM source;
 
 -- name: its rows
--- differs: a computed numeric column keeps the digits that its rows were computed with
 SELECT * FROM copy_1 ORDER BY id;
 
 -- name: with names
