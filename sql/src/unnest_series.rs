@@ -165,10 +165,10 @@ impl SeriesExec {
     }
 }
 
+type Exprs = Vec<Arc<dyn PhysicalExpr>>;
+
 /// What a projection computes, over the first input below that is none.
-fn whole(
-    projection: &ProjectionExec,
-) -> Result<(Vec<Arc<dyn PhysicalExpr>>, Arc<dyn ExecutionPlan>)> {
+fn whole(projection: &ProjectionExec) -> Result<(Exprs, Arc<dyn ExecutionPlan>)> {
     let mut exprs: Vec<_> = projection.expr().iter().map(|column| column.expr.clone()).collect();
     let mut input = projection.input().clone();
     // A list that is needed twice is computed by a projection of its own.

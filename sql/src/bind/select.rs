@@ -328,10 +328,10 @@ impl Binder<'_> {
         {
             return self.ordinal(value, clause, visible);
         }
-        if let ast::Expr::Identifier(ident) = expr {
-            if let Some(index) = self.output_named(ident, &items[..visible], clause, position)? {
-                return Ok(index);
-            }
+        if let ast::Expr::Identifier(ident) = expr
+            && let Some(index) = self.output_named(ident, &items[..visible], clause, position)?
+        {
+            return Ok(index);
         }
         let value = self.resolved(expr, cx)?;
         if let Some(index) = items.iter().position(|item| item.value == value) {
