@@ -46,7 +46,7 @@ impl Series {
             [_, _, Datum::Numeric(step)] => Step::Numeric(step.clone()),
             [_, _, Datum::Interval(step)] => {
                 let zoned = *ty == PgType::Timestamptz;
-                Step::Interval(*step, zoned.then(|| context.time_zone))
+                Step::Interval(*step, zoned.then_some(context.time_zone))
             }
             _ => return Err(unexpected_value("generate_series")),
         };
