@@ -5,9 +5,9 @@
 //! query, load                  -> a gRPC stream each
 //! ```
 //!
-//! Two connections: a cursor that nobody reads must not hold up a COMMIT. Nothing is retried here: a broken
-//! connection fails what was under way with 08006, or 08007 where it may have been committed, and
-//! the next request connects anew.
+//! Two connections: a cursor that nobody reads must not hold up a COMMIT. Nothing is retried here:
+//! a broken connection fails what was under way with 08006, or 08007 where it may have been
+//! committed, and the next request connects anew.
 
 mod connection;
 mod rows;

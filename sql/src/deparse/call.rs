@@ -222,12 +222,7 @@ impl Resolver<'_> {
             }
         }
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
-        let candidates: Vec<Arc<Procedure>> = FUNCTIONS
-            .get(name)?
-            .iter()
-            .filter(|procedure| procedure.kind == declared::Kind::Aggregate)
-            .cloned()
-            .collect();
+        let candidates = candidates(name, declared::Kind::Aggregate)?;
         let Choice::One(procedure) = choose_function(&candidates, &types) else { return None };
         let (parameters, ty) = procedure.signature.resolve(&types)?;
         let args = args
@@ -281,12 +276,7 @@ impl Resolver<'_> {
             args.push(self.node(value)?);
         }
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
-        let candidates: Vec<Arc<Procedure>> = FUNCTIONS
-            .get(name)?
-            .iter()
-            .filter(|procedure| procedure.kind == declared::Kind::Window)
-            .cloned()
-            .collect();
+        let candidates = candidates(name, declared::Kind::Window)?;
         let Choice::One(procedure) = choose_function(&candidates, &types) else { return None };
         let (parameters, ty) = procedure.signature.resolve(&types)?;
         let args = args
@@ -441,4 +431,9 @@ impl Resolver<'_> {
         let (args, ty) = unified(args)?;
         Some(Node::new(Kind::Special { name, args }, ty))
     }
+}
+
+/// The functions of a name and a kind.
+fn candidates(name: &str, kind: declared::Kind) -> Option<Vec<Arc<Procedure>>> {
+    Some(FUNCTIONS.get(name)?.iter().filter(|procedure| procedure.kind == kind).cloned().collect())
 }
