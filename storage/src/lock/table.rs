@@ -70,7 +70,7 @@ pub struct LockEntry {
 }
 
 /// Locks of all transactions at this worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LockTable {
     inner: Mutex<Inner>,
     /// Wakes the timer thread when the next deadline changes.
@@ -172,12 +172,18 @@ impl Drop for Passing<'_> {
     }
 }
 
+impl Default for LockTable {
+    fn default() -> Self {
+        let exclusive = Arc::<AtomicUsize>::default();
+        let inner = Mutex::new(Inner { exclusive: exclusive.clone(), ..Inner::default() });
+        Self { inner, timer: Condvar::new(), exclusive }
+    }
+}
+
 impl LockTable {
     /// A table with a thread that ends waits when their time is over.
     pub fn start() -> std::io::Result<Arc<Self>> {
-        let exclusive = Arc::<AtomicUsize>::default();
-        let inner = Mutex::new(Inner { exclusive: exclusive.clone(), ..Inner::default() });
-        let table = Arc::new(Self { inner, timer: Condvar::new(), exclusive });
+        let table = Arc::new(Self::default());
         let timed = Arc::downgrade(&table);
         std::thread::Builder::new()
             .name("lock-timer".into())
@@ -359,7 +365,6 @@ impl LockTable {
             return false;
         }
         let after = entry.holders[at].1;
-        inner.note_exclusive(Some(before), Some(after));
         if after.is_empty() {
             entry.holders.remove(at);
             if let Some(held) = inner.held.get_mut(&txn) {
@@ -369,6 +374,7 @@ impl LockTable {
                 }
             }
         }
+        inner.note_exclusive(Some(before), Some(after));
         inner.let_in(key);
         true
     }
