@@ -410,3 +410,15 @@ SELECT timestamp '2024-02-30';
 
 -- name: xzz bytea
 SELECT '\xZZ'::bytea;
+
+-- name: ties behind those that are skipped
+SELECT x FROM (VALUES (1), (2), (2), (2), (3), (3)) t(x) ORDER BY x OFFSET 2 FETCH FIRST 1 ROW WITH TIES;
+
+-- name: ties at the first that is not skipped
+SELECT x, y FROM (VALUES (1, 'a'), (2, 'b'), (2, 'c'), (3, 'd')) t(x, y) ORDER BY x, y OFFSET 1 FETCH NEXT 2 ROWS WITH TIES;
+
+-- name: all are skipped
+SELECT x FROM (VALUES (1), (2)) t(x) ORDER BY x OFFSET 5 FETCH FIRST 2 ROWS WITH TIES;
+
+-- name: no ties without rows
+SELECT x FROM (VALUES (1), (1)) t(x) ORDER BY x FETCH FIRST 0 ROWS WITH TIES;

@@ -67,3 +67,64 @@ SELECT * FROM generate_series(1.0, 2.0, 'Infinity'::numeric);
 
 -- name: joined
 SELECT count(*) FROM starts a JOIN generate_series(1, 120000) g ON g = a.upto OR g = a.k;
+
+-- name: rows with lists
+-- tables: tagged by k
+CREATE TABLE tagged (k int NOT NULL, tags text[], doc jsonb);
+
+-- name: their tags
+INSERT INTO tagged VALUES (1, '{a,b}', '{"x": 1, "y": 2}'), (2, '{a,c}', '{"x": 3}'), (3, '{}', '{}'), (4, NULL, NULL), (5, '{a}', '{"y": 4}');
+
+-- name: grouped by elements
+SELECT unnest(tags) AS tag, count(*) FROM tagged GROUP BY 1 ORDER BY 2 DESC, 1;
+
+-- name: by the call itself
+SELECT unnest(tags) || '!', count(*), sum(k) FROM tagged GROUP BY unnest(tags) ORDER BY 1;
+
+-- name: by a value made of elements
+SELECT upper(unnest(tags)) u, max(k) FROM tagged GROUP BY u HAVING count(*) > 1 ORDER BY u;
+
+-- name: by elements and a column
+SELECT k, unnest(tags) t, count(*) FROM tagged GROUP BY k, t ORDER BY k, t;
+
+-- name: by two lists side by side
+SELECT unnest(tags) t, generate_series(1, 3) g, count(*) FROM tagged GROUP BY t, g ORDER BY t, g;
+
+-- name: by keys of documents
+SELECT jsonb_object_keys(doc), count(*) FROM tagged GROUP BY 1 ORDER BY 1;
+
+-- name: in sets of groups
+SELECT unnest(tags) t, k > 1 AS later, count(*) FROM tagged GROUP BY ROLLUP (t, later) ORDER BY t, later;
+
+-- name: a list of groups
+SELECT unnest(array_agg(k ORDER BY k)) FROM tagged WHERE k < 4;
+
+-- name: the element is not its list
+SELECT unnest(tags), tags FROM tagged GROUP BY 1;
+
+-- name: lists of lists
+SELECT unnest(string_to_array(unnest(ARRAY['a,b', 'c', '']), ','));
+
+-- name: lists of lists beside a list
+SELECT unnest(string_to_array(unnest(ARRAY['a,b', 'c']), ',')) x, generate_series(1, 3) g;
+
+-- name: grouped by elements of elements
+SELECT unnest(string_to_array(unnest(tags) || ',z', ',')) e, count(*) FROM tagged GROUP BY 1 ORDER BY 1;
+
+-- name: not within an aggregate
+SELECT max(unnest(tags)) FROM tagged;
+
+-- name: nor within a window function
+SELECT lag(unnest(tags)) OVER () FROM tagged;
+
+-- name: nor in CASE
+SELECT CASE WHEN k > 1 THEN unnest(tags) END FROM tagged;
+
+-- name: nor in its condition
+SELECT CASE WHEN generate_series(1, 2) > 1 THEN 1 END;
+
+-- name: nor in COALESCE
+SELECT COALESCE(1, generate_series(1, 2));
+
+-- name: nor in HAVING
+SELECT count(*) FROM tagged HAVING generate_series(1, 2) > 1;

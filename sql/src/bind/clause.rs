@@ -108,6 +108,12 @@ impl Clause {
         SqlError::unsupported(format!("set-returning functions are not allowed in {}", self.name()))
     }
 
+    /// Within an aggregate, a window function, or a construct that chooses among values.
+    pub fn no_sets_within(message: impl Into<String>) -> SqlError {
+        SqlError::unsupported(message)
+            .hint("You might be able to move the set-returning function into a LATERAL FROM item.")
+    }
+
     pub fn no_subqueries(self) -> SqlError {
         let place = match self {
             Self::Default => "DEFAULT expression",

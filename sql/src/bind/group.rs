@@ -127,7 +127,8 @@ impl Binder<'_> {
         }
         // Subqueries within grouping expressions and arguments are joined below.
         let group_exprs: Vec<Expr> = grouping.exprs.iter().map(|g| g.expr.clone()).collect();
-        let (plan, attached_groups) = self.attach(plan, group_exprs.clone())?;
+        let (plan, mut attached_groups) = self.attach(plan, group_exprs.clone())?;
+        let plan = self.expand_sets(plan, attached_groups.iter_mut().collect())?;
         let (plan, attached_aggregates) = self.attach(plan, aggregates.clone())?;
         let named = self.name_groups(plan, grouping, attached_groups)?;
         let Named { plan, columns: group_columns, values, representatives } = named;

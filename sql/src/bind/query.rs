@@ -1,5 +1,6 @@
 //! Queries: WITH, a body, ORDER BY, LIMIT.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 use datafusion::scalar::ScalarValue;
@@ -408,7 +409,7 @@ impl Binder<'_> {
         }
     }
 
-    /// FETCH FIRST n ROWS WITH TIES: rows of rank up to n.
+    /// FETCH FIRST n ROWS WITH TIES: rows of rank up to n, those that are skipped included.
     fn limit_with_ties(
         &self,
         rows: Rows,
@@ -421,15 +422,34 @@ impl Binder<'_> {
                 "WITH TIES cannot be specified without ORDER BY clause",
             ));
         }
-        let (Some(Expr::Literal(ScalarValue::Int64(Some(n)), _)), None) = (&fetch, &skip) else {
-            return Err(SqlError::unsupported(
-                "WITH TIES is supported with a constant count and without OFFSET only",
-            ));
+        let known = |count: &Option<Expr>| {
+            count
+                .as_ref()
+                .is_none_or(|count| matches!(count, Expr::Literal(..) | Expr::Placeholder(_)))
         };
-        let upto = u64::try_from(*n).unwrap_or(0);
-        let number = plan::rank(rows.order.clone())?;
-        let kept = plan::keep_rows(rows.plan, number, 0, Some(upto))?;
-        let plan = plan::sort(kept, rows.order.clone());
+        if !known(&fetch) || !known(&skip) {
+            return Err(SqlError::unsupported(
+                "WITH TIES is supported with constants and parameters as counts only",
+            ));
+        }
+        let mut plan = rows.plan;
+        if let Some(fetch) = fetch {
+            // Whoever ties with the last row has its rank.
+            let rank = plan::rank(rows.order.clone())?;
+            let shown = plan.schema().columns().into_iter().map(Expr::Column).collect();
+            let own = Expr::Column(plan::output_column(&rank));
+            let own = datafusion::prelude::cast(own, DataType::Int64);
+            let upto = match &skip {
+                Some(skip) => own - skip.clone(),
+                None => own,
+            };
+            let ranked = plan::window(plan, vec![rank])?;
+            plan = plan::project(plan::filter(ranked, upto.lt_eq(fetch))?, shown)?;
+        }
+        let mut plan = plan::sort(plan, rows.order.clone());
+        if skip.is_some() {
+            plan = plan::limit(plan, skip, None);
+        }
         Ok(Rows { plan, ..rows })
     }
 }

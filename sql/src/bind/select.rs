@@ -135,7 +135,8 @@ impl Binder<'_> {
             self.order_windows(&mut items, &scope.arrival)?;
         }
         let plan = self.windows(plan, &mut items)?;
-        let plan = self.set_returning(plan, &mut items)?;
+        let sets = items.iter_mut().map(|item| &mut item.value.expr).collect();
+        let plan = self.expand_sets(plan, sets)?;
         let exprs: Vec<Expr> = items.iter().map(|item| item.value.expr.clone()).collect();
         let (plan, exprs) = self.attach(plan, exprs)?;
 
@@ -432,33 +433,37 @@ impl Binder<'_> {
         }
     }
 
-    /// Calls that return sets, in the select list: rows side by side, shorter ones filled up.
-    fn set_returning(&self, plan: LogicalPlan, items: &mut [Item]) -> SqlResult<LogicalPlan> {
-        let mut lists: Vec<(Expr, Column)> = Vec::new();
-        for item in items.iter_mut() {
-            let expr = std::mem::take(&mut item.value.expr);
-            item.value.expr = plan::replace(expr, |node| {
-                let Expr::Unnest(call) = node else { return Ok(None) };
-                if contains_set(&call.expr) {
-                    return Err(SqlError::unsupported(
-                        "set-returning functions within set-returning functions are not supported",
-                    ));
-                }
-                if let Some((_, column)) = lists.iter().find(|(list, _)| *list == *call.expr) {
-                    return Ok(Some(Expr::Column(column.clone())));
-                }
-                let column = self.fresh("element");
-                lists.push((call.expr.as_ref().clone(), column.clone()));
-                Ok(Some(Expr::Column(column)))
-            })?;
+    /// Calls that return sets, in the select list or among what is grouped by: rows side by side,
+    /// shorter ones filled up. Those within others come first.
+    pub fn expand_sets(
+        &self,
+        mut plan: LogicalPlan,
+        mut exprs: Vec<&mut Expr>,
+    ) -> SqlResult<LogicalPlan> {
+        loop {
+            let mut lists: Vec<(Expr, Column)> = Vec::new();
+            for expr in &mut exprs {
+                **expr = plan::replace(std::mem::take(*expr), |node| {
+                    let Expr::Unnest(call) = node else { return Ok(None) };
+                    if contains_set(&call.expr) {
+                        return Ok(None);
+                    }
+                    if let Some((_, column)) = lists.iter().find(|(list, _)| *list == *call.expr) {
+                        return Ok(Some(Expr::Column(column.clone())));
+                    }
+                    let column = self.fresh("element");
+                    lists.push((call.expr.as_ref().clone(), column.clone()));
+                    Ok(Some(Expr::Column(column)))
+                })?;
+            }
+            if lists.is_empty() {
+                return Ok(plan);
+            }
+            let (lists, columns): (Vec<Expr>, Vec<Column>) = lists.into_iter().unzip();
+            let (attached, lists) = self.attach(plan, lists)?;
+            let named = lists.into_iter().zip(&columns).map(|(e, c)| e.alias(&c.name)).collect();
+            plan = plan::unnest(plan::extend(attached, named)?, columns)?;
         }
-        if lists.is_empty() {
-            return Ok(plan);
-        }
-        let (exprs, columns): (Vec<Expr>, Vec<Column>) = lists.into_iter().unzip();
-        let (plan, exprs) = self.attach(plan, exprs)?;
-        let named = exprs.into_iter().zip(&columns).map(|(e, c)| e.alias(&c.name)).collect();
-        plan::unnest(plan::extend(plan, named)?, columns)
     }
 
     fn refuse_foreign_syntax(&self, select: &Select) -> SqlResult<()> {
@@ -676,7 +681,7 @@ impl Grouping {
     }
 }
 
-fn contains_set(expr: &Expr) -> bool {
+pub fn contains_set(expr: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     expr.exists(|e| Ok(matches!(e, Expr::Unnest(_)))).unwrap_or(true)
 }

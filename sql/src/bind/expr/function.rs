@@ -147,6 +147,11 @@ impl Binder<'_> {
             ));
         }
         let args = self.call_values(name, arguments, cx, position)?;
+        if name == "coalesce" {
+            for (value, arg) in arguments.values.iter().zip(&args) {
+                self.refuse_set(&arg.expr, "COALESCE", self.start(value.as_ref()))?;
+            }
+        }
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
         let call = if arguments.variadic { functions::variadic } else { functions::scalar };
         let scalar = call(name, args.clone(), &self.env).map_err(|error| {
@@ -165,8 +170,16 @@ impl Binder<'_> {
         let Some(table) = table else {
             return Err(self.at(functions::undefined(name, &types), position));
         };
-        if !cx.clause.allows_sets() || cx.within != Within::Nothing {
-            return Err(self.at(cx.clause.no_sets(), position));
+        let calls = match cx.within {
+            _ if !cx.clause.allows_sets() => return Err(self.at(cx.clause.no_sets(), position)),
+            Within::Nothing => None,
+            Within::Aggregate => Some("aggregate"),
+            Within::Window => Some("window"),
+        };
+        if let Some(calls) = calls {
+            let message =
+                format!("{calls} function calls cannot contain set-returning function calls");
+            return Err(self.at(Clause::no_sets_within(message), position));
         }
         let mut columns = table.columns.into_iter();
         match (columns.next(), columns.next()) {

@@ -1,12 +1,14 @@
 //! Constructs with a syntax of their own: CASE, CAST, EXTRACT, SUBSTRING, TRIM.
 
 use datafusion::logical_expr::Expr;
-use satsuma_common::{PgType, SqlResult};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, CaseWhen, CeilFloorKind, DateTimeField, TrimWhereField};
 
 use super::{Binder, Context};
+use crate::bind::clause::Clause;
 use crate::bind::expr::operator::unnested;
 use crate::bind::names;
+use crate::bind::select::contains_set;
 use crate::casts::{self, CastKind};
 use crate::functions::Typed;
 use crate::operators;
@@ -40,10 +42,29 @@ impl Binder<'_> {
         if let Some(result) = else_result {
             results.push((self.expr(result, cx)?, self.start(result)));
         }
+        for (when, CaseWhen { condition, .. }) in whens.iter().zip(conditions) {
+            if contains_set(when) {
+                let message = "argument of CASE/WHEN must not return a set";
+                let error = SqlError::new(SqlState::DATATYPE_MISMATCH, message);
+                return Err(self.at(error, self.start(condition)));
+            }
+        }
+        for (result, position) in &results {
+            self.refuse_set(&result.expr, "CASE", *position)?;
+        }
         let (results, ty) = self.unify(results, "CASE")?;
         let mut results = results.into_iter();
         let branches = whens.into_iter().zip(results.by_ref()).collect();
         Ok(operators::case(branches, results.next(), ty))
+    }
+
+    /// Refuses calls that return sets where only some of the values are computed.
+    pub fn refuse_set(&self, expr: &Expr, construct: &str, position: u32) -> SqlResult<()> {
+        if !contains_set(expr) {
+            return Ok(());
+        }
+        let message = format!("set-returning functions are not allowed in {construct}");
+        Err(self.at(Clause::no_sets_within(message), position))
     }
 
     /// Brings values to their common type. `what` as in `CASE types integer and text cannot be
