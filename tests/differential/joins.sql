@@ -143,3 +143,36 @@ SELECT c.id, rank() OVER (PARTITION BY c.city IS NULL ORDER BY q.two), q.two FRO
 
 -- name: constants of one side among the keys of a window
 SELECT sum(q.n) OVER (PARTITION BY q.one), c.id FROM customer c JOIN (SELECT 1 AS one, sku, count(*) OVER (PARTITION BY 1) AS n FROM purchase WHERE no = 2) q ON q.sku = 'sku' || c.id ORDER BY 1, 2;
+
+-- name: names that mean something else on the other side of a semi join
+-- tables: near by k
+CREATE TABLE near (k int, v int);
+
+-- name: its other side
+-- tables: far by v
+CREATE TABLE far (k int, v bigint);
+
+-- name: those that are asked for
+-- tables: few by x
+CREATE TABLE few (x int);
+
+-- name: rows of both sides
+INSERT INTO near SELECT g, 1000 + g FROM generate_series(1, 50) g;
+
+-- name: with names exchanged
+INSERT INTO far SELECT 1000 + g, g FROM generate_series(1, 50) g;
+
+-- name: some of them
+INSERT INTO few VALUES (1), (2);
+
+-- name: keys with exchanged names
+SELECT count(*), sum(z.v) FROM few JOIN (SELECT k, v FROM near WHERE EXISTS (SELECT 1 FROM far WHERE far.k = near.v AND far.v = near.k)) z ON few.x = z.k;
+
+-- name: the same in groups
+SELECT count(*), sum(z.v) FROM few JOIN (SELECT k, v FROM near WHERE EXISTS (SELECT 1 FROM far WHERE far.k = near.v AND far.v = near.k) GROUP BY k, v) z ON few.x = z.k;
+
+-- name: a key of another type under the same name
+SELECT count(*) FROM few JOIN (SELECT v FROM far WHERE v IN (SELECT v - 1000 FROM near)) z ON few.x = z.v;
+
+-- name: the first of them
+SELECT k, v FROM near WHERE EXISTS (SELECT 1 FROM far WHERE far.k = near.v AND far.v = near.k) ORDER BY k LIMIT 2;

@@ -3,18 +3,23 @@
 //! DataFusion pushes filters down a physical plan, those too that joins make as they run, and looks
 //! a filter's columns up by name at each step. Physical columns have no qualifiers: where two tables
 //! have a column of the same name, a filter may end up on the wrong one of them. While such rules
-//! run, a node stands above each plan with a name twice, and lets no filter through.
+//! run, a node stands above each plan with a name twice, and lets no filter through; so it does
+//! above semi joins where a key's name stands for something else on the other side, to which
+//! filters on keys are pushed as well.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::internal_err;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
@@ -67,6 +72,26 @@ fn is_ambiguous(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let schema = plan.schema();
     let mut names = HashSet::new();
     schema.fields().iter().any(|field| !names.insert(field.name().as_str()))
+        || plan.downcast_ref::<HashJoinExec>().is_some_and(mistakes_a_key)
+}
+
+/// Whether a semi join has a key whose name is that of a column of the other side which is not the
+/// key's partner.
+fn mistakes_a_key(join: &HashJoinExec) -> bool {
+    let column = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().cloned();
+    let is_other = |key: &Arc<dyn PhysicalExpr>, partner, side: &Arc<dyn ExecutionPlan>| {
+        let Some(found) = column(key).and_then(|key| side.schema().index_of(key.name()).ok())
+        else {
+            return false;
+        };
+        column(partner).is_none_or(|partner| partner.index() != found)
+    };
+    let (left, right) = (join.left(), join.right());
+    match join.join_type() {
+        JoinType::LeftSemi => join.on().iter().any(|(key, other)| is_other(key, other, right)),
+        JoinType::RightSemi => join.on().iter().any(|(other, key)| is_other(key, other, left)),
+        _ => false,
+    }
 }
 
 /// The input's rows; takes no filter.
