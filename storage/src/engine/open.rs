@@ -33,7 +33,7 @@ use crate::wal::{self, Found, Known, LogKey, Wal};
 const ABORTED_KEPT: usize = 16_384;
 /// A recovery that takes longer says where it is, this often.
 const TELL: Duration = Duration::from_secs(5);
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_PREFIX: &str = "satsuma storage ";
 

@@ -434,7 +434,7 @@ async fn a_directory_has_one_owner_and_a_known_format() {
     close(engine);
     std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
     let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
-    assert!(error.to_string().contains("has format 99, this program reads format 6"), "{error}");
+    assert!(error.to_string().contains("has format 99, this program reads format 7"), "{error}");
 }
 
 #[tokio::test]
