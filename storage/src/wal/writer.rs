@@ -301,7 +301,7 @@ impl Drop for Wal {
 }
 
 /// Frames are written in pieces of about this size.
-const WRITE_BYTES: usize = 1 << 20;
+pub(super) const WRITE_BYTES: usize = 1 << 20;
 
 /// The writer thread's state.
 struct Appender {
