@@ -155,6 +155,7 @@ impl Engine {
         let kept = Timestamp(self.timeline.last_commit().0.saturating_sub(retention));
         self.set_oldest_snapshot(self.snapshots.reported().unwrap_or(kept));
         let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
+        shards.iter().for_each(|shard| shard.forget_rows());
         // Before sizes are taken: what comes meanwhile counts twice rather than not at all.
         let logged = self.wal.logged();
         let mut sizes: Vec<(u64, &Arc<Shard>)> =

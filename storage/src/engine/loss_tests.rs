@@ -41,7 +41,7 @@ fn place(disk: &FaultyDisk, lsn: u64) -> (PathBuf, usize, Head) {
 }
 
 /// Damages a record, but not what the log says of it.
-fn damage(disk: &FaultyDisk, lsn: u64) -> String {
+pub fn damage(disk: &FaultyDisk, lsn: u64) -> String {
     let (path, at, head) = place(disk, lsn);
     disk.flip(&path, ((at + head.len()) * 8 - 3) as u64);
     format!("{} is damaged at byte {at}: ", path.display())
