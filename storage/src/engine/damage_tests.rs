@@ -304,6 +304,60 @@ async fn marks_in_a_file_that_takes_the_place_of_another_survive_a_power_cut() {
     }
 }
 
+/// A shard is dropped and comes again, as by moves, while its delta or its segments are written.
+#[tokio::test]
+async fn work_on_a_shard_that_is_gone_leaves_its_successor_alone() {
+    for merges in [false, true] {
+        let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+        let engine = open(&disk, &kv).unwrap();
+        let shard = SHARDS[0];
+        let make = || async {
+            let shards = [(shard, GroupId(1), Generation(1))];
+            engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+        };
+        let fill = async |start, ids: std::ops::Range<i64>| {
+            let names: Vec<_> = ids.clone().map(|id| format!("v{}", id * id % 7919)).collect();
+            let rows: Vec<_> = ids.zip(names.iter().map(String::as_str)).collect();
+            let context = context(start);
+            engine.insert(&context, shard, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        };
+        make().await;
+        fill(10, 0..3000).await;
+        let first = engine.shard(shard).unwrap();
+        if merges {
+            for part in 1..6 {
+                engine.seal(std::slice::from_ref(&first)).unwrap();
+                fill(10 + part, part as i64 * 3000..part as i64 * 3000 + 3000).await;
+            }
+        }
+        disk.hold_syncs(Some(Path::new("/data/seg")));
+        let work = std::thread::spawn({
+            let engine = engine.clone();
+            move || match merges {
+                true => engine.merge(&first).map(drop),
+                false => engine.seal(&[first]),
+            }
+        });
+        while !disk.holds_a_sync() {
+            tokio::task::yield_now().await;
+        }
+        engine.drop_shards(&[shard]).await.unwrap();
+        make().await;
+        fill(50, 7..8).await;
+        engine.checkpoint().unwrap();
+        disk.hold_syncs(None);
+        work.join().unwrap().unwrap();
+        for seed in 0..8 {
+            let engine = open(&disk.crash(seed), &kv.crash(seed)).unwrap();
+            assert_eq!(scan(&engine, shard).unwrap(), [(7, "v49".to_owned())], "{merges}");
+        }
+        engine.checkpoint().unwrap();
+        let left = disk.paths().into_iter().filter(|path| kind(path) == "seg").count();
+        assert_eq!(left, 0, "{:?}", disk.paths());
+    }
+}
+
 #[tokio::test]
 async fn a_row_stays_deleted_before_a_truncate_where_its_sealing_failed() {
     let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());

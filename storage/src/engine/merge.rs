@@ -139,7 +139,16 @@ impl Engine {
         // Ends of rows are stored with it.
         self.wal.sync()?;
         self.store.sync_names()?;
-        self.store.kv.write(batch)?;
+        {
+            // A successor of a shard that was dropped meanwhile may have a manifest in its place.
+            let meta = self.meta.read();
+            if !meta.is_here(shard) {
+                drop(meta);
+                self.store.discard(&after, &manifest::Manifest::default())?;
+                return Ok(false);
+            }
+            self.store.kv.write(batch)?;
+        }
         self.store.kv.flush()?;
         shard.replace(&old, new, place);
         let mut work = self.work.lock();
