@@ -12,8 +12,11 @@ use satsuma_common::{Lsn, ShardId, Timestamp};
 use super::Engine;
 use crate::error::{Result, StorageError};
 use crate::kv::Batch;
-use crate::manifest::{self, Checkpoint, GroupRecord, Manifest, ShardHeader, TableRecord};
+use crate::manifest::{self, Checkpoint, GroupRecord, Loss, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
+
+/// The log of damaged shards is kept for about so many checkpoints' bytes.
+const DAMAGED_CHECKPOINTS: u64 = 4;
 
 impl Engine {
     /// Versions that only snapshots below this one could see may go.
@@ -32,6 +35,7 @@ impl Engine {
             shards.iter().filter(|shard| shard.contents().frozen.is_some()).cloned().collect();
         self.seal(&unfinished)?;
         self.seal(&shards)?;
+        self.give_up_damaged(applied);
         let meta_lsn = self.store_meta(applied)?;
 
         // Transactions first: one that commits meanwhile is found in its shards then.
@@ -54,6 +58,31 @@ impl Engine {
         self.checkpointed_bytes.store(self.wal.logged(), Ordering::Relaxed);
         self.work.lock().checkpoints += 1;
         Ok(())
+    }
+
+    /// The log has the rows of a damaged shard, for a start that finds it whole, but not for ever:
+    /// where that is too long ago, the shard has lost them. The store says so before they go.
+    fn give_up_damaged(&self, applied: Lsn) {
+        let bytes = self.options.checkpoint_bytes.saturating_mul(DAMAGED_CHECKPOINTS);
+        let kept_from = self.wal.reaching_back(bytes);
+        let is_late = |shard: &Shard| shard.log_from().is_some_and(|from| from < kept_from.0);
+        let late: Vec<_> = {
+            let meta = self.meta.read();
+            let kept = meta.shards.values().filter(|shard| !meta.losses.contains_key(&shard.id));
+            let damaged = kept.filter_map(|shard| Some((shard.clone(), shard.check().err()?)));
+            damaged.filter(|(shard, _)| is_late(shard)).collect()
+        };
+        if late.is_empty() {
+            return;
+        }
+        let mut meta = self.meta.write();
+        for (shard, error) in late {
+            if meta.is_here(&shard) {
+                tracing::error!(shard = %shard.id, %error, "the log of a damaged shard goes");
+                let loss = Loss::of_rows(shard.group, shard.created, applied, &error);
+                meta.losses.insert(shard.id, loss);
+            }
+        }
     }
 
     /// Stores tables, shards and groups; answers with the LSN up to which they are.

@@ -109,6 +109,45 @@ async fn rows_of_damaged_shards_take_no_memory() {
 }
 
 #[tokio::test]
+async fn the_log_of_a_damaged_shard_goes_in_the_end() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let options = || Options {
+        maintenance: false,
+        checkpoint_bytes: 20_000,
+        wal: WalOptions { file_bytes: 10_000, zero_ahead: 1000, ..WalOptions::default() },
+        ..Options::default()
+    };
+    let engine = open_with(&disk, &kv, options());
+    let (torn, whole) = (ShardId(1), ShardId(2));
+    let shards = [torn, whole].map(|shard| (shard, GroupId(1), Generation(1)));
+    engine.create_shards(&shape(), &shards).await.unwrap();
+    put_into(&engine, torn, 0).await.unwrap();
+    let error = StorageError::corrupt("segment", 7, "it cannot be read");
+    engine.shard(torn).unwrap().set_damaged(error);
+    let mut longest = 0;
+    for id in 1..300 {
+        put_into(&engine, whole, id).await.unwrap();
+        if id % 20 == 0 {
+            engine.checkpoint().unwrap();
+            longest = longest.max(engine.stats().wal.files);
+        }
+        if id == 20 {
+            let (disk, kv) = (disk.crash(1), kv.crash(1));
+            let engine = open_with(&disk, &kv, options());
+            assert_eq!(scan(&engine, torn).unwrap().len(), 1, "it may yet be whole");
+        }
+    }
+    assert!((8..14).contains(&longest), "{longest} files of log");
+    assert!(engine.stats().wal.files < 4, "{:?}", engine.stats());
+    for seed in 0..4 {
+        let engine = open_with(&disk.crash(seed), &kv.crash(seed), options());
+        let error = scan(&engine, torn).unwrap_err();
+        assert_eq!(error.to_string(), "segment is damaged at byte 7: it cannot be read");
+        assert_eq!(scan(&engine, whole).unwrap().len(), 299);
+    }
+}
+
+#[tokio::test]
 async fn the_log_that_a_start_reads_stays_short() {
     let disk = FaultyDisk::default();
     let options = Options {

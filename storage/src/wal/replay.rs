@@ -312,10 +312,12 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             None => self.recent = Recent::default(),
         }
         self.last_lost = self.last_lost.max(last);
-        tracing::error!(file = %path.display(), offset = at, first, last, reason, "log is damaged");
         if last < self.from {
+            // Files that go do not go in order where the power does.
+            tracing::info!(file = %path.display(), offset = at, first, last, reason, "not needed");
             return Ok(());
         }
+        tracing::error!(file = %path.display(), offset = at, first, last, reason, "log is damaged");
         let first = first.max(self.from);
         let error = StorageError::corrupt(path, at as u64, format!("record {first}: {reason}"));
         match scope {

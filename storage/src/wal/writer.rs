@@ -110,6 +110,7 @@ pub struct Wal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     key: LogKey,
+    file_bytes: u64,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -130,6 +131,7 @@ impl Wal {
             files: Mutex::new(replayed.files.into()),
             stats: Stats::default(),
         });
+        let file_bytes = options.file_bytes;
         let mut appender = Appender {
             disk: disk.clone(),
             dir: dir.to_owned(),
@@ -150,7 +152,7 @@ impl Wal {
             .spawn(move || appender.run())
             .map_err(|e| StorageError::io(dir, &e))?;
         let (dir, key) = (dir.to_owned(), replayed.key);
-        Ok(Self { shared, disk, dir, key, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, disk, dir, key, file_bytes, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues records, which follow each other in the log and are durable together or not at all.
@@ -241,6 +243,14 @@ impl Wal {
             self.disk.sync_dir(&self.dir).map_err(|e| StorageError::io(&self.dir, &e))?;
         }
         Ok(())
+    }
+
+    /// A record, from which on the log has about so many bytes.
+    pub fn reaching_back(&self, bytes: u64) -> Lsn {
+        let files = self.shared.files.lock();
+        let count = bytes.div_ceil(self.file_bytes.max(1)) as usize;
+        let first = files.iter().rev().nth(count).or(files.front());
+        Lsn(first.map_or(0, |(first, _)| *first))
     }
 
     /// The log's files with their first LSNs, in order.
