@@ -3,6 +3,7 @@
 //! A checkpoint seals what the log is needed for, stores what this worker holds, and lets go of
 //! the log's files below the first record that a restart would still need.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -118,10 +119,9 @@ impl Engine {
         for (id, loss) in &meta.losses {
             manifest::put(&mut batch, manifest::shard_key(b'd', *id), loss)?;
         }
-        let shards: std::collections::BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
+        let shards: BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
         drop(meta);
-        let kept: std::collections::BTreeSet<Vec<u8>> =
-            batch.iter().map(|(key, _)| key.clone()).collect();
+        let kept: BTreeSet<Vec<u8>> = batch.iter().map(|(key, _)| key.clone()).collect();
         for kind in [b"t", b"r", b"h", b"g", b"f", b"p", b"d"] {
             for (key, _) in self.store.kv.scan(kind)? {
                 if !kept.contains(&key) {
@@ -140,7 +140,7 @@ impl Engine {
 
     /// Removes the manifests of shards that are gone, and answers with them. `known` shards are
     /// not looked at.
-    fn forget_manifests(&self, known: &std::collections::BTreeSet<u64>) -> Result<Vec<Manifest>> {
+    fn forget_manifests(&self, known: &BTreeSet<u64>) -> Result<Vec<Manifest>> {
         let mut gone = manifest::each::<Manifest>(&*self.store.kv, b'm')?;
         gone.retain(|(id, _)| !known.contains(id));
         if gone.is_empty() {
@@ -207,9 +207,21 @@ impl Engine {
             let next = shards.partition_point(|shard| Some(shard.id) < upkeep.interrupted_at);
             upkeep.interrupted_at = None;
             for shard in shards[next..].iter().chain(&shards[..next]) {
-                if !self.tidy(shard)? {
-                    upkeep.interrupted_at = Some(shard.id);
-                    break;
+                if upkeep.unreadable.contains(&(shard.id, shard.created)) {
+                    continue;
+                }
+                match self.tidy(shard) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        upkeep.interrupted_at = Some(shard.id);
+                        break;
+                    }
+                    // Who reads what is damaged is told of it; the other shards do not suffer.
+                    Err(error @ StorageError::Corrupt { .. }) => {
+                        tracing::error!(shard = %shard.id, %error, "a shard cannot be merged");
+                        upkeep.unreadable.insert((shard.id, shard.created));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             upkeep.merged = Instant::now();
@@ -254,6 +266,8 @@ struct Upkeep {
     merged: Instant,
     /// The shard that merging stopped at, for want of room for writers.
     interrupted_at: Option<ShardId>,
+    /// Shards whose segments could not be merged for damage.
+    unreadable: BTreeSet<(ShardId, Lsn)>,
     checkpointed: Instant,
 }
 
@@ -263,8 +277,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 fn maintain(engine: &Weak<Engine>) {
-    let mut upkeep =
-        Upkeep { merged: Instant::now(), interrupted_at: None, checkpointed: Instant::now() };
+    let (merged, checkpointed) = (Instant::now(), Instant::now());
+    let (interrupted_at, unreadable) = (None, BTreeSet::new());
+    let mut upkeep = Upkeep { merged, interrupted_at, unreadable, checkpointed };
     loop {
         let Some(engine) = engine.upgrade() else { return };
         if engine.closed.load(Ordering::Acquire) {
