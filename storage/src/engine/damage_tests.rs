@@ -304,6 +304,114 @@ async fn marks_in_a_file_that_takes_the_place_of_another_survive_a_power_cut() {
     }
 }
 
+fn segment_files(disk: &FaultyDisk) -> Vec<PathBuf> {
+    disk.list(Path::new("/data/seg")).unwrap()
+}
+
+/// Seals or merges, each time with another sync that fails.
+#[tokio::test]
+async fn work_that_fails_leaves_no_files() {
+    for merges in [false, true] {
+        let (disk, kv) = fill().await;
+        let engine = open(&disk, &kv).unwrap();
+        let shard = engine.shard(SHARDS[0]).unwrap();
+        for start in 40..if merges { 45 } else { 41 } {
+            if start > 40 {
+                engine.seal(std::slice::from_ref(&shard)).unwrap();
+            }
+            let names: Vec<_> = (0..500).map(|id| format!("v{}", id * id % 7919)).collect();
+            let rows: Vec<_> =
+                (start as i64 * 1000..).zip(names.iter().map(String::as_str)).collect();
+            let context = context(start);
+            engine.insert(&context, shard.id, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        }
+        let expected = scan(&engine, SHARDS[0]).unwrap();
+        engine.close();
+        let mut failures = 0;
+        for number in 1..12 {
+            let (disk, kv) = (disk.crash(0), kv.crash(0));
+            let engine = open(&disk, &kv).unwrap();
+            let shard = engine.shard(SHARDS[0]).unwrap();
+            let before = segment_files(&disk);
+            disk.set_faults(Faults { fail_sync: Some(number), ..Faults::default() });
+            let result = match merges {
+                true => engine.merge(&shard).map(drop),
+                false => engine.seal(std::slice::from_ref(&shard)),
+            };
+            // An index that was not built is built later.
+            if result.is_err() {
+                failures += 1;
+                assert_eq!(segment_files(&disk), before, "sync {number}");
+            }
+            assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
+        }
+        // The segment, the marks and the names.
+        assert_eq!(failures, 3, "{merges}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_costs_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), Arc::new(RealDisk), options()).unwrap();
+    engine
+        .create_shards(&indexed_shape(), &[(SHARDS[0], GroupId(1), Generation(1))])
+        .await
+        .unwrap();
+    let names: Vec<_> = (0..3000).map(|id| format!("v{}", id * id % 7919)).collect();
+    let rows: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+    engine.insert(&context(10), SHARDS[0], &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+    engine.commit(txn(10), Timestamp(0)).await.unwrap();
+    let trap = dir.path().join("kv/trap");
+    std::os::unix::fs::symlink(&trap, &trap).unwrap();
+    assert!((0..5).all(|_| engine.checkpoint().is_err()));
+    let files = std::fs::read_dir(dir.path().join("seg")).unwrap();
+    let files = files.filter(|file| kind(&file.as_ref().unwrap().path()) == "seg");
+    assert_eq!(files.count(), 1);
+    assert_eq!(scan(&engine, SHARDS[0]).unwrap().len(), 3000);
+}
+
+/// A block of one of its segments cannot be read, which merging finds out.
+#[tokio::test]
+async fn a_shard_that_cannot_be_merged_is_in_nobodys_way() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open(&disk, &kv).unwrap();
+    let shards = [SHARDS[0], SHARDS[1]].map(|shard| (shard, GroupId(1), Generation(1)));
+    engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+    let names: Vec<_> = (0..400).map(|id| format!("v{}", id * id % 7919)).collect();
+    for round in 0..6 {
+        for (shard, ..) in shards {
+            let rows: Vec<_> = (round * 1000..).zip(names.iter().map(String::as_str)).collect();
+            let context = context(100 + round as u64 * 10 + shard.0);
+            engine.insert(&context, shard, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+            engine.seal(&[engine.shard(shard).unwrap()]).unwrap();
+        }
+    }
+    engine.close();
+    drop(engine);
+    let first = segment_files(&disk).into_iter().find(|path| kind(path) == "seg").unwrap();
+    disk.flip(&first, 300);
+    let options =
+        Options { maintenance: true, checkpoint_interval: std::time::Duration::ZERO, ..options() };
+    let (on, store) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
+    let engine = Engine::open_with(Path::new("/data"), on, store, options).unwrap();
+    let started = std::time::Instant::now();
+    let mut id = 10_000;
+    while engine.stats().work.merges == 0 || engine.stats().work.checkpoints < 3 {
+        assert!(started.elapsed().as_secs() < 60, "{:?}", engine.stats());
+        let context = context(id);
+        let rows = batch(&[(id as i64, "v")]);
+        engine.insert(&context, SHARDS[1], &rows, ConflictPolicy::Fail).await.unwrap();
+        engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        id += 1;
+    }
+    assert!(matches!(scan(&engine, SHARDS[0]), Err(StorageError::Corrupt { .. })));
+    assert_eq!(scan(&engine, SHARDS[1]).unwrap().len() as u64, 2400 + id - 10_000);
+}
+
 /// A shard is dropped and comes again, as by moves, while its delta or its segments are written.
 #[tokio::test]
 async fn work_on_a_shard_that_is_gone_leaves_its_successor_alone() {

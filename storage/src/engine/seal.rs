@@ -10,6 +10,7 @@ use satsuma_common::Timestamp;
 
 use super::Engine;
 use super::meta::TableMeta;
+use super::store::Unnamed;
 use crate::delta::Versions;
 use crate::error::Result;
 use crate::kv::Batch;
@@ -32,11 +33,13 @@ impl Engine {
     /// Seals the deltas of these shards, with one flush of the store for all of them.
     pub(crate) fn seal(&self, shards: &[Arc<Shard>]) -> Result<()> {
         let work: Vec<_> = shards.iter().map(|shard| shard.work.lock()).collect();
+        self.store.kv.check()?;
+        let mut unnamed = self.store.unnamed();
         let mut sealed = Vec::new();
         for shard in shards {
             // A damaged shard keeps its records in the log, or has lost some of them.
             if shard.check().is_ok()
-                && let Some(one) = self.write_out(shard)?
+                && let Some(one) = self.write_out(shard, &mut unnamed)?
             {
                 sealed.push(one);
             }
@@ -46,6 +49,7 @@ impl Engine {
         }
         self.wal.sync()?;
         self.store.sync_names()?;
+        unnamed.named();
         let (sealed, gone) = self.store_manifests(sealed)?;
         for one in gone {
             self.store.discard(&one.new, &Manifest::default())?;
@@ -76,7 +80,7 @@ impl Engine {
         Ok((here, gone))
     }
 
-    fn write_out(&self, shard: &Arc<Shard>) -> Result<Option<Sealed>> {
+    fn write_out(&self, shard: &Arc<Shard>, unnamed: &mut Unnamed<'_>) -> Result<Option<Sealed>> {
         let Some(table) = self.meta.read().settled_table_of(shard).cloned() else {
             return Ok(None);
         };
@@ -88,7 +92,8 @@ impl Engine {
         let (bytes, ends) = build(&table, entries, self.horizon(), &contents.truncations)?;
         let segment = match bytes {
             Some(bytes) => {
-                let (_, segment) = self.store.put_segment(bytes, &mut batch)?;
+                let (at, segment) = self.store.put_segment(bytes, &mut batch)?;
+                unnamed.add(at);
                 segment.end_rows(ends);
                 self.build_runs(&table, &segment);
                 Some(Arc::new(segment))
@@ -97,6 +102,7 @@ impl Engine {
         };
         let segments: Vec<_> = contents.segments.iter().cloned().chain(segment.clone()).collect();
         let new = self.store.manifest(shard, &contents, &segments, frozen.upto)?;
+        unnamed.add_marks(&new);
         let key = manifest::shard_key(b'm', shard.id);
         let old = self.manifest_of(shard)?;
         manifest::put(&mut batch, key, &new)?;

@@ -87,9 +87,7 @@ impl SledKv {
 
     /// Nothing is written any more once something has failed.
     fn unless_failed(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        if let Some(failure) = &*self.failure.lock() {
-            return Err(failure.clone());
-        }
+        self.check()?;
         work().inspect_err(|error| {
             self.failure.lock().get_or_insert_with(|| error.clone());
         })
@@ -232,6 +230,10 @@ impl Kv for SledKv {
             *tally = after;
             Ok(())
         })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.failure.lock().clone().map_or(Ok(()), Err)
     }
 
     fn flush(&self) -> Result<()> {
