@@ -213,6 +213,13 @@ impl Meta {
         })
     }
 
+    /// How many shards refuse because of damage, those whose creation is lost among them.
+    pub fn damaged(&self) -> usize {
+        let absent = self.losses.keys().filter(|id| !self.shards.contains_key(id));
+        let refusing = self.shards.values().filter(|shard| shard.check().is_err());
+        absent.count() + refusing.count()
+    }
+
     /// The shards whose place in here, or whose reading, a change is about.
     pub fn scope_of(&self, change: &MetaChange) -> Scope {
         let here = |id: &ShardId| Some((*id, self.shards.get(id)?.group));

@@ -92,6 +92,7 @@ async fn rows_of_damaged_shards_take_no_memory() {
     engine.shard(torn).unwrap().set_damaged(error);
     tokio::time::timeout(PATIENCE, put_into(&engine, whole, 1000)).await.expect("room").unwrap();
     assert!([lost, torn].iter().all(|shard| scan(&engine, *shard).is_err()));
+    assert_eq!(engine.stats().damaged, 2);
     // What is behind it in the log has been read to the end.
     let started = Instant::now();
     while engine.stats().delta_bytes > 10_000 {
