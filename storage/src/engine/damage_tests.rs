@@ -15,7 +15,7 @@ use super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::disk::{Disk, RealDisk};
 use crate::kv::{Kv, MemoryKv};
-use crate::seeds::for_each_seed;
+use crate::seeds::{self, for_each_seed};
 use crate::shard::{ReadView, ScanOptions};
 use crate::wal::WalOptions;
 
@@ -186,17 +186,6 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
     });
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(std::fs::copy(entry.path(), to).unwrap()),
-        }
-    }
-}
-
 /// The files of the key-value store, which are not written through the disk's seam.
 #[test]
 fn a_flipped_bit_in_the_stores_files_is_told_or_makes_no_difference() {
@@ -220,7 +209,7 @@ fn a_flipped_bit_in_the_stores_files_is_told_or_makes_no_difference() {
     runtime.block_on(fill_by(open(whole.path()).unwrap()));
     let expected = {
         let dir = tempfile::tempdir().unwrap();
-        copy(whole.path(), dir.path());
+        seeds::copy(whole.path(), dir.path());
         let [before, ..] = read(dir.path()).unwrap();
         before.map(|rows| rows.unwrap())
     };
@@ -228,19 +217,8 @@ fn a_flipped_bit_in_the_stores_files_is_told_or_makes_no_difference() {
     for_each_seed(0..60, |seed| {
         let mut chance = Chance::new(seed);
         let dir = tempfile::tempdir().unwrap();
-        copy(whole.path(), dir.path());
-        let mut files: Vec<_> = std::fs::read_dir(dir.path().join("kv"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-            .collect();
-        files.sort();
-        let path = &files[chance.below(files.len() as u64) as usize];
-        let mut bytes = std::fs::read(path).unwrap();
-        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-        let at = used[chance.below(used.len() as u64) as usize];
-        bytes[at] ^= 1 << chance.below(8);
-        std::fs::write(path, bytes).unwrap();
+        seeds::copy(whole.path(), dir.path());
+        seeds::flip(&dir.path().join("kv"), &mut chance);
         // It is everybody's: there is one store.
         match read(dir.path()) {
             Ok(reads) => {

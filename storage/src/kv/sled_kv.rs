@@ -251,7 +251,7 @@ mod tests {
     use super::*;
     use crate::disk::faulty::Chance;
     use crate::kv::MemoryKv;
-    use crate::seeds::for_each_seed;
+    use crate::seeds::{copy, flip, for_each_seed};
 
     #[test]
     fn entries_survive_and_batches_remove() {
@@ -286,33 +286,6 @@ mod tests {
         let len = chance.below(most) as usize;
         let value = (0..len).map(|_| chance.number() as u8).collect();
         (key, (chance.below(6) > 0).then_some(value))
-    }
-
-    fn copy(from: &Path, to: &Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-            let to = to.join(entry.file_name());
-            match entry.file_type().unwrap().is_dir() {
-                true => copy(&entry.path(), &to),
-                false => drop(std::fs::copy(entry.path(), to).unwrap()),
-            }
-        }
-    }
-
-    fn flip(dir: &Path, chance: &mut Chance) -> PathBuf {
-        let mut files: Vec<_> = std::fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-            .collect();
-        files.sort();
-        let path = files.swap_remove(chance.below(files.len() as u64) as usize);
-        let mut bytes = std::fs::read(&path).unwrap();
-        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-        let at = used[chance.below(used.len() as u64) as usize];
-        bytes[at] ^= 1 << chance.below(8);
-        std::fs::write(&path, bytes).unwrap();
-        path
     }
 
     #[test]
