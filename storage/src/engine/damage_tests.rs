@@ -167,6 +167,9 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
                             untouched += 1;
                         }
                         (Err(error), _) | (_, Err(error)) => {
+                            let is_index =
+                                matches!(&place, Place::File(path) if kind(path) == "idx-end");
+                            assert!(!is_index, "{error}");
                             assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
                         }
                     }
@@ -184,6 +187,42 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
             Err(error) => panic!("{error}"),
         }
     });
+}
+
+/// What a file of an index has follows from its segment.
+#[tokio::test]
+async fn a_flipped_bit_in_an_index_makes_no_difference() {
+    let (disk, kv) = fill().await;
+    let expected = by_index(&open(&disk.crash(0), &kv.crash(0)).unwrap(), SHARDS[0]).unwrap();
+    let indexes: Vec<_> = disk.paths().into_iter().filter(|path| kind(path) == "idx-end").collect();
+    assert!(!indexes.is_empty());
+    for path in &indexes {
+        let bits = disk.read(path).unwrap().len() as u64 * 8;
+        for bit in (0..bits).step_by(bits as usize / 10 + 1) {
+            let (disk, kv) = (disk.crash(0), kv.crash(0));
+            disk.flip(path, bit);
+            let engine = open(&disk, &kv).unwrap();
+            // Whether it is asked for rows, for their number or for who has an entry.
+            let row = batch(&[(9000, "v")]);
+            engine.insert(&context(50), SHARDS[0], &row, ConflictPolicy::Fail).await.unwrap();
+            engine.abort(txn(50)).await.unwrap();
+            for (probe, _) in index_tests::probes('2', '7', '1') {
+                engine.index_estimate(SHARDS[0], &probe).unwrap();
+            }
+            for _ in 0..2 {
+                let found = by_index(&engine, SHARDS[0]).unwrap();
+                assert!(found == expected, "{} bit {bit}", path.display());
+                let table = engine.table_of_shard(SHARDS[0]).unwrap();
+                for segment in engine.shard(SHARDS[0]).unwrap().contents().segments.iter() {
+                    engine.build_runs(&table, segment);
+                }
+            }
+            engine.close();
+            drop(engine);
+            let engine = open(&disk, &kv).unwrap();
+            assert!(by_index(&engine, SHARDS[0]).unwrap() == expected);
+        }
+    }
 }
 
 /// The files of the key-value store, which are not written through the disk's seam.
