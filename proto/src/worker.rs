@@ -57,6 +57,9 @@ pub struct StatementContext {
     pub now_micros: i64,
     /// Which foreign keys wait for the end of the transaction.
     pub constraints: ConstraintModes,
+    /// The transaction has written or locked rows, maybe at other nodes: one that has restarted
+    /// since it began may have lost them, and must not answer as if there were none.
+    pub has_written: bool,
 }
 
 /// A shard group as the coordinator believes it to be placed, with the group's shards that the

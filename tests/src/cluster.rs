@@ -302,7 +302,7 @@ impl Cluster {
         all.find(|process| process.name == name).expect("a node of this cluster")
     }
 
-    fn wait_for_workers(&self) {
+    pub fn wait_for_workers(&self) {
         let wanted = self.layout.workers.to_string();
         let query = "SELECT count(*) FROM pg_dist_node WHERE isactive AND groupid > 0";
         let deadline = Instant::now() + Duration::from_secs(60);

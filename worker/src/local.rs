@@ -13,7 +13,9 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use satsuma_common::{GroupId, NodeId, Oid, SqlError, SqlResult, SqlState, TableId, TxnId};
+use satsuma_common::{
+    GroupId, NodeId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId, TxnId,
+};
 use satsuma_proto::copy::{CopyReply, CopyRequest};
 use satsuma_proto::worker::{
     AdvisoryRequest, BatchStream, Change, Fragment, Input, InputStream, KeyRead, LoadRequest,
@@ -214,10 +216,23 @@ impl Shared {
         groups: &[PlacedGroup],
     ) -> SqlResult<()> {
         let shards: Vec<_> = groups.iter().flat_map(PlacedGroup::shards).collect();
-        self.engine
-            .begin_read(&shards, context.snapshot, Some(context.txn))
-            .await
-            .map_err(error::storage)
+        self.begin_read_of(context, &shards).await
+    }
+
+    pub async fn begin_read_of(
+        &self,
+        context: &StatementContext,
+        shards: &[ShardId],
+    ) -> SqlResult<()> {
+        if context.has_written {
+            self.engine.check_kept(context.txn).map_err(error::storage)?;
+        }
+        let waited = self.engine.await_access(context.txn, shards, context.lock_timeout).await;
+        if waited.map_err(error::storage)? {
+            return Err(error::stale("the table was locked"));
+        }
+        let begun = self.engine.begin_read(shards, context.snapshot, Some(context.txn));
+        begun.await.map_err(error::storage)
     }
 
     /// Before a transaction commits. One that cannot is ended here: whoever asked may be gone.

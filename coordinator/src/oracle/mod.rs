@@ -13,6 +13,10 @@
 //! With other coordinators in the group every batch is confirmed by a quorum: a deposed leader
 //! that has not noticed could otherwise hand out a snapshot that misses what its successor
 //! committed. Followers never keep timestamps for later for the same reason.
+//!
+//! A timestamp comes with the version of the catalog that was committed before it, and is given to
+//! nobody before this coordinator knows that version: what was defined through another coordinator
+//! is there for every statement that begins later.
 
 mod issuer;
 #[cfg(test)]
@@ -145,14 +149,14 @@ impl Inner {
         self.check_observed(request.observe)?;
         let term = self.open().await?;
         loop {
-            self.catalog.read().await?;
+            let catalog = self.catalog.read().await?.version();
             if self.leading_term() != Some(term) {
                 return Err(not_leader());
             }
             if request.observe.0 <= self.issuer.ceiling() {
                 self.issuer.observe(request.observe);
                 if let Some(first) = self.issuer.issue((self.clock)(), request.count) {
-                    return Ok(TimestampReply { first });
+                    return Ok(TimestampReply { first, catalog });
                 }
             }
             self.raise(request.observe.0 + u64::from(request.count)).await?;
@@ -223,6 +227,21 @@ impl Inner {
         }
     }
 
+    /// The first timestamp of a batch, once the catalog that it belongs to is known here.
+    async fn fetch_known(&self, request: TimestampRequest) -> SqlResult<Timestamp> {
+        let TimestampReply { first, catalog } = self.fetch(request).await?;
+        let mut versions = self.catalog.versions();
+        let known = versions.wait_for(|version| *version >= catalog);
+        match tokio::time::timeout(PATIENCE, known).await {
+            Ok(Ok(_)) => Ok(first),
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(SqlError::new(
+                SqlState::CANNOT_CONNECT_NOW,
+                "this coordinator does not keep up with the others",
+            )),
+        }
+    }
+
     /// Timestamps for a batch of callers, from wherever the leader is.
     async fn fetch(&self, request: TimestampRequest) -> SqlResult<TimestampReply> {
         let deadline = Instant::now() + PATIENCE;
@@ -255,8 +274,8 @@ async fn answer(inner: std::sync::Weak<Inner>, mut asked: mpsc::Receiver<Ask>) {
         let Some(inner) = inner.upgrade() else { return };
         let observe = batch.iter().map(|ask| ask.observe).max().unwrap_or_default();
         let request = TimestampRequest { count: batch.len() as u32, observe };
-        match inner.fetch(request).await {
-            Ok(TimestampReply { first }) => {
+        match inner.fetch_known(request).await {
+            Ok(first) => {
                 let last = first.0 + batch.len() as u64 - 1;
                 inner.seen.fetch_max(last, Ordering::AcqRel);
                 for (ask, timestamp) in batch.drain(..).zip(first.0..) {

@@ -34,6 +34,8 @@ pub struct TimestampRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimestampReply {
     pub first: Timestamp,
+    /// Version of a catalog that holds all that was committed before.
+    pub catalog: u64,
 }
 
 /// Tells the own member what became of messages.

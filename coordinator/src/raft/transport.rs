@@ -188,7 +188,10 @@ impl Peers for PeerNetwork {
         let TimestampRequest { count, observe } = request;
         let call = client.timestamps(pb::TimestampsRequest { count, observe: observe.0 });
         match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Ok(Ok(reply)) => Ok(TimestampReply { first: Timestamp(reply.get_ref().first) }),
+            Ok(Ok(reply)) => {
+                let pb::TimestampsReply { first, catalog } = *reply.get_ref();
+                Ok(TimestampReply { first: Timestamp(first), catalog })
+            }
             Ok(Err(status)) => Err(PeerError::Refused(leader, status.message().to_owned())),
             Err(_) => Err(PeerError::Unreachable(leader)),
         }
@@ -264,6 +267,7 @@ impl generated::Peers for PeerServer {
         let pb::TimestampsRequest { count, observe } = request.into_inner();
         let request = TimestampRequest { count, observe: Timestamp(observe) };
         let reply = self.oracle.serve(request).await.map_err(status)?;
-        Ok(Response::new(pb::TimestampsReply { first: reply.first.0 }))
+        let TimestampReply { first, catalog } = reply;
+        Ok(Response::new(pb::TimestampsReply { first: first.0, catalog }))
     }
 }

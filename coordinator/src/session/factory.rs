@@ -34,9 +34,15 @@ impl SessionFactory for Factory {
                 "the database system is starting up",
             ));
         }
-        Ok(state
-            .role_by_name(user)
-            .map(|role| LoginRole { verifier: role.verifier.clone(), can_login: role.login }))
+        let found = |state: &State| {
+            let role = state.role_by_name(user)?;
+            Some(LoginRole { verifier: role.verifier.clone(), can_login: role.login })
+        };
+        match found(&state) {
+            // It may have been made through another coordinator a moment ago.
+            None => Ok(found(&*self.cluster.catalog.read().await?)),
+            known => Ok(known),
+        }
     }
 
     async fn connect(&self, info: ConnectInfo) -> SqlResult<Box<dyn Session>> {

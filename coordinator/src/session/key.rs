@@ -31,7 +31,7 @@ impl ClusterSession {
         types: &[PgType],
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
-        let scope = self.scope().await?;
+        let scope = self.scope_of(ready).await?;
         let values = Values::new(params, types);
         let table = &statement.table;
         let stored = stored(&scope, table)?;

@@ -316,7 +316,7 @@ impl Session for ClusterSession {
         };
         self.refuse_if_failed(&parsed)?;
         let types = param_types.map(|types| self.declared_types(types)).transpose()?;
-        let (ready, params) = unhurried(sql, || self.make_ready(&parsed, types.as_deref()))?;
+        let (ready, params) = self.make_ready_anywhere(&parsed, types.as_deref()).await?;
         let columns = self.columns_of(&ready.bound, &parsed)?;
         Ok(Prepared {
             sql: sql.into(),

@@ -3,6 +3,9 @@
 //! Names, types and defaults are bound once and hold until the catalog changes, or what names
 //! stand for in the session. A statement that depends on settings or the time, or that is
 //! prepared among a transaction's own definitions, is bound at every execution.
+//!
+//! A name that this coordinator does not know may have been given through another one a moment
+//! ago: before the client hears of it, the catalog is read again.
 
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::effects;
 use satsuma_sql::parse::Parsed;
 
-use super::ClusterSession;
+use super::{ClusterSession, unhurried};
 use crate::keypath::{self, KeyStatement};
 
 /// What [`crate::session_api::Prepared::plan`] holds.
@@ -30,8 +33,10 @@ pub(super) struct Ready {
     pub key: Option<KeyStatement>,
     /// May call `set_config`.
     pub sets_config: bool,
-    /// Until when it holds; `None`: for one execution.
+    /// What it was bound on; `None`: on a catalog of the session's own.
     stamp: Option<Stamp>,
+    /// Whether it means the same at another time and under other settings.
+    lasts: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,12 @@ impl Planned {
         ready: Ready,
     ) -> Self {
         Self { parsed, params, columns, ready: Mutex::new(Some(Arc::new(ready))) }
+    }
+
+    /// Whether it is one of those that run without a plan.
+    pub fn is_utility(&self) -> bool {
+        let ready = self.ready.lock();
+        ready.as_ref().is_some_and(|ready| matches!(ready.bound, Bound::Utility(_)))
     }
 
     pub fn only_reads(&self) -> SqlResult<bool> {
@@ -87,7 +98,32 @@ impl ClusterSession {
         let (bound, params, lasts) = self.bind_lasting(parsed, param_types)?;
         let key = keypath::recognise(&bound, &params, &self.cluster.programs);
         let sets_config = parsed.text.to_ascii_lowercase().contains("set_config");
-        Ok((Ready { bound, key, sets_config, stamp: stamp.filter(|_| lasts) }, params))
+        Ok((Ready { bound, key, sets_config, stamp, lasts }, params))
+    }
+
+    /// As [`Self::make_ready`], on the newest catalog where the present one does not do.
+    pub(super) async fn make_ready_anywhere(
+        &mut self,
+        parsed: &Parsed,
+        param_types: Option<&[Option<PgType>]>,
+    ) -> SqlResult<(Ready, Vec<PgType>)> {
+        let version = self.cluster.catalog.snapshot().version();
+        match unhurried(&parsed.text, || self.make_ready(parsed, param_types)) {
+            Err(error) if may_be_behind(&error) && !self.cluster.catalog.is_alone() => {
+                self.catch_up().await?;
+                if self.cluster.catalog.snapshot().version() == version {
+                    return Err(error);
+                }
+                unhurried(&parsed.text, || self.make_ready(parsed, param_types))
+            }
+            made => made,
+        }
+    }
+
+    /// Whether the catalog has changed since the statement was bound.
+    pub(super) fn is_outdated(&self, ready: &Ready) -> bool {
+        let now = self.stamp();
+        now.is_some() && ready.stamp.is_some() && now != ready.stamp
     }
 
     /// The statement as the session would bind it now.
@@ -99,7 +135,7 @@ impl ClusterSession {
         let known = planned.ready.lock().clone();
         if let Some(known) = known
             && (matches!(known.bound, Bound::Utility(_))
-                || known.stamp.is_some() && known.stamp == self.stamp())
+                || known.lasts && known.stamp.is_some() && known.stamp == self.stamp())
         {
             return Ok(known);
         }
@@ -110,9 +146,14 @@ impl ClusterSession {
             planned.check_result(columns.as_deref())?;
         }
         let ready = Arc::new(ready);
-        if ready.stamp.is_some() {
+        if ready.lasts && ready.stamp.is_some() {
             *planned.ready.lock() = Some(ready.clone());
         }
         Ok(ready)
     }
+}
+
+/// Errors of binding that another catalog may not give: of names, signatures and privileges.
+fn may_be_behind(error: &SqlError) -> bool {
+    matches!(&error.state().0[..2], b"42" | b"3F")
 }

@@ -8,7 +8,9 @@ use datafusion::arrow::array::{AsArray, PrimitiveArray};
 use datafusion::arrow::datatypes::Int64Type;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, Timestamp};
-use satsuma_proto::worker::{BatchStream, CHANGED_SINCE_SNAPSHOT, StatementContext};
+use satsuma_proto::worker::{
+    BatchStream, CHANGED_SINCE_SNAPSHOT, STALE_PLACEMENT, StatementContext,
+};
 use satsuma_sql::bind::{self, BindContext};
 use satsuma_sql::bound::{
     Bound, BoundDelete, BoundInsert, BoundMerge, BoundQuery, BoundUpdate, Returning,
@@ -193,11 +195,12 @@ impl ClusterSession {
                 enums::check(value, ty, &catalog)?;
             }
         }
-        let mut ready = self.ready(planned, options.result_may_change)?;
-        if let Bound::Utility(_) = &ready.bound {
+        if planned.is_utility() {
             return self.utility(&planned.parsed, options).await;
         }
+        // It comes with the catalog of its moment.
         self.transaction().await?;
+        let mut ready = self.ready(planned, options.result_may_change)?;
         if changes(&ready.bound) {
             self.writable(command_name(&ready.bound))?;
         }
@@ -267,6 +270,7 @@ impl ClusterSession {
             time_zone,
             now_micros: txn.now_micros,
             constraints: txn.constraints().clone(),
+            has_written: txn.has_participants(),
         };
         Ok(Arc::new(Scope {
             state: self.state(),
@@ -275,6 +279,15 @@ impl ClusterSession {
             exchange_cost,
             traffic: None,
         }))
+    }
+
+    /// The same, for a statement that was bound already.
+    pub(super) async fn scope_of(&mut self, ready: &Ready) -> SqlResult<Arc<Scope>> {
+        let scope = self.scope().await?;
+        if self.is_outdated(ready) {
+            return Err(SqlError::new(STALE_PLACEMENT, "the catalog changed"));
+        }
+        Ok(scope)
     }
 
     async fn attempt(
@@ -291,7 +304,7 @@ impl ClusterSession {
                 if ready.sets_config {
                     bound = self.apply_set_config(bound)?;
                 }
-                let scope = self.scope().await?;
+                let scope = self.scope_of(ready).await?;
                 self.run_bound(&bound, &scope, options).await
             }
         }

@@ -149,6 +149,11 @@ impl Transaction {
         self.participants.entry(node).or_insert_with(|| worker.clone());
     }
 
+    /// Whether a worker holds something of it.
+    pub fn has_participants(&self) -> bool {
+        !self.participants.is_empty()
+    }
+
     pub fn has_written(&self) -> bool {
         !self.participants.is_empty() || self.overlay.is_some()
     }

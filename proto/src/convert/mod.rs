@@ -74,6 +74,7 @@ impl From<StatementContext> for pb::StatementContext {
             now_micros: context.now_micros,
             constraints: (context.constraints != ConstraintModes::default())
                 .then(|| context.constraints.into()),
+            has_written: context.has_written,
         }
     }
 }
@@ -95,6 +96,7 @@ impl TryFrom<pb::StatementContext> for StatementContext {
             time_zone: context.time_zone,
             now_micros: context.now_micros,
             constraints: context.constraints.unwrap_or_default().try_into()?,
+            has_written: context.has_written,
         })
     }
 }

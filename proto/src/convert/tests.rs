@@ -33,6 +33,7 @@ fn context() -> StatementContext {
             all: Some(false),
             named: [(constraint("ads_fk"), true), (constraint("ads_kind_fk"), false)].into(),
         },
+        has_written: true,
     }
 }
 

@@ -233,6 +233,7 @@ fn context(start: u64) -> StatementContext {
         time_zone: "UTC".into(),
         now_micros: 0,
         constraints: Default::default(),
+        has_written: false,
     }
 }
 

@@ -6,7 +6,7 @@
 //!    \--abort--> Ended                             \---------abort---------> Deciding --> Ended
 //! ```
 //!
-//! The step from a durable record to its effects runs on the log's writer thread, in LSN order:
+//! The step from a durable record to its effects runs where the record is written, in LSN order:
 //! it happens even when the caller has gone away.
 //!
 //! The end of a prepared transaction does not wait for the disk: whoever decided it keeps the
@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use satsuma_common::{Epoch, Lsn, ShardId, Timestamp, TxnId};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Engine;
@@ -31,6 +32,23 @@ use crate::wal::{Concern, Durable, Effect, Entry, Scope, Written};
 const PART_BYTES: usize = 4 << 20;
 /// Bytes of a lock in a record beside its key, about.
 const LOCK_BYTES: usize = 7;
+
+/// Who writes a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The log's thread, together with others.
+    Writer,
+    /// Whoever commits: nobody else has a transaction here that could wait for the thread.
+    Caller,
+}
+
+impl By {
+    /// Of a commit, so many transactions being open. A runtime of one thread must not wait.
+    fn of(open: usize) -> Self {
+        let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        if open == 1 && threads > 1 { Self::Caller } else { Self::Writer }
+    }
+}
 
 impl Engine {
     /// Commits in one phase, at `at_least` or later; answers with the moment. The transaction's
@@ -57,7 +75,8 @@ impl Engine {
         let engine = self.clone();
         let id = txn.id;
         let record = move |sections| Record::Commit { txn: id, ts, sections };
-        self.log(id, Effect::Rows, Vec::new(), sections, record, move |logged, sections| {
+        let by = By::of(self.txns.lock().len());
+        self.log(by, id, Effect::Rows, Vec::new(), sections, record, move |logged, sections| {
             let result = match logged {
                 Ok(written) => {
                     engine.meta.read().commit(written.last, written.first, ts, &sections);
@@ -108,7 +127,7 @@ impl Engine {
         let locks = chunks.pop().unwrap_or_default();
         let ahead = chunks.into_iter().map(|locks| Record::Locks { txn: id, locks }).collect();
         let record = move |sections| Record::Prepare { txn: id, ts, sections, locks };
-        self.log(id, Effect::Pending, ahead, sections, record, move |logged, _| {
+        self.log(By::Writer, id, Effect::Pending, ahead, sections, record, move |logged, _| {
             let result = match logged {
                 Ok(written) => {
                     let mut state = txn.state.lock();
@@ -299,6 +318,7 @@ impl Engine {
     /// all that its parts are about.
     fn log(
         &self,
+        by: By,
         txn: TxnId,
         effect: Effect,
         ahead: Vec<Record>,
@@ -320,7 +340,13 @@ impl Engine {
             .map(|(scope, record)| Ok(Entry { scope, payload: record.encode()? }))
             .collect();
         match payloads {
-            Ok(payloads) => self.wal.append(payloads, Box::new(move |w| done(w, sections))),
+            Ok(payloads) => {
+                let done: Durable = Box::new(move |written| done(written, sections));
+                match by {
+                    By::Caller => self.wal.append_here(payloads, done),
+                    By::Writer => self.wal.append(payloads, done),
+                }
+            }
             Err(error) => done(Err(error), sections),
         }
     }

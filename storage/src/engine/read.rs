@@ -1,5 +1,7 @@
 //! Reading.
 
+use std::time::Duration;
+
 use satsuma_common::{ShardId, Timestamp, TxnId};
 
 use super::{Engine, RowBytes};
@@ -28,6 +30,23 @@ impl Engine {
         // After the timeline knows the snapshot: whoever takes over commits above it.
         self.meta.read().check_fence(shards)?;
         self.wal.check()
+    }
+
+    /// Waits while another transaction keeps readers out of one of the shards; answers whether it
+    /// had to. What that transaction did may have been committed meanwhile.
+    pub async fn await_access(
+        &self,
+        txn: TxnId,
+        shards: &[ShardId],
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
+        let mut waited = false;
+        if self.locks.keeps_readers_out() {
+            for shard in shards {
+                waited |= self.locks.pass(txn, *shard, timeout).await?;
+            }
+        }
+        Ok(waited)
     }
 
     /// The row with this key; `None` when the view has none.

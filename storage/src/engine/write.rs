@@ -382,12 +382,25 @@ impl Engine {
         Ok(())
     }
 
+    /// That what a transaction may have written here is still here: it is known, or has begun since
+    /// the start of this process.
+    pub fn check_kept(&self, id: TxnId) -> Result<()> {
+        if self.is_older(id) && !self.txns.lock().contains_key(&id) {
+            return Err(StorageError::NoSuchTransaction(id));
+        }
+        Ok(())
+    }
+
+    /// Whether it began before this process could know of it.
+    fn is_older(&self, id: TxnId) -> bool {
+        id.start < Timestamp(self.oldest_transaction.load(Ordering::Acquire))
+    }
+
     fn open_txn(&self, id: TxnId) -> Result<Arc<Txn>> {
         self.wal.check()?;
-        let oldest = Timestamp(self.oldest_transaction.load(Ordering::Acquire));
         let mut txns = self.txns.lock();
         let is_new = !txns.contains_key(&id);
-        if is_new && (id.start < oldest || self.aborted.lock().get(&id).is_some()) {
+        if is_new && (self.is_older(id) || self.aborted.lock().get(&id).is_some()) {
             return Err(StorageError::NoSuchTransaction(id));
         }
         let txn = txns.entry(id).or_insert_with(|| Arc::new(Txn::new(id))).clone();

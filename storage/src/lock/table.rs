@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use satsuma_common::{ShardId, TxnId};
 use tokio::sync::oneshot;
 
-use super::mode::{LockMode, LockModes, RowLockMode};
+use super::mode::{LockMode, LockModes, RowLockMode, TableLockMode};
 use crate::error::{Result, StorageError};
 
 /// What is locked: a row of a shard by its key, or with `None` the shard as a whole.
@@ -69,11 +70,13 @@ pub struct LockEntry {
 }
 
 /// Locks of all transactions at this worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LockTable {
     inner: Mutex<Inner>,
     /// Wakes the timer thread when the next deadline changes.
     timer: Condvar,
+    /// Shards that somebody has for itself, readers excluded.
+    exclusive: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +88,8 @@ struct Inner {
     next_wait: u64,
     deadlines: BTreeSet<(Instant, u64)>,
     closed: bool,
+    /// [`LockTable::exclusive`].
+    exclusive: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -154,6 +159,27 @@ impl Drop for Wait<'_> {
     }
 }
 
+/// Lets go of a reader's lock, also where the reader gives up while it is granted.
+struct Passing<'a> {
+    table: &'a LockTable,
+    txn: TxnId,
+    key: LockKey,
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        self.table.release_one(self.txn, &self.key, TableLockMode::AccessShare);
+    }
+}
+
+impl Default for LockTable {
+    fn default() -> Self {
+        let exclusive = Arc::<AtomicUsize>::default();
+        let inner = Mutex::new(Inner { exclusive: exclusive.clone(), ..Inner::default() });
+        Self { inner, timer: Condvar::new(), exclusive }
+    }
+}
+
 impl LockTable {
     /// A table with a thread that ends waits when their time is over.
     pub fn start() -> std::io::Result<Arc<Self>> {
@@ -192,6 +218,31 @@ impl LockTable {
         let inner = self.inner.lock();
         let holders = inner.locks.get(key).map(|entry| entry.holders.as_slice());
         holders.unwrap_or_default().iter().any(|(_, held)| held.cover(mode))
+    }
+
+    /// Whether anybody keeps readers out of a shard.
+    pub fn keeps_readers_out(&self) -> bool {
+        self.exclusive.load(Ordering::Acquire) > 0
+    }
+
+    /// Waits until nobody else keeps readers out of the shard; answers whether it had to. Nothing
+    /// is held afterwards.
+    pub async fn pass(
+        &self,
+        txn: TxnId,
+        shard: ShardId,
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
+        const MODE: TableLockMode = TableLockMode::AccessShare;
+        let key = LockKey { shard, row: None };
+        if self.holds(txn, &key, MODE.into()) {
+            return Ok(false);
+        }
+        let passing = Passing { table: self, txn, key };
+        match self.acquire(txn, &passing.key, MODE, LockWait::Wait(timeout))? {
+            Some(wait) => wait.granted().await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Ends the timer thread.
@@ -292,8 +343,11 @@ impl LockTable {
     pub fn release(&self, txn: TxnId) {
         let mut inner = self.inner.lock();
         for key in inner.held.remove(&txn).unwrap_or_default() {
-            if let Some(entry) = inner.locks.get_mut(&key) {
-                entry.holders.retain(|(holder, _)| *holder != txn);
+            if let Some(entry) = inner.locks.get_mut(&key)
+                && let Some(at) = entry.holders.iter().position(|(holder, _)| *holder == txn)
+            {
+                let (_, modes) = entry.holders.swap_remove(at);
+                inner.note_exclusive(Some(modes), None);
             }
             inner.let_in(&key);
         }
@@ -306,10 +360,12 @@ impl LockTable {
         let Some(at) = entry.holders.iter().position(|(holder, _)| *holder == txn) else {
             return false;
         };
+        let before = entry.holders[at].1;
         if !entry.holders[at].1.remove(mode.into()) {
             return false;
         }
-        if entry.holders[at].1.is_empty() {
+        let after = entry.holders[at].1;
+        if after.is_empty() {
             entry.holders.remove(at);
             if let Some(held) = inner.held.get_mut(&txn) {
                 held.retain(|other| other != key);
@@ -318,6 +374,7 @@ impl LockTable {
                 }
             }
         }
+        inner.note_exclusive(Some(before), Some(after));
         inner.let_in(key);
         true
     }
@@ -388,15 +445,33 @@ impl LockTable {
 impl Inner {
     fn grant(&mut self, key: &LockKey, txn: TxnId, mode: LockMode) {
         let entry = self.locks.entry(key.clone()).or_default();
-        match entry.holders.iter_mut().find(|(holder, _)| *holder == txn) {
-            Some((_, held)) => held.add(mode),
+        let (before, after) = match entry.holders.iter_mut().find(|(holder, _)| *holder == txn) {
+            Some((_, held)) => {
+                let before = *held;
+                held.add(mode);
+                (Some(before), *held)
+            }
             None => {
                 let mut held = LockModes::default();
                 held.add(mode);
                 entry.holders.push((txn, held));
                 self.held.entry(txn).or_default().push(key.clone());
+                (None, held)
             }
-        }
+        };
+        self.note_exclusive(before, Some(after));
+    }
+
+    /// A holder of a lock has other modes now.
+    fn note_exclusive(&self, before: Option<LockModes>, after: Option<LockModes>) {
+        let is_exclusive = |modes: Option<LockModes>| {
+            modes.is_some_and(|modes| modes.cover(TableLockMode::AccessExclusive.into()))
+        };
+        match (is_exclusive(before), is_exclusive(after)) {
+            (false, true) => self.exclusive.fetch_add(1, Ordering::AcqRel),
+            (true, false) => self.exclusive.fetch_sub(1, Ordering::AcqRel),
+            _ => 0,
+        };
     }
 
     /// Grants to waiters what they can have now.

@@ -1,3 +1,6 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use satsuma_common::{NodeId, ShardId, Timestamp, TxnId};
@@ -14,6 +17,14 @@ fn txn(n: u64) -> TxnId {
 
 fn row(n: u8) -> LockKey {
     LockKey { shard: ShardId(1), row: Some(vec![n].into()) }
+}
+
+/// `None`: not ready.
+fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
 }
 
 /// `None`: has it already.
@@ -201,4 +212,35 @@ async fn a_sessions_lock_outlives_the_transaction_that_took_it() {
     assert_eq!(locks.entries(0).len(), 1);
     locks.release(other);
     assert!(locks.is_empty());
+}
+
+#[tokio::test]
+async fn readers_pass_when_nobody_keeps_them_out_and_leave_nothing() {
+    let locks = LockTable::default();
+    let shard = LockKey { shard: ShardId(1), row: None };
+    let take = |n, mode| locks.acquire(txn(n), &shard, mode, LockWait::NoWait).unwrap();
+    assert!(take(1, TableLockMode::Exclusive).is_none());
+    assert!(!locks.keeps_readers_out());
+    assert!(!locks.pass(txn(2), ShardId(1), None).await.unwrap());
+    assert!(take(1, TableLockMode::AccessExclusive).is_none());
+    assert!(locks.keeps_readers_out());
+    // Whoever locked it reads.
+    assert!(!locks.pass(txn(1), ShardId(1), None).await.unwrap());
+
+    let waits = || locks.pass(txn(2), ShardId(1), None);
+    // One gives up before, one after it was let in, and one goes on.
+    let (mut early, mut late, mut patient) =
+        (Box::pin(waits()), Box::pin(waits()), Box::pin(waits()));
+    for reader in [&mut early, &mut late, &mut patient] {
+        assert!(poll(reader).is_none());
+    }
+    drop(early);
+    locks.release(txn(1));
+    assert!(!locks.keeps_readers_out());
+    drop(late);
+    assert!(patient.await.unwrap());
+    assert!(locks.is_empty() && locks.held_by(txn(2)).is_empty());
+    assert!(take(3, TableLockMode::AccessExclusive).is_none());
+    assert!(locks.release_one(txn(3), &shard, TableLockMode::AccessExclusive));
+    assert!(!locks.keeps_readers_out() && locks.is_empty());
 }

@@ -13,7 +13,8 @@
 //!
 //! Invariants:
 //! - LSNs are dense: a gap is damage.
-//! - Records are applied to memory in LSN order, by the writer thread, after they are durable.
+//! - Records are applied to memory in LSN order, by the thread that wrote them, after they are
+//!   durable.
 //! - After a failed write or sync nothing is acknowledged any more. A full disk, noticed while
 //!   making room and before anything was written, only fails the records at hand.
 

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use satsuma_common::{GroupId, Lsn, ShardId};
@@ -104,10 +105,13 @@ fn a_thousand_power_cuts_lose_nothing_that_was_acknowledged() {
                     .iter()
                     .map(|bytes| {
                         let (done, answer) = mpsc::channel();
-                        wal.append(
-                            vec![entry(Scope::Any, bytes)],
-                            Box::new(move |written| done.send(written.is_ok()).unwrap()),
-                        );
+                        let entries = vec![entry(Scope::Any, bytes)];
+                        let done: Durable =
+                            Box::new(move |written| done.send(written.is_ok()).unwrap());
+                        match chance.below(3) {
+                            0 => wal.append_here(entries, done),
+                            _ => wal.append(entries, done),
+                        }
                         answer
                     })
                     .collect();
@@ -120,6 +124,47 @@ fn a_thousand_power_cuts_lose_nothing_that_was_acknowledged() {
             disk = disk.crash(chance.number());
         }
     }
+}
+
+#[test]
+fn who_is_alone_writes_by_himself_and_nobody_waits_for_another() {
+    let disk = FaultyDisk::default();
+    let (wal, _) = open(&disk).unwrap();
+    let here = |payload: &[u8]| {
+        let (done, answer) = mpsc::channel();
+        let done: Durable = Box::new(move |written| {
+            let _ = done.send((written.map(|one| one.last), std::thread::current().id()));
+        });
+        wal.append_here(vec![entry(Scope::none(), payload)], done);
+        answer
+    };
+    let me = std::thread::current().id();
+    // How quick the disk is, is not known before.
+    let (first, by) = here(b"one").recv().unwrap();
+    assert!(first.unwrap() == Lsn(1) && by != me);
+    // It may have been slow once, and the other thread takes a moment to let go.
+    let by_me = (2..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        here(b"next").recv().unwrap().1 == me
+    });
+    assert!(by_me);
+
+    disk.hold_syncs(Some(Path::new(DIR)));
+    let (done, busy) = mpsc::channel();
+    wal.append(vec![entry(Scope::none(), b"long")], Box::new(move |_| done.send(()).unwrap()));
+    while !disk.holds_a_sync() {
+        std::thread::yield_now();
+    }
+    let last = here(b"last");
+    assert!(last.try_recv().is_err());
+    disk.hold_syncs(None);
+    busy.recv().unwrap();
+    let (written, by) = last.recv().unwrap();
+    assert!(by != me);
+    drop(wal);
+    let (_, records) = open(&disk.crash(1)).unwrap();
+    assert_eq!(records.len() as u64, written.unwrap().0);
+    assert_eq!(records.last().unwrap(), b"last");
 }
 
 #[test]

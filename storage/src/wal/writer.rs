@@ -1,4 +1,5 @@
-//! Group commit: one thread writes and syncs whatever has gathered.
+//! Group commit: one thread writes and syncs whatever has gathered. Whoever is alone may do it
+//! himself ([`Wal::append_here`]): two wake-ups less, which take as long as a fast disk.
 //!
 //! Records that only repeat what is durable elsewhere (the end of a prepared transaction, which
 //! the decision's log has) are written at once and synced with the next record that needs it, or
@@ -7,7 +8,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ pub struct Entry {
     pub payload: Vec<u8>,
 }
 
-/// Called once, by the writer thread, when the records are durable or have failed.
+/// Called once, by whoever wrote the records, when they are durable or have failed.
 pub type Durable = Box<dyn FnOnce(Result<Written>) + Send>;
 
 struct Pending {
@@ -63,6 +64,10 @@ struct Pending {
 
 /// How long a written record may wait to be synced together with another one.
 const LINGER: Duration = Duration::from_millis(20);
+/// A disk whose syncs take longer on average is not waited for where others need the thread.
+const QUICK_SYNC: Duration = Duration::from_micros(700);
+/// The most bytes that are written at once where others need the thread.
+const FEW_BYTES: usize = 64 << 10;
 
 #[derive(Default)]
 struct Queue {
@@ -76,8 +81,50 @@ struct Shared {
     poisoned: Mutex<Option<String>>,
     durable: AtomicU64,
     applied: AtomicU64,
+    /// What was written last has not been synced.
+    unsynced: AtomicBool,
     files: Mutex<VecDeque<(u64, PathBuf)>>,
     stats: Stats,
+}
+
+impl Shared {
+    /// Waits for records, or until those that linger are to be synced; false when the log is
+    /// closed and all is durable.
+    fn has_work(&self) -> bool {
+        let mut queue = self.queue.lock();
+        while queue.pending.is_empty() {
+            match (queue.closed, self.unsynced.load(Ordering::Acquire)) {
+                (true, unsynced) => return unsynced,
+                (false, false) => self.wake.wait(&mut queue),
+                (false, true) => {
+                    if self.wake.wait_for(&mut queue, LINGER).timed_out() {
+                        return true;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Records for one write: none when somebody else has written them.
+    fn take(&self, most_bytes: usize) -> Vec<Pending> {
+        let mut queue = self.queue.lock();
+        let (mut bytes, mut batch) = (0, Vec::new());
+        while let Some(pending) = queue.pending.front() {
+            bytes += pending.bytes();
+            if bytes > most_bytes && !batch.is_empty() {
+                break;
+            }
+            batch.extend(queue.pending.pop_front());
+        }
+        batch
+    }
+}
+
+impl Pending {
+    fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.payload.len()).sum()
+    }
 }
 
 #[derive(Default)]
@@ -86,6 +133,8 @@ struct Stats {
     bytes: AtomicU64,
     syncs: AtomicU64,
     sync_nanos: AtomicU64,
+    /// Of the last syncs, on average; 0 before the first.
+    recent_sync_nanos: AtomicU64,
     waits: AtomicU64,
     wait_nanos: AtomicU64,
 }
@@ -111,6 +160,7 @@ pub struct Wal {
     dir: PathBuf,
     key: LogKey,
     file_bytes: u64,
+    appender: Arc<Mutex<Appender>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -128,6 +178,7 @@ impl Wal {
             poisoned: Mutex::default(),
             durable: AtomicU64::new(replayed.next_lsn - 1),
             applied: AtomicU64::new(replayed.next_lsn - 1),
+            unsynced: AtomicBool::new(false),
             files: Mutex::new(replayed.files.into()),
             stats: Stats::default(),
         });
@@ -141,31 +192,56 @@ impl Wal {
             key: replayed.key,
             recent: replayed.recent,
             file: None,
-            unsynced: false,
+            has_failed: false,
         };
         if let Some((path, at)) = replayed.tail {
             let file = disk.open(&path).map_err(|e| StorageError::io(&path, &e))?;
             appender.file = Some(Tail { file, path, at, zeroed: at });
         }
+        let appender = Arc::new(Mutex::new(appender));
+        let (waiting, writing) = (shared.clone(), appender.clone());
         let thread = std::thread::Builder::new()
             .name("wal".into())
-            .spawn(move || appender.run())
+            .spawn(move || while waiting.has_work() && writing.lock().turn() {})
             .map_err(|e| StorageError::io(dir, &e))?;
         let (dir, key) = (dir.to_owned(), replayed.key);
-        Ok(Self { shared, disk, dir, key, file_bytes, thread: Mutex::new(Some(thread)) })
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { shared, disk, dir, key, file_bytes, appender, thread })
     }
 
     /// Queues records, which follow each other in the log and are durable together or not at all.
-    /// `done` runs on the writer thread, in LSN order. A record that could not be read again is
-    /// refused.
+    /// `done` runs on the thread that writes them, in LSN order. A record that could not be read
+    /// again is refused.
     pub fn append(&self, entries: Vec<Entry>, done: Durable) {
         self.queue(entries, done, false);
+        self.shared.wake.notify_one();
+    }
+
+    /// The same on the calling thread, which waits for the disk, where nobody else is writing, the
+    /// records are few and the disk is quick.
+    pub fn append_here(&self, entries: Vec<Entry>, done: Durable) {
+        let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+        let recent = self.shared.stats.recent_sync_nanos.load(Ordering::Relaxed);
+        let is_quick = (1..QUICK_SYNC.as_nanos() as u64).contains(&recent);
+        self.queue(entries, done, false);
+        if bytes <= FEW_BYTES
+            && is_quick
+            && let Some(mut appender) = self.appender.try_lock()
+        {
+            appender.turn();
+            drop(appender);
+            if self.shared.queue.lock().pending.is_empty() {
+                return;
+            }
+        }
+        self.shared.wake.notify_one();
     }
 
     /// Queues a record of something that is durable elsewhere: `done` runs, in LSN order all the
     /// same, when the record is written. It may be lost in a power cut until [`Wal::sync`].
     pub fn append_unsynced(&self, entry: Entry, done: Durable) {
         self.queue(vec![entry], done, true);
+        self.shared.wake.notify_one();
     }
 
     /// Makes everything durable that was queued before. Blocks; not to be called by `done`.
@@ -177,9 +253,9 @@ impl Wal {
         answer.recv().unwrap_or(Err(StorageError::Closed))
     }
 
-    /// The same without blocking: `done` runs on the writer thread.
+    /// The same without blocking: `done` runs on the thread that syncs.
     pub fn when_synced(&self, done: impl FnOnce(Result<()>) + Send + 'static) {
-        self.queue(Vec::new(), Box::new(move |synced| done(synced.map(|_| ()))), false);
+        self.append(Vec::new(), Box::new(move |synced| done(synced.map(|_| ()))));
     }
 
     fn queue(&self, entries: Vec<Entry>, done: Durable, may_linger: bool) {
@@ -195,8 +271,6 @@ impl Wal {
         }
         let queued = Instant::now();
         queue.pending.push_back(Pending { entries, queued, done, may_linger });
-        drop(queue);
-        self.shared.wake.notify_one();
     }
 
     /// An error once the log has failed.
@@ -297,9 +371,12 @@ impl Wal {
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
-            && thread.join().is_err()
         {
-            tracing::error!("the log's writer thread panicked");
+            if thread.join().is_err() {
+                tracing::error!("the log's writer thread panicked");
+            }
+            // Somebody else may be writing what was queued last.
+            drop(self.appender.lock());
         }
     }
 }
@@ -313,7 +390,7 @@ impl Drop for Wal {
 /// Frames are written in pieces of about this size.
 pub(super) const WRITE_BYTES: usize = 1 << 20;
 
-/// The writer thread's state.
+/// What is needed to write; one thread at a time has it.
 struct Appender {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -324,8 +401,8 @@ struct Appender {
     /// What the next frame tells of those before it.
     recent: Recent,
     file: Option<Tail>,
-    /// What was written last has not been synced.
-    unsynced: bool,
+    /// A write or sync has failed: nothing may be written any more.
+    has_failed: bool,
 }
 
 struct Tail {
@@ -344,47 +421,55 @@ enum Failure {
 }
 
 impl Appender {
-    fn run(mut self) {
-        while let Some(batch) = self.gather() {
-            let first = self.next_lsn;
-            let records: usize = batch.iter().map(|pending| pending.entries.len()).sum();
-            let next = first + records as u64;
-            match self.write(&batch) {
-                Ok(()) => {
-                    self.next_lsn = next;
-                    if !self.unsynced {
-                        self.shared.durable.store(next - 1, Ordering::Release);
-                    }
-                    self.shared.stats.records.fetch_add(next - first, Ordering::Relaxed);
-                    self.count_waits(&batch);
-                    let mut first = first;
-                    for pending in batch {
-                        let next = first + pending.entries.len() as u64;
-                        (pending.done)(Ok(Written { first: Lsn(first), last: Lsn(next - 1) }));
-                        first = next;
-                    }
-                    self.shared.applied.store(next - 1, Ordering::Release);
+    /// Writes what is queued, and syncs it; false once the log has failed.
+    fn turn(&mut self) -> bool {
+        if self.has_failed {
+            return false;
+        }
+        let batch = self.shared.take(self.options.batch_bytes);
+        let first = self.next_lsn;
+        let records: usize = batch.iter().map(|pending| pending.entries.len()).sum();
+        let next = first + records as u64;
+        match self.write(&batch) {
+            Ok(()) => {
+                self.next_lsn = next;
+                if !self.is_unsynced() {
+                    self.shared.durable.store(next - 1, Ordering::Release);
                 }
-                Err(Failure::NoRoom(error)) => {
-                    for pending in batch {
-                        (pending.done)(Err(error.clone()));
-                    }
+                self.shared.stats.records.fetch_add(next - first, Ordering::Relaxed);
+                self.count_waits(&batch);
+                let mut first = first;
+                for pending in batch {
+                    let next = first + pending.entries.len() as u64;
+                    (pending.done)(Ok(Written { first: Lsn(first), last: Lsn(next - 1) }));
+                    first = next;
                 }
-                Err(Failure::Broken(error)) => {
-                    tracing::error!(%error, "the write-ahead log failed");
-                    *self.shared.poisoned.lock() = Some(error.to_string());
-                    let rest = {
-                        let mut queue = self.shared.queue.lock();
-                        queue.closed = true;
-                        std::mem::take(&mut queue.pending)
-                    };
-                    for pending in batch.into_iter().chain(rest) {
-                        (pending.done)(Err(StorageError::Poisoned(error.to_string())));
-                    }
-                    return;
+                self.shared.applied.store(next - 1, Ordering::Release);
+            }
+            Err(Failure::NoRoom(error)) => {
+                for pending in batch {
+                    (pending.done)(Err(error.clone()));
+                }
+            }
+            Err(Failure::Broken(error)) => {
+                tracing::error!(%error, "the write-ahead log failed");
+                self.has_failed = true;
+                *self.shared.poisoned.lock() = Some(error.to_string());
+                let rest = {
+                    let mut queue = self.shared.queue.lock();
+                    queue.closed = true;
+                    std::mem::take(&mut queue.pending)
+                };
+                for pending in batch.into_iter().chain(rest) {
+                    (pending.done)(Err(StorageError::Poisoned(error.to_string())));
                 }
             }
         }
+        !self.has_failed
+    }
+
+    fn is_unsynced(&self) -> bool {
+        self.shared.unsynced.load(Ordering::Acquire)
     }
 
     fn count_waits(&self, batch: &[Pending]) {
@@ -398,36 +483,6 @@ impl Appender {
         self.shared.stats.wait_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Waits for records, or until those that linger are to be synced: then there are none. `None`
-    /// when the log is closed and all is durable.
-    fn gather(&self) -> Option<Vec<Pending>> {
-        let mut queue = self.shared.queue.lock();
-        while queue.pending.is_empty() {
-            match (queue.closed, self.unsynced) {
-                (true, false) => return None,
-                (true, true) => return Some(Vec::new()),
-                (false, false) => self.shared.wake.wait(&mut queue),
-                (false, true) => {
-                    if self.shared.wake.wait_for(&mut queue, LINGER).timed_out()
-                        && queue.pending.is_empty()
-                    {
-                        return Some(Vec::new());
-                    }
-                }
-            }
-        }
-        let mut bytes = 0;
-        let mut batch = Vec::new();
-        while let Some(pending) = queue.pending.front() {
-            bytes += pending.entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
-            if bytes > self.options.batch_bytes && !batch.is_empty() {
-                break;
-            }
-            batch.extend(queue.pending.pop_front());
-        }
-        Some(batch)
-    }
-
     /// Writes the records, and syncs unless all of them may linger.
     fn write(&mut self, batch: &[Pending]) -> Result<(), Failure> {
         let entries: Vec<_> = batch.iter().flat_map(|pending| &pending.entries).collect();
@@ -435,9 +490,9 @@ impl Appender {
         if !entries.is_empty() {
             let before = self.recent.clone();
             self.write_frames(&entries).inspect_err(|_| self.recent = before)?;
-            self.unsynced = true;
+            self.shared.unsynced.store(true, Ordering::Release);
         }
-        if self.unsynced && !lingers { self.sync() } else { Ok(()) }
+        if self.is_unsynced() && !lingers { self.sync() } else { Ok(()) }
     }
 
     fn write_frames(&mut self, entries: &[&Entry]) -> Result<(), Failure> {
@@ -450,7 +505,7 @@ impl Appender {
         }
         if self.file.as_ref().is_none_or(|tail| tail.at >= self.options.file_bytes) {
             // A file is whole and durable before the next one begins.
-            if self.unsynced {
+            if self.is_unsynced() {
                 self.sync()?;
                 self.shared.durable.store(self.next_lsn - 1, Ordering::Release);
             }
@@ -482,8 +537,11 @@ impl Appender {
         let started = Instant::now();
         tail.file.sync().map_err(|e| Failure::Broken(StorageError::io(&tail.path, &e)))?;
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.unsynced = false;
+        self.shared.unsynced.store(false, Ordering::Release);
         let stats = &self.shared.stats;
+        let before = stats.recent_sync_nanos.load(Ordering::Relaxed);
+        let recent = if before == 0 { nanos } else { before - before / 8 + nanos / 8 };
+        stats.recent_sync_nanos.store(recent.max(1), Ordering::Relaxed);
         stats.syncs.fetch_add(1, Ordering::Relaxed);
         stats.sync_nanos.fetch_add(nanos, Ordering::Relaxed);
         Ok(())

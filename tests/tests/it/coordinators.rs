@@ -53,6 +53,32 @@ fn any_of_three_coordinators_answers_and_one_may_die() {
     }
 }
 
+/// Whatever one coordinator has acknowledged, a statement that comes to another one meets: new
+/// names, and names that mean something else now.
+#[test]
+fn definitions_are_known_everywhere_at_once() {
+    let cluster = Layout::processes(3, 1).start();
+    let mut clients: Vec<_> =
+        (0..3).map(|index| cluster.address_of(index).client().expect("a connection")).collect();
+    clients[0].must("CREATE VIEW moving AS SELECT -1 AS n");
+    for round in 0..60 {
+        let (maker, reader) = (round % 3, (round + 1 + round / 3 % 2) % 3);
+        clients[maker].must(&format!("CREATE TABLE made_{round} (a int)"));
+        clients[reader].must(&format!("INSERT INTO made_{round} VALUES (1)"));
+        clients[maker].must(&format!("CREATE OR REPLACE VIEW moving AS SELECT {round} AS n"));
+        let seen = clients[reader].value("SELECT n FROM moving").expect("an answer");
+        assert_eq!(seen, Some(round.to_string()), "round {round}");
+        clients[maker].must(&format!("DROP TABLE made_{round}"));
+        let gone = clients[reader].query(&format!("SELECT * FROM made_{round}")).expect("rows");
+        let state = gone.error().map(|error| error.code().to_owned());
+        assert_eq!(state.as_deref(), Some("42P01"), "round {round}");
+        clients[maker].must(&format!("CREATE ROLE user_{round} LOGIN"));
+        let mut address = cluster.address_of(reader);
+        address.user = format!("user_{round}");
+        address.client().expect("a connection of the new user");
+    }
+}
+
 #[test]
 fn without_a_majority_nothing_is_acknowledged() {
     let mut cluster = Layout::processes(3, 2).start();

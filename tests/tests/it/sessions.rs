@@ -121,6 +121,31 @@ fn advisory_locks_hold_over_coordinators_and_go_with_their_worker() {
     assert_eq!(value(&mut third, "SELECT pg_try_advisory_lock(42)"), "t");
 }
 
+/// What an open transaction wrote is in its worker's memory: a worker that restarts must not answer
+/// the transaction as if there had been nothing.
+#[test]
+fn a_transaction_never_reads_past_writes_that_its_worker_lost() {
+    let mut cluster = Layout::processes(1, 2).start();
+    let mut client = cluster.client();
+    client.must("CREATE TABLE kept (id bigint PRIMARY KEY, note text)");
+    client.must("SELECT create_distributed_table('kept', 'id')");
+    for read in ["SELECT note FROM kept WHERE id = 1", "SELECT count(*) FROM kept"] {
+        client.must("BEGIN");
+        client.must("INSERT INTO kept SELECT g, 'own' FROM generate_series(1, 8) g");
+        client.must("SELECT id FROM kept WHERE id = 1");
+        for worker in 0..2 {
+            cluster.workers[worker].kill();
+        }
+        cluster.start_all();
+        cluster.wait_for_workers();
+        let answer = client.query(read).expect("the session goes on");
+        let state = answer.error().map(|error| error.code().to_owned());
+        assert_eq!(state.as_deref(), Some("40001"), "{read}: {answer:?}");
+        client.must("ROLLBACK");
+        assert_eq!(value(&mut client, "SELECT count(*) FROM kept"), "0");
+    }
+}
+
 #[test]
 fn sequences_never_repeat_a_value() {
     use std::collections::BTreeSet;

@@ -15,10 +15,7 @@ pub(crate) async fn read(shared: &Shared, request: KeyRead) -> SqlResult<Option<
     let target = group.table(request.table)?;
     let context = &request.context;
     let engine = &shared.engine;
-    engine
-        .begin_read(&[target.shard], context.snapshot, Some(context.txn))
-        .await
-        .map_err(error::storage)?;
+    shared.begin_read_of(context, &[target.shard]).await?;
     let row = engine.get(target.shard, &request.key, &view(context)).map_err(error::storage)?;
     row.map(|row| target.meta.current(&row)).transpose().map_err(error::storage)
 }

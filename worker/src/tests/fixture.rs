@@ -226,6 +226,7 @@ impl Fixture {
             time_zone: "UTC".into(),
             now_micros: 0,
             constraints: Default::default(),
+            has_written: false,
         }
     }
 

@@ -135,7 +135,8 @@ impl Engine {
             let left = deadline.saturating_duration_since(Instant::now());
             let key = LockKey { shard: shard.id, row: None };
             let wait = LockWait::Wait(Some(left));
-            let mode = TableLockMode::AccessExclusive;
+            // Whoever reads goes on until the group is fenced.
+            let mode = TableLockMode::Exclusive;
             let held = match self.locks.acquire(holder, &key, mode, wait) {
                 Ok(None) => Ok(()),
                 Ok(Some(wait)) => wait.granted().await,
