@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use satsuma_common::row::Layouts;
 use satsuma_common::table::TableShape;
-use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId};
+use satsuma_common::{Epoch, Generation, GroupId, Lsn, ShardId, TableId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,17 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// Of rows up to a record.
+    pub fn of_rows(group: GroupId, created: Lsn, last: Lsn, error: &StorageError) -> Self {
+        let (file, offset, reason) = match error {
+            StorageError::Corrupt { path, offset, reason } => {
+                (path.display().to_string(), *offset, reason.clone())
+            }
+            other => (String::new(), 0, other.to_string()),
+        };
+        Self { group, created: created.0, last: last.0, only_rows: true, file, offset, reason }
+    }
+
     pub fn error(&self) -> StorageError {
         StorageError::corrupt(&self.file, self.offset, self.reason.clone())
     }

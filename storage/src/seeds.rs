@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::disk::faulty::Chance;
 
 /// Runs every seed, and tells which one failed. `SATSUMA_SEEDS=from..to` runs others.
 pub fn for_each_seed(usual: Range<u64>, mut run: impl FnMut(u64)) {
@@ -55,4 +58,33 @@ fn run_one(seed: u64, mut run: impl FnMut(u64)) {
         eprintln!("failed with seed {seed}");
         resume_unwind(panic);
     }
+}
+
+/// Copies a directory.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// Flips a bit that stands among others in one of a directory's own files, and answers with the file.
+pub fn flip(dir: &Path, chance: &mut Chance) -> PathBuf {
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    let path = files.swap_remove(chance.below(files.len() as u64) as usize);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    let at = used[chance.below(used.len() as u64) as usize];
+    bytes[at] ^= 1 << chance.below(8);
+    std::fs::write(&path, bytes).unwrap();
+    path
 }

@@ -8,8 +8,9 @@ use crate::local::LocalWorker;
 pub fn render(worker: &LocalWorker) -> String {
     let stats = worker.engine().stats();
     let mut metrics = Exposition::default();
-    let gauges: [(&str, &str, u64); 9] = [
+    let gauges: [(&str, &str, u64); 10] = [
         ("satsuma_shards", "Shards on this worker", stats.shards as u64),
+        ("satsuma_damaged_shards", "Shards that refuse for damage", stats.damaged as u64),
         ("satsuma_delta_bytes", "Rows in memory that are not sealed yet", stats.delta_bytes),
         ("satsuma_segments", "Sealed segments", stats.segments as u64),
         ("satsuma_segment_bytes", "Bytes of sealed segments", stats.segment_bytes),

@@ -68,7 +68,8 @@ pub struct Faults {
     /// Writes that would make all files together larger than this fail, as on a full disk, when
     /// what there is room for has been written.
     pub capacity: Option<u64>,
-    /// The sync with this number, from now on counted from 1, fails once; its data is lost.
+    /// The sync with this number, from now on counted from 1, fails once; its data is lost, though
+    /// it is read until the power goes.
     pub fail_sync: Option<u64>,
 }
 
@@ -179,14 +180,23 @@ impl Gate {
     }
 }
 
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(offset, data) => put(bytes, *offset, data),
+            Self::SetLen(len) => bytes.resize(*len, 0),
+        }
+    }
+}
+
 impl FileState {
     fn after_crash(&self, chance: &mut Chance) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         for change in &self.unsynced {
             match change {
-                Change::SetLen(len) => {
+                Change::SetLen(_) => {
                     if chance.coin() {
-                        bytes.resize(*len, 0);
+                        change.apply(&mut bytes);
                     }
                 }
                 Change::Write(offset, data) => {
@@ -386,8 +396,9 @@ impl DiskFile for FaultyFile {
             file.unsynced.clear();
             return Err(io::Error::other("sync failed"));
         }
-        file.synced.clone_from(&file.bytes);
-        file.unsynced.clear();
+        // What an earlier sync has failed to store is no change any more.
+        let FileState { synced, unsynced, .. } = file;
+        unsynced.drain(..).for_each(|change| change.apply(synced));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! A checkpoint seals what the log is needed for, stores what this worker holds, and lets go of
 //! the log's files below the first record that a restart would still need.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -12,8 +13,11 @@ use satsuma_common::{Lsn, ShardId, Timestamp};
 use super::Engine;
 use crate::error::{Result, StorageError};
 use crate::kv::Batch;
-use crate::manifest::{self, Checkpoint, GroupRecord, Manifest, ShardHeader, TableRecord};
+use crate::manifest::{self, Checkpoint, GroupRecord, Loss, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
+
+/// The log of damaged shards is kept for about so many checkpoints' bytes.
+const DAMAGED_CHECKPOINTS: u64 = 4;
 
 impl Engine {
     /// Versions that only snapshots below this one could see may go.
@@ -32,6 +36,7 @@ impl Engine {
             shards.iter().filter(|shard| shard.contents().frozen.is_some()).cloned().collect();
         self.seal(&unfinished)?;
         self.seal(&shards)?;
+        self.give_up_damaged(applied);
         let meta_lsn = self.store_meta(applied)?;
 
         // Transactions first: one that commits meanwhile is found in its shards then.
@@ -54,6 +59,31 @@ impl Engine {
         self.checkpointed_bytes.store(self.wal.logged(), Ordering::Relaxed);
         self.work.lock().checkpoints += 1;
         Ok(())
+    }
+
+    /// The log has the rows of a damaged shard, for a start that finds it whole, but not for ever:
+    /// where that is too long ago, the shard has lost them. The store says so before they go.
+    fn give_up_damaged(&self, applied: Lsn) {
+        let bytes = self.options.checkpoint_bytes.saturating_mul(DAMAGED_CHECKPOINTS);
+        let kept_from = self.wal.reaching_back(bytes);
+        let is_late = |shard: &Shard| shard.log_from().is_some_and(|from| from < kept_from.0);
+        let late: Vec<_> = {
+            let meta = self.meta.read();
+            let kept = meta.shards.values().filter(|shard| !meta.losses.contains_key(&shard.id));
+            let damaged = kept.filter_map(|shard| Some((shard.clone(), shard.check().err()?)));
+            damaged.filter(|(shard, _)| is_late(shard)).collect()
+        };
+        if late.is_empty() {
+            return;
+        }
+        let mut meta = self.meta.write();
+        for (shard, error) in late {
+            if meta.is_here(&shard) {
+                tracing::error!(shard = %shard.id, %error, "the log of a damaged shard goes");
+                let loss = Loss::of_rows(shard.group, shard.created, applied, &error);
+                meta.losses.insert(shard.id, loss);
+            }
+        }
     }
 
     /// Stores tables, shards and groups; answers with the LSN up to which they are.
@@ -89,10 +119,9 @@ impl Engine {
         for (id, loss) in &meta.losses {
             manifest::put(&mut batch, manifest::shard_key(b'd', *id), loss)?;
         }
-        let shards: std::collections::BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
+        let shards: BTreeSet<u64> = meta.shards.keys().map(|id| id.0).collect();
         drop(meta);
-        let kept: std::collections::BTreeSet<Vec<u8>> =
-            batch.iter().map(|(key, _)| key.clone()).collect();
+        let kept: BTreeSet<Vec<u8>> = batch.iter().map(|(key, _)| key.clone()).collect();
         for kind in [b"t", b"r", b"h", b"g", b"f", b"p", b"d"] {
             for (key, _) in self.store.kv.scan(kind)? {
                 if !kept.contains(&key) {
@@ -111,7 +140,7 @@ impl Engine {
 
     /// Removes the manifests of shards that are gone, and answers with them. `known` shards are
     /// not looked at.
-    fn forget_manifests(&self, known: &std::collections::BTreeSet<u64>) -> Result<Vec<Manifest>> {
+    fn forget_manifests(&self, known: &BTreeSet<u64>) -> Result<Vec<Manifest>> {
         let mut gone = manifest::each::<Manifest>(&*self.store.kv, b'm')?;
         gone.retain(|(id, _)| !known.contains(id));
         if gone.is_empty() {
@@ -155,6 +184,7 @@ impl Engine {
         let kept = Timestamp(self.timeline.last_commit().0.saturating_sub(retention));
         self.set_oldest_snapshot(self.snapshots.reported().unwrap_or(kept));
         let shards: Vec<_> = self.meta.read().shards.values().cloned().collect();
+        shards.iter().for_each(|shard| shard.forget_rows());
         // Before sizes are taken: what comes meanwhile counts twice rather than not at all.
         let logged = self.wal.logged();
         let mut sizes: Vec<(u64, &Arc<Shard>)> =
@@ -177,9 +207,21 @@ impl Engine {
             let next = shards.partition_point(|shard| Some(shard.id) < upkeep.interrupted_at);
             upkeep.interrupted_at = None;
             for shard in shards[next..].iter().chain(&shards[..next]) {
-                if !self.tidy(shard)? {
-                    upkeep.interrupted_at = Some(shard.id);
-                    break;
+                if upkeep.unreadable.contains(&(shard.id, shard.created)) {
+                    continue;
+                }
+                match self.tidy(shard) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        upkeep.interrupted_at = Some(shard.id);
+                        break;
+                    }
+                    // Who reads what is damaged is told of it; the other shards do not suffer.
+                    Err(error @ StorageError::Corrupt { .. }) => {
+                        tracing::error!(shard = %shard.id, %error, "a shard cannot be merged");
+                        upkeep.unreadable.insert((shard.id, shard.created));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             upkeep.merged = Instant::now();
@@ -224,6 +266,8 @@ struct Upkeep {
     merged: Instant,
     /// The shard that merging stopped at, for want of room for writers.
     interrupted_at: Option<ShardId>,
+    /// Shards whose segments could not be merged for damage.
+    unreadable: BTreeSet<(ShardId, Lsn)>,
     checkpointed: Instant,
 }
 
@@ -233,8 +277,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 fn maintain(engine: &Weak<Engine>) {
-    let mut upkeep =
-        Upkeep { merged: Instant::now(), interrupted_at: None, checkpointed: Instant::now() };
+    let (merged, checkpointed) = (Instant::now(), Instant::now());
+    let (interrupted_at, unreadable) = (None, BTreeSet::new());
+    let mut upkeep = Upkeep { merged, interrupted_at, unreadable, checkpointed };
     loop {
         let Some(engine) = engine.upgrade() else { return };
         if engine.closed.load(Ordering::Acquire) {

@@ -15,7 +15,7 @@ use super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::disk::{Disk, RealDisk};
 use crate::kv::{Kv, MemoryKv};
-use crate::seeds::for_each_seed;
+use crate::seeds::{self, for_each_seed};
 use crate::shard::{ReadView, ScanOptions};
 use crate::wal::WalOptions;
 
@@ -167,6 +167,9 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
                             untouched += 1;
                         }
                         (Err(error), _) | (_, Err(error)) => {
+                            let is_index =
+                                matches!(&place, Place::File(path) if kind(path) == "idx-end");
+                            assert!(!is_index, "{error}");
                             assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
                         }
                     }
@@ -186,13 +189,38 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
     });
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+/// What a file of an index has follows from its segment.
+#[tokio::test]
+async fn a_flipped_bit_in_an_index_makes_no_difference() {
+    let (disk, kv) = fill().await;
+    let expected = by_index(&open(&disk.crash(0), &kv.crash(0)).unwrap(), SHARDS[0]).unwrap();
+    let indexes: Vec<_> = disk.paths().into_iter().filter(|path| kind(path) == "idx-end").collect();
+    assert!(!indexes.is_empty());
+    for path in &indexes {
+        let bits = disk.read(path).unwrap().len() as u64 * 8;
+        for bit in (0..bits).step_by(bits as usize / 10 + 1) {
+            let (disk, kv) = (disk.crash(0), kv.crash(0));
+            disk.flip(path, bit);
+            let engine = open(&disk, &kv).unwrap();
+            // Whether it is asked for rows, for their number or for who has an entry.
+            let row = batch(&[(9000, "v")]);
+            engine.insert(&context(50), SHARDS[0], &row, ConflictPolicy::Fail).await.unwrap();
+            engine.abort(txn(50)).await.unwrap();
+            for (probe, _) in index_tests::probes('2', '7', '1') {
+                engine.index_estimate(SHARDS[0], &probe).unwrap();
+            }
+            for _ in 0..2 {
+                let found = by_index(&engine, SHARDS[0]).unwrap();
+                assert!(found == expected, "{} bit {bit}", path.display());
+                let table = engine.table_of_shard(SHARDS[0]).unwrap();
+                for segment in engine.shard(SHARDS[0]).unwrap().contents().segments.iter() {
+                    engine.build_runs(&table, segment);
+                }
+            }
+            engine.close();
+            drop(engine);
+            let engine = open(&disk, &kv).unwrap();
+            assert!(by_index(&engine, SHARDS[0]).unwrap() == expected);
         }
     }
 }
@@ -220,7 +248,7 @@ fn a_flipped_bit_in_the_stores_files_is_told_or_makes_no_difference() {
     runtime.block_on(fill_by(open(whole.path()).unwrap()));
     let expected = {
         let dir = tempfile::tempdir().unwrap();
-        copy(whole.path(), dir.path());
+        seeds::copy(whole.path(), dir.path());
         let [before, ..] = read(dir.path()).unwrap();
         before.map(|rows| rows.unwrap())
     };
@@ -228,19 +256,8 @@ fn a_flipped_bit_in_the_stores_files_is_told_or_makes_no_difference() {
     for_each_seed(0..60, |seed| {
         let mut chance = Chance::new(seed);
         let dir = tempfile::tempdir().unwrap();
-        copy(whole.path(), dir.path());
-        let mut files: Vec<_> = std::fs::read_dir(dir.path().join("kv"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-            .collect();
-        files.sort();
-        let path = &files[chance.below(files.len() as u64) as usize];
-        let mut bytes = std::fs::read(path).unwrap();
-        let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-        let at = used[chance.below(used.len() as u64) as usize];
-        bytes[at] ^= 1 << chance.below(8);
-        std::fs::write(path, bytes).unwrap();
+        seeds::copy(whole.path(), dir.path());
+        seeds::flip(&dir.path().join("kv"), &mut chance);
         // It is everybody's: there is one store.
         match read(dir.path()) {
             Ok(reads) => {
@@ -301,6 +318,168 @@ async fn marks_in_a_file_that_takes_the_place_of_another_survive_a_power_cut() {
     for seed in 0..16 {
         let engine = open(&disk.crash(seed), &kv.crash(seed)).unwrap();
         assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
+    }
+}
+
+fn segment_files(disk: &FaultyDisk) -> Vec<PathBuf> {
+    disk.list(Path::new("/data/seg")).unwrap()
+}
+
+/// Seals or merges, each time with another sync that fails.
+#[tokio::test]
+async fn work_that_fails_leaves_no_files() {
+    for merges in [false, true] {
+        let (disk, kv) = fill().await;
+        let engine = open(&disk, &kv).unwrap();
+        let shard = engine.shard(SHARDS[0]).unwrap();
+        for start in 40..if merges { 45 } else { 41 } {
+            if start > 40 {
+                engine.seal(std::slice::from_ref(&shard)).unwrap();
+            }
+            let names: Vec<_> = (0..500).map(|id| format!("v{}", id * id % 7919)).collect();
+            let rows: Vec<_> =
+                (start as i64 * 1000..).zip(names.iter().map(String::as_str)).collect();
+            let context = context(start);
+            engine.insert(&context, shard.id, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        }
+        let expected = scan(&engine, SHARDS[0]).unwrap();
+        engine.close();
+        let mut failures = 0;
+        for number in 1..12 {
+            let (disk, kv) = (disk.crash(0), kv.crash(0));
+            let engine = open(&disk, &kv).unwrap();
+            let shard = engine.shard(SHARDS[0]).unwrap();
+            let before = segment_files(&disk);
+            disk.set_faults(Faults { fail_sync: Some(number), ..Faults::default() });
+            let result = match merges {
+                true => engine.merge(&shard).map(drop),
+                false => engine.seal(std::slice::from_ref(&shard)),
+            };
+            // An index that was not built is built later.
+            if result.is_err() {
+                failures += 1;
+                assert_eq!(segment_files(&disk), before, "sync {number}");
+            }
+            assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
+        }
+        // The segment, the marks and the names.
+        assert_eq!(failures, 3, "{merges}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_costs_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), Arc::new(RealDisk), options()).unwrap();
+    engine
+        .create_shards(&indexed_shape(), &[(SHARDS[0], GroupId(1), Generation(1))])
+        .await
+        .unwrap();
+    let names: Vec<_> = (0..3000).map(|id| format!("v{}", id * id % 7919)).collect();
+    let rows: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+    engine.insert(&context(10), SHARDS[0], &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+    engine.commit(txn(10), Timestamp(0)).await.unwrap();
+    let trap = dir.path().join("kv/trap");
+    std::os::unix::fs::symlink(&trap, &trap).unwrap();
+    assert!((0..5).all(|_| engine.checkpoint().is_err()));
+    let files = std::fs::read_dir(dir.path().join("seg")).unwrap();
+    let files = files.filter(|file| kind(&file.as_ref().unwrap().path()) == "seg");
+    assert_eq!(files.count(), 1);
+    assert_eq!(scan(&engine, SHARDS[0]).unwrap().len(), 3000);
+}
+
+/// A block of one of its segments cannot be read, which merging finds out.
+#[tokio::test]
+async fn a_shard_that_cannot_be_merged_is_in_nobodys_way() {
+    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let engine = open(&disk, &kv).unwrap();
+    let shards = [SHARDS[0], SHARDS[1]].map(|shard| (shard, GroupId(1), Generation(1)));
+    engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+    let names: Vec<_> = (0..400).map(|id| format!("v{}", id * id % 7919)).collect();
+    for round in 0..6 {
+        for (shard, ..) in shards {
+            let rows: Vec<_> = (round * 1000..).zip(names.iter().map(String::as_str)).collect();
+            let context = context(100 + round as u64 * 10 + shard.0);
+            engine.insert(&context, shard, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+            engine.seal(&[engine.shard(shard).unwrap()]).unwrap();
+        }
+    }
+    engine.close();
+    drop(engine);
+    let first = segment_files(&disk).into_iter().find(|path| kind(path) == "seg").unwrap();
+    disk.flip(&first, 300);
+    let options =
+        Options { maintenance: true, checkpoint_interval: std::time::Duration::ZERO, ..options() };
+    let (on, store) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
+    let engine = Engine::open_with(Path::new("/data"), on, store, options).unwrap();
+    let started = std::time::Instant::now();
+    let mut id = 10_000;
+    while engine.stats().work.merges == 0 || engine.stats().work.checkpoints < 3 {
+        assert!(started.elapsed().as_secs() < 60, "{:?}", engine.stats());
+        let context = context(id);
+        let rows = batch(&[(id as i64, "v")]);
+        engine.insert(&context, SHARDS[1], &rows, ConflictPolicy::Fail).await.unwrap();
+        engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        id += 1;
+    }
+    assert!(matches!(scan(&engine, SHARDS[0]), Err(StorageError::Corrupt { .. })));
+    assert_eq!(scan(&engine, SHARDS[1]).unwrap().len() as u64, 2400 + id - 10_000);
+}
+
+/// A shard is dropped and comes again, as by moves, while its delta or its segments are written.
+#[tokio::test]
+async fn work_on_a_shard_that_is_gone_leaves_its_successor_alone() {
+    for merges in [false, true] {
+        let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+        let engine = open(&disk, &kv).unwrap();
+        let shard = SHARDS[0];
+        let make = || async {
+            let shards = [(shard, GroupId(1), Generation(1))];
+            engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+        };
+        let fill = async |start, ids: std::ops::Range<i64>| {
+            let names: Vec<_> = ids.clone().map(|id| format!("v{}", id * id % 7919)).collect();
+            let rows: Vec<_> = ids.zip(names.iter().map(String::as_str)).collect();
+            let context = context(start);
+            engine.insert(&context, shard, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        };
+        make().await;
+        fill(10, 0..3000).await;
+        let first = engine.shard(shard).unwrap();
+        if merges {
+            for part in 1..6 {
+                engine.seal(std::slice::from_ref(&first)).unwrap();
+                fill(10 + part, part as i64 * 3000..part as i64 * 3000 + 3000).await;
+            }
+        }
+        disk.hold_syncs(Some(Path::new("/data/seg")));
+        let work = std::thread::spawn({
+            let engine = engine.clone();
+            move || match merges {
+                true => engine.merge(&first).map(drop),
+                false => engine.seal(&[first]),
+            }
+        });
+        while !disk.holds_a_sync() {
+            tokio::task::yield_now().await;
+        }
+        engine.drop_shards(&[shard]).await.unwrap();
+        make().await;
+        fill(50, 7..8).await;
+        engine.checkpoint().unwrap();
+        disk.hold_syncs(None);
+        work.join().unwrap().unwrap();
+        for seed in 0..8 {
+            let engine = open(&disk.crash(seed), &kv.crash(seed)).unwrap();
+            assert_eq!(scan(&engine, shard).unwrap(), [(7, "v49".to_owned())], "{merges}");
+        }
+        engine.checkpoint().unwrap();
+        let left = disk.paths().into_iter().filter(|path| kind(path) == "seg").count();
+        assert_eq!(left, 0, "{:?}", disk.paths());
     }
 }
 

@@ -47,8 +47,7 @@ impl Engine {
             .segments
             .iter()
             .map(|segment| {
-                let run = self.run(&indexing, &index, segment, false)?;
-                run.map(|run| run.candidates(&probe.clauses)).transpose()
+                self.ask(&indexing, &index, segment, false, |run| run.candidates(&probe.clauses))
             })
             .collect::<Result<_>>()?;
         let deltas = (0..2)
@@ -73,8 +72,8 @@ impl Engine {
         for clause in &probe.clauses {
             let mut count = 0;
             for segment in contents.segments.iter() {
-                match self.run(&indexing, &index, segment, false)? {
-                    Some(run) => count += run.count(clause)?,
+                match self.ask(&indexing, &index, segment, false, |run| run.count(clause))? {
+                    Some(rows) => count += rows,
                     None => return Ok(None),
                 }
             }
@@ -135,9 +134,9 @@ impl Engine {
             keys.extend(delta.index(index).candidates(index, indexing, &clauses));
         }
         for segment in contents.segments.iter() {
-            let Some(run) = self.run(indexing, index, segment, true)? else { continue };
+            let found = self.ask(indexing, index, segment, true, |run| run.candidates(&clauses))?;
             let marks = segment.marks();
-            for row in run.candidates(&clauses)? {
+            for row in found.unwrap_or_default() {
                 if marks.ended_at(row).is_none() {
                     keys.push(segment.key(row)?);
                 }
@@ -146,6 +145,39 @@ impl Engine {
         keys.sort_unstable();
         keys.dedup();
         Ok(keys)
+    }
+
+    /// What the run of a segment answers. Without `build`, `None` for a large one that has none
+    /// yet, or a damaged one: it follows from its segment, and is made again.
+    fn ask<T>(
+        &self,
+        indexing: &Indexing,
+        index: &TableIndex,
+        segment: &Segment,
+        build: bool,
+        question: impl Fn(&Run) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let Some(run) = self.run(indexing, index, segment, build)? else { return Ok(None) };
+        match question(&run) {
+            Err(error @ StorageError::Corrupt { .. }) if self.store.is_in_file(segment) => {
+                tracing::warn!(%error, "an index file cannot be read and is made again");
+                self.forget_run(index, segment, &run)?;
+                let again = self.run(indexing, index, segment, build)?;
+                again.map(|run| question(&run)).transpose()
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Removes a run, unless another one has taken its place.
+    fn forget_run(&self, index: &TableIndex, segment: &Segment, run: &Arc<Run>) -> Result<()> {
+        let _one = segment.runs.building.lock();
+        if segment.runs.get(index).is_some_and(|known| Arc::ptr_eq(&known, run)) {
+            let id = index.shape.id;
+            self.store.remove_runs(|of, index| of == segment.id && index == id)?;
+            segment.runs.remove(id);
+        }
+        Ok(())
     }
 
     /// The run of a segment. Without `build`, `None` for a large one that has none yet.

@@ -41,7 +41,7 @@ fn place(disk: &FaultyDisk, lsn: u64) -> (PathBuf, usize, Head) {
 }
 
 /// Damages a record, but not what the log says of it.
-fn damage(disk: &FaultyDisk, lsn: u64) -> String {
+pub fn damage(disk: &FaultyDisk, lsn: u64) -> String {
     let (path, at, head) = place(disk, lsn);
     disk.flip(&path, ((at + head.len()) * 8 - 3) as u64);
     format!("{} is damaged at byte {at}: ", path.display())
@@ -75,6 +75,15 @@ async fn put(engine: &Arc<Engine>, start: u64, shard: ShardId, id: i64) -> Resul
     let context = context(start);
     engine.insert(&context, shard, &batch(&[(id, "v")]), ConflictPolicy::Fail).await?;
     engine.commit(context.txn, Timestamp(0)).await.map(drop)
+}
+
+/// Prepares the insertion of a row into each of the shards.
+async fn prepare(engine: &Arc<Engine>, start: u64, shards: &[ShardId], id: i64) -> Timestamp {
+    for shard in shards {
+        let rows = batch(&[(id, "v")]);
+        engine.insert(&context(start), *shard, &rows, ConflictPolicy::Fail).await.unwrap();
+    }
+    engine.prepare(txn(start)).await.unwrap()
 }
 
 fn rows(ids: std::ops::Range<i64>) -> Rows {
@@ -229,9 +238,7 @@ async fn records_of_a_shard_that_was_dropped_are_not_those_of_its_successor() {
     let (disk, kv) = filled().await;
     let engine = open(&disk, &kv).unwrap();
     // What keeps the log, for the next start to read it from its beginning.
-    let rows = batch(&[(50, "v")]);
-    engine.insert(&context(300), SHARDS[2], &rows, ConflictPolicy::Fail).await.unwrap();
-    engine.prepare(txn(300)).await.unwrap();
+    prepare(&engine, 300, &SHARDS[2..], 50).await;
     put(&engine, 301, SHARDS[1], 70).await.unwrap();
     engine.drop_shards(&[SHARDS[1]]).await.unwrap();
     create(&engine, &[SHARDS[1]]).await;
@@ -409,11 +416,7 @@ async fn a_lost_change_of_a_table_or_a_group_costs_their_shards() {
 async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
     let (disk, kv) = filled().await;
     let engine = open(&disk, &kv).unwrap();
-    for shard in &SHARDS[..2] {
-        let rows = batch(&[(50, "v")]);
-        engine.insert(&context(300), *shard, &rows, ConflictPolicy::Fail).await.unwrap();
-    }
-    let ts = engine.prepare(txn(300)).await.unwrap();
+    let ts = prepare(&engine, 300, &SHARDS[..2], 50).await;
     let prepared = engine.lsn().0;
     // Sealed behind the record and without its rows.
     put(&engine, 301, SHARDS[0], 60).await.unwrap();
@@ -487,9 +490,7 @@ async fn a_copy_of_another_group_passes_by_damage() {
     let (disk, kv) = filled().await;
     let engine = open(&disk, &kv).unwrap();
     // The copy has to read the log from its beginning: a transaction is undecided since then.
-    let rows = batch(&[(50, "v")]);
-    engine.insert(&context(300), SHARDS[2], &rows, ConflictPolicy::Fail).await.unwrap();
-    engine.prepare(txn(300)).await.unwrap();
+    prepare(&engine, 300, &SHARDS[2..], 50).await;
     put(&engine, 301, SHARDS[1], 70).await.unwrap();
     let lost = engine.lsn().0;
     put(&engine, 302, SHARDS[2], 10).await.unwrap();

@@ -10,7 +10,7 @@ use satsuma_common::{GroupId, Lsn, ShardId};
 
 use super::meta::Meta;
 use super::store::Store;
-use crate::error::{Result, StorageError};
+use crate::error::Result;
 use crate::kv::Batch;
 use crate::manifest::{self, Loss};
 use crate::wal::record::{MetaChange, Op, Section};
@@ -189,15 +189,9 @@ fn mark(meta: &mut Meta, concern: Concern, created: u64, lost: &Lost) {
             known.only_rows &= only_rows;
         }
         _ => {
-            let (file, offset, reason) = match &lost.error {
-                StorageError::Corrupt { path, offset, reason } => {
-                    (path.display().to_string(), *offset, reason.clone())
-                }
-                other => (String::new(), 0, other.to_string()),
-            };
-            let (group, last) = (concern.group, lost.last);
-            let loss = Loss { group, created, last, only_rows, file, offset, reason };
-            meta.losses.insert(concern.shard, loss);
+            let (created, last) = (Lsn(created), Lsn(lost.last));
+            let loss = Loss::of_rows(concern.group, created, last, &lost.error);
+            meta.losses.insert(concern.shard, Loss { only_rows, ..loss });
         }
     }
 }

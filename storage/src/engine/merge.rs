@@ -113,12 +113,14 @@ impl Engine {
             }
         }
 
-        let mut batch = Batch::new();
+        self.store.kv.check()?;
+        let (mut batch, mut unnamed) = (Batch::new(), self.store.unnamed());
         let rows = writer.rows();
         let new = match rows {
             0 => None,
             _ => {
-                let (_, segment) = self.store.put_segment(writer.finish()?, &mut batch)?;
+                let (at, segment) = self.store.put_segment(writer.finish()?, &mut batch)?;
+                unnamed.add(at);
                 self.build_runs(&table, &segment);
                 Some(Arc::new(segment))
             }
@@ -135,11 +137,22 @@ impl Engine {
         let segments: Vec<_> = kept.cloned().chain(new.clone()).collect();
         let before = self.manifest_of(shard)?;
         let after = self.store.manifest(shard, &contents, &segments, contents.sealed)?;
+        unnamed.add_marks(&after);
         manifest::put(&mut batch, manifest::shard_key(b'm', shard.id), &after)?;
         // Ends of rows are stored with it.
         self.wal.sync()?;
         self.store.sync_names()?;
-        self.store.kv.write(batch)?;
+        unnamed.named();
+        {
+            // A successor of a shard that was dropped meanwhile may have a manifest in its place.
+            let meta = self.meta.read();
+            if !meta.is_here(shard) {
+                drop(meta);
+                self.store.discard(&after, &manifest::Manifest::default())?;
+                return Ok(false);
+            }
+            self.store.kv.write(batch)?;
+        }
         self.store.kv.flush()?;
         shard.replace(&old, new, place);
         let mut work = self.work.lock();

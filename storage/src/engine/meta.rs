@@ -213,6 +213,13 @@ impl Meta {
         })
     }
 
+    /// How many shards refuse because of damage, those whose creation is lost among them.
+    pub fn damaged(&self) -> usize {
+        let absent = self.losses.keys().filter(|id| !self.shards.contains_key(id));
+        let refusing = self.shards.values().filter(|shard| shard.check().is_err());
+        absent.count() + refusing.count()
+    }
+
     /// The shards whose place in here, or whose reading, a change is about.
     pub fn scope_of(&self, change: &MetaChange) -> Scope {
         let here = |id: &ShardId| Some((*id, self.shards.get(id)?.group));
@@ -319,8 +326,12 @@ impl Meta {
     /// and for a shard that has been dropped: its table's shape may not read its rows.
     pub fn settled_table_of(&self, shard: &Shard) -> Option<&Arc<TableMeta>> {
         let is_pending = self.pending.contains_key(&shard.table);
-        let is_here = self.shards.get(&shard.id).is_some_and(|here| here.created == shard.created);
-        self.table_of(shard).filter(|_| is_here && !is_pending)
+        self.table_of(shard).filter(|_| self.is_here(shard) && !is_pending)
+    }
+
+    /// Whether the shard has not been dropped. Another one may have its number by then.
+    pub fn is_here(&self, shard: &Shard) -> bool {
+        self.shards.get(&shard.id).is_some_and(|here| here.created == shard.created)
     }
 
     /// The transaction's definitions are committed.

@@ -100,6 +100,8 @@ pub struct Options {
     pub retention: Duration,
     /// Seal, merge and checkpoint in the background.
     pub maintenance: bool,
+    /// A start that takes longer says how far it is, this often.
+    pub tell_every: Duration,
     /// Segments up to this size live in the key-value store. The same for a directory's whole life:
     /// at most 32 KiB.
     pub small_segment: u64,
@@ -119,6 +121,7 @@ impl Default for Options {
             checkpoint_interval: Duration::from_secs(300),
             retention: Duration::from_secs(3600),
             maintenance: true,
+            tell_every: Duration::from_secs(5),
             small_segment: 32 << 10,
             expressions: Arc::new(NoExpressions),
         }
@@ -163,6 +166,8 @@ pub struct Engine {
 pub struct Stats {
     pub wal: WalStats,
     pub shards: usize,
+    /// Shards that refuse because of damage.
+    pub damaged: usize,
     pub delta_bytes: u64,
     pub segments: usize,
     pub segment_bytes: u64,
@@ -239,6 +244,7 @@ impl Engine {
         Stats {
             wal: self.wal.stats(),
             shards: meta.shards.len(),
+            damaged: meta.damaged(),
             delta_bytes: meta.shards.values().map(|shard| shard.delta_bytes()).sum(),
             segments: segments().count(),
             segment_bytes: segments().map(|segment| segment.size()).sum(),

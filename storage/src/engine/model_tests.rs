@@ -66,6 +66,7 @@ struct World {
     oldest: u64,
     /// The disk is full or has lost a write, and works otherwise.
     disk_limps: bool,
+    has_power: bool,
     /// Of so many transactions that are open at once, the one that writes: each has keys of its own.
     lane: Option<(i64, i64)>,
 }
@@ -106,6 +107,7 @@ impl World {
             now: 1000,
             oldest: 0,
             disk_limps: false,
+            has_power: true,
             lane: None,
         }
     }
@@ -463,11 +465,18 @@ impl World {
         }
     }
 
-    /// Power comes back. `in_doubt` was being committed or prepared when it went.
+    /// Power comes back, or the process. `in_doubt` was being committed or prepared when it went.
     async fn restart(&mut self, in_doubt: InDoubt) {
         let seed = self.chance.number();
-        self.disk = self.disk.crash(seed);
-        self.kv = self.kv.crash(seed);
+        if self.has_power && self.chance.coin() {
+            // The process ends alone: what it wrote is read, whether it was synced or not.
+            self.disk.set_faults(Faults::default());
+            self.engine.close();
+            self.engine = open(&FaultyDisk::default(), &MemoryKv::default(), 0).unwrap();
+        } else {
+            self.disk = self.disk.crash(seed);
+            self.kv = self.kv.crash(seed);
+        }
         self.engine = open(&self.disk, &self.kv, self.seed)
             .unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
         self.engine.set_oldest_snapshot(Timestamp(self.oldest));
@@ -526,6 +535,7 @@ async fn run(seed: u64) {
             }
         }
         world.disk_limps = matches!(kind, 1 | 2);
+        world.has_power = kind < 3;
         world.disk.set_faults(faults);
         let mut in_doubt = Vec::new();
         for _ in 0..60 {

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use satsuma_common::row::RowError;
@@ -31,9 +31,7 @@ use crate::wal::{self, Found, Known, LogKey, Wal};
 
 /// Aborted transactions that are remembered: requests are late by moments.
 const ABORTED_KEPT: usize = 16_384;
-/// A recovery that takes longer says where it is, this often.
-const TELL: Duration = Duration::from_secs(5);
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_PREFIX: &str = "satsuma storage ";
 
@@ -83,7 +81,7 @@ impl Engine {
                     return Ok(());
                 }
             };
-            if told.elapsed() >= TELL {
+            if told.elapsed() >= options.tell_every {
                 tracing::info!(dir = %dir.display(), from, at = lsn, "recovering from the log");
                 told = Instant::now();
             }

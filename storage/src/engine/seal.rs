@@ -10,6 +10,7 @@ use satsuma_common::Timestamp;
 
 use super::Engine;
 use super::meta::TableMeta;
+use super::store::Unnamed;
 use crate::delta::Versions;
 use crate::error::Result;
 use crate::kv::Batch;
@@ -20,6 +21,8 @@ use crate::shard::{Frozen, Shard};
 /// A shard's sealing, written but not yet in effect.
 struct Sealed {
     shard: Arc<Shard>,
+    /// Its manifest, and what goes with that.
+    batch: Batch,
     frozen: Frozen,
     segment: Option<Arc<Segment>>,
     old: Option<Manifest>,
@@ -30,12 +33,13 @@ impl Engine {
     /// Seals the deltas of these shards, with one flush of the store for all of them.
     pub(crate) fn seal(&self, shards: &[Arc<Shard>]) -> Result<()> {
         let work: Vec<_> = shards.iter().map(|shard| shard.work.lock()).collect();
-        let mut batch = Batch::new();
+        self.store.kv.check()?;
+        let mut unnamed = self.store.unnamed();
         let mut sealed = Vec::new();
         for shard in shards {
             // A damaged shard keeps its records in the log, or has lost some of them.
             if shard.check().is_ok()
-                && let Some(one) = self.write_out(shard, &mut batch)?
+                && let Some(one) = self.write_out(shard, &mut unnamed)?
             {
                 sealed.push(one);
             }
@@ -45,7 +49,11 @@ impl Engine {
         }
         self.wal.sync()?;
         self.store.sync_names()?;
-        self.store.kv.write(batch)?;
+        unnamed.named();
+        let (sealed, gone) = self.store_manifests(sealed)?;
+        for one in gone {
+            self.store.discard(&one.new, &Manifest::default())?;
+        }
         self.store.kv.flush()?;
         self.work.lock().seals += sealed.len() as u64;
         for one in &sealed {
@@ -60,7 +68,19 @@ impl Engine {
         Ok(())
     }
 
-    fn write_out(&self, shard: &Arc<Shard>, batch: &mut Batch) -> Result<Option<Sealed>> {
+    /// Stores what was sealed of shards that are still here, and tells it from the rest. A shard
+    /// that was dropped meanwhile may have a successor, with a manifest in its place; none comes
+    /// before this ends.
+    fn store_manifests(&self, sealed: Vec<Sealed>) -> Result<(Vec<Sealed>, Vec<Sealed>)> {
+        let meta = self.meta.read();
+        let (mut here, gone): (Vec<_>, Vec<_>) =
+            sealed.into_iter().partition(|one| meta.is_here(&one.shard));
+        let batches = here.iter_mut().flat_map(|one| std::mem::take(&mut one.batch));
+        self.store.kv.write(batches.collect())?;
+        Ok((here, gone))
+    }
+
+    fn write_out(&self, shard: &Arc<Shard>, unnamed: &mut Unnamed<'_>) -> Result<Option<Sealed>> {
         let Some(table) = self.meta.read().settled_table_of(shard).cloned() else {
             return Ok(None);
         };
@@ -68,10 +88,12 @@ impl Engine {
         let Some(frozen) = shard.freeze() else { return Ok(None) };
         let contents = shard.contents();
         let entries = frozen.delta.entries();
+        let mut batch = Batch::new();
         let (bytes, ends) = build(&table, entries, self.horizon(), &contents.truncations)?;
         let segment = match bytes {
             Some(bytes) => {
-                let (_, segment) = self.store.put_segment(bytes, batch)?;
+                let (at, segment) = self.store.put_segment(bytes, &mut batch)?;
+                unnamed.add(at);
                 segment.end_rows(ends);
                 self.build_runs(&table, &segment);
                 Some(Arc::new(segment))
@@ -80,16 +102,17 @@ impl Engine {
         };
         let segments: Vec<_> = contents.segments.iter().cloned().chain(segment.clone()).collect();
         let new = self.store.manifest(shard, &contents, &segments, frozen.upto)?;
+        unnamed.add_marks(&new);
         let key = manifest::shard_key(b'm', shard.id);
         let old = self.manifest_of(shard)?;
-        manifest::put(batch, key, &new)?;
-        Ok(Some(Sealed { shard: shard.clone(), frozen, segment, old, new }))
+        manifest::put(&mut batch, key, &new)?;
+        Ok(Some(Sealed { shard: shard.clone(), batch, frozen, segment, old, new }))
     }
 
+    /// What a manifest of the shard replaces: its last one, or that of a shard that was dropped and
+    /// had its number.
     pub(super) fn manifest_of(&self, shard: &Shard) -> Result<Option<Manifest>> {
-        let key = manifest::shard_key(b'm', shard.id);
-        let manifest: Option<Manifest> = manifest::get(&*self.store.kv, &key)?;
-        Ok(manifest.filter(|manifest| manifest.created == shard.created.0))
+        manifest::get(&*self.store.kv, &manifest::shard_key(b'm', shard.id))
     }
 }
 

@@ -37,6 +37,10 @@ impl Store {
         Self { disk, kv, dir, small_segment, next_number: AtomicU64::new(1) }
     }
 
+    pub fn unnamed(&self) -> Unnamed<'_> {
+        Unnamed { store: self, numbers: BTreeSet::new() }
+    }
+
     fn number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
@@ -171,7 +175,8 @@ impl Store {
         self.disk.sync_dir(&self.dir).map_err(|e| StorageError::io(&self.dir, &e))
     }
 
-    /// A manifest of these segments with their marks as they are now.
+    /// A manifest of these segments with their marks as they are now, which may be in a file that
+    /// is durable after [`Self::sync_names`].
     pub fn manifest(
         &self,
         shard: &Shard,
@@ -186,7 +191,6 @@ impl Store {
             let number = self.number();
             let path = manifest::marks_file(&self.dir, number);
             self.write_file(&path, &manifest::encode(&marks)?)?;
-            self.sync_names()?;
             MarksPlace::File(number)
         };
         Ok(Manifest {
@@ -324,6 +328,48 @@ impl Store {
             self.remove(&path)?;
         }
         if batch.is_empty() { Ok(()) } else { self.kv.write(batch) }
+    }
+}
+
+/// Files that are made for a manifest and that none names yet. They go with this.
+pub struct Unnamed<'a> {
+    store: &'a Store,
+    numbers: BTreeSet<u64>,
+}
+
+impl Unnamed<'_> {
+    pub fn add(&mut self, at: SegmentRef) {
+        self.numbers.insert(at.id);
+    }
+
+    pub fn add_marks(&mut self, manifest: &Manifest) {
+        if let MarksPlace::File(number) = manifest.marks {
+            self.numbers.insert(number);
+        }
+    }
+
+    /// From now on a manifest may name them.
+    pub fn named(&mut self) {
+        self.numbers.clear();
+    }
+}
+
+impl Drop for Unnamed<'_> {
+    fn drop(&mut self) {
+        if self.numbers.is_empty() {
+            return;
+        }
+        let dir = &self.store.dir;
+        let files = self.numbers.iter().flat_map(|number| {
+            [manifest::segment_file(dir, *number), manifest::marks_file(dir, *number)]
+        });
+        let removed = files
+            .into_iter()
+            .try_for_each(|path| self.store.remove(&path))
+            .and_then(|()| self.store.remove_runs(|segment, _| self.numbers.contains(&segment)));
+        if let Err(error) = removed {
+            tracing::warn!(%error, "orphans were left behind");
+        }
     }
 }
 

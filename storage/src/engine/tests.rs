@@ -425,6 +425,61 @@ async fn a_shape_that_may_be_taken_back_writes_no_segment() {
     assert_eq!(engine.shards()[0].defined_by, None);
 }
 
+/// Messages of events.
+#[derive(Clone, Default)]
+struct Told(Arc<parking_lot::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Told {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            text += &format!("{field}={value:?} ");
+        });
+        self.0.lock().push(text);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn a_start_that_takes_long_says_how_far_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    for id in 1..=20 {
+        let context = context(id, 1);
+        let row = batch(&[(id as i64, "v")]);
+        engine.insert(&context, SHARD, &row, ConflictPolicy::Fail).await.unwrap();
+        engine.commit(context.txn, Timestamp(0)).await.unwrap();
+    }
+    close(engine);
+    for (tell_every, expected) in [(Duration::ZERO, true), (Duration::from_secs(60), false)] {
+        let told = Told::default();
+        let options = Options { tell_every, maintenance: false, ..Options::default() };
+        let engine = tracing::subscriber::with_default(told.clone(), || {
+            Engine::open(dir.path(), Arc::new(RealDisk), options).unwrap()
+        });
+        close(engine);
+        let told = told.0.lock();
+        let says = |text: &str| told.iter().any(|told| told.contains(text));
+        assert_eq!(says("recovering from the log") && says(" at=15 "), expected, "{told:?}");
+        assert!(says("message=recovered ") && says(" to=21 "), "{told:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_directory_has_one_owner_and_a_known_format() {
     let dir = tempfile::tempdir().unwrap();
@@ -434,7 +489,7 @@ async fn a_directory_has_one_owner_and_a_known_format() {
     close(engine);
     std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
     let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
-    assert!(error.to_string().contains("has format 99, this program reads format 6"), "{error}");
+    assert!(error.to_string().contains("has format 99, this program reads format 7"), "{error}");
 }
 
 #[tokio::test]

@@ -26,4 +26,9 @@ pub trait Kv: Send + Sync + std::fmt::Debug + 'static {
     fn write(&self, batch: Batch) -> Result<()>;
 
     fn flush(&self) -> Result<()>;
+
+    /// An error once nothing can be written any more.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -200,6 +200,11 @@ impl Contents {
         Arc::ptr_eq(&self.segments, &before.segments) && is_empty(self)
     }
 
+    fn delta_bytes(&self) -> u64 {
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.bytes());
+        (self.active.bytes() + frozen) as u64
+    }
+
     /// The deltas, older first.
     pub(crate) fn delta(&self, index: usize) -> Option<&Arc<Delta>> {
         match (&self.frozen, index) {
@@ -313,6 +318,10 @@ impl Shard {
             return;
         }
         self.active_from.fetch_min(from.0, Ordering::AcqRel);
+        // Nobody reads or seals them; the log has them.
+        if self.check().is_err() {
+            return;
+        }
         for op in ops {
             let (key, row) = match op {
                 Op::Put { key, row } => (key, Some(row.clone())),
@@ -362,6 +371,15 @@ impl Shard {
     pub(crate) fn set_lost(&self, error: StorageError) {
         tracing::error!(shard = %self.id, %error, "shard has lost records");
         *self.damage.lock() = Some(error);
+    }
+
+    /// Lets go of the rows of a damaged shard. The log keeps them, for a start that finds it whole.
+    pub(crate) fn forget_rows(&self) {
+        let mut state = self.state.write();
+        if self.check().is_err() && state.delta_bytes() > 0 {
+            state.active = Arc::default();
+            state.frozen = state.frozen.take().map(|_| Arc::default());
+        }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -473,10 +491,13 @@ impl Shard {
         Ok(rows + deltas.map(|delta| delta.count_within(&range, most) as u64).sum::<u64>())
     }
 
-    /// Whether there is no row of whatever version.
+    /// Whether there is no row of whatever version. Of a damaged shard it is not known.
     pub fn is_bare(&self) -> bool {
         let contents = self.contents();
-        contents.active.is_empty() && contents.frozen.is_none() && contents.segments.is_empty()
+        self.check().is_ok()
+            && contents.active.is_empty()
+            && contents.frozen.is_none()
+            && contents.segments.is_empty()
     }
 
     /// Bytes in memory and in segments.
@@ -486,9 +507,7 @@ impl Shard {
     }
 
     pub fn delta_bytes(&self) -> u64 {
-        let contents = self.contents();
-        (contents.active.bytes() + contents.frozen.as_ref().map_or(0, |frozen| frozen.bytes()))
-            as u64
+        self.contents().delta_bytes()
     }
 
     /// First record that is needed to make the deltas anew.
@@ -497,9 +516,12 @@ impl Shard {
     }
 
     /// Sets the active delta aside for sealing; the same again when sealing it failed before.
-    /// `None` when there is nothing to seal.
+    /// `None` when there is nothing to seal, and of a damaged shard, whose delta may lack rows.
     pub(crate) fn freeze(&self) -> Option<Frozen> {
         let mut state = self.state.write();
+        if self.check().is_err() {
+            return None;
+        }
         if let Some(delta) = &state.frozen {
             let upto = self.frozen_upto.load(Ordering::Acquire);
             return Some(Frozen { delta: delta.clone(), upto });

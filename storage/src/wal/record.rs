@@ -160,6 +160,11 @@ impl Record {
         }
     }
 
+    /// What changes nothing: the end of a transaction that there is not.
+    pub fn nothing() -> Result<Vec<u8>> {
+        Self::Abort { txn: TxnId { start: Timestamp(0), coordinator: NodeId(0) } }.encode()
+    }
+
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         match self {

@@ -9,15 +9,18 @@
 //!
 //! A record was durable when a later head says so, or when a later file was begun. Which shards
 //! are concerned by records whose heads are lost is told by a later frame's tally ([`scope`]), even
-//! one that is torn: such a frame is left where it is, behind what its file is taken to have. Each
-//! start tells the same losses.
+//! one that is torn: such a frame is left where it is, behind what its file is taken to have, or,
+//! where its file begins with it, becomes a record that changes nothing. Each start tells the same
+//! losses.
 //!
 //! [`scope`]: super::scope
 
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, FILE_HEADER, FileHeader, Head, LogKey};
+use super::frame::{self, FILE_HEADER, FRAME_HEAD, FileHeader, Head, LogKey};
+use super::record::Record;
 use super::scope::{Notes, Recent, Scope};
+use super::writer::WRITE_BYTES;
 use crate::disk::Disk;
 use crate::error::{Result, StorageError};
 
@@ -117,8 +120,9 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
         let mut next_lsn = None;
         let mut tail = None;
         let mut begins = false;
-        // Bytes of the last file that stay.
-        let mut kept = 0;
+        // Bytes of the last file that stay, and the torn frame that they end with.
+        let (mut kept, mut torn) = (0, None);
+        let mut last = Vec::new();
         let mut index = 0;
         while let Some((first, path)) = self.files.get(index).cloned() {
             let mut bytes = self.disk.read(&path).map_err(|e| StorageError::io(&path, &e))?;
@@ -154,16 +158,19 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             let end = self.file(index, &bytes)?;
             next_lsn = Some(end.next_lsn);
             tail = Some((path.clone(), end.at as u64));
-            kept = end.at as u64;
+            kept = end.at;
             index += 1;
             if end.is_torn {
                 // It may be all that knows a record before it to be durable, or whose that was.
                 begins = self.last_lost >= first || self.explained == end.next_lsn;
                 if let Some(head) = Head::take(self.key, &bytes[end.at..]).filter(|_| begins) {
-                    kept += head.told() as u64;
+                    kept += head.told();
+                    torn = bytes.get(end.at..kept).map(|told| (head, told.to_vec()));
                 }
+                last = bytes;
                 break;
             }
+            last = bytes;
         }
         let mut next = next_lsn.unwrap_or(self.from);
         let is_missing = tail.is_none() && self.from > 1;
@@ -178,9 +185,16 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             begins = true;
         }
         begins &= self.files.last().is_none_or(|(first, _)| *first < next);
-        if let Some((path, _)) = &tail {
+        if let Some((path, at)) = &mut tail {
             // Where a file follows, all may stay.
-            cut(self.disk, path, if begins { u64::MAX } else { kept })?;
+            if !begins {
+                last.truncate(kept);
+            }
+            settle(self.disk, path, self.key, &last)?;
+            if let Some((head, told)) = torn.filter(|_| !begins) {
+                *at += self.void(path, *at, &head, &told)?;
+                next += 1;
+            }
         }
         if begins {
             let path = self.begin_file(next)?;
@@ -191,6 +205,25 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             (self.tell)(Found::Lost(Lost { first, last, scope: Scope::Any, error }))?;
         }
         Ok(Replayed { next_lsn: next, tail, files: self.files, key: self.key, recent: self.recent })
+    }
+
+    /// Gives a torn frame a record that changes nothing, and answers with its size. Its notes stay
+    /// as they are: the next record would be written over them. A file begins with it, so that its
+    /// head is within one sector of the disk.
+    fn void(&mut self, path: &Path, at: u64, head: &Head, told: &[u8]) -> Result<u64> {
+        let notes = &told[FRAME_HEAD..];
+        let mut frame = Vec::new();
+        frame::put(&mut frame, self.key, head.lsn, head.durable, notes, &Record::nothing()?);
+        let write = || {
+            let file = self.disk.open(path)?;
+            file.write_at(&frame, at)?;
+            file.sync()
+        };
+        write().map_err(|e| StorageError::io(path, &e))?;
+        let size = frame.len() as u64;
+        let scope = Notes::decode(notes).map_or(Scope::Any, |notes| notes.scope);
+        self.recent.found(&scope, size);
+        Ok(size)
     }
 
     fn begin_file(&self, first: u64) -> Result<PathBuf> {
@@ -279,10 +312,12 @@ impl<F: FnMut(Found<'_>) -> Result<()>> Replay<'_, F> {
             None => self.recent = Recent::default(),
         }
         self.last_lost = self.last_lost.max(last);
-        tracing::error!(file = %path.display(), offset = at, first, last, reason, "log is damaged");
         if last < self.from {
+            // Files that go do not go in order where the power does.
+            tracing::info!(file = %path.display(), offset = at, first, last, reason, "not needed");
             return Ok(());
         }
+        tracing::error!(file = %path.display(), offset = at, first, last, reason, "log is damaged");
         let first = first.max(self.from);
         let error = StorageError::corrupt(path, at as u64, format!("record {first}: {reason}"));
         match scope {
@@ -333,15 +368,37 @@ fn out_of_order(path: &Path) -> StorageError {
     StorageError::corrupt(path, 0, "log files do not follow each other")
 }
 
-/// Drops what a file has from `at` on, so that it cannot come back after the next append.
-fn cut(disk: &dyn Disk, path: &Path, at: u64) -> Result<()> {
+/// Makes a file durable as it was read up to an end, and drops what it has behind that, so that it
+/// cannot come back after the next append.
+///
+/// What an earlier process wrote and failed to sync is read, but no later sync stores it: what no
+/// frame knows to be durable is written once more.
+fn settle(disk: &dyn Disk, path: &Path, key: LogKey, bytes: &[u8]) -> Result<()> {
     let io = |e: std::io::Error| StorageError::io(path, &e);
     let file = disk.open(path).map_err(io)?;
-    if file.len().map_err(io)? > at {
-        file.set_len(at).map_err(io)?;
+    if file.len().map_err(io)? > bytes.len() as u64 {
+        file.set_len(bytes.len() as u64).map_err(io)?;
+    }
+    let mut at = first_unsure(key, bytes);
+    for piece in bytes[at..].chunks(WRITE_BYTES) {
+        file.write_at(piece, at as u64).map_err(io)?;
+        at += piece.len();
     }
     // The rest counts as durable from now on.
     file.sync().map_err(io)
+}
+
+/// Where the first frame is that none behind it knows to be durable.
+fn first_unsure(key: LogKey, bytes: &[u8]) -> usize {
+    let durable = last_durable(key, bytes, FILE_HEADER);
+    let mut at = FILE_HEADER.min(bytes.len());
+    while let Some((place, head)) = frame::find_head(key, bytes, at, 0) {
+        if head.lsn > durable {
+            break;
+        }
+        at = (place + head.size()).min(bytes.len());
+    }
+    at
 }
 
 fn at_offset(error: StorageError, path: &Path, at: usize) -> StorageError {

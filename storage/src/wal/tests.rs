@@ -181,6 +181,25 @@ fn nothing_is_acknowledged_after_a_failed_sync() {
     assert_eq!(records, [b"one"]);
 }
 
+/// As of a process that is started again, with what it wrote before still in memory.
+#[test]
+fn what_a_failed_sync_did_not_store_is_stored_by_the_next_start() {
+    let disk = FaultyDisk::default();
+    let (wal, _) = open(&disk).unwrap();
+    append(&wal, b"one").unwrap();
+    disk.set_faults(Faults { fail_sync: Some(1), ..Faults::default() });
+    append(&wal, b"two").unwrap_err();
+    drop(wal);
+    let (wal, found) = open(&disk).unwrap();
+    assert_eq!(found, [b"one", b"two"]);
+    append(&wal, b"three").unwrap();
+    drop(wal);
+    for seed in 0..16 {
+        let (_, found) = open(&disk.crash(seed)).unwrap();
+        assert_eq!(found, [&b"one"[..], b"two", b"three"]);
+    }
+}
+
 #[test]
 fn a_record_that_could_not_be_read_again_is_refused() {
     let disk = FaultyDisk::default();
@@ -389,10 +408,11 @@ fn torn_behind_damage(last: u64) -> FaultyDisk {
 fn follow(wal: &Wal) -> Vec<u64> {
     let mut found = Vec::new();
     let mut from = 1;
+    let nothing = record::Record::nothing().unwrap();
     while from <= wal.durable().0 {
         let mut reader = LogReader::new(Lsn(from));
         while let Ok(Some((lsn, Logged::Record(bytes)))) = reader.next(wal, wal.durable()) {
-            assert_eq!(bytes, [lsn.0 as u8; 100]);
+            assert!(bytes == [lsn.0 as u8; 100] || bytes == nothing);
             found.push(lsn.0);
         }
         from = reader.position().0 + 1;
@@ -400,9 +420,24 @@ fn follow(wal: &Wal) -> Vec<u64> {
     found
 }
 
+/// That a start finds the record lost and tells whose it was, and those up to it whole; answers
+/// with how the log goes on.
+fn check_lost(disk: &FaultyDisk, lost: u64, what: &str) -> Replayed {
+    let (replayed, mut records, losses) = read_damaged(disk).unwrap();
+    let told: Vec<_> = losses.iter().map(|l| (l.first, l.last, &l.scope)).collect();
+    assert_eq!(told, [(lost, lost, &scope(lost))], "{what}");
+    records.retain(|(lsn, _)| *lsn < lost);
+    assert_eq!(records.len() as u64, lost - 1, "{what}");
+    replayed
+}
+
+fn open_replayed(disk: &FaultyDisk, replayed: Replayed) -> Wal {
+    Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options()).unwrap()
+}
+
 #[test]
 fn whose_a_lost_record_was_is_told_at_every_start_whatever_becomes_of_it() {
-    let mut begun = 0;
+    let (mut begun, mut voided) = (0, 0);
     for last in 2..=50 {
         let torn = torn_behind_damage(last);
         // The power goes again at every point of the start.
@@ -414,28 +449,28 @@ fn whose_a_lost_record_was_is_told_at_every_start_whatever_becomes_of_it() {
             let what = format!("record {last}, {left} operations");
             let mut disk = disk.crash(left);
             for round in 0..3 {
-                let (replayed, records, losses) = read_damaged(&disk).unwrap();
-                let lost: Vec<_> = losses.iter().map(|l| (l.first, l.last, &l.scope)).collect();
-                assert_eq!(lost, [(last - 1, last - 1, &scope(last - 1))], "{what}");
-                assert_eq!((replayed.next_lsn, records.len() as u64), (last, last - 2), "{what}");
+                check_lost(&disk, last - 1, &what);
                 disk = disk.crash(round);
             }
-            let (replayed, ..) = read_damaged(&disk).unwrap();
-            begun += u64::from(replayed.files.last().unwrap().0 == last);
-            let wal =
-                Wal::open(Arc::new(disk.clone()), Path::new(DIR), replayed, options()).unwrap();
-            for lsn in last..last + 3 {
+            let replayed = check_lost(&disk, last - 1, &what);
+            // The torn record's number is given again, or its place is taken.
+            let next = replayed.next_lsn;
+            begun += u64::from(replayed.files.last().unwrap().0 == last && next == last);
+            voided += u64::from(next == last + 1);
+            assert!(next == last || next == last + 1, "{what}");
+            let wal = open_replayed(&disk, replayed);
+            for lsn in next..next + 3 {
                 append_about(&wal, scope(lsn), &[lsn as u8; 100]).unwrap();
             }
-            let rest: Vec<_> = (1..last - 1).chain(last..last + 3).collect();
+            let rest: Vec<_> = (1..last - 1).chain(last..next + 3).collect();
             assert_eq!(follow(&wal), rest, "{what}");
             drop(wal);
             // The next tally tells of it, too.
             let disk = disk.crash(0);
-            let next = heads(&disk).into_iter().rfind(|(_, _, head)| head.lsn == last).unwrap();
-            overwrite(&disk, &next.0, next.1, &[0x5a; frame::FRAME_HEAD]);
+            let first = heads(&disk).into_iter().rfind(|(_, _, head)| head.lsn == next).unwrap();
+            overwrite(&disk, &first.0, first.1, &[0x5a; frame::FRAME_HEAD]);
             let (_, records, losses) = read_damaged(&disk).unwrap();
-            assert_eq!(records.len() as u64, last, "{what}");
+            assert_eq!(records.len() as u64, next, "{what}");
             for lost in losses {
                 let scopes: Vec<_> = (lost.first..=lost.last).map(scope).collect();
                 assert_eq!(lost.scope, scope::union(scopes.iter()), "{what}");
@@ -445,7 +480,30 @@ fn whose_a_lost_record_was_is_told_at_every_start_whatever_becomes_of_it() {
             }
         }
     }
-    assert!(begun > 49, "{begun}");
+    assert!(begun > 49 && voided > 5, "{begun} {voided}");
+}
+
+#[test]
+fn whose_a_lost_record_was_is_told_when_the_power_goes_while_the_next_is_written() {
+    for last in 2..=50 {
+        let torn = torn_behind_damage(last);
+        for left in 0.. {
+            let disk = torn.crash(0);
+            let replayed = check_lost(&disk, last - 1, "the start");
+            let next = replayed.next_lsn;
+            let wal = open_replayed(&disk, replayed);
+            let power_off_after = Some(disk.operations() + left);
+            disk.set_faults(Faults { power_off_after, ..Faults::default() });
+            let is_written = append_about(&wal, scope(next), &[next as u8; 600]).is_ok();
+            drop(wal);
+            for seed in 0..8 {
+                check_lost(&disk.crash(seed), last - 1, &format!("record {last}, {left} left"));
+            }
+            if is_written {
+                break;
+            }
+        }
+    }
 }
 
 #[test]

@@ -159,6 +159,7 @@ pub struct Wal {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     key: LogKey,
+    file_bytes: u64,
     appender: Arc<Mutex<Appender>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -181,6 +182,7 @@ impl Wal {
             files: Mutex::new(replayed.files.into()),
             stats: Stats::default(),
         });
+        let file_bytes = options.file_bytes;
         let mut appender = Appender {
             disk: disk.clone(),
             dir: dir.to_owned(),
@@ -203,7 +205,8 @@ impl Wal {
             .spawn(move || while waiting.has_work() && writing.lock().turn() {})
             .map_err(|e| StorageError::io(dir, &e))?;
         let (dir, key) = (dir.to_owned(), replayed.key);
-        Ok(Self { shared, disk, dir, key, appender, thread: Mutex::new(Some(thread)) })
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { shared, disk, dir, key, file_bytes, appender, thread })
     }
 
     /// Queues records, which follow each other in the log and are durable together or not at all.
@@ -316,6 +319,14 @@ impl Wal {
         Ok(())
     }
 
+    /// A record, from which on the log has about so many bytes.
+    pub fn reaching_back(&self, bytes: u64) -> Lsn {
+        let files = self.shared.files.lock();
+        let count = bytes.div_ceil(self.file_bytes.max(1)) as usize;
+        let first = files.iter().rev().nth(count).or(files.front());
+        Lsn(first.map_or(0, |(first, _)| *first))
+    }
+
     /// The log's files with their first LSNs, in order.
     pub(super) fn files(&self) -> Vec<(u64, PathBuf)> {
         self.shared.files.lock().iter().cloned().collect()
@@ -377,7 +388,7 @@ impl Drop for Wal {
 }
 
 /// Frames are written in pieces of about this size.
-const WRITE_BYTES: usize = 1 << 20;
+pub(super) const WRITE_BYTES: usize = 1 << 20;
 
 /// What is needed to write; one thread at a time has it.
 struct Appender {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use satsuma_tests::cluster::Layout;
-use satsuma_tests::wire::Fields;
+use satsuma_tests::wire::{Client, Fields};
 
 /// Files of the logs below a directory.
 fn logs(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -44,124 +44,126 @@ fn check_refused(error: &Fields, told: &[String]) {
     assert!(told.iter().any(names), "{}", error.message());
 }
 
+/// Makes a table of its own, over so many shards.
+fn make(table: &str, shards: u32) -> String {
+    format!(
+        "SET citus.shard_count = {shards};
+         CREATE TABLE {table} (id bigint PRIMARY KEY, v text);
+         SELECT create_distributed_table('{table}', 'id', colocate_with => 'none');"
+    )
+}
+
+/// The same with forty rows.
+fn make_filled(table: &str, shards: u32) -> String {
+    let make = make(table, shards);
+    format!("{make} INSERT INTO {table} SELECT g, 'x' FROM generate_series(1, 40) g;")
+}
+
+/// How many of a table's forty rows are refused; the others are as they were.
+fn refused_rows(
+    client: &mut Client,
+    table: &str,
+    told: &[String],
+    value: impl Fn(i64) -> String,
+) -> usize {
+    let mut refused = 0;
+    for id in 1..=40 {
+        let query = format!("SELECT v FROM {table} WHERE id = {id}");
+        let answer = client.query(&query).expect("a reply");
+        match answer.error() {
+            Some(error) => {
+                check_refused(error, told);
+                refused += 1;
+            }
+            None => assert_eq!(answer.rows()[0][0].as_deref(), Some(&value(id)[..])),
+        }
+    }
+    refused
+}
+
+fn check_all_refused(client: &mut Client, statements: &[String]) {
+    for sql in statements {
+        let answer = client.query(sql).expect("a reply");
+        let error = answer.error().unwrap_or_else(|| panic!("{sql} was answered"));
+        assert_eq!(error.code(), "XX001", "{sql}: {}", error.message());
+    }
+}
+
+fn check_whole(client: &mut Client, table: &str) {
+    let count = client.value(&format!("SELECT count(*) FROM {table}")).expect("a whole table");
+    assert_eq!(count.as_deref(), Some("40"));
+}
+
 #[test]
 fn a_bit_that_turned_in_the_log_costs_one_shard() {
     let mut cluster = Layout::processes(1, 2).start();
-    cluster.client().must(
-        "SET citus.shard_count = 8;
-         CREATE TABLE t (id bigint PRIMARY KEY, v text);
-         SELECT create_distributed_table('t', 'id');
-         CREATE TABLE u (id bigint PRIMARY KEY, v text);
-         SELECT create_distributed_table('u', 'id', colocate_with => 'none');",
-    );
     let mut client = cluster.client();
-    for id in 1..=40 {
-        client.must(&format!("INSERT INTO t VALUES ({id}, 'needle {id} of t')"));
-        client.must(&format!("INSERT INTO u VALUES ({id}, 'needle {id} of u')"));
+    // What is made later may let a worker store what it has.
+    client.must(&(make("t", 8) + &make("u", 8)));
+    for table in ["t", "u"] {
+        for id in 1..=40 {
+            client.must(&format!("INSERT INTO {table} VALUES ({id}, 'needle {id} of {table}')"));
+        }
     }
     drop(client);
     cluster.kill_all();
     let told = damage(cluster.directory(), "needle 17 of t");
+    let statements = [
+        "SELECT count(*) FROM t",
+        "UPDATE t SET v = 'other' WHERE id = 17",
+        "DELETE FROM t WHERE id = 17",
+    ];
     for _ in 0..2 {
         cluster.start_all();
         let mut client = cluster.client();
-        let mut refused = 0;
-        for id in 1..=40 {
-            let answer =
-                client.query(&format!("SELECT v FROM t WHERE id = {id}")).expect("a reply");
-            match answer.error() {
-                Some(error) => {
-                    check_refused(error, &told);
-                    refused += 1;
-                }
-                None => {
-                    let value = format!("needle {id} of t");
-                    assert_eq!(answer.rows()[0][0].as_deref(), Some(&value[..]));
-                }
-            }
-        }
+        let refused = refused_rows(&mut client, "t", &told, |id| format!("needle {id} of t"));
         assert!((1..20).contains(&refused), "{refused} of 40 rows");
-        for sql in [
-            "SELECT count(*) FROM t",
-            "UPDATE t SET v = 'other' WHERE id = 17",
-            "DELETE FROM t WHERE id = 17",
-        ] {
-            let answer = client.query(sql).expect("a reply");
-            let error = answer.error().unwrap_or_else(|| panic!("{sql} was answered"));
-            assert_eq!(error.code(), "XX001", "{sql}: {}", error.message());
-        }
-        let count = client.value("SELECT count(*) FROM u").expect("another table");
-        assert_eq!(count.as_deref(), Some("40"));
+        check_all_refused(&mut client, &statements.map(str::to_owned));
+        check_whole(&mut client, "u");
         drop(client);
         cluster.stop_all();
     }
     cluster.start_all();
     let mut client = cluster.client();
     client.must("DROP TABLE t");
-    client.must(
-        "SET citus.shard_count = 8;
-         CREATE TABLE t (id bigint PRIMARY KEY, v text);
-         SELECT create_distributed_table('t', 'id');
-         INSERT INTO t SELECT g, 'x' FROM generate_series(1, 40) g;",
-    );
+    client.must(&make_filled("t", 8));
     drop(client);
     cluster.stop_all();
     cluster.start_all();
-    let count = cluster.client().value("SELECT count(*) FROM t").expect("a whole table");
-    assert_eq!(count.as_deref(), Some("40"));
+    check_whole(&mut cluster.client(), "t");
 }
 
 #[test]
 fn a_table_whose_shards_were_made_by_lost_records_is_dropped_and_made_again() {
-    let make = "SET citus.shard_count = 4;
-         CREATE TABLE made_and_lost (id bigint PRIMARY KEY, v text);
-         SELECT create_distributed_table('made_and_lost', 'id', colocate_with => 'none');
-         INSERT INTO made_and_lost SELECT g, 'x' FROM generate_series(1, 40) g;";
+    let table = "made_and_lost";
     let mut cluster = Layout::processes(1, 2).start();
-    cluster.client().must(make);
-    cluster.client().must(
-        "SET citus.shard_count = 4;
-         CREATE TABLE u (id bigint PRIMARY KEY, v text);
-         SELECT create_distributed_table('u', 'id', colocate_with => 'none');
-         INSERT INTO u SELECT g, 'x' FROM generate_series(1, 40) g;",
-    );
+    cluster.client().must(&make_filled(table, 4));
+    cluster.client().must(&make_filled("u", 4));
     cluster.kill_all();
     // A worker that had the table while it was not distributed has stored what it made since.
-    let told = damage(cluster.directory(), "made_and_lost");
+    let told = damage(cluster.directory(), table);
+    let statements = [
+        format!("SELECT count(*) FROM {table}"),
+        format!("UPDATE {table} SET v = 'other'"),
+        format!("TRUNCATE {table}"),
+    ];
     for _ in 0..2 {
         cluster.start_all();
         let mut client = cluster.client();
-        let mut refused = 0;
-        for id in 1..=40 {
-            let query = format!("SELECT v FROM made_and_lost WHERE id = {id}");
-            if let Some(error) = client.query(&query).expect("a reply").error() {
-                check_refused(error, &told);
-                refused += 1;
-            }
-        }
+        let refused = refused_rows(&mut client, table, &told, |_| "x".to_owned());
         assert!((1..40).contains(&refused), "{refused} of 40 rows");
-        for sql in [
-            "SELECT count(*) FROM made_and_lost",
-            "UPDATE made_and_lost SET v = 'other'",
-            "TRUNCATE made_and_lost",
-        ] {
-            let answer = client.query(sql).expect("a reply");
-            let error = answer.error().unwrap_or_else(|| panic!("{sql} was answered"));
-            assert_eq!(error.code(), "XX001", "{sql}: {}", error.message());
-        }
-        let count = client.value("SELECT count(*) FROM u").expect("another table");
-        assert_eq!(count.as_deref(), Some("40"));
+        check_all_refused(&mut client, &statements);
+        check_whole(&mut client, "u");
         drop(client);
         cluster.stop_all();
     }
     cluster.start_all();
-    cluster.client().must("BEGIN; DROP TABLE made_and_lost; ROLLBACK");
-    cluster.client().must("DROP TABLE made_and_lost");
-    cluster.client().must(make);
+    cluster.client().must(&format!("BEGIN; DROP TABLE {table}; ROLLBACK"));
+    cluster.client().must(&format!("DROP TABLE {table}"));
+    cluster.client().must(&make_filled(table, 4));
     for _ in 0..2 {
         cluster.stop_all();
         cluster.start_all();
-        let count = cluster.client().value("SELECT count(*) FROM made_and_lost");
-        assert_eq!(count.expect("a whole table").as_deref(), Some("40"));
+        check_whole(&mut cluster.client(), table);
     }
 }

@@ -47,9 +47,15 @@ fn a_worker_alone_is_not_ready() {
     assert_eq!(get(metrics, "/health").map(|answer| answer.0), Some(200));
     assert_eq!(get(metrics, "/ready").map(|answer| answer.0), Some(503));
     let (_, text) = get(metrics, "/metrics").expect("metrics");
-    for name in
-        ["satsuma_wal_sync_seconds_count", "satsuma_wal_wait_seconds_sum", "satsuma_merges_total"]
-    {
+    for name in [
+        "satsuma_delta_bytes 0",
+        "satsuma_segments 0",
+        "satsuma_segment_bytes 0",
+        "satsuma_damaged_shards 0",
+        "satsuma_merges_total",
+        "satsuma_wal_wait_seconds_sum",
+        "satsuma_wal_sync_seconds_count",
+    ] {
         assert!(text.contains(name), "{name}: {text}");
     }
 }

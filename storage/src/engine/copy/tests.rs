@@ -288,7 +288,8 @@ async fn checkpoints_leave_copies_alone() {
         b.checkpoint().unwrap();
         for id in SHARDS {
             let shard = b.shard(id).unwrap();
-            assert!(b.manifest_of(&shard).unwrap().is_some(), "round {round}");
+            let manifest = b.manifest_of(&shard).unwrap();
+            assert_eq!(manifest.map(|m| m.created), Some(shard.created.0), "round {round}");
         }
     }
     stop.store(true, Ordering::Relaxed);

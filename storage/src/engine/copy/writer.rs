@@ -153,7 +153,7 @@ impl CopyWriter {
         }
         let store = &self.engine.store;
         let mut batch = std::mem::take(&mut self.batch);
-        let mut stored = Vec::new();
+        let (mut stored, mut replaced) = (Vec::new(), Vec::new());
         for whole in std::mem::take(&mut self.shards) {
             let Whole { shard, next_row_id, truncations, segments } = whole;
             let contents =
@@ -162,6 +162,7 @@ impl CopyWriter {
             let sealed = shard.created.0;
             let fresh: Manifest = store.manifest(&shard, &contents, &segments, sealed)?;
             let fresh = Manifest { next_row_id, ..fresh };
+            replaced.extend(self.engine.manifest_of(&shard)?);
             manifest::put(&mut batch, manifest::shard_key(b'm', shard.id), &fresh)?;
             stored.push((
                 shard,
@@ -169,11 +170,21 @@ impl CopyWriter {
             ));
         }
         store.sync_names()?;
-        store.kv.write(batch)?;
+        {
+            // A successor of a shard that was dropped may have a manifest in its place.
+            let meta = self.engine.meta.read();
+            if !stored.iter().all(|(shard, _)| meta.is_here(shard)) {
+                return Err(StorageError::CopyBroken("a shard was dropped"));
+            }
+            store.kv.write(batch)?;
+        }
         store.kv.flush()?;
         for (shard, stored) in stored {
             let _work = shard.work.lock();
             shard.restore(stored);
+        }
+        for old in replaced {
+            store.discard(&old, &Manifest::default())?;
         }
         self.in_log = true;
         Ok(())
