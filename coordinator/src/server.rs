@@ -8,7 +8,7 @@ use std::time::Duration;
 use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::coordinator::CoordinatorServer;
 use satsuma_proto::server::transport;
-use satsuma_sql::codec;
+use satsuma_sql::{codec, value_size};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -110,6 +110,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let peers = PeerServer::new(catalog.clone(), oracle.clone()).into_service();
     let group = (catalog.clone(), oracle.clone());
 
+    value_size::set_memory_limit(config.memory_limit as u64);
     let cpu = QueryRuntime::start()?;
     let executor = Executor::new(codec::library(), config.memory_limit, cpu.handle()?)?;
     let workers = Arc::new(Workers::new(connector));

@@ -31,3 +31,4 @@ pub mod row_counts;
 pub mod split_aggregate;
 pub mod table;
 mod unnest_series;
+pub mod value_size;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 use satsuma_proto::{RemoteCoordinator, WorkerServer};
+use satsuma_sql::value_size;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -58,6 +59,7 @@ pub async fn start(config: Config) -> SqlResult<Running> {
     let address = listener
         .local_addr()
         .map_err(|error| SqlError::new(SqlState::IO_ERROR, format!("could not listen: {error}")))?;
+    value_size::set_memory_limit(config.settings.memory_limit);
     let worker = LocalWorker::open(&config.data_dir, config.settings.clone())?;
     // A worker that belongs to no cluster yet has no transactions that could be older than it.
     if worker.membership().is_some() {

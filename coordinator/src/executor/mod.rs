@@ -42,7 +42,7 @@ use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
 use satsuma_sql::memory::{NodeMemory, QueryPool};
 use satsuma_sql::table::ScanSource;
-use satsuma_sql::{interrupt, optimizer, row_counts};
+use satsuma_sql::{interrupt, optimizer, row_counts, value_size};
 use tokio_util::sync::CancellationToken;
 
 pub use input::feed_returned;
@@ -53,6 +53,8 @@ pub use traffic::Traffic;
 
 use crate::planner::{self, RemoteScan};
 
+/// Bytes of a scalar subquery's value: it stands in the plan as a constant.
+const LARGEST_SUBQUERY: usize = 32 << 20;
 /// What all queries may have on disk together.
 const MAX_SPILL_BYTES: u64 = 4 << 30;
 /// Batches that may wait between the CPU runtime and a connection.
@@ -132,7 +134,10 @@ impl Executor {
     /// What is constant is computed here, which may take as long as any other query.
     async fn optimize(&self, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
         let state = self.state.clone();
-        let work = move || state.optimize(&row_counts::settle(plan)?).map_err(to_sql);
+        let work = move || {
+            let plan = row_counts::settle(plan)?;
+            value_size::planning(|| state.optimize(&plan)).map_err(to_sql)
+        };
         self.on_cpu(work).await
     }
 
@@ -157,7 +162,7 @@ impl Executor {
 
     /// Columns of tables that a plan's rows depend on, as positions in their shapes.
     pub fn columns_used(&self, plan: &LogicalPlan) -> SqlResult<BTreeSet<(Oid, usize)>> {
-        let plan = self.state.optimize(plan).map_err(to_sql)?;
+        let plan = value_size::planning(|| self.state.optimize(plan)).map_err(to_sql)?;
         let mut used = BTreeSet::new();
         plan.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node
@@ -353,6 +358,12 @@ impl Executor {
                 }
             }
             match value {
+                Some(value) if value.size() > LARGEST_SUBQUERY => Err(SqlError::new(
+                    SqlState::PROGRAM_LIMIT_EXCEEDED,
+                    "the value of a subquery is too large",
+                )
+                .detail(format!("It may take {LARGEST_SUBQUERY} bytes."))
+                .hint("Move the subquery to FROM.")),
                 Some(value) => Ok(value),
                 None => ScalarValue::try_from(schema.field(0).data_type()).map_err(to_sql),
             }

@@ -6,6 +6,7 @@ use super::error::unexpected_value;
 use super::library::{Builder, Call};
 use crate::casts::text::text;
 use crate::operators::keys::compare_values;
+use crate::value_size;
 
 fn wrong() -> SqlError {
     unexpected_value("an array function")
@@ -159,6 +160,8 @@ pub(crate) fn install(b: &mut Builder) {
                         "array size exceeds the maximum allowed",
                     )
                 })?;
+                let one = value_size::of(value);
+                value_size::check(n.checked_mul(one))?;
                 Ok(of(call, vec![value.clone(); n]))
             }
             _ => Err(SqlError::new(

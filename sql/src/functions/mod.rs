@@ -72,6 +72,7 @@ pub use crate::aggregates::{
 };
 
 use crate::casts::{self, CastKind};
+use crate::value_size;
 use library::{Body, Builder, Definition};
 use signature::Choice;
 use udf::PgScalar;
@@ -318,7 +319,7 @@ pub(crate) fn fold_constant(
         let Expr::Literal(scalar, _) = arg else { return expr };
         values.push(ColumnarValue::Scalar(scalar.clone()));
     }
-    match own.call(&values, 1) {
+    match value_size::planning(|| own.call(&values, 1)) {
         Ok(ColumnarValue::Scalar(scalar)) => typed::literal(scalar, own.result()),
         _ => expr,
     }

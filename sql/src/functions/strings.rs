@@ -7,9 +7,10 @@ use super::error::unexpected_value;
 use super::library::{Builder, Call};
 use super::vector;
 use crate::casts::text::{output, text};
+use crate::value_size;
+use crate::value_size::too_long;
 
 /// Longest string that a function may make, in bytes: PostgreSQL's limit on a value.
-const LONGEST: usize = 0x3fff_fff8;
 
 pub(crate) fn install(b: &mut Builder) {
     b.infallible(|b| {
@@ -43,10 +44,6 @@ pub(crate) fn int(value: &Datum) -> SqlResult<i32> {
 
 fn string(value: impl Into<String>) -> SqlResult<Datum> {
     Ok(Datum::Text(value.into()))
-}
-
-pub(crate) fn too_long() -> SqlError {
-    SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")
 }
 
 fn mapping(b: &mut Builder, name: &str, f: fn(&str, &mut String)) {
@@ -253,7 +250,13 @@ fn searching(b: &mut Builder) {
         if from.is_empty() {
             return string(value);
         }
-        string(value.replace(from, text(&args[2])?))
+        let to = text(&args[2])?;
+        if to.len() > from.len() {
+            let found = value.matches(from).count();
+            let more = found.checked_mul(to.len() - from.len());
+            value_size::check(more.and_then(|more| more.checked_add(value.len())))?;
+        }
+        string(value.replace(from, to))
     });
     b.row("translate(text,text,text) text", |args, _| {
         let from: Vec<char> = text(&args[1])?.chars().collect();
@@ -494,9 +497,7 @@ fn concatenation(b: &mut Builder) {
 fn building(b: &mut Builder) {
     b.row("repeat(text,int4) text", |args, _| {
         let (value, count) = (text(&args[0])?, usize::try_from(int(&args[1])?).unwrap_or(0));
-        if value.len().checked_mul(count).is_none_or(|bytes| bytes > LONGEST) {
-            return Err(too_long());
-        }
+        value_size::check(value.len().checked_mul(count))?;
         string(value.repeat(count))
     });
     for (name, left) in [("lpad", true), ("rpad", false)] {
@@ -541,9 +542,8 @@ fn building(b: &mut Builder) {
 
 fn pad(value: &str, length: i32, fill: &str, left: bool) -> SqlResult<Datum> {
     let length = usize::try_from(length).unwrap_or(0);
-    if length > LONGEST / 4 {
-        return Err(too_long());
-    }
+    let widest = fill.chars().map(char::len_utf8).max().unwrap_or(1);
+    value_size::check(length.checked_mul(widest))?;
     let have = value.chars().count();
     if have >= length || fill.is_empty() {
         return string(value.chars().take(length).collect::<String>());
@@ -656,9 +656,7 @@ fn format(args: &[Datum], call: &Call) -> SqlResult<Datum> {
         };
         let left = left || width < 0;
         let width = width.unsigned_abs() as usize;
-        if width > LONGEST / 4 {
-            return Err(too_long());
-        }
+        value_size::check(width.checked_add(out.len()))?;
         let missing = width.saturating_sub(shown.chars().count());
         let blanks = " ".repeat(missing);
         out.push_str(&if left { shown + &blanks } else { blanks + &shown });

@@ -24,7 +24,7 @@ use super::columns::{self, Reader};
 use super::env::Settings;
 use super::error::to_datafusion;
 use super::library::{self, Body, Call, Definition};
-use crate::interrupt;
+use crate::{interrupt, value_size};
 
 const OPERATOR: &str = "operator ";
 const VARIADIC: &str = "variadic ";
@@ -129,14 +129,16 @@ impl PgScalar {
             settings,
             rows,
         };
-        match &self.definition.body {
+        let value = match &self.definition.body {
             Body::Columns(body) => {
                 interrupt::check()?;
                 body(values, &call)
             }
             Body::Row(body) => self.call_rows(values, &call, body),
             Body::Rewrite(_) => Err(super::error::unexpected_value(&self.name)),
-        }
+        }?;
+        value_size::check_constant(&value)?;
+        Ok(value)
     }
 
     fn call_rows(

@@ -45,6 +45,35 @@ fn growth(cluster: &mut Cluster, sql: &str) -> (u64, String) {
     (most.saturating_sub(before), text.collect::<Vec<_>>().join("|"))
 }
 
+/// A few bytes of SQL ask for very much in one value.
+#[test]
+fn single_values_have_bounds_too() {
+    let mut cluster = cluster_with_memory("64MB");
+    let mut client = cluster.client();
+    let refused = [
+        ("repeat('x', 2000000000)", "54000"),
+        ("repeat('x', 40000000)", "53200"),
+        ("lpad('', 40000000, 'ab')", "53200"),
+        ("format('%40000000s', 'x')", "53200"),
+        ("replace(repeat('a', 10000), 'a', repeat('b', 10000))", "53200"),
+        ("array_length(array_fill(repeat('x', 100000), ARRAY[1000]), 1)", "53200"),
+    ];
+    for (value, expected) in refused {
+        for sql in [format!("SELECT {value}"), format!("SELECT {value} FROM pg_class LIMIT 1")] {
+            let answer = client.query(&sql).expect("the session goes on");
+            let state = answer.error().map(|error| error.code().to_owned());
+            assert_eq!(state.as_deref(), Some(expected), "{sql}");
+        }
+    }
+    // What is allowed is computed where queries run, and not as a constant of the plan.
+    let length = "SELECT length(upper(repeat('ab', 1000000)))";
+    assert_eq!(client.value(length).expect("an answer").as_deref(), Some("2000000"));
+    let plan = format!("{:?}", client.must(&format!("EXPLAIN (VERBOSE) {length}")).rows());
+    assert!(plan.len() < 10_000 && plan.contains("repeat"), "{}", &plan[..plan.len().min(500)]);
+    let (_, most) = cluster.processes()[0].memory();
+    assert!(most < 512 << 20, "{most} bytes");
+}
+
 /// Three nodes of 16 MB in one process, and two tables of 135 MB. Beside what is counted there are
 /// batches on their way, a few at each of the places that a row passes; they do not become more
 /// with the rows.

@@ -13,6 +13,7 @@ use satsuma_proto::worker::{Fragment, FragmentMode};
 use satsuma_sql::codec::{self, ScanName};
 use satsuma_sql::engine_error::{from_sql, to_sql};
 use satsuma_sql::split_aggregate::SplitAggregate;
+use satsuma_sql::value_size;
 use satsuma_storage::{Engine, ReadView};
 
 use super::index_join;
@@ -246,7 +247,7 @@ fn shard_table(
 /// Types are decided by whoever bound the statement: the optimiser runs, the analyser does not.
 fn optimise(plan: LogicalPlan, runtime: &QueryRuntime) -> SqlResult<LogicalPlan> {
     let state = runtime.state(1, Joins::InMemory);
-    state.optimizer().optimize(plan, state, |_, _| {}).map_err(to_sql)
+    value_size::planning(|| state.optimizer().optimize(plan, state, |_, _| {})).map_err(to_sql)
 }
 
 /// A plan that yields other columns than the coordinator expects.
