@@ -266,6 +266,16 @@ impl Session for FakeSession {
         None
     }
 
+    fn fetch_cursor(&mut self, name: &str, _: usize) -> SqlResult<Rows> {
+        Err(SqlError::new(SqlState::INVALID_CURSOR_NAME, format!("no cursor {name}")))
+    }
+
+    fn close_cursor(&mut self, _: &str) {}
+
+    fn refuse_if_failed(&self, _: &Prepared) -> SqlResult<()> {
+        Ok(())
+    }
+
     fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }

@@ -127,8 +127,18 @@ pub trait Session: Send {
     /// Prepared statements by name, shared by protocol and SQL (PREPARE, DEALLOCATE).
     fn statements(&mut self) -> &mut NamedStatements;
 
-    /// The columns of a cursor that SQL declared: the protocol can describe it as a portal.
+    /// The columns of a cursor that SQL declared: to the protocol it is a portal of that name.
     fn cursor_columns(&self, name: &str) -> Option<Arc<[OutputColumn]>>;
+
+    /// The next rows of a cursor, at most `max_rows`; 0 is all that are left. 34000 when there is
+    /// none.
+    fn fetch_cursor(&mut self, name: &str, max_rows: usize) -> SqlResult<Rows>;
+
+    /// Does nothing when there is none.
+    fn close_cursor(&mut self, name: &str);
+
+    /// 25P02 in a failed transaction block, unless the statement ends it.
+    fn refuse_if_failed(&self, prepared: &Prepared) -> SqlResult<()>;
 
     /// Notices since the last call, in order.
     fn take_notices(&mut self) -> Vec<Notice>;

@@ -197,8 +197,23 @@ fn parse_toml<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
     })?;
     let table: toml::Table =
         table.into_iter().map(|(key, value)| (key.replace('_', "-"), value)).collect();
-    T::deserialize(toml::Value::Table(table))
-        .map_err(|error| error.message().trim().replace('\n', " "))
+    T::deserialize(toml::Value::Table(table.clone())).map_err(|error| {
+        let message = error.message().trim().replace('\n', " ");
+        match refused_key::<T>(&table) {
+            Some(key) => format!("{key}: {message}"),
+            None => message,
+        }
+    })
+}
+
+/// The key whose value is refused. Every setting may be left out, so each is tried alone: the
+/// error itself names only the value.
+fn refused_key<T: for<'de> Deserialize<'de>>(table: &toml::Table) -> Option<&str> {
+    let refused = table.iter().find(|(key, value)| {
+        let alone = toml::Table::from_iter([((*key).clone(), (*value).clone())]);
+        T::deserialize(toml::Value::Table(alone)).is_err()
+    });
+    refused.map(|(key, _)| key.as_str())
 }
 
 /// A number of bytes: `512MB`, `2GB`, `1073741824`.
@@ -312,6 +327,8 @@ mod tests {
         for (text, word) in [
             ("no-such = 1", "no-such"),
             ("workers = \"many\"", "many"),
+            ("pg-port = 6000\nworkers = \"many\"", "workers: "),
+            ("data_dir = 7", "data-dir: "),
             ("memory-limit = \"much\"", "much"),
             ("workers = \n", "line 1"),
         ] {

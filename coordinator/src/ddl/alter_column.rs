@@ -182,7 +182,7 @@ impl Altering<'_, '_> {
         def.generated.push(draft.generated[at].clone());
         def.identity.push(draft.identity[at]);
         def.next_column = ColumnId(def.next_column.0.checked_add(1).ok_or_else(|| {
-            SqlError::new(SqlState(*b"54011"), "tables can have at most 1600 columns")
+            SqlError::new(SqlState::TOO_MANY_COLUMNS, "tables can have at most 1600 columns")
         })?);
         self.put(def)?;
         for (_, sequence) in sequences {

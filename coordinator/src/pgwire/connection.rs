@@ -111,7 +111,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
     async fn handle(&mut self, message: Frontend) -> Done<()> {
         match message {
             Frontend::Query(sql) => {
+                let before = self.session.transaction_status();
                 self.simple_query(&sql).await?;
+                self.portals_after_failure(before);
                 self.ready();
                 Ok(())
             }
@@ -166,12 +168,23 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'a, S> {
         match failure {
             Failure::Statement(error) => {
                 self.session.fail().await;
-                self.portals.clear();
+                match self.session.transaction_status() {
+                    TransactionStatus::Failed => self.portals.fail(),
+                    _ => self.portals.clear(),
+                }
                 self.notices();
                 backend::put_error(&mut self.wire.output, &error);
                 Ok(())
             }
             other => Err(other),
+        }
+    }
+
+    /// ROLLBACK and ROLLBACK TO close the portals that a failure left behind.
+    pub fn portals_after_failure(&mut self, before: TransactionStatus) {
+        let now = self.session.transaction_status();
+        if before == TransactionStatus::Failed && now != before {
+            self.portals.clear();
         }
     }
 

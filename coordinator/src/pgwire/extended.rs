@@ -9,7 +9,7 @@ use super::backend::{
 };
 use super::connection::{Connection, Done};
 use super::frontend::{Bind, Format, Target, violation};
-use super::params::decode_params;
+use super::params::{check_counts, decode_params};
 use super::portal::{Portal, PortalState, RowSource};
 use super::rows::SendLimit;
 use super::running::Running;
@@ -57,13 +57,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
 
     pub fn bind(&mut self, bind: Bind) -> Done<()> {
         let prepared = self.statement(&bind.statement)?;
+        check_counts(&bind, &prepared)?;
+        self.session.refuse_if_failed(&prepared)?;
+        self.require_free(&bind.portal)?;
         let params = decode_params(&bind, &prepared, &self.session.text_settings())?;
         check_result_formats(&bind.result_formats, &prepared)?;
         let portal =
             Portal { prepared, formats: bind.result_formats, state: PortalState::Bound(params) };
-        self.portals.insert(bind.portal, portal)?;
+        self.portals.insert(bind.portal, portal);
         put_bare(&mut self.wire.output, BIND_COMPLETE);
         Ok(())
+    }
+
+    /// 42P03 when a portal or cursor has the name; the unnamed portal is replaced.
+    fn require_free(&self, name: &str) -> SqlResult<()> {
+        let is_taken = self.portals.contains(name) || self.session.cursor_columns(name).is_some();
+        if name.is_empty() || !is_taken {
+            return Ok(());
+        }
+        Err(SqlError::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")))
     }
 
     pub fn describe(&mut self, target: Target, name: &str) -> Done<()> {
@@ -77,11 +89,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let (prepared, formats) = match target {
             Target::Statement => {
                 let prepared = self.statement(name)?;
+                self.require_describable(&prepared)?;
                 backend::put_parameter_description(&mut self.wire.output, &prepared.params);
                 (prepared, Vec::new())
             }
             Target::Portal => {
                 let portal = self.portals.get(name)?;
+                self.require_describable(&portal.prepared)?;
                 (portal.prepared.clone(), portal.formats.clone())
             }
         };
@@ -94,19 +108,55 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         Ok(())
     }
 
+    /// A failed transaction block tells nothing of rows: their types may be of its catalog.
+    fn require_describable(&self, prepared: &Prepared) -> SqlResult<()> {
+        match prepared.columns {
+            Some(_) => self.session.refuse_if_failed(prepared),
+            None => Ok(()),
+        }
+    }
+
     pub fn close(&mut self, target: Target, name: &str) {
         match target {
             Target::Statement if name.is_empty() => self.unnamed = None,
             Target::Statement => {
                 self.session.statements().remove(name);
             }
-            Target::Portal => self.portals.close(name),
+            Target::Portal => {
+                self.portals.close(name);
+                self.session.close_cursor(name);
+            }
         }
         put_bare(&mut self.wire.output, CLOSE_COMPLETE);
     }
 
     pub async fn execute_portal(&mut self, name: String, max_rows: usize) -> Done<()> {
+        if !self.portals.contains(&name) && self.session.cursor_columns(&name).is_some() {
+            return self.execute_cursor(&name, max_rows).await;
+        }
         let mut portal = self.portals.take(&name)?;
+        let outcome = self.run_portal(&name, &mut portal, max_rows).await;
+        self.portals.put_back(name, portal);
+        outcome
+    }
+
+    /// A cursor that SQL declared, read as a portal. Its rows are in text: Bind did not choose.
+    async fn execute_cursor(&mut self, name: &str, max_rows: usize) -> Done<()> {
+        let running = self.run(Interrupt::new());
+        let mut rows: RowSource = self.session.fetch_cursor(name, max_rows)?.into();
+        let sent = self.send_rows(&running, &mut rows, &[], SendLimit::All).await?;
+        if max_rows > 0 && sent.count == max_rows as u64 {
+            put_bare(&mut self.wire.output, PORTAL_SUSPENDED);
+        } else {
+            backend::put_complete(&mut self.wire.output, Rows::tag(rows.tag, sent.count));
+        }
+        Ok(())
+    }
+
+    async fn run_portal(&mut self, name: &str, portal: &mut Portal, max_rows: usize) -> Done<()> {
+        if !portal.prepared.is_empty {
+            self.session.refuse_if_failed(&portal.prepared)?;
+        }
         let before = self.session.transaction_status();
         let limit = if max_rows == 0 { SendLimit::All } else { SendLimit::Rows(max_rows) };
         match std::mem::replace(&mut portal.state, PortalState::Done) {
@@ -130,7 +180,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
                 portal.state = PortalState::Exhausted { tag };
             }
             PortalState::Done => {
-                self.portals.put_back(name.clone(), portal);
                 return Err(SqlError::new(
                     SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
                     format!("portal \"{name}\" cannot be run"),
@@ -143,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         if before != TransactionStatus::Idle && after == TransactionStatus::Idle {
             self.portals.clear();
         }
-        self.portals.put_back(name, portal);
+        self.portals_after_failure(before);
         Ok(())
     }
 

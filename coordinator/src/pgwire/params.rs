@@ -7,11 +7,8 @@ use super::frontend::{Bind, Format, unsupported_format, violation};
 use crate::session_api::Prepared;
 use crate::value_io::{self, TextSettings};
 
-pub fn decode_params(
-    bind: &Bind,
-    prepared: &Prepared,
-    settings: &TextSettings,
-) -> SqlResult<Vec<Datum>> {
+/// As many values and formats as the statement has parameters.
+pub fn check_counts(bind: &Bind, prepared: &Prepared) -> SqlResult<()> {
     let (given, formats) = (bind.params.len(), bind.param_formats.len());
     if formats > 1 && formats != given {
         return Err(violation(format!(
@@ -25,7 +22,16 @@ pub fn decode_params(
             prepared.params.len()
         )));
     }
-    let mut values = Vec::with_capacity(given);
+    Ok(())
+}
+
+/// The values, once [`check_counts`] has found them to be enough.
+pub fn decode_params(
+    bind: &Bind,
+    prepared: &Prepared,
+    settings: &TextSettings,
+) -> SqlResult<Vec<Datum>> {
+    let mut values = Vec::with_capacity(bind.params.len());
     for (index, (raw, ty)) in bind.params.iter().zip(prepared.params.iter()).enumerate() {
         let value = match (format_of(&bind.param_formats, index), raw) {
             (Format::Unknown(code), _) => Err(unsupported_format(code)),

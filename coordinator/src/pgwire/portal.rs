@@ -51,16 +51,13 @@ pub struct Portal {
 pub struct Portals(BTreeMap<String, Portal>);
 
 impl Portals {
-    /// 42P03 when a named portal exists; the unnamed one is replaced.
-    pub fn insert(&mut self, name: String, portal: Portal) -> SqlResult<()> {
-        if !name.is_empty() && self.0.contains_key(&name) {
-            return Err(SqlError::new(
-                SqlState::DUPLICATE_CURSOR,
-                format!("cursor \"{name}\" already exists"),
-            ));
-        }
+    /// Replaces the unnamed portal; no other may exist already.
+    pub fn insert(&mut self, name: String, portal: Portal) {
         self.0.insert(name, portal);
-        Ok(())
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// 34000 when there is none.
@@ -79,6 +76,13 @@ impl Portals {
 
     pub fn close(&mut self, name: &str) {
         self.0.remove(name);
+    }
+
+    /// A statement of their transaction failed: their names stay until it ends, but none can run.
+    pub fn fail(&mut self) {
+        for portal in self.0.values_mut() {
+            portal.state = PortalState::Done;
+        }
     }
 
     /// At the end of a transaction.

@@ -191,14 +191,19 @@ impl ClusterSession {
         direction: CursorDirection,
         discard: bool,
     ) -> SqlResult<Execution> {
-        let cursor = self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
-        let rows = cursor.fetch(direction)?;
         if discard {
+            let cursor = self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
+            let rows = cursor.fetch(direction)?;
             let count: usize = rows.iter().map(|batch| batch.num_rows()).sum();
             return Ok(Execution::Command(format!("MOVE {count}")));
         }
-        let columns = cursor.columns.clone();
-        Ok(Execution::Rows(Rows { columns, stream: stream_of(rows), tag: "FETCH" }))
+        Ok(Execution::Rows(self.fetched(name, direction)?))
+    }
+
+    pub(super) fn fetched(&mut self, name: &str, direction: CursorDirection) -> SqlResult<Rows> {
+        let cursor = self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
+        let rows = cursor.fetch(direction)?;
+        Ok(Rows { columns: cursor.columns.clone(), stream: stream_of(rows), tag: "FETCH" })
     }
 }
 

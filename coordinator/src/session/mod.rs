@@ -53,7 +53,7 @@ use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState, TableId,
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::interrupt;
-use satsuma_sql::parse::{self, Parsed};
+use satsuma_sql::parse::{self, CursorDirection, Parsed};
 use sqlparser::ast;
 
 pub use advisory::{
@@ -71,7 +71,7 @@ use crate::catalog::{CatalogSnapshot, State};
 use crate::cluster::Cluster;
 use crate::session_api::{
     BatchStatement, ConnectInfo, ExecuteOptions, Execution, NamedStatements, Notice, Prepared,
-    Session, Severity, Timeouts, TransactionStatus,
+    Rows, Session, Severity, Timeouts, TransactionStatus,
 };
 use crate::txn::{Isolation, Transaction};
 use cursor::Cursor;
@@ -314,7 +314,7 @@ impl Session for ClusterSession {
                 is_empty: true,
             });
         };
-        self.refuse_if_failed(&parsed)?;
+        self.refuse_in_failed_block(Some(&parsed))?;
         let types = param_types.map(|types| self.declared_types(types)).transpose()?;
         let (ready, params) = self.make_ready_anywhere(&parsed, types.as_deref()).await?;
         let columns = self.columns_of(&ready.bound, &parsed)?;
@@ -347,7 +347,7 @@ impl Session for ClusterSession {
         let planned = plan
             .downcast_ref::<Planned>()
             .ok_or_else(|| SqlError::internal("the statement was prepared by another server"))?;
-        self.refuse_if_failed(&planned.parsed)?;
+        self.refuse_in_failed_block(Some(&planned.parsed))?;
         self.activity_started(&prepared.sql, &options);
         let started = Instant::now();
         let result = self.run_statement(planned, &params, &options).await;
@@ -391,6 +391,26 @@ impl Session for ClusterSession {
 
     fn cursor_columns(&self, name: &str) -> Option<Arc<[OutputColumn]>> {
         self.cursors.get(name).map(|cursor| cursor.columns.clone())
+    }
+
+    fn fetch_cursor(&mut self, name: &str, max_rows: usize) -> SqlResult<Rows> {
+        self.refuse_in_failed_block(None)?;
+        let count = match max_rows {
+            0 => i64::MAX,
+            rows => i64::try_from(rows).unwrap_or(i64::MAX),
+        };
+        let rows = self.fetched(name, CursorDirection::Forward(count))?;
+        Ok(Rows { tag: "SELECT", ..rows })
+    }
+
+    fn close_cursor(&mut self, name: &str) {
+        self.cursors.remove(name);
+    }
+
+    fn refuse_if_failed(&self, prepared: &Prepared) -> SqlResult<()> {
+        self.refuse_in_failed_block(
+            prepared.plan.downcast_ref::<Planned>().map(|planned| &planned.parsed),
+        )
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {

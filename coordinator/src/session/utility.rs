@@ -32,8 +32,9 @@ fn ends_failed_block(statement: &Statement) -> bool {
 }
 
 impl ClusterSession {
-    pub(super) fn refuse_if_failed(&self, parsed: &Parsed) -> SqlResult<()> {
-        if self.failed && !ends_failed_block(&parsed.statement) {
+    /// `None` is the empty statement.
+    pub(super) fn refuse_in_failed_block(&self, parsed: Option<&Parsed>) -> SqlResult<()> {
+        if self.failed && !parsed.is_some_and(|parsed| ends_failed_block(&parsed.statement)) {
             return Err(SqlError::new(
                 SqlState::IN_FAILED_SQL_TRANSACTION,
                 "current transaction is aborted, commands ignored until end of transaction block",

@@ -78,6 +78,12 @@ impl Rows {
 
     pub fn into_bound(self) -> SqlResult<BoundQuery> {
         let rows = self.exact()?;
+        if rows.columns.len() > MAX_TARGETS {
+            return Err(SqlError::new(
+                SqlState::TOO_MANY_COLUMNS,
+                format!("target lists can have at most {MAX_TARGETS} entries"),
+            ));
+        }
         let columns = rows
             .columns
             .into_iter()
@@ -86,6 +92,9 @@ impl Rows {
         Ok(BoundQuery { plan: rows.plan, columns })
     }
 }
+
+/// PostgreSQL's `MaxTupleAttributeNumber`. The protocol counts columns in 16 bits.
+const MAX_TARGETS: usize = 1664;
 
 /// How a query's result is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -410,6 +410,8 @@ fn settings_come_from_a_toml_file_and_flags_win() {
 
     std::fs::write(&file, "no-such-key = 1\n").expect("a file");
     fails("satsuma", &["up", "--config", "satsuma.toml"], at, &["no-such-key"]);
+    std::fs::write(&file, "workers = 2\npg-port = true\n").expect("a file");
+    fails("satsuma", &["up", "--config", "satsuma.toml"], at, &["satsuma.toml", "pg-port: "]);
     std::fs::write(&file, "workers = \n").expect("a file");
     fails("satsuma", &["up", "--config", "satsuma.toml"], at, &["satsuma.toml", "line 1"]);
     fails("satsuma", &["up", "--config", "missing.toml"], at, &["missing.toml"]);

@@ -296,6 +296,116 @@ fn the_extended_protocol_answers_as_postgresql() {
 }
 
 #[test]
+fn failed_transactions_answer_as_postgresql() {
+    let Some(pair) = Pair::prepare("failed_transactions_answer_as_postgresql") else { return };
+    let begun = |then: Vec<Frame>| {
+        let before = vec![
+            query("BEGIN"),
+            parse("read", "SELECT 1 AS one", &[]),
+            parse("write", "UPDATE framed SET flag = true WHERE id = $1", &[INT8]),
+            parse("end", "ROLLBACK", &[]),
+            bind("open", "read", &[], &[], &[]),
+            sync(),
+            query("SELECT 1 / 0"),
+        ];
+        [before, then].concat()
+    };
+    let undone = || [query("ROLLBACK"), describe('P', "open"), sync()];
+    pair.same(&[
+        (
+            "bind",
+            begun([vec![bind("", "read", &[], &[], &[]), sync()], undone().to_vec()].concat()),
+        ),
+        ("bind of a change", begun(vec![bind("", "write", &[], &[Some(b"no")], &[]), sync()])),
+        ("bind with too few", begun(vec![bind("", "write", &[], &[], &[]), sync()])),
+        ("describe", begun(vec![describe('S', "read"), sync()])),
+        ("describe a change", begun(vec![describe('S', "write"), sync()])),
+        ("describe a portal", begun(vec![describe('P', "open"), sync()])),
+        ("execute", begun(vec![execute("open", 0), sync()])),
+        ("close", begun(vec![close('P', "open"), close('S', "read"), sync()])),
+        (
+            "the end of it",
+            begun(vec![
+                describe('S', "end"),
+                bind("", "end", &[], &[], &[]),
+                describe('P', ""),
+                execute("", 0),
+                sync(),
+                bind("open", "read", &[], &[], &[]),
+                execute("open", 0),
+                sync(),
+            ]),
+        ),
+        (
+            "back to a savepoint",
+            vec![
+                query("BEGIN; SAVEPOINT s"),
+                parse("read", "SELECT 1 AS one", &[]),
+                bind("open", "read", &[], &[], &[]),
+                sync(),
+                query("SELECT 1 / 0"),
+                query("ROLLBACK TO s"),
+                bind("open", "read", &[], &[], &[]),
+                execute("open", 0),
+                sync(),
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn cursors_are_portals_as_in_postgresql() {
+    let Some(pair) = Pair::prepare("cursors_are_portals_as_in_postgresql") else { return };
+    let declared = |then: Vec<Frame>| {
+        let declare = "BEGIN; DECLARE c CURSOR FOR SELECT g, 'r' || g FROM generate_series(1, 5) g";
+        [vec![query(declare)], then].concat()
+    };
+    pair.same(&[
+        (
+            "a name that is taken",
+            declared(vec![
+                parse("", "SELECT $1", &[INT4]),
+                bind("c", "", &[], &[Some(b"x")], &[]),
+                sync(),
+            ]),
+        ),
+        (
+            "read in portions",
+            declared(vec![
+                describe('P', "c"),
+                execute("c", 2),
+                execute("c", 2),
+                sync(),
+                execute("c", 2),
+                execute("c", 2),
+                sync(),
+            ]),
+        ),
+        (
+            "read by both",
+            declared(vec![query("FETCH 2 FROM c"), execute("c", 0), execute("c", 0), sync()]),
+        ),
+        ("as many as there are", declared(vec![execute("c", 5), execute("c", 1), sync()])),
+        ("closed", declared(vec![close('P', "c"), sync(), query("FETCH c")])),
+        (
+            "of a failed transaction",
+            declared(vec![query("SELECT 1 / 0"), execute("c", 1), sync(), query("ROLLBACK")]),
+        ),
+    ]);
+}
+
+#[test]
+fn lists_of_too_many_columns_are_refused() {
+    let Some(pair) = Pair::prepare("lists_of_too_many_columns_are_refused") else { return };
+    let wide = format!("SELECT {}", vec!["1"; 1665].join(", "));
+    pair.same(&[
+        ("a query", vec![query(&wide)]),
+        ("a statement", vec![parse("", &wide, &[]), sync()]),
+        ("a table made of it", vec![query(&format!("CREATE TABLE wide AS {wide}"))]),
+    ]);
+}
+
+#[test]
 fn values_in_binary_are_postgresqls() {
     let Some(pair) = Pair::prepare("values_in_binary_are_postgresqls") else { return };
     let values = [
