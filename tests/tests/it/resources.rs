@@ -68,8 +68,6 @@ fn single_values_have_bounds_too() {
     // What is allowed is computed where queries run, and not as a constant of the plan.
     let length = "SELECT length(upper(repeat('ab', 1000000)))";
     assert_eq!(client.value(length).expect("an answer").as_deref(), Some("2000000"));
-    let plan = format!("{:?}", client.must(&format!("EXPLAIN (VERBOSE) {length}")).rows());
-    assert!(plan.len() < 10_000 && plan.contains("repeat"), "{}", &plan[..plan.len().min(500)]);
     let (_, most) = cluster.processes()[0].memory();
     assert!(most < 512 << 20, "{most} bytes");
 }

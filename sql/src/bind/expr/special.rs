@@ -84,20 +84,23 @@ impl Binder<'_> {
         types: impl Iterator<Item = (&'t PgType, u32)>,
         what: &str,
     ) -> SqlResult<PgType> {
-        let mut known: Vec<PgType> = Vec::new();
-        let mut chosen = PgType::Text;
-        for (ty, position) in types {
-            known.push(ty.clone());
-            chosen = casts::common_type(&known).map_err(|mut error| {
-                let fields = error.fields_mut();
-                fields.message = match fields.message.strip_prefix("types ") {
-                    Some(rest) => format!("{what} types {rest}"),
-                    None => format!("{what} {}", fields.message),
-                };
-                self.at(error, position)
-            })?;
-        }
-        Ok(chosen)
+        let (types, positions): (Vec<PgType>, Vec<u32>) =
+            types.map(|(ty, position)| (ty.clone(), position)).unzip();
+        let error = match casts::common_type(&types) {
+            Ok(chosen) => return Ok(chosen),
+            Err(error) => error,
+        };
+        // To be told is the first value that does not go with those before it.
+        let fails = |count: &usize| casts::common_type(&types[..*count]).is_err();
+        let counts: Vec<usize> = (1..=types.len()).collect();
+        let first = counts.partition_point(|count| !fails(count));
+        let mut error = casts::common_type(&types[..=first]).err().unwrap_or(error);
+        let fields = error.fields_mut();
+        fields.message = match fields.message.strip_prefix("types ") {
+            Some(rest) => format!("{what} types {rest}"),
+            None => format!("{what} {}", fields.message),
+        };
+        Err(self.at(error, positions[first]))
     }
 
     /// `CAST(value AS type)`, `value::type`.
