@@ -10,8 +10,6 @@ use crate::casts::text::{output, text};
 use crate::value_size;
 use crate::value_size::too_long;
 
-/// Longest string that a function may make, in bytes: PostgreSQL's limit on a value.
-
 pub(crate) fn install(b: &mut Builder) {
     b.infallible(|b| {
         case(b);
