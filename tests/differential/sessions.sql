@@ -30,6 +30,12 @@ SHOW search_path;
 -- name: set_config and current_setting
 SELECT set_config('application_name', 'x', false), current_setting('application_name');
 
+-- name: a setting that changes what names stand for
+SELECT set_config('search_path', 'pg_catalog', false);
+
+-- name: and back
+RESET search_path;
+
 -- name: a missing setting
 SELECT current_setting('no.such', true) IS NULL AS missing;
 

@@ -122,8 +122,12 @@ impl ClusterSession {
 
     /// Whether the catalog has changed since the statement was bound.
     pub(super) fn is_outdated(&self, ready: &Ready) -> bool {
-        let now = self.stamp();
-        now.is_some() && ready.stamp.is_some() && now != ready.stamp
+        // What names stand for may have been changed by the statement itself: `set_config`.
+        let catalog = |stamp: Option<Stamp>| stamp.map(|stamp| stamp.catalog);
+        match (catalog(self.stamp()), catalog(ready.stamp)) {
+            (Some(now), Some(bound)) => now != bound,
+            _ => false,
+        }
     }
 
     /// The statement as the session would bind it now.
