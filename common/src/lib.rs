@@ -10,6 +10,7 @@ pub mod binary;
 pub mod datetime;
 pub mod datum;
 pub mod details;
+pub mod encoding;
 pub mod error;
 pub mod foreign_key;
 pub mod hash;

@@ -14,6 +14,8 @@ mod column;
 mod scalar;
 mod string;
 
+pub use string::single_char;
+
 use crate::datetime::{
     self, DateFormat, DateOrder, IntervalStyle, TimeZone, format_date, format_interval,
     format_time, format_timestamp, format_timestamptz,

@@ -20,11 +20,17 @@ pub fn wrong_sequence(rest: &[u8]) -> SqlError {
         Some(0xf0..=0xf7) => 4,
         _ => 1,
     };
-    let shown: Vec<String> = rest.iter().take(length).map(|b| format!("0x{b:02x}")).collect();
+    let wrong = shown(&rest[..rest.len().min(length)]);
     SqlError::new(
         SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-        format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
+        format!("invalid byte sequence for encoding \"UTF8\": {wrong}"),
     )
+}
+
+/// Bytes as errors show them.
+pub fn shown(bytes: &[u8]) -> String {
+    let shown: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
+    shown.join(" ")
 }
 
 #[cfg(test)]

@@ -229,7 +229,6 @@ impl Session for FakeSession {
                 table: "t".into(),
                 columns: columns(["a", "b"]),
                 options: if format == ["csv"] { csv_options() } else { text_options() },
-                shape: None,
                 sink: Box::new(FakeSink { table: self.table.clone(), rows: vec![] }),
             })),
             ["copy", "out"] => {
@@ -303,7 +302,11 @@ struct FakeSink {
 
 #[async_trait]
 impl CopySink for FakeSink {
-    async fn write(&mut self, batch: RecordBatch, _: Option<UInt32Array>) -> SqlResult<()> {
+    async fn check(&mut self, _: RecordBatch) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: RecordBatch, _: Option<UInt32Array>) -> Result<(), Refused> {
         let numbers = batch.column(0).as_primitive::<Int32Type>();
         let texts = batch.column(1).as_string_view();
         self.rows.extend(numbers.iter().zip(texts.iter().map(|text| text.map(str::to_owned))));

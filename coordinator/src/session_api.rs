@@ -33,7 +33,6 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use futures::future::BoxFuture;
 use satsuma_common::error::SqlErrorFields;
-use satsuma_common::table::TableShape;
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{CopyOptions, OutputColumn};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +41,7 @@ use crate::tls::Encryption;
 use crate::value_io::TextSettings;
 
 pub use satsuma_proto::worker::BatchStream;
+pub use satsuma_sql::row_checks::Refused;
 
 /// Which front end a session serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,9 +308,6 @@ pub struct CopyIn {
     /// The file's columns in order.
     pub columns: Arc<[OutputColumn]>,
     pub options: CopyOptions,
-    /// The table, where the file's columns are all of its columns in order: what must not be NULL
-    /// is told with the line then.
-    pub shape: Option<Arc<TableShape>>,
     pub sink: Box<dyn CopySink>,
 }
 
@@ -318,9 +315,16 @@ pub struct CopyIn {
 /// sink forgets them.
 #[async_trait]
 pub trait CopySink: Send {
-    /// `lines` are those of the file that the rows come from, for errors about rows; 0 where it
-    /// is not known.
-    async fn write(&mut self, batch: RecordBatch, lines: Option<UInt32Array>) -> SqlResult<()>;
+    /// `lines` are those of the file that the rows come from, for errors about rows that only
+    /// their shards find; 0 where it is not known.
+    async fn write(
+        &mut self,
+        batch: RecordBatch,
+        lines: Option<UInt32Array>,
+    ) -> Result<(), Refused>;
+
+    /// Whether the rows satisfy what is asked of each by itself, when they are not to be kept.
+    async fn check(&mut self, batch: RecordBatch) -> Result<(), Refused>;
 
     /// All rows are in: answers with their number.
     async fn finish(self: Box<Self>) -> SqlResult<u64>;

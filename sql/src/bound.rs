@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use satsuma_common::encoding::Encoding;
 use satsuma_common::table::ForeignKey;
 use satsuma_common::{ColumnId, Oid, PgType, TableId};
 
@@ -77,8 +78,9 @@ pub enum Bound {
         restart_identity: bool,
     },
     CopyFrom(BoundCopyFrom),
+    /// `statement` gives rows: a query, or a change with RETURNING.
     CopyTo {
-        query: BoundQuery,
+        statement: Box<Bound>,
         options: CopyOptions,
     },
     /// `SELECT f(..)` alone, where `f` acts on the cluster (`create_distributed_table`, ...).
@@ -91,6 +93,21 @@ pub enum Bound {
     /// Everything that is not rows in, rows out: carried as parsed, and interpreted by the
     /// session (transactions, SET, SHOW, PREPARE, cursors) or the DDL module.
     Utility(Box<crate::parse::Statement>),
+}
+
+impl Bound {
+    /// The columns of the rows that a query or a change gives.
+    pub fn columns(&self) -> Option<&[OutputColumn]> {
+        let returning = match self {
+            Self::Query(query) => return Some(&query.columns),
+            Self::Insert(insert) => &insert.returning,
+            Self::Update(update) => &update.returning,
+            Self::Delete(delete) => &delete.returning,
+            Self::WithChanges { statement, .. } => return statement.columns(),
+            _ => return None,
+        };
+        returning.as_ref().map(|returning| returning.columns.as_slice())
+    }
 }
 
 /// INSERT: `source` yields every column of the table in the order of its shape, defaults and
@@ -215,6 +232,8 @@ pub struct CopyOptions {
     pub force_null: Vec<String>,
     /// Of COPY FROM.
     pub freeze: bool,
+    /// Of the file, in the formats that are text.
+    pub encoding: Encoding,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

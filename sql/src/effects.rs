@@ -18,9 +18,8 @@ const HARMLESS: [&str; 5] =
 /// query that locks rows, or calls what may act (`nextval`), is not of this kind.
 pub fn only_reads(bound: &Bound) -> SqlResult<bool> {
     match bound {
-        Bound::Query(query) | Bound::CopyTo { query, .. } => {
-            Ok(!LockRows::is_in(&query.plan)? && !acts(&query.plan)?)
-        }
+        Bound::CopyTo { statement, .. } => only_reads(statement),
+        Bound::Query(query) => Ok(!LockRows::is_in(&query.plan)? && !acts(&query.plan)?),
         Bound::WithChanges { changes, statement } => {
             for change in changes {
                 if !only_reads(change)? {

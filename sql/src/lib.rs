@@ -27,6 +27,7 @@ pub mod operators;
 pub mod optimizer;
 mod outline;
 pub mod parse;
+pub mod row_checks;
 pub mod row_counts;
 pub mod split_aggregate;
 pub mod table;

@@ -401,3 +401,21 @@ EXPLAIN EXECUTE unprepared;
 -- name: EXPLAIN of too few parameters
 PREPARE by_id (int) AS SELECT id FROM m WHERE id = $1;
 EXPLAIN EXECUTE by_id;
+
+-- name: TABLE where a query stands
+CREATE TABLE tabled (a int); INSERT INTO tabled VALUES (1), (2); INSERT INTO tabled TABLE tabled; INSERT INTO tabled (a) TABLE tabled; TABLE tabled UNION TABLE tabled ORDER BY 1; WITH z AS (TABLE tabled) TABLE z ORDER BY 1; SELECT * FROM (TABLE tabled) x ORDER BY 1; CREATE TABLE tabled_too AS TABLE tabled; SELECT count(*) FROM tabled_too; DROP TABLE tabled, tabled_too;
+
+-- name: statements that can be prepared
+CREATE TABLE pr (a int PRIMARY KEY); PREPARE q1 AS /* x */ DELETE FROM pr; PREPARE q2 AS (SELECT 1); PREPARE q3 AS VALUES (1); PREPARE q4 AS TABLE pr; PREPARE q5(int) AS MERGE INTO pr USING (SELECT $1 AS x) s ON pr.a = s.x WHEN NOT MATCHED THEN INSERT VALUES (s.x); EXECUTE q5(7); EXECUTE q4; EXECUTE q1; EXECUTE q2; DEALLOCATE ALL; DROP TABLE pr;
+
+-- name: one that cannot
+PREPARE q6 AS TRUNCATE pr;
+
+-- name: nor this
+PREPARE q7 AS CREATE TABLE zz (a int);
+
+-- name: nor nothing
+PREPARE q8 AS;
+
+-- name: an error within
+PREPARE q9 AS SELECT 1 FROM WHERE;

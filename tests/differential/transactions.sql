@@ -364,3 +364,18 @@ BEGIN; SAVEPOINT s; SET DateStyle = 'German'; SELECT 1 / 0;
 
 -- name: settings after it
 ROLLBACK TO s; SHOW DateStyle; COMMIT;
+
+-- name: definitions of a new table that a savepoint undoes
+BEGIN; CREATE TABLE fresh (a int PRIMARY KEY, b text); INSERT INTO fresh VALUES (1, 'x'); SAVEPOINT s; ALTER TABLE fresh ADD COLUMN c int; UPDATE fresh SET c = 1; ROLLBACK TO s; INSERT INTO fresh VALUES (2, 'y'); SAVEPOINT t; ALTER TABLE fresh ALTER b TYPE varchar(3), ADD CONSTRAINT short CHECK (length(b) < 3); ROLLBACK TO t; INSERT INTO fresh VALUES (3, 'long enough'); SAVEPOINT u; ALTER TABLE fresh RENAME b TO d; ROLLBACK TO u; SELECT * FROM fresh ORDER BY a; COMMIT; SELECT * FROM fresh ORDER BY a; INSERT INTO fresh VALUES (4, 'z'); DROP TABLE fresh;
+
+-- name: a unique index of a new table that a savepoint undoes
+BEGIN; CREATE TABLE fresh (a int, b int); INSERT INTO fresh VALUES (3, 1); SAVEPOINT s; CREATE UNIQUE INDEX ON fresh (a); ROLLBACK TO s; INSERT INTO fresh VALUES (3, 2); SAVEPOINT s2; CREATE INDEX ON fresh (b); RELEASE s2; INSERT INTO fresh VALUES (4, 4); SELECT * FROM fresh ORDER BY b; COMMIT; SELECT * FROM fresh ORDER BY b; INSERT INTO fresh VALUES (3, 3); SELECT b FROM fresh WHERE a = 3 ORDER BY b; DROP TABLE fresh;
+
+-- name: an error that undoes a definition of a new table
+BEGIN; CREATE TABLE fresh (a int, b int); INSERT INTO fresh VALUES (1, 1), (1, 2); SAVEPOINT s; CREATE UNIQUE INDEX ON fresh (a);
+
+-- name: what is left then
+ROLLBACK TO s; INSERT INTO fresh VALUES (1, 3); SELECT * FROM fresh ORDER BY b; COMMIT; DROP TABLE fresh;
+
+-- name: definitions of an altered table that a savepoint undoes in part
+CREATE TABLE fresh (a int, b int); BEGIN; ALTER TABLE fresh ADD c int DEFAULT 5; INSERT INTO fresh VALUES (1, 1); SAVEPOINT s; ALTER TABLE fresh ADD d int DEFAULT 6; INSERT INTO fresh VALUES (2, 2); ROLLBACK TO s; INSERT INTO fresh VALUES (3, 3, 3); SELECT * FROM fresh ORDER BY a; COMMIT; SELECT * FROM fresh ORDER BY a; DROP TABLE fresh;

@@ -30,7 +30,6 @@ mod recovery;
 pub mod restore;
 pub mod server;
 pub mod table;
-mod text;
 
 pub use local::{LocalWorker, Settings};
 

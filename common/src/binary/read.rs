@@ -11,7 +11,7 @@ use crate::inet::{FAMILY_V4, FAMILY_V6, Inet};
 use crate::jsonb;
 use crate::numeric::{MAX_SCALE, Numeric};
 use crate::text::array::{MAX_DIMENSIONS, MAX_ELEMENTS, too_many_dimensions, too_many_elements};
-use crate::text::{TextContext, input};
+use crate::text::{TextContext, input, single_char};
 use crate::types::PgType;
 use crate::utf8;
 
@@ -121,10 +121,7 @@ fn read(ty: &PgType, reader: &mut Reader<'_>) -> SqlResult<Datum> {
         | PgType::Json
         | PgType::Enum(_)
         | PgType::Unknown => input(ty, text(reader)?, &TextContext::default())?,
-        PgType::Char => match reader.u8()? {
-            0 => Datum::Text(String::new()),
-            byte => Datum::Text(utf8::check(&[byte])?.to_owned()),
-        },
+        PgType::Char => Datum::Text(single_char(u32::from(reader.u8()?))?),
         PgType::Bytea => Datum::Bytea(reader.take(reader.rest.len())?.to_vec()),
         PgType::Date => Datum::Date(date(reader.i32()?)?),
         PgType::Time => {

@@ -16,15 +16,30 @@ pub(super) fn input<'a>(ty: &PgType, text: &'a str) -> SqlResult<Cow<'a, str>> {
         PgType::Bpchar(Some(limit)) => fit_bpchar(text, *limit, false),
         PgType::Name => Ok(Cow::Borrowed(truncate_name(text))),
         PgType::Char => {
-            let first = text.chars().next().map_or(0, char::len_utf8);
-            if first > 1 {
-                return Err(SqlError::unsupported(
-                    "characters beyond ASCII are not supported in type \"char\"",
-                ));
-            }
-            Ok(Cow::Borrowed(&text[..first]))
+            let first = match octal(text) {
+                Some(byte) => Some(char::from(byte)),
+                None => text.chars().next(),
+            };
+            single_char(first.map_or(0, u32::from)).map(Cow::Owned)
         }
         _ => Ok(Cow::Borrowed(text)),
+    }
+}
+
+/// The byte of a "char" that is written as `\ooo`.
+fn octal(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix('\\').filter(|digits| digits.len() == 3)?;
+    u8::from_str_radix(digits, 8).ok()
+}
+
+/// A value of type "char"; 0 is the empty one.
+pub fn single_char(code: u32) -> SqlResult<String> {
+    match u8::try_from(code).ok().filter(u8::is_ascii) {
+        Some(0) => Ok(String::new()),
+        Some(byte) => Ok(char::from(byte).to_string()),
+        None => {
+            Err(SqlError::unsupported("characters beyond ASCII are not supported in type \"char\""))
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Rows of a file as they become a batch.
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
-use satsuma_common::arrow_values::datum_at;
-use satsuma_common::{Datum, SqlError, SqlResult, details};
+use satsuma_common::{SqlError, SqlResult};
 
+use super::chunk::Chunk;
 use super::format::Format;
 use crate::value_io::ValueBuilder;
 
@@ -11,8 +11,16 @@ use crate::value_io::ValueBuilder;
 pub const BATCH_ROWS: usize = 32 << 10;
 pub const BATCH_BYTES: usize = 4 << 20;
 
-/// Rows, and the line of each.
-pub type Parsed = (RecordBatch, UInt32Array);
+/// Rows of a file, as far as they are sound.
+pub struct Piece {
+    pub batch: RecordBatch,
+    /// The line of each row; 0 where it is too large to tell.
+    pub lines: UInt32Array,
+    /// What is wrong behind them.
+    pub failed: Option<SqlError>,
+    /// Where the rows come from, for errors about them; nothing in the binary format.
+    pub(super) source: Chunk,
+}
 
 /// A batch of the file's columns in the making.
 pub struct BatchBuilder {
@@ -39,23 +47,10 @@ impl BatchBuilder {
         self.lines.push(u32::try_from(line).unwrap_or(0));
     }
 
-    /// 23502 for the row that was added last; `index` is the column that is NULL.
-    pub fn null_in_last_row(self, format: &Format, index: usize) -> SqlError {
-        let Some(shape) = &format.shape else {
-            return SqlError::internal("a column without a table must not be NULL");
-        };
-        let last = self.rows - 1;
-        let values = self.finish(format).and_then(|(batch, _)| {
-            let columns = batch.columns().iter().zip(&shape.columns);
-            columns.map(|(array, column)| datum_at(array, last, &column.ty)).collect()
-        });
-        let values: Vec<Datum> = values.unwrap_or_default();
-        details::null_violation(shape, index, &values)
-    }
-
-    pub fn finish(self, format: &Format) -> SqlResult<Parsed> {
-        let arrays =
-            self.values.into_iter().map(ValueBuilder::finish).collect::<SqlResult<Vec<_>>>()?;
+    /// The rows that were ended; what there is of a further one is left out.
+    pub fn finish(self, format: &Format) -> SqlResult<(RecordBatch, UInt32Array)> {
+        let finish = |values: ValueBuilder| Ok(values.finish()?.slice(0, self.rows));
+        let arrays = self.values.into_iter().map(finish).collect::<SqlResult<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(format.schema.clone(), arrays, &options)
             .map_err(|error| SqlError::internal(format!("COPY made a malformed batch: {error}")))?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use satsuma_common::{SqlResult, utf8};
 use satsuma_sql::bound::CopyFormat;
 
-use super::batch::{BatchBuilder, Parsed};
+use super::batch::{BatchBuilder, Piece};
 use super::fields::{Field, Fields, Place};
 use super::format::{Format, malformed};
 
@@ -23,8 +23,15 @@ pub struct Numbered {
 }
 
 impl Chunk {
-    pub fn parse(&self, format: &Format) -> SqlResult<Parsed> {
+    /// The rows before the first line in which something is wrong.
+    pub fn parse(self, format: &Format) -> SqlResult<Piece> {
         let mut rows = BatchBuilder::new(format, self.lines.len());
+        let failed = self.parse_into(&mut rows, format).err();
+        let (batch, lines) = rows.finish(format)?;
+        Ok(Piece { batch, lines, failed, source: self })
+    }
+
+    fn parse_into(&self, rows: &mut BatchBuilder, format: &Format) -> SqlResult<()> {
         let mut fields = Fields::default();
         // All at once is faster; where something is wrong, the first line with it is to be told.
         let sound = utf8::check(&self.bytes).ok();
@@ -33,12 +40,14 @@ impl Chunk {
             if sound.is_none() {
                 line.check_bytes()?;
             }
-            if let Some(missing) = line.append(sound, &mut fields, &mut rows)? {
-                let error = rows.null_in_last_row(format, missing);
-                return Err(format.in_line(line.line.number, error, Some(line.line())));
-            }
+            line.append(sound, &mut fields, rows)?;
         }
-        rows.finish(format)
+        Ok(())
+    }
+
+    /// A line as it stands in the file.
+    pub fn line(&self, index: usize) -> Option<&[u8]> {
+        self.lines.get(index).map(|line| &self.bytes[line.range.clone()])
     }
 }
 
@@ -54,16 +63,14 @@ impl<'a> LineOf<'a> {
         &self.bytes[self.line.range.clone()]
     }
 
-    /// Adds the line's values, and tells which of them must not be NULL but is. `sound` is the
-    /// whole buffer, where all of it is sound.
+    /// Adds the line's values. `sound` is the whole buffer, where all of it is sound.
     fn append(
         &self,
         sound: Option<&str>,
         fields: &mut Fields,
         rows: &mut BatchBuilder,
-    ) -> SqlResult<Option<usize>> {
+    ) -> SqlResult<()> {
         self.split(fields)?;
-        let mut missing = None;
         let (format, line, number) = (self.format, self.line(), self.line.number);
         // A table without columns takes empty lines.
         let empty = format.columns.is_empty() && line.is_empty();
@@ -79,7 +86,6 @@ impl<'a> LineOf<'a> {
                 return Err(format.in_line(number, error, Some(line)));
             };
             if self.is_null(field, index) {
-                missing = missing.or_else(|| format.required[index].then_some(index));
                 builder.append_null();
                 continue;
             }
@@ -96,7 +102,7 @@ impl<'a> LineOf<'a> {
                 .map_err(|error| format.in_column(number, index, error, Some(raw)))?;
         }
         rows.end_row(number);
-        Ok(missing)
+        Ok(())
     }
 
     /// A line as a whole. PostgreSQL checks what it reads before it knows where lines end: a

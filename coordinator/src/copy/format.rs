@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use satsuma_common::arrow_types;
-use satsuma_common::table::TableShape;
 use satsuma_common::{SqlError, SqlState};
 use satsuma_sql::bound::{CopyOptions, OutputColumn};
 
@@ -21,10 +20,6 @@ pub struct Format {
     /// By column, for csv.
     pub force_not_null: Vec<bool>,
     pub force_null: Vec<bool>,
-    /// The table, where the file's columns are all of its columns in order.
-    pub shape: Option<Arc<TableShape>>,
-    /// By column: it must not be NULL.
-    pub required: Vec<bool>,
     pub schema: SchemaRef,
 }
 
@@ -47,22 +42,9 @@ impl Format {
             force_not_null: named(&options.force_not_null),
             force_null: named(&options.force_null),
             schema: Arc::new(Schema::new(fields)),
-            shape: None,
-            required: vec![false; columns.len()],
             columns,
             options: options.clone(),
             settings,
-        }
-    }
-
-    /// The same for a file whose columns are all of a table's, in order.
-    pub fn of_rows(self, shape: Option<Arc<TableShape>>) -> Self {
-        match &shape {
-            None => self,
-            Some(table) => {
-                let required = table.columns.iter().map(|column| table.is_required(column));
-                Self { required: required.collect(), shape, ..self }
-            }
         }
     }
 

@@ -19,6 +19,7 @@ mod lines;
 mod reader;
 mod writer;
 
+pub use batch::Piece;
 pub use reader::CopyReader;
 pub use writer::CopyWriter;
 
@@ -36,6 +37,7 @@ pub(crate) fn text_options() -> satsuma_sql::bound::CopyOptions {
         force_not_null: vec![],
         force_null: vec![],
         freeze: false,
+        encoding: satsuma_common::encoding::Encoding::UTF8,
     }
 }
 

@@ -6,16 +6,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use satsuma_common::encoding::Decoder;
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_sql::bound::{CopyFormat, CopyHeader};
 use tokio::task::JoinHandle;
 
-use super::batch::{BATCH_BYTES, BATCH_ROWS, BatchBuilder, Parsed};
-use super::binary::BinaryRows;
+use super::batch::{BATCH_BYTES, BATCH_ROWS, BatchBuilder, Piece};
+use super::binary::{BinaryRows, Row};
 use super::chunk::{Chunk, LineOf, Numbered};
 use super::format::Format;
 use super::lines::{Line, LineReader, Quoting};
-use crate::session_api::CopyIn;
+use crate::session_api::{CopyIn, CopySink, Refused};
 use crate::value_io::{TextSettings, parse_binary};
 
 pub struct CopyReader {
@@ -36,8 +37,8 @@ enum Input {
 }
 
 enum Parsing {
-    Done(SqlResult<Parsed>),
-    Underway(JoinHandle<SqlResult<Parsed>>),
+    Done(SqlResult<Piece>),
+    Underway(JoinHandle<SqlResult<Piece>>),
 }
 
 /// Text and csv.
@@ -47,6 +48,10 @@ struct Lines {
     /// What is wrong behind them.
     failed: Option<SqlError>,
     header_pending: bool,
+    /// Of a file that is not in UTF-8.
+    decoder: Option<Decoder>,
+    /// What is wrong behind all that could be decoded.
+    undecoded: Option<SqlError>,
 }
 
 struct Binary {
@@ -59,8 +64,7 @@ struct Binary {
 
 impl CopyReader {
     pub fn of(copy: &CopyIn, settings: TextSettings) -> Self {
-        let format = Format::new(&copy.table, copy.columns.clone(), &copy.options, settings);
-        Self::new(format.of_rows(copy.shape.clone()))
+        Self::new(Format::new(&copy.table, copy.columns.clone(), &copy.options, settings))
     }
 
     fn new(format: Format) -> Self {
@@ -82,6 +86,8 @@ impl CopyReader {
                 found: Vec::new(),
                 failed: None,
                 header_pending: options.header != CopyHeader::No,
+                decoder: (!options.encoding.is_utf8()).then(|| options.encoding.decoder()),
+                undecoded: None,
             }),
         };
         Self {
@@ -94,10 +100,10 @@ impl CopyReader {
         }
     }
 
-    /// More of the file. Call [`CopyReader::next_batch`] until it gives none before the next.
+    /// More of the file. Call [`CopyReader::next_piece`] until it gives none before the next.
     pub fn push(&mut self, data: &[u8]) {
         match &mut self.input {
-            Input::Lines(lines) => lines.reader.push(data),
+            Input::Lines(lines) => lines.push(data, false),
             Input::Binary(binary) => binary.rows.push(data),
         }
     }
@@ -106,14 +112,17 @@ impl CopyReader {
     pub fn end(&mut self) {
         self.ended = true;
         match &mut self.input {
-            Input::Lines(lines) => lines.reader.end(),
+            Input::Lines(lines) => {
+                lines.push(&[], true);
+                lines.reader.end();
+            }
             Input::Binary(binary) => binary.rows.end(),
         }
     }
 
     /// The next rows, each with its line: when as much is being parsed as may be, and at the end.
-    /// Nothing is lost when the future is dropped.
-    pub async fn next_batch(&mut self) -> SqlResult<Option<Parsed>> {
+    /// What is wrong behind them is told after them. Nothing is lost when the future is dropped.
+    pub async fn next_piece(&mut self) -> SqlResult<Option<Piece>> {
         while self.failed.is_none() && self.parsing.len() < self.most_parsing {
             match self.input.next(&self.format, self.ended) {
                 Ok(None) => break,
@@ -133,8 +142,17 @@ impl CopyReader {
         self.failed.take().map_or(Ok(None), Err)
     }
 
+    /// A row of the piece that its table refuses, as the client is told of it.
+    pub fn refused(&self, piece: &Piece, refused: Refused) -> SqlError {
+        let Some(row) = refused.row.filter(|row| *row < piece.lines.len()) else {
+            return refused.error;
+        };
+        let line = u64::from(piece.lines.value(row));
+        self.format.in_line(line, refused.error, piece.source.line(row))
+    }
+
     /// What there is to say when the file ends by `error`: what is wrong with its rows comes first.
-    pub async fn gives_up(&mut self, error: SqlError) -> SqlError {
+    pub async fn gives_up(&mut self, error: SqlError, sink: &mut dyn CopySink) -> SqlError {
         let error = match &self.input {
             Input::Binary(binary) if !binary.rows.has_header() => error,
             input => self.format.in_line(input.last_line() + 1, error, None),
@@ -147,7 +165,14 @@ impl CopyReader {
         }
         let error = self.failed.take().unwrap_or(error);
         for mut parsing in std::mem::take(&mut self.parsing) {
-            if let Err(wrong) = parsing.result().await {
+            let piece = match parsing.result().await {
+                Ok(piece) => piece,
+                Err(wrong) => return wrong,
+            };
+            if let Err(refused) = sink.check(piece.batch.clone()).await {
+                return self.refused(&piece, refused);
+            }
+            if let Some(wrong) = piece.failed {
                 return wrong;
             }
         }
@@ -156,7 +181,7 @@ impl CopyReader {
 }
 
 impl Parsing {
-    async fn result(&mut self) -> SqlResult<Parsed> {
+    async fn result(&mut self) -> SqlResult<Piece> {
         match self {
             Self::Done(result) => {
                 std::mem::replace(result, Err(SqlError::internal("rows are handed on once")))
@@ -186,6 +211,15 @@ impl Input {
 }
 
 impl Lines {
+    fn push(&mut self, data: &[u8], last: bool) {
+        let Some(decoder) = &mut self.decoder else { return self.reader.push(data) };
+        if self.undecoded.is_none() {
+            let mut text = Vec::new();
+            self.undecoded = decoder.decode(data, last, &mut text).err();
+            self.reader.push(&text);
+        }
+    }
+
     fn next(&mut self, format: &Arc<Format>) -> SqlResult<Option<Parsing>> {
         loop {
             if let Some(error) = self.failed.take() {
@@ -205,6 +239,14 @@ impl Lines {
                 }
             };
             match line {
+                Line::NeedMore | Line::End if self.undecoded.is_some() => {
+                    let error = self.undecoded.take();
+                    self.failed =
+                        error.map(|error| format.in_line(self.reader.line + 1, error, None));
+                    if !self.found.is_empty() {
+                        return Ok(Some(self.parse(format)));
+                    }
+                }
                 Line::NeedMore => return Ok(None),
                 Line::End if self.found.is_empty() => return Ok(None),
                 Line::End => return Ok(Some(self.parse(format))),
@@ -240,46 +282,54 @@ impl Binary {
         }
         loop {
             if self.batch.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
-                return Ok(Some(self.take(format)));
+                return Ok(Some(self.take(format, None)));
             }
             let line = self.count + 1;
             let row = self.rows.next_row(format.columns.len());
             let row = match row {
                 Ok(Some(row)) => row,
-                Ok(None) if ended && self.batch.len() > 0 => return Ok(Some(self.take(format))),
+                Ok(None) if ended && self.batch.len() > 0 => {
+                    return Ok(Some(self.take(format, None)));
+                }
                 Ok(None) => return Ok(None),
-                Err(error) => return Err(format.in_line(line, error, None)),
+                Err(error) => {
+                    let error = format.in_line(line, error, None);
+                    return Ok(Some(self.take(format, Some(error))));
+                }
             };
             self.count = line;
-            let mut missing = None;
-            for (index, field) in row.fields.iter().enumerate() {
-                let builder = &mut self.batch.values[index];
-                let Some(field) = field else {
-                    missing = missing.or_else(|| format.required[index].then_some(index));
-                    builder.append_null();
-                    continue;
-                };
-                let raw = &self.rows.bytes()[field.clone()];
-                self.bytes += raw.len();
-                parse_binary(raw, &format.columns[index].ty)
-                    .and_then(|value| builder.append(&value))
-                    .map_err(|error| format.in_column(line, index, error, None))?;
-            }
-            if let Some(error) = row.problem {
-                return Err(format.in_column(line, row.fields.len(), error, None));
-            }
-            self.batch.end_row(line);
-            if let Some(index) = missing {
-                let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(format, 0));
-                return Err(format.in_line(line, batch.null_in_last_row(format, index), None));
+            if let Err(error) = self.append(format, line, row) {
+                return Ok(Some(self.take(format, Some(error))));
             }
         }
     }
 
-    fn take(&mut self, format: &Format) -> Parsing {
+    fn append(&mut self, format: &Format, line: u64, row: Row) -> SqlResult<()> {
+        for (index, field) in row.fields.iter().enumerate() {
+            let builder = &mut self.batch.values[index];
+            let Some(field) = field else {
+                builder.append_null();
+                continue;
+            };
+            let raw = &self.rows.bytes()[field.clone()];
+            self.bytes += raw.len();
+            parse_binary(raw, &format.columns[index].ty)
+                .and_then(|value| builder.append(&value))
+                .map_err(|error| format.in_column(line, index, error, None))?;
+        }
+        if let Some(error) = row.problem {
+            return Err(format.in_column(line, row.fields.len(), error, None));
+        }
+        self.batch.end_row(line);
+        Ok(())
+    }
+
+    fn take(&mut self, format: &Format, failed: Option<SqlError>) -> Parsing {
         self.bytes = 0;
         let batch = std::mem::replace(&mut self.batch, BatchBuilder::new(format, BATCH_ROWS));
-        Parsing::Done(batch.finish(format))
+        let source = Chunk::default();
+        let piece = |(batch, lines)| Piece { batch, lines, failed, source };
+        Parsing::Done(batch.finish(format).map(piece))
     }
 }
 
@@ -287,9 +337,10 @@ impl Binary {
 mod tests {
     use super::super::{csv_options, text_options};
     use super::*;
-    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::array::{AsArray, RecordBatch, UInt32Array};
     use datafusion::arrow::datatypes::Int32Type;
     use satsuma_common::PgType;
+    use satsuma_common::encoding::Encoding;
     use satsuma_sql::bound::{CopyOptions, OutputColumn};
 
     fn columns() -> Arc<[OutputColumn]> {
@@ -306,10 +357,12 @@ mod tests {
         let mut reader = reader(options);
         let mut rows = vec![];
         let mut take = |reader: &mut CopyReader| -> SqlResult<()> {
-            while let Some((batch, _)) = runtime.block_on(reader.next_batch())? {
+            while let Some(piece) = runtime.block_on(reader.next_piece())? {
+                let batch = piece.batch;
                 let a = batch.column(0).as_primitive::<Int32Type>();
                 let b = batch.column(1).as_string_view();
                 rows.extend(a.iter().zip(b.iter().map(|b| b.map(str::to_owned))));
+                piece.failed.map_or(Ok(()), Err)?;
             }
             Ok(())
         };
@@ -320,6 +373,24 @@ mod tests {
         reader.end();
         take(&mut reader)?;
         Ok(rows)
+    }
+
+    /// Takes every row.
+    struct NoTable;
+
+    #[async_trait::async_trait]
+    impl CopySink for NoTable {
+        async fn write(&mut self, _: RecordBatch, _: Option<UInt32Array>) -> Result<(), Refused> {
+            Ok(())
+        }
+
+        async fn check(&mut self, _: RecordBatch) -> Result<(), Refused> {
+            Ok(())
+        }
+
+        async fn finish(self: Box<Self>) -> SqlResult<u64> {
+            Ok(0)
+        }
     }
 
     #[test]
@@ -339,6 +410,17 @@ mod tests {
             ..csv_options()
         };
         assert_eq!(read(&options, b"\"\",\n").unwrap(), [(None, Some(String::new()))]);
+    }
+
+    #[test]
+    fn files_are_read_in_their_encoding() {
+        let encoding = Encoding::named("sjis").unwrap().unwrap();
+        let options = CopyOptions { encoding, ..csv_options() };
+        let rows = read(&options, b"1,\x93\xfa\x96\x7b\n").unwrap();
+        assert_eq!(rows, [(Some(1), Some("日本".into()))]);
+        let error = read(&options, b"1,a\n2,\xff\n3,b\n").unwrap_err();
+        assert_eq!(error.message(), "invalid byte sequence for encoding \"SJIS\": 0xff");
+        assert_eq!(error.fields().context.as_deref(), Some("COPY t, line 2"));
     }
 
     /// Texts and contexts as PostgreSQL 15 gives them.
@@ -429,8 +511,8 @@ mod tests {
         ] {
             let mut reader = reader(&text_options());
             reader.push(input);
-            assert!(reader.next_batch().await.unwrap().is_none());
-            let error = reader.gives_up(gone()).await;
+            assert!(reader.next_piece().await.unwrap().is_none());
+            let error = reader.gives_up(gone(), &mut NoTable).await;
             assert_eq!(error.message(), message);
             assert_eq!(error.fields().context.as_deref(), Some(context));
         }
@@ -447,18 +529,18 @@ mod tests {
         reader.push(&input);
         let mut next = 1;
         for _ in 0..2 {
-            let (batch, lines) = reader.next_batch().await.unwrap().unwrap();
+            let Piece { batch, lines, .. } = reader.next_piece().await.unwrap().unwrap();
             assert_eq!((batch.num_rows(), lines.len()), (BATCH_ROWS, BATCH_ROWS));
             assert_eq!(lines.value(0), next);
             next += BATCH_ROWS as u32;
         }
-        assert!(reader.next_batch().await.unwrap().is_none());
+        assert!(reader.next_piece().await.unwrap().is_none());
         reader.end();
         for expected in [BATCH_ROWS, 3000] {
-            let (batch, lines) = reader.next_batch().await.unwrap().unwrap();
+            let Piece { batch, lines, .. } = reader.next_piece().await.unwrap().unwrap();
             assert_eq!((batch.num_rows(), lines.value(0)), (expected, next));
             next += BATCH_ROWS as u32;
         }
-        assert!(reader.next_batch().await.unwrap().is_none());
+        assert!(reader.next_piece().await.unwrap().is_none());
     }
 }

@@ -33,12 +33,12 @@ impl CopyWriter {
     }
 
     /// The header line, where one is asked for; the signature of the binary format.
-    pub fn header(&self) -> Option<Vec<u8>> {
+    pub fn header(&self) -> SqlResult<Option<Vec<u8>>> {
         if self.options.format == CopyFormat::Binary {
-            return Some(binary::header());
+            return Ok(Some(binary::header()));
         }
         if self.options.header == CopyHeader::No {
-            return None;
+            return Ok(None);
         }
         let mut output = Vec::new();
         for (index, column) in self.columns.iter().enumerate() {
@@ -48,7 +48,20 @@ impl CopyWriter {
             self.put(column.name.as_bytes(), false, &mut output);
         }
         output.push(b'\n');
-        Some(output)
+        self.encode(&mut output, 0)?;
+        Ok(Some(output))
+    }
+
+    /// Puts a line that begins at `start` into the file's encoding.
+    fn encode(&self, output: &mut Vec<u8>, start: usize) -> SqlResult<()> {
+        let encoding = self.options.encoding;
+        if encoding.is_utf8() {
+            return Ok(());
+        }
+        let line = output.split_off(start);
+        let line = std::str::from_utf8(&line)
+            .map_err(|_| SqlError::internal("COPY wrote a line that is no text"))?;
+        encoding.encode(line, output)
     }
 
     /// What follows the last row.
@@ -137,6 +150,7 @@ impl CopyRows<'_> {
         if self.writer.options.format == CopyFormat::Binary {
             return self.write_binary(row, output);
         }
+        let start = output.len();
         for (index, value) in self.values.iter().enumerate() {
             if index > 0 {
                 output.push(self.writer.options.delimiter);
@@ -150,7 +164,7 @@ impl CopyRows<'_> {
             self.writer.put(&self.scratch, self.writer.force_quote[index], output);
         }
         output.push(b'\n');
-        Ok(())
+        self.writer.encode(output, start)
     }
 }
 
@@ -186,7 +200,7 @@ mod tests {
         };
         let batch = RecordBatch::try_new(Arc::new(schema), vec![array(0), array(1)]).unwrap();
         let writer = CopyWriter::new(columns, options, TextSettings::default()).unwrap();
-        let mut output = writer.header().unwrap_or_default();
+        let mut output = writer.header().unwrap().unwrap_or_default();
         let mut lines = writer.rows(&batch).unwrap();
         for row in 0..batch.num_rows() {
             lines.write(row, &mut output).unwrap();

@@ -357,7 +357,7 @@ impl Task {
             RecordBatch::try_new(schema.clone(), vec![Arc::new(BinaryArray::from(vec![bytes]))])
                 .map_err(|error| SqlError::internal(format!("COPY chunk: {error}")))
         };
-        let mut output = writer.header().unwrap_or_default();
+        let mut output = writer.header()?.unwrap_or_default();
         let mut count = 0;
         while let Some(batch) = self.next(&mut stream).await? {
             let mut rows = writer.rows(&batch)?;
@@ -390,8 +390,10 @@ impl Task {
                 Some(chunk) => reader.push(chunk),
                 None => reader.end(),
             }
-            while let Some((batch, lines)) = reader.next_batch().await? {
-                copy.sink.write(batch, Some(lines)).await?;
+            while let Some(piece) = reader.next_piece().await? {
+                let written = copy.sink.write(piece.batch.clone(), Some(piece.lines.clone())).await;
+                written.map_err(|refused| reader.refused(&piece, refused))?;
+                piece.failed.map_or(Ok(()), Err)?;
             }
             if chunk.is_none() {
                 return copied(copy.sink.finish().await?);
@@ -408,7 +410,7 @@ impl Task {
         let settings = session.text_settings();
         while let Some(batch) = self.next(&mut batches).await? {
             let typed = edge::incoming(&batch, &copy.columns, &settings)?;
-            copy.sink.write(typed, None).await?;
+            copy.sink.write(typed, None).await.map_err(|refused| refused.error)?;
         }
         copied(copy.sink.finish().await?)
     }

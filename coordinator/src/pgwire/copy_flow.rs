@@ -1,7 +1,6 @@
 //! COPY FROM STDIN and COPY TO STDOUT on the wire; the formats are in [`crate::copy`].
 
 use bytes::{BufMut, Bytes, BytesMut};
-use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use futures::StreamExt;
 use satsuma_common::{SqlError, SqlState};
 use satsuma_sql::bound::CopyFormat;
@@ -26,34 +25,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
             let chunk = match self.copy_chunk(running).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(Failure::Statement(error)) => return Err(reader.gives_up(error).await.into()),
+                Err(Failure::Statement(error)) => {
+                    return Err(reader.gives_up(error, copy.sink.as_mut()).await.into());
+                }
                 Err(failure) => return Err(failure),
             };
             reader.push(&chunk);
-            while let Some((batch, lines)) = reader.next_batch().await? {
-                self.write_copy(running, &mut copy, batch, lines).await?;
-            }
+            self.write_copy(running, &mut copy, &mut reader).await?;
         }
         reader.end();
-        while let Some((batch, lines)) = reader.next_batch().await? {
-            self.write_copy(running, &mut copy, batch, lines).await?;
-        }
+        self.write_copy(running, &mut copy, &mut reader).await?;
         let count = running.watch(self.wire, copy.sink.finish()).await?;
         self.notices();
         Ok(format!("COPY {count}"))
     }
 
+    /// Hands on what has been read.
     async fn write_copy(
         &mut self,
         running: &Running,
         copy: &mut CopyIn,
-        batch: RecordBatch,
-        lines: UInt32Array,
+        reader: &mut CopyReader,
     ) -> Done<()> {
-        match running.race(self.wire, copy.sink.write(batch, Some(lines))).await {
-            Some(result) => Ok(result?),
-            None => Err(running.interrupt.error().into()),
+        while let Some(piece) = reader.next_piece().await? {
+            let written = copy.sink.write(piece.batch.clone(), Some(piece.lines.clone()));
+            match running.race(self.wire, written).await {
+                Some(Ok(())) => {}
+                Some(Err(refused)) => return Err(reader.refused(&piece, refused).into()),
+                None => return Err(running.interrupt.error().into()),
+            }
+            piece.failed.map_or(Ok(()), Err)?;
         }
+        Ok(())
     }
 
     /// The next piece of data, `None` at its end.
@@ -101,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let is_binary = copy.options.format == CopyFormat::Binary;
         backend::put_copy_out(&mut self.wire.output, copy.columns.len(), is_binary);
         let mut line = Vec::new();
-        match writer.header() {
+        match writer.header()? {
             // It has no message of its own: clients look for the first row behind it.
             Some(header) if is_binary => line = header,
             Some(header) => put_copy_data(&mut self.wire.output, &header),

@@ -9,8 +9,10 @@ use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{LINE_COLUMN, LockRequest, LockTarget, LockWait, TableLockMode};
+use satsuma_sql::bind::BindContext;
 use satsuma_sql::bound::{BoundCopyFrom, OutputColumn};
 use satsuma_sql::engine_error::arrow_to_sql;
+use satsuma_sql::row_checks::{Refused, RowChecks};
 
 use super::ClusterSession;
 use crate::catalog::Table;
@@ -23,6 +25,7 @@ struct LoadSink {
     table: Arc<Table>,
     complete: Completion,
     loads: Loads,
+    checks: RowChecks,
     /// A row may be told by its line: every row of the file is one of the table, and the table
     /// may refuse it.
     numbered: bool,
@@ -62,7 +65,10 @@ pub(super) async fn copy_from(
         && !copy.filtered;
     let complete =
         if is_whole { Completion::AsIs } else { Completion::Plan(Box::new(copy.clone())) };
-    let file_shape = is_whole.then(|| shape.clone());
+    let catalog = session.snapshot();
+    let env = session.function_env(&catalog);
+    let context = BindContext { catalog: &catalog, env: &env, param_types: None };
+    let checks = RowChecks::compile(shape, &context)?;
     stay(session, &table, scope).await?;
     let txn =
         session.txn.as_mut().ok_or_else(|| SqlError::internal("a load without a transaction"))?;
@@ -76,12 +82,11 @@ pub(super) async fn copy_from(
         || shape.indexes.iter().any(|index| index.unique)
         || shape.columns.iter().any(|column| column.not_null);
     let numbered = may_be_refused && !copy.filtered;
-    let sink = LoadSink { executor, table, complete, loads, numbered };
+    let sink = LoadSink { executor, table, complete, loads, checks, numbered };
     Ok(Execution::CopyIn(CopyIn {
         table: shape.name.clone(),
         columns: columns.into(),
         options: copy.options.clone(),
-        shape: file_shape,
         sink: Box::new(sink),
     }))
 }
@@ -125,6 +130,21 @@ async fn stay(session: &mut ClusterSession, table: &Table, scope: &Arc<Scope>) -
 }
 
 impl LoadSink {
+    /// The file's rows as the table's, once they satisfy what is asked of each by itself. The
+    /// shards ask again; but only here it is known what stands in the file.
+    async fn admitted(&self, batch: RecordBatch) -> Result<Vec<RecordBatch>, Refused> {
+        let batches = self.completed(batch).await?;
+        let mut before = 0;
+        for batch in &batches {
+            self.checks.check(&self.table.shape, batch).map_err(|refused| Refused {
+                row: refused.row.filter(|_| self.numbered).map(|row| before + row),
+                error: refused.error,
+            })?;
+            before += batch.num_rows();
+        }
+        Ok(batches)
+    }
+
     async fn completed(&self, batch: RecordBatch) -> SqlResult<Vec<RecordBatch>> {
         let schema = nullable(&self.table.shape.arrow_schema());
         let batches = match &self.complete {
@@ -163,8 +183,16 @@ impl LoadSink {
 
 #[async_trait]
 impl CopySink for LoadSink {
-    async fn write(&mut self, batch: RecordBatch, lines: Option<UInt32Array>) -> SqlResult<()> {
-        let mut batches = self.completed(batch).await?;
+    async fn check(&mut self, batch: RecordBatch) -> Result<(), Refused> {
+        self.admitted(batch).await.map(drop)
+    }
+
+    async fn write(
+        &mut self,
+        batch: RecordBatch,
+        lines: Option<UInt32Array>,
+    ) -> Result<(), Refused> {
+        let mut batches = self.admitted(batch).await?;
         if let Some(lines) = lines.filter(|_| self.numbered) {
             batches = self.with_lines(batches, &lines)?;
         }

@@ -450,18 +450,10 @@ impl ClusterSession {
     /// Types of the result's columns, for Describe.
     fn columns_of(&self, bound: &Bound, parsed: &Parsed) -> SqlResult<Option<Arc<[OutputColumn]>>> {
         Ok(match bound {
-            Bound::Query(query) => Some(query.columns.clone().into()),
-            Bound::Insert(insert) => insert.returning.as_ref().map(|r| r.columns.clone().into()),
-            Bound::Update(update) => update.returning.as_ref().map(|r| r.columns.clone().into()),
-            Bound::Delete(delete) => delete.returning.as_ref().map(|r| r.columns.clone().into()),
-            Bound::WithChanges { statement, .. } => self.columns_of(statement, parsed)?,
             Bound::Call(call) => Some(calls::columns(call)?.into()),
             Bound::Explain { options, .. } => Some(explain::columns(options.format).into()),
-            Bound::Merge(_)
-            | Bound::Truncate { .. }
-            | Bound::CopyFrom(_)
-            | Bound::CopyTo { .. } => None,
             Bound::Utility(_) => self.utility_columns(parsed)?,
+            rows => rows.columns().map(|columns| columns.to_vec().into()),
         })
     }
 }

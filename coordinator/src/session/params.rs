@@ -135,9 +135,8 @@ impl Params {
                     matches: matches.transpose()?,
                 })
             }
-            Bound::CopyTo { mut query, options } => {
-                query.plan = self.plan(query.plan)?;
-                Bound::CopyTo { query, options }
+            Bound::CopyTo { statement, options } => {
+                Bound::CopyTo { statement: Box::new(self.bind(*statement)?), options }
             }
             Bound::Call(mut call) => {
                 call.arguments = call

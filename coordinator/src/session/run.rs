@@ -376,10 +376,11 @@ impl ClusterSession {
                 self.writable("COPY FROM")?;
                 copy::copy_from(self, copy, scope).await
             }
-            Bound::CopyTo { query, options: copy_options } => {
-                let stream = self.rows(query, scope).await?;
-                let stream = interruptible(stream, options);
-                let columns = query.columns.clone().into();
+            Bound::CopyTo { statement, options: copy_options } => {
+                let execution = Box::pin(self.run_bound(statement, scope, options)).await?;
+                let Execution::Rows(Rows { columns, stream, .. }) = execution else {
+                    return Err(SqlError::internal("a copied statement gives no rows"));
+                };
                 Ok(Execution::CopyOut(CopyOut { columns, options: copy_options.clone(), stream }))
             }
             Bound::Call(call) => calls::call(self, call, scope, options).await,

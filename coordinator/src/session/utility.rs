@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{Bound, OutputColumn};
-use satsuma_sql::parse::{self, Command, Parsed, Statement};
+use satsuma_sql::parse::{self, Command, Parsed, Prepare, Statement};
 use sqlparser::ast;
 
 use super::cursor::{CursorAbout, no_cursor};
@@ -150,9 +150,6 @@ impl ClusterSession {
                 Ok(Execution::Command("RESET".into()))
             }
             ast::Statement::ShowVariable { variable } => self.show(variable),
-            ast::Statement::Prepare { name, data_types, .. } => {
-                self.sql_prepare(name, data_types, parsed).await
-            }
             ast::Statement::Execute { name: Some(name), parameters, .. } => {
                 self.sql_execute(name, parameters, options).await
             }
@@ -273,6 +270,7 @@ impl ClusterSession {
                 }
                 Ok(Execution::Command(format!("DISCARD {}", what.to_uppercase())))
             }
+            Command::Prepare(prepare) => self.sql_prepare(prepare, parsed).await,
             Command::Deallocate { name } => self.deallocate(name.as_ref()),
             Command::Lock(target) => {
                 self.require_block("LOCK TABLE")?;
@@ -619,21 +617,17 @@ impl ClusterSession {
         rows_of(columns, &rows, "SHOW")
     }
 
-    async fn sql_prepare(
-        &mut self,
-        name: &ast::Ident,
-        data_types: &[ast::DataType],
-        parsed: &Parsed,
-    ) -> SqlResult<Execution> {
+    async fn sql_prepare(&mut self, prepare: &Prepare, parsed: &Parsed) -> SqlResult<Execution> {
         let snapshot = self.snapshot();
-        let types = data_types
+        let types = prepare
+            .data_types
             .iter()
             .map(|ty| satsuma_sql::bind::data_type(ty, &snapshot).map(Some))
             .collect::<SqlResult<Vec<_>>>()?;
         let text = after_keyword(&parsed.text, "as")
             .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
         let prepared = self.prepare(&text, Some(&types)).await?;
-        let name = satsuma_sql::bind::fold(name);
+        let name = satsuma_sql::bind::fold(&prepare.name);
         let sql = parsed.text.as_str().into();
         self.statements.insert(&name, NamedStatement { prepared, sql, from_sql: true })?;
         Ok(Execution::Command("PREPARE".into()))

@@ -486,17 +486,18 @@ fn taken_for_dead() -> SqlError {
 /// the definitions that are kept, or of the catalog.
 async fn restore_shapes(cluster: &Cluster, txn: TxnId, undone: &Overlay, kept: Option<&Overlay>) {
     let state = kept.map_or_else(|| cluster.catalog.snapshot(), |kept| kept.state().clone());
-    let changed = undone.altered().filter(|table| {
+    let changed = undone.told().filter(|table| {
         kept.is_none_or(|kept| kept.told_shape(*table) != undone.told_shape(*table))
     });
     for table in changed.filter_map(|table| state.table(table)) {
         // An earlier definition of the transaction's own does not stand yet either.
-        let is_own = kept.is_some_and(|kept| kept.altered().any(|id| id == table.id()));
+        let is_own = kept.is_some_and(|kept| kept.told().any(|id| id == table.id()));
         let by = is_own.then_some(txn);
+        let shape = kept.and_then(|kept| kept.told_shape(table.id())).unwrap_or(&table.shape);
         let nodes: BTreeSet<NodeId> =
             state.shards_of(table).flat_map(|(_, group)| group.finalized()).collect();
         for node in nodes.into_iter().filter_map(|node| state.node(node)) {
-            let shape = satsuma_common::table::TableShape::clone(&table.shape);
+            let shape = shape.clone();
             let told = match cluster.workers.client(node) {
                 Ok(worker) => worker.shards(ShardAction::Alter { shape, by }).await.map(|_| ()),
                 Err(error) => Err(error),

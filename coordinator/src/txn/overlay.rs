@@ -120,9 +120,9 @@ impl Overlay {
             .collect()
     }
 
-    /// Tables whose workers know a shape that is not committed.
-    pub fn altered(&self) -> impl Iterator<Item = TableId> + '_ {
-        self.told.keys().copied().filter(|table| self.base.table(*table).is_some())
+    /// Tables whose workers know a shape that is not committed: altered ones, and new ones.
+    pub fn told(&self) -> impl Iterator<Item = TableId> + '_ {
+        self.told.keys().copied()
     }
 
     pub fn shard_created(&mut self, node: NodeId, shard: ShardId) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
+use satsuma_common::encoding::Encoding;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{Ident, ObjectName, Spanned};
 
@@ -16,7 +17,9 @@ use super::plan;
 use super::query::{Rows, RowsColumn};
 use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
-use crate::bound::{Bound, BoundCopyFrom, CopyFormat, CopyHeader, CopyOptions, ForceColumns};
+use crate::bound::{
+    Bound, BoundCopyFrom, CopyFormat, CopyHeader, CopyOptions, ForceColumns, OutputColumn,
+};
 use crate::catalog_view::{Access, Relation, TableInfo};
 use crate::parse::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 
@@ -27,13 +30,29 @@ impl Binder<'_> {
             (CopySource::Table { name, columns }, true) => self.copy_from(copy, name, columns),
             (CopySource::Table { name, columns }, false) => {
                 let (rows, table) = self.copy_table(name, columns)?;
-                let options = self.copy_options(copy, &Columns::of_rows(&rows, Some(&table)))?;
-                Ok(Bound::CopyTo { query: rows.into_bound()?, options })
+                let query = rows.into_bound()?;
+                let columns = Columns::of_rows(&query.columns, Some(&table));
+                let options = self.copy_options(copy, &columns)?;
+                Ok(Bound::CopyTo { statement: Box::new(Bound::Query(query)), options })
             }
             (CopySource::Query(query), _) => {
-                let rows = self.query(query, None, &Ctes::default())?;
-                let options = self.copy_options(copy, &Columns::of_rows(&rows, None))?;
-                Ok(Bound::CopyTo { query: rows.into_bound()?, options })
+                let statement = self.query_statement(query)?;
+                let columns = match (&statement, statement.columns()) {
+                    (_, Some(columns)) => Columns::of_rows(columns, None),
+                    (Bound::Call(_), None) => {
+                        return Err(SqlError::unsupported(
+                            "COPY of a function that acts on the cluster is not supported",
+                        )
+                        .hint("Call it in a SELECT of its own."));
+                    }
+                    (_, None) => {
+                        return Err(SqlError::unsupported(
+                            "COPY query must have a RETURNING clause",
+                        ));
+                    }
+                };
+                let options = self.copy_options(copy, &columns)?;
+                Ok(Bound::CopyTo { statement: Box::new(statement), options })
             }
         }
     }
@@ -212,8 +231,8 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of_rows(rows: &Rows, relation: Option<&'a TableInfo>) -> Self {
-        Self { names: rows.columns.iter().map(|column| column.name.clone()).collect(), relation }
+    fn of_rows(columns: &[OutputColumn], relation: Option<&'a TableInfo>) -> Self {
+        Self { names: columns.iter().map(|column| column.name.clone()).collect(), relation }
     }
 
     /// Names that are there, each once.
@@ -267,6 +286,7 @@ struct Given {
     seen: Vec<String>,
     freeze: bool,
     format: Option<CopyFormat>,
+    encoding: Option<Encoding>,
     delimiter: Option<String>,
     null: Option<String>,
     header: Option<CopyHeader>,
@@ -336,16 +356,14 @@ impl Given {
             }
             "force_null" => self.force_null = list(name, value).map_err(WrongOption::Name)?,
             "encoding" => {
-                let encoding = text(name, value)?;
-                let known = ["utf8", "utf-8", "unicode", "sql_ascii"];
-                if !known.contains(&encoding.to_lowercase().as_str()) {
-                    let error = SqlError::unsupported(format!(
-                        "COPY encoding \"{encoding}\" is not supported"
-                    ));
-                    return Err(WrongOption::Name(
-                        error.hint("Files are read and written as UTF-8."),
-                    ));
-                }
+                let found = Encoding::named(&text(name, value)?).map_err(WrongOption::Name)?;
+                let unknown = || {
+                    WrongOption::Name(SqlError::new(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        format!("argument to option \"{name}\" must be a valid encoding name"),
+                    ))
+                };
+                self.encoding = Some(found.ok_or_else(unknown)?);
             }
             _ => {
                 return Err(WrongOption::Name(SqlError::new(
@@ -464,6 +482,7 @@ impl Given {
             force_not_null: self.force_not_null,
             force_null: self.force_null,
             freeze: from && self.freeze,
+            encoding: self.encoding.unwrap_or(Encoding::UTF8),
         })
     }
 }

@@ -85,7 +85,7 @@ impl Binder<'_> {
         Ok(self.at(error, position))
     }
 
-    fn query_statement(&self, query: &ast::Query) -> SqlResult<Bound> {
+    pub fn query_statement(&self, query: &ast::Query) -> SqlResult<Bound> {
         // WITH .. INSERT parses as a query with a statement for its body.
         let modifying = matches!(
             query.body.as_ref(),
@@ -154,6 +154,11 @@ impl Binder<'_> {
         match self.relation_or_error(schema.as_deref(), &relation, position)? {
             Relation::Table(info) => Ok(info),
             Relation::View(_) if verb == "truncate" => Err(not_a_table(&relation)),
+            Relation::View(_) if verb == "copy to" => Err(SqlError::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("cannot copy to view \"{relation}\""),
+            )
+            .hint("To enable copying to a view, provide an INSTEAD OF INSERT trigger.")),
             Relation::View(_) => Err(SqlError::new(
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("cannot {verb} view \"{relation}\""),

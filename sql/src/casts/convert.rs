@@ -2,7 +2,7 @@
 
 use satsuma_common::datum::Interval;
 use satsuma_common::numeric::Numeric;
-use satsuma_common::text::TextContext;
+use satsuma_common::text::{TextContext, single_char};
 use satsuma_common::{Array, Datum, PgType, SqlError, SqlResult, SqlState, arrow_types};
 
 use super::CastKind;
@@ -316,7 +316,7 @@ pub fn fit(value: Datum, ty: &PgType, kind: CastKind) -> SqlResult<Datum> {
             Datum::Text(text)
         }
         (PgType::Char, Datum::Text(text)) => {
-            Datum::Text(text.chars().next().map(String::from).unwrap_or_default())
+            Datum::Text(single_char(text.chars().next().map_or(0, u32::from))?)
         }
         (PgType::Array(element), Datum::Array(array)) => {
             let values = array

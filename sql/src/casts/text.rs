@@ -1,7 +1,7 @@
 //! Text forms of values, with the session's settings.
 
 use satsuma_common::numeric::Numeric;
-use satsuma_common::text::TextContext;
+use satsuma_common::text::{TextContext, single_char};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, jsonb, text as common};
 
 use super::CastKind;
@@ -23,10 +23,7 @@ pub fn char_of_int(value: i32) -> SqlResult<Datum> {
     let byte = i8::try_from(value).map_err(|_| {
         SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "\"char\" out of range")
     })?;
-    if byte == 0 {
-        return Ok(Datum::Text(String::new()));
-    }
-    Ok(Datum::Text(char::from(byte as u8).to_string()))
+    single_char(u32::from(byte.cast_unsigned())).map(Datum::Text)
 }
 
 /// A jsonb scalar as a number or boolean.

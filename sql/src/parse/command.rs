@@ -12,6 +12,7 @@ use super::comment::{self, Comment};
 use super::create_table::{self, CreateTable};
 use super::grant::{self, Grant};
 use super::merge::{self, Merge};
+use super::prepare::Prepare;
 use super::{Source, tokens, with_parser};
 
 #[derive(Clone, Debug)]
@@ -75,6 +76,7 @@ pub enum Command {
     Discard {
         what: String,
     },
+    Prepare(Prepare),
     /// DEALLOCATE name, or ALL.
     Deallocate {
         name: Option<Ident>,

@@ -25,6 +25,7 @@ mod merge;
 mod numbers;
 mod operators;
 mod overriding;
+mod prepare;
 mod refused;
 mod role;
 mod row_locks;
@@ -56,6 +57,7 @@ pub use exclude::{Exclude, excluded};
 pub use grant::{Grant, GrantTarget, Granted, Privilege};
 pub use merge::{Merge, MergeAction, MergeClause};
 pub use overriding::{Overriding, overriding};
+pub use prepare::Prepare;
 pub use row_locks::{LockedName, locked_name};
 pub use rows_from::ROWS_FROM;
 pub use search_cycle::{Cycle, Search, SearchCycle, search_cycle};
@@ -154,6 +156,9 @@ pub fn parse_data_type(text: &str) -> SqlResult<ast::DataType> {
 }
 
 fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Statement> {
+    if let Some(prepare) = prepare::parse(source, &tokens)? {
+        return Ok(Statement::Command(Box::new(Command::Prepare(prepare))));
+    }
     let tokens = views::adapt(sequence::adapt(tokens::shown(tokens::logged(tokens))));
     refused::refuse(source, &tokens)?;
     tokens::refuse_current_of(source, &tokens)?;

@@ -69,7 +69,8 @@ pub fn refuse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
         .or_else(|| setting(tokens))
         .or_else(|| distinct_rows(tokens))
         .or_else(|| array_without_word(tokens))
-        .or_else(|| open_ended_fetch(tokens));
+        .or_else(|| open_ended_fetch(tokens))
+        .or_else(|| clause_for_table(tokens));
     match found {
         Some(at) => Err(at_token(source, tokens, at)),
         None => limit_with_comma(source, tokens),
@@ -96,6 +97,30 @@ fn verb(tokens: &[TokenWithSpan]) -> Option<usize> {
     }
     let lacks = is(0, "insert") && !is(1, "into") || is(0, "delete") && !is(1, "from");
     lacks.then_some(1)
+}
+
+/// A word that begins a clause, where a table must be named.
+fn clause_for_table(tokens: &[TokenWithSpan]) -> Option<usize> {
+    const BEFORE: [&str; 4] = ["from", "join", "into", "update"];
+    const CLAUSES: [&str; 12] = [
+        "where",
+        "group",
+        "order",
+        "having",
+        "limit",
+        "offset",
+        "union",
+        "intersect",
+        "except",
+        "on",
+        "using",
+        "from",
+    ];
+    let is_one = |token: &Token, words: &[&str]| words.iter().any(|word| is_word(token, word));
+    tokens
+        .windows(2)
+        .position(|it| is_one(&it[0].token, &BEFORE) && is_one(&it[1].token, &CLAUSES))
+        .map(|at| at + 1)
 }
 
 /// SHOW has one name behind it; other databases show lists.

@@ -248,7 +248,10 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         if is_only {
             continue;
         }
-        if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
+        let is_query = is_keyword(&token.token, Keyword::TABLE)
+            && takes_query(&adapted)
+            && rest.peek().is_some_and(|next| matches!(next.token, Token::Word(_)));
+        if is_query {
             for word in ["SELECT", "FROM"] {
                 let span = token.span;
                 adapted.push(TokenWithSpan { token: Token::make_keyword(word), span });
@@ -269,6 +272,22 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     super::select_parts::adapt(adapted)
+}
+
+/// Whether a query may follow: TABLE begins one then.
+fn takes_query(before: &[TokenWithSpan]) -> bool {
+    let before: Vec<_> = before.iter().rev().take(4).map(|token| &token.token).collect();
+    match before.as_slice() {
+        [] | [Token::LParen | Token::RParen, ..] => true,
+        // INSERT INTO name, or schema.name
+        [Token::Word(_), into, ..] if is_keyword(into, Keyword::INTO) => true,
+        [Token::Word(_), Token::Period, _, into] if is_keyword(into, Keyword::INTO) => true,
+        [last, ..] => {
+            [Keyword::UNION, Keyword::INTERSECT, Keyword::EXCEPT, Keyword::ALL, Keyword::AS]
+                .iter()
+                .any(|keyword| is_keyword(last, *keyword))
+        }
+    }
 }
 
 /// Whether a table may follow, and ONLY before it.

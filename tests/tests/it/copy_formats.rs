@@ -20,6 +20,16 @@ fn load(copy: &str, file: &[u8]) -> Vec<Frame> {
     ]
 }
 
+/// A file that the client gives up.
+fn given_up(copy: &str, file: &[u8]) -> Vec<Frame> {
+    vec![
+        query(copy),
+        copy_data(file),
+        copy_fail("no more"),
+        query("SELECT count(*) FROM framed WHERE id >= 500"),
+    ]
+}
+
 fn same(pair: &Pair, copy: &str, files: &[&[u8]]) {
     let beginning = |file: &[u8]| file[..file.len().min(80)].escape_ascii().to_string();
     let names: Vec<String> =
@@ -148,14 +158,6 @@ fn binary_files_are_judged_as_postgresql_does() {
 #[test]
 fn a_client_that_gives_up_is_told_where() {
     let Some(pair) = Pair::prepare("a_client_that_gives_up_is_told_where") else { return };
-    let given_up = |copy: &str, file: &[u8]| {
-        vec![
-            query(copy),
-            copy_data(file),
-            copy_fail("no more"),
-            query("SELECT count(*) FROM framed WHERE id >= 500"),
-        ]
-    };
     pair.same(&[
         ("before the first line", given_up(TEXT, b"")),
         ("between lines", given_up(TEXT, b"501\ta\n502\tb\n")),
@@ -206,4 +208,37 @@ fn a_null_where_none_may_be_is_told_by_its_line() {
     let header = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
     let row = [b"\0\x06".as_slice(), &[0xff; 4], b"\0\0\0\x01x", &[0xff; 16]].concat();
     same(&pair, "COPY framed FROM STDIN (FORMAT binary)", &[&[header.as_slice(), &row].concat()]);
+}
+
+#[test]
+fn a_row_that_a_check_refuses_is_told_by_its_line() {
+    let name = "a_row_that_a_check_refuses_is_told_by_its_line";
+    let Some(pair) = Pair::prepare(name) else { return };
+    // The second cannot always be evaluated.
+    pair.same(&[(
+        "checks",
+        vec![query(
+            "ALTER TABLE framed ALTER name SET NOT NULL, ADD CONSTRAINT good CHECK (name <> 'bad'), \
+             ADD CONSTRAINT ratio CHECK (100 / (id - 600) < 1000)",
+        )],
+    )]);
+    same(
+        &pair,
+        TEXT,
+        &[
+            b"501\ta\n502\tbad\n503\tc\n",
+            // What is wrong first is told, whatever it is.
+            b"501\ta\n502\tbad\nx\tc\n",
+            b"501\ta\n502\tbad\n503\t\\N\n",
+            b"501\ta\n600\tb\n503\tbad\n",
+            b"501\tbad\n600\tb\n",
+            b"501\ta\nx\tb\n503\tbad\n",
+            b"501\ta\n502\t\\N\n503\tbad\n",
+        ],
+    );
+    same(&pair, CSV, &[b"501,\"a\nb\"\n502,bad\n", b"501,bad\n502,\"a"]);
+    same(&pair, "COPY framed (name, id) FROM STDIN", &[b"a\t501\nbad\t502\n"]);
+    same(&pair, "COPY framed (id) FROM STDIN", &[b"501\n"]);
+    let refused = given_up(TEXT, b"501\ta\n502\tbad\n503\tc\n504");
+    pair.same(&[("a client that gives up behind a refused row", refused)]);
 }

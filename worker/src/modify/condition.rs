@@ -1,4 +1,4 @@
-//! CHECK conditions: SQL text to an expression over the table's columns.
+//! Expressions of a table's definition: SQL text to what is evaluated on its columns.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,22 +12,18 @@ use satsuma_sql::catalog_view::{CatalogView, Relation, TableInfo};
 use satsuma_sql::functions::{
     CatalogFunction, CatalogFunctions, FunctionEnv, Identity, SequenceAccess, Settings,
 };
+use satsuma_sql::row_checks::RowChecks;
 
-/// The condition, and whether it depends on the session's settings or the time.
-pub(super) fn bind(
-    condition: &str,
+/// A table's CHECK constraints, and whether they mean the same to every statement: they do not where
+/// they depend on the session's settings or the time.
+pub(super) fn compile_checks(
     shape: &TableShape,
     context: &StatementContext,
-) -> SqlResult<(Expr, bool)> {
-    let columns: Vec<_> = shape
-        .columns
-        .iter()
-        .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
-        .collect();
+) -> SqlResult<(RowChecks, bool)> {
     let env = environment(&context.time_zone, context.now_micros);
     let context = BindContext { catalog: &Nothing, env: &env, param_types: None };
-    let (expr, _) = check_expression(condition, &columns, ExpressionUse::Check, None, &context)?;
-    Ok((expr, env.is_session_dependent()))
+    let checks = RowChecks::compile(shape, &context)?;
+    Ok((checks, !env.is_session_dependent()))
 }
 
 /// An expression that means the same in every session: of an index.

@@ -5,45 +5,33 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::UInt32Type;
-use datafusion::common::DFSchema;
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use parking_lot::RwLock;
 use satsuma_common::index::{IndexShape, IndexedValue};
 use satsuma_common::key::KeyEncoder;
 use satsuma_common::table::TableShape;
 use satsuma_common::{SqlError, SqlResult, SqlState, TableId, details};
 use satsuma_proto::worker::{LINE_COLUMN, StatementContext};
-use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::row_checks::{RowChecks, row_values};
 use satsuma_storage::{StorageError, TableMeta};
 
 use super::condition;
-use crate::{error, text};
-
-/// A CHECK constraint, ready to be evaluated on the table's columns.
-pub(crate) struct CompiledCheck {
-    name: String,
-    condition: Arc<dyn PhysicalExpr>,
-}
-
-pub(super) type Compiled = Arc<Vec<CompiledCheck>>;
+use crate::error;
 
 /// Compiled constraints of each table's present shape.
 #[derive(Default)]
-pub(crate) struct CheckCache(RwLock<BTreeMap<TableId, (u64, Compiled)>>);
+pub(crate) struct CheckCache(RwLock<BTreeMap<TableId, (u64, Arc<RowChecks>)>>);
 
 impl CheckCache {
-    pub fn get(&self, shape: &TableShape, context: &StatementContext) -> SqlResult<Compiled> {
+    pub fn get(&self, shape: &TableShape, context: &StatementContext) -> SqlResult<Arc<RowChecks>> {
         if shape.checks.is_empty() {
-            return Ok(Compiled::default());
+            return Ok(Arc::default());
         }
         if let Some((version, compiled)) = self.0.read().get(&shape.table)
             && *version == shape.version
         {
             return Ok(compiled.clone());
         }
-        let (compiled, lasting) = compile(shape, context)?;
+        let (compiled, lasting) = condition::compile_checks(shape, context)?;
         let compiled = Arc::new(compiled);
         if lasting {
             self.0.write().insert(shape.table, (shape.version, compiled.clone()));
@@ -52,55 +40,12 @@ impl CheckCache {
     }
 }
 
-/// The constraints, and whether they mean the same to every statement.
-fn compile(
-    shape: &TableShape,
-    context: &StatementContext,
-) -> SqlResult<(Vec<CompiledCheck>, bool)> {
-    let schema = DFSchema::try_from(shape.arrow_schema()).map_err(to_sql)?;
-    let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
-    let mut compiled = Vec::with_capacity(shape.checks.len());
-    let mut lasting = true;
-    for check in &shape.checks {
-        let (condition, depends) = condition::bind(&check.condition, shape, context)?;
-        lasting &= !depends;
-        let condition =
-            create_physical_expr(&condition, &schema, &props, &planning).map_err(to_sql)?;
-        compiled.push(CompiledCheck { name: check.name.clone(), condition });
-    }
-    // PostgreSQL checks them by name.
-    compiled.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok((compiled, lasting))
-}
-
 /// Every row satisfies NOT NULL and CHECK, else the error of the first row that does not.
-pub(crate) fn check(
-    meta: &TableMeta,
-    checks: &[CompiledCheck],
-    batch: &RecordBatch,
-) -> SqlResult<()> {
-    let null = first_null(&meta.shape, batch);
-    let before_null = match null {
-        Some((row, _)) => batch.slice(0, row),
-        None => batch.clone(),
-    };
-    let mut failed: Option<(usize, &CompiledCheck)> = None;
-    for check in checks {
-        if let Some(row) = first_false(meta, check, &before_null)?
-            && failed.is_none_or(|(earlier, _)| row < earlier)
-        {
-            failed = Some((row, check));
-        }
-    }
-    let (row, error) = match (failed, null) {
-        (Some((row, check)), _) => (row, check_violation(meta, batch, row, &check.name)),
-        (None, Some((row, column))) => {
-            let values = text::datums(meta, batch, row);
-            (row, details::null_violation(&meta.shape, column, &values))
-        }
-        (None, None) => return Ok(()),
-    };
-    Err(at_line(meta, batch, row, error))
+pub(crate) fn check(meta: &TableMeta, checks: &RowChecks, batch: &RecordBatch) -> SqlResult<()> {
+    checks.check(&meta.shape, batch).map_err(|refused| match refused.row {
+        Some(row) => at_line(meta, batch, row, refused.error),
+        None => refused.error,
+    })
 }
 
 /// The error with the line of the file that the row comes from, where the sender told it.
@@ -121,46 +66,6 @@ pub(crate) fn at_line(
         None | Some(0) => error,
         Some(line) => error.context(format!("COPY {}, line {line}", meta.shape.name)),
     }
-}
-
-/// The first row with a NULL where none may be, and the column's position.
-fn first_null(shape: &TableShape, batch: &RecordBatch) -> Option<(usize, usize)> {
-    let of_column = |(position, column): (usize, &satsuma_common::table::Column)| {
-        let array = batch.columns().get(position).filter(|array| array.null_count() > 0)?;
-        let must = shape.is_required(column);
-        let row = must.then(|| (0..array.len()).find(|row| array.is_null(*row)))??;
-        Some((row, position))
-    };
-    shape.columns.iter().enumerate().filter_map(of_column).min()
-}
-
-/// The first row for which the condition is false; NULL is not.
-fn first_false(
-    meta: &TableMeta,
-    check: &CompiledCheck,
-    batch: &RecordBatch,
-) -> SqlResult<Option<usize>> {
-    if batch.num_rows() == 0 {
-        return Ok(None);
-    }
-    let columns: Vec<_> = (0..meta.shape.columns.len()).collect();
-    let table = batch.project(&columns).map_err(satsuma_sql::engine_error::arrow_to_sql)?;
-    let result = check.condition.evaluate(&table).map_err(to_sql)?;
-    let result = result.into_array(table.num_rows()).map_err(to_sql)?;
-    let held = result
-        .as_boolean_opt()
-        .ok_or_else(|| SqlError::internal(format!("check \"{}\" is not boolean", check.name)))?;
-    Ok((0..held.len()).find(|row| held.is_valid(*row) && !held.value(*row)))
-}
-
-fn check_violation(meta: &TableMeta, batch: &RecordBatch, row: usize, check: &str) -> SqlError {
-    let shape = &meta.shape;
-    let message =
-        format!("new row for relation \"{}\" violates check constraint \"{check}\"", shape.name);
-    SqlError::new(SqlState::CHECK_VIOLATION, message)
-        .detail(details::failing_row(shape, &text::datums(meta, batch, row)))
-        .table(&shape.schema_name, &shape.name)
-        .constraint(check)
 }
 
 /// `(lower(name), id)=(abc, 1)`: an entry of an index.
@@ -201,7 +106,7 @@ pub(crate) fn named(meta: &TableMeta, batch: &RecordBatch, failure: StorageError
         return error::storage(failure);
     };
     let shape = &meta.shape;
-    let values = text::datums(meta, batch, row);
+    let values = row_values(shape, batch, row);
     let (constraint, key) = match index {
         None => {
             let name = shape.primary_key_name.clone();

@@ -26,6 +26,7 @@ use satsuma_common::{
     details,
 };
 use satsuma_sql::engine_error::arrow_to_sql;
+use satsuma_sql::row_checks::row_values;
 use satsuma_storage::index::Probe;
 use satsuma_storage::{
     Engine, KeyRange, LockWait, ReadView, RowLockMode, RowLocks, ScanOptions, StorageError,
@@ -34,9 +35,9 @@ use satsuma_storage::{
 
 use super::rows;
 use super::writer::Writer;
+use crate::error;
 use crate::local::Shared;
 use crate::placement::PlacedTable;
-use crate::{error, text};
 
 /// With this many removed keys or fewer, children are sought key by key where an index helps.
 const FEW_KEYS: usize = 32;
@@ -116,7 +117,7 @@ impl Pending {
                 let Some(wanted) = wanted else { continue };
                 let same = before.as_ref().is_some_and(|old| old[row].as_ref() == Some(&wanted));
                 if !same && let Entry::Vacant(vacant) = pending.wanted.entry(wanted) {
-                    let values = text::datums(&child.meta, new, row);
+                    let values = row_values(&child.meta.shape, new, row);
                     vacant.insert(details::key(&child.meta.shape, &key.columns, &values));
                 }
             }
@@ -354,7 +355,7 @@ impl Verifier<'_> {
                 continue;
             }
             let shape = &parent.meta.shape;
-            let values = text::datums(&parent.meta, &change.old, row);
+            let values = row_values(&parent.meta.shape, &change.old, row);
             let values = details::key(shape, &key.target_columns, &values);
             let child = &child.meta.shape;
             return Err(SqlError::new(

@@ -6,9 +6,10 @@ use arrow::array::{BinaryArray, RecordBatch};
 use satsuma_common::table::{ForeignKey, TableShape};
 use satsuma_common::{Oid, SqlResult};
 use satsuma_proto::worker::StatementContext;
+use satsuma_sql::row_checks::RowChecks;
 use satsuma_storage::{Changed, ConflictPolicy, Inserted, LockWait, WriteContext};
 
-use super::constraints::{self, Compiled};
+use super::constraints;
 use super::foreign_keys::Pending;
 use super::rows;
 use crate::error;
@@ -49,14 +50,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn checks(&self, shape: &TableShape) -> SqlResult<Compiled> {
+    fn checks(&self, shape: &TableShape) -> SqlResult<Arc<RowChecks>> {
         self.shared.checks.get(shape, self.context)
     }
 
     /// NOT NULL and CHECK. `batch` starts with the table's columns.
     pub fn check(&self, target: &PlacedTable, batch: &RecordBatch) -> SqlResult<()> {
         let meta = &target.meta;
-        constraints::check(meta, &self.checks(&meta.shape)?, batch)
+        constraints::check(meta, self.checks(&meta.shape)?.as_ref(), batch)
     }
 
     /// Rows have become others: foreign keys on either side are looked at in [`Self::finish`].
@@ -98,7 +99,7 @@ impl<'a> Writer<'a> {
     /// Checks rows that are loaded: NOT NULL and CHECK now, foreign keys in the end.
     pub fn admit(&mut self, target: &PlacedTable, batch: &RecordBatch) -> SqlResult<()> {
         let meta = &target.meta;
-        constraints::check(meta, &self.checks(&meta.shape)?, batch)?;
+        constraints::check(meta, self.checks(&meta.shape)?.as_ref(), batch)?;
         if !meta.shape.foreign_keys.is_empty() {
             self.pending.refers((self.shared, self.write.txn), target, batch, None)?;
         }
