@@ -117,6 +117,11 @@ pub trait CatalogView: Send + Sync {
         Ok(())
     }
 
+    /// 42501 unless this system relation may be read.
+    fn check_system(&self, _name: &str) -> SqlResult<()> {
+        Ok(())
+    }
+
     /// Columns of what a function that acts on the cluster answers.
     fn columns_of_call(&self, call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
         Err(SqlError::unsupported(format!("{}() cannot be called here", call.name)))

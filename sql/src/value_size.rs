@@ -54,11 +54,25 @@ pub fn check(bytes: Option<usize>) -> SqlResult<()> {
     Ok(())
 }
 
+/// Whether the values of a batch may take so many bytes together.
+pub(crate) fn check_batch(bytes: usize) -> SqlResult<()> {
+    let allowed = ALLOWED.load(Ordering::Relaxed);
+    if bytes > allowed {
+        return Err(SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory").detail(format!(
+            "The values of a batch of rows take {bytes} bytes, more than the {allowed} that \
+             --memory-limit lets them."
+        )));
+    }
+    Ok(())
+}
+
 /// Bytes of a value in memory, about.
 pub(crate) fn of(value: &Datum) -> usize {
     size_of::<Datum>()
         + match value {
             Datum::Text(text) => text.len(),
+            Datum::Bytea(raw) => raw.len(),
+            Datum::Array(array) => array.values.iter().map(of).sum(),
             _ => 0,
         }
 }

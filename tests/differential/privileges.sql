@@ -151,3 +151,21 @@ ALTER ROLE grammarian RENAME TO other;
 
 -- name: no more roles
 DROP ROLE scholar;
+
+-- name: passwords are for superusers
+CREATE ROLE curious; SET ROLE curious; SELECT count(*) FROM pg_authid;
+
+-- name: nor these
+SELECT count(*) FROM pg_catalog.pg_shadow;
+
+-- name: roles without them are for all
+SELECT rolname, rolpassword FROM pg_roles WHERE rolname = 'curious';
+
+-- name: what others do is not told
+SELECT query, state FROM pg_stat_activity WHERE pid = pg_backend_pid() AND query LIKE '<%';
+
+-- name: nor can it be ended
+SELECT pg_cancel_backend(pg_backend_pid()) IS NULL;
+
+-- name: back to the superuser
+RESET ROLE; DROP ROLE curious;

@@ -26,7 +26,7 @@ pub(crate) async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec
         // Nothing here says what it was: it can only be dropped, which begins with its lock.
         if let Some(shard) = named.filter(|shard| shared.engine.is_lost(*shard)) {
             let locked = shared.engine.lock_shard(&write, shard, table_mode(mode), wait).await;
-            return locked.map(|()| Vec::new()).map_err(error::storage);
+            return locked.map(|_| Vec::new()).map_err(error::storage);
         }
     }
     let group = shared.placements.group(&request.group)?;

@@ -226,6 +226,22 @@ impl CatalogView for CatalogSnapshot {
         ))
     }
 
+    fn check_system(&self, name: &str) -> SqlResult<()> {
+        // With the roles' passwords.
+        let kind = match name {
+            "pg_authid" => "table",
+            "pg_shadow" => "view",
+            _ => return Ok(()),
+        };
+        if privileges::is_superuser(&self.state, self.user) {
+            return Ok(());
+        }
+        Err(SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for {kind} {name}"),
+        ))
+    }
+
     fn check_schema(&self, schema: &str) -> SqlResult<()> {
         let Some(known) = self.state.schema_by_name(schema) else { return Ok(()) };
         if privileges::may(&self.state, self.user, known.address(), 'U') {

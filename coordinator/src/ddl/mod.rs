@@ -441,7 +441,7 @@ impl Ddl<'_> {
     }
 
     /// Locks every shard of the table, one after the other, so that two which do it do not wait
-    /// for each other. Shards that this transaction made need no lock: nobody knows them.
+    /// for each other (see [`crate::executor::gate`]). Shards that this transaction made need no lock: nobody knows them.
     pub async fn lock_table_in(
         &mut self,
         table: &Table,
@@ -460,7 +460,9 @@ impl Ddl<'_> {
             overlay.map(|overlay| overlay.created().to_vec()).unwrap_or_default();
         let told = overlay.and_then(|overlay| overlay.told_shape(table.id()));
         let version = told.map_or(table.shape.version, |shape| shape.version);
-        for (shard, group) in state.shards_of(table) {
+        let mut shards: Vec<_> = state.shards_of(table).collect();
+        shards.sort_by_key(|(_, group)| group.id);
+        for (shard, group) in shards {
             for node in group.finalized() {
                 if created.contains(&(node, shard.id)) {
                     continue;

@@ -10,6 +10,7 @@ use satsuma_proto::worker::LoadRequest;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::gate::{self, Gate};
 use super::route;
 use super::scope::{Assignment, Scope};
 use crate::catalog::Table;
@@ -39,7 +40,11 @@ struct Load {
 
 impl Loads {
     /// Opens the streams.
-    pub fn start(txn: &mut Transaction, table: Arc<Table>, scope: &Arc<Scope>) -> SqlResult<Self> {
+    pub async fn start(
+        txn: &mut Transaction,
+        table: Arc<Table>,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<Self> {
         let tables = BTreeMap::from([(table.id(), table.shape.version)]);
         let mut assignments: BTreeMap<NodeId, (Assignment, bool)> = BTreeMap::new();
         let mut nodes: BTreeMap<GroupId, Vec<NodeId>> = BTreeMap::new();
@@ -57,6 +62,10 @@ impl Loads {
                     }
                 }
             }
+        }
+        let groups = assignments.values().flat_map(|(assignment, _)| &assignment.groups);
+        if let Some(first) = gate::before(groups) {
+            gate::pass(Gate::Shared, scope, txn, table.id(), first).await?;
         }
         let mut loads = BTreeMap::new();
         txn.writes_to(&table.shape);

@@ -9,6 +9,7 @@
 
 mod change_elsewhere;
 mod exchange;
+pub mod gate;
 mod input;
 mod load;
 pub mod lock_rows;

@@ -20,6 +20,7 @@ use satsuma_sql::catalog_view::{Distribution, TableInfo};
 use satsuma_sql::codec;
 
 use super::change_elsewhere::{Elsewhere, Verb};
+use super::gate::{self, Gate};
 use super::load::Loads;
 use super::route;
 use super::scope::Scope;
@@ -111,7 +112,8 @@ impl Modification<'_> {
             if pending_rows >= INSERT_ROWS && !self.returning && on_conflict == OnConflict::Fail {
                 // Many rows: the rest of them follow, without an answer to each batch.
                 self.commit = false;
-                let load = loads.insert(Loads::start(self.txn, table.clone(), self.scope)?);
+                let load = Loads::start(self.txn, table.clone(), self.scope).await?;
+                let load = loads.insert(load);
                 for batch in std::mem::take(&mut pending) {
                     load.send(batch).await?;
                 }
@@ -338,6 +340,12 @@ impl Modification<'_> {
         if let Some(table) = written.and_then(|table| self.scope.state.table(table)) {
             self.txn.writes_to(&table.shape);
         }
+        if let Some((table, gate)) = requests.first().and_then(Addressed::gate) {
+            let groups = requests.iter().map(|addressed| &addressed.request.group);
+            if let Some(first) = gate::before(groups) {
+                gate::pass(gate, self.scope, self.txn, table, first).await?;
+            }
+        }
         let (first, others): (Vec<_>, Vec<_>) =
             requests.into_iter().partition(|addressed| addressed.counts);
         self.send_all(first, modified).await?;
@@ -372,6 +380,18 @@ impl Modification<'_> {
             modified.committed = modified.committed.max(reply.commit_ts);
         }
         Ok(())
+    }
+}
+
+impl Addressed {
+    /// What such requests have to pass; `None` for those of a table that is locked already.
+    fn gate(&self) -> Option<(TableId, Gate)> {
+        let gate = match &self.request.change {
+            Change::Truncate => return None,
+            Change::Insert { on_conflict: OnConflict::Fail, .. } => Gate::Shared,
+            _ => Gate::OneByOne,
+        };
+        Some((self.request.table, gate))
     }
 }
 

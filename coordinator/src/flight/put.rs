@@ -97,7 +97,14 @@ pub async fn ingest(
         return Err(sql_error(&error));
     }
     let (request, mut batches) = split(request);
-    let transaction = command.transaction_id.clone().unwrap_or_default();
+    let transaction = match &command.transaction_id {
+        Some(id) if !id.is_empty() => id.to_vec(),
+        // Arrow's Go client, which ADBC is made of, does not name the transaction that it is in.
+        _ => flight
+            .sessions
+            .open_transaction(request.remote_addr())
+            .map_err(|error| sql_error(&error))?,
+    };
     let table = table_name(&command);
     let options = command.table_definition_options.unwrap_or_default();
     let first = batches.next().await.transpose().map_err(|e| sql_error(&e))?;

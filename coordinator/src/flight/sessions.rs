@@ -268,9 +268,9 @@ impl Sessions {
             (id, None) => Ok(id.unwrap_or_default()),
             (_, Some(_)) => Err(SqlError::new(
                 SqlState::INVALID_TRANSACTION_STATE,
-                "the prepared statement's transaction has ended, and several others are open",
+                "the call names no transaction of its own, and several are open",
             )
-            .hint("Prepare the statement anew within the transaction that it is meant for.")),
+            .hint("Prepare a statement anew within the transaction that it is meant for.")),
         }
     }
 

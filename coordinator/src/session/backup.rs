@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use satsuma_common::{
-    Datum, GroupId, MoveId, PgType, ShardId, SqlError, SqlResult, SqlState, Timestamp,
-};
+use satsuma_common::{Datum, GroupId, MoveId, PgType, ShardId, SqlError, SqlResult, Timestamp};
 use satsuma_proto::copy::{CopyAction, CopyReply, CopyRequest};
 use satsuma_proto::worker::Worker;
 use satsuma_sql::bound::OutputColumn;
@@ -37,14 +35,7 @@ type Part = (String, Vec<u8>);
 
 pub async fn backup(session: &ClusterSession) -> SqlResult<Execution> {
     let cluster = session.cluster.clone();
-    let is_superuser =
-        session.state().role_by_name(&session.role).is_some_and(|role| role.superuser);
-    if !is_superuser {
-        return Err(SqlError::new(
-            SqlState::INSUFFICIENT_PRIVILEGE,
-            "permission denied for function satsuma_backup",
-        ));
-    }
+    session.require_superuser("satsuma_backup")?;
     // The catalog after the moment: sequences are past every value that the rows have.
     let snapshot = cluster.oracle.timestamp().await?;
     let state = cluster.catalog.read().await?;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, lit};
-use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_types, arrow_values};
+use satsuma_common::{
+    Datum, PgType, ShardId, SqlError, SqlResult, SqlState, arrow_types, arrow_values,
+};
 use satsuma_sql::bound::{BoundCall, BoundQuery, OutputColumn};
 use satsuma_sql::engine_error::{arrow_to_sql, to_sql};
 
@@ -112,13 +114,7 @@ async fn answer(
     arguments: &Arguments,
 ) -> SqlResult<Vec<Vec<Datum>>> {
     if is_for_superusers(&call.name) {
-        let (state, user) = (session.state(), session.snapshot().user);
-        if !crate::catalog::is_superuser(&state, user) {
-            return Err(SqlError::new(
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                format!("permission denied for function {}", call.name),
-            ));
-        }
+        session.require_superuser(&call.name)?;
     }
     if let Some(answer) = advisory(session, call, arguments).await? {
         return Ok(vec![vec![answer]]);
@@ -146,8 +142,9 @@ async fn answer(
         }
         "isolate_tenant_to_new_shard" => {
             session.writable("isolate_tenant_to_new_shard()")?;
+            let table = arguments.table(0, &session.state())?;
+            session.require_owner_of(Some(table.colocation()))?;
             let mut ddl = session.ddl().await?;
-            let table = arguments.table(0, &ddl.state())?;
             let tenant = arguments.text(1)?.ok_or_else(|| {
                 SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "tenant id cannot be NULL")
             })?;
@@ -159,6 +156,9 @@ async fn answer(
         "citus_split_shard_by_split_points" => {
             session.writable("citus_split_shard_by_split_points()")?;
             let shard = arguments.integer(0)?.and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
+            if let Some((table, _)) = session.state().shard(ShardId(shard)) {
+                session.require_owner_of(Some(table.colocation()))?;
+            }
             let points = arguments.numbers(1)?;
             let nodes = arguments.numbers(2)?;
             let nodes: Vec<_> = nodes
@@ -166,7 +166,7 @@ async fn answer(
                 .map(|id| satsuma_common::NodeId(u32::try_from(id).unwrap_or(0)))
                 .collect();
             let mut ddl = session.ddl().await?;
-            split_shard(&mut ddl, satsuma_common::ShardId(shard), &points, &nodes).await?;
+            split_shard(&mut ddl, ShardId(shard), &points, &nodes).await?;
             vec![vec![Datum::Null]]
         }
         "create_reference_table" => {
@@ -209,7 +209,10 @@ async fn answer(
             let process = process % GLOBAL_PID_NODE;
             let terminate = call.name == "pg_terminate_backend";
             let known = match i32::try_from(process) {
-                Ok(process) => session.cluster.interrupt(process, terminate).await,
+                Ok(process) => {
+                    session.require_signal(process, terminate).await?;
+                    session.cluster.interrupt(process, terminate).await
+                }
                 Err(_) => false,
             };
             if !known {
@@ -238,7 +241,10 @@ async fn answer(
             return Err(SqlError::unsupported("pg_reload_conf() is not supported")
                 .hint("A node reads its settings when it starts: restart it."));
         }
-        "truncate_local_data_after_distributing_table" => vec![vec![Datum::Null]],
+        "truncate_local_data_after_distributing_table" => {
+            session.require_owner(&*arguments.table(0, &session.state())?)?;
+            vec![vec![Datum::Null]]
+        }
         other => {
             return Err(SqlError::unsupported(format!("{other}() is not supported yet")));
         }
@@ -249,7 +255,8 @@ async fn answer(
 /// Functions that change the cluster itself.
 fn is_for_superusers(name: &str) -> bool {
     let is_about_nodes = name.contains("_node") && !name.contains("get_active_worker_nodes");
-    is_about_nodes || name == "citus_set_coordinator_host" || name.starts_with("run_command_on")
+    let others = ["citus_set_coordinator_host", "citus_stat_statements_reset", "citus_job_cancel"];
+    is_about_nodes || others.contains(&name) || name.starts_with("run_command_on")
 }
 
 /// What a call of the family of advisory locks answers; `None` for all others.

@@ -16,6 +16,7 @@ use satsuma_sql::row_checks::{Refused, RowChecks};
 
 use super::ClusterSession;
 use crate::catalog::Table;
+use crate::executor::gate::{self, Gate};
 use crate::executor::modify::nullable;
 use crate::executor::{Executor, Loads, Scope};
 use crate::session_api::{CopyIn, CopySink, Execution};
@@ -75,7 +76,7 @@ pub(super) async fn copy_from(
     if copy.options.freeze && !txn.is_fresh(table.id()) {
         return Err(cannot_freeze());
     }
-    let loads = Loads::start(txn, table.clone(), scope)?;
+    let loads = Loads::start(txn, table.clone(), scope).await?;
     let executor = session.cluster.executor.clone();
     let may_be_refused = !shape.primary_key.is_empty()
         || !shape.checks.is_empty()
@@ -106,6 +107,14 @@ async fn stay(session: &mut ClusterSession, table: &Table, scope: &Arc<Scope>) -
     let tables = BTreeMap::from([(table.id(), table.shape.version)]);
     let txn =
         session.txn.as_mut().ok_or_else(|| SqlError::internal("a load without a transaction"))?;
+    let groups = table.shards().iter().map(|shard| {
+        let group = scope.group(shard.group)?;
+        scope.group_ref(group, &tables)
+    });
+    let groups = groups.collect::<SqlResult<Vec<_>>>()?;
+    if let Some(first) = gate::before(&groups) {
+        gate::pass(Gate::Shared, scope, txn, table.id(), first).await?;
+    }
     let mut locks = Vec::new();
     for shard in table.shards() {
         let group = scope.group(shard.group)?;

@@ -1,12 +1,14 @@
 //! Definitions: from the session to [`crate::ddl`], again where another one came in between.
 
+use std::sync::Arc;
+
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_sql::parse::Parsed;
 
 use super::ClusterSession;
 use super::run::Patience;
 use crate::ddl::{Ddl, Definition, temporary};
-use crate::executor::is_stale;
+use crate::executor::{Scope, is_stale};
 use crate::session_api::{ExecuteOptions, Execution};
 
 impl ClusterSession {
@@ -63,6 +65,11 @@ impl ClusterSession {
     /// What definitions of the present statement work with.
     pub(super) async fn ddl(&mut self) -> SqlResult<Ddl<'_>> {
         let scope = self.scope().await?;
+        self.ddl_within(scope)
+    }
+
+    /// Definitions as a part of the statement under way.
+    pub(super) fn ddl_within(&mut self, scope: Arc<Scope>) -> SqlResult<Ddl<'_>> {
         let snapshot = self.snapshot();
         let env = self.function_env(&snapshot);
         let sequences = self.session_sequences(&snapshot);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use satsuma_common::{SqlError, SqlResult};
-use satsuma_proto::worker::{LockWait, TableLockMode};
+use satsuma_proto::worker::{LockWait, STALE_PLACEMENT, TableLockMode};
 use satsuma_sql::bound::{Bound, LockStrength};
+use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::lock_rows::LockRows;
 use satsuma_sql::parse::LockTarget;
 
@@ -41,6 +42,31 @@ impl ClusterSession {
             for name in &target.tables {
                 let table = ddl.table(name)?;
                 ddl.lock_table_in(&table, mode, wait).await?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            () = options.interrupt.wait() => Err(options.interrupt.error()),
+            locked = lock => locked,
+        }
+    }
+
+    /// Keeps everybody out of the tables, which are in the order of their ids: shard by shard, as
+    /// definitions do, so that two who do so never wait for each other.
+    pub(super) async fn lock_whole(
+        &mut self,
+        tables: &[Arc<TableInfo>],
+        scope: &Arc<Scope>,
+        options: &ExecuteOptions,
+    ) -> SqlResult<()> {
+        let mut ddl = self.ddl_within(scope.clone())?;
+        let lock = async {
+            for info in tables {
+                let table = ddl.scope.state.table_arc(info.shape.table);
+                let gone = || SqlError::new(STALE_PLACEMENT, "a table is gone");
+                let table = table.ok_or_else(gone)?;
+                ddl.lock_table(&table).await?;
             }
             Ok(())
         };

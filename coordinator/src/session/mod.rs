@@ -30,6 +30,7 @@ mod maintenance;
 mod nodes;
 mod parameters;
 mod params;
+mod permissions;
 mod ready;
 mod rebalance;
 mod run;

@@ -101,6 +101,7 @@ pub async fn call(
             transfer_mode(arguments.text(4)?)?;
             let wanted =
                 wanted(session, arguments, (Some(1), Some(2), Some(3)), Some(5), Some(6), None)?;
+            session.require_owner_of(wanted.colocation)?;
             let planned = planned(session, &wanted).await;
             run_moves(session, planned).await?;
             Ok(nothing())
@@ -117,6 +118,7 @@ pub async fn call(
         }
         "citus_rebalance_start" => start_job(session, arguments).await,
         "citus_rebalance_stop" => {
+            session.require_owner_of(None)?;
             let Some(job) = running_job(&session.state()) else {
                 return Err(SqlError::internal("no ongoing rebalance that can be stopped"));
             };
@@ -449,6 +451,7 @@ async fn move_one(session: &mut ClusterSession, arguments: &Arguments) -> SqlRes
     let Some((table, placed)) = state.shard(ShardId(shard)) else {
         return Err(SqlError::internal(format!("could not find valid entry for shard {shard}")));
     };
+    session.require_owner_of(Some(table.colocation()))?;
     let source = node_at(&state, arguments, 1)?.ok_or_else(|| {
         SqlError::internal("Moving shards from a non-existing node is not supported")
     })?;
@@ -527,6 +530,7 @@ async fn drain(session: &mut ClusterSession, arguments: &Arguments) -> SqlResult
 
 async fn start_job(session: &mut ClusterSession, arguments: &Arguments) -> SqlResult<Rows> {
     transfer_mode(arguments.text(2)?)?;
+    session.require_owner_of(None)?;
     if let Some(job) = running_job(&session.state()) {
         return Err(SqlError::internal(format!("A rebalance is already running as job {job}"))
             .detail("A rebalance was already scheduled as background job")

@@ -158,20 +158,25 @@ impl ClusterSession {
     }
 
     /// A definition that is alone in its transaction and loses against another one is begun anew:
-    /// it would have waited, had it come a moment later.
+    /// it would have waited, had it come a moment later. So is a change of rows that was chosen to
+    /// end a deadlock.
     pub(super) async fn run_statement(
         &mut self,
         planned: &Planned,
         params: &[Datum],
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
-        let may_begin_anew =
-            self.txn.is_none() && options.ends_batch && !changes_rows(&planned.parsed.statement);
+        let is_alone = self.txn.is_none() && options.ends_batch;
+        let changes_rows = changes_rows(&planned.parsed.statement);
+        let may_begin_anew = |error: &SqlError| match changes_rows {
+            true => is_alone && error.state() == SqlState::DEADLOCK_DETECTED,
+            false => is_alone && lost_a_race(error),
+        };
         let (notices, mut patience) = (self.notices.len(), Patience::default());
         loop {
             let result = self.run_once(planned, params, options).await;
             match result {
-                Err(error) if may_begin_anew && lost_a_race(&error) && patience.is_left() => {
+                Err(error) if may_begin_anew(&error) && patience.is_left() => {
                     self.rollback().await;
                     self.notices.truncate(notices);
                     patience.wait(options).await?;
@@ -361,13 +366,14 @@ impl ClusterSession {
                         txn.refuse_pending(&table.shape, "TRUNCATE").await?;
                     }
                 }
+                self.lock_whole(&tables, scope, options).await?;
                 let modification = self.modification(scope, options, false)?;
                 modification.truncate(&tables).await?;
                 if let Some(txn) = self.txn.as_mut() {
                     txn.truncated(tables.iter().map(|table| table.shape.table));
                 }
                 if *restart_identity {
-                    crate::ddl::restart_sequences(self.ddl().await?, &tables)?;
+                    crate::ddl::restart_sequences(self.ddl_within(scope.clone())?, &tables)?;
                 }
                 self.finish_statement(options).await?;
                 Ok(Execution::Command("TRUNCATE TABLE".into()))

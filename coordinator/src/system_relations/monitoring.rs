@@ -1,14 +1,16 @@
 //! The present moment: settings, sessions, sizes.
 
+use std::collections::BTreeSet;
+
 use satsuma_common::datetime::TimeZone;
 use satsuma_common::datum::Interval;
 use satsuma_common::inet::Inet;
-use satsuma_common::{Array, Datum, Oid, PgType, SqlResult};
+use satsuma_common::{Array, Datum, Oid, PgType, SqlResult, TxnId};
 
 use super::rows::{Rows, row};
 use super::surroundings::{RunningSession, size_of_relation};
 use super::{Fill, Source};
-use crate::catalog::DATABASE_OID;
+use crate::catalog::{DATABASE_OID, Role, is_member, is_superuser};
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
@@ -97,6 +99,16 @@ fn session_values(source: &Source<'_>, session: &RunningSession) -> Vec<(&'stati
     use super::rows::Value;
     let address = session.client_address.map(Inet::host_address);
     let role = source.state.role_by_name(&session.user);
+    if !may_see(source, role) {
+        return vec![
+            ("datid", DATABASE_OID.datum()),
+            ("datname", (&source.state.cluster().database).datum()),
+            ("pid", session.process_id.datum()),
+            ("usesysid", role.map(|role| role.oid).datum()),
+            ("usename", (&session.user).datum()),
+            ("query", "<insufficient privilege>".datum()),
+        ];
+    }
     vec![
         ("datid", DATABASE_OID.datum()),
         ("datname", (&source.state.cluster().database).datum()),
@@ -116,12 +128,31 @@ fn session_values(source: &Source<'_>, session: &RunningSession) -> Vec<(&'stati
     ]
 }
 
+/// Whether who looks is told what a session of this role does.
+fn may_see(source: &Source<'_>, role: Option<&Role>) -> bool {
+    let Some(viewer) = source.around.role() else { return true };
+    let all = source.state.role_by_name("pg_read_all_stats");
+    let mut roles = role.into_iter().chain(all);
+    roles.any(|role| is_member(source.state, viewer, role.oid))
+        || is_superuser(source.state, viewer)
+}
+
 /// A wait for a lock, as PostgreSQL names it.
-fn wait_values(is_waiting: bool) -> [(&'static str, Datum); 2] {
+fn wait_values(
+    source: &Source<'_>,
+    session: &RunningSession,
+    waiting: &BTreeSet<TxnId>,
+) -> Vec<(&'static str, Datum)> {
     let text = |text: &str| Datum::Text(text.into());
-    match is_waiting {
-        true => [("wait_event_type", text("Lock")), ("wait_event", text("tuple"))],
-        false => [("wait_event_type", text("Client")), ("wait_event", text("ClientRead"))],
+    let waits = session.txn.is_some_and(|txn| waiting.contains(&txn));
+    let is_seen = may_see(source, source.state.role_by_name(&session.user));
+    match (waits, session.state.as_str()) {
+        _ if !is_seen => Vec::new(),
+        (true, _) => vec![("wait_event_type", text("Lock")), ("wait_event", text("tuple"))],
+        (false, "active") => Vec::new(),
+        (false, _) => {
+            vec![("wait_event_type", text("Client")), ("wait_event", text("ClientRead"))]
+        }
     }
 }
 
@@ -130,10 +161,7 @@ fn activity(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     let waiting = super::locks::waiting(source.around)?;
     for session in sessions {
         let mut values = session_values(source, &session);
-        let waits = session.txn.is_some_and(|txn| waiting.contains(&txn));
-        if waits || session.state != "active" {
-            values.extend(wait_values(waits));
-        }
+        values.extend(wait_values(source, &session, &waiting));
         rows.push(values)?;
     }
     Ok(())
@@ -158,10 +186,7 @@ fn citus_activity(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     let waiting = super::locks::waiting(source.around)?;
     for session in source.around.all_sessions()? {
         let mut values = session_values(source, &session);
-        let waits = session.txn.is_some_and(|txn| waiting.contains(&txn));
-        if waits || session.state != "active" {
-            values.extend(wait_values(waits));
-        }
+        values.extend(wait_values(source, &session, &waiting));
         values.push(("global_pid", Datum::Int8(super::locks::global_pid(&session))));
         values.push(("nodeid", super::locks::node_id(&session)));
         values.push(("is_worker_query", Datum::Bool(false)));

@@ -34,7 +34,7 @@ pub struct Server {
     /// Certificate to trust, in PEM, for grpc+tls: the coordinator's own or its authority's
     #[arg(long, env = "SATSUMA_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
-    /// Role to connect as [default: the superuser, where it is trusted]
+    /// Role to connect as [default: the superuser]
     #[arg(short = 'U', long, env = "SATSUMA_USER", value_name = "NAME")]
     pub user: Option<String>,
     /// Password
@@ -273,7 +273,9 @@ async fn handshake(
 ) -> SqlResult<MetadataValue<Ascii>> {
     let hello = HandshakeRequest { protocol_version: 0, payload: Default::default() };
     let mut request = Request::new(stream::iter([hello]));
-    if let Some(user) = &server.user {
+    if server.user.is_some() || server.password.is_some() {
+        // The server takes no name for the superuser's.
+        let user = server.user.as_deref().unwrap_or_default();
         let password = server.password.as_deref().unwrap_or_default();
         let value = satsuma_coordinator::flight::basic_credentials(user, password);
         let value = value.parse().map_err(|_| refused("user or password cannot be sent"))?;

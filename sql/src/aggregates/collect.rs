@@ -6,6 +6,7 @@ use satsuma_common::{Array, Datum, PgType, SqlError, SqlResult, SqlState};
 use super::library::{Builder, Transition, Types};
 use crate::functions::error::unexpected_value;
 use crate::operators::keys::compare_values;
+use crate::value_size;
 
 pub(crate) fn install(b: &mut Builder) {
     for name in ["bool_and", "every"] {
@@ -36,7 +37,7 @@ pub(crate) fn install(b: &mut Builder) {
         b.with(
             &format!("array_agg({element}) anyarray"),
             |types| vec![PgType::Array(Box::new(argument(types)))],
-            |types| Box::new(ArrayOf { element: argument(types), values: None }),
+            |types| Box::new(ArrayOf { element: argument(types), values: None, bytes: 0 }),
             |d| {
                 d.strict = false;
                 d.sorts = true;
@@ -51,7 +52,7 @@ pub(crate) fn install(b: &mut Builder) {
         b.with(
             &format!("string_agg({ty},{ty}) {ty}"),
             |types| vec![PgType::Array(Box::new(types.result.clone())); 2],
-            |types| Box::new(Joined { ty: types.result.clone(), parts: Vec::new() }),
+            |types| Box::new(Joined { ty: types.result.clone(), parts: Vec::new(), bytes: 0 }),
             |d| {
                 d.strict = false;
                 d.sorts = true;
@@ -157,6 +158,15 @@ impl Transition for Extreme {
 struct ArrayOf {
     element: PgType,
     values: Option<Vec<Datum>>,
+    /// What the values take.
+    bytes: usize,
+}
+
+impl ArrayOf {
+    fn extend(&mut self, values: &[Datum]) {
+        self.bytes += values.iter().map(value_size::of).sum::<usize>();
+        self.values.get_or_insert_default().extend(values.iter().cloned());
+    }
 }
 
 impl Transition for ArrayOf {
@@ -167,7 +177,7 @@ impl Transition for ArrayOf {
                 "array_agg of arrays is not supported: arrays have one dimension",
             ));
         }
-        self.values.get_or_insert_default().extend(args.iter().cloned());
+        self.extend(args);
         Ok(())
     }
 
@@ -177,7 +187,7 @@ impl Transition for ArrayOf {
 
     fn merge(&mut self, state: &[Datum]) -> SqlResult<()> {
         if let [Datum::Array(array)] = state {
-            self.values.get_or_insert_default().extend(array.values.iter().cloned());
+            self.extend(&array.values);
         }
         Ok(())
     }
@@ -192,7 +202,7 @@ impl Transition for ArrayOf {
     }
 
     fn heap_size(&self) -> usize {
-        self.values.as_ref().map_or(0, |values| values.capacity() * size_of::<Datum>())
+        self.bytes
     }
 }
 
@@ -201,13 +211,22 @@ impl Transition for ArrayOf {
 struct Joined {
     ty: PgType,
     parts: Vec<(Datum, Datum)>,
+    /// What they take.
+    bytes: usize,
+}
+
+impl Joined {
+    fn push(&mut self, value: &Datum, delimiter: &Datum) {
+        self.bytes += value_size::of(value) + value_size::of(delimiter);
+        self.parts.push((value.clone(), delimiter.clone()));
+    }
 }
 
 impl Transition for Joined {
     fn update(&mut self, args: &[Datum]) -> SqlResult<()> {
         match args {
             [Datum::Null, _] => {}
-            [value, delimiter] => self.parts.push((value.clone(), delimiter.clone())),
+            [value, delimiter] => self.push(value, delimiter),
             _ => return Err(unexpected_value("string_agg")),
         }
         Ok(())
@@ -221,8 +240,9 @@ impl Transition for Joined {
 
     fn merge(&mut self, state: &[Datum]) -> SqlResult<()> {
         if let [Datum::Array(values), Datum::Array(delimiters)] = state {
-            let pairs = values.values.iter().cloned().zip(delimiters.values.iter().cloned());
-            self.parts.extend(pairs);
+            for (value, delimiter) in values.values.iter().zip(&delimiters.values) {
+                self.push(value, delimiter);
+            }
         }
         Ok(())
     }
@@ -248,15 +268,6 @@ impl Transition for Joined {
     }
 
     fn heap_size(&self) -> usize {
-        let text: usize = self
-            .parts
-            .iter()
-            .map(|(value, _)| match value {
-                Datum::Text(text) => text.len(),
-                Datum::Bytea(raw) => raw.len(),
-                _ => 0,
-            })
-            .sum();
-        self.parts.capacity() * 2 * size_of::<Datum>() + text
+        self.bytes
     }
 }

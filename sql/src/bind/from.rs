@@ -531,6 +531,7 @@ impl Binder<'_> {
                 self.read_view(&view)?
             }
             Relation::System(system) => {
+                self.catalog.check_system(&system.name)?;
                 let full = format!("{}.{}", system.schema_name, system.name);
                 self.read_system(&system, self.catalog.oid_of(&PgType::Regclass, &full))?
             }

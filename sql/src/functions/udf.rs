@@ -172,6 +172,7 @@ impl PgScalar {
             row_values.push(if first { reader.get(0)? } else { Datum::Null });
         }
         let mut results = Vec::with_capacity(rows);
+        let mut bytes = 0;
         interrupt::for_rows(rows, |row| {
             for (slot, (reader, scalar)) in row_values.iter_mut().zip(&readers) {
                 let source = if *scalar { 0 } else { row };
@@ -183,10 +184,13 @@ impl PgScalar {
                     *slot = reader.get(row)?;
                 }
             }
-            results.push(match self.spreads {
+            let result = match self.spreads {
                 true => self.call_spread(&row_values, call, body)?,
                 false => body(&row_values, call)?,
-            });
+            };
+            bytes += value_size::of(&result);
+            value_size::check_batch(bytes)?;
+            results.push(result);
             Ok(())
         })?;
         let array = columns::collect(&self.result, results)?;

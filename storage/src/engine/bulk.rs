@@ -250,7 +250,7 @@ impl Writing<'_> {
             Rival::Row(key) => (key, RowLockMode::Update),
             Rival::Loader(txn) => (loader_lock(self.shard.id, txn), RowLockMode::KeyShare),
         };
-        self.engine.lock(&self.txn, key, mode.into(), wait).await
+        self.engine.lock(&self.txn, key, mode.into(), wait).await.map(drop)
     }
 
     /// Makes a segment one of the transaction's.

@@ -315,14 +315,14 @@ impl Engine {
         Ok(locked)
     }
 
-    /// Locks the shard as a whole.
+    /// Locks the shard as a whole; answers whether it had to wait.
     pub async fn lock_shard(
         &self,
         context: &WriteContext,
         shard: ShardId,
         mode: TableLockMode,
         wait: LockWait,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let txn = self.open_txn(context.txn)?;
         self.meta.read().check_known(shard)?;
         self.lock(&txn, LockKey { shard, row: None }, mode.into(), wait).await
@@ -454,23 +454,29 @@ impl Engine {
         mode: TableLockMode,
     ) -> Result<()> {
         let wait = LockWait::Wait(context.lock_timeout);
-        self.lock(txn, LockKey { shard, row: None }, mode.into(), wait).await
+        self.lock(txn, LockKey { shard, row: None }, mode.into(), wait).await.map(drop)
     }
 
+    /// Answers whether it had to wait.
     pub(super) async fn lock(
         &self,
         txn: &Txn,
         key: LockKey,
         mode: LockMode,
         wait: LockWait,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let (shard, is_shard) = (key.shard, key.row.is_none());
-        if let Some(wait) = self.locks.acquire(txn.id, &key, mode, wait)? {
+        let wait = self.locks.acquire(txn.id, &key, mode, wait)?;
+        let waited = wait.is_some();
+        if let Some(wait) = wait {
             wait.granted().await?;
         }
         self.release_if_ended(txn)?;
-        // The wait may have been for the group to move away.
-        if is_shard { self.meta.read().check_fence(&[shard]) } else { Ok(()) }
+        if is_shard {
+            // The wait may have been for the group to move away.
+            self.meta.read().check_fence(&[shard])?;
+        }
+        Ok(waited)
     }
 
     /// The transaction may have ended while a statement of it waited.
@@ -563,7 +569,7 @@ impl Writing<'_> {
 
     pub(super) async fn lock(&self, key: &Bytes, mode: RowLockMode, wait: LockWait) -> Result<()> {
         let key = LockKey { shard: self.shard.id, row: Some(key.clone()) };
-        self.engine.lock(&self.txn, key, mode.into(), wait).await
+        self.engine.lock(&self.txn, key, mode.into(), wait).await.map(drop)
     }
 
     /// The transaction's own view of the key.

@@ -166,3 +166,32 @@ fn temporary_tables_go_with_their_session() {
     cluster.start_all();
     assert!(is_gone(&cluster), "a temporary table outlives the process");
 }
+
+#[test]
+fn definitions_and_writers_at_once_all_come_through() {
+    let cluster = Layout::up().start();
+    let address = cluster.address();
+    cluster.client().must(TABLES);
+    let repeat = |sql: &'static str| {
+        let address = address.clone();
+        std::thread::spawn(move || {
+            let mut client = Client::connect(&address).expect("a connection");
+            client.must("SET statement_timeout = '20s'");
+            for _ in 0..12 {
+                assert_eq!(code(&client.query(sql).expect("an answer")), "00000", "{sql}");
+            }
+        })
+    };
+    let all = [
+        "TRUNCATE t",
+        "TRUNCATE t",
+        "ALTER TABLE t ADD COLUMN IF NOT EXISTS c int DEFAULT 4",
+        "INSERT INTO t SELECT i, 'y' FROM generate_series(1, 50) i ON CONFLICT DO NOTHING",
+        "UPDATE t SET b = b || 'z'",
+        "SELECT count(*) FROM t",
+    ]
+    .map(repeat);
+    for one in all {
+        one.join().expect("no error");
+    }
+}

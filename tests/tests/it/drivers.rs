@@ -194,6 +194,25 @@ with flight.connect(uri) as connection:
         cursor.execute("DELETE FROM adbc_writes WHERE a = 0")
         connection.commit()
         assert count("a = 0") == 0
+        # Rows that are ingested are the transaction's, and meet what it has written.
+        rows = lambda first: pyarrow.table({"a": pyarrow.array(range(first, first + 5), pyarrow.int32())})
+        cursor.adbc_ingest("adbc_writes", rows(3000), mode="append")
+        assert count("a >= 3000 AND a < 4000") == 0
+        connection.rollback()
+        assert count("a >= 3000 AND a < 4000") == 0
+        cursor.execute("INSERT INTO adbc_writes VALUES (3000)")
+        cursor.adbc_ingest("adbc_writes", rows(3001), mode="append")
+        connection.commit()
+        assert count("a >= 3000 AND a < 4000") == 6
+        cursor.execute("INSERT INTO adbc_writes VALUES (3500)")
+        try:
+            cursor.adbc_ingest("adbc_writes", rows(3498), mode="append")
+        except Exception as error:
+            assert "23505" in str(error), error
+        else:
+            raise AssertionError("a duplicate was taken")
+        connection.rollback()
+        assert count("a >= 3000 AND a < 4000") == 6
 print("fine")
 "#;
 
@@ -597,4 +616,23 @@ fn psql_connects_over_tls() {
         .output()
         .expect("psql starts");
     assert_eq!(succeeded(&output).trim(), "over tls");
+}
+
+#[test]
+fn the_shell_takes_a_password_without_a_name() {
+    let mut layout = Layout::up();
+    layout.password = Some("sesame".into());
+    let cluster = layout.start();
+    let sql = |arguments: &[&str]| {
+        let mut command = Command::new(binary("satsuma"));
+        command.args(["sql", "--url", &cluster.grpc_url(0), "-c", "SELECT 40 + 2"]);
+        command.args(arguments).output().expect("satsuma sql starts")
+    };
+    assert!(succeeded(&sql(&["--password", "sesame"])).contains("42"));
+    for wrong in [&["--password", "open"][..], &[]] {
+        let output = sql(wrong);
+        assert!(!output.status.success(), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("password authentication failed"), "{told}");
+    }
 }

@@ -65,6 +65,16 @@ fn single_values_have_bounds_too() {
             assert_eq!(state.as_deref(), Some(expected), "{sql}");
         }
     }
+    // Values that are small by themselves.
+    let many = "(SELECT repeat('z', 1000000 + i) AS x FROM generate_series(1, 2000) i) q";
+    for sql in [
+        format!("SELECT count(*) FROM (SELECT DISTINCT x FROM {many}) d"),
+        format!("SELECT array_length(array_agg(x), 1) FROM {many}"),
+        format!("SELECT sum(length(x)) FROM {many}"),
+    ] {
+        let answer = client.query(&sql).expect("the session goes on");
+        assert_eq!(answer.error().map(|error| error.code().to_owned()).as_deref(), Some("53200"));
+    }
     // What is allowed is computed where queries run, and not as a constant of the plan.
     let length = "SELECT length(upper(repeat('ab', 1000000)))";
     assert_eq!(client.value(length).expect("an answer").as_deref(), Some("2000000"));

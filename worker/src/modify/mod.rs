@@ -155,6 +155,11 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
         reply: ModifyReply::default(),
     };
     statement.writer.ends_transaction = request.commit;
+    // Who reads before it writes sees the rows of a moment at which nobody kept it out; and the
+    // next attempt need not wait.
+    if reads_first(&request.change) && statement.writer.enter(&target).await? {
+        return Err(error::stale("the table was locked"));
+    }
     match request.change {
         Change::Insert { rows, on_conflict } => statement.insert(rows, on_conflict).await?,
         Change::Update { rows } => statement.update(rows).await?,
@@ -166,6 +171,17 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
     // From now on the transaction's locks keep the group where it is.
     shared.placements.still(&request.group)?;
     Ok(statement.reply)
+}
+
+/// Whether the rows of the change are found by reading the shards.
+fn reads_first(change: &Change) -> bool {
+    match change {
+        Change::Insert { rows, .. }
+        | Change::Update { rows }
+        | Change::Delete { rows }
+        | Change::MoveOut { rows } => matches!(rows, RowSource::Fragment(_)),
+        Change::Truncate => false,
+    }
 }
 
 struct Statement<'a> {

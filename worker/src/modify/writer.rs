@@ -38,14 +38,18 @@ impl<'a> Writer<'a> {
     }
 
     /// Holds the shard against definitions, and makes sure that none came first: rows and
-    /// constraints are those of the shape that the request speaks of.
-    pub async fn enter(&self, target: &PlacedTable) -> SqlResult<()> {
+    /// constraints are those of the shape that the request speaks of. Answers whether it had to
+    /// wait.
+    pub async fn enter(&self, target: &PlacedTable) -> SqlResult<bool> {
         let engine = &self.shared.engine;
         let wait = LockWait::Wait(self.write.lock_timeout);
         let mode = satsuma_storage::TableLockMode::RowExclusive;
-        engine.lock_shard(&self.write, target.shard, mode, wait).await.map_err(error::storage)?;
+        let waited = engine
+            .lock_shard(&self.write, target.shard, mode, wait)
+            .await
+            .map_err(error::storage)?;
         match engine.table_of_shard(target.shard) {
-            Some(now) if now.shape.version == target.meta.shape.version => Ok(()),
+            Some(now) if now.shape.version == target.meta.shape.version => Ok(waited),
             _ => Err(error::stale(format!("{} has changed", target.meta.shape.table))),
         }
     }
