@@ -57,8 +57,9 @@ impl Store {
             let mapped = self.disk.map(&path).map_err(|e| StorageError::io(&path, &e))?;
             (path, mapped)
         } else {
+            let bytes = Bytes::from(bytes);
             batch.push((manifest::segment_key(id), Some(bytes.clone())));
-            (kv_path(id), Bytes::from(bytes))
+            (kv_path(id), bytes)
         };
         Ok((at, Segment::open(id, path, bytes, Marks::default())?))
     }
@@ -126,8 +127,9 @@ impl Store {
         }
         let (path, bytes) = match place {
             IncomingPlace::Memory(bytes) => {
+                let bytes = Bytes::from(bytes);
                 batch.push((manifest::segment_key(id), Some(bytes.clone())));
-                (kv_path(id), Bytes::from(bytes))
+                (kv_path(id), bytes)
             }
             IncomingPlace::File { path, file } => {
                 let io = |e: std::io::Error| StorageError::io(&path, &e);
@@ -231,7 +233,7 @@ impl Store {
             } else {
                 let bytes = self.kv.get(&manifest::segment_key(at.id))?;
                 let missing = || StorageError::corrupt(kv_path(at.id), 0, "segment is missing");
-                (kv_path(at.id), Bytes::from(bytes.ok_or_else(missing)?))
+                (kv_path(at.id), bytes.ok_or_else(missing)?)
             };
             let marks = marks.get(index).cloned().unwrap_or_default();
             let segment = Segment::open(at.id, path, bytes, marks)?;
