@@ -290,6 +290,71 @@ pub fn context(start: u64) -> WriteContext {
     WriteContext { txn: txn(start), statement: 1, snapshot: NOW, lock_timeout: None }
 }
 
+/// As where a sector is bad: the file is mapped, and pages of it cannot be had any more.
+#[tokio::test]
+async fn a_page_that_the_disk_cannot_read_is_its_shards_alone() {
+    let cut = |path: &Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(4096).unwrap();
+    };
+    let is_told = |error: &StorageError, path: &Path| {
+        let told = format!("{} is damaged at byte", path.display());
+        let error = error.to_string();
+        assert!(error.starts_with(&told) && error.ends_with("the disk cannot read it"), "{error}");
+    };
+    for is_read_before in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Engine::open(dir.path(), Arc::new(RealDisk), options()).unwrap();
+        let engine = open();
+        let shards = [SHARDS[0], SHARDS[1]].map(|shard| (shard, GroupId(1), Generation(1)));
+        engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+        let names: Vec<_> = (0..3000).map(|id| format!("v{}", id * id % 7919)).collect();
+        let rows: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+        for (start, (shard, ..)) in (10..).zip(shards) {
+            let context = context(start);
+            engine.insert(&context, shard, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        }
+        engine.checkpoint().unwrap();
+        engine.close();
+        drop(engine);
+        let engine = open();
+        let expected = scan(&engine, SHARDS[1]).unwrap();
+        let found = by_index(&engine, SHARDS[1]).unwrap();
+        if is_read_before {
+            assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
+            by_index(&engine, SHARDS[0]).unwrap();
+        }
+        let [damaged, whole] =
+            [SHARDS[0], SHARDS[1]].map(|shard| engine.shard(shard).unwrap().contents().segments);
+        cut(&damaged[0].path);
+        for _ in 0..2 {
+            is_told(&scan(&engine, SHARDS[0]).unwrap_err(), &damaged[0].path);
+            let got = engine.get(SHARDS[0], &key(2999), &ReadView::new(NOW));
+            is_told(&got.unwrap_err(), &damaged[0].path);
+            is_told(&by_index(&engine, SHARDS[0]).unwrap_err(), &damaged[0].path);
+        }
+        // A run follows from its segment.
+        let of = format!("{:016x}-", whole[0].id);
+        for file in std::fs::read_dir(dir.path().join("seg")).unwrap() {
+            let path = file.unwrap().path();
+            if path.file_name().unwrap().to_str().unwrap().starts_with(&of) {
+                cut(&path);
+            }
+        }
+        assert_eq!(scan(&engine, SHARDS[1]).unwrap(), expected);
+        assert_eq!(by_index(&engine, SHARDS[1]).unwrap(), found);
+        engine.delete(&context(30), SHARDS[1], &[key(1)]).await.unwrap();
+        engine.commit(txn(30), Timestamp(0)).await.unwrap();
+        engine.checkpoint().unwrap();
+        engine.close();
+        drop((engine, damaged, whole));
+        let engine = open();
+        assert!(matches!(scan(&engine, SHARDS[0]), Err(StorageError::Corrupt { .. })));
+        assert_eq!(scan(&engine, SHARDS[1]).unwrap().len(), 2999);
+    }
+}
+
 #[tokio::test]
 async fn a_prepared_load_that_was_aborted_leaves_nothing_missing_after_a_power_cut() {
     let disk = FaultyDisk::default();
