@@ -439,8 +439,8 @@ async fn work_that_fails_leaves_no_files() {
             }
             assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
         }
-        // The segment, the marks and the names.
-        assert_eq!(failures, 3, "{merges}");
+        // The segment, which takes two where it is that of a merge, the marks and the names.
+        assert_eq!(failures, 3 + usize::from(merges), "{merges}");
     }
 }
 
@@ -471,6 +471,51 @@ async fn a_store_that_fails_costs_no_room() {
         assert_eq!(scan(&engine, SHARDS[0]).unwrap().len(), 3000);
     }
     assert!(failures > 2, "{failures}");
+}
+
+/// Where there is no room for the manifest, either.
+#[tokio::test]
+async fn work_for_which_there_is_no_room_leaves_no_files() {
+    for merges in [false, true] {
+        let disk = fill().await;
+        let engine = open(&disk).unwrap();
+        let shard = engine.shard(SHARDS[0]).unwrap();
+        for start in 40..if merges { 45 } else { 41 } {
+            if start > 40 {
+                engine.seal(std::slice::from_ref(&shard)).unwrap();
+            }
+            let rows: Vec<_> = (0..500).map(|id| (start as i64 * 1000 + id, "v")).collect();
+            let context = context(start);
+            engine.insert(&context, shard.id, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        }
+        engine.close();
+        let fits = |room: u64| {
+            let disk = disk.crash(0);
+            let engine = open(&disk).unwrap();
+            let shard = engine.shard(SHARDS[0]).unwrap();
+            let before = segment_files(&disk);
+            let capacity = Some(disk.used() + room);
+            disk.set_faults(Faults { capacity, ..Faults::default() });
+            let result = match merges {
+                true => engine.merge(&shard).map(drop),
+                false => engine.seal(std::slice::from_ref(&shard)),
+            };
+            if result.is_err() {
+                assert_eq!(segment_files(&disk), before, "{room}");
+                disk.set_faults(Faults::default());
+                engine.checkpoint().unwrap();
+            }
+            result.is_ok()
+        };
+        let (mut less, mut enough) = (0_u64, 1_u64 << 17);
+        while less + 1 < enough {
+            let middle = less.midpoint(enough);
+            if fits(middle) { enough = middle } else { less = middle }
+        }
+        // The manifest is what comes last.
+        assert!((0..8).all(|some| !fits(less - some * 40)));
+    }
 }
 
 /// A block of one of its segments cannot be read, which merging finds out.
