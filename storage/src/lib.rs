@@ -22,7 +22,7 @@
 //! - What was acknowledged is in the log, synced, before anybody can see it.
 //! - A reader never blocks a writer, and a writer never blocks a reader for longer than a commit.
 //! - A live row is in one place: a delta, or one segment without a mark on it.
-//! - All I/O of files goes through [`disk::Disk`], but for sled's own.
+//! - All I/O of files goes through [`disk::Disk`].
 
 pub mod delta;
 pub mod disk;

@@ -193,44 +193,21 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Adds a value to a batch, in parts where it is long.
+/// Adds a value to a batch.
 pub fn put<T: Serialize>(batch: &mut Batch, key: Vec<u8>, value: &T) -> Result<()> {
-    let bytes = encode(value)?;
-    let mut parts = bytes.chunks(PART);
-    let first = parts.next().unwrap_or_default().to_vec();
-    for (number, part) in parts.enumerate() {
-        batch.push((part_key(&key, number), Some(part.to_vec())));
-    }
-    // Parts that an earlier, longer value had end at the first one that is missing.
-    batch.push((part_key(&key, bytes.len().div_ceil(PART).saturating_sub(1)), None));
-    batch.push((key, Some(first)));
+    batch.push((key, Some(encode(value)?.into())));
     Ok(())
 }
 
-/// Bytes of a value under one key.
-const PART: usize = 48 << 10;
-
-fn part_key(key: &[u8], number: usize) -> Vec<u8> {
-    let mut part = key.to_vec();
-    part.extend_from_slice(&(number as u32).to_be_bytes());
-    part
-}
-
-/// The value under a key, its parts put together.
+/// The value under a key.
 pub fn get<T: DeserializeOwned>(kv: &dyn Kv, key: &[u8]) -> Result<Option<T>> {
-    let Some(first) = kv.get(key)? else { return Ok(None) };
-    join(kv, key, first).map(Some)
+    let Some(bytes) = kv.get(key)? else { return Ok(None) };
+    decode(&name_of(key), &bytes).map(Some)
 }
 
-fn join<T: DeserializeOwned>(kv: &dyn Kv, key: &[u8], mut bytes: Vec<u8>) -> Result<T> {
-    let mut number = 0;
-    while bytes.len() == (number + 1) * PART {
-        let Some(part) = kv.get(&part_key(key, number))? else { break };
-        bytes.extend_from_slice(&part);
-        number += 1;
-    }
+fn name_of(key: &[u8]) -> String {
     let kind = key.first().copied().map_or(' ', char::from);
-    decode(&format!("kv/{kind}{}", number_of(key).unwrap_or(0)), &bytes)
+    format!("kv/{kind}{}", number_of(key).unwrap_or(0))
 }
 
 pub fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
@@ -253,27 +230,7 @@ pub fn all<T: DeserializeOwned>(kv: &dyn Kv, kind: u8) -> Result<Vec<(u64, T)>> 
 /// The same where one that is damaged must not take the others with it.
 pub fn each<T: DeserializeOwned>(kv: &dyn Kv, kind: u8) -> Result<Vec<(u64, Result<T>)>> {
     let found = kv.scan(&[kind])?.into_iter();
-    let found = found.filter_map(|(key, value)| Some((number_of(&key)?, value)));
-    Ok(found.map(|(number, value)| (number, join(kv, &numbered(kind, number), value))).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kv::{MAX_VALUE, MemoryKv};
-
-    #[test]
-    fn long_values_go_in_parts_and_short_ones_replace_them() {
-        let kv = MemoryKv::default();
-        let key = shard_key(b'm', ShardId(7));
-        for len in [0, 10, PART - 8, PART, 3 * PART, 200_000, 5, PART + 1] {
-            let value: Vec<u64> = (0..len as u64 / 8).map(|n| n << 40).collect();
-            let mut batch = Batch::new();
-            put(&mut batch, key.clone(), &value).unwrap();
-            assert!(batch.iter().all(|(_, v)| v.as_ref().is_none_or(|v| v.len() <= MAX_VALUE)));
-            kv.write(batch).unwrap();
-            assert_eq!(get::<Vec<u64>>(&kv, &key).unwrap(), Some(value.clone()));
-            assert_eq!(all::<Vec<u64>>(&kv, b'm').unwrap(), [(7, value)]);
-        }
-    }
+    let found =
+        found.filter_map(|(key, value)| Some((number_of(&key)?, decode(&name_of(&key), &value))));
+    Ok(found.collect())
 }

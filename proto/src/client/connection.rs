@@ -135,33 +135,44 @@ impl<D: Dial> Connection<D> {
         &self.0.address
     }
 
-    /// The present channel, or a new one. Soon after a failed attempt, fails at once.
+    /// The present channel, or a new one. A peer that refuses at once may be back: each request has
+    /// an attempt that ended after it came, and waits a moment for it. Soon after an attempt that
+    /// took long, it fails at once.
     pub(crate) async fn link(&self) -> SqlResult<Link<D::Channel>> {
-        let mut state = self.0.state.lock().await;
-        let (pause, serial) = match &*state {
-            State::Up { channel, serial } => {
-                return Ok(Link { channel: channel.clone(), serial: *serial });
-            }
-            State::Down { since: Some(since), pause, reason } if since.elapsed() < *pause => {
-                return Err(lost(self.address(), reason));
-            }
-            State::Down { pause, .. } => (*pause, next_serial()),
-        };
-        // On the connection's own runtime: the caller's may be gone sooner.
-        let started = Instant::now();
-        match self.0.runtime.spawn(self.0.dial.dial()).await {
-            Ok(Ok(channel)) => {
-                *state = State::Up { channel: channel.clone(), serial };
-                Ok(Link { channel, serial })
-            }
-            Ok(Err(reason)) => {
-                let failure = lost(self.address(), &reason);
-                let longest = started.elapsed().clamp(QUICK_PAUSE, LONGEST_PAUSE);
-                let pause = (pause * 2).min(longest);
-                *state = State::Down { since: Some(Instant::now()), pause, reason };
-                Err(failure)
-            }
-            Err(stopped) => Err(lost(self.address(), stopped)),
+        let arrived = Instant::now();
+        loop {
+            let mut state = self.0.state.lock().await;
+            let (pause, serial) = match &*state {
+                State::Up { channel, serial } => {
+                    return Ok(Link { channel: channel.clone(), serial: *serial });
+                }
+                State::Down { since: Some(since), pause, reason } if since.elapsed() < *pause => {
+                    if *since >= arrived || *pause > QUICK_PAUSE {
+                        return Err(lost(self.address(), reason));
+                    }
+                    let until = *since + *pause;
+                    drop(state);
+                    tokio::time::sleep_until(until.into()).await;
+                    continue;
+                }
+                State::Down { pause, .. } => (*pause, next_serial()),
+            };
+            // On the connection's own runtime: the caller's may be gone sooner.
+            let started = Instant::now();
+            return match self.0.runtime.spawn(self.0.dial.dial()).await {
+                Ok(Ok(channel)) => {
+                    *state = State::Up { channel: channel.clone(), serial };
+                    Ok(Link { channel, serial })
+                }
+                Ok(Err(reason)) => {
+                    let failure = lost(self.address(), &reason);
+                    let longest = started.elapsed().clamp(QUICK_PAUSE, LONGEST_PAUSE);
+                    let pause = (pause * 2).min(longest);
+                    *state = State::Down { since: Some(Instant::now()), pause, reason };
+                    Err(failure)
+                }
+                Err(stopped) => Err(lost(self.address(), stopped)),
+            };
         }
     }
 
@@ -191,4 +202,77 @@ fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A peer that refuses so many attempts, each after a while.
+    struct Refusing {
+        attempts: Arc<AtomicUsize>,
+        refused: usize,
+        after: Duration,
+    }
+
+    impl Dial for Refusing {
+        type Channel = ();
+
+        fn dial(&self) -> impl Future<Output = Result<(), String>> + Send + 'static {
+            let is_up = self.attempts.fetch_add(1, Ordering::Relaxed) >= self.refused;
+            let after = self.after;
+            async move {
+                tokio::time::sleep(after).await;
+                if is_up { Ok(()) } else { Err("refused".into()) }
+            }
+        }
+    }
+
+    fn peer(refused: usize, after: Duration) -> (Connection<Refusing>, Arc<AtomicUsize>) {
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let dial = Refusing { attempts: attempts.clone(), refused, after };
+        (Connection::by(dial, "peer:1").unwrap(), attempts)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_back_is_found_by_the_first_request() {
+        let (connection, attempts) = peer(3, Duration::ZERO);
+        for _ in 0..3 {
+            assert!(connection.link().await.is_err());
+        }
+        assert!(connection.link().await.is_ok());
+        assert_eq!(attempts.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn requests_that_come_together_share_an_attempt() {
+        let (connection, attempts) = peer(100, Duration::ZERO);
+        assert!(connection.link().await.is_err());
+        let started = Instant::now();
+        let all = (0..20).map(|_| {
+            let connection = connection.clone();
+            tokio::spawn(async move { connection.link().await.is_err() })
+        });
+        for one in all.collect::<Vec<_>>() {
+            assert!(one.await.unwrap());
+        }
+        assert_eq!(attempts.load(Ordering::Relaxed), 2);
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_again_for_a_peer_that_hangs() {
+        let (connection, attempts) = peer(100, Duration::from_millis(600));
+        for _ in 0..5 {
+            assert!(connection.link().await.is_err());
+        }
+        // The pause grows with attempts.
+        let before = attempts.load(Ordering::Relaxed);
+        let started = Instant::now();
+        assert!(connection.link().await.is_err());
+        assert!(started.elapsed() < Duration::from_millis(300));
+        assert_eq!(attempts.load(Ordering::Relaxed), before);
+    }
 }

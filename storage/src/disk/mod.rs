@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub mod fault;
 pub mod faulty;
 mod real;
 
@@ -47,7 +48,8 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
         Ok(bytes)
     }
 
-    /// The whole file, for reading parts of it again and again. It must not change any more.
+    /// The whole file, for reading parts of it again and again, inside of
+    /// [`fault::Unreadable::watch`]. It must not change any more.
     fn map(&self, path: &Path) -> io::Result<Bytes> {
         self.read(path).map(Bytes::from)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, fault};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -55,6 +55,7 @@ impl Disk for RealDisk {
         if file.metadata()?.len() == 0 {
             return Ok(Bytes::new());
         }
+        fault::install();
         #[allow(unsafe_code, reason = "segments are read in place, without a copy of each block")]
         // SAFETY: mapped files are segments: written once, under names that are never used again,
         // in a directory that one process holds, and only ever unlinked, which leaves a map intact.

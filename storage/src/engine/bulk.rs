@@ -387,15 +387,14 @@ mod tests {
     use super::super::*;
     use super::*;
     use crate::disk::faulty::FaultyDisk;
-    use crate::kv::MemoryKv;
 
     #[tokio::test]
     async fn a_load_of_any_size_holds_no_more_rows_than_it_may() {
         const MOST: usize = 200_000;
         let shards = [ShardId(1), ShardId(2)];
-        let (disk, kv) = (Arc::new(FaultyDisk::default()), Arc::new(MemoryKv::default()));
+        let disk = Arc::new(FaultyDisk::default());
         let options = Options { maintenance: false, ..Options::default() };
-        let engine = Engine::open_with("/data".as_ref(), disk, kv, options).unwrap();
+        let engine = Engine::open("/data".as_ref(), disk, options).unwrap();
         let made = shards.map(|shard| (shard, GroupId(shard.0), Generation(1)));
         engine.create_shards(&shape(), &made).await.unwrap();
         let mut load = engine.bulk_load(context(10));

@@ -240,7 +240,7 @@ impl Engine {
     /// Merges a shard's segments and builds what indexes lack; `false` where it was not finished:
     /// writers that wait, wait for sealing.
     fn tidy(&self, shard: &Arc<Shard>) -> Result<bool> {
-        let is_urgent = || !self.pressure.has_room(self.wal.logged());
+        let is_urgent = || self.is_closed() || !self.pressure.has_room(self.wal.logged());
         loop {
             if is_urgent() {
                 return Ok(false);
@@ -282,10 +282,13 @@ fn maintain(engine: &Weak<Engine>) {
     let mut upkeep = Upkeep { merged, interrupted_at, unreadable, checkpointed };
     loop {
         let Some(engine) = engine.upgrade() else { return };
-        if engine.closed.load(Ordering::Acquire) {
+        if engine.is_closed() {
             return;
         }
         let result = engine.maintenance_round(&mut upkeep);
+        if engine.is_closed() {
+            return;
+        }
         let pause = if result.is_ok() { PAUSE } else { LONG_PAUSE };
         engine.pressure.report(result);
         let wake = engine.wake.clone();

@@ -14,7 +14,7 @@ use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::disk::{Disk, RealDisk};
-use crate::kv::{Kv, MemoryKv};
+use crate::kv::{Kv, LogKv};
 use crate::seeds::{self, for_each_seed};
 use crate::shard::{ReadView, ScanOptions};
 use crate::wal::WalOptions;
@@ -34,16 +34,20 @@ fn options() -> Options {
     }
 }
 
-pub fn open(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
-    let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
-    Engine::open_with(Path::new("/data"), disk, kv, options())
+/// The key-value store of a directory that nobody has open.
+pub fn stored(disk: &FaultyDisk) -> LogKv {
+    LogKv::open(Arc::new(disk.clone()), Path::new("/data/kv")).unwrap()
+}
+
+pub fn open(disk: &FaultyDisk) -> Result<Arc<Engine>> {
+    Engine::open(Path::new("/data"), Arc::new(disk.clone()), options())
 }
 
 /// A directory with every kind of file and of entry.
-async fn fill() -> (FaultyDisk, MemoryKv) {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    fill_by(open(&disk, &kv).unwrap()).await;
-    (disk, kv)
+async fn fill() -> FaultyDisk {
+    let disk = FaultyDisk::default();
+    fill_by(open(&disk).unwrap()).await;
+    disk
 }
 
 async fn fill_by(engine: Arc<Engine>) {
@@ -106,9 +110,9 @@ enum Place {
     Entry(u8),
 }
 
-fn flip(disk: &FaultyDisk, kv: &MemoryKv, chance: &mut Chance) -> Place {
+fn flip(disk: &FaultyDisk, chance: &mut Chance) -> Place {
     let mut choose = |count: usize| chance.below(count as u64) as usize;
-    let entries = kv.scan(b"").unwrap();
+    let entries = stored(disk).scan(b"").unwrap();
     let paths = disk.paths();
     let at = choose(paths.len() * 2);
     if let Some(path) = paths.get(at) {
@@ -120,29 +124,34 @@ fn flip(disk: &FaultyDisk, kv: &MemoryKv, chance: &mut Chance) -> Place {
         disk.flip(path, (from * 8 + choose((used - from) * 8)) as u64);
         return Place::File(path.clone());
     }
-    let (key, mut value) = entries[choose(entries.len())].clone();
+    let (key, value) = entries[choose(entries.len())].clone();
+    let mut value = value.to_vec();
     if !value.is_empty() {
         let bit = choose(value.len() * 8);
         value[bit / 8] ^= 1 << (bit % 8);
     }
     let kind = key[0];
-    kv.write(vec![(key, Some(value))]).unwrap();
+    stored(disk).write(vec![(key, Some(value.into()))]).unwrap();
     Place::Entry(kind)
 }
 
 #[test]
 fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (disk, kv) = runtime.block_on(fill());
-    let read = |disk: &FaultyDisk, kv: &MemoryKv| -> Result<_> {
-        let engine = open(disk, kv)?;
+    let disk = runtime.block_on(fill());
+    let read = |disk: &FaultyDisk| -> Result<_> {
+        let engine = open(disk)?;
         Ok(SHARDS.map(|shard| (scan(&engine, shard), by_index(&engine, shard))))
     };
-    let expected = read(&disk.crash(0), &kv.crash(0)).unwrap();
+    let expected = read(&disk.crash(0)).unwrap();
     let expected = expected.map(|(rows, found)| (rows.unwrap(), found.unwrap()));
     let kinds: BTreeSet<_> = disk.paths().iter().map(|path| kind(path)).collect();
-    assert_eq!(Vec::from_iter(&kinds), ["FORMAT", "idx-end", "marks", "seg", "wal"]);
-    let kinds: BTreeSet<_> = kv.scan(b"").unwrap().iter().map(|(key, _)| key[0]).collect();
+    assert_eq!(
+        Vec::from_iter(&kinds),
+        ["FORMAT", "batches", "durable", "idx-end", "marks", "seg", "wal"]
+    );
+    let kinds: BTreeSet<_> =
+        stored(&disk).scan(b"").unwrap().iter().map(|(key, _)| key[0]).collect();
     assert_eq!(Vec::from_iter(kinds), b"cghmst");
 
     // Nothing tells the log's last record from one that was being written when the power went.
@@ -152,10 +161,10 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
 
     for_each_seed(0..200, |seed| {
         let mut chance = Chance::new(seed);
-        let (disk, kv) = (disk.crash(0), kv.crash(0));
-        let place = flip(&disk, &kv, &mut chance);
+        let disk = disk.crash(0);
+        let place = flip(&disk, &mut chance);
         let mut untouched = 0;
-        match read(&disk, &kv) {
+        match read(&disk) {
             Ok(shards) => {
                 for ((rows, found), expected) in shards.into_iter().zip(&expected) {
                     match (rows, found) {
@@ -180,7 +189,8 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
             Err(StorageError::Corrupt { path, .. }) => match place {
                 Place::File(flipped) => {
                     assert_eq!(path, flipped);
-                    assert_eq!(kind(&path), "FORMAT", "{}", path.display());
+                    let is_everybodys = ["FORMAT", "batches", "durable"].contains(&&*kind(&path));
+                    assert!(is_everybodys, "{}", path.display());
                 }
                 Place::Entry(kind) => assert!(b"chgt".contains(&kind), "{}", path.display()),
             },
@@ -192,16 +202,16 @@ fn a_flipped_bit_anywhere_is_told_or_makes_no_difference() {
 /// What a file of an index has follows from its segment.
 #[tokio::test]
 async fn a_flipped_bit_in_an_index_makes_no_difference() {
-    let (disk, kv) = fill().await;
-    let expected = by_index(&open(&disk.crash(0), &kv.crash(0)).unwrap(), SHARDS[0]).unwrap();
+    let disk = fill().await;
+    let expected = by_index(&open(&disk.crash(0)).unwrap(), SHARDS[0]).unwrap();
     let indexes: Vec<_> = disk.paths().into_iter().filter(|path| kind(path) == "idx-end").collect();
     assert!(!indexes.is_empty());
     for path in &indexes {
         let bits = disk.read(path).unwrap().len() as u64 * 8;
         for bit in (0..bits).step_by(bits as usize / 10 + 1) {
-            let (disk, kv) = (disk.crash(0), kv.crash(0));
+            let disk = disk.crash(0);
             disk.flip(path, bit);
-            let engine = open(&disk, &kv).unwrap();
+            let engine = open(&disk).unwrap();
             // Whether it is asked for rows, for their number or for who has an entry.
             let row = batch(&[(9000, "v")]);
             engine.insert(&context(50), SHARDS[0], &row, ConflictPolicy::Fail).await.unwrap();
@@ -219,7 +229,7 @@ async fn a_flipped_bit_in_an_index_makes_no_difference() {
             }
             engine.close();
             drop(engine);
-            let engine = open(&disk, &kv).unwrap();
+            let engine = open(&disk).unwrap();
             assert!(by_index(&engine, SHARDS[0]).unwrap() == expected);
         }
     }
@@ -280,10 +290,75 @@ pub fn context(start: u64) -> WriteContext {
     WriteContext { txn: txn(start), statement: 1, snapshot: NOW, lock_timeout: None }
 }
 
+/// As where a sector is bad: the file is mapped, and pages of it cannot be had any more.
+#[tokio::test]
+async fn a_page_that_the_disk_cannot_read_is_its_shards_alone() {
+    let cut = |path: &Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(4096).unwrap();
+    };
+    let is_told = |error: &StorageError, path: &Path| {
+        let told = format!("{} is damaged at byte", path.display());
+        let error = error.to_string();
+        assert!(error.starts_with(&told) && error.ends_with("the disk cannot read it"), "{error}");
+    };
+    for is_read_before in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Engine::open(dir.path(), Arc::new(RealDisk), options()).unwrap();
+        let engine = open();
+        let shards = [SHARDS[0], SHARDS[1]].map(|shard| (shard, GroupId(1), Generation(1)));
+        engine.create_shards(&indexed_shape(), &shards).await.unwrap();
+        let names: Vec<_> = (0..3000).map(|id| format!("v{}", id * id % 7919)).collect();
+        let rows: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
+        for (start, (shard, ..)) in (10..).zip(shards) {
+            let context = context(start);
+            engine.insert(&context, shard, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        }
+        engine.checkpoint().unwrap();
+        engine.close();
+        drop(engine);
+        let engine = open();
+        let expected = scan(&engine, SHARDS[1]).unwrap();
+        let found = by_index(&engine, SHARDS[1]).unwrap();
+        if is_read_before {
+            assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
+            by_index(&engine, SHARDS[0]).unwrap();
+        }
+        let [damaged, whole] =
+            [SHARDS[0], SHARDS[1]].map(|shard| engine.shard(shard).unwrap().contents().segments);
+        cut(&damaged[0].path);
+        for _ in 0..2 {
+            is_told(&scan(&engine, SHARDS[0]).unwrap_err(), &damaged[0].path);
+            let got = engine.get(SHARDS[0], &key(2999), &ReadView::new(NOW));
+            is_told(&got.unwrap_err(), &damaged[0].path);
+            is_told(&by_index(&engine, SHARDS[0]).unwrap_err(), &damaged[0].path);
+        }
+        // A run follows from its segment.
+        let of = format!("{:016x}-", whole[0].id);
+        for file in std::fs::read_dir(dir.path().join("seg")).unwrap() {
+            let path = file.unwrap().path();
+            if path.file_name().unwrap().to_str().unwrap().starts_with(&of) {
+                cut(&path);
+            }
+        }
+        assert_eq!(scan(&engine, SHARDS[1]).unwrap(), expected);
+        assert_eq!(by_index(&engine, SHARDS[1]).unwrap(), found);
+        engine.delete(&context(30), SHARDS[1], &[key(1)]).await.unwrap();
+        engine.commit(txn(30), Timestamp(0)).await.unwrap();
+        engine.checkpoint().unwrap();
+        engine.close();
+        drop((engine, damaged, whole));
+        let engine = open();
+        assert!(matches!(scan(&engine, SHARDS[0]), Err(StorageError::Corrupt { .. })));
+        assert_eq!(scan(&engine, SHARDS[1]).unwrap().len(), 2999);
+    }
+}
+
 #[tokio::test]
 async fn a_prepared_load_that_was_aborted_leaves_nothing_missing_after_a_power_cut() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open(&disk, &kv).unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open(&disk).unwrap();
     let shard = SHARDS[0];
     engine.create_shards(&indexed_shape(), &[(shard, GroupId(1), Generation(1))]).await.unwrap();
     let names: Vec<_> = (0..3000).map(|id| format!("v{id}")).collect();
@@ -295,9 +370,9 @@ async fn a_prepared_load_that_was_aborted_leaves_nothing_missing_after_a_power_c
     assert!(disk.paths().iter().any(|path| kind(path) == "seg"));
     engine.abort(txn(10)).await.unwrap();
     // At once: what was written is synced soon.
-    let after: Vec<_> = (0..16).map(|seed| (disk.crash(seed), kv.crash(seed))).collect();
-    for (disk, kv) in after {
-        let engine = open(&disk, &kv).unwrap();
+    let after: Vec<_> = (0..16).map(|seed| disk.crash(seed)).collect();
+    for disk in after {
+        let engine = open(&disk).unwrap();
         for (id, _) in engine.prepared() {
             engine.abort(id).await.unwrap();
         }
@@ -307,8 +382,8 @@ async fn a_prepared_load_that_was_aborted_leaves_nothing_missing_after_a_power_c
 
 #[tokio::test]
 async fn marks_in_a_file_that_takes_the_place_of_another_survive_a_power_cut() {
-    let (disk, kv) = fill().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = fill().await;
+    let engine = open(&disk).unwrap();
     let gone: Vec<_> = (2500..3000).map(key).collect();
     engine.delete(&context(40), SHARDS[0], &gone).await.unwrap();
     engine.commit(txn(40), Timestamp(0)).await.unwrap();
@@ -316,7 +391,7 @@ async fn marks_in_a_file_that_takes_the_place_of_another_survive_a_power_cut() {
     let expected = scan(&engine, SHARDS[0]).unwrap();
     assert_eq!(expected.len(), 1002);
     for seed in 0..16 {
-        let engine = open(&disk.crash(seed), &kv.crash(seed)).unwrap();
+        let engine = open(&disk.crash(seed)).unwrap();
         assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
     }
 }
@@ -329,8 +404,8 @@ fn segment_files(disk: &FaultyDisk) -> Vec<PathBuf> {
 #[tokio::test]
 async fn work_that_fails_leaves_no_files() {
     for merges in [false, true] {
-        let (disk, kv) = fill().await;
-        let engine = open(&disk, &kv).unwrap();
+        let disk = fill().await;
+        let engine = open(&disk).unwrap();
         let shard = engine.shard(SHARDS[0]).unwrap();
         for start in 40..if merges { 45 } else { 41 } {
             if start > 40 {
@@ -347,8 +422,8 @@ async fn work_that_fails_leaves_no_files() {
         engine.close();
         let mut failures = 0;
         for number in 1..12 {
-            let (disk, kv) = (disk.crash(0), kv.crash(0));
-            let engine = open(&disk, &kv).unwrap();
+            let disk = disk.crash(0);
+            let engine = open(&disk).unwrap();
             let shard = engine.shard(SHARDS[0]).unwrap();
             let before = segment_files(&disk);
             disk.set_faults(Faults { fail_sync: Some(number), ..Faults::default() });
@@ -357,43 +432,97 @@ async fn work_that_fails_leaves_no_files() {
                 false => engine.seal(std::slice::from_ref(&shard)),
             };
             // An index that was not built is built later.
-            if result.is_err() {
+            // Where the store could not be synced, a manifest may name them.
+            if result.is_err() && engine.store.kv.check().is_ok() {
                 failures += 1;
                 assert_eq!(segment_files(&disk), before, "sync {number}");
             }
             assert_eq!(scan(&engine, SHARDS[0]).unwrap(), expected);
         }
-        // The segment, the marks and the names.
-        assert_eq!(failures, 3, "{merges}");
+        // The segment, which takes two where it is that of a merge, the marks and the names.
+        assert_eq!(failures, 3 + usize::from(merges), "{merges}");
     }
 }
 
 #[tokio::test]
 async fn a_store_that_fails_costs_no_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::open(dir.path(), Arc::new(RealDisk), options()).unwrap();
-    engine
-        .create_shards(&indexed_shape(), &[(SHARDS[0], GroupId(1), Generation(1))])
-        .await
-        .unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open(&disk).unwrap();
+    let shards = [(SHARDS[0], GroupId(1), Generation(1))];
+    engine.create_shards(&indexed_shape(), &shards).await.unwrap();
     let names: Vec<_> = (0..3000).map(|id| format!("v{}", id * id % 7919)).collect();
     let rows: Vec<_> = (0..).zip(names.iter().map(String::as_str)).collect();
     engine.insert(&context(10), SHARDS[0], &batch(&rows), ConflictPolicy::Fail).await.unwrap();
     engine.commit(txn(10), Timestamp(0)).await.unwrap();
-    let trap = dir.path().join("kv/trap");
-    std::os::unix::fs::symlink(&trap, &trap).unwrap();
-    assert!((0..5).all(|_| engine.checkpoint().is_err()));
-    let files = std::fs::read_dir(dir.path().join("seg")).unwrap();
-    let files = files.filter(|file| kind(&file.as_ref().unwrap().path()) == "seg");
-    assert_eq!(files.count(), 1);
-    assert_eq!(scan(&engine, SHARDS[0]).unwrap().len(), 3000);
+    engine.close();
+    let mut failures = 0;
+    for number in 1..12 {
+        let disk = disk.crash(0);
+        let engine = open(&disk).unwrap();
+        disk.set_faults(Faults { fail_sync: Some(number), ..Faults::default() });
+        let failed = engine.checkpoint().is_err();
+        if !failed || engine.store.kv.check().is_ok() {
+            continue;
+        }
+        failures += 1;
+        assert!((0..4).all(|_| engine.checkpoint().is_err()));
+        let files = segment_files(&disk).into_iter().filter(|path| kind(path) == "seg");
+        assert_eq!(files.count(), 1);
+        assert_eq!(scan(&engine, SHARDS[0]).unwrap().len(), 3000);
+    }
+    assert!(failures > 2, "{failures}");
+}
+
+/// Where there is no room for the manifest, either.
+#[tokio::test]
+async fn work_for_which_there_is_no_room_leaves_no_files() {
+    for merges in [false, true] {
+        let disk = fill().await;
+        let engine = open(&disk).unwrap();
+        let shard = engine.shard(SHARDS[0]).unwrap();
+        for start in 40..if merges { 45 } else { 41 } {
+            if start > 40 {
+                engine.seal(std::slice::from_ref(&shard)).unwrap();
+            }
+            let rows: Vec<_> = (0..500).map(|id| (start as i64 * 1000 + id, "v")).collect();
+            let context = context(start);
+            engine.insert(&context, shard.id, &batch(&rows), ConflictPolicy::Fail).await.unwrap();
+            engine.commit(context.txn, Timestamp(0)).await.unwrap();
+        }
+        engine.close();
+        let fits = |room: u64| {
+            let disk = disk.crash(0);
+            let engine = open(&disk).unwrap();
+            let shard = engine.shard(SHARDS[0]).unwrap();
+            let before = segment_files(&disk);
+            let capacity = Some(disk.used() + room);
+            disk.set_faults(Faults { capacity, ..Faults::default() });
+            let result = match merges {
+                true => engine.merge(&shard).map(drop),
+                false => engine.seal(std::slice::from_ref(&shard)),
+            };
+            if result.is_err() {
+                assert_eq!(segment_files(&disk), before, "{room}");
+                disk.set_faults(Faults::default());
+                engine.checkpoint().unwrap();
+            }
+            result.is_ok()
+        };
+        let (mut less, mut enough) = (0_u64, 1_u64 << 17);
+        while less + 1 < enough {
+            let middle = less.midpoint(enough);
+            if fits(middle) { enough = middle } else { less = middle }
+        }
+        // The manifest is what comes last.
+        assert!((0..8).all(|some| !fits(less - some * 40)));
+    }
 }
 
 /// A block of one of its segments cannot be read, which merging finds out.
 #[tokio::test]
 async fn a_shard_that_cannot_be_merged_is_in_nobodys_way() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open(&disk, &kv).unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open(&disk).unwrap();
     let shards = [SHARDS[0], SHARDS[1]].map(|shard| (shard, GroupId(1), Generation(1)));
     engine.create_shards(&indexed_shape(), &shards).await.unwrap();
     let names: Vec<_> = (0..400).map(|id| format!("v{}", id * id % 7919)).collect();
@@ -412,8 +541,7 @@ async fn a_shard_that_cannot_be_merged_is_in_nobodys_way() {
     disk.flip(&first, 300);
     let options =
         Options { maintenance: true, checkpoint_interval: std::time::Duration::ZERO, ..options() };
-    let (on, store) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
-    let engine = Engine::open_with(Path::new("/data"), on, store, options).unwrap();
+    let engine = Engine::open(Path::new("/data"), Arc::new(disk.clone()), options).unwrap();
     let started = std::time::Instant::now();
     let mut id = 10_000;
     while engine.stats().work.merges == 0 || engine.stats().work.checkpoints < 3 {
@@ -433,8 +561,8 @@ async fn a_shard_that_cannot_be_merged_is_in_nobodys_way() {
 #[tokio::test]
 async fn work_on_a_shard_that_is_gone_leaves_its_successor_alone() {
     for merges in [false, true] {
-        let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-        let engine = open(&disk, &kv).unwrap();
+        let disk = FaultyDisk::default();
+        let engine = open(&disk).unwrap();
         let shard = SHARDS[0];
         let make = || async {
             let shards = [(shard, GroupId(1), Generation(1))];
@@ -474,7 +602,7 @@ async fn work_on_a_shard_that_is_gone_leaves_its_successor_alone() {
         disk.hold_syncs(None);
         work.join().unwrap().unwrap();
         for seed in 0..8 {
-            let engine = open(&disk.crash(seed), &kv.crash(seed)).unwrap();
+            let engine = open(&disk.crash(seed)).unwrap();
             assert_eq!(scan(&engine, shard).unwrap(), [(7, "v49".to_owned())], "{merges}");
         }
         engine.checkpoint().unwrap();
@@ -485,8 +613,8 @@ async fn work_on_a_shard_that_is_gone_leaves_its_successor_alone() {
 
 #[tokio::test]
 async fn a_row_stays_deleted_before_a_truncate_where_its_sealing_failed() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open(&disk, &kv).unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open(&disk).unwrap();
     let shard = SHARDS[0];
     engine.create_shards(&indexed_shape(), &[(shard, GroupId(1), Generation(1))]).await.unwrap();
     let rows = batch(&[(1, "v1"), (2, "v2")]);
@@ -507,7 +635,7 @@ async fn a_row_stays_deleted_before_a_truncate_where_its_sealing_failed() {
 
 #[tokio::test]
 async fn orphans_go_at_a_start_unless_a_manifest_is_damaged() {
-    let (disk, kv) = fill().await;
+    let disk = fill().await;
     let names =
         ["00000000000000ff.seg", "00000000000000fe.marks", "00000000000000ff-1-2-0.idx-end"];
     let orphans = names.map(|name| Path::new("/data/seg").join(name));
@@ -515,17 +643,23 @@ async fn orphans_go_at_a_start_unless_a_manifest_is_damaged() {
         disk.create(path).unwrap().write_at(b"left", 0).unwrap();
     }
     let entry = crate::manifest::segment_key(0xfd);
-    let (manifest, mut damaged) = kv.scan(b"m").unwrap().swap_remove(0);
+    let kv = stored(&disk);
+    let (manifest, damaged) = kv.scan(b"m").unwrap().swap_remove(0);
+    let mut damaged = damaged.to_vec();
     damaged[7] ^= 1;
     let whole = kv.get(&manifest).unwrap();
-    kv.write(vec![(entry.clone(), Some(b"left".into())), (manifest.clone(), Some(damaged))])
-        .unwrap();
+    kv.write(vec![
+        (entry.clone(), Some(Bytes::from_static(b"left"))),
+        (manifest.clone(), Some(damaged.into())),
+    ])
+    .unwrap();
     let used = disk.paths();
-    drop(open(&disk, &kv).unwrap());
+    drop(open(&disk).unwrap());
     assert_eq!(disk.paths(), used, "what a damaged manifest named may be among them");
+    let kv = stored(&disk);
     kv.write(vec![(manifest, whole)]).unwrap();
-    drop(open(&disk, &kv).unwrap());
+    drop(open(&disk).unwrap());
     let kept: Vec<_> = used.into_iter().filter(|path| !orphans.contains(path)).collect();
     assert_eq!(disk.paths(), kept);
-    assert_eq!(kv.get(&entry).unwrap(), None);
+    assert_eq!(stored(&disk).get(&entry).unwrap(), None);
 }

@@ -200,7 +200,8 @@ impl Engine {
         } else if let Some(run) = self.store.open_run(segment, index)? {
             run
         } else if build {
-            self.store.build_run(segment, index, indexing)?
+            let goes_on = || if self.is_closed() { Err(StorageError::Closed) } else { Ok(()) };
+            self.store.build_run(segment, index, indexing, goes_on)?
         } else {
             return Ok(None);
         };
@@ -234,7 +235,9 @@ impl Engine {
     pub(super) fn build_runs(&self, table: &Arc<TableMeta>, segment: &Segment) {
         let indexing = self.indexing(table.clone());
         for index in table.indexes().iter().filter(|_| self.store.is_in_file(segment)) {
-            if let Err(error) = self.run(&indexing, index, segment, true) {
+            if let Err(error) = self.run(&indexing, index, segment, true)
+                && !self.is_closed()
+            {
                 tracing::warn!(index = %index.shape.name, %error, "an index was not built");
             }
         }

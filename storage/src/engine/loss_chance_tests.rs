@@ -14,7 +14,6 @@ use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::Disk;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
-use crate::kv::MemoryKv;
 use crate::seeds::for_each_seed_on_all_cores;
 use crate::wal::Scope;
 use crate::wal::frame::{FRAME_HEAD, Head};
@@ -44,7 +43,6 @@ type Written = BTreeMap<TxnId, Vec<(ShardId, (i64, String))>>;
 struct History {
     chance: Chance,
     disk: FaultyDisk,
-    kv: MemoryKv,
     engine: Arc<Engine>,
     present: Vec<ShardId>,
     prepared: Vec<(TxnId, Timestamp)>,
@@ -52,10 +50,10 @@ struct History {
 
 impl History {
     fn new(seed: u64) -> Self {
-        let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-        let engine = open_small(&disk, &kv).unwrap();
+        let disk = FaultyDisk::default();
+        let engine = open_small(&disk).unwrap();
         let (chance, present, prepared) = (Chance::new(seed), Vec::new(), Vec::new());
-        Self { chance, disk, kv, engine, present, prepared }
+        Self { chance, disk, engine, present, prepared }
     }
 
     /// Some values are longer than what a tally reaches over.
@@ -195,10 +193,10 @@ impl History {
         let frames: Vec<_> = frames(&self.disk).into_iter().map(|one| self.frame(one)).collect();
         let last = frames.iter().map(|frame| frame.head.lsn).max().unwrap();
         let mut in_doubt = Written::new();
-        let (disk, kv) = match self.chance.coin() {
+        let disk = match self.chance.coin() {
             true => {
                 self.engine.close();
-                (self.disk, self.kv)
+                self.disk
             }
             false => {
                 self.disk.hold_syncs(Some(Path::new("/data/wal")));
@@ -212,13 +210,13 @@ impl History {
                 }
                 in_doubt = written;
                 let seed = self.chance.number();
-                let cut = (self.disk.crash(seed), self.kv.crash(seed));
+                let cut = self.disk.crash(seed);
                 self.disk.hold_syncs(None);
                 self.engine.close();
                 cut
             }
         };
-        Ended { chance: self.chance, disk, kv, expected, in_doubt, frames, last }
+        Ended { chance: self.chance, disk, expected, in_doubt, frames, last }
     }
 
     fn frame(&self, (path, at, head): (PathBuf, usize, Head)) -> Frame {
@@ -240,7 +238,6 @@ struct Frame {
 struct Ended {
     chance: Chance,
     disk: FaultyDisk,
-    kv: MemoryKv,
     expected: BTreeMap<ShardId, Rows>,
     /// What may be there too, each whole.
     in_doubt: Written,
@@ -261,10 +258,10 @@ impl Ended {
         if self.chance.coin() {
             let power_off_after = Some(self.disk.operations() + self.chance.below(120));
             self.disk.set_faults(Faults { power_off_after, ..Faults::default() });
-            drop(open_small(&self.disk, &self.kv));
+            drop(open_small(&self.disk));
             self.cut();
         }
-        let engine = open_small(&self.disk, &self.kv).unwrap();
+        let engine = open_small(&self.disk).unwrap();
         let before = self.verdicts(&engine);
         if places == 1
             && let Some(concerned) = concerned
@@ -276,7 +273,7 @@ impl Ended {
         }
         drop(engine);
         self.cut();
-        let engine = open_small(&self.disk, &self.kv).unwrap();
+        let engine = open_small(&self.disk).unwrap();
         assert_eq!(self.verdicts(&engine), before);
         let undecided: Vec<_> = engine.prepared().into_iter().map(|(txn, _)| txn).collect();
         for txn in undecided {
@@ -286,13 +283,13 @@ impl Ended {
         assert_eq!(self.verdicts(&engine), before);
         engine.close();
         drop(engine);
-        let engine = open_small(&self.disk, &self.kv).unwrap();
+        let engine = open_small(&self.disk).unwrap();
         assert_eq!(self.verdicts(&engine), before);
     }
 
     fn cut(&mut self) {
         let seed = self.chance.number();
-        (self.disk, self.kv) = (self.disk.crash(seed), self.kv.crash(seed));
+        self.disk = self.disk.crash(seed);
     }
 
     /// Damages the log where something behind it knows it to be durable, and tells where.

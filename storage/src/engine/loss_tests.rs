@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use satsuma_common::{Epoch, Generation, GroupId, ShardId, TableId, Timestamp};
 
-use super::damage_tests::{NOW, Rows, SHARDS, context, open, scan};
+use super::damage_tests::{NOW, Rows, SHARDS, context, open, scan, stored};
 use super::index_tests::{self, indexed_shape};
 use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
-use crate::kv::{Kv, MemoryKv};
+use crate::kv::Kv;
 use crate::manifest;
 use crate::shard::ReadView;
 use crate::wal::frame::{Head, find_head};
@@ -59,10 +59,10 @@ fn stop(engine: Arc<Engine>) {
 }
 
 /// A copy of a directory, opened after a record has been damaged, and what is told of that.
-fn open_damaged(disk: &FaultyDisk, kv: &MemoryKv, lsn: u64) -> (Arc<Engine>, String) {
-    let (disk, kv) = (disk.crash(0), kv.crash(0));
+fn open_damaged(disk: &FaultyDisk, lsn: u64) -> (Arc<Engine>, String) {
+    let disk = disk.crash(0);
     let told = damage(&disk, lsn);
-    (open(&disk, &kv).unwrap(), told)
+    (open(&disk).unwrap(), told)
 }
 
 pub async fn create(engine: &Arc<Engine>, shards: &[ShardId]) {
@@ -91,9 +91,9 @@ fn rows(ids: std::ops::Range<i64>) -> Rows {
 }
 
 /// Three shards that are made by the first record and written to in turn by the next thirty.
-async fn filled() -> (FaultyDisk, MemoryKv) {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open(&disk, &kv).unwrap();
+async fn filled() -> FaultyDisk {
+    let disk = FaultyDisk::default();
+    let engine = open(&disk).unwrap();
     create(&engine, &SHARDS).await;
     for id in 0..10 {
         for shard in SHARDS {
@@ -101,7 +101,7 @@ async fn filled() -> (FaultyDisk, MemoryKv) {
         }
     }
     engine.close();
-    (disk, kv)
+    disk
 }
 
 fn check_lost<T: std::fmt::Debug>(result: Result<T>, told: &str) {
@@ -114,20 +114,20 @@ fn check_lost<T: std::fmt::Debug>(result: Result<T>, told: &str) {
 #[tokio::test]
 async fn a_record_that_the_segments_have_is_not_made_again() {
     for ruin in [damage, wipe] {
-        let (disk, kv) = filled().await;
-        let engine = open(&disk, &kv).unwrap();
+        let disk = filled().await;
+        let engine = open(&disk).unwrap();
         engine.checkpoint().unwrap();
         let last = frames(&disk).last().unwrap().2.lsn;
         drop(engine);
         ruin(&disk, last);
         for round in 0..3 {
-            let engine = open(&disk, &kv).unwrap();
+            let engine = open(&disk).unwrap();
             for shard in SHARDS {
                 put(&engine, 100 + round * 10 + shard.0, shard, 10 + round as i64).await.unwrap();
             }
-            let (disk, kv) = (disk.crash(round), kv.crash(round));
+            let disk = disk.crash(round);
             drop(engine);
-            let engine = open(&disk, &kv).unwrap();
+            let engine = open(&disk).unwrap();
             for shard in SHARDS {
                 assert_eq!(scan(&engine, shard).unwrap(), rows(0..11 + round as i64), "{shard}");
             }
@@ -139,8 +139,8 @@ async fn a_record_that_the_segments_have_is_not_made_again() {
 /// again, the commit would put its row above them.
 #[tokio::test]
 async fn a_shard_whose_rows_a_lost_commit_may_hide_refuses() {
-    let (disk, kv) = filled().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = filled().await;
+    let engine = open(&disk).unwrap();
     let context = context(50);
     engine.insert(&context, SHARDS[0], &batch(&[(20, "old")]), ConflictPolicy::Fail).await.unwrap();
     let ts = engine.prepare(context.txn).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_shard_whose_rows_a_lost_commit_may_hide_refuses() {
     engine.commit(txn(51), Timestamp(0)).await.unwrap();
     engine.seal(&[engine.shard(SHARDS[0]).unwrap()]).unwrap();
     stop(engine);
-    let (engine, told) = open_damaged(&disk, &kv, before + 1);
+    let (engine, told) = open_damaged(&disk, before + 1);
     let _ = engine.commit_prepared(txn(50), ts).await;
     check_lost(scan(&engine, SHARDS[0]), &told);
     for shard in &SHARDS[1..] {
@@ -161,7 +161,7 @@ async fn a_shard_whose_rows_a_lost_commit_may_hide_refuses() {
 #[tokio::test]
 async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else() {
     for ruin in [damage, wipe] {
-        let (disk, kv) = filled().await;
+        let disk = filled().await;
         // The fifth round's record of the second shard.
         let told = ruin(&disk, 15);
         let check = |engine: &Engine, upto: i64| {
@@ -171,8 +171,8 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
                 assert_eq!(scan(engine, shard).unwrap(), rows(0..upto), "{shard}");
             }
         };
-        let engine = open(&disk, &kv).unwrap();
-        assert!((0..8).all(|seed| !kv_has_no_losses(&kv.crash(seed))), "stored before it serves");
+        let engine = open(&disk).unwrap();
+        assert!((0..8).all(|seed| !has_no_losses(&disk.crash(seed))), "stored before it serves");
         check(&engine, 10);
         check_lost(put(&engine, 100, SHARDS[1], 10).await, &told);
         check_lost(engine.truncate(&context(101), SHARDS[1]).await, &told);
@@ -182,13 +182,13 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
         }
         engine.checkpoint().unwrap();
         let checkpoint: Option<manifest::Checkpoint> =
-            manifest::get(&kv, manifest::CHECKPOINT).unwrap();
+            manifest::get(&stored(&disk), manifest::CHECKPOINT).unwrap();
         assert!(checkpoint.unwrap().log_from >= engine.lsn().0, "the log can go");
         while engine.merge(&engine.shard(SHARDS[0]).unwrap()).unwrap() {}
         check(&engine, 11);
         stop(engine);
 
-        let engine = open(&disk, &kv).unwrap();
+        let engine = open(&disk).unwrap();
         check(&engine, 11);
         stop(engine);
         // Whatever becomes of the log.
@@ -196,38 +196,38 @@ async fn a_damaged_record_costs_its_shard_until_that_is_dropped_and_nobody_else(
         for path in cut.list(Path::new("/data/wal")).unwrap() {
             cut.remove(&path).unwrap();
         }
-        check_lost(scan(&open(&cut, &kv.crash(3)).unwrap(), SHARDS[1]), &told);
+        check_lost(scan(&open(&cut).unwrap(), SHARDS[1]), &told);
 
-        let engine = open(&disk, &kv).unwrap();
+        let engine = open(&disk).unwrap();
         engine.drop_shards(&[SHARDS[1]]).await.unwrap();
         create(&engine, &[SHARDS[1]]).await;
         put(&engine, 200, SHARDS[1], 0).await.unwrap();
         for _ in 0..2 {
-            let engine = open(&disk.crash(1), &kv.crash(1)).unwrap();
+            let engine = open(&disk.crash(1)).unwrap();
             assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(0..1));
             assert_eq!(scan(&engine, SHARDS[2]).unwrap(), rows(0..11));
         }
         engine.checkpoint().unwrap();
-        assert!(kv_has_no_losses(&kv));
+        assert!(has_no_losses(&disk));
         stop(engine);
-        let engine = open(&disk, &kv).unwrap();
+        let engine = open(&disk).unwrap();
         assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(0..1));
     }
 }
 
-fn kv_has_no_losses(kv: &MemoryKv) -> bool {
-    kv.scan(b"d").unwrap().is_empty()
+fn has_no_losses(disk: &FaultyDisk) -> bool {
+    stored(disk).scan(b"d").unwrap().is_empty()
 }
 
 #[tokio::test]
 async fn a_shard_that_has_the_record_in_its_segments_has_lost_nothing() {
-    let (disk, kv) = filled().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = filled().await;
+    let engine = open(&disk).unwrap();
     // The log stays, for the others.
     engine.seal(&[engine.shard(SHARDS[1]).unwrap()]).unwrap();
     stop(engine);
     damage(&disk, 15);
-    let engine = open(&disk, &kv).unwrap();
+    let engine = open(&disk).unwrap();
     for shard in SHARDS {
         assert_eq!(scan(&engine, shard).unwrap(), rows(0..10));
     }
@@ -235,8 +235,8 @@ async fn a_shard_that_has_the_record_in_its_segments_has_lost_nothing() {
 
 #[tokio::test]
 async fn records_of_a_shard_that_was_dropped_are_not_those_of_its_successor() {
-    let (disk, kv) = filled().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = filled().await;
+    let engine = open(&disk).unwrap();
     // What keeps the log, for the next start to read it from its beginning.
     prepare(&engine, 300, &SHARDS[2..], 50).await;
     put(&engine, 301, SHARDS[1], 70).await.unwrap();
@@ -244,17 +244,17 @@ async fn records_of_a_shard_that_was_dropped_are_not_those_of_its_successor() {
     create(&engine, &[SHARDS[1]]).await;
     engine.checkpoint().unwrap();
     stop(engine);
-    let engine = open(&disk, &kv).unwrap();
+    let engine = open(&disk).unwrap();
     assert_eq!(scan(&engine, SHARDS[1]).unwrap(), []);
 }
 
 #[tokio::test]
 async fn a_shard_whose_creation_is_lost_is_not_made_anew_but_dropped() {
     for ruin in [damage, wipe] {
-        let (disk, kv) = filled().await;
+        let disk = filled().await;
         let told = ruin(&disk, 1);
         for _ in 0..2 {
-            let engine = open(&disk, &kv).unwrap();
+            let engine = open(&disk).unwrap();
             for shard in SHARDS {
                 check_lost(scan(&engine, shard), &told);
                 check_lost(engine.check_group(GroupId(shard.0)), &told);
@@ -264,13 +264,13 @@ async fn a_shard_whose_creation_is_lost_is_not_made_anew_but_dropped() {
             engine.checkpoint().unwrap();
             engine.close();
         }
-        let engine = open(&disk, &kv).unwrap();
+        let engine = open(&disk).unwrap();
         engine.drop_shards(&SHARDS[..2]).await.unwrap();
         engine.drop_group(GroupId(3), Generation(2)).await.unwrap();
         create(&engine, &SHARDS).await;
         put(&engine, 200, SHARDS[1], 5).await.unwrap();
         stop(engine);
-        let engine = open(&disk, &kv).unwrap();
+        let engine = open(&disk).unwrap();
         assert_eq!(scan(&engine, SHARDS[1]).unwrap(), rows(5..6));
         assert_eq!(scan(&engine, SHARDS[0]).unwrap(), []);
     }
@@ -290,8 +290,8 @@ async fn log_creation(engine: &Engine, shards: &[ShardId]) {
 #[tokio::test]
 async fn a_shard_whose_creation_is_lost_is_not_made_by_a_later_record_of_it() {
     for ruin in [damage, wipe] {
-        let (disk, kv) = filled().await;
-        let engine = open(&disk, &kv).unwrap();
+        let disk = filled().await;
+        let engine = open(&disk).unwrap();
         let before = engine.lsn();
         create(&engine, &SHARDS).await;
         assert_eq!(engine.lsn(), before, "nothing is new");
@@ -300,7 +300,7 @@ async fn a_shard_whose_creation_is_lost_is_not_made_by_a_later_record_of_it() {
         stop(engine);
         let told = ruin(&disk, 1);
         for _ in 0..2 {
-            let engine = open(&disk, &kv).unwrap();
+            let engine = open(&disk).unwrap();
             SHARDS.iter().for_each(|shard| check_lost(scan(&engine, *shard), &told));
             engine.checkpoint().unwrap();
             engine.close();
@@ -311,8 +311,8 @@ async fn a_shard_whose_creation_is_lost_is_not_made_by_a_later_record_of_it() {
 /// More is lost than the log tells of.
 #[tokio::test]
 async fn a_shard_that_was_written_to_before_it_was_made_refuses() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open_small(&disk, &kv).unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open_small(&disk).unwrap();
     create(&engine, &SHARDS[..2]).await;
     for id in 0..100 {
         put(&engine, 100 + id as u64, SHARDS[1], id).await.unwrap();
@@ -324,7 +324,7 @@ async fn a_shard_that_was_written_to_before_it_was_made_refuses() {
     stop(engine);
     (1..=90).for_each(|lsn| drop(wipe(&disk, lsn)));
     for _ in 0..2 {
-        let engine = open_small(&disk, &kv).unwrap();
+        let engine = open_small(&disk).unwrap();
         SHARDS[..2].iter().for_each(|shard| check_lost(scan(&engine, *shard), ""));
         assert_eq!(scan(&engine, SHARDS[2]).unwrap(), []);
         engine.close();
@@ -334,9 +334,9 @@ async fn a_shard_that_was_written_to_before_it_was_made_refuses() {
 /// What the store has only where something is under way or was lost.
 #[tokio::test]
 async fn a_flipped_bit_in_what_the_store_seldom_has_is_told() {
-    let (disk, kv) = filled().await;
+    let disk = filled().await;
     damage(&disk, 15);
-    let engine = open(&disk, &kv).unwrap();
+    let engine = open(&disk).unwrap();
     let mut other = indexed_shape();
     other.table = TableId(77);
     for (version, shard) in [(1, 4), (2, 5)] {
@@ -347,25 +347,25 @@ async fn a_flipped_bit_in_what_the_store_seldom_has_is_told() {
     engine.fence_group(GroupId(1), Generation(2), &SHARDS[..1]).await.unwrap();
     engine.checkpoint().unwrap();
     stop(engine);
-    assert!(open(&disk, &kv).is_ok());
+    assert!(open(&disk).is_ok());
     for kind in [b"r", b"p", b"f", b"d"] {
-        let (key, value) = kv.scan(kind).unwrap().pop().unwrap();
+        let (key, value) = stored(&disk).scan(kind).unwrap().pop().unwrap();
         for at in 0..value.len() {
-            let mut damaged = value.clone();
+            let mut damaged = value.to_vec();
             damaged[at] ^= 1 << (at % 8);
-            kv.write(vec![(key.clone(), Some(damaged))]).unwrap();
-            let error = open(&disk, &kv).unwrap_err();
+            stored(&disk).write(vec![(key.clone(), Some(damaged.into()))]).unwrap();
+            let error = open(&disk).unwrap_err();
             assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
         }
-        kv.write(vec![(key, Some(value))]).unwrap();
+        stored(&disk).write(vec![(key, Some(value))]).unwrap();
     }
-    assert!(open(&disk, &kv).is_ok());
+    assert!(open(&disk).is_ok());
 }
 
 #[tokio::test]
 async fn a_change_is_about_the_shards_that_were_made_just_before_it() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open_small(&disk, &kv).unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open_small(&disk).unwrap();
     for round in 0..20 {
         let shard = ShardId(100 + round);
         let shape = indexed_shape();
@@ -382,8 +382,8 @@ async fn a_change_is_about_the_shards_that_were_made_just_before_it() {
 
 #[tokio::test]
 async fn a_lost_change_of_a_table_or_a_group_costs_their_shards() {
-    let (disk, kv) = filled().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = filled().await;
+    let engine = open(&disk).unwrap();
     let mut shape = indexed_shape();
     shape.version += 1;
     engine.alter_table(&shape).await.unwrap();
@@ -396,7 +396,7 @@ async fn a_lost_change_of_a_table_or_a_group_costs_their_shards() {
     stop(engine);
     for (lsn, lost) in [(altered, &SHARDS[..]), (fenced, &SHARDS[..1]), (fenced + 1, &SHARDS[1..2])]
     {
-        let (engine, told) = open_damaged(&disk, &kv, lsn);
+        let (engine, told) = open_damaged(&disk, lsn);
         for shard in SHARDS {
             match lost.contains(&shard) {
                 true => {
@@ -414,8 +414,8 @@ async fn a_lost_change_of_a_table_or_a_group_costs_their_shards() {
 
 #[tokio::test]
 async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
-    let (disk, kv) = filled().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = filled().await;
+    let engine = open(&disk).unwrap();
     let ts = prepare(&engine, 300, &SHARDS[..2], 50).await;
     let prepared = engine.lsn().0;
     // Sealed behind the record and without its rows.
@@ -427,7 +427,7 @@ async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
     put(&engine, 302, SHARDS[2], 10).await.unwrap();
     stop(engine);
     for lsn in [prepared, committed] {
-        let (engine, told) = open_damaged(&disk, &kv, lsn);
+        let (engine, told) = open_damaged(&disk, lsn);
         check_lost(scan(&engine, SHARDS[0]), &told);
         check_lost(scan(&engine, SHARDS[1]), &told);
         assert_eq!(scan(&engine, SHARDS[2]).unwrap(), rows(0..11));
@@ -436,8 +436,8 @@ async fn a_lost_record_of_a_prepared_transaction_costs_what_it_wrote_to() {
 
 #[tokio::test]
 async fn a_load_that_its_shard_has_outlives_the_loss_of_its_commit() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open_small(&disk, &kv).unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open_small(&disk).unwrap();
     create(&engine, &SHARDS).await;
     put(&engine, 90, SHARDS[1], 0).await.unwrap();
     load(&engine, 100, SHARDS[0], 0..50).await;
@@ -450,20 +450,20 @@ async fn a_load_that_its_shard_has_outlives_the_loss_of_its_commit() {
     put(&engine, 120, SHARDS[1], 1).await.unwrap();
     stop(engine);
     damage(&disk, committed);
-    let engine = open_small(&disk, &kv).unwrap();
+    let engine = open_small(&disk).unwrap();
     assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
     // Whoever decided has forgotten it, and takes it for aborted.
     assert_eq!(engine.prepared().len(), 1);
     engine.abort(txn(100)).await.unwrap();
     stop(engine);
-    let engine = open_small(&disk, &kv).unwrap();
+    let engine = open_small(&disk).unwrap();
     assert_eq!(scan(&engine, SHARDS[0]).unwrap(), rows(0..51));
 }
 
 #[tokio::test]
 async fn a_large_transaction_is_lost_with_any_of_its_parts() {
-    let (disk, kv) = filled().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = filled().await;
+    let engine = open(&disk).unwrap();
     let name = "x".repeat(1 << 16);
     let many: Vec<_> = (100..190).map(|id| (id, name.as_str())).collect();
     let before = engine.lsn().0;
@@ -476,7 +476,7 @@ async fn a_large_transaction_is_lost_with_any_of_its_parts() {
     put(&engine, 301, SHARDS[2], 10).await.unwrap();
     stop(engine);
     for lsn in before + 1..=last {
-        let (engine, told) = open_damaged(&disk, &kv, lsn);
+        let (engine, told) = open_damaged(&disk, lsn);
         let lost = SHARDS.map(|shard| scan(&engine, shard).is_err());
         // The last record is about all that its parts are about.
         assert!(lost[0] || lost[1], "{told}");
@@ -487,15 +487,15 @@ async fn a_large_transaction_is_lost_with_any_of_its_parts() {
 
 #[tokio::test]
 async fn a_copy_of_another_group_passes_by_damage() {
-    let (disk, kv) = filled().await;
-    let engine = open(&disk, &kv).unwrap();
+    let disk = filled().await;
+    let engine = open(&disk).unwrap();
     // The copy has to read the log from its beginning: a transaction is undecided since then.
     prepare(&engine, 300, &SHARDS[2..], 50).await;
     put(&engine, 301, SHARDS[1], 70).await.unwrap();
     let lost = engine.lsn().0;
     put(&engine, 302, SHARDS[2], 10).await.unwrap();
     stop(engine);
-    let (engine, told) = open_damaged(&disk, &kv, lost);
+    let (engine, told) = open_damaged(&disk, lost);
     let mut copy = CopyReader::open(&engine, GroupId(SHARDS[2].0)).unwrap();
     while copy.next_chunk().unwrap().is_some() {}
     check_lost(CopyReader::open(&engine, GroupId(SHARDS[1].0)), &told);
@@ -503,7 +503,7 @@ async fn a_copy_of_another_group_passes_by_damage() {
 }
 
 /// A log of many files, and loads of a few rows.
-pub fn open_small(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
+pub fn open_small(disk: &FaultyDisk) -> Result<Arc<Engine>> {
     let options = Options {
         maintenance: false,
         bulk_rows: 2,
@@ -512,7 +512,7 @@ pub fn open_small(disk: &FaultyDisk, kv: &MemoryKv) -> Result<Arc<Engine>> {
         expressions: Arc::new(index_tests::FirstDigit),
         ..Options::default()
     };
-    Engine::open_with(Path::new("/data"), Arc::new(disk.clone()), Arc::new(kv.clone()), options)
+    Engine::open(Path::new("/data"), Arc::new(disk.clone()), options)
 }
 
 pub async fn load(engine: &Arc<Engine>, start: u64, shard: ShardId, ids: std::ops::Range<i64>) {

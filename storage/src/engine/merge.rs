@@ -10,7 +10,7 @@ use super::Engine;
 use crate::error::Result;
 use crate::kv::Batch;
 use crate::manifest;
-use crate::segment::{Segment, SegmentWriter};
+use crate::segment::{BLOCK_ROWS, Segment, SegmentWriter};
 use crate::shard::Shard;
 
 /// Runs per key are kept to this many.
@@ -53,6 +53,12 @@ pub fn choose(runs: &[Run]) -> Option<Vec<usize>> {
 }
 
 impl Engine {
+    /// Nobody waits for work on a shard that is gone, and not long for it where the engine is being
+    /// closed.
+    fn is_in_vain(&self, shard: &Shard) -> bool {
+        self.is_closed() || !self.meta.read().is_here(shard)
+    }
+
     /// Merges segments of a shard if it has too many, or too many dead rows; `true` if it did.
     pub(crate) fn merge(&self, shard: &Arc<Shard>) -> Result<bool> {
         let _work = shard.work.lock();
@@ -94,6 +100,7 @@ impl Engine {
         let mut writer = SegmentWriter::new(table.decoder().clone());
         let mut moved: Vec<Vec<u32>> =
             old.iter().map(|segment| vec![GONE; segment.rows() as usize]).collect();
+        let (mut growing, mut looked_at) = (self.store.growing(), 0);
         let mut heap = BinaryHeap::new();
         for (index, segment) in old.iter().enumerate() {
             if segment.rows() > 0 {
@@ -107,6 +114,13 @@ impl Engine {
                 let stored = crate::segment::StoredRow { key, ts, row: bytes };
                 moved[index][row as usize] = writer.push(stored)?;
             }
+            looked_at += 1;
+            if looked_at % BLOCK_ROWS == 0 {
+                growing.push(&writer.take())?;
+                if self.is_in_vain(shard) {
+                    return Ok(false);
+                }
+            }
             if u64::from(row) + 1 < segment.rows() {
                 let next = segment.row(row + 1)?;
                 heap.push(Reverse((next.key.clone(), next.ts, index, row + 1, next.row)));
@@ -119,9 +133,13 @@ impl Engine {
         let new = match rows {
             0 => None,
             _ => {
-                let (at, segment) = self.store.put_segment(writer.finish()?, &mut batch)?;
+                growing.push(&writer.finish()?)?;
+                let (at, segment) = growing.finish(&mut batch)?;
                 unnamed.add(at);
                 self.build_runs(&table, &segment);
+                if self.is_in_vain(shard) {
+                    return Ok(false);
+                }
                 Some(Arc::new(segment))
             }
         };
@@ -142,16 +160,14 @@ impl Engine {
         // Ends of rows are stored with it.
         self.wal.sync()?;
         self.store.sync_names()?;
-        unnamed.named();
         {
             // A successor of a shard that was dropped meanwhile may have a manifest in its place.
             let meta = self.meta.read();
             if !meta.is_here(shard) {
-                drop(meta);
-                self.store.discard(&after, &manifest::Manifest::default())?;
                 return Ok(false);
             }
             self.store.kv.write(batch)?;
+            unnamed.named();
         }
         self.store.kv.flush()?;
         shard.replace(&old, new, place);

@@ -73,6 +73,8 @@ mod pressure_tests;
 #[cfg(test)]
 mod space_tests;
 #[cfg(test)]
+mod stop_tests;
+#[cfg(test)]
 mod stress_tests;
 #[cfg(test)]
 mod tests;
@@ -268,6 +270,10 @@ impl Engine {
         }
         self.wal.close();
         self.locks.close();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     fn shard(&self, id: ShardId) -> Result<Arc<Shard>> {

@@ -12,7 +12,6 @@ use super::index_tests::{self, indexed_shape};
 use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
-use crate::kv::MemoryKv;
 use crate::seeds::for_each_seed_on_all_cores;
 use crate::shard::{KeyRange, ReadView, ScanOptions};
 use crate::wal::WalOptions;
@@ -54,7 +53,6 @@ struct World {
     seed: u64,
     chance: Chance,
     disk: FaultyDisk,
-    kv: MemoryKv,
     engine: Arc<Engine>,
     model: Model,
     /// Prepared transactions, with what they will have written.
@@ -84,22 +82,20 @@ fn options(seed: u64) -> Options {
     }
 }
 
-fn open(disk: &FaultyDisk, kv: &MemoryKv, seed: u64) -> Result<Arc<Engine>> {
-    let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
-    Engine::open_with(Path::new("/data"), disk, kv, options(seed))
+fn open(disk: &FaultyDisk, seed: u64) -> Result<Arc<Engine>> {
+    Engine::open(Path::new("/data"), Arc::new(disk.clone()), options(seed))
 }
 
 impl World {
     async fn new(seed: u64) -> Self {
-        let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-        let engine = open(&disk, &kv, seed).unwrap();
+        let disk = FaultyDisk::default();
+        let engine = open(&disk, seed).unwrap();
         let shards = SHARDS.map(|shard| (shard, GroupId(shard.0), Generation(1)));
         engine.create_shards(&indexed_shape(), &shards).await.unwrap();
         Self {
             seed,
             chance: Chance::new(seed),
             disk,
-            kv,
             engine,
             model: Model::default(),
             prepared: BTreeMap::new(),
@@ -472,12 +468,11 @@ impl World {
             // The process ends alone: what it wrote is read, whether it was synced or not.
             self.disk.set_faults(Faults::default());
             self.engine.close();
-            self.engine = open(&FaultyDisk::default(), &MemoryKv::default(), 0).unwrap();
+            self.engine = open(&FaultyDisk::default(), 0).unwrap();
         } else {
             self.disk = self.disk.crash(seed);
-            self.kv = self.kv.crash(seed);
         }
-        self.engine = open(&self.disk, &self.kv, self.seed)
+        self.engine = open(&self.disk, self.seed)
             .unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
         self.engine.set_oldest_snapshot(Timestamp(self.oldest));
         // A decision that was not acknowledged may have been made all the same; it is told again.

@@ -20,7 +20,7 @@ use super::store::Store;
 use super::{Engine, Options};
 use crate::disk::Disk;
 use crate::error::{Result, StorageError};
-use crate::kv::{Kv, SledKv};
+use crate::kv::LogKv;
 use crate::lock::{LockKey, LockTable, RowLockMode};
 use crate::manifest::{self, Checkpoint, GroupRecord, Loss, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
@@ -31,7 +31,7 @@ use crate::wal::{self, Found, Known, LogKey, Wal};
 
 /// Aborted transactions that are remembered: requests are late by moments.
 const ABORTED_KEPT: usize = 16_384;
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_PREFIX: &str = "satsuma storage ";
 
@@ -40,28 +40,6 @@ impl Engine {
     /// it, when its format is not this program's, and when its files are damaged.
     pub fn open(dir: &Path, disk: Arc<dyn Disk>, options: Options) -> Result<Arc<Self>> {
         let lock = lock(&*disk, dir)?;
-        let kv = SledKv::open(&dir.join("kv"))?;
-        Self::open_parts(dir, disk, Arc::new(kv), lock, options)
-    }
-
-    /// The same over a given key-value store.
-    pub fn open_with(
-        dir: &Path,
-        disk: Arc<dyn Disk>,
-        kv: Arc<dyn Kv>,
-        options: Options,
-    ) -> Result<Arc<Self>> {
-        let lock = lock(&*disk, dir)?;
-        Self::open_parts(dir, disk, kv, lock, options)
-    }
-
-    fn open_parts(
-        dir: &Path,
-        disk: Arc<dyn Disk>,
-        kv: Arc<dyn Kv>,
-        lock: Box<dyn Send + Sync>,
-        options: Options,
-    ) -> Result<Arc<Self>> {
         let io = |e: std::io::Error| StorageError::io(dir, &e);
         let (identity, key) = identity(&*disk, dir)?;
         let (log_dir, segment_dir) = (dir.join("wal"), dir.join("seg"));
@@ -69,7 +47,8 @@ impl Engine {
         disk.create_dir(&segment_dir).map_err(io)?;
         disk.sync_dir(dir).map_err(io)?;
 
-        let store = Store::new(disk.clone(), kv, segment_dir, options.small_segment);
+        let kv = LogKv::open(disk.clone(), &dir.join("kv"))?;
+        let store = Store::new(disk.clone(), Arc::new(kv), segment_dir, options.small_segment);
         let (mut recovery, known) = Recovery::load(&store)?;
         let from = known.from;
         let mut told = Instant::now();

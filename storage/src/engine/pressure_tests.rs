@@ -13,21 +13,19 @@ use super::tests::{batch, shape};
 use super::*;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
-use crate::kv::MemoryKv;
 use crate::wal::WalOptions;
 
 const SHARD: ShardId = ShardId(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn open(disk: &FaultyDisk, options: Options) -> Arc<Engine> {
-    let engine = open_with(disk, &MemoryKv::default(), options);
+    let engine = open_with(disk, options);
     engine.create_shards(&shape(), &[(SHARD, GroupId(1), Generation(1))]).await.unwrap();
     engine
 }
 
-fn open_with(disk: &FaultyDisk, kv: &MemoryKv, options: Options) -> Arc<Engine> {
-    let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
-    Engine::open_with(Path::new("/data"), disk, kv, options).unwrap()
+fn open_with(disk: &FaultyDisk, options: Options) -> Arc<Engine> {
+    Engine::open(Path::new("/data"), Arc::new(disk.clone()), options).unwrap()
 }
 
 async fn put(engine: &Arc<Engine>, id: i64) -> Result<()> {
@@ -74,8 +72,8 @@ async fn writers_wait_while_deltas_are_full_and_their_sealing_takes_long() {
 
 #[tokio::test]
 async fn rows_of_damaged_shards_take_no_memory() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open_with(&disk, &kv, Options { maintenance: false, ..Options::default() });
+    let disk = FaultyDisk::default();
+    let engine = open_with(&disk, Options { maintenance: false, ..Options::default() });
     let (lost, torn, whole) = (ShardId(1), ShardId(2), ShardId(3));
     let shards = [lost, torn, whole].map(|shard| (shard, GroupId(1), Generation(1)));
     engine.create_shards(&shape(), &shards).await.unwrap();
@@ -86,7 +84,7 @@ async fn rows_of_damaged_shards_take_no_memory() {
     drop(engine);
     damage(&disk, 2);
     let options = Options { delta_bytes: 50_000, seal_bytes: 50_000, ..Options::default() };
-    let engine = open_with(&disk, &kv, options);
+    let engine = open_with(&disk, options);
     // One was lost before its rows were read, the other one is found out when it has them.
     let error = StorageError::corrupt("segment", 0, "it cannot be read");
     engine.shard(torn).unwrap().set_damaged(error);
@@ -103,7 +101,7 @@ async fn rows_of_damaged_shards_take_no_memory() {
     engine.checkpoint().unwrap();
     engine.close();
     drop(engine);
-    let engine = open_with(&disk, &kv, Options { maintenance: false, ..Options::default() });
+    let engine = open_with(&disk, Options { maintenance: false, ..Options::default() });
     assert_eq!(scan(&engine, torn).unwrap().len(), 300);
     assert_eq!(scan(&engine, whole).unwrap().len(), 1);
     assert!(scan(&engine, lost).is_err());
@@ -111,14 +109,14 @@ async fn rows_of_damaged_shards_take_no_memory() {
 
 #[tokio::test]
 async fn the_log_of_a_damaged_shard_goes_in_the_end() {
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
+    let disk = FaultyDisk::default();
     let options = || Options {
         maintenance: false,
         checkpoint_bytes: 20_000,
         wal: WalOptions { file_bytes: 10_000, zero_ahead: 1000, ..WalOptions::default() },
         ..Options::default()
     };
-    let engine = open_with(&disk, &kv, options());
+    let engine = open_with(&disk, options());
     let (torn, whole) = (ShardId(1), ShardId(2));
     let shards = [torn, whole].map(|shard| (shard, GroupId(1), Generation(1)));
     engine.create_shards(&shape(), &shards).await.unwrap();
@@ -133,15 +131,15 @@ async fn the_log_of_a_damaged_shard_goes_in_the_end() {
             longest = longest.max(engine.stats().wal.files);
         }
         if id == 20 {
-            let (disk, kv) = (disk.crash(1), kv.crash(1));
-            let engine = open_with(&disk, &kv, options());
+            let disk = disk.crash(1);
+            let engine = open_with(&disk, options());
             assert_eq!(scan(&engine, torn).unwrap().len(), 1, "it may yet be whole");
         }
     }
     assert!((8..14).contains(&longest), "{longest} files of log");
     assert!(engine.stats().wal.files < 4, "{:?}", engine.stats());
     for seed in 0..4 {
-        let engine = open_with(&disk.crash(seed), &kv.crash(seed), options());
+        let engine = open_with(&disk.crash(seed), options());
         let error = scan(&engine, torn).unwrap_err();
         assert_eq!(error.to_string(), "segment is damaged at byte 7: it cannot be read");
         assert_eq!(scan(&engine, whole).unwrap().len(), 299);

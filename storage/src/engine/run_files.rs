@@ -75,10 +75,12 @@ impl Store {
         segment: &Segment,
         index: &TableIndex,
         indexing: &Indexing,
+        goes_on: impl Fn() -> Result<()>,
     ) -> Result<Run> {
         let mut builder = RunBuilder::new(segment, index, indexing);
         let mut parts = Vec::new();
         loop {
+            goes_on()?;
             let bytes = builder.part()?;
             let last = builder.is_done();
             if last && !parts.is_empty() {

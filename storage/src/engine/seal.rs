@@ -12,7 +12,7 @@ use super::Engine;
 use super::meta::TableMeta;
 use super::store::Unnamed;
 use crate::delta::Versions;
-use crate::error::Result;
+use crate::error::{Result, StorageError};
 use crate::kv::Batch;
 use crate::manifest::{self, Manifest};
 use crate::segment::{Segment, SegmentWriter, StoredRow};
@@ -37,6 +37,10 @@ impl Engine {
         let mut unnamed = self.store.unnamed();
         let mut sealed = Vec::new();
         for shard in shards {
+            // What is not sealed is in the log.
+            if self.is_closed() {
+                return Err(StorageError::Closed);
+            }
             // A damaged shard keeps its records in the log, or has lost some of them.
             if shard.check().is_ok()
                 && let Some(one) = self.write_out(shard, &mut unnamed)?
@@ -49,8 +53,8 @@ impl Engine {
         }
         self.wal.sync()?;
         self.store.sync_names()?;
-        unnamed.named();
         let (sealed, gone) = self.store_manifests(sealed)?;
+        unnamed.named();
         for one in gone {
             self.store.discard(&one.new, &Manifest::default())?;
         }
@@ -92,7 +96,9 @@ impl Engine {
         let (bytes, ends) = build(&table, entries, self.horizon(), &contents.truncations)?;
         let segment = match bytes {
             Some(bytes) => {
-                let (at, segment) = self.store.put_segment(bytes, &mut batch)?;
+                let mut growing = self.store.growing();
+                growing.push(&bytes)?;
+                let (at, segment) = growing.finish(&mut batch)?;
                 unnamed.add(at);
                 segment.end_rows(ends);
                 self.build_runs(&table, &segment);

@@ -19,7 +19,7 @@ use crate::txn::LoadedFile;
 const FEW_MARKS: usize = 2000;
 /// Files are synced whenever so many bytes of them were written. The log's next sync may have to
 /// wait until the file system has stored what others wrote, and commits wait with it.
-const SYNC_BYTES: usize = 1 << 20;
+const SYNC_BYTES: usize = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 
 /// Segment files and the key-value store.
 #[derive(Debug)]
@@ -45,22 +45,9 @@ impl Store {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Stores a segment. A file is durable after [`Self::sync_names`], an entry of the key-value
-    /// store, which is added to `batch`, when that is written and flushed.
-    pub fn put_segment(&self, bytes: Vec<u8>, batch: &mut Batch) -> Result<(SegmentRef, Segment)> {
-        let id = self.number();
-        let in_file = bytes.len() as u64 > self.small_segment;
-        let at = SegmentRef { id, size: bytes.len() as u64, in_file, committed: 0 };
-        let (path, bytes) = if in_file {
-            let path = manifest::segment_file(&self.dir, id);
-            self.write_file(&path, &bytes)?;
-            let mapped = self.disk.map(&path).map_err(|e| StorageError::io(&path, &e))?;
-            (path, mapped)
-        } else {
-            batch.push((manifest::segment_key(id), Some(bytes.clone())));
-            (kv_path(id), Bytes::from(bytes))
-        };
-        Ok((at, Segment::open(id, path, bytes, Marks::default())?))
+    /// A segment that is to be written as it comes.
+    pub fn growing(&self) -> GrowingSegment<'_> {
+        GrowingSegment { store: self, id: self.number(), bytes: Vec::new(), written: 0, file: None }
     }
 
     pub(super) fn remove(&self, path: &std::path::Path) -> Result<()> {
@@ -88,7 +75,7 @@ impl Store {
         LoadedFile { disk: self.disk.clone(), path, kept: AtomicBool::new(true) }
     }
 
-    /// Opens the segment file of a load.
+    /// Opens a segment file.
     pub fn open_loaded(&self, id: u64) -> Result<Segment> {
         let path = manifest::segment_file(&self.dir, id);
         let bytes = self.disk.map(&path).map_err(|e| StorageError::io(&path, &e))?;
@@ -113,7 +100,7 @@ impl Store {
         Ok(IncomingSegment { id, size, at: 0, synced: 0, crc: 0, place })
     }
 
-    /// Opens a segment that has arrived whole; as durable as after [`Self::put_segment`].
+    /// Opens a segment that has arrived whole; as durable as after [`GrowingSegment::finish`].
     pub fn finish(
         &self,
         incoming: IncomingSegment,
@@ -126,8 +113,9 @@ impl Store {
         }
         let (path, bytes) = match place {
             IncomingPlace::Memory(bytes) => {
+                let bytes = Bytes::from(bytes);
                 batch.push((manifest::segment_key(id), Some(bytes.clone())));
-                (kv_path(id), Bytes::from(bytes))
+                (kv_path(id), bytes)
             }
             IncomingPlace::File { path, file } => {
                 let io = |e: std::io::Error| StorageError::io(&path, &e);
@@ -231,7 +219,7 @@ impl Store {
             } else {
                 let bytes = self.kv.get(&manifest::segment_key(at.id))?;
                 let missing = || StorageError::corrupt(kv_path(at.id), 0, "segment is missing");
-                (kv_path(at.id), Bytes::from(bytes.ok_or_else(missing)?))
+                (kv_path(at.id), bytes.ok_or_else(missing)?)
             };
             let marks = marks.get(index).cloned().unwrap_or_default();
             let segment = Segment::open(at.id, path, bytes, marks)?;
@@ -369,6 +357,75 @@ impl Drop for Unnamed<'_> {
             .and_then(|()| self.store.remove_runs(|segment, _| self.numbers.contains(&segment)));
         if let Err(error) = removed {
             tracing::warn!(%error, "orphans were left behind");
+        }
+    }
+}
+
+/// A segment that is being written, and that is held in memory only as far as it is small. What is
+/// abandoned goes.
+pub struct GrowingSegment<'a> {
+    store: &'a Store,
+    id: u64,
+    /// What is not written yet.
+    bytes: Vec<u8>,
+    written: u64,
+    file: Option<(PathBuf, Arc<dyn DiskFile>)>,
+}
+
+impl GrowingSegment<'_> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        for piece in bytes.chunks(SYNC_BYTES) {
+            self.bytes.extend_from_slice(piece);
+            let all = self.written + self.bytes.len() as u64;
+            if self.bytes.len() >= SYNC_BYTES && all > self.store.small_segment {
+                self.write()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let (path, file) = match &self.file {
+            Some(open) => open,
+            None => {
+                let path = manifest::segment_file(&self.store.dir, self.id);
+                let file =
+                    self.store.disk.create(&path).map_err(|e| StorageError::io(&path, &e))?;
+                self.file.insert((path, file))
+            }
+        };
+        let written = file.write_at(&self.bytes, self.written).and_then(|()| file.sync());
+        written.map_err(|e| StorageError::io(path, &e))?;
+        self.written += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    /// A file is durable after [`Store::sync_names`], an entry of the key-value store, which is
+    /// added to `batch`, when that is written and flushed.
+    pub fn finish(mut self, batch: &mut Batch) -> Result<(SegmentRef, Segment)> {
+        let id = self.id;
+        let size = self.written + self.bytes.len() as u64;
+        let in_file = size > self.store.small_segment;
+        let at = SegmentRef { id, size, in_file, committed: 0 };
+        if !in_file {
+            let bytes = Bytes::from(std::mem::take(&mut self.bytes));
+            batch.push((manifest::segment_key(id), Some(bytes.clone())));
+            return Ok((at, Segment::open(id, kv_path(id), bytes, Marks::default())?));
+        }
+        if !self.bytes.is_empty() {
+            self.write()?;
+        }
+        let segment = self.store.open_loaded(id)?;
+        self.file = None;
+        Ok((at, segment))
+    }
+}
+
+impl Drop for GrowingSegment<'_> {
+    fn drop(&mut self) {
+        if let Some((path, _)) = self.file.take() {
+            self.store.forget([path]);
         }
     }
 }

@@ -498,7 +498,7 @@ async fn a_directory_has_one_owner_and_a_known_format() {
     close(engine);
     std::fs::write(dir.path().join("FORMAT"), "satsuma storage 99\nx\n").unwrap();
     let error = Engine::open(dir.path(), Arc::new(RealDisk), Options::default()).unwrap_err();
-    assert!(error.to_string().contains("has format 99, this program reads format 7"), "{error}");
+    assert!(error.to_string().contains("has format 99, this program reads format 8"), "{error}");
 }
 
 #[tokio::test]
@@ -604,16 +604,13 @@ async fn damage_in_one_shard_leaves_the_others_alone() {
 #[tokio::test]
 async fn a_full_disk_fails_writes_until_there_is_room_and_loses_nothing() {
     let disk = crate::disk::faulty::FaultyDisk::default();
-    let kv = crate::kv::MemoryKv::default();
     let options = Options {
         wal: WalOptions { file_bytes: 1 << 20, zero_ahead: 4096, ..WalOptions::default() },
         maintenance: false,
         ..Options::default()
     };
-    let open = || {
-        let (disk, kv) = (Arc::new(disk.clone()), Arc::new(kv.clone()));
-        Engine::open_with(Path::new("/data"), disk, kv, options.clone()).unwrap()
-    };
+    let open =
+        || Engine::open(Path::new("/data"), Arc::new(disk.clone()), options.clone()).unwrap();
     let engine = open();
     engine.create_shards(&shape(), &[(SHARD, GROUP, Generation(1))]).await.unwrap();
     let names: Vec<_> = (0..4000u64).map(|n| format!("{:x}", n * n * 2_654_435_761)).collect();

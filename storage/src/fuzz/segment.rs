@@ -22,7 +22,7 @@ pub fn segment(bytes: &[u8]) {
         let bytes = Bytes::copy_from_slice(input.rest());
         let data_type = arrow_types::data_type(&ty);
         if let Ok(chunk) = Chunk::open(Kind::of(&data_type), rows, &bytes) {
-            decode(&Decoder { chunk, bytes: &bytes }, &ty);
+            decode(&Decoder { chunk }, &ty);
         }
     } else {
         image(input.rest());

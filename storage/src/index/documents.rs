@@ -235,4 +235,57 @@ mod tests {
         assert_eq!(candidate(document, &Wanted::HasAllKeys(&all)), Some(false));
         assert_eq!(candidate(document, &Wanted::HasAnyKey(&all)), Some(true));
     }
+
+    use proptest::prelude::*;
+
+    /// Few keys and values, so that documents contain each other.
+    fn documents() -> impl Strategy<Value = String> {
+        let scalar = prop::sample::select(vec![
+            "1", "1.0", "-0", "0", "10e-1", "true", "false", "null", "\"a\"", "\"b\"", "\"1\"",
+            "\"true\"", "\"\"", "\"k\"", "\"[z\"",
+        ]);
+        let leaf = scalar.prop_map(str::to_owned);
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            let keys = prop::sample::select(vec!["a", "b", "k", ""]);
+            let object = prop::collection::vec((keys, inner.clone()), 0..3).prop_map(|fields| {
+                let fields: Vec<_> =
+                    fields.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
+                format!("{{{}}}", fields.join(", "))
+            });
+            let array = prop::collection::vec(inner, 0..3)
+                .prop_map(|items| format!("[{}]", items.join(", ")));
+            prop_oneof![object, array]
+        })
+        .prop_map(|text| jsonb::normalize(&text).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn no_document_that_matches_is_left_out(
+            document in documents(),
+            part in documents(),
+            key in prop::sample::select(vec!["a", "b", "k", "", "1", "true", "[z"]),
+            path in prop::collection::vec(prop::sample::select(vec!["a", "b", "k", ""]), 1..3),
+        ) {
+            let check = |matches: bool, wanted: Wanted<'_>, what: &str| {
+                let found = candidate(&document, &wanted);
+                prop_assert!(!matches || found != Some(false), "{document} {what} {part} {key}");
+                Ok(())
+            };
+            check(jsonb::contains(&document, &part), Wanted::Contains(&part), "@>")?;
+            check(jsonb::contains(&document, &document), Wanted::Contains(&document), "@>")?;
+            check(jsonb::exists(&document, key), Wanted::HasKey(key), "?")?;
+            let keys = [key.to_owned(), path[0].to_owned()];
+            check(jsonb::exists_any(&document, &keys), Wanted::HasAnyKey(&keys), "?|")?;
+            check(jsonb::exists_all(&document, &keys), Wanted::HasAllKeys(&keys), "?&")?;
+            let path: Vec<String> = path.into_iter().map(str::to_owned).collect();
+            let at = path.iter().try_fold(&document[..], |at, key| {
+                (jsonb::type_of(at) == "object").then(|| jsonb::get(at, key)).flatten()
+            });
+            if let Some(text) = at.and_then(jsonb::as_text) {
+                check(true, Wanted::TextAt(&path, &text), "->>")?;
+            }
+        }
+    }
 }

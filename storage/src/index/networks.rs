@@ -125,4 +125,44 @@ mod tests {
             }
         }
     }
+
+    use proptest::prelude::*;
+
+    /// Near each other, of both families, with host bits or without.
+    fn addresses() -> impl Strategy<Value = Inet> {
+        let v4 = (any::<u32>(), 0u8..=32, any::<bool>()).prop_map(|(bits, prefix, near)| {
+            let bits = if near { 0x0a01_0200 | bits & 0x1ff } else { bits };
+            Inet::new(std::net::Ipv4Addr::from(bits).into(), prefix).unwrap()
+        });
+        let v6 = (any::<u128>(), 0u8..=128, any::<bool>()).prop_map(|(bits, prefix, near)| {
+            let bits = if near { 0x2001_0db8 << 96 | bits & 0x1ff } else { bits };
+            Inet::new(std::net::Ipv6Addr::from(bits).into(), prefix).unwrap()
+        });
+        let either = prop_oneof![v4, v6];
+        (either, any::<bool>()).prop_map(|(inet, bare)| if bare { inet.network() } else { inet })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn no_address_that_satisfies_a_test_is_left_out(
+            column in addresses(),
+            given in addresses(),
+        ) {
+            let entry = entry(&column.to_sortable()).unwrap();
+            let tests = [
+                (NetworkTest::Holds, column.contains_or_equals(&given)),
+                (NetworkTest::Within, given.contains_or_equals(&column)),
+                (NetworkTest::Overlaps, column.overlaps(&given)),
+                (NetworkTest::Equals, column == given),
+            ];
+            for (test, wanted) in tests {
+                let found = network_probe(test, &given).iter().any(|range| {
+                    let (from, to) = half_open(range);
+                    entry[..] >= *from && to.is_none_or(|to| entry[..] < *to)
+                });
+                prop_assert!(!wanted || found, "{test:?} {column:?} {given:?}");
+            }
+        }
+    }
 }

@@ -72,14 +72,16 @@ impl Run {
 
     fn rows_in(&self, range: &KeyRange, rows: &mut Vec<u32>) -> Result<()> {
         self.each_place(range, |part, block, places| {
-            let keys = part.keys(block)?;
-            for place in places {
-                let key = keys.value(place as usize).map_err(|e| part.damaged(&e))?;
-                let row = key.as_deref().and_then(|key| key.last_chunk::<4>());
-                let missing = || StorageError::corrupt(&part.path, 0, "entry without a row");
-                rows.push(u32::from_be_bytes(*row.ok_or_else(missing)?));
-            }
-            Ok(())
+            part.reading(|| {
+                let keys = part.keys(block)?;
+                for place in places {
+                    let key = keys.value(place as usize).map_err(|e| part.damaged(&e))?;
+                    let row = key.as_deref().and_then(|key| key.last_chunk::<4>());
+                    let missing = || StorageError::corrupt(&part.path, 0, "entry without a row");
+                    rows.push(u32::from_be_bytes(*row.ok_or_else(missing)?));
+                }
+                Ok(())
+            })
         })
     }
 
@@ -172,7 +174,8 @@ impl<'a> RunBuilder<'a> {
         let mut bytes = 0;
         while !self.is_done() && bytes < PART_BYTES {
             let first_row = self.segment.footer().blocks[self.block].first_row;
-            for (place, row) in self.block_entries()?.into_iter().enumerate() {
+            let entries = self.segment.reading(|| self.block_entries())?;
+            for (place, row) in entries.into_iter().enumerate() {
                 for mut key in row {
                     key.extend_from_slice(&(first_row + place as u32).to_be_bytes());
                     bytes += key.len() + ENTRY_OVERHEAD;

@@ -139,8 +139,8 @@ impl IndexScan {
             .map_while(candidate)
             .take_while(|row| *row < meta.first_row + meta.rows)
             .collect();
-        let visible = self.visible(layer, block, &rows)?;
-        append(&mut self.builder, &self.table, &opened, block, &visible)?;
+        let visible = opened.reading(|| self.visible(layer, block, &rows))?;
+        opened.reading(|| append(&mut self.builder, &self.table, &opened, block, &visible))?;
         Ok(Stage::Segment { segment, at: at + rows.len() })
     }
 
@@ -191,7 +191,7 @@ impl IndexScan {
     }
 }
 
-/// Adds rows of a block, by their places in it, column by column.
+/// Adds rows of a block, by their places in it, column by column, inside of [`Segment::reading`].
 pub(super) fn append(
     builder: &mut RowBatchBuilder,
     table: &TableMeta,

@@ -1,27 +1,27 @@
 //! A small ordered map on disk: manifests, small segments, shapes.
 //!
 //! No row goes through it one by one. [`Kv::write`] is atomic but not durable; [`Kv::flush`] makes
-//! all that was written durable. Values are at most [`MAX_VALUE`] bytes.
+//! all that was written durable.
 
-mod memory;
-mod sled_kv;
+mod frame;
+mod log_kv;
+#[cfg(test)]
+mod tests;
 
-pub use memory::MemoryKv;
-pub use sled_kv::SledKv;
+pub use log_kv::LogKv;
+
+use bytes::Bytes;
 
 use crate::error::Result;
 
-/// Larger values would leave sled's log for files that it never syncs.
-pub const MAX_VALUE: usize = 64 << 10;
-
 /// Keys to set, or with `None` to remove.
-pub type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+pub type Batch = Vec<(Vec<u8>, Option<Bytes>)>;
 
 pub trait Kv: Send + Sync + std::fmt::Debug + 'static {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
 
     /// Entries whose keys start with `prefix`, in order.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Bytes)>>;
 
     fn write(&self, batch: Batch) -> Result<()>;
 

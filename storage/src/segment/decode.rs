@@ -1,8 +1,7 @@
 //! Chunks to Arrow columns, a whole selection of rows at a time.
 //!
-//! Loops are specialised by the width of codes and values, and strings are not copied where most
-//! of a block is wanted: views point into the segment's own bytes. What has no loop of its own
-//! (arrays) goes value by value.
+//! Loops are specialised by the width of codes and values, and strings are copied all at once where
+//! most of a block is wanted. What has no loop of its own (arrays) goes value by value.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -100,11 +99,10 @@ fn malformed(error: arrow::error::ArrowError) -> SegmentError {
     SegmentError::new(format!("values are malformed: {error}"))
 }
 
-/// Reads chunks of one segment's bytes.
+/// Reads a chunk of a segment. What it answers with has nothing of the segment's own bytes: pages of
+/// those may turn out to be unreadable at any time.
 pub struct Decoder<'a> {
     pub chunk: Chunk<'a>,
-    /// What the chunk lies in.
-    pub bytes: &'a bytes::Bytes,
 }
 
 impl Decoder<'_> {
@@ -246,7 +244,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Strings one after another: those of a range where they lie, others copied together.
+    /// Strings one after another: those of a range at once, others one by one.
     fn array<T: ByteArrayType<Offset = i32>>(
         &self,
         strings: &Strings<'_>,
@@ -256,7 +254,7 @@ impl Decoder<'_> {
         if let Selection::Range(range) = rows
             && let Some((bytes, ends)) = strings.slice(range.start as usize..range.end as usize)?
         {
-            return byte_array(&ends, Buffer::from(self.bytes.slice_ref(bytes)), nulls);
+            return byte_array(&ends, Buffer::from_slice_ref(bytes), nulls);
         }
         let mut values = Vec::with_capacity(rows.len() * 16);
         let mut ends = Vec::with_capacity(rows.len());
@@ -424,7 +422,7 @@ mod tests {
         let values: Vec<_> = values.iter().map(|v| v.as_deref()).collect();
         let bytes = bytes::Bytes::from(encode(kind, &values).unwrap());
         let chunk = Chunk::open(kind, values.len(), &bytes).unwrap();
-        let decoder = Decoder { chunk, bytes: &bytes };
+        let decoder = Decoder { chunk };
         let len = values.len() as u32;
         let selections = [
             Selection::Range(0..len),
@@ -486,7 +484,7 @@ mod tests {
             let bytes: bytes::Bytes = [encoding, 0].into_iter().chain(bytes).collect::<Vec<_>>().into();
             for ty in [DataType::Boolean, DataType::Int64, DataType::Decimal128(9, 2), DataType::Utf8View, DataType::Binary] {
                 if let Ok(chunk) = Chunk::open(Kind::of(&ty), rows, &bytes) {
-                    let decoder = Decoder { chunk, bytes: &bytes };
+                    let decoder = Decoder { chunk };
                     let _ = decoder.decode(&ty, &Selection::Range(0..rows as u32));
                     let _ = decoder.decode(&ty, &Selection::Rows((0..rows as u32).collect()));
                     let _ = decoder.decode(&ty, &Selection::Range(0..rows as u32 + 1));
@@ -500,7 +498,7 @@ mod tests {
         let values: [Option<&[u8]>; 3] = [Some(b"a"), Some(&[0xc3]), Some(&[0xa9])];
         let bytes = bytes::Bytes::from(encode(Kind::Bytes, &values).unwrap());
         let chunk = Chunk::open(Kind::Bytes, 3, &bytes).unwrap();
-        let decoder = Decoder { chunk, bytes: &bytes };
+        let decoder = Decoder { chunk };
         assert!(decoder.decode(&DataType::Utf8View, &Selection::Range(0..3)).is_err());
         assert!(decoder.decode(&DataType::Utf8View, &Selection::Range(0..1)).is_ok());
     }

@@ -15,6 +15,7 @@ use super::column::{Chunk, Kind};
 use super::decode::Decoder;
 use super::footer::{Block, Footer, Place};
 use super::{Marks, SegmentError};
+use crate::disk::fault::Unreadable;
 use crate::error::{Result, StorageError};
 use crate::index::Runs;
 use crate::segment::StoredRow;
@@ -36,11 +37,16 @@ pub struct Segment {
     pub(crate) runs: Runs,
     /// Per block and chunk: its checksum was right.
     checked: Vec<AtomicBool>,
+    unreadable: Unreadable,
 }
 
 impl Segment {
     pub fn open(id: u64, path: PathBuf, bytes: Bytes, marks: Marks) -> Result<Self> {
-        let footer = Footer::decode(&bytes).map_err(|e| damaged(&path, 0, &e))?;
+        let unreadable = Unreadable::default();
+        let footer = unreadable
+            .watch(&bytes, || Footer::decode(&bytes))
+            .map_err(|offset| cannot_be_read(&path, offset))?
+            .map_err(|e| damaged(&path, 0, &e))?;
         let layout = &footer.layout;
         let kinds: Vec<_> =
             layout.columns.iter().map(|(_, ty)| Kind::of(&arrow_types::data_type(ty))).collect();
@@ -56,6 +62,7 @@ impl Segment {
             committed: AtomicU64::new(0),
             runs: Runs::default(),
             checked: (0..chunks).map(|_| AtomicBool::new(false)).collect(),
+            unreadable,
         })
     }
 
@@ -111,9 +118,21 @@ impl Segment {
         self.bytes.len() as u64
     }
 
-    /// The whole segment as it is stored.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    /// A part of the segment as it is stored.
+    pub fn part(&self, range: Range<usize>) -> Result<Vec<u8>> {
+        self.reading(|| Ok(self.bytes.get(range).unwrap_or_default().to_vec()))
+    }
+
+    /// Of the whole segment.
+    pub fn crc(&self) -> Result<u32> {
+        self.reading(|| Ok(crc32c::crc32c(&self.bytes)))
+    }
+
+    /// Runs what reads chunks of the segment, which may be mapped: where the disk cannot read a
+    /// page of it, the answer is that error, and no segment is read again that had one.
+    pub fn reading<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let read = self.unreadable.watch(&self.bytes, read);
+        read.map_err(|offset| cannot_be_read(&self.path, offset))?
     }
 
     /// The marks as they are now.
@@ -132,6 +151,10 @@ impl Segment {
 
     /// Numbers of the rows with this key, oldest version first.
     pub fn find(&self, key: &[u8]) -> Result<Range<u32>> {
+        self.reading(|| self.look_for(key))
+    }
+
+    fn look_for(&self, key: &[u8]) -> Result<Range<u32>> {
         let blocks = &self.footer.blocks;
         let mut at = blocks.partition_point(|block| &block.last_key[..] < key);
         let mut found: Option<Range<u32>> = None;
@@ -156,6 +179,14 @@ impl Segment {
 
     /// Places within a block of the keys in `range`.
     pub fn places_in(
+        &self,
+        block: usize,
+        range: &(Bound<Bytes>, Bound<Bytes>),
+    ) -> Result<Range<u32>> {
+        self.reading(|| self.look_for_places(block, range))
+    }
+
+    fn look_for_places(
         &self,
         block: usize,
         range: &(Bound<Bytes>, Bound<Bytes>),
@@ -217,10 +248,10 @@ impl Segment {
     /// When a row was committed.
     pub fn timestamp(&self, row: u32) -> Result<Timestamp> {
         let (block, at) = self.locate(row)?;
-        self.stamp(&self.timestamps(block)?, at)
+        self.reading(|| self.stamp(&self.timestamps(block)?, at))
     }
 
-    /// A commit timestamp out of a block's.
+    /// A commit timestamp out of a block's, inside of [`Self::reading`].
     pub fn stamp(&self, timestamps: &Chunk<'_>, place: usize) -> Result<Timestamp> {
         let own = stamp(timestamps, place).map_err(|e| self.damaged(&e))?;
         Ok(self.one_or(own.0))
@@ -229,6 +260,10 @@ impl Segment {
     /// A row as bytes, under the segment's layout.
     pub fn row(&self, row: u32) -> Result<StoredRow> {
         let (block, at) = self.locate(row)?;
+        self.reading(|| self.row_at(block, at))
+    }
+
+    fn row_at(&self, block: usize, at: usize) -> Result<StoredRow> {
         let fail = |e: SegmentError| damaged(&self.path, 0, &e);
         let key = self.keys(block)?.value(at).map_err(fail)?;
         let ts = self.stamp(&self.timestamps(block)?, at)?;
@@ -245,8 +280,10 @@ impl Segment {
     /// A row's key.
     pub fn key(&self, row: u32) -> Result<Bytes> {
         let (block, at) = self.locate(row)?;
-        let key = self.keys(block)?.value(at).map_err(|e| self.damaged(&e))?;
-        Ok(Bytes::copy_from_slice(key.as_deref().unwrap_or_default()))
+        self.reading(|| {
+            let key = self.keys(block)?.value(at).map_err(|e| self.damaged(&e))?;
+            Ok(Bytes::copy_from_slice(key.as_deref().unwrap_or_default()))
+        })
     }
 
     /// The block that a row is in.
@@ -270,7 +307,7 @@ impl Segment {
         self.footer.blocks.get(block)
     }
 
-    /// The keys of a block.
+    /// The keys of a block, to be read inside of [`Self::reading`], as all chunks.
     pub fn keys(&self, block: usize) -> Result<Chunk<'_>> {
         self.chunk(block, 0, Kind::Bytes, &self.footer.blocks[block].keys)
     }
@@ -288,12 +325,12 @@ impl Segment {
 
     /// A column of a block, ready to be decoded.
     pub fn decoder(&self, block: usize, column: usize) -> Result<Decoder<'_>> {
-        Ok(Decoder { chunk: self.column(block, column)?, bytes: &self.bytes })
+        Ok(Decoder { chunk: self.column(block, column)? })
     }
 
     /// The keys of a block, ready to be decoded.
     pub fn key_decoder(&self, block: usize) -> Result<Decoder<'_>> {
-        Ok(Decoder { chunk: self.keys(block)?, bytes: &self.bytes })
+        Ok(Decoder { chunk: self.keys(block)? })
     }
 
     fn chunk(&self, block: usize, index: usize, kind: Kind, place: &Place) -> Result<Chunk<'_>> {
@@ -331,6 +368,11 @@ impl Ascending<'_> {
     /// Whether a row has this key, which is not below the one before.
     pub fn has(&mut self, key: &[u8]) -> Result<bool> {
         let segment = self.segment;
+        segment.reading(|| self.look_for(key))
+    }
+
+    fn look_for(&mut self, key: &[u8]) -> Result<bool> {
+        let segment = self.segment;
         let blocks = &segment.footer.blocks[self.block..];
         let passed = blocks.partition_point(|block| &block.last_key[..] < key);
         if passed > 0 {
@@ -362,6 +404,10 @@ fn stamp(timestamps: &Chunk<'_>, row: usize) -> Result<Timestamp, SegmentError> 
         .and_then(|value| <[u8; 8]>::try_from(&value[..]).ok())
         .map(|bytes| Timestamp(u64::from_le_bytes(bytes)))
         .ok_or_else(|| SegmentError::new("row has no timestamp"))
+}
+
+fn cannot_be_read(path: &std::path::Path, offset: u64) -> StorageError {
+    StorageError::corrupt(path, offset, "the disk cannot read it")
 }
 
 fn damaged(path: &std::path::Path, offset: u64, error: &SegmentError) -> StorageError {

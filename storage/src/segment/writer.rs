@@ -31,6 +31,8 @@ pub struct StoredRow {
 pub struct SegmentWriter {
     decoder: RowDecoder,
     kinds: Vec<Stored>,
+    /// Bytes that were taken.
+    taken: u64,
     out: Vec<u8>,
     footer: Footer,
     block: Vec<StoredRow>,
@@ -53,7 +55,7 @@ impl SegmentWriter {
             })
             .collect();
         let footer = Footer { layout, rows: 0, min_ts: u64::MAX, max_ts: 0, blocks: Vec::new() };
-        Self { decoder, kinds, out: Vec::new(), footer, block: Vec::new() }
+        Self { decoder, kinds, taken: 0, out: Vec::new(), footer, block: Vec::new() }
     }
 
     /// Answers with the row's number within the segment.
@@ -72,11 +74,13 @@ impl SegmentWriter {
         self.footer.rows
     }
 
-    pub fn bytes(&self) -> usize {
-        self.out.len()
+    /// What there is of the segment so far, behind what was taken before.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.taken += self.out.len() as u64;
+        std::mem::take(&mut self.out)
     }
 
-    /// The whole segment.
+    /// The whole segment, or what of it was not taken.
     pub fn finish(mut self) -> Result<Vec<u8>> {
         if !self.block.is_empty() {
             self.end_block()?;
@@ -171,7 +175,7 @@ impl SegmentWriter {
     }
 
     fn put(&mut self, chunk: &[u8]) -> Result<Place> {
-        let offset = self.out.len() as u64;
+        let offset = self.taken + self.out.len() as u64;
         let len = u32::try_from(chunk.len())
             .map_err(|_| segment(SegmentError::new("chunk of more than 4 GiB")))?;
         self.out.extend_from_slice(chunk);

@@ -431,13 +431,17 @@ impl Shared {
         }
         if check_times {
             let truncations = &self.contents.truncations;
-            let stamps = segment.timestamps(block)?;
-            for place in places.clone() {
-                let ts = segment.stamp(&stamps, place as usize)?;
-                if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some() {
-                    visible[place as usize] = false;
+            segment.reading(|| {
+                let stamps = segment.timestamps(block)?;
+                for place in places.clone() {
+                    let ts = segment.stamp(&stamps, place as usize)?;
+                    if ts > self.snapshot || truncated_at(truncations, ts, self.snapshot).is_some()
+                    {
+                        visible[place as usize] = false;
+                    }
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(Selection::Rows(places.filter(|place| visible[*place as usize]).collect()))
     }
@@ -499,12 +503,12 @@ impl BlockReading<'_> {
         }
         let Some(stored) = self.shared.table.shape.columns.get(*column) else { return Ok(None) };
         let Some(at) = self.opened.layout().position(stored.id) else { return Ok(None) };
-        let decoder = self.opened.decoder(self.block, at)?;
         let data_type = self.data_type(*column)?;
-        let dictionary = decoder.dictionary(&data_type, &self.rows);
-        let Some(dictionary) = dictionary.map_err(|e| self.opened.damaged(&e))? else {
-            return Ok(None);
-        };
+        let dictionary = self.opened.reading(|| {
+            let decoder = self.opened.decoder(self.block, at)?;
+            decoder.dictionary(&data_type, &self.rows).map_err(|e| self.opened.damaged(&e))
+        });
+        let Some(dictionary) = dictionary? else { return Ok(None) };
         let count = dictionary.values.len();
         if count >= self.rows.len() {
             return Ok(None);
@@ -558,19 +562,16 @@ impl BlockReading<'_> {
             return Ok(known.clone());
         }
         let data_type = self.data_type(column)?;
-        let decoder = match self.shared.table.shape.columns.get(column) {
-            None => Some(self.opened.key_decoder(self.block)?),
-            Some(stored) => match self.opened.layout().position(stored.id) {
-                Some(at) => Some(self.opened.decoder(self.block, at)?),
-                None => None,
-            },
-        };
-        let decoded = match decoder {
-            Some(decoder) => {
-                decoder.decode(&data_type, &self.rows).map_err(|e| self.opened.damaged(&e))?
-            }
-            None => self.missing(column, &data_type)?,
-        };
+        let decoded = self.opened.reading(|| {
+            let decoder = match self.shared.table.shape.columns.get(column) {
+                None => self.opened.key_decoder(self.block)?,
+                Some(stored) => match self.opened.layout().position(stored.id) {
+                    Some(at) => self.opened.decoder(self.block, at)?,
+                    None => return self.missing(column, &data_type),
+                },
+            };
+            decoder.decode(&data_type, &self.rows).map_err(|e| self.opened.damaged(&e))
+        })?;
         self.columns.push((column, decoded.clone()));
         Ok(decoded)
     }

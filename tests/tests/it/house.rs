@@ -24,10 +24,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Crates that stay free of an engine or a network: they must build and test fast.
 const MUST_NOT_USE: &[(&str, &[&str])] = &[
-    ("common", &["datafusion", "tokio", "tonic", "sled"]),
+    ("common", &["datafusion", "tokio", "tonic"]),
     ("storage", &["datafusion", "tonic", "sqlparser"]),
-    ("sql", &["tonic", "sled", "pgwire"]),
-    ("proto", &["datafusion", "sled"]),
+    ("sql", &["tonic", "pgwire"]),
+    ("proto", &["datafusion"]),
 ];
 
 /// Lines of one file, tests aside.

@@ -10,7 +10,6 @@ use super::super::loss_tests::{create, open_small};
 use super::super::tests::{batch, key, txn};
 use super::super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
-use crate::kv::MemoryKv;
 use crate::seeds::for_each_seed_on_all_cores;
 
 const SHARD: ShardId = ShardId(1);
@@ -25,7 +24,7 @@ async fn put(engine: &Arc<Engine>, start: u64, rows: &[(i64, String)]) {
 
 /// A copy's chunks, with the rows that are there when each has been written.
 async fn chunks(chance: &mut Chance) -> Vec<(Vec<u8>, Rows)> {
-    let engine = open_small(&FaultyDisk::default(), &MemoryKv::default()).unwrap();
+    let engine = open_small(&FaultyDisk::default()).unwrap();
     create(&engine, &[SHARD]).await;
     for segment in 0..3 {
         let mut name = || format!("v{:x}", chance.number());
@@ -62,16 +61,16 @@ async fn lose_power(seed: u64) {
     let mut chance = Chance::new(seed);
     let chunks = chunks(&mut chance).await;
     let whole = &chunks.last().unwrap().1;
-    let (disk, kv) = (FaultyDisk::default(), MemoryKv::default());
-    let engine = open_small(&disk, &kv).unwrap();
+    let disk = FaultyDisk::default();
+    let engine = open_small(&disk).unwrap();
     let power_off_after = Some(disk.operations() + chance.below(120));
     disk.set_faults(Faults { power_off_after, ..Faults::default() });
     let acknowledged = receive(&engine, &chunks).await.err().unwrap_or(chunks.len());
     let seed = chance.number();
-    let (disk, kv) = (disk.crash(seed), kv.crash(seed));
+    let disk = disk.crash(seed);
     drop(engine);
 
-    let engine = open_small(&disk, &kv).unwrap();
+    let engine = open_small(&disk).unwrap();
     let ids = |rows: &Rows| -> BTreeSet<i64> { rows.iter().map(|(id, _)| *id).collect() };
     match (scan(&engine, SHARD), acknowledged) {
         (Ok(found), 0) => assert!(found.is_empty() || found.len() >= 550, "{}", found.len()),
@@ -85,9 +84,9 @@ async fn lose_power(seed: u64) {
     engine.drop_shards(&[SHARD]).await.unwrap();
     receive(&engine, &chunks).await.unwrap();
     assert_eq!(scan(&engine, SHARD).unwrap(), *whole);
-    let (disk, kv) = (disk.crash(seed), kv.crash(seed));
+    let disk = disk.crash(seed);
     drop(engine);
-    let engine = open_small(&disk, &kv).unwrap();
+    let engine = open_small(&disk).unwrap();
     assert_eq!(scan(&engine, SHARD).unwrap(), *whole);
 }
 

@@ -175,17 +175,17 @@ impl CopyReader {
             None => return Ok(false),
             Some(Next::Item(item)) => self.queue.push_back(item),
             Some(Next::Segment(segment, at)) => {
-                let bytes = segment.bytes();
-                let end = bytes.len().min(at + PIECE_BYTES);
-                self.queue.push_back(Item::Bytes(bytes[at..end].to_vec()));
-                if end < bytes.len() {
+                let len = segment.size() as usize;
+                let end = len.min(at + PIECE_BYTES);
+                self.queue.push_back(Item::Bytes(segment.part(at..end)?));
+                if end < len {
                     self.segments.push_front(Next::Segment(segment, end));
                 } else {
                     let marks: Vec<_> = segment.marks().iter().collect();
                     for some in marks.chunks(MARKS) {
                         self.queue.push_back(Item::Marks(some.to_vec()));
                     }
-                    self.queue.push_back(Item::SegmentEnd { crc: crc32c::crc32c(bytes) });
+                    self.queue.push_back(Item::SegmentEnd { crc: segment.crc()? });
                 }
             }
         }
