@@ -99,6 +99,11 @@ pub trait CatalogView: Send + Sync {
 
     fn table(&self, id: TableId) -> Option<Arc<TableInfo>>;
 
+    /// Whether the table holds the rows of a materialized view, which no statement may change.
+    fn is_materialized(&self, _table: TableId) -> bool {
+        false
+    }
+
     fn sequence(&self, schema: Option<&str>, name: &str) -> Option<SequenceId>;
 
     fn schema_exists(&self, name: &str) -> bool;

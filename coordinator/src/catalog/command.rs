@@ -278,6 +278,12 @@ pub enum Command {
     RaiseTimestampCeiling {
         ceiling: Timestamp,
     },
+    /// The table under the view's oid becomes a materialized view of that query, not populated.
+    Materialize(View),
+    SetPopulated {
+        table: TableId,
+        populated: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -134,7 +134,13 @@ fn foreign_keys(state: &State) -> Result<(), String> {
             })?;
         }
     }
-    for view in state.views() {
+    for (table, _) in state.materialized.iter() {
+        let oid = Oid(table.0);
+        ensure(state.table(*table).is_some() && state.view(oid).is_some(), || {
+            format!("materialized view {table} is not whole")
+        })?;
+    }
+    for view in state.stored_queries() {
         for oid in &view.depends_on {
             let exists = state.relation(*oid).is_some() || state.enum_type(*oid).is_some();
             ensure(exists, || format!("view {} reads what is gone", view.name))?;

@@ -42,6 +42,8 @@ pub enum Rejection {
     NoWorkers,
     #[error("{message}")]
     Dependents { message: String, detail: String },
+    #[error("role \"{name}\" cannot be dropped because some objects depend on it")]
+    RoleInUse { name: String, detail: String },
     #[error("could not serialize access due to a concurrent change of {0}")]
     ConcurrentChange(String),
     #[error("could not commit: transaction {0} was taken for dead and aborted")]
@@ -89,7 +91,9 @@ impl Rejection {
             | Self::NoReferenceTables(_)
             | Self::WorkersId(_)
             | Self::LastCoordinator => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-            Self::Dependents { .. } => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::Dependents { .. } | Self::RoleInUse { .. } => {
+                SqlState::DEPENDENT_OBJECTS_STILL_EXIST
+            }
             Self::ConcurrentChange(_) | Self::Aborted(_) => SqlState::SERIALIZATION_FAILURE,
             Self::SequenceLimit { .. } => SqlState(*b"2200H"),
             Self::SequenceBounds { .. } => SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
@@ -108,6 +112,7 @@ impl From<Rejection> for SqlError {
             Rejection::Dependents { detail, .. } => {
                 error.detail(detail).hint("Use DROP ... CASCADE to drop the dependent objects too.")
             }
+            Rejection::RoleInUse { detail, .. } => error.detail(detail),
             Rejection::WorkersId(_) => error.hint("Coordinators and workers share one series of ids: take one that pg_dist_node does not have."),
             Rejection::NoWorkers => error.hint("Add more worker nodes."),
             Rejection::OnlyPlacement { table, .. } => error

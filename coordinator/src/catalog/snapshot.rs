@@ -186,6 +186,10 @@ impl CatalogView for CatalogSnapshot {
         Some(self.state.table(id)?.info().clone())
     }
 
+    fn is_materialized(&self, table: TableId) -> bool {
+        self.state.is_populated(table).is_some()
+    }
+
     fn sequence(&self, schema: Option<&str>, name: &str) -> Option<SequenceId> {
         match self.state.relation_by_name(&self.search_path, schema, name)? {
             RelationRef::Sequence(id) => Some(id),
@@ -214,11 +218,7 @@ impl CatalogView for CatalogSnapshot {
         }
         let relation = state.relation(relation);
         let name = relation.and_then(|relation| state.relation_name(relation));
-        let kind = match relation {
-            Some(RelationRef::View(_)) => "view",
-            Some(RelationRef::Sequence(_)) => "sequence",
-            _ => "table",
-        };
+        let kind = relation.map_or("table", |relation| state.kind(relation));
         let name = name.map_or("", |(_, name)| name);
         Err(SqlError::new(
             SqlState::INSUFFICIENT_PRIVILEGE,

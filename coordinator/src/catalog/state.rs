@@ -105,6 +105,9 @@ pub struct State {
     /// Version at which each thing that exists last changed.
     pub(super) modified: Shared<BTreeMap<Touched, u64>>,
     pub(super) requests: Requests,
+    /// Materialized views, and whether they are populated. Each is a table, which has its name and
+    /// its rows, and a view under the same oid, which has its query.
+    pub(super) materialized: Shared<BTreeMap<TableId, bool>>,
 }
 
 impl State {
@@ -319,8 +322,44 @@ impl State {
         self.views.get(&oid).map(|view| &**view)
     }
 
+    /// In the order of oids, without materialized ones.
     pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.stored_queries().filter(|view| !self.is_materialized(view.oid))
+    }
+
+    /// Views, materialized ones among them.
+    pub fn stored_queries(&self) -> impl Iterator<Item = &View> {
         self.views.values().map(|view| &**view)
+    }
+
+    pub fn is_materialized(&self, oid: Oid) -> bool {
+        self.is_populated(TableId(oid.0)).is_some()
+    }
+
+    /// Of a materialized view, whether it is populated.
+    pub fn is_populated(&self, table: TableId) -> Option<bool> {
+        self.materialized.get(&table).copied()
+    }
+
+    /// Materialized views that have no rows to be read.
+    pub fn unpopulated(&self) -> impl Iterator<Item = TableId> {
+        self.materialized.iter().filter(|(_, populated)| !**populated).map(|(table, _)| *table)
+    }
+
+    /// Tables that are no materialized views.
+    pub fn plain_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables().filter(|table| self.is_populated(table.id()).is_none())
+    }
+
+    /// What a relation is called in messages.
+    pub fn kind(&self, relation: RelationRef) -> &'static str {
+        match relation {
+            RelationRef::Table(id) if self.is_populated(id).is_some() => "materialized view",
+            RelationRef::Table(_) => "table",
+            RelationRef::Index(_) => "index",
+            RelationRef::View(_) => "view",
+            RelationRef::Sequence(_) => "sequence",
+        }
     }
 
     pub fn sequence(&self, id: SequenceId) -> Option<&Sequence> {

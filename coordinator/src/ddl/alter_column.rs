@@ -325,8 +325,9 @@ impl Altering<'_, '_> {
             }
         }
         for oid in self.ddl.views_reading(Oid(table.id().0), Some(at)).await? {
-            let name = state.view(oid).map_or("", |view| view.name.as_str());
-            found.push((format!("view {name}"), Dependent::View(oid)));
+            let Some(reader) = state.relation(oid) else { continue };
+            let name = state.relation_name(reader).map_or("", |(_, name)| name);
+            found.push((format!("{} {name}", state.kind(reader)), Dependent::View(oid)));
         }
         if found.is_empty() {
             return Ok(());
@@ -349,7 +350,7 @@ impl Altering<'_, '_> {
                     Box::pin(self.drop_column(&ident(&name), true, true)).await?;
                 }
                 Dependent::ForeignKey(table, name) => self.ddl.drop_foreign_key(table, &name)?,
-                Dependent::View(oid) => self.ddl.drop_view_tree(oid)?,
+                Dependent::View(oid) => self.ddl.drop_view_tree(oid).await?,
             }
         }
         Ok(())
@@ -483,11 +484,14 @@ impl Altering<'_, '_> {
             }
         }
         let readers = self.ddl.views_reading(Oid(table.id().0), Some(at)).await?;
-        if let Some(view) = readers.first().and_then(|oid| self.ddl.state().view(*oid).cloned()) {
+        let state = self.ddl.state();
+        if let Some(reader) = readers.first().and_then(|oid| state.relation(*oid)) {
+            let view = state.relation_name(reader).map_or("", |(_, name)| name);
+            let reader = format!("{} {view}", state.kind(reader));
             return Err(SqlError::unsupported(
                 "cannot alter type of a column used by a view or rule",
             )
-            .detail(format!("rule _RETURN on view {} depends on column \"{name}\"", view.name)));
+            .detail(format!("rule _RETURN on {reader} depends on column \"{name}\"")));
         }
         if old.ty == ty && using.is_none() {
             return Ok(());

@@ -21,15 +21,6 @@ pub(super) fn owner(state: &State, relation: RelationRef) -> Option<Oid> {
     }
 }
 
-pub(super) fn kind(relation: RelationRef) -> &'static str {
-    match relation {
-        RelationRef::Table(_) => "table",
-        RelationRef::Index(_) => "index",
-        RelationRef::View(_) => "view",
-        RelationRef::Sequence(_) => "sequence",
-    }
-}
-
 fn refuse_taken(state: &State, schema: Oid, name: &str) -> SqlResult<()> {
     match state.schema(schema).and_then(|schema| schema.relation(name)) {
         None => Ok(()),
@@ -259,8 +250,11 @@ pub(super) fn rename_view_column(
         SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{from}\" does not exist"))
     })?;
     column.0.clone_from(&to);
-    let readers: Vec<Oid> =
-        state.views().filter(|view| view.depends_on.contains(&oid)).map(|view| view.oid).collect();
+    let readers: Vec<Oid> = state
+        .stored_queries()
+        .filter(|view| view.depends_on.contains(&oid))
+        .map(|view| view.oid)
+        .collect();
     ddl.with_views_renamed(
         &readers,
         |state, reader, query| {
@@ -284,9 +278,9 @@ pub(super) fn alter_schema(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
                 let to = names::fold(to);
                 names::refuse_reserved_schema(&to)?;
                 let views = state
-                    .views()
+                    .stored_queries()
                     .any(|view| view.schema != schema.oid && mentions_schema(view, &name));
-                if views || state.views().any(|view| mentions_schema(view, &name)) {
+                if views || state.stored_queries().any(|view| mentions_schema(view, &name)) {
                     return Err(SqlError::unsupported(format!(
                         "schema \"{name}\" cannot be renamed while views name it"
                     ))

@@ -12,12 +12,11 @@ pub async fn alter(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<String> {
     match alter.kind {
         AlterKind::Schema => alter_name::alter_schema(ddl, alter)?,
         AlterKind::Type => super::enum_type::alter_type(ddl, alter).await?,
-        AlterKind::MaterializedView => {
-            return Err(SqlError::unsupported("materialized views are not supported"));
-        }
-        AlterKind::Table | AlterKind::Index | AlterKind::Sequence | AlterKind::View => {
-            alter_relation(ddl, alter).await?;
-        }
+        AlterKind::Table
+        | AlterKind::Index
+        | AlterKind::Sequence
+        | AlterKind::View
+        | AlterKind::MaterializedView => alter_relation(ddl, alter).await?,
     }
     Ok(tag)
 }
@@ -34,8 +33,14 @@ async fn alter_relation(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
         ddl.notice(format!("{}, skipping", missing.message()));
         return Ok(());
     };
-    check_kind(alter.kind, found, &name)?;
+    let kind = state.kind(found);
+    check_kind(alter.kind, kind, &name)?;
     if let RelationRef::Table(id) = found {
+        if kind == "materialized view"
+            && let Some(action) = alter.actions.iter().find(|action| !fits_materialized(action))
+        {
+            return Err(wrong_action(action, kind, &name));
+        }
         let own = |action: &&AlterAction| {
             !matches!(
                 action,
@@ -56,15 +61,15 @@ async fn alter_relation(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
         let Some(owner) = alter_name::owner(&state, found) else { continue };
         match action {
             AlterAction::RenameTo { name: new } => {
-                ddl.require_owner(owner, alter_name::kind(found), &name)?;
+                ddl.require_owner(owner, state.kind(found), &name)?;
                 alter_name::rename(ddl, found, names::fold(new)).await?;
             }
             AlterAction::SetSchema { schema } => {
-                ddl.require_owner(owner, alter_name::kind(found), &name)?;
+                ddl.require_owner(owner, state.kind(found), &name)?;
                 alter_name::set_schema(ddl, found, &names::fold(schema)).await?;
             }
             AlterAction::OwnerTo { role } => {
-                ddl.require_owner(owner, alter_name::kind(found), &name)?;
+                ddl.require_owner(owner, state.kind(found), &name)?;
                 alter_name::set_owner(ddl, found, role)?;
             }
             AlterAction::Sequence { options } => match found {
@@ -74,14 +79,14 @@ async fn alter_relation(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
                         ddl.change_sequence(sequence.clone(), options)?;
                     }
                 }
-                _ => return Err(wrong_action(action, found, &name)),
+                _ => return Err(wrong_action(action, kind, &name)),
             },
             AlterAction::RenameColumn { from, to } if matches!(found, RelationRef::View(_)) => {
                 ddl.require_owner(owner, "view", &name)?;
                 alter_name::rename_view_column(ddl, found, from, to)?;
             }
             action if !matches!(found, RelationRef::Table(_)) => {
-                return Err(wrong_action(action, found, &name));
+                return Err(wrong_action(action, kind, &name));
             }
             _ => {}
         }
@@ -90,23 +95,31 @@ async fn alter_relation(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
 }
 
 /// ALTER TABLE works on every kind of relation, as far as its actions do.
-fn check_kind(kind: AlterKind, found: RelationRef, name: &str) -> SqlResult<()> {
-    let fits = match kind {
-        AlterKind::Table => true,
-        AlterKind::Index => matches!(found, RelationRef::Index(_)),
-        AlterKind::Sequence => matches!(found, RelationRef::Sequence(_)),
-        AlterKind::View => matches!(found, RelationRef::View(_)),
-        AlterKind::MaterializedView | AlterKind::Schema | AlterKind::Type => false,
-    };
-    if fits {
+fn check_kind(kind: AlterKind, found: &str, name: &str) -> SqlResult<()> {
+    let wanted = kind.name().to_ascii_lowercase();
+    if kind == AlterKind::Table || wanted == found {
         return Ok(());
     }
-    let wanted = kind.name().to_ascii_lowercase();
     let article = if kind == AlterKind::Index { "an" } else { "a" };
     Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not {article} {wanted}")))
 }
 
-fn wrong_action(action: &AlterAction, found: RelationRef, name: &str) -> SqlError {
+/// Whether the action leaves the rows and their types to the query.
+fn fits_materialized(action: &AlterAction) -> bool {
+    matches!(
+        action,
+        AlterAction::RenameTo { .. }
+            | AlterAction::RenameColumn { .. }
+            | AlterAction::OwnerTo { .. }
+            | AlterAction::SetSchema { .. }
+            | AlterAction::SetOptions { .. }
+            | AlterAction::TuneColumn { .. }
+            | AlterAction::ClusterOn { .. }
+            | AlterAction::Unsupported { .. }
+    )
+}
+
+fn wrong_action(action: &AlterAction, kind: &str, name: &str) -> SqlError {
     let what = match action {
         AlterAction::AddColumn { .. } => "ADD COLUMN",
         AlterAction::DropColumn { .. } => "DROP COLUMN",
@@ -122,12 +135,7 @@ fn wrong_action(action: &AlterAction, found: RelationRef, name: &str) -> SqlErro
         AlterAction::AlterConstraint { .. } => "ALTER CONSTRAINT",
         _ => "this action",
     };
-    let kinds = match found {
-        RelationRef::Table(_) => "tables",
-        RelationRef::Index(_) => "indexes",
-        RelationRef::View(_) => "views",
-        RelationRef::Sequence(_) => "sequences",
-    };
+    let kinds = if kind == "index" { "indexes".into() } else { format!("{kind}s") };
     SqlError::new(
         SqlState::WRONG_OBJECT_TYPE,
         format!("ALTER action {what} cannot be performed on relation \"{name}\""),

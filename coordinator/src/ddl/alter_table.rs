@@ -151,7 +151,7 @@ impl Altering<'_, '_> {
             }
             AlterAction::RenameColumn { from, to } => self.rename_column(from, to).await,
             AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
-            AlterAction::SetOptions { options } => self.set_options(options),
+            AlterAction::SetOptions { options } => self.ddl.set_options(self.table, options),
             AlterAction::TuneColumn { column } => {
                 position(self.current()?.as_ref(), column).map(|_| ())
             }
@@ -249,18 +249,30 @@ impl Altering<'_, '_> {
             format!("index \"{name}\" for table \"{}\" does not exist", shape.name),
         ))
     }
+}
 
-    fn set_options(&mut self, options: &[(String, Option<String>)]) -> SqlResult<()> {
-        let mut def = self.current()?.def().clone();
+impl Ddl<'_> {
+    /// Sets storage parameters, and takes away those without a value.
+    pub(super) fn set_options(
+        &mut self,
+        table: TableId,
+        options: &[(String, Option<String>)],
+    ) -> SqlResult<()> {
+        if options.is_empty() {
+            return Ok(());
+        }
+        let state = self.state();
+        let Some(table) = state.table(table) else { return Ok(()) };
+        let mut def = table.def().clone();
         for (name, value) in options {
             def.options.retain(|(known, _)| known != name);
             def.options.extend(value.clone().map(|value| (name.clone(), value)));
         }
-        self.put(def)
+        self.apply(Command::AlterTable(def))?;
+        self.refresh_env();
+        Ok(())
     }
-}
 
-impl Ddl<'_> {
     /// Writes every row anew, into new shards beside the old ones, as `def` says. `values` are
     /// expressions over the old row, in the order of the new columns.
     pub(super) async fn rewrite(

@@ -1,15 +1,20 @@
-//! CREATE TABLE AS and SELECT INTO: a table with a query's columns and rows.
+//! CREATE TABLE AS, SELECT INTO and CREATE MATERIALIZED VIEW: a table with a query's columns and
+//! rows.
 
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bind::{self, BindContext};
-use satsuma_sql::bound::{BoundInsert, BoundOnConflict, BoundQuery};
+use satsuma_sql::bound::BoundQuery;
 use satsuma_sql::parse::{CreateTableAs, Parsed, Statement};
 use sqlparser::ast;
 
 use super::create_table::{Draft, NewTable};
-use super::{Ddl, names};
-use crate::executor::modify::Modification;
-use crate::session_api::Interrupt;
+use super::{Ddl, materialized, names};
+use crate::catalog::Command;
+
+/// The statement as PostgreSQL calls it.
+pub fn command(create: &CreateTableAs) -> &'static str {
+    if create.materialized_view { "CREATE MATERIALIZED VIEW" } else { "CREATE TABLE AS" }
+}
 
 /// Answers with the command tag.
 pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlResult<String> {
@@ -20,9 +25,12 @@ pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlRe
         on_commit: create.on_commit,
     };
     let Some((schema, name)) = super::create_table::place_for(ddl, &new).await? else {
-        return Ok("CREATE TABLE AS".into());
+        return Ok(command(create).into());
     };
-    let query = bind_query(ddl, &create.query)?;
+    if create.materialized_view {
+        materialized::check_query(ddl, &create.query)?;
+    }
+    let query = bind_query(ddl, create)?;
     if create.columns.len() > query.columns.len() {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "too many column names were specified"));
     }
@@ -37,43 +45,35 @@ pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlRe
         draft.plain_column(name, ty)?;
     }
     let table = super::create_table::create_from(ddl, schema, draft, &new).await?;
-    if !create.with_data {
-        return Ok("CREATE TABLE AS".into());
+    ddl.set_options(table, &create.options)?;
+    if create.materialized_view {
+        materialized::keep_query(ddl, table, &create.query)?;
     }
-    ddl.tell_workers().await?;
-    ddl.next_step().await?;
-    let info = ddl.state().table(table).map(|table| table.info().clone());
-    let info = info.ok_or_else(|| SqlError::internal("the new table is not there"))?;
-    let insert = BoundInsert {
-        table: info,
-        source: query.plan,
-        on_conflict: BoundOnConflict::Fail,
-        returning: None,
-    };
-    let cluster = ddl.cluster.clone();
-    let modification = Modification {
-        executor: &cluster.executor,
-        scope: &ddl.scope,
-        txn: ddl.txn,
-        commit: false,
-        interrupt: Interrupt::default(),
-        returning: false,
-    };
-    let modified = modification.insert(&insert).await?;
-    Ok(format!("SELECT {}", modified.count))
+    if !create.with_data {
+        return Ok(command(create).into());
+    }
+    let count = materialized::fill(ddl, table, query).await?;
+    if create.materialized_view {
+        ddl.apply(Command::SetPopulated { table, populated: true })?;
+    }
+    Ok(format!("SELECT {count}"))
 }
-
-fn bind_query(ddl: &Ddl<'_>, query: &ast::Query) -> SqlResult<BoundQuery> {
+fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
+    let query = &create.query;
     let parsed = Parsed {
-        statement: Statement::Sql(Box::new(ast::Statement::Query(Box::new(query.clone())))),
+        statement: Statement::Sql(Box::new(ast::Statement::Query(query.clone()))),
         text: String::new(),
         offset: 0,
         source: std::sync::Arc::default(),
     };
     let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
     let query = bind::bind_query(&parsed, &context)?;
-    let query = query
-        .ok_or_else(|| SqlError::unsupported("CREATE TABLE AS takes a query that only reads"))?;
+    let query = query.ok_or_else(|| {
+        SqlError::unsupported(match create.materialized_view {
+            true => "materialized views must not use data-modifying statements in WITH",
+            false => "CREATE TABLE AS takes a query that only reads",
+        })
+    })?;
     bind::in_declared_types(query, &ddl.env)
 }
 
@@ -83,6 +83,7 @@ pub fn select_into(query: &ast::Query) -> Option<CreateTableAs> {
     let ast::SetExpr::Select(select) = query.body.as_mut() else { return None };
     let into = select.into.take()?;
     Some(CreateTableAs {
+        materialized_view: false,
         temporary: into.temporary,
         if_not_exists: false,
         name: into.name,
@@ -90,5 +91,6 @@ pub fn select_into(query: &ast::Query) -> Option<CreateTableAs> {
         query: Box::new(query),
         with_data: true,
         on_commit: None,
+        options: Vec::new(),
     })
 }

@@ -1,5 +1,7 @@
 //! DROP of relations and schemas, with what depends on them.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
@@ -19,10 +21,10 @@ pub async fn drop(
     cascade: bool,
 ) -> SqlResult<String> {
     match kind {
-        ast::ObjectType::Table => drop_tables(ddl, objects, if_exists, cascade).await?,
+        ast::ObjectType::Table => drop_tables(ddl, "table", objects, if_exists, cascade).await?,
         ast::ObjectType::Schema => drop_schemas(ddl, objects, if_exists, cascade).await?,
-        ast::ObjectType::Sequence => drop_sequences(ddl, objects, if_exists, cascade)?,
-        ast::ObjectType::View => drop_views(ddl, objects, if_exists, cascade)?,
+        ast::ObjectType::Sequence => drop_sequences(ddl, objects, if_exists, cascade).await?,
+        ast::ObjectType::View => drop_views(ddl, objects, if_exists, cascade).await?,
         ast::ObjectType::Index => drop_indexes(ddl, objects, if_exists).await?,
         ast::ObjectType::Type => {
             super::enum_type::drop_types(ddl, objects, if_exists, cascade).await?;
@@ -33,9 +35,7 @@ pub async fn drop(
         }
         ast::ObjectType::Database => drop_databases(ddl, objects, if_exists)?,
         ast::ObjectType::MaterializedView => {
-            for name in objects {
-                find(ddl, "materialized view", name, if_exists)?;
-            }
+            drop_tables(ddl, "materialized view", objects, if_exists, cascade).await?;
         }
         other => return Err(SqlError::unsupported(format!("DROP {other} is not supported"))),
     }
@@ -78,12 +78,7 @@ fn find(
         missing(ddl, kind, &full, if_exists)?;
         return Ok(None);
     };
-    let actual = match found {
-        RelationRef::Table(_) => "table",
-        RelationRef::Index(_) => "index",
-        RelationRef::View(_) => "view",
-        RelationRef::Sequence(_) => "sequence",
-    };
+    let actual = state.kind(found);
     if actual != kind {
         let article = |word: &str| if word == "index" { "an" } else { "a" };
         return Err(SqlError::new(
@@ -161,13 +156,14 @@ pub fn drop_functions(
 
 async fn drop_tables(
     ddl: &mut Ddl<'_>,
+    kind: &str,
     objects: &[ast::ObjectName],
     if_exists: bool,
     cascade: bool,
 ) -> SqlResult<()> {
     let mut tables: Vec<Arc<Table>> = Vec::new();
     for name in objects {
-        if let Some(RelationRef::Table(id)) = find(ddl, "table", name, if_exists)?
+        if let Some(RelationRef::Table(id)) = find(ddl, kind, name, if_exists)?
             && let Some(table) = ddl.state().table_arc(id)
             && !tables.iter().any(|known| known.id() == id)
         {
@@ -186,7 +182,7 @@ fn require_owner(ddl: &mut Ddl<'_>, relation: RelationRef) -> SqlResult<()> {
         return Ok(());
     }
     match alter_name::owner(&state, relation) {
-        Some(owner) => ddl.require_owner(owner, alter_name::kind(relation), name),
+        Some(owner) => ddl.require_owner(owner, state.kind(relation), name),
         None => Ok(()),
     }
 }
@@ -214,13 +210,13 @@ fn dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef]) -> SqlResult<Vec<Depende
     while let Some(relation) = waiting.pop() {
         let on = describe(ddl, relation);
         let oid = relation.oid();
-        for view in state.views().filter(|view| view.depends_on.contains(&oid)) {
-            let known = found.iter().any(|known| known.oid == view.oid)
-                || roots.contains(&RelationRef::View(view.oid));
+        for view in state.stored_queries().filter(|view| view.depends_on.contains(&oid)) {
+            let Some(reader) = state.relation(view.oid) else { continue };
+            let known = found.iter().any(|known| known.oid == view.oid) || roots.contains(&reader);
             if !known {
-                let name = describe(ddl, RelationRef::View(view.oid));
+                let name = describe(ddl, reader);
                 found.push(Dependent { oid: view.oid, name, on: on.clone(), what: What::View });
-                waiting.push(RelationRef::View(view.oid));
+                waiting.push(reader);
             }
         }
         match relation {
@@ -288,13 +284,14 @@ fn defaults_of(ddl: &mut Ddl<'_>, id: SequenceId) -> SqlResult<Vec<(TableId, Col
 }
 
 /// `table t`, with its schema where the search path does not find it.
-fn describe(ddl: &Ddl<'_>, relation: RelationRef) -> String {
+fn describe(ddl: &mut Ddl<'_>, relation: RelationRef) -> String {
+    let kind = ddl.state().kind(relation);
     let name = ddl.snapshot.oid_name(&PgType::Regclass, relation.oid().0);
-    format!("{} {}", alter_name::kind(relation), name.unwrap_or_default())
+    format!("{kind} {}", name.unwrap_or_default())
 }
 
 /// Makes room for dropping the relations: dependents go with CASCADE, and are an error without.
-fn drop_dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef], cascade: bool) -> SqlResult<()> {
+async fn drop_dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef], cascade: bool) -> SqlResult<()> {
     let found = dependents(ddl, roots)?;
     if found.is_empty() {
         return Ok(());
@@ -316,7 +313,7 @@ fn drop_dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef], cascade: bool) -> S
     ddl.cascade_notice(&names);
     for dependent in found {
         match dependent.what {
-            What::View => ddl.drop_view_tree(dependent.oid)?,
+            What::View => ddl.drop_view_tree(dependent.oid).await?,
             What::ForeignKey(table, name) => ddl.drop_foreign_key(table, &name)?,
             What::Default(table, column) => {
                 let state = ddl.state();
@@ -345,7 +342,7 @@ pub async fn remove_tables(
     }
     let roots: Vec<RelationRef> =
         tables.iter().map(|table| RelationRef::Table(table.id())).collect();
-    drop_dependents(ddl, &roots, cascade)?;
+    drop_dependents(ddl, &roots, cascade).await?;
     // Foreign keys first, so that tables that refer to each other can go in any order.
     let state = ddl.state();
     for table in tables.iter().filter_map(|table| state.table(table.id())) {
@@ -353,14 +350,16 @@ pub async fn remove_tables(
             ddl.drop_foreign_key(table.id(), &key.name)?;
         }
     }
-    for table in tables {
+    // A materialized view is younger than the tables that it reads.
+    let youngest_first: BTreeSet<_> = tables.iter().map(|table| Reverse(table.id())).collect();
+    for Reverse(id) in youngest_first {
         let state = ddl.state();
-        let Some(table) = state.table(table.id()) else { continue };
+        let Some(table) = state.table(id) else { continue };
         ddl.drop_shards(table);
         for sequence in state.sequences_of(table.id()) {
             ddl.apply(Command::DropSequence { sequence: sequence.id })?;
         }
-        ddl.apply(Command::DropTable { table: table.id() })?;
+        ddl.apply(Command::DropTable { table: id })?;
     }
     Ok(())
 }
@@ -420,6 +419,12 @@ async fn drop_schemas(
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
         ddl.cascade_notice(&names);
+        for relation in &relations {
+            if let RelationRef::View(oid) = relation {
+                ddl.drop_view_tree(*oid).await?;
+            }
+        }
+        let state = ddl.state();
         let tables: Vec<Arc<Table>> = relations
             .iter()
             .filter_map(|relation| match relation {
@@ -427,15 +432,10 @@ async fn drop_schemas(
                 _ => None,
             })
             .collect();
-        for relation in &relations {
-            if let RelationRef::View(oid) = relation {
-                ddl.drop_view_tree(*oid)?;
-            }
-        }
         remove_tables(ddl, &tables, true).await?;
         for relation in relations {
             if let RelationRef::Sequence(sequence) = relation {
-                drop_dependents(ddl, &[relation], true)?;
+                drop_dependents(ddl, &[relation], true).await?;
                 ddl.apply(Command::DropSequence { sequence })?;
             }
         }
@@ -451,7 +451,7 @@ async fn drop_schemas(
     Ok(())
 }
 
-fn drop_sequences(
+async fn drop_sequences(
     ddl: &mut Ddl<'_>,
     objects: &[ast::ObjectName],
     if_exists: bool,
@@ -476,13 +476,13 @@ fn drop_sequences(
             )
             .hint(format!("You can drop {of} instead.")));
         }
-        drop_dependents(ddl, &[RelationRef::Sequence(id)], cascade)?;
+        drop_dependents(ddl, &[RelationRef::Sequence(id)], cascade).await?;
         ddl.apply(Command::DropSequence { sequence: id })?;
     }
     Ok(())
 }
 
-fn drop_views(
+async fn drop_views(
     ddl: &mut Ddl<'_>,
     objects: &[ast::ObjectName],
     if_exists: bool,
@@ -495,8 +495,11 @@ fn drop_views(
             views.push(view);
         }
     }
-    drop_dependents(ddl, &views, cascade)?;
-    views.into_iter().try_for_each(|view| ddl.drop_view_tree(view.oid()))
+    drop_dependents(ddl, &views, cascade).await?;
+    for view in views {
+        ddl.drop_view_tree(view.oid()).await?;
+    }
+    Ok(())
 }
 
 async fn drop_indexes(

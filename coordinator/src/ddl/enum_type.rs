@@ -1,5 +1,7 @@
 //! Enum types: CREATE TYPE .. AS ENUM, ALTER TYPE, DROP TYPE.
 
+use std::collections::BTreeSet;
+
 use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::parse::{Alter, AlterAction, LabelPlace};
 use sqlparser::ast;
@@ -177,17 +179,23 @@ pub async fn drop_types(
 
 pub(super) async fn drop_type(ddl: &mut Ddl<'_>, ty: &EnumType, cascade: bool) -> SqlResult<()> {
     if cascade {
-        drop_columns_of(ddl, ty).await?;
+        drop_users_of(ddl, ty).await?;
     }
     ddl.apply(Command::DropEnum { oid: ty.oid })?;
     Ok(())
 }
 
-/// DROP TYPE .. CASCADE drops the columns of the type.
-async fn drop_columns_of(ddl: &mut Ddl<'_>, ty: &EnumType) -> SqlResult<()> {
+/// DROP TYPE .. CASCADE drops the columns of the type, and the views that name it.
+async fn drop_users_of(ddl: &mut Ddl<'_>, ty: &EnumType) -> SqlResult<()> {
     let state = ddl.state();
     let (mut names, mut drops) = (Vec::new(), Vec::new());
-    for table in state.tables() {
+    let roots = state.stored_queries().filter(|view| view.depends_on.contains(&ty.oid));
+    let views: BTreeSet<Oid> = roots.flat_map(|view| ddl.view_tree(view.oid)).collect();
+    for relation in views.iter().filter_map(|view| state.relation(*view)) {
+        let name = state.relation_name(relation).map_or("", |(_, name)| name);
+        names.push(format!("{} {name}", state.kind(relation)));
+    }
+    for table in state.plain_tables() {
         for column in &table.shape.columns {
             if is_of(&column.ty, ty.oid) {
                 names.push(format!("column {} of table {}", column.name, table.shape.name));
@@ -196,6 +204,9 @@ async fn drop_columns_of(ddl: &mut Ddl<'_>, ty: &EnumType) -> SqlResult<()> {
         }
     }
     ddl.cascade_notice(&names);
+    for view in views {
+        ddl.drop_view_tree(view).await?;
+    }
     for (table, column) in drops {
         super::alter_table::drop_column(ddl, table, &column).await?;
     }

@@ -32,6 +32,12 @@ pub(super) fn resolve(
         state.table_arc(table.id())
     };
     if let Some(other) = &other {
+        if state.is_populated(other.id()).is_some() {
+            return Err(SqlError::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("referenced relation \"{target_name}\" is not a table"),
+            ));
+        }
         let object = ObjectAddress::relation(RelationRef::Table(other.id()));
         if !catalog::may(state, ddl.snapshot.user, object, 'x') {
             return Err(SqlError::new(

@@ -367,11 +367,9 @@ fn union(order: &str, a: &str, b: &str) -> String {
 /// What an object is called in messages.
 pub(super) fn kind(state: &State, object: ObjectAddress) -> &'static str {
     match object.class {
-        ObjectClass::Relation => match state.relation(object.oid) {
-            Some(RelationRef::View(_)) => "view",
-            Some(RelationRef::Sequence(_)) => "sequence",
-            _ => "table",
-        },
+        ObjectClass::Relation => {
+            state.relation(object.oid).map_or("table", |relation| state.kind(relation))
+        }
         ObjectClass::Schema => "schema",
         ObjectClass::Database => "database",
         ObjectClass::Type => "type",

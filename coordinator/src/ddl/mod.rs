@@ -29,6 +29,7 @@ mod foreign_key;
 mod grant;
 mod index;
 mod like_table;
+mod materialized;
 pub(crate) mod names;
 mod operator_class;
 mod owner;
@@ -52,7 +53,7 @@ use satsuma_proto::worker::{
 use satsuma_sql::bind::BindContext;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
-use satsuma_sql::parse::{Alter, Comment, CreateTable, Grant, Source};
+use satsuma_sql::parse::{Alter, Comment, CreateTable, Grant, Refresh, Source};
 use sqlparser::ast::{self, Spanned};
 
 pub use index::reindex;
@@ -108,6 +109,7 @@ pub enum Definition<'a> {
     CreateTable(&'a CreateTable),
     Grant(&'a Grant),
     Comment(&'a Comment),
+    Refresh(&'a Refresh),
     /// CREATE EXTENSION and DROP EXTENSION.
     Extension(&'a satsuma_sql::parse::Command),
     /// ANALYZE of these columns.
@@ -123,11 +125,12 @@ impl Definition<'_> {
             // PostgreSQL lets a read-only transaction gather statistics.
             Self::Analyze(_) => return None,
             Self::Alter(alter) => return Some(format!("ALTER {}", alter.kind.name())),
-            Self::CreateTable(CreateTable::As(_)) => "CREATE TABLE AS",
+            Self::CreateTable(CreateTable::As(create)) => create_table_as::command(create),
             Self::CreateTable(CreateTable::Like(_)) => "CREATE TABLE",
             Self::Grant(Grant { revoke: true, .. }) => "REVOKE",
             Self::Grant(_) => "GRANT",
             Self::Comment(_) => "COMMENT",
+            Self::Refresh(_) => "REFRESH MATERIALIZED VIEW",
             Self::Extension(satsuma_sql::parse::Command::DropExtension { .. }) => "DROP EXTENSION",
             Self::Extension(_) => "CREATE EXTENSION",
         };
@@ -171,6 +174,10 @@ pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult
         Definition::Comment(comment) => {
             comment::comment(ddl, comment)?;
             Some("COMMENT".into())
+        }
+        Definition::Refresh(refresh) => {
+            materialized::refresh(ddl, refresh).await?;
+            Some("REFRESH MATERIALIZED VIEW".into())
         }
         Definition::Analyze(tables) => {
             analyze::analyze(ddl, tables).await?;

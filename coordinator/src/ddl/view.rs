@@ -47,10 +47,7 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
             ));
         }
     };
-    let mut query = create.query.as_ref().clone();
-    wildcard::expand(&state, &ddl.snapshot.search_path, &mut query);
-    bind::settle_query(&mut query, &ddl.bind_context());
-    let definition = query.to_string();
+    let definition = text_to_keep(ddl, &create.query);
     let columns = columns(ddl, create, &definition)?;
     let mut depends_on = relations(ddl, &state, &create.query)?;
     columns.iter().for_each(|(_, ty)| depends_on.extend(user_type(ty)));
@@ -83,6 +80,14 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
     }
     ddl.apply(Command::AlterView(view))?;
     Ok(())
+}
+
+/// The query's text as it is stored.
+pub(super) fn text_to_keep(ddl: &mut Ddl<'_>, query: &ast::Query) -> String {
+    let mut query = query.clone();
+    wildcard::expand(&ddl.state(), &ddl.snapshot.search_path, &mut query);
+    bind::settle_query(&mut query, &ddl.bind_context());
+    query.to_string()
 }
 
 fn refuse_unsupported(create: &ast::CreateView) -> SqlResult<()> {
@@ -175,7 +180,11 @@ fn columns(
 
 /// Oids of the relations that a query names. A WITH query under a relation's name counts as that
 /// relation: a dependency too many, never one too few.
-fn relations(ddl: &Ddl<'_>, state: &State, query: &ast::Query) -> SqlResult<BTreeSet<Oid>> {
+pub(super) fn relations(
+    ddl: &Ddl<'_>,
+    state: &State,
+    query: &ast::Query,
+) -> SqlResult<BTreeSet<Oid>> {
     let mut found = BTreeSet::new();
     let visited = ast::visit_relations(query, |name| match names::split(name) {
         Ok((schema, relation)) => {
@@ -202,7 +211,7 @@ fn relations(ddl: &Ddl<'_>, state: &State, query: &ast::Query) -> SqlResult<BTre
 }
 
 /// Whether the query reads a temporary relation.
-fn reads_temporary(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<bool> {
+pub(super) fn reads_temporary(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<bool> {
     let state = ddl.state();
     let Some(own) = state.schema_by_name(&ddl.temporary_name) else { return Ok(false) };
     let read = relations(ddl, &state, query)?;
@@ -215,7 +224,7 @@ fn reads_temporary(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<bool> {
     Ok(read.iter().any(is_own))
 }
 
-fn user_type(ty: &PgType) -> Option<Oid> {
+pub(super) fn user_type(ty: &PgType) -> Option<Oid> {
     match ty {
         PgType::Enum(oid) => Some(*oid),
         PgType::Array(element) => user_type(element),
@@ -266,7 +275,7 @@ fn check_replacement(before: &[(String, PgType)], after: &[(String, PgType)]) ->
 /// are settled when it is made.
 pub(super) fn refuse_wildcards_over(state: &State, relation: Oid, name: &str) -> SqlResult<()> {
     let reader = state
-        .views()
+        .stored_queries()
         .find(|view| view.depends_on.contains(&relation) && has_wildcard(&view.definition));
     match reader {
         None => Ok(()),
@@ -287,7 +296,7 @@ impl Ddl<'_> {
     ) -> SqlResult<Vec<Oid>> {
         let state = self.state();
         let mut found = Vec::new();
-        for view in state.views().filter(|view| view.depends_on.contains(&relation)) {
+        for view in state.stored_queries().filter(|view| view.depends_on.contains(&relation)) {
             let used = match column {
                 None => true,
                 Some(column) => self.columns_used(view)?.contains(&(relation, column)),
@@ -305,13 +314,15 @@ impl Ddl<'_> {
         self.cluster.executor.columns_used(&query.plan)
     }
 
-    fn bind_view(&self, view: &View) -> SqlResult<BoundQuery> {
+    /// The view's query, as its owner may run it.
+    pub(super) fn bind_view(&self, view: &View) -> SqlResult<BoundQuery> {
         let parsed = parse::parse(&view.definition)?;
         let [parsed] = parsed.as_slice() else {
             return Err(SqlError::internal("a view's query does not parse as one statement"));
         };
         let snapshot = crate::catalog::CatalogSnapshot {
             search_path: view.search_path.clone(),
+            user: view.owner,
             ..self.snapshot.clone()
         };
         let mut env = self.env.clone();
@@ -328,7 +339,8 @@ impl Ddl<'_> {
         let (mut tree, mut at) = (vec![view], 0);
         while let Some(oid) = tree.get(at).copied() {
             at += 1;
-            for reader in state.views().filter(|reader| reader.depends_on.contains(&oid)) {
+            let readers = state.stored_queries();
+            for reader in readers.filter(|reader| reader.depends_on.contains(&oid)) {
                 tree.retain(|known| *known != reader.oid);
                 tree.push(reader.oid);
             }
@@ -339,10 +351,20 @@ impl Ddl<'_> {
     }
 
     /// Drops a view with those that read it.
-    pub(super) fn drop_view_tree(&mut self, view: Oid) -> SqlResult<()> {
+    pub(super) async fn drop_view_tree(&mut self, view: Oid) -> SqlResult<()> {
         for oid in self.view_tree(view) {
-            if self.state().view(oid).is_some() {
-                self.apply(Command::DropView { oid })?;
+            let state = self.state();
+            match state.relation(oid) {
+                Some(RelationRef::View(_)) => {
+                    self.apply(Command::DropView { oid })?;
+                }
+                Some(RelationRef::Table(id)) => {
+                    let Some(table) = state.table_arc(id) else { continue };
+                    self.lock_table(&table).await?;
+                    self.drop_shards(&table);
+                    self.apply(Command::DropTable { table: id })?;
+                }
+                _ => {}
             }
         }
         Ok(())

@@ -52,6 +52,7 @@ pub use remote::conform;
 pub use scope::{Assignment, Scope, for_client, is_stale};
 pub use traffic::Traffic;
 
+use crate::catalog::State;
 use crate::planner::{self, RemoteScan};
 
 /// Bytes of a scalar subquery's value: it stands in the plan as a constant.
@@ -116,8 +117,13 @@ impl Executor {
         &self.functions
     }
 
-    /// The plan with its uncorrelated scalar subqueries computed, optimized.
+    /// The plan with its uncorrelated scalar subqueries computed, optimized: to be run.
     pub async fn prepare(&self, plan: LogicalPlan, scope: &Arc<Scope>) -> SqlResult<LogicalPlan> {
+        refuse_unpopulated(&plan, &scope.state)?;
+        self.settle(plan, scope).await
+    }
+
+    async fn settle(&self, plan: LogicalPlan, scope: &Arc<Scope>) -> SqlResult<LogicalPlan> {
         let subqueries = subquery::uncorrelated(&plan)?;
         let plan = if subqueries.is_empty() {
             plan
@@ -148,7 +154,7 @@ impl Executor {
         plan: LogicalPlan,
         scope: &Arc<Scope>,
     ) -> SqlResult<LogicalPlan> {
-        let plan = self.prepare(plan, scope).await?;
+        let plan = self.settle(plan, scope).await?;
         self.distribute_prepared(plan, scope).await
     }
 
@@ -187,6 +193,7 @@ impl Executor {
         scope: &'a Arc<Scope>,
     ) -> BoxFuture<'a, SqlResult<(SchemaRef, BatchStream)>> {
         Box::pin(async move {
+            refuse_unpopulated(&plan, &scope.state)?;
             let plan = self.distribute(plan, scope).await?;
             self.run_distributed(plan, scope).await
         })
@@ -370,6 +377,32 @@ impl Executor {
             }
         })
     }
+}
+
+/// 55000 where a plan reads a materialized view that was never filled.
+fn refuse_unpopulated(plan: &LogicalPlan, state: &State) -> SqlResult<()> {
+    if state.unpopulated().next().is_none() {
+        return Ok(());
+    }
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<ScanSource>()
+            && let Some(table) = source.table_id()
+            && state.is_populated(table) == Some(false)
+        {
+            found = state.table(table);
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(to_sql)?;
+    let Some(table) = found else { return Ok(()) };
+    Err(SqlError::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("materialized view \"{}\" has not been populated", table.shape.name),
+    )
+    .hint("Use the REFRESH MATERIALIZED VIEW command."))
 }
 
 fn task_context(

@@ -6,7 +6,10 @@ use super::error::RaftError;
 use crate::catalog::{Command, RequestId, State};
 
 /// Format of entries and of snapshots' data; the first byte of both.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
+/// That of before there were materialized views. Its entries are a part of today's; its states end
+/// before the list of these.
+const WITHOUT_MATERIALIZED_VIEWS: u8 = 3;
 /// Longest entry that is proposed.
 pub const MAX_ENTRY_BYTES: usize = 8 << 20;
 
@@ -25,7 +28,10 @@ impl Envelope {
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, RaftError> {
-        decode(bytes)
+        match bytes.split_first() {
+            Some((&(FORMAT | WITHOUT_MATERIALIZED_VIEWS), body)) => Ok(postcard::from_bytes(body)?),
+            _ => Err(postcard::Error::DeserializeBadEncoding.into()),
+        }
     }
 }
 
@@ -34,12 +40,26 @@ pub(super) fn encode_state(state: &State) -> Result<Vec<u8>, RaftError> {
 }
 
 pub(super) fn decode_state(bytes: &[u8]) -> Result<State, RaftError> {
-    decode(bytes)
-}
-
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RaftError> {
     match bytes.split_first() {
         Some((&FORMAT, body)) => Ok(postcard::from_bytes(body)?),
+        Some((&WITHOUT_MATERIALIZED_VIEWS, body)) => {
+            const NONE: u8 = 0;
+            Ok(postcard::from_bytes(&[body, &[NONE]].concat())?)
+        }
         _ => Err(postcard::Error::DeserializeBadEncoding.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_the_format_before_has_no_materialized_views() {
+        let state = State::default();
+        let mut bytes = encode_state(&state).expect("encodes");
+        bytes[0] = WITHOUT_MATERIALIZED_VIEWS;
+        assert_eq!(bytes.pop(), Some(0));
+        assert_eq!(decode_state(&bytes).expect("decodes"), state);
     }
 }

@@ -435,8 +435,8 @@ impl Arguments {
         })?;
         let oid = u32::try_from(oid).unwrap_or(0);
         match state.table_arc(satsuma_common::TableId(oid)) {
-            Some(table) => Ok(table),
-            None => match state.relation(satsuma_common::Oid(oid)) {
+            Some(table) if !state.is_materialized(satsuma_common::Oid(oid)) => Ok(table),
+            _ => match state.relation(satsuma_common::Oid(oid)) {
                 Some(relation) => {
                     let name = state.relation_name(relation).map_or("", |(_, name)| name);
                     Err(SqlError::new(

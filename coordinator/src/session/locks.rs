@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
-use satsuma_common::{SqlError, SqlResult};
+use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{LockWait, STALE_PLACEMENT, TableLockMode};
 use satsuma_sql::bound::{Bound, LockStrength};
 use satsuma_sql::catalog_view::TableInfo;
@@ -41,6 +41,13 @@ impl ClusterSession {
         let lock = async {
             for name in &target.tables {
                 let table = ddl.table(name)?;
+                if ddl.state().is_populated(table.id()).is_some() {
+                    return Err(SqlError::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!("cannot lock relation \"{}\"", table.shape.name),
+                    )
+                    .detail("This operation is not supported for materialized views."));
+                }
                 ddl.lock_table_in(&table, mode, wait).await?;
             }
             Ok(())

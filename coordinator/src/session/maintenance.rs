@@ -66,14 +66,6 @@ pub fn check(
     Ok(())
 }
 
-/// What REFRESH MATERIALIZED VIEW says, as there are none.
-pub fn no_snapshot(catalog: &CatalogSnapshot, name: &ObjectName) -> SqlError {
-    match find(catalog, name) {
-        Ok((_, name)) => SqlError::unsupported(format!("\"{name}\" is not a materialized view")),
-        Err(error) => error,
-    }
-}
-
 /// What REINDEX or CLUSTER names.
 pub fn check_reorganised(
     catalog: &CatalogSnapshot,

@@ -250,7 +250,9 @@ impl ClusterSession {
                 }
                 Ok(Execution::Command((*tag).into()))
             }
-            Command::Refresh { name } => Err(maintenance::no_snapshot(&self.snapshot(), name)),
+            Command::Refresh(refresh) => {
+                self.define(Definition::Refresh(refresh), parsed, options).await
+            }
             Command::Discard { what } => {
                 if what == "all" && self.in_block() {
                     return Err(SqlError::new(

@@ -58,6 +58,7 @@ struct Class<'a> {
     has_index: bool,
     columns: usize,
     checks: usize,
+    populated: bool,
     has_rules: bool,
     has_triggers: bool,
     options: Option<Vec<String>>,
@@ -78,6 +79,7 @@ impl<'a> Class<'a> {
             has_index: false,
             columns,
             checks: 0,
+            populated: true,
             has_rules: false,
             has_triggers: false,
             options: None,
@@ -116,8 +118,8 @@ impl<'a> Class<'a> {
             relhassubclass = false,
             relrowsecurity = false,
             relforcerowsecurity = false,
-            relispopulated = true,
-            relreplident = if self.kind == 'r' { 'd' } else { 'n' },
+            relispopulated = self.populated,
+            relreplident = if matches!(self.kind, 'r' | 'm') { 'd' } else { 'n' },
             relispartition = false,
             relrewrite = Oid(0),
             relfrozenxid = Oid(0),
@@ -141,6 +143,7 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     let sizes = source.around.estimated_sizes();
     for table in state.tables() {
         let size = size_of_relation(state, table, &sizes);
+        let populated = state.is_populated(table.id());
         let shape = &table.shape;
         let options: Vec<_> =
             table.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -149,6 +152,8 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             tuples: if size == Default::default() { -1.0 } else { size.rows as f32 },
             pages: size.bytes.div_ceil(8192).min(i32::MAX as u64) as i32,
             has_index: state.indexes_of(table.id()).next().is_some(),
+            populated: populated.unwrap_or(true),
+            has_rules: populated.is_some(),
             checks: shape.checks.len(),
             has_triggers: !shape.foreign_keys.is_empty() || !shape.referenced_by.is_empty(),
             options: (!options.is_empty()).then_some(options),
@@ -158,7 +163,7 @@ fn class(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                 &shape.name,
                 table.schema,
                 table.owner,
-                'r',
+                if populated.is_some() { 'm' } else { 'r' },
                 usize::from(table.next_column.0.saturating_sub(1)),
             )
         }
@@ -431,7 +436,7 @@ fn depend(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             push(Oid(sequence.id.0), class, Oid(table.0), i32::from(column.0), kind)?;
         }
     }
-    for view in source.state.views() {
+    for view in source.state.stored_queries() {
         for oid in view.depends_on.iter().filter(|oid| source.state.relation(**oid).is_some()) {
             push(view.oid, class, *oid, 0, 'n')?;
         }
@@ -463,9 +468,16 @@ fn is_identity(state: &State, table: satsuma_common::TableId, column: ColumnId) 
     })
 }
 
-/// Every relation of users, with its schema, name, kind and owner.
+/// Every relation of users that the SQL standard knows, with its schema and name: materialized
+/// views it does not.
 pub(super) fn user_relations(state: &State) -> impl Iterator<Item = (&str, &str, RelationRef)> {
-    state.schemas().flat_map(|schema| {
-        schema.relations().map(move |(name, relation)| (schema.name.as_str(), name, relation))
-    })
+    let known =
+        |(_, _, relation): &(&str, &str, RelationRef)| !state.is_materialized(relation.oid());
+    state
+        .schemas()
+        .flat_map(|schema| {
+            let relations = schema.relations();
+            relations.map(move |(name, relation)| (schema.name.as_str(), name, relation))
+        })
+        .filter(known)
 }

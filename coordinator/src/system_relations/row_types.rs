@@ -22,7 +22,7 @@ pub fn relation_of(row_type: Oid) -> Option<Oid> {
 
 /// Whether relations of this `relkind` have a row type.
 pub(super) fn has_row_type(kind: char) -> bool {
-    matches!(kind, 'r' | 'v')
+    matches!(kind, 'r' | 'v' | 'm')
 }
 
 pub(super) fn all(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {

@@ -1,7 +1,8 @@
-//! PostgreSQL's views over the catalogs: pg_tables, pg_views, pg_indexes, pg_sequences, pg_stats.
+//! PostgreSQL's views over the catalogs: pg_tables, pg_views, pg_matviews, pg_indexes,
+//! pg_sequences, pg_stats.
 
 use satsuma_common::text::{TextContext, to_text};
-use satsuma_common::{Array, Datum, PgType, SqlResult};
+use satsuma_common::{Array, Datum, Oid, PgType, SqlResult};
 
 use super::definitions::{index_definition, view_definition};
 use super::layout::Layouts;
@@ -13,6 +14,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
         "pg_tables" => tables,
         "pg_views" => views,
+        "pg_matviews" => materialized_views,
         "pg_indexes" => indexes,
         "pg_sequences" => sequences,
         "pg_stats" => statistics,
@@ -20,7 +22,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
     })
 }
 
-fn owner<'a>(source: &'a Source<'_>, oid: satsuma_common::Oid) -> Option<&'a String> {
+fn owner<'a>(source: &'a Source<'_>, oid: Oid) -> Option<&'a String> {
     source.state.role(oid).map(|role| &role.name)
 }
 
@@ -38,7 +40,7 @@ fn tables(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             rowsecurity = false,
         )?;
     }
-    for table in source.state.tables() {
+    for table in source.state.plain_tables() {
         let shape = &table.shape;
         row!(
             rows,
@@ -67,6 +69,27 @@ fn views(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     Ok(())
 }
 
+fn materialized_views(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    let state = source.state;
+    for table in state.tables() {
+        let (Some(is_populated), Some(view)) =
+            (state.is_populated(table.id()), state.view(Oid(table.id().0)))
+        else {
+            continue;
+        };
+        row!(
+            rows,
+            schemaname = &table.shape.schema_name,
+            matviewname = &table.shape.name,
+            matviewowner = owner(source, table.owner),
+            hasindexes = state.indexes_of(table.id()).next().is_some(),
+            ispopulated = is_populated,
+            definition = view_definition(source.names(), view, false),
+        )?;
+    }
+    Ok(())
+}
+
 fn indexes(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for index in source.state.indexes() {
         let Some(table) = source.state.table(index.table) else { continue };
@@ -89,7 +112,7 @@ fn sequences(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             schemaname = source.state.schema(sequence.schema).map(|schema| &schema.name),
             sequencename = &sequence.name,
             sequenceowner = owner(source, sequence.owner),
-            data_type = satsuma_common::Oid(sequence.ty.oid()),
+            data_type = Oid(sequence.ty.oid()),
             start_value = sequence.start,
             min_value = sequence.min,
             max_value = sequence.max,

@@ -156,6 +156,13 @@ impl Binder<'_> {
         let (schema, relation) = names::qualified(name, &self.env.identity.database)
             .map_err(|error| self.at(error, position))?;
         match self.relation_or_error(schema.as_deref(), &relation, position)? {
+            Relation::Table(table) if self.catalog.is_materialized(table.shape.table) => {
+                Err(SqlError::new(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("cannot copy from materialized view \"{relation}\""),
+                )
+                .hint("Try the COPY (SELECT ...) TO variant."))
+            }
             Relation::Table(table) => {
                 self.check_access(&table, Access::Select)?;
                 let from = self.scan_table(&table)?;

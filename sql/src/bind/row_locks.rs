@@ -110,6 +110,13 @@ impl Binder<'_> {
                     self.refuse_hidden_tables(select, entry, strength, wanted.is_some())?;
                     continue;
                 };
+                if self.catalog.is_materialized(table.table) {
+                    let name = entry.table.as_ref().map_or("", |table| &table.shape.name);
+                    return Err(SqlError::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!("cannot lock rows in materialized view \"{name}\""),
+                    ));
+                }
                 match locked
                     .iter_mut()
                     .find(|(alias, other)| *alias == entry.alias && other.table == table.table)

@@ -152,6 +152,9 @@ impl Binder<'_> {
         let (schema, relation) = names::qualified(name, &self.env.identity.database)
             .map_err(|error| self.at(error, position))?;
         match self.relation_or_error(schema.as_deref(), &relation, position)? {
+            Relation::Table(info) if self.catalog.is_materialized(info.shape.table) => {
+                Err(materialized(&relation, verb))
+            }
             Relation::Table(info) => Ok(info),
             Relation::View(_) if verb == "truncate" => Err(not_a_table(&relation)),
             Relation::View(_) if verb == "copy to" => Err(SqlError::new(
@@ -271,6 +274,20 @@ fn with_changes(changes: Vec<Bound>, statement: Bound) -> Bound {
 /// SELECT .. INTO makes a table.
 fn has_into(query: &ast::Query) -> bool {
     matches!(query.body.as_ref(), SetExpr::Select(select) if select.into.is_some())
+}
+
+/// What a statement that would change a materialized view is told.
+fn materialized(view: &str, verb: &str) -> SqlError {
+    let refuse = |message| SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+    match verb {
+        "truncate" => not_a_table(view),
+        "copy to" => refuse(format!("cannot copy to materialized view \"{view}\"")),
+        "merge into" => {
+            SqlError::unsupported(format!("cannot execute MERGE on relation \"{view}\""))
+                .detail("This operation is not supported for materialized views.")
+        }
+        _ => refuse(format!("cannot change materialized view \"{view}\"")),
+    }
 }
 
 fn not_a_table(relation: &str) -> SqlError {

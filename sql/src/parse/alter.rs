@@ -530,7 +530,9 @@ fn rename(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
     })
 }
 
-fn options(parser: &mut Parser<'_>) -> Result<Vec<(String, Option<String>)>, ParserError> {
+pub(super) fn options(
+    parser: &mut Parser<'_>,
+) -> Result<Vec<(String, Option<String>)>, ParserError> {
     parser.expect_token(&Token::LParen)?;
     let options = parser.parse_comma_separated(|parser| {
         let name = parser.parse_identifier()?.value.to_ascii_lowercase();

@@ -68,10 +68,7 @@ pub enum Command {
         /// `index`, `table`, `schema`, `database` or `system`; `None` of CLUSTER.
         kind: Option<&'static str>,
     },
-    /// REFRESH MATERIALIZED VIEW.
-    Refresh {
-        name: ObjectName,
-    },
+    Refresh(Refresh),
     /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
     Discard {
         what: String,
@@ -105,6 +102,14 @@ pub enum CursorDirection {
     Forward(i64),
     Absolute(i64),
     Relative(i64),
+}
+
+/// REFRESH MATERIALIZED VIEW.
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    pub name: ObjectName,
+    pub concurrently: bool,
+    pub with_data: bool,
 }
 
 /// CREATE EXTENSION.
@@ -152,18 +157,11 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["create", "language"], "CREATE LANGUAGE"),
     (&["create", "text", "search"], "CREATE TEXT SEARCH"),
     (&["create", "access", "method"], "CREATE ACCESS METHOD"),
-    (&["create", "materialized", "view"], "CREATE MATERIALIZED VIEW"),
 ];
 
 /// What to do instead, where there is something.
-const INSTEAD: &[(&str, &str)] = &[
-    ("DO", "Run the statements one by one; psql's \\if and \\gexec choose and generate them."),
-    (
-        "CREATE MATERIALIZED VIEW",
-        "Use CREATE VIEW, or CREATE TABLE AS, and to refresh it TRUNCATE and INSERT .. SELECT in \
-         one transaction.",
-    ),
-];
+const INSTEAD: &[(&str, &str)] =
+    &[("DO", "Run the statements one by one; psql's \\if and \\gexec choose and generate them.")];
 
 /// `None`: not one of these statements.
 pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Command>> {
@@ -491,13 +489,14 @@ fn refresh(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     for word in ["refresh", "materialized", "view"] {
         expect(parser, word)?;
     }
-    take(parser, "concurrently");
+    let concurrently = take(parser, "concurrently");
     let name = parser.parse_object_name(false)?;
+    let mut with_data = true;
     if take(parser, "with") {
-        take(parser, "no");
+        with_data = !take(parser, "no");
         expect(parser, "data")?;
     }
-    Ok(Command::Refresh { name })
+    Ok(Command::Refresh(Refresh { name, concurrently, with_data }))
 }
 
 fn discard(parser: &mut Parser<'_>) -> Result<Command, ParserError> {

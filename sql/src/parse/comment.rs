@@ -18,7 +18,7 @@ pub struct Comment {
 
 #[derive(Clone, Debug)]
 pub enum CommentTarget {
-    /// A table, view, index or sequence, which the word says in lower case.
+    /// A table, view, materialized view, index or sequence, which the word says in lower case.
     Relation(&'static str, ObjectName),
     Column(ObjectName),
     Constraint {
@@ -77,7 +77,10 @@ fn target(parser: &mut Parser<'_>) -> Result<CommentTarget, ParserError> {
             return Ok(CommentTarget::Relation(kind, parser.parse_object_name(false)?));
         }
     }
-    Ok(if take(parser, "column") {
+    Ok(if take(parser, "materialized") {
+        expect(parser, "view")?;
+        CommentTarget::Relation("materialized view", parser.parse_object_name(false)?)
+    } else if take(parser, "column") {
         CommentTarget::Column(parser.parse_object_name(false)?)
     } else if take(parser, "type") {
         CommentTarget::Type(parser.parse_object_name(false)?)

@@ -1,7 +1,8 @@
 //! CREATE TABLE in the forms that sqlparser does not take: `(LIKE t INCLUDING ALL, ..)`, and
-//! `AS query` with a list of column names or WITH NO DATA.
+//! `AS query` with a list of column names or WITH NO DATA; CREATE MATERIALIZED VIEW, which is the
+//! latter with a query that is kept.
 
-use satsuma_common::SqlResult;
+use satsuma_common::{SqlError, SqlResult};
 use sqlparser::ast::{self, Ident, ObjectName, Query};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -11,9 +12,10 @@ use super::command::{expect, take};
 use super::tokens::is_word;
 use super::{Source, error, keywords, tokens, with_parser};
 
-/// CREATE TABLE .. AS, and SELECT .. INTO.
+/// CREATE TABLE .. AS, SELECT .. INTO, and CREATE MATERIALIZED VIEW.
 #[derive(Clone, Debug)]
 pub struct CreateTableAs {
+    pub materialized_view: bool,
     pub temporary: bool,
     pub if_not_exists: bool,
     pub name: ObjectName,
@@ -22,6 +24,8 @@ pub struct CreateTableAs {
     pub query: Box<Query>,
     pub with_data: bool,
     pub on_commit: Option<ast::OnCommit>,
+    /// Storage parameters, with names in lower case.
+    pub options: Vec<(String, Option<String>)>,
 }
 
 /// CREATE TABLE with the columns of other tables among its own.
@@ -62,6 +66,11 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Crea
     if !is(0, "create") {
         return Ok(None);
     }
+    if let Some(at) = (1..tokens.len().min(5)).find(|at| is(*at, "materialized"))
+        && is(at + 1, "view")
+    {
+        return materialized_view(source, tokens, at).map(|create| Some(CreateTable::As(create)));
+    }
     let modifiers = ["global", "local", "temporary", "temp", "unlogged"];
     let table = (1..tokens.len().min(4)).find(|at| is(*at, "table"));
     let Some(table) = table
@@ -83,10 +92,34 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Crea
     let temporary = (1..table).any(|at| is(at, "temporary") || is(at, "temp"));
     if let Some(body) = query_start(tokens, table) {
         let head = with_parser(source, &tokens[table + 1..body], head)?;
-        return as_query(source, &tokens[body + 1..], head, temporary)
-            .map(|create| Some(CreateTable::As(create)));
+        let create = as_query(source, &tokens[body + 1..], head)?;
+        return Ok(Some(CreateTable::As(CreateTableAs { temporary, ..create })));
     }
     with_likes(source, tokens, table)
+}
+
+/// CREATE MATERIALIZED VIEW; `at` is where its second word stands.
+fn materialized_view(
+    source: &Source,
+    tokens: &[TokenWithSpan],
+    at: usize,
+) -> SqlResult<CreateTableAs> {
+    let view = at + 1;
+    let is_unlogged = at == 2 && is_word(&tokens[1].token, "unlogged");
+    if at != 1 && !is_unlogged {
+        return Err(error::near(source, tokens, tokens[at].span.start));
+    }
+    let body = query_start(tokens, view).unwrap_or(tokens.len());
+    let head = with_parser(source, &tokens[view + 1..body], head_of_view)?;
+    let query = tokens.get(body + 1..).unwrap_or_default();
+    if query.is_empty() {
+        return Err(error::end_of_input(source, tokens));
+    }
+    let create = as_query(source, query, head)?;
+    if is_unlogged {
+        return Err(SqlError::unsupported("materialized views cannot be unlogged"));
+    }
+    Ok(CreateTableAs { materialized_view: true, ..create })
 }
 
 /// A word that cannot be a column's name, or that cannot follow the columns. The table's name
@@ -150,21 +183,21 @@ fn query_start(tokens: &[TokenWithSpan], table: usize) -> Option<usize> {
     None
 }
 
-type Head = (bool, ObjectName, Vec<Ident>, Option<ast::OnCommit>);
+/// What stands before AS.
+struct Head {
+    if_not_exists: bool,
+    name: ObjectName,
+    columns: Vec<Ident>,
+    on_commit: Option<ast::OnCommit>,
+    options: Vec<(String, Option<String>)>,
+}
 
 /// Between TABLE and AS.
 fn head(parser: &mut Parser<'_>) -> Result<Head, ParserError> {
-    let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
-    let name = parser.parse_object_name(false)?;
-    let mut columns = Vec::new();
-    if parser.consume_token(&Token::LParen) {
-        columns = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
-        parser.expect_token(&Token::RParen)?;
-    }
-    let mut on_commit = None;
+    let mut head = name_and_columns(parser)?;
     if take(parser, "on") {
         expect(parser, "commit")?;
-        on_commit = Some(if take(parser, "drop") {
+        head.on_commit = Some(if take(parser, "drop") {
             ast::OnCommit::Drop
         } else if take(parser, "delete") {
             expect(parser, "rows")?;
@@ -175,15 +208,36 @@ fn head(parser: &mut Parser<'_>) -> Result<Head, ParserError> {
             ast::OnCommit::PreserveRows
         });
     }
-    Ok((if_not_exists, name, columns, on_commit))
+    Ok(head)
 }
 
-fn as_query(
-    source: &Source,
-    tokens: &[TokenWithSpan],
-    (if_not_exists, name, columns, on_commit): Head,
-    temporary: bool,
-) -> SqlResult<CreateTableAs> {
+/// Between MATERIALIZED VIEW and AS. There is one access method, and one tablespace.
+fn head_of_view(parser: &mut Parser<'_>) -> Result<Head, ParserError> {
+    let mut head = name_and_columns(parser)?;
+    if take(parser, "using") {
+        expect(parser, "heap")?;
+    }
+    if take(parser, "with") {
+        head.options = super::alter::options(parser)?;
+    }
+    if take(parser, "tablespace") {
+        expect(parser, "pg_default")?;
+    }
+    Ok(head)
+}
+
+fn name_and_columns(parser: &mut Parser<'_>) -> Result<Head, ParserError> {
+    let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+    let name = parser.parse_object_name(false)?;
+    let mut columns = Vec::new();
+    if parser.consume_token(&Token::LParen) {
+        columns = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+        parser.expect_token(&Token::RParen)?;
+    }
+    Ok(Head { if_not_exists, name, columns, on_commit: None, options: Vec::new() })
+}
+
+fn as_query(source: &Source, tokens: &[TokenWithSpan], head: Head) -> SqlResult<CreateTableAs> {
     let ends_with = |words: &[&str]| {
         tokens.len() > words.len()
             && words
@@ -200,7 +254,18 @@ fn as_query(
     };
     let query = tokens::adapt(tokens[..tokens.len() - cut].to_vec());
     let query = with_parser(source, &query, |parser| parser.parse_query())?;
-    Ok(CreateTableAs { temporary, if_not_exists, name, columns, query, with_data, on_commit })
+    let Head { if_not_exists, name, columns, on_commit, options } = head;
+    Ok(CreateTableAs {
+        materialized_view: false,
+        temporary: false,
+        if_not_exists,
+        name,
+        columns,
+        query,
+        with_data,
+        on_commit,
+        options,
+    })
 }
 
 /// Takes the LIKE elements out of the list of columns; the rest is sqlparser's.

@@ -47,7 +47,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
-pub use command::{Command, CreateExtension, CursorDirection, LockTarget};
+pub use command::{Command, CreateExtension, CursorDirection, LockTarget, Refresh};
 pub use comment::{Comment, CommentTarget};
 pub use conflict::{ConflictElement, conflict_element};
 pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};

@@ -87,6 +87,10 @@ INSERT INTO "Odd Name"."Tab""le" VALUES (1, 'x'), (NULL, '');
 INSERT INTO visits SELECT i % 9, i, 'v' || i FROM generate_series(1, 500) i;
 INSERT INTO owned VALUES (1), (2);
 SELECT nextval('free_seq'), nextval('free_seq');
+CREATE MATERIALIZED VIEW shop.per_mood AS SELECT mood, count(*) AS n FROM companies GROUP BY mood;
+CREATE UNIQUE INDEX per_mood_key ON shop.per_mood (mood);
+CREATE MATERIALIZED VIEW unfilled AS SELECT n FROM shop.per_mood WITH NO DATA;
+COMMENT ON MATERIALIZED VIEW unfilled IS 'later';
 "#;
 
 /// What must be the same on either side of a dump.
@@ -99,6 +103,8 @@ const QUESTIONS: &[&str] = &[
     "SELECT * FROM cheap ORDER BY number",
     "SELECT * FROM shop.totals ORDER BY name",
     "SELECT * FROM shop.over ORDER BY number",
+    "SELECT * FROM shop.per_mood ORDER BY mood",
+    "SELECT matviewname, ispopulated, hasindexes, definition FROM pg_matviews ORDER BY 1",
     "SELECT last_value, is_called FROM companies_id_seq",
     "SELECT last_value, is_called FROM free_seq",
     "SELECT last_value, is_called FROM down_seq",

@@ -73,7 +73,9 @@ fn tables(cluster: &Cluster) {
          INSERT INTO places SELECT g, 'place ' || g FROM generate_series(1, 20) g;
          INSERT INTO notes VALUES ('kept'), (NULL);
          DELETE FROM companies WHERE id > 190;
-         UPDATE places SET name = 'moved' WHERE id = 3";
+         UPDATE places SET name = 'moved' WHERE id = 3;
+         CREATE MATERIALIZED VIEW per_company AS SELECT company_id, count(*) AS n FROM clicks GROUP BY 1;
+         CREATE MATERIALIZED VIEW later AS SELECT count(*) AS n FROM clicks WITH NO DATA";
     let mut client = cluster.client();
     script.split(';').for_each(|statement| drop(client.must(statement)));
 }
@@ -130,6 +132,10 @@ fn a_backup_is_restored_as_it_was_at_its_moment() {
     up.start().unwrap_or_else(|error| panic!("{error}"));
     let mut client = address.client().expect("a connection");
     assert_eq!(client.value("SELECT count(*) FROM clicks").unwrap().as_deref(), Some("2100"));
+    let refreshed = "SELECT (SELECT count(*) FROM per_company) || ' ' || (SELECT n FROM later)";
+    assert!(client.value(refreshed).unwrap_err().contains("has not been populated"));
+    client.must("REFRESH MATERIALIZED VIEW later");
+    assert_eq!(client.value(refreshed).unwrap().as_deref(), Some("200 2100"));
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(super) fn of(command: &Command) -> Footprint {
             writes: vec![object(table.0)],
         },
         Command::DropTable { table } => writes(vec![object(table.0)]),
+        Command::SetPopulated { table, .. } => writes(vec![object(table.0)]),
         Command::SetStatistics { table, .. } => {
             Footprint { reads: vec![object(table.0)], writes: Vec::new() }
         }
@@ -59,10 +60,12 @@ pub(super) fn of(command: &Command) -> Footprint {
             let tables = shards.iter().map(|(table, _)| object(table.0));
             writes(std::iter::once(Touched::Colocation(*colocation)).chain(tables).collect())
         }
-        Command::CreateView(view) | Command::AlterView(view) => Footprint {
-            reads: view.depends_on.iter().map(|oid| Touched::Object(*oid)).collect(),
-            writes: vec![Touched::Object(view.oid)],
-        },
+        Command::CreateView(view) | Command::AlterView(view) | Command::Materialize(view) => {
+            Footprint {
+                reads: view.depends_on.iter().map(|oid| Touched::Object(*oid)).collect(),
+                writes: vec![Touched::Object(view.oid)],
+            }
+        }
         Command::CreateSequence(sequence) | Command::AlterSequence(sequence) => {
             writes(vec![object(sequence.id.0)])
         }

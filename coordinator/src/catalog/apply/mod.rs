@@ -173,6 +173,10 @@ fn run_large(state: &mut State, command: Command) -> Applied {
         Command::CreateView(view) => object::create_view(state, view)?,
         Command::AlterView(view) => object::alter_view(state, view)?,
         Command::DropView { oid } => object::drop_view(state, oid)?,
+        Command::Materialize(view) => object::materialize(state, view)?,
+        Command::SetPopulated { table, populated } => {
+            object::set_populated(state, table, populated)?;
+        }
 
         Command::CreateSequence(sequence) => sequence::create(state, sequence)?,
         Command::AlterSequence(sequence) => sequence::alter(state, sequence)?,

@@ -1,6 +1,6 @@
 //! Roles, views, enums, comments, grants and settings.
 
-use satsuma_common::{Oid, PgType};
+use satsuma_common::{Oid, PgType, TableId};
 
 use super::schema;
 use crate::catalog::objects::{
@@ -47,10 +47,7 @@ pub(super) fn drop_role(state: &mut State, oid: Oid) -> Result<(), Rejection> {
     let name = role.name.clone();
     let owned = owned_by(state, oid);
     if !owned.is_empty() {
-        return Err(Rejection::Dependents {
-            message: format!("role \"{name}\" cannot be dropped because some objects depend on it"),
-            detail: owned.join("\n"),
-        });
+        return Err(Rejection::RoleInUse { name, detail: owned.join("\n") });
     }
     let roles = state.roles.make_mut();
     roles.remove(&oid);
@@ -73,7 +70,8 @@ fn owned_by(state: &State, oid: Oid) -> Vec<String> {
         lines.push(format!("owner of schema {}", schema.name));
     }
     for table in state.tables().filter(|table| table.owner == oid) {
-        lines.push(format!("owner of table {}", table.shape.name));
+        let kind = state.kind(RelationRef::Table(table.id()));
+        lines.push(format!("owner of {kind} {}", table.shape.name));
     }
     for view in state.views().filter(|view| view.owner == oid) {
         lines.push(format!("owner of view {}", view.name));
@@ -110,14 +108,65 @@ pub(super) fn alter_view(state: &mut State, view: View) -> Result<(), Rejection>
     check_view(state, &view)?;
     let before =
         state.view(view.oid).cloned().ok_or_else(|| Rejection::NoRelation(view.name.clone()))?;
-    schema::move_relation(
-        state,
-        (before.schema, &before.name),
-        (view.schema, &view.name),
-        RelationRef::View(view.oid),
-    )?;
+    // The name of a materialized view is its table's.
+    if !state.is_materialized(view.oid) {
+        schema::move_relation(
+            state,
+            (before.schema, &before.name),
+            (view.schema, &view.name),
+            RelationRef::View(view.oid),
+        )?;
+    }
     state.views.make_mut().insert(view.oid, Shared::new(view));
     Ok(())
+}
+
+pub(super) fn materialize(state: &mut State, view: View) -> Result<(), Rejection> {
+    check_view(state, &view)?;
+    let table = TableId(view.oid.0);
+    if state.table(table).is_none() || state.views.contains_key(&view.oid) {
+        return Err(Rejection::NoRelation(view.name));
+    }
+    state.materialized.make_mut().insert(table, false);
+    state.views.make_mut().insert(view.oid, Shared::new(view));
+    follow_table(state, table);
+    Ok(())
+}
+
+pub(super) fn set_populated(
+    state: &mut State,
+    table: TableId,
+    populated: bool,
+) -> Result<(), Rejection> {
+    match state.materialized.make_mut().get_mut(&table) {
+        Some(known) => *known = populated,
+        None => return Err(Rejection::NoRelation(table.0.to_string())),
+    }
+    Ok(())
+}
+
+/// A materialized view's query goes under the names that its table has.
+pub(super) fn follow_table(state: &mut State, id: TableId) {
+    if state.is_populated(id).is_none() {
+        return;
+    }
+    let Some(table) = state.table_arc(id) else { return };
+    if let Some(view) = state.views.make_mut().get_mut(&Oid(id.0)) {
+        let columns = table.shape.columns.iter();
+        let view = view.make_mut();
+        view.name.clone_from(&table.shape.name);
+        view.schema = table.schema;
+        view.owner = table.owner;
+        view.columns = columns.map(|column| (column.name.clone(), column.ty.clone())).collect();
+    }
+}
+
+/// With the table of a materialized view goes its query.
+pub(super) fn drop_query(state: &mut State, table: TableId) {
+    if state.is_populated(table).is_some() {
+        state.materialized.make_mut().remove(&table);
+        state.views.make_mut().remove(&Oid(table.0));
+    }
 }
 
 fn check_view(state: &State, view: &View) -> Result<(), Rejection> {
@@ -145,9 +194,12 @@ pub(super) fn refuse_dependent_views(
     name: &str,
 ) -> Result<(), Rejection> {
     let lines: Vec<_> = state
-        .views()
+        .stored_queries()
         .filter(|view| view.depends_on.contains(&oid))
-        .map(|view| format!("view {} depends on {what} {name}", view.name))
+        .filter_map(|view| {
+            let kind = state.kind(state.relation(view.oid)?);
+            Some(format!("{kind} {} depends on {what} {name}", view.name))
+        })
         .collect();
     if lines.is_empty() {
         return Ok(());

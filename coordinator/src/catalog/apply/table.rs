@@ -70,6 +70,7 @@ pub(super) fn alter(state: &mut State, mut def: TableDef) -> Result<(), Rejectio
     if schema != before.schema {
         follow_schema(state, id, schema)?;
     }
+    object::follow_table(state, id);
     refresh_indexes(state, id);
     check_constraints(state, id)?;
     rename_in_foreign_keys(state, id);
@@ -114,7 +115,9 @@ pub(super) fn drop(state: &mut State, id: TableId) -> Result<(), Rejection> {
             detail: lines.join("\n"),
         });
     }
-    object::refuse_dependent_views(state, Oid(id.0), "table", name)?;
+    let kind = state.kind(RelationRef::Table(id));
+    object::refuse_dependent_views(state, Oid(id.0), kind, name)?;
+    object::drop_query(state, id);
     let indexes: Vec<_> = state.indexes_of(id).map(|index| index.oid).collect();
     for index in indexes {
         remove_index(state, index);
