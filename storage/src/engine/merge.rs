@@ -53,16 +53,16 @@ pub fn choose(runs: &[Run]) -> Option<Vec<usize>> {
 }
 
 impl Engine {
-    /// Nobody waits for work on a shard that is gone, and not long for it where the engine is being
-    /// closed.
+    /// Nobody wants work on a shard that is gone, and nobody waits long for it who closes the engine
+    /// or copies the shard.
     fn is_in_vain(&self, shard: &Shard) -> bool {
-        self.is_closed() || !self.meta.read().is_here(shard)
+        self.is_closed() || self.pins.has_copy_of(shard.group) || !self.meta.read().is_here(shard)
     }
 
     /// Merges segments of a shard if it has too many, or too many dead rows; `true` if it did.
     pub(crate) fn merge(&self, shard: &Arc<Shard>) -> Result<bool> {
         let _work = shard.work.lock();
-        if self.pins.has_copy_of(shard.group) {
+        if self.is_in_vain(shard) {
             return Ok(false);
         }
         shard.check()?;

@@ -98,6 +98,29 @@ async fn a_merge_of_a_shard_that_is_dropped_ends_in_its_midst() {
     assert_eq!(segments(&disk), Vec::<std::path::PathBuf>::new());
 }
 
+#[tokio::test]
+async fn a_copy_does_not_wait_for_a_merge() {
+    let disk = filled().await;
+    let engine = open(&disk, false);
+    let shard = engine.shard(SHARD).unwrap();
+    disk.hold_syncs(Some(Path::new("/data/seg")));
+    let merging = std::thread::spawn({
+        let (engine, shard) = (engine.clone(), shard.clone());
+        move || engine.merge(&shard)
+    });
+    until_a_sync_is_held(&disk).await;
+    let copying = std::thread::spawn({
+        let engine = engine.clone();
+        move || CopyReader::open(&engine, GroupId(1)).map(drop)
+    });
+    while !engine.pins.has_copy_of(GroupId(1)) {
+        tokio::task::yield_now().await;
+    }
+    disk.hold_syncs(None);
+    copying.join().unwrap().unwrap();
+    assert!(!merging.join().unwrap().unwrap());
+}
+
 /// It is held in memory only as far as it is being encoded.
 #[tokio::test]
 async fn a_merge_writes_as_it_goes() {

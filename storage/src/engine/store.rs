@@ -15,6 +15,7 @@ use crate::segment::{Marks, Segment};
 use crate::shard::{Contents, Shard, Stored};
 use crate::txn::LoadedFile;
 
+const ARRIVED_DAMAGED: StorageError = StorageError::CopyBroken("a segment arrived damaged");
 /// Marks up to this many are in the manifest itself.
 const FEW_MARKS: usize = 2000;
 /// Files are synced whenever so many bytes of them were written. The log's next sync may have to
@@ -108,23 +109,21 @@ impl Store {
         batch: &mut Batch,
     ) -> Result<Segment> {
         let IncomingSegment { id, size, at, crc: found, place, .. } = incoming;
-        if at != size || found != crc {
-            return Err(StorageError::CopyBroken("a segment arrived damaged"));
-        }
-        let (path, bytes) = match place {
-            IncomingPlace::Memory(bytes) => {
+        let is_whole = at == size && found == crc;
+        let (path, file) = match place {
+            IncomingPlace::Memory(bytes) if is_whole => {
                 let bytes = Bytes::from(bytes);
                 batch.push((manifest::segment_key(id), Some(bytes.clone())));
-                (kv_path(id), bytes)
+                return Segment::open(id, kv_path(id), bytes, Marks::default());
             }
-            IncomingPlace::File { path, file } => {
-                let io = |e: std::io::Error| StorageError::io(&path, &e);
-                file.sync().map_err(io)?;
-                let mapped = self.disk.map(&path).map_err(io)?;
-                (path, mapped)
-            }
+            IncomingPlace::Memory(_) => return Err(ARRIVED_DAMAGED),
+            IncomingPlace::File { path, file } => (path, file),
         };
-        Segment::open(id, path, bytes, Marks::default())
+        let synced = match is_whole {
+            true => file.sync().map_err(|e| StorageError::io(&path, &e)),
+            false => Err(ARRIVED_DAMAGED),
+        };
+        synced.and_then(|()| self.open_loaded(id)).inspect_err(|_| self.forget([path]))
     }
 
     /// Removes files of segments that came to nothing.
@@ -328,6 +327,10 @@ pub struct Unnamed<'a> {
 impl Unnamed<'_> {
     pub fn add(&mut self, at: SegmentRef) {
         self.numbers.insert(at.id);
+    }
+
+    pub fn add_segments<'s>(&mut self, segments: impl IntoIterator<Item = &'s Arc<Segment>>) {
+        self.numbers.extend(segments.into_iter().map(|segment| segment.id));
     }
 
     pub fn add_marks(&mut self, manifest: &Manifest) {

@@ -2,6 +2,7 @@
 //! of what was not.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use satsuma_common::{GroupId, ShardId, Timestamp};
 
@@ -9,6 +10,7 @@ use super::super::damage_tests::{Rows, context, scan};
 use super::super::loss_tests::{create, open_small};
 use super::super::tests::{batch, key, txn};
 use super::super::*;
+use crate::disk::Disk;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::seeds::for_each_seed_on_all_cores;
 
@@ -96,4 +98,23 @@ fn a_copy_that_was_acknowledged_survives_power_cuts() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(lose_power(seed));
     });
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_stored_leaves_no_files() {
+    let chunks = chunks(&mut Chance::new(1)).await;
+    let mut failures = 0;
+    for number in 1..40 {
+        let disk = FaultyDisk::default();
+        let engine = open_small(&disk).unwrap();
+        disk.set_faults(Faults { fail_sync: Some(number), ..Faults::default() });
+        let failed = receive(&engine, &chunks).await.is_err();
+        let unnamed = engine.store.kv.scan(b"m").unwrap().is_empty();
+        if failed && unnamed {
+            failures += 1;
+            let left = disk.list(Path::new("/data/seg")).unwrap();
+            assert!(left.is_empty(), "sync {number}: {left:?}");
+        }
+    }
+    assert!(failures > 3, "{failures}");
 }

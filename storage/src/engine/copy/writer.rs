@@ -117,8 +117,12 @@ impl CopyWriter {
             }
             Item::Marks(marks) => self.marks.extend(marks),
             Item::SegmentEnd { crc } => {
+                let whole = self.shards.last_mut().ok_or(OUT_OF_ORDER)?;
                 let incoming = self.segment.take().ok_or(OUT_OF_ORDER)?;
                 let segment = self.engine.store.finish(incoming, crc, &mut self.batch)?;
+                let segment = Arc::new(segment);
+                // From here on it goes with the others.
+                whole.segments.push(segment.clone());
                 let rows = segment.rows();
                 let marks = std::mem::take(&mut self.marks);
                 if marks.iter().any(|(row, _)| u64::from(*row) >= rows) {
@@ -126,11 +130,9 @@ impl CopyWriter {
                 }
                 segment.set_committed(Timestamp(std::mem::take(&mut self.committed)));
                 segment.end_rows(marks);
-                let whole = self.shards.last_mut().ok_or(OUT_OF_ORDER)?;
                 if let Some(table) = self.engine.table(whole.shard.table) {
                     self.engine.build_runs(&table, &segment);
                 }
-                whole.segments.push(Arc::new(segment));
             }
             Item::SegmentsEnd => self.install()?,
             _ => return Err(OUT_OF_ORDER),
@@ -154,6 +156,8 @@ impl CopyWriter {
         let store = &self.engine.store;
         let mut batch = std::mem::take(&mut self.batch);
         let (mut stored, mut replaced) = (Vec::new(), Vec::new());
+        let mut unnamed = store.unnamed();
+        unnamed.add_segments(self.shards.iter().flat_map(|whole| &whole.segments));
         for whole in std::mem::take(&mut self.shards) {
             let Whole { shard, next_row_id, truncations, segments } = whole;
             let contents =
@@ -161,6 +165,7 @@ impl CopyWriter {
             // No record before the shard's own is one of its rows.
             let sealed = shard.created.0;
             let fresh: Manifest = store.manifest(&shard, &contents, &segments, sealed)?;
+            unnamed.add_marks(&fresh);
             let fresh = Manifest { next_row_id, ..fresh };
             replaced.extend(self.engine.manifest_of(&shard)?);
             manifest::put(&mut batch, manifest::shard_key(b'm', shard.id), &fresh)?;
@@ -177,6 +182,7 @@ impl CopyWriter {
                 return Err(StorageError::CopyBroken("a shard was dropped"));
             }
             store.kv.write(batch)?;
+            unnamed.named();
         }
         store.kv.flush()?;
         for (shard, stored) in stored {
@@ -223,9 +229,8 @@ const OUT_OF_ORDER: StorageError = StorageError::CopyBroken("items are out of or
 impl Drop for CopyWriter {
     /// What no manifest names goes at once, not at the next start.
     fn drop(&mut self) {
-        let unnamed = self.shards.iter().flat_map(|whole| &whole.segments);
-        let files = unnamed.map(|segment| segment.path.clone());
-        let begun = self.segment.take().and_then(IncomingSegment::into_path);
-        self.engine.store.forget(files.chain(begun));
+        let store = &self.engine.store;
+        store.unnamed().add_segments(self.shards.iter().flat_map(|whole| &whole.segments));
+        store.forget(self.segment.take().and_then(IncomingSegment::into_path));
     }
 }
