@@ -151,3 +151,9 @@ ALTER ROLE grammarian RENAME TO other;
 
 -- name: no more roles
 DROP ROLE scholar;
+
+-- name: a role that may do something
+CREATE ROLE in_use; GRANT SELECT ON secret TO in_use; DROP ROLE in_use;
+
+-- name: and no more
+REVOKE ALL ON secret FROM in_use; DROP ROLE in_use;

@@ -236,7 +236,8 @@ pub fn refuse_current_of(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult
 }
 
 /// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, `TABLE t` a
-/// query, and `ONLY t` is `t`, as no table inherits from another.
+/// query, `ORDER BY a USING <` the order of that operator, and `ONLY t` is `t`, as no table inherits
+/// from another.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let tokens = without_only(bare_comparisons(tokens));
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
@@ -248,7 +249,18 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         if is_only {
             continue;
         }
-        if adapted.is_empty() && is_keyword(&token.token, Keyword::TABLE) {
+        let direction = match rest.peek().map(|next| &next.token) {
+            Some(Token::Lt) => Some("ASC"),
+            Some(Token::Gt) => Some("DESC"),
+            _ => None,
+        };
+        if is_keyword(&token.token, Keyword::USING)
+            && let Some(direction) = direction
+        {
+            rest.next();
+            let token = TokenWithSpan { token: Token::make_keyword(direction), span: token.span };
+            adapted.push(token);
+        } else if is_keyword(&token.token, Keyword::TABLE) && begins_query(&adapted) {
             for word in ["SELECT", "FROM"] {
                 let span = token.span;
                 adapted.push(TokenWithSpan { token: Token::make_keyword(word), span });
@@ -269,6 +281,16 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     super::select_parts::adapt(adapted)
+}
+
+/// Whether a query may follow: at the start, and after the target of INSERT.
+fn begins_query(before: &[TokenWithSpan]) -> bool {
+    let into = |it: &TokenWithSpan| is_keyword(&it.token, Keyword::INTO);
+    match before {
+        [] => true,
+        [first, .., last] => is_keyword(&first.token, Keyword::INSERT) && !into(last),
+        [_] => false,
+    }
 }
 
 /// Whether a table may follow, and ONLY before it.
