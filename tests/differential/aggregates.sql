@@ -184,3 +184,21 @@ SELECT x.g, sum(x.a * y.b * y.c) FROM wide_decimals AS x JOIN wide_decimals AS y
 
 -- name: by its own name it is not known
 SELECT sum_of_products(1.0, 2.0);
+
+-- name: DISTINCT in the order of something else
+SELECT string_agg(DISTINCT b, ',' ORDER BY a) FROM (VALUES (1, 'x'), (2, 'x')) t(a, b);
+
+-- name: or of a constant
+SELECT count(DISTINCT a ORDER BY 1) FROM (VALUES (1), (2)) t(a);
+
+-- name: DISTINCT in the order of its arguments
+SELECT string_agg(DISTINCT b, c ORDER BY c, b DESC), array_agg(DISTINCT a % 2 ORDER BY a % 2 DESC), string_agg(DISTINCT upper(b), ',' ORDER BY upper(b) DESC) FROM (VALUES (1, 'x', '-'), (2, 'y', '-'), (3, 'x', '-')) t(a, b, c);
+
+-- name: GROUPING of what is not grouped by
+SELECT grouping(x) FROM generate_series(1, 2) x;
+
+-- name: GROUPING of a constant
+SELECT grouping(1) FROM generate_series(1, 2) x GROUP BY x;
+
+-- name: grouping sets within each other
+SELECT x % 2, x % 3, grouping(x % 2, x % 3), count(*) FROM generate_series(1, 6) x GROUP BY GROUPING SETS (ROLLUP (x % 2), CUBE (x % 3, (x % 2, x % 3)), ()) ORDER BY 1, 2, 3, 4;

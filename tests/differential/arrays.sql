@@ -78,3 +78,9 @@ SELECT x, count(*) FROM (VALUES (array[1,2]), (array[1,2]), (array[2])) v(x) GRO
 -- name: several dimensions
 -- differs: arrays have one dimension
 SELECT array[[1,2],[3,4]], (array[[1,2],[3,4]])[2][1], cardinality(array[[1,2],[3,4]]), array_ndims(array[[1],[2]]);
+
+-- name: ANY of what is no array
+SELECT 1 = ANY(1);
+
+-- name: ALL of what is no array
+SELECT 1 = ALL(1);

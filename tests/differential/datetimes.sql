@@ -136,3 +136,15 @@ SELECT id, d < NULL::timestamp FROM days ORDER BY id;
 SELECT id, d = timestamp '2020-02-29 06:00', d <> timestamp '2020-02-29 06:00' FROM days WHERE id < 7 ORDER BY id;
 SELECT id FROM days WHERE d::timestamp < timestamp '2020-02-29 10:00' AND id < 8 ORDER BY id;
 SELECT id, d::timestamp FROM days WHERE id < 8 ORDER BY id;
+
+-- name: ages borrow from the month of the earlier moment
+SELECT age(timestamp '2001-01-31', timestamp '2001-02-28'), age(timestamp '2001-02-28', timestamp '2001-01-31'), age(timestamp '2023-03-31', timestamp '2024-02-29'), age(timestamp '2024-02-29', timestamp '2023-03-31'), age(timestamp '2024-02-29 10:00', timestamp '2024-03-01 09:00'), age(date '2024-05-31', date '2024-02-29');
+
+-- name: names in the language of the session have no width
+SELECT to_char(date '2024-02-29', 'TMMonth|Month|TMDay|Day|TMDD|TMMon|TMMONTH D');
+
+-- name: intervals with fields
+SELECT (interval '2' year)::text, (interval '2' month)::text, (interval '2' day)::text, (interval '2' hour)::text, (interval '2.5' hour)::text, (interval '2' minute)::text, (interval '2.5' second)::text, (interval '2' day to hour)::text, (interval '2' day to minute)::text, (interval '2' hour to second)::text, (interval '2' year to month)::text;
+
+-- name: fields cut off what is below them
+SELECT (interval '1 year 2 mons' year)::text, (interval '1 year 2 mons 3 days' month)::text, (interval '1 day 05:06:07' day)::text, (interval '1 mon 1 day 05:06:07' hour)::text, (interval '05:06:07' minute)::text, (interval '1 day' year to month)::text, (interval '1-2' year to month)::text, (interval '1 05:06:07.5' day to minute)::text, (interval '1 05:06:07.5' day to second)::text, (interval '05:06' minute to second)::text, (interval '-05:06.5' minute to second)::text, (interval '05:06' hour to minute)::text;

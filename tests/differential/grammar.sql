@@ -419,3 +419,28 @@ PREPARE q8 AS;
 
 -- name: an error within
 PREPARE q9 AS SELECT 1 FROM WHERE;
+
+-- name: an order by its operator
+SELECT a FROM (VALUES (2, 'x'), (1, 'y'), (3, NULL)) t(a, b) ORDER BY b USING >, a USING <;
+
+-- name: all rows of a table, inserted
+CREATE TABLE tabled (a int, b text); INSERT INTO tabled VALUES (1, 'x'); INSERT INTO tabled TABLE tabled; INSERT INTO tabled (b, a) TABLE tabled RETURNING a; DROP TABLE tabled;
+
+-- name: all rows of a table, inserted in its order
+CREATE TABLE tabled (a int, b text); INSERT INTO tabled VALUES (1, 'x'); INSERT INTO tabled TABLE tabled; SELECT count(*) FROM tabled;
+
+-- name: a system column's name
+CREATE TABLE wrong (ctid int);
+
+-- name: a system column's name, added
+ALTER TABLE tabled ADD COLUMN xmin int;
+
+-- name: a system column's name, given
+ALTER TABLE tabled RENAME COLUMN a TO tableoid;
+
+-- name: NULL and not
+CREATE TABLE wrong (a int NOT NULL NULL);
+
+-- name: two defaults
+CREATE TABLE wrong (a int DEFAULT 1 DEFAULT 2);
+

@@ -349,7 +349,7 @@ VACUUM by_g;
 CREATE TABLE like_it (LIKE by_g); SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'like_it'::regclass AND attnum > 0 ORDER BY attnum;
 
 -- name: with values and functions
-CREATE MATERIALIZED VIEW made AS VALUES (1, 'a'), (2, 'b'); CREATE MATERIALIZED VIEW series AS TABLE made; SELECT * FROM made NATURAL JOIN series ORDER BY 1;
+CREATE MATERIALIZED VIEW of_values AS VALUES (1, 'a'), (2, 'b'); CREATE MATERIALIZED VIEW of_table AS TABLE of_values; SELECT * FROM of_values NATURAL JOIN of_table ORDER BY 1;
 
 -- name: with a query
 CREATE MATERIALIZED VIEW recursive_one AS WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT n, n * n AS square FROM r; SELECT * FROM recursive_one ORDER BY n; REFRESH MATERIALIZED VIEW recursive_one; SELECT count(*) FROM recursive_one;

@@ -164,8 +164,11 @@ SELECT rolname, rolpassword FROM pg_roles WHERE rolname = 'curious';
 -- name: what others do is not told
 SELECT query, state FROM pg_stat_activity WHERE pid = pg_backend_pid() AND query LIKE '<%';
 
--- name: nor can it be ended
-SELECT pg_cancel_backend(pg_backend_pid()) IS NULL;
-
 -- name: back to the superuser
 RESET ROLE; DROP ROLE curious;
+
+-- name: a role that may do something
+CREATE ROLE in_use; GRANT SELECT ON secret TO in_use; DROP ROLE in_use;
+
+-- name: and no more
+REVOKE ALL ON secret FROM in_use; DROP ROLE in_use;

@@ -127,3 +127,39 @@ SELECT x::text, length(x::text), x::text || '!', concat(x, 'x'), format('%s', x)
 -- name: JSON of records whose fields are not known any more
 -- differs: it is refused
 SELECT to_json(ARRAY[ROW(1, 2)]);
+
+-- name: fields of what a function returns
+SELECT (jsonb_each('{"a": 1, "b": "x"}')).key, (jsonb_each('{"a": 1, "b": "x"}')).value;
+
+-- name: all of them
+SELECT 0 AS n, (jsonb_each_text('{"a": 1, "b": "x"}')).*;
+
+-- name: the row itself
+SELECT json_each('{"a": 1, "b": [2]}');
+
+-- name: fields of each row
+SELECT g, (jsonb_each_text(jsonb_build_object('n', g, 'm', g * 2))).* FROM generate_series(1, 2) g ORDER BY 1, 2;
+
+-- name: no object
+SELECT jsonb_each('[1]');
+
+-- name: a field that is not there
+SELECT (jsonb_each('{}')).nothing;
+
+-- name: a row of a table, spread
+CREATE TABLE spread (a int, b text); INSERT INTO spread VALUES (1, 'x'), (2, NULL); SELECT (spread).*, 5 AS five FROM spread ORDER BY 1;
+
+-- name: a row of a join, spread
+SELECT (l).*, (r).b FROM spread l JOIN spread r USING (a) ORDER BY 1;
+
+-- name: in a view
+CREATE VIEW spread_view AS SELECT (s).* FROM spread s; SELECT * FROM spread_view ORDER BY 1;
+
+-- name: no row to spread
+SELECT (1).*;
+
+-- name: not spread here
+SELECT 1 FROM spread s WHERE (s).* = 1;
+
+-- name: arrays side by side
+SELECT unnest(ARRAY[1], ARRAY['a']);

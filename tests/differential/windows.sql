@@ -75,3 +75,6 @@ SELECT sum(amount) OVER (ORDER BY day ROWS -1 PRECEDING) FROM sale;
 
 -- name: unknown window
 SELECT sum(amount) OVER nothing FROM sale;
+
+-- name: two windows of one name
+SELECT sum(x) OVER w FROM generate_series(1, 2) x WINDOW w AS (ORDER BY x), w AS ();

@@ -112,3 +112,27 @@ CREATE VIEW searching AS WITH RECURSIVE s(f, t) AS (SELECT f, t FROM edge WHERE 
 
 -- name: what it finds
 SELECT * FROM searching ORDER BY seq;
+
+-- name: a step of another type than the first rows
+WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1.5 FROM r WHERE n < 3) SELECT * FROM r;
+
+-- name: recursion within an outer join
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM (VALUES (1)) v (a) LEFT JOIN r ON true) SELECT * FROM r;
+
+-- name: recursion before an outer join
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT r.n + 1 FROM r LEFT JOIN (VALUES (1)) v (a) ON v.a = r.n WHERE r.n < 3) SELECT * FROM r ORDER BY n;
+
+-- name: recursion before a right join
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT r.n + 1 FROM r RIGHT JOIN (VALUES (1)) v (a) ON v.a = r.n) SELECT * FROM r;
+
+-- name: recursion within a subquery
+WITH RECURSIVE r (n) AS (VALUES (1) UNION ALL SELECT a + 1 FROM (VALUES (1)) v (a) WHERE a IN (SELECT n FROM r)) SELECT * FROM r;
+
+-- name: recursion within EXCEPT
+WITH RECURSIVE r (n) AS (VALUES (1) UNION ALL (SELECT 2 EXCEPT SELECT n FROM r)) SELECT * FROM r;
+
+-- name: aggregates of recursion
+WITH RECURSIVE r (n) AS (SELECT 1::bigint UNION ALL SELECT count(*) FROM r) SELECT * FROM r;
+
+-- name: recursion in a subquery of FROM
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT q.n + 1 FROM (SELECT n FROM r WHERE n < 4) q) SELECT * FROM r ORDER BY n;

@@ -354,6 +354,7 @@ impl Altering<'_, '_> {
                 format!("column \"{to}\" of relation \"{}\" already exists", table.shape.name),
             ));
         }
+        names::refuse_system_column(&to)?;
         let oid = Oid(table.id().0);
         let readers = self.ddl.views_reading(oid, Some(at)).await?;
         let mut def = table.def().clone();

@@ -259,6 +259,7 @@ impl Draft {
                 format!("column \"{name}\" specified more than once"),
             ));
         }
+        names::refuse_system_column(name)?;
         if matches!(ty, PgType::Unknown | PgType::Record | PgType::Void) {
             return Err(SqlError::new(
                 SqlState::INVALID_TABLE_DEFINITION,
@@ -316,12 +317,23 @@ impl Draft {
         };
         self.check_column_head(&name, &ty)?;
         let mut not_null = serial.is_some();
+        let mut nullable = false;
         let (mut default, mut generated, mut identity) = (None, None, None);
         for option in &column.options {
             let label = option.name.as_ref().map(names::fold);
             match &option.option {
-                ast::ColumnOption::Null => {}
+                ast::ColumnOption::Null => nullable = true,
                 ast::ColumnOption::NotNull => not_null = true,
+                ast::ColumnOption::Default(_) if default.is_some() => {
+                    return Err(SqlError::new(
+                        SqlState::SYNTAX_ERROR,
+                        format!(
+                            "multiple default values specified for column \"{name}\" of table \
+                             \"{}\"",
+                            self.name
+                        ),
+                    ));
+                }
                 ast::ColumnOption::Default(expr) => {
                     self.written.insert(position, expr.clone());
                     let mut expr = expr.clone();
@@ -365,6 +377,15 @@ impl Draft {
                     )));
                 }
             }
+        }
+        if nullable && not_null {
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                format!(
+                    "conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{}\"",
+                    self.name
+                ),
+            ));
         }
         if let Some(ty) = serial {
             self.serials.push(Serial { column: position, ty, options: Vec::new() });

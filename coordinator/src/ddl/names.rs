@@ -118,6 +118,18 @@ fn clip(text: &str, mut len: usize) -> &str {
     &text[..len]
 }
 
+/// 42701 for a name that every table of PostgreSQL's has a column of.
+pub(super) fn refuse_system_column(name: &str) -> SqlResult<()> {
+    const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "cmin", "xmax", "cmax", "tableoid"];
+    if SYSTEM_COLUMNS.contains(&name) {
+        return Err(SqlError::new(
+            SqlState::DUPLICATE_COLUMN,
+            format!("column name \"{name}\" conflicts with a system column name"),
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn refuse_reserved_schema(name: &str) -> SqlResult<()> {
     if !name.starts_with("pg_") {
         return Ok(());

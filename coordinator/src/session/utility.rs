@@ -806,7 +806,8 @@ fn show_name(variable: &[ast::Ident]) -> String {
     match words.as_slice() {
         ["time", "zone"] => "TimeZone".into(),
         ["transaction", "isolation", "level"] => "transaction_isolation".into(),
-        ["session", "authorization"] => "session_authorization".into(),
+        // SESSION is gone, as of `SHOW SESSION work_mem`.
+        ["authorization"] => "session_authorization".into(),
         _ => words.join("."),
     }
 }

@@ -17,6 +17,7 @@ use super::kept_query::mentions;
 use super::names::fold;
 use super::plan;
 use super::query::{Rows, RowsColumn, Unknowns};
+use super::recursion;
 use super::scope::Scope;
 use super::search_cycle::Trail;
 use crate::bound::{Bound, OutputColumn};
@@ -327,6 +328,7 @@ impl Binder<'_> {
         let own = Ctes::new(Some(ctes));
         self.with(&cte.query, outer, &own)?;
         let (first, step, quantifier) = terms;
+        recursion::check(name, step)?;
         let first = self.body(first, outer, &own, Unknowns::Resolve)?.exact()?;
         let first = self.rename_columns(first, name, &cte.alias)?;
         let shown = first.columns.len();
@@ -419,17 +421,18 @@ impl Binder<'_> {
                     .common_type([(&wanted.ty, 0), (&own.ty, 0)].into_iter(), "UNION")
                     .is_ok_and(|ty| ty == wanted.ty);
             if !same {
-                return Err(SqlError::new(
+                let error = SqlError::new(
                     SqlState::DATATYPE_MISMATCH,
                     format!(
                         "recursive query \"{name}\" column {} has type {} in non-recursive term \
                          but type {} overall",
                         index + 1,
                         wanted.ty,
-                        own.ty
+                        own.ty.without_modifier()
                     ),
                 )
-                .hint("Cast the output of the non-recursive term to the correct type."));
+                .hint("Cast the output of the non-recursive term to the correct type.");
+                return Err(self.at(error, wanted.position));
             }
             let cast = self.cast_at(value, &wanted.ty, CastKind::Assignment, 0)?;
             exprs.push(labelled(cast.expr, &wanted.column.name, &wanted.ty));

@@ -50,17 +50,22 @@ struct Named {
 }
 
 /// `grouping(a, b + 1)` over what these are below the aggregate.
-fn name_grouping_arguments(aggregate: Expr, exprs: &[Expr], columns: &[Column]) -> Expr {
+fn name_grouping_arguments(aggregate: Expr, exprs: &[Expr], columns: &[Column]) -> SqlResult<Expr> {
     match aggregate {
         Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
             for arg in &mut call.params.args {
-                if let Some(index) = exprs.iter().position(|expr| expr == arg) {
-                    *arg = Expr::Column(columns[index].clone());
-                }
+                let index = exprs.iter().position(|expr| expr == arg).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::GROUPING_ERROR,
+                        "arguments to GROUPING must be grouping expressions of the associated \
+                         query level",
+                    )
+                })?;
+                *arg = Expr::Column(columns[index].clone());
             }
-            Expr::AggregateFunction(call)
+            Ok(Expr::AggregateFunction(call))
         }
-        other => other,
+        other => Ok(other),
     }
 }
 
@@ -122,6 +127,7 @@ impl Binder<'_> {
         for expr in items.iter().map(|item| &item.value.expr).chain(having.as_ref()) {
             collect_aggregates(expr, &mut aggregates)?;
         }
+        aggregates.iter().try_for_each(refuse_of_outer_query)?;
         if aggregates.is_empty() && !grouping.present && having.is_none() {
             return Ok(plan);
         }
@@ -135,7 +141,7 @@ impl Binder<'_> {
         let attached_aggregates = attached_aggregates
             .into_iter()
             .map(|aggregate| name_grouping_arguments(aggregate, &group_exprs, &group_columns))
-            .collect::<Vec<_>>();
+            .collect::<SqlResult<Vec<_>>>()?;
 
         let mut above = Above {
             groups: group_exprs.into_iter().zip(values).collect(),
@@ -359,6 +365,31 @@ fn collect_aggregates(expr: &Expr, found: &mut Vec<Expr>) -> SqlResult<()> {
         Ok(TreeNodeRecursion::Continue)
     }))
     .map(|_| ())
+}
+
+/// An aggregate over nothing but columns of an outer query is one of that query.
+fn refuse_of_outer_query(aggregate: &Expr) -> SqlResult<()> {
+    use datafusion::common::tree_node::TreeNodeRecursion;
+    let (mut own, mut outer) = (false, false);
+    plan::df(aggregate.apply(|node| {
+        match node {
+            Expr::OuterReferenceColumn(..) => outer = true,
+            Expr::Column(_)
+            | Expr::ScalarSubquery(_)
+            | Expr::InSubquery(_)
+            | Expr::SetComparison(_)
+            | Expr::Exists(_) => own = true,
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }))?;
+    if outer && !own {
+        return Err(SqlError::unsupported(
+            "an aggregate in a subquery over columns of the outer query alone is not supported",
+        )
+        .hint("Call the aggregate in the outer query."));
+    }
+    Ok(())
 }
 
 /// What the user calls a column of the plan.

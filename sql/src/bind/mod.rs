@@ -36,6 +36,7 @@ mod naming;
 mod plan;
 mod query;
 mod record_function;
+mod recursion;
 mod row_locks;
 mod scope;
 mod search_cycle;

@@ -22,7 +22,7 @@ use super::query::{Rows, RowsColumn, Unknowns, ambiguous_output};
 use super::scope::Scope;
 use super::window::NamedWindows;
 use crate::functions::{OrderBy, Typed};
-use crate::parse::{self, is_nothing};
+use crate::parse::{self, all_fields, is_nothing};
 
 /// An entry of the select list, stars expanded.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Binder<'_> {
         self.refuse_foreign_syntax(select)?;
         let from = self.from(&select.from, outer, ctes)?;
         let scope = Scope { arrival: from.arrival, ..Scope::new(outer, from.entries) };
-        let windows = NamedWindows::new(&select.named_window);
+        let windows = NamedWindows::new(&select.named_window)?;
         let cx = Context::new(&scope, ctes, &windows, Clause::Select);
         let mut plan = from.plan;
 
@@ -220,9 +220,10 @@ impl Binder<'_> {
         for item in projection {
             match item {
                 SelectItem::UnnamedExpr(expr) if is_nothing(expr) => {}
-                SelectItem::UnnamedExpr(expr) => {
-                    items.push(self.select_item(output_name(expr), expr, cx)?);
-                }
+                SelectItem::UnnamedExpr(expr) => match all_fields(expr) {
+                    Some(row) => items.extend(self.fields_of(row, cx)?),
+                    None => items.push(self.select_item(output_name(expr), expr, cx)?),
+                },
                 SelectItem::ExprWithAlias { expr, alias } => {
                     items.push(self.select_item(fold(alias), expr, cx)?);
                 }
@@ -265,20 +266,25 @@ impl Binder<'_> {
                     }
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), _) => {
-                    let position = self.start(expr);
-                    let row = self.expr(expr, cx)?;
-                    let Some(fields) = crate::functions::records::fields(&row) else {
-                        return Err(self.at(super::expr::access::not_composite(&row.ty), position));
-                    };
-                    for (name, value) in fields {
-                        let typmod = column_typmod(&value, cx.scope);
-                        items.push(Item { name, value, typmod, position });
-                    }
+                    items.extend(self.fields_of(expr, cx)?);
                 }
                 SelectItem::ExprWithAliases { .. } => return Err(self.not_postgresql(item)),
             }
         }
         Ok(items)
+    }
+
+    /// `(row).*`
+    fn fields_of(&self, row: &ast::Expr, cx: Context<'_>) -> SqlResult<Vec<Item>> {
+        let position = self.start(row);
+        let row = self.expr(row, cx)?;
+        let fields = crate::functions::records::fields(&row)
+            .ok_or_else(|| self.at(super::expr::access::not_composite(&row.ty), position))?;
+        let item = |(name, value)| {
+            let typmod = column_typmod(&value, cx.scope);
+            Item { name, value, typmod, position }
+        };
+        Ok(fields.into_iter().map(item).collect())
     }
 
     fn select_item(&self, name: String, expr: &ast::Expr, cx: Context<'_>) -> SqlResult<Item> {
@@ -563,14 +569,12 @@ impl Binder<'_> {
                 grouping.explicit = true;
                 let mut all = Vec::new();
                 for set in sets {
-                    // A set may itself be ROLLUP, CUBE or GROUPING SETS.
-                    match set.as_slice() {
-                        [
-                            inner @ (ast::Expr::GroupingSets(_)
-                            | ast::Expr::Rollup(_)
-                            | ast::Expr::Cube(_)),
-                        ] => all.extend(self.grouping_element(inner, items, cx, grouping)?),
-                        exprs => all.push(list(exprs, grouping)?),
+                    // A set may itself be ROLLUP or CUBE.
+                    match sets_within(set) {
+                        Some(inner) => {
+                            all.extend(self.grouping_element(&inner, items, cx, grouping)?);
+                        }
+                        None => all.push(list(set, grouping)?),
                     }
                 }
                 Ok(all)
@@ -650,6 +654,25 @@ impl Binder<'_> {
             return Err(self.at(cx.clause.no_aggregates(), item.position));
         }
         self.resolve_unknown(item.value.clone())
+    }
+}
+
+/// ROLLUP or CUBE as a grouping set, which the grammar takes for a call.
+fn sets_within(set: &[ast::Expr]) -> Option<ast::Expr> {
+    let [ast::Expr::Function(call)] = set else { return None };
+    let ast::FunctionArguments::List(list) = &call.args else { return None };
+    let mut parts = Vec::with_capacity(list.args.len());
+    for arg in &list.args {
+        let ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(part)) = arg else { return None };
+        parts.push(match part {
+            ast::Expr::Tuple(exprs) => exprs.clone(),
+            expr => vec![expr.clone()],
+        });
+    }
+    match call.name.to_string().to_ascii_lowercase().as_str() {
+        "rollup" => Some(ast::Expr::Rollup(parts)),
+        "cube" => Some(ast::Expr::Cube(parts)),
+        _ => None,
     }
 }
 

@@ -33,12 +33,19 @@ pub(super) struct NamedWindows {
 }
 
 impl NamedWindows {
-    pub fn new(definitions: &[NamedWindowDefinition]) -> Self {
-        let definitions = definitions
-            .iter()
-            .map(|NamedWindowDefinition(name, window)| (fold(name), window.clone()))
-            .collect();
-        Self { definitions, depth: Cell::new(0) }
+    pub fn new(definitions: &[NamedWindowDefinition]) -> SqlResult<Self> {
+        let mut windows = Self::default();
+        for NamedWindowDefinition(name, window) in definitions {
+            let name = fold(name);
+            if windows.find(&name).is_some() {
+                return Err(SqlError::new(
+                    SqlState::WINDOWING_ERROR,
+                    format!("window \"{name}\" is already defined"),
+                ));
+            }
+            windows.definitions.push((name, window.clone()));
+        }
+        Ok(windows)
     }
 
     fn find(&self, name: &str) -> Option<&NamedWindowExpr> {

@@ -218,6 +218,11 @@ fn relabel(value: Typed, to: &PgType) -> Typed {
     Typed::new(expr, to.clone())
 }
 
+/// The first of these that has no type in common with those before it.
+pub fn unmatched(types: &[PgType]) -> Option<usize> {
+    (0..types.len()).find(|at| common_type(&types[..=*at]).is_err())
+}
+
 /// The type that all of these can be brought to: for UNION, CASE, VALUES, ARRAY and their like.
 /// The error's text names the two types that do not match, and the caller adds the construct.
 pub fn common_type(types: &[PgType]) -> SqlResult<PgType> {

@@ -57,7 +57,7 @@ enum Piece {
 fn pieces(template: &str) -> Vec<Piece> {
     let mut out: Vec<Piece> = Vec::new();
     let mut rest = template;
-    let mut fill = true;
+    let (mut fill, mut translated) = (true, false);
     while let Some(first) = rest.chars().next() {
         if first == '"' {
             let mut quoted = String::new();
@@ -103,15 +103,19 @@ fn pieces(template: &str) -> Vec<Piece> {
         });
         match keyword {
             Some(&"FM") => fill = false,
-            Some(&"FX" | &"TM") => {}
+            Some(&"FX") => {}
+            Some(&"TM") => translated = true,
             Some(&suffix @ ("TH" | "th")) => {
                 if let Some(Piece::Keyword { ordinal, .. }) = out.last_mut() {
                     *ordinal = Some(suffix == "TH");
                 }
             }
             Some(name) => {
-                out.push(Piece::Keyword { name, fill, ordinal: None });
-                fill = true;
+                // Names in the session's language have no width.
+                let is_name = matches!(*name, "MONTH" | "Month" | "month" | "DAY" | "Day" | "day");
+                let fill_it = fill && !(translated && is_name);
+                out.push(Piece::Keyword { name, fill: fill_it, ordinal: None });
+                (fill, translated) = (true, false);
             }
             None => {
                 match out.last_mut() {

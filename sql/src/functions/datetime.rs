@@ -800,12 +800,8 @@ pub fn age(later: i64, earlier: i64) -> SqlResult<Interval> {
         days -= 1;
     }
     if days < 0 {
-        // Borrow the length of the month before: of the first one, or of the one before the last.
-        days += if negative {
-            i64::from(days_in_month(to.year, to.month))
-        } else {
-            i64::from(days_in_month(from.year, from.month))
-        };
+        // A day is borrowed from the month of the earlier moment.
+        days += i64::from(days_in_month(from.year, from.month));
         months -= 1;
     }
     let sign = if negative { -1 } else { 1 };

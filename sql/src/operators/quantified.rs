@@ -102,7 +102,7 @@ pub fn quantified(
     let PgType::Array(element) = array.ty.clone() else {
         return Err(SqlError::new(
             SqlState::WRONG_OBJECT_TYPE,
-            format!("op {} (array) requires array on right side", if all { "ALL" } else { "ANY" }),
+            "op ANY/ALL (array) requires array on right side",
         ));
     };
     if let Some(items) = written_items(&array, &element)? {

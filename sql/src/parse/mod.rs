@@ -61,7 +61,7 @@ pub use prepare::Prepare;
 pub use row_locks::{LockedName, locked_name};
 pub use rows_from::ROWS_FROM;
 pub use search_cycle::{Cycle, Search, SearchCycle, search_cycle};
-pub use select_parts::{group_by, is_nothing};
+pub use select_parts::{all_fields, group_by, is_all_fields, is_nothing};
 pub use source::Source;
 use tokens::Chains;
 
@@ -145,7 +145,8 @@ pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
 
 /// The SQL text of a statement that was read here, without what only this parser understands.
 pub fn written(text: &str) -> String {
-    search_cycle::written(&exclude::written(&rows_from::written(text)))
+    let text = select_parts::written(&rows_from::written(text));
+    search_cycle::written(&exclude::written(&text))
 }
 
 /// A type name, as `regtype` input and `data_type` texts have it.

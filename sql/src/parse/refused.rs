@@ -65,6 +65,7 @@ const STATEMENTS: [&str; 51] = [
 
 /// 42601 for what is no statement of PostgreSQL's.
 pub fn refuse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
+    refuse_check_option(source, tokens)?;
     let found = verb(tokens)
         .or_else(|| setting(tokens))
         .or_else(|| distinct_rows(tokens))
@@ -206,6 +207,23 @@ fn open_ended_fetch(tokens: &[TokenWithSpan]) -> Option<usize> {
         let ends = is(rows + 1, "only") || is(rows + 1, "with") && is(rows + 2, "ties");
         (!ends).then_some(rows + 1)
     })
+}
+
+/// CREATE VIEW .. WITH CHECK OPTION is about what is written through the view.
+fn refuse_check_option(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
+    let is_view = tokens.iter().take(5).any(|it| is_word(&it.token, "view"));
+    if let [.., with, kind, check, option] = tokens
+        && is_view
+        && is_word(&check.token, "check")
+        && is_word(&option.token, "option")
+    {
+        let plain = is_keyword(&kind.token, Keyword::WITH);
+        let start = if plain { kind } else { with };
+        return Err(SqlError::unsupported("WITH CHECK OPTION is not supported")
+            .hint("Nothing is written through views.")
+            .at(source.position(start.span.start)));
+    }
+    Ok(())
 }
 
 /// `LIMIT 5, 10`.

@@ -70,14 +70,21 @@ impl Source {
         self.text.get(start..end).unwrap_or("")
     }
 
-    /// Position of the first character at or after `location` that is not white space, a closing
-    /// parenthesis or a comment: where the operator after an operand starts.
+    /// Position of the first character at or after `location` that is not white space, a
+    /// parenthesis or bracket with what is in it, a closing one, or a comment: where the operator
+    /// after an operand starts.
     pub fn operator_after(&self, location: Location) -> u32 {
         let mut at = self.byte(location);
         let mut position = self.position(location);
         let bytes = self.text.as_bytes();
+        let mut depth = 0usize;
         while let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) {
-            if c.is_whitespace() || c == ')' {
+            match c {
+                '(' | '[' => depth += 1,
+                ')' | ']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if c.is_whitespace() || depth > 0 || matches!(c, ')' | ']') {
                 at += c.len_utf8();
                 position += 1;
             } else if bytes[at..].starts_with(b"--") {

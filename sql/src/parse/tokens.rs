@@ -236,7 +236,8 @@ pub fn refuse_current_of(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult
 }
 
 /// Replaces what sqlparser does not know by what it does: `ISNULL` becomes `IS NULL`, `TABLE t` a
-/// query, and `ONLY t` is `t`, as no table inherits from another.
+/// query, `ORDER BY a USING <` the order of that operator, and `ONLY t` is `t`, as no table inherits
+/// from another.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let tokens = without_only(bare_comparisons(tokens));
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
@@ -248,10 +249,21 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         if is_only {
             continue;
         }
-        let is_query = is_keyword(&token.token, Keyword::TABLE)
+        let direction = match rest.peek().map(|next| &next.token) {
+            Some(Token::Lt) => Some("ASC"),
+            Some(Token::Gt) => Some("DESC"),
+            _ => None,
+        };
+        if is_keyword(&token.token, Keyword::USING)
+            && let Some(direction) = direction
+        {
+            rest.next();
+            let token = TokenWithSpan { token: Token::make_keyword(direction), span: token.span };
+            adapted.push(token);
+        } else if is_keyword(&token.token, Keyword::TABLE)
             && takes_query(&adapted)
-            && rest.peek().is_some_and(|next| matches!(next.token, Token::Word(_)));
-        if is_query {
+            && rest.peek().is_some_and(|next| matches!(next.token, Token::Word(_)))
+        {
             for word in ["SELECT", "FROM"] {
                 let span = token.span;
                 adapted.push(TokenWithSpan { token: Token::make_keyword(word), span });

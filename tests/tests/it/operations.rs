@@ -133,7 +133,8 @@ fn a_backup_is_restored_as_it_was_at_its_moment() {
     let mut client = address.client().expect("a connection");
     assert_eq!(client.value("SELECT count(*) FROM clicks").unwrap().as_deref(), Some("2100"));
     let refreshed = "SELECT (SELECT count(*) FROM per_company) || ' ' || (SELECT n FROM later)";
-    assert!(client.value(refreshed).unwrap_err().contains("has not been populated"));
+    let refused = client.value(refreshed).unwrap_err().to_string();
+    assert!(refused.contains("has not been populated"), "{refused}");
     client.must("REFRESH MATERIALIZED VIEW later");
     assert_eq!(client.value(refreshed).unwrap().as_deref(), Some("200 2100"));
 }

@@ -166,7 +166,7 @@ impl Binder<'_> {
                     continue;
                 }
                 let position = self.start(value);
-                let is_ignored = self.check_insertable(table, *index, overriding, position)?;
+                let is_ignored = self.check_insertable(table, *index, overriding)?;
                 let typed = self.expr(value, cx)?;
                 let cell = self.assign(typed, table, *index, position)?;
                 if !is_ignored {
@@ -192,7 +192,7 @@ impl Binder<'_> {
         let targets = self.targets_for(rows.columns.len(), table, targets, |_| position)?;
         let mut cells = self.defaults(table)?;
         for (column, index) in rows.columns.iter().zip(&targets) {
-            let is_ignored = self.check_insertable(table, *index, overriding, position)?;
+            let is_ignored = self.check_insertable(table, *index, overriding)?;
             let value = Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
             let cell = match column.ty {
                 PgType::Unknown => {

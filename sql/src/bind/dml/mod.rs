@@ -93,23 +93,16 @@ impl Binder<'_> {
         table: &TableInfo,
         index: usize,
         overriding: Overriding,
-        position: u32,
     ) -> SqlResult<bool> {
         match (overriding, table.identity.get(index).copied().flatten()) {
             (Overriding::System, Some(_)) => Ok(false),
             (Overriding::User, Some(_)) => Ok(true),
-            _ => self.check_writable(table, index, true, position).map(|()| false),
+            _ => self.check_writable(table, index, true).map(|()| false),
         }
     }
 
     /// Refuses a value for a generated column, or for an identity column that takes none.
-    fn check_writable(
-        &self,
-        table: &TableInfo,
-        index: usize,
-        insert: bool,
-        position: u32,
-    ) -> SqlResult<()> {
+    fn check_writable(&self, table: &TableInfo, index: usize, insert: bool) -> SqlResult<()> {
         let name = &column_at(table, index)?.name;
         let message = if insert {
             format!("cannot insert a non-DEFAULT value into column \"{name}\"")
@@ -119,7 +112,7 @@ impl Binder<'_> {
         let error = SqlError::new(GENERATED_ALWAYS, message);
         if table.generated.get(index).is_some_and(Option::is_some) {
             let detail = format!("Column \"{name}\" is a generated column.");
-            return Err(self.at(error.detail(detail), position));
+            return Err(error.detail(detail));
         }
         if table.identity.get(index).copied().flatten() == Some(true) {
             let detail =
@@ -127,7 +120,7 @@ impl Binder<'_> {
             let error = error.detail(detail);
             let error =
                 if insert { error.hint("Use OVERRIDING SYSTEM VALUE to override.") } else { error };
-            return Err(self.at(error, position));
+            return Err(error);
         }
         Ok(())
     }

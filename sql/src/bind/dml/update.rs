@@ -302,10 +302,9 @@ impl Binder<'_> {
             }
             return Ok(self.default_value(table, index)?.expr);
         }
-        let position = self.start(value);
-        self.check_writable(table, index, false, position)?;
+        self.check_writable(table, index, false)?;
         let typed = self.expr(value, cx)?;
-        self.assign(typed, table, index, position)
+        self.assign(typed, table, index, self.start(value))
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Binder, Context};
 use crate::bind::names::fold;
 use crate::casts::CastKind;
 use crate::functions::{self, Typed};
+use crate::parse;
 
 impl Binder<'_> {
     pub fn access(
@@ -15,6 +16,12 @@ impl Binder<'_> {
         chain: &[AccessExpr],
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
+        let is_spread =
+            |it: &&AccessExpr| matches!(it, AccessExpr::Dot(f) if parse::is_all_fields(f));
+        if chain.iter().any(|it| is_spread(&it)) {
+            let error = SqlError::unsupported("row expansion via \"*\" is not supported here");
+            return Err(self.at(error, self.start(root)));
+        }
         // `t.a[1]` parses as t, then field a, then the subscript. `(t).a` is the same column, unless
         // t is a column itself.
         let relation = match root {

@@ -14,6 +14,7 @@ use super::{Binder, Context, Within};
 
 use crate::bind::clause::Clause;
 use crate::bind::names;
+use crate::casts;
 use crate::functions::{self, AggregateCall, OrderBy, Typed};
 use crate::parse::VARIADIC;
 
@@ -156,7 +157,12 @@ impl Binder<'_> {
         let call = if arguments.variadic { functions::variadic } else { functions::scalar };
         let scalar = call(name, args.clone(), &self.env).map_err(|error| {
             let values = arguments.values.iter().map(AsRef::as_ref).zip(&types);
-            let position = self.blame(&error, values, position);
+            let position = match (name, casts::unmatched(&types)) {
+                ("coalesce" | "greatest" | "least", Some(at)) => {
+                    arguments.values.get(at).map_or(position, |value| self.start(value.as_ref()))
+                }
+                _ => self.blame(&error, values, position),
+            };
             self.at(error, position)
         })?;
         if let Some(typed) = scalar {
@@ -181,19 +187,22 @@ impl Binder<'_> {
                 format!("{calls} function calls cannot contain set-returning function calls");
             return Err(self.at(Clause::no_sets_within(message), position));
         }
-        let mut columns = table.columns.into_iter();
-        match (columns.next(), columns.next()) {
-            (Some(column), None) => Ok(Typed {
-                expr: Expr::Unnest(Unnest { expr: Box::new(column.list), outer: false }),
-                ty: column.ty,
-            }),
-            _ => Err(self.at(
-                SqlError::unsupported(format!(
-                    "function {name} returns several columns and is supported in FROM only"
-                )),
-                position,
-            )),
+        let value = |list| Expr::Unnest(Unnest { expr: Box::new(list), outer: false });
+        let mut columns = table.columns;
+        if columns.len() == 1
+            && let Some(column) = columns.pop()
+        {
+            return Ok(Typed { expr: value(column.list), ty: column.ty });
         }
+        // Several arrays are unnested side by side in FROM only.
+        if name == "unnest" {
+            return Err(self.at(functions::undefined(name, &types), position));
+        }
+        let fields = columns
+            .into_iter()
+            .map(|column| (column.name, Typed { expr: value(column.list), ty: column.ty }));
+        functions::records::record(fields.collect(), false, &self.env)
+            .map_err(|error| self.at(error, position))
     }
 
     fn aggregate_call(
@@ -212,7 +221,19 @@ impl Binder<'_> {
             (call.within_group.as_slice(), true)
         };
         let args = self.bare_values(arguments, cx)?;
-        let order_by = self.sort_expressions(order_by, cx)?;
+        let keys = order_by;
+        let order_by = self.sort_expressions(keys, cx)?;
+        if arguments.distinct {
+            let is_argument = |key: &OrderBy| args.iter().any(|arg| arg.expr == key.value.expr);
+            if let Some(at) = order_by.iter().position(|key| !is_argument(key)) {
+                let error = SqlError::new(
+                    SqlState::INVALID_COLUMN_REFERENCE,
+                    "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument \
+                     list",
+                );
+                return Err(self.at(error, self.start(&keys[at].expr)));
+            }
+        }
         Ok(AggregateCall { args, distinct: arguments.distinct, filter, order_by, within_group })
     }
 

@@ -61,19 +61,24 @@ impl Binder<'_> {
                 ));
             }
         };
-        let text = match (&interval.leading_field, &interval.last_field) {
-            (None, _) => Some(text),
-            (Some(field), None) => with_unit(&text, field),
-            (Some(_), Some(_)) => Some(text).filter(|text| !is_number(text)),
+        let unsupported = || {
+            let error = SqlError::unsupported(format!("interval {interval} is not supported"))
+                .hint("Write the units into the string: interval '1 day 2 hours'.");
+            self.at(error, position)
         };
-        let text = text.ok_or_else(|| {
-            self.at(
-                SqlError::unsupported(format!("interval {interval} is not supported"))
-                    .hint("Write the units into the string: interval '1 day 2 hours'."),
-                position,
-            )
-        })?;
-        self.cast_at(Typed::unknown(text), &PgType::Interval, CastKind::Explicit, position)
+        let (text, kept) = match &interval.leading_field {
+            None => (text, None),
+            Some(first) => {
+                let last = interval.last_field.as_ref();
+                qualified(&text, first, last).ok_or_else(unsupported)?
+            }
+        };
+        let typed = Typed::unknown(text);
+        let value = self.cast_at(typed, &PgType::Interval, CastKind::Explicit, position)?;
+        match kept {
+            None => Ok(value),
+            Some(field) => self.call("date_trunc", vec![Typed::text(field), value], position),
+        }
     }
 
     /// `ARRAY[..]`, its elements cast to `element` where that is given by a cast around it.
@@ -123,21 +128,40 @@ fn is_number(text: &str) -> bool {
     text.trim().parse::<f64>().is_ok()
 }
 
-/// A bare number gets the field as its unit; other texts only where the field cuts nothing off.
-fn with_unit(text: &str, field: &DateTimeField) -> Option<String> {
-    let unit = match field {
-        DateTimeField::Year => "year",
-        DateTimeField::Month => "month",
-        DateTimeField::Day => "day",
-        DateTimeField::Hour => "hour",
-        DateTimeField::Minute => "minute",
-        DateTimeField::Second => return Some(second(text)),
+/// The text of `INTERVAL '..' first TO last`, and the field below which it is cut off. A bare
+/// number is of the last field.
+fn qualified(
+    text: &str,
+    first: &DateTimeField,
+    last: Option<&DateTimeField>,
+) -> Option<(String, Option<&'static str>)> {
+    use DateTimeField::{Day, Hour, Minute, Month, Second, Year};
+    let fits = matches!(
+        (first, last),
+        (_, None)
+            | (Year, Some(Month))
+            | (Day, Some(Hour | Minute | Second))
+            | (Hour, Some(Minute | Second))
+            | (Minute, Some(Second))
+    );
+    let unit = match last.unwrap_or(first) {
+        Year => "year",
+        Month => "month",
+        Day => "day",
+        Hour => "hour",
+        Minute => "minute",
+        Second => "second",
         _ => return None,
     };
-    // A fraction would be cut off.
-    text.trim().parse::<i64>().ok().map(|n| format!("{n} {unit}"))
-}
-
-fn second(text: &str) -> String {
-    if is_number(text) { format!("{} seconds", text.trim()) } else { text.to_string() }
+    let text = text.trim();
+    let text = if is_number(text) {
+        format!("{text} {unit}")
+    } else if matches!((first, last), (Minute, Some(Second))) && text.matches(':').count() == 1 {
+        // Minutes and seconds, where else it would be hours and minutes.
+        let at = text.find(|c: char| c.is_ascii_digit())?;
+        format!("{}00:{}", &text[..at], &text[at..])
+    } else {
+        text.to_owned()
+    };
+    fits.then_some((text, (unit != "second").then_some(unit)))
 }

@@ -66,15 +66,16 @@ impl Binder<'_> {
         self.call("overlaps", ends, position)
     }
 
-    /// Where an error of a call or operator stands: a literal that does not parse is to blame
-    /// itself.
+    /// Where an error of a call or operator stands: a literal that does not parse, or that names
+    /// no relation, is to blame itself.
     pub fn blame<'e>(
         &self,
         error: &SqlError,
         values: impl Iterator<Item = (&'e ast::Expr, &'e PgType)>,
         position: u32,
     ) -> u32 {
-        if !error.state().as_str().starts_with("22") {
+        let by_value = error.state() == SqlState::UNDEFINED_TABLE;
+        if !by_value && !error.state().as_str().starts_with("22") {
             return position;
         }
         values
