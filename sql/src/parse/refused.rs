@@ -102,7 +102,7 @@ fn verb(tokens: &[TokenWithSpan]) -> Option<usize> {
 
 /// A word that begins a clause, where a table must be named.
 fn clause_for_table(tokens: &[TokenWithSpan]) -> Option<usize> {
-    const BEFORE: [&str; 4] = ["from", "join", "into", "update"];
+    const BEFORE: [&str; 3] = ["from", "join", "into"];
     const CLAUSES: [&str; 12] = [
         "where",
         "group",
