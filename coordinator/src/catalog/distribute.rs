@@ -106,7 +106,7 @@ fn colocation_of(
     table: TableId,
     kind: ColocationKind,
 ) -> Result<ColocationId, Rejection> {
-    let table = state.table(table).ok_or_else(|| Rejection::NoRelation(table.0.to_string()))?;
+    let table = state.table(table).ok_or_else(|| Rejection::relation_is_gone(table.0))?;
     match state.colocation(table.colocation()) {
         Some(colocation) if colocation.kind == kind => Ok(colocation.id),
         _ => Err(Rejection::Malformed("co-location with a table of another kind")),

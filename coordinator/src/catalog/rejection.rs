@@ -74,6 +74,11 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// A relation that the command knows by its number: it was there when the command was made.
+    pub fn relation_is_gone(oid: u32) -> Self {
+        Self::ConcurrentChange(format!("relation {oid}"))
+    }
+
     pub fn state(&self) -> SqlState {
         match self {
             Self::NotBootstrapped => SqlState::CANNOT_CONNECT_NOW,

@@ -140,7 +140,7 @@ pub(super) fn set_populated(
 ) -> Result<(), Rejection> {
     match state.materialized.make_mut().get_mut(&table) {
         Some(known) => *known = populated,
-        None => return Err(Rejection::NoRelation(table.0.to_string())),
+        None => return Err(Rejection::relation_is_gone(table.0)),
     }
     Ok(())
 }
@@ -178,7 +178,7 @@ fn check_view(state: &State, view: &View) -> Result<(), Rejection> {
 }
 
 pub(super) fn drop_view(state: &mut State, oid: Oid) -> Result<(), Rejection> {
-    let view = state.view(oid).cloned().ok_or_else(|| Rejection::NoRelation(oid.0.to_string()))?;
+    let view = state.view(oid).cloned().ok_or_else(|| Rejection::relation_is_gone(oid.0))?;
     refuse_dependent_views(state, oid, "view", &view.name)?;
     schema::remove_relation(state, view.schema, &view.name);
     state.views.make_mut().remove(&oid);

@@ -93,7 +93,7 @@ pub(super) fn set(
 }
 
 fn existing(state: &State, id: SequenceId) -> Result<&Sequence, Rejection> {
-    state.sequence(id).ok_or_else(|| Rejection::NoRelation(id.0.to_string()))
+    state.sequence(id).ok_or_else(|| Rejection::relation_is_gone(id.0))
 }
 
 fn check(state: &State, sequence: &Sequence) -> Result<(), Rejection> {

@@ -98,7 +98,7 @@ fn follow_schema(state: &mut State, table: TableId, schema: Oid) -> Result<(), R
 }
 
 pub(super) fn drop(state: &mut State, id: TableId) -> Result<(), Rejection> {
-    let table = state.table_arc(id).ok_or_else(|| Rejection::NoRelation(id.0.to_string()))?;
+    let table = state.table_arc(id).ok_or_else(|| Rejection::relation_is_gone(id.0))?;
     let name = &table.shape.name;
     let lines: Vec<_> = table
         .shape
@@ -147,7 +147,7 @@ pub(super) fn set_statistics(
     statistics: TableStatistics,
 ) -> Result<(), Rejection> {
     if !state.tables.contains_key(&id) {
-        return Err(Rejection::NoRelation(id.0.to_string()));
+        return Err(Rejection::relation_is_gone(id.0));
     }
     state.statistics.make_mut().insert(id, Shared::new(statistics));
     Ok(())
@@ -158,7 +158,7 @@ pub(super) fn place(
     id: TableId,
     mut to: TablePlacement,
 ) -> Result<(), Rejection> {
-    let table = state.table_arc(id).ok_or_else(|| Rejection::NoRelation(id.0.to_string()))?;
+    let table = state.table_arc(id).ok_or_else(|| Rejection::relation_is_gone(id.0))?;
     check_distribution_column(&table, to.distribution)?;
     placement::check_table_placement(state, &mut to)?;
     let before = table.colocation();
@@ -410,7 +410,7 @@ pub(super) fn alter_index(state: &mut State, index: Index) -> Result<(), Rejecti
 
 fn check_index(state: &State, index: &Index) -> Result<(), Rejection> {
     let table =
-        state.table(index.table).ok_or_else(|| Rejection::NoRelation(index.table.0.to_string()))?;
+        state.table(index.table).ok_or_else(|| Rejection::relation_is_gone(index.table.0))?;
     if index.schema != table.schema || index.keys.is_empty() {
         return Err(Rejection::Malformed("an index"));
     }
@@ -426,7 +426,7 @@ fn check_index(state: &State, index: &Index) -> Result<(), Rejection> {
 
 pub(super) fn drop_index(state: &mut State, oid: Oid) -> Result<(), Rejection> {
     let Some(table) = state.index(oid).map(|index| index.table) else {
-        return Err(Rejection::NoRelation(oid.0.to_string()));
+        return Err(Rejection::relation_is_gone(oid.0));
     };
     remove_index(state, oid);
     refresh_indexes(state, table);
