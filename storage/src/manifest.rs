@@ -200,7 +200,7 @@ pub fn put<T: Serialize>(batch: &mut Batch, key: Vec<u8>, value: &T) -> Result<(
 }
 
 /// The value under a key.
-pub fn get<T: DeserializeOwned>(kv: &dyn Kv, key: &[u8]) -> Result<Option<T>> {
+pub fn get<T: DeserializeOwned>(kv: &Kv, key: &[u8]) -> Result<Option<T>> {
     let Some(bytes) = kv.get(key)? else { return Ok(None) };
     decode(&name_of(key), &bytes).map(Some)
 }
@@ -223,12 +223,12 @@ pub fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
 }
 
 /// Every record of one kind, by the number in its key.
-pub fn all<T: DeserializeOwned>(kv: &dyn Kv, kind: u8) -> Result<Vec<(u64, T)>> {
+pub fn all<T: DeserializeOwned>(kv: &Kv, kind: u8) -> Result<Vec<(u64, T)>> {
     each(kv, kind)?.into_iter().map(|(number, value)| Ok((number, value?))).collect()
 }
 
 /// The same where one that is damaged must not take the others with it.
-pub fn each<T: DeserializeOwned>(kv: &dyn Kv, kind: u8) -> Result<Vec<(u64, Result<T>)>> {
+pub fn each<T: DeserializeOwned>(kv: &Kv, kind: u8) -> Result<Vec<(u64, Result<T>)>> {
     let found = kv.scan(&[kind])?.into_iter();
     let found =
         found.filter_map(|(key, value)| Some((number_of(&key)?, decode(&name_of(&key), &value))));

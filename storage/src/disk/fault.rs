@@ -1,20 +1,51 @@
 //! Mapped files with pages that cannot be read.
 //!
 //! Where the disk has an error, a file that is read tells; one that is mapped ends the process, by
-//! SIGBUS. So maps are read inside of [`Unreadable::watch`], which says of which bytes. Where one
+//! SIGBUS. So maps are read inside of [`FileBytes::watch`], which says of which bytes. Where one
 //! of their pages cannot be had, the signal's handler notes that and puts zeros in its place, and
 //! whoever read them is told. Anywhere else the signal does what it always did.
 
 use std::cell::Cell;
+use std::ops::Deref;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, compiler_fence, fence};
+
+use bytes::Bytes;
+
+/// A whole file, to be read again and again: mapped, or held in memory.
+#[derive(Debug)]
+pub struct FileBytes {
+    bytes: Bytes,
+    is_mapped: bool,
+    unreadable: Unreadable,
+}
 
 /// The first page of some mapped bytes that could not be read, if there is one. It stays: zeros
 /// are in its place.
 #[derive(Debug, Default)]
-pub struct Unreadable {
+struct Unreadable {
     /// One more than its offset.
     offset: AtomicU64,
+}
+
+impl Unreadable {
+    fn check(&self) -> Result<(), u64> {
+        self.offset.load(Ordering::Relaxed).checked_sub(1).map_or(Ok(()), Err)
+    }
+}
+
+impl From<Bytes> for FileBytes {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, is_mapped: false, unreadable: Unreadable::default() }
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// What the thread reads.
@@ -39,28 +70,39 @@ impl Drop for Before {
     }
 }
 
-impl Unreadable {
-    /// Runs what reads `bytes`, and maybe others that are watched inside of it. An error, the
-    /// offset of a page that could not be read, says that what was read means nothing.
-    pub fn watch<T>(&self, bytes: &[u8], read: impl FnOnce() -> T) -> Result<T, u64> {
-        let range = bytes.as_ptr_range();
-        let watched =
-            Watched { start: range.start as usize, end: range.end as usize, unreadable: self };
-        let before = Before(WATCHED.replace(watched));
+impl FileBytes {
+    /// `bytes` are those of a map: they are never written, and nothing else is in their pages.
+    pub(super) fn mapped(bytes: Bytes) -> Self {
+        Self { bytes, is_mapped: true, unreadable: Unreadable::default() }
+    }
+
+    /// Runs what reads the bytes, and maybe others that are watched inside of it. An error, the
+    /// offset of a page that could not be read, says that what was read means nothing; nothing is
+    /// read any more once there was one.
+    pub fn watch<T>(&self, read: impl FnOnce() -> T) -> Result<T, u64> {
+        if !self.is_mapped {
+            return Ok(read());
+        }
+        let unreadable = &self.unreadable;
+        unreadable.check()?;
+        let range = self.bytes.as_ptr_range();
+        let (start, end) = (range.start as usize, range.end as usize);
+        let before = Before(WATCHED.replace(Watched { start, end, unreadable }));
+        // The handler runs on this thread, in between: the compiler must not see reads as
+        // independent of what is said about them.
+        compiler_fence(Ordering::SeqCst);
         let answer = read();
+        compiler_fence(Ordering::SeqCst);
         drop(before);
         // Who sees the zeros sees that they are no bytes of the file.
         fence(Ordering::Acquire);
-        match self.offset.load(Ordering::Relaxed).checked_sub(1) {
-            None => Ok(answer),
-            Some(offset) => Err(offset),
-        }
+        unreadable.check().map(|()| answer)
     }
 }
 
 static PAGE: AtomicUsize = AtomicUsize::new(4096);
 
-/// Makes errors of mapped files known to [`Unreadable::watch`] from now on.
+/// Makes errors of mapped files known to [`FileBytes::watch`] from now on.
 pub fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(handler::install);
@@ -104,15 +146,17 @@ mod handler {
         _context: *mut libc::c_void,
     ) {
         // SAFETY: the system gives a valid `info`.
-        let at = unsafe { (*info).si_addr() } as usize;
+        let (at, why) = unsafe { ((*info).si_addr() as usize, (*info).si_code) };
         let watched = WATCHED.try_with(std::cell::Cell::get).ok();
+        // Memory that is broken is another matter.
+        let watched = watched.filter(|_| why == libc::BUS_ADRERR);
         if let Some(watched) = watched.filter(|watched| (watched.start..watched.end).contains(&at))
         {
             let page = PAGE.load(Ordering::Relaxed);
             let start = at - at % page;
             let offset = start.saturating_sub(watched.start) as u64;
-            // SAFETY: who watches lives until the watch ends; and the page is one of a map that is
-            // being read, and never written.
+            // SAFETY: who watches lives until the watch ends; and the page is one of a map, which
+            // is being read and never written.
             unsafe {
                 let first = &(*watched.unreadable).offset;
                 let _ = first.compare_exchange(0, offset + 1, Ordering::SeqCst, Ordering::SeqCst);
@@ -142,18 +186,16 @@ mod tests {
         let path = dir.path().join("f");
         std::fs::write(&path, vec![7; 50_000]).unwrap();
         let bytes = RealDisk.map(&path).unwrap();
-        let unreadable = Unreadable::default();
         let sum = |of: std::ops::Range<usize>| of.map(|at| u64::from(bytes[at])).sum::<u64>();
-        assert_eq!(unreadable.watch(&bytes, || sum(0..50_000)), Ok(350_000));
+        assert_eq!(bytes.watch(|| sum(0..50_000)), Ok(350_000));
         // As a bad sector: the page cannot be had.
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 14).unwrap();
-        let other = std::fs::read(&path).unwrap();
-        let nested = unreadable.watch(&bytes, || {
-            let inner = Unreadable::default().watch(&other, || other.len());
-            (inner, sum(0..1 << 14))
-        });
+        let other = RealDisk.map(&path).unwrap();
+        let nested = bytes.watch(|| (other.watch(|| other.len()), sum(0..1 << 14)));
         assert_eq!(nested, Ok((Ok(1 << 14), 7 << 14)));
-        assert_eq!(unreadable.watch(&bytes, || sum(30_000..40_000)), Err(28_672));
-        assert_eq!(unreadable.watch(&bytes, || sum(0..9)), Err(28_672), "it stays");
+        assert_eq!(bytes.watch(|| sum(30_000..40_000)), Err(28_672));
+        let read = Cell::new(false);
+        assert_eq!(bytes.watch(|| read.set(true)), Err(28_672), "it stays");
+        assert!(!read.get(), "and nothing is read any more");
     }
 }

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod faulty;
 mod real;
 
+pub use fault::FileBytes;
 pub use real::RealDisk;
 
 /// A file system. A file's bytes survive a power cut once [`DiskFile::sync`] returned, its name
@@ -48,10 +49,10 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
         Ok(bytes)
     }
 
-    /// The whole file, for reading parts of it again and again, inside of
-    /// [`fault::Unreadable::watch`]. It must not change any more.
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
-        self.read(path).map(Bytes::from)
+    /// The whole file, for reading parts of it again and again, inside of [`FileBytes::watch`]. It
+    /// must not change any more.
+    fn map(&self, path: &Path) -> io::Result<FileBytes> {
+        self.read(path).map(|bytes| Bytes::from(bytes).into())
     }
 
     /// Replaces the file as a whole, durably: a new file, synced, renamed over the old.

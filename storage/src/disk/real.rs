@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Disk, DiskFile, fault};
+use super::{Disk, DiskFile, FileBytes, fault};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -50,17 +50,17 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
-    fn map(&self, path: &Path) -> io::Result<Bytes> {
+    fn map(&self, path: &Path) -> io::Result<FileBytes> {
         let file = File::open(path)?;
         if file.metadata()?.len() == 0 {
-            return Ok(Bytes::new());
+            return Ok(Bytes::new().into());
         }
         fault::install();
         #[allow(unsafe_code, reason = "segments are read in place, without a copy of each block")]
         // SAFETY: mapped files are segments: written once, under names that are never used again,
         // in a directory that one process holds, and only ever unlinked, which leaves a map intact.
         let map = unsafe { memmap2::Mmap::map(&file)? };
-        Ok(Bytes::from_owner(map))
+        Ok(FileBytes::mapped(Bytes::from_owner(map)))
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<Box<dyn Send + Sync>> {

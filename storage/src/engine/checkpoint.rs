@@ -18,6 +18,9 @@ use crate::shard::Shard;
 
 /// The log of damaged shards is kept for about so many checkpoints' bytes.
 const DAMAGED_CHECKPOINTS: u64 = 4;
+/// Shards that are sealed with one flush. Their manifests and small segments are one batch of the
+/// key-value store: some tens of megabytes, however many shards there are.
+const SEALED_TOGETHER: usize = 1024;
 
 impl Engine {
     /// Versions that only snapshots below this one could see may go.
@@ -34,8 +37,9 @@ impl Engine {
         // What an earlier sealing left unfinished comes first, and then what gathered behind it.
         let unfinished: Vec<_> =
             shards.iter().filter(|shard| shard.contents().frozen.is_some()).cloned().collect();
-        self.seal(&unfinished)?;
-        self.seal(&shards)?;
+        for some in [unfinished, shards].iter().flat_map(|all| all.chunks(SEALED_TOGETHER)) {
+            self.seal(some)?;
+        }
         self.give_up_damaged(applied);
         let meta_lsn = self.store_meta(applied)?;
 
@@ -141,7 +145,7 @@ impl Engine {
     /// Removes the manifests of shards that are gone, and answers with them. `known` shards are
     /// not looked at.
     fn forget_manifests(&self, known: &BTreeSet<u64>) -> Result<Vec<Manifest>> {
-        let mut gone = manifest::each::<Manifest>(&*self.store.kv, b'm')?;
+        let mut gone = manifest::each::<Manifest>(&self.store.kv, b'm')?;
         gone.retain(|(id, _)| !known.contains(id));
         if gone.is_empty() {
             return Ok(Vec::new());

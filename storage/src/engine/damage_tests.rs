@@ -14,7 +14,7 @@ use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::disk::{Disk, RealDisk};
-use crate::kv::{Kv, LogKv};
+use crate::kv::Kv;
 use crate::seeds::{self, for_each_seed};
 use crate::shard::{ReadView, ScanOptions};
 use crate::wal::WalOptions;
@@ -35,8 +35,8 @@ fn options() -> Options {
 }
 
 /// The key-value store of a directory that nobody has open.
-pub fn stored(disk: &FaultyDisk) -> LogKv {
-    LogKv::open(Arc::new(disk.clone()), Path::new("/data/kv")).unwrap()
+pub fn stored(disk: &FaultyDisk) -> Kv {
+    Kv::open(Arc::new(disk.clone()), Path::new("/data/kv")).unwrap()
 }
 
 pub fn open(disk: &FaultyDisk) -> Result<Arc<Engine>> {
@@ -235,7 +235,7 @@ async fn a_flipped_bit_in_an_index_makes_no_difference() {
     }
 }
 
-/// The files of the key-value store, which are not written through the disk's seam.
+/// The files of the key-value store, on a real disk.
 #[test]
 fn a_flipped_bit_in_the_stores_files_is_told_or_makes_no_difference() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -12,7 +12,6 @@ use super::tests::{batch, key, txn};
 use super::*;
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
-use crate::kv::Kv;
 use crate::manifest;
 use crate::shard::ReadView;
 use crate::wal::frame::{Head, find_head};

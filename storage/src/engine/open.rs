@@ -20,7 +20,7 @@ use super::store::Store;
 use super::{Engine, Options};
 use crate::disk::Disk;
 use crate::error::{Result, StorageError};
-use crate::kv::LogKv;
+use crate::kv::Kv;
 use crate::lock::{LockKey, LockTable, RowLockMode};
 use crate::manifest::{self, Checkpoint, GroupRecord, Loss, Manifest, ShardHeader, TableRecord};
 use crate::shard::Shard;
@@ -42,12 +42,13 @@ impl Engine {
         let lock = lock(&*disk, dir)?;
         let io = |e: std::io::Error| StorageError::io(dir, &e);
         let (identity, key) = identity(&*disk, dir)?;
-        let (log_dir, segment_dir) = (dir.join("wal"), dir.join("seg"));
-        disk.create_dir(&log_dir).map_err(io)?;
-        disk.create_dir(&segment_dir).map_err(io)?;
+        let (log_dir, segment_dir, kv_dir) = (dir.join("wal"), dir.join("seg"), dir.join("kv"));
+        for part in [&log_dir, &segment_dir, &kv_dir] {
+            disk.create_dir(part).map_err(io)?;
+        }
         disk.sync_dir(dir).map_err(io)?;
 
-        let kv = LogKv::open(disk.clone(), &dir.join("kv"))?;
+        let kv = Kv::open(disk.clone(), &kv_dir)?;
         let store = Store::new(disk.clone(), Arc::new(kv), segment_dir, options.small_segment);
         let (mut recovery, known) = Recovery::load(&store)?;
         let from = known.from;
@@ -213,7 +214,7 @@ impl Recovery {
     /// What the store holds, and what it knows of the log.
     fn load(store: &Store) -> Result<(Self, Known)> {
         let mut recovery = Self::default();
-        let kv = &*store.kv;
+        let kv = &store.kv;
         let checkpoint = manifest::get(kv, manifest::CHECKPOINT)?
             .unwrap_or(Checkpoint { log_from: 1, ..Checkpoint::default() });
         recovery.last_commit = checkpoint.last_commit;
@@ -376,7 +377,7 @@ impl Recovery {
                 if lsn.is_some_and(|lsn| shard.has_attached(lsn, attached.id)) {
                     continue;
                 }
-                match store.open_loaded(attached.id) {
+                match store.open_segment(attached.id) {
                     Ok(segment) if segment.size() == attached.size => {
                         attached.segment = Some(Arc::new(segment));
                     }

@@ -118,7 +118,7 @@ impl Engine {
     /// What a manifest of the shard replaces: its last one, or that of a shard that was dropped and
     /// had its number.
     pub(super) fn manifest_of(&self, shard: &Shard) -> Result<Option<Manifest>> {
-        manifest::get(&*self.store.kv, &manifest::shard_key(b'm', shard.id))
+        manifest::get(&self.store.kv, &manifest::shard_key(b'm', shard.id))
     }
 }
 

@@ -26,7 +26,7 @@ const SYNC_BYTES: usize = if cfg!(test) { 16 << 10 } else { 1 << 20 };
 #[derive(Debug)]
 pub struct Store {
     pub disk: Arc<dyn Disk>,
-    pub kv: Arc<dyn Kv>,
+    pub kv: Arc<Kv>,
     pub dir: PathBuf,
     /// Segments up to this size live in the key-value store.
     small_segment: u64,
@@ -34,7 +34,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(disk: Arc<dyn Disk>, kv: Arc<dyn Kv>, dir: PathBuf, small_segment: u64) -> Self {
+    pub fn new(disk: Arc<dyn Disk>, kv: Arc<Kv>, dir: PathBuf, small_segment: u64) -> Self {
         Self { disk, kv, dir, small_segment, next_number: AtomicU64::new(1) }
     }
 
@@ -67,7 +67,7 @@ impl Store {
         let path = manifest::segment_file(&self.dir, id);
         self.write_file(&path, &bytes)?;
         let file = LoadedFile { disk: self.disk.clone(), path, kept: AtomicBool::new(false) };
-        Ok((self.open_loaded(id)?, file))
+        Ok((self.open_segment(id)?, file))
     }
 
     /// The file of a loaded segment that a record names.
@@ -77,7 +77,7 @@ impl Store {
     }
 
     /// Opens a segment file.
-    pub fn open_loaded(&self, id: u64) -> Result<Segment> {
+    pub fn open_segment(&self, id: u64) -> Result<Segment> {
         let path = manifest::segment_file(&self.dir, id);
         let bytes = self.disk.map(&path).map_err(|e| StorageError::io(&path, &e))?;
         Segment::open(id, path, bytes, Marks::default())
@@ -123,7 +123,7 @@ impl Store {
             true => file.sync().map_err(|e| StorageError::io(&path, &e)),
             false => Err(ARRIVED_DAMAGED),
         };
-        synced.and_then(|()| self.open_loaded(id)).inspect_err(|_| self.forget([path]))
+        synced.and_then(|()| self.open_segment(id)).inspect_err(|_| self.forget([path]))
     }
 
     /// Removes files of segments that came to nothing.
@@ -218,7 +218,7 @@ impl Store {
             } else {
                 let bytes = self.kv.get(&manifest::segment_key(at.id))?;
                 let missing = || StorageError::corrupt(kv_path(at.id), 0, "segment is missing");
-                (kv_path(at.id), bytes.ok_or_else(missing)?)
+                (kv_path(at.id), bytes.ok_or_else(missing)?.into())
             };
             let marks = marks.get(index).cloned().unwrap_or_default();
             let segment = Segment::open(at.id, path, bytes, marks)?;
@@ -419,7 +419,7 @@ impl GrowingSegment<'_> {
         if !self.bytes.is_empty() {
             self.write()?;
         }
-        let segment = self.store.open_loaded(id)?;
+        let segment = self.store.open_segment(id)?;
         self.file = None;
         Ok((at, segment))
     }
@@ -433,7 +433,7 @@ impl Drop for GrowingSegment<'_> {
     }
 }
 
-/// A segment that arrives in pieces. One that is abandoned is an orphan until the next start.
+/// A segment that arrives in pieces. Whoever abandons it forgets its file, too.
 #[derive(Debug)]
 pub struct IncomingSegment {
     id: u64,

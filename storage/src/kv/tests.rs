@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Batch, Kv, LogKv, frame};
+use super::{Batch, Kv, frame};
 use crate::disk::Disk;
 use crate::disk::faulty::{Chance, Faults, FaultyDisk};
 use crate::error::{Result, StorageError};
@@ -15,15 +15,15 @@ type Map = BTreeMap<Vec<u8>, Bytes>;
 
 const DIR: &str = "/kv";
 
-fn open(disk: &FaultyDisk) -> Result<LogKv> {
-    LogKv::open(Arc::new(disk.clone()), Path::new(DIR))
+fn open(disk: &FaultyDisk) -> Result<Kv> {
+    Kv::open(Arc::new(disk.clone()), Path::new(DIR))
 }
 
 fn set(key: &str, value: u8) -> (Vec<u8>, Option<Bytes>) {
     (key.as_bytes().to_vec(), Some(vec![value].into()))
 }
 
-fn entries(kv: &LogKv) -> Map {
+fn entries(kv: &Kv) -> Map {
     kv.scan(b"").unwrap().into_iter().collect()
 }
 
@@ -62,7 +62,7 @@ fn entries_survive_and_batches_remove() {
 }
 
 /// What was flushed is there, and of what was not some first batches, wherever the power is cut:
-/// also while files go, and while it is opened.
+/// also while files go, while it is opened, and while the disk is full now and then.
 #[test]
 fn what_was_flushed_survives_power_cuts() {
     for_each_seed_on_all_cores(0..1500, |seed| {
@@ -72,19 +72,29 @@ fn what_was_flushed_survives_power_cuts() {
         for _ in 0..4 {
             let most = [40, 400][chance.below(2) as usize];
             let off = disk.operations() + chance.below(most);
-            disk.set_faults(Faults { power_off_after: Some(off), ..Faults::default() });
-            if let Ok(kv) = open(&disk) {
+            let faults = Faults { power_off_after: Some(off), ..Faults::default() };
+            disk.set_faults(faults.clone());
+            let mut is_whole = false;
+            while let Ok(kv) = open(&disk) {
                 let found = entries(&kv);
-                assert!(possible.contains(&found));
+                // What a process wrote is there after its end without a cut.
+                let from = if is_whole { possible.len() - 1 } else { 0 };
+                assert!(possible[from..].contains(&found), "{seed}");
                 possible = vec![found];
-                loop {
+                for _ in 0..chance.below(most) {
+                    let room = (chance.below(4) == 0).then(|| disk.used() + chance.below(3000));
+                    disk.set_faults(Faults { capacity: room, ..faults.clone() });
                     let batch = any_batch(&mut chance);
                     let mut next = possible.last().cloned().unwrap_or_default();
                     put(&mut next, &batch);
-                    // One that fails may be there.
-                    possible.push(next);
-                    if kv.write(batch).is_err() {
-                        break;
+                    match kv.write(batch) {
+                        Ok(()) => possible.push(next),
+                        Err(_) if disk.operations() >= off => {
+                            // One that fails with the power may be there.
+                            possible.push(next);
+                            break;
+                        }
+                        Err(_) => {}
                     }
                     if chance.below(3) == 0 {
                         if kv.flush().is_err() {
@@ -92,6 +102,10 @@ fn what_was_flushed_survives_power_cuts() {
                         }
                         possible.drain(..possible.len() - 1);
                     }
+                }
+                is_whole = disk.operations() < off;
+                if !is_whole {
+                    break;
                 }
             }
             disk = disk.crash(chance.number());
@@ -144,10 +158,20 @@ fn a_file_that_is_missing_is_told() {
     kv.flush().unwrap();
     let paths = disk.paths();
     assert!(paths.len() > 5, "{paths:?}");
-    for path in paths.iter().filter(|path| !path.ends_with("durable")) {
-        let disk = disk.crash(0);
-        disk.remove(path).unwrap();
-        assert!(matches!(open(&disk), Err(StorageError::Corrupt { .. })), "{}", path.display());
+    for path in &paths {
+        for is_removed in [true, false] {
+            let disk = disk.crash(0);
+            if is_removed {
+                disk.remove(path).unwrap();
+            } else {
+                let zeros = vec![0; disk.read(path).unwrap().len()];
+                disk.open(path).unwrap().write_at(&zeros, 0).unwrap();
+            }
+            let found = open(&disk);
+            assert!(matches!(found, Err(StorageError::Corrupt { .. })), "{}", path.display());
+            let left = disk.paths().len() + usize::from(is_removed);
+            assert_eq!(left, paths.len(), "nothing is removed that may be looked into");
+        }
     }
 }
 

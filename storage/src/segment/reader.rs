@@ -15,7 +15,7 @@ use super::column::{Chunk, Kind};
 use super::decode::Decoder;
 use super::footer::{Block, Footer, Place};
 use super::{Marks, SegmentError};
-use crate::disk::fault::Unreadable;
+use crate::disk::FileBytes;
 use crate::error::{Result, StorageError};
 use crate::index::Runs;
 use crate::segment::StoredRow;
@@ -26,7 +26,7 @@ pub struct Segment {
     pub id: u64,
     /// Where it is stored, for messages.
     pub path: PathBuf,
-    bytes: Bytes,
+    bytes: FileBytes,
     footer: Footer,
     kinds: Vec<Kind>,
     encoder: RowEncoder,
@@ -37,14 +37,13 @@ pub struct Segment {
     pub(crate) runs: Runs,
     /// Per block and chunk: its checksum was right.
     checked: Vec<AtomicBool>,
-    unreadable: Unreadable,
 }
 
 impl Segment {
-    pub fn open(id: u64, path: PathBuf, bytes: Bytes, marks: Marks) -> Result<Self> {
-        let unreadable = Unreadable::default();
-        let footer = unreadable
-            .watch(&bytes, || Footer::decode(&bytes))
+    pub fn open(id: u64, path: PathBuf, bytes: impl Into<FileBytes>, marks: Marks) -> Result<Self> {
+        let bytes = bytes.into();
+        let footer = bytes
+            .watch(|| Footer::decode(&bytes))
             .map_err(|offset| cannot_be_read(&path, offset))?
             .map_err(|e| damaged(&path, 0, &e))?;
         let layout = &footer.layout;
@@ -62,7 +61,6 @@ impl Segment {
             committed: AtomicU64::new(0),
             runs: Runs::default(),
             checked: (0..chunks).map(|_| AtomicBool::new(false)).collect(),
-            unreadable,
         })
     }
 
@@ -131,7 +129,7 @@ impl Segment {
     /// Runs what reads chunks of the segment, which may be mapped: where the disk cannot read a
     /// page of it, the answer is that error, and no segment is read again that had one.
     pub fn reading<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        let read = self.unreadable.watch(&self.bytes, read);
+        let read = self.bytes.watch(read);
         read.map_err(|offset| cannot_be_read(&self.path, offset))?
     }
 

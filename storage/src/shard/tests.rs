@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use satsuma_common::row::{Layouts, RowDecoder, RowEncoder};
 use satsuma_common::table::{Column, TableShape};
 use satsuma_common::{ColumnId, PgType};
@@ -32,7 +33,7 @@ fn segment(id: u64) -> Arc<Segment> {
     let mut writer = SegmentWriter::new(RowDecoder::new(shape, layouts));
     let key = key::row_id_key(id).into();
     writer.push(StoredRow { key, ts: Timestamp(0), row }).unwrap();
-    let bytes = writer.finish().unwrap().into();
+    let bytes = Bytes::from(writer.finish().unwrap());
     Arc::new(Segment::open(id, "s".into(), bytes, Marks::default()).unwrap())
 }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
+use super::Batch;
 use super::frame;
-use super::{Batch, Kv};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Result, StorageError};
 
@@ -29,7 +29,7 @@ const DURABLE_FILE: &str = "durable";
 const EXTENSION: &str = "batches";
 
 #[derive(Debug)]
-pub struct LogKv {
+pub struct Kv {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     state: RwLock<State>,
@@ -77,19 +77,78 @@ struct Durable {
     batches: u64,
 }
 
-impl LogKv {
+impl Kv {
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self> {
         let io = |e: std::io::Error| StorageError::io(dir, &e);
         disk.create_dir(dir).map_err(io)?;
         let paths = disk.list(dir).map_err(io)?;
         let durable = Durable::open(&*disk, dir, &paths)?;
-        let mut state = State::default();
-        state.read(&*disk, dir, &paths, durable.batches)?;
+        let state = State::read(&*disk, dir, &paths, durable.batches)?;
         let (state, durable) = (RwLock::new(state), Mutex::new(durable));
         let kv = Self { disk, dir: dir.to_owned(), state, durable, failure: Mutex::default() };
         // Whoever wrote them may not have synced them, and what follows builds on them.
         kv.flush()?;
         Ok(kv)
+    }
+
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.state.read().map.get(key).map(|entry| entry.value.clone()))
+    }
+
+    /// Entries whose keys start with `prefix`, in order.
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Bytes)>> {
+        let state = self.state.read();
+        let inside =
+            state.map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(inside.map(|(key, entry)| (key.clone(), entry.value.clone())).collect())
+    }
+
+    /// Atomic, not durable.
+    pub fn write(&self, batch: Batch) -> Result<()> {
+        self.check()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // Of several changes of a key the last one counts.
+        let batch = batch.into_iter().collect();
+        self.state.write().append(&*self.disk, &self.dir, batch)
+    }
+
+    /// An error once nothing can be written any more.
+    pub fn check(&self) -> Result<()> {
+        self.failure.lock().clone().map_or(Ok(()), Err)
+    }
+
+    /// Makes all that was written durable.
+    pub fn flush(&self) -> Result<()> {
+        let mut durable = self.durable.lock();
+        self.check()?;
+        let worn = self.clean();
+        let (number, unsynced) = {
+            let state = self.state.read();
+            let unsynced = state.files.iter().filter(|file| file.bytes > file.synced);
+            let unsynced = unsynced
+                .map(|file| (file.first, file.bytes, file.synced, file.file.clone()))
+                .collect::<Vec<_>>();
+            (state.number, unsynced)
+        };
+        if unsynced.is_empty() && number == durable.batches && worn == 0 {
+            return Ok(());
+        }
+        self.sync(|| {
+            for (_, _, _, file) in &unsynced {
+                file.sync().map_err(|e| StorageError::io(&self.dir, &e))?;
+            }
+            if unsynced.iter().any(|(_, _, synced, _)| *synced == 0) {
+                self.sync_names()?;
+            }
+            for file in &mut self.state.write().files {
+                let now = unsynced.iter().find(|(first, ..)| *first == file.first);
+                file.synced = now.map_or(file.synced, |(_, bytes, ..)| *bytes);
+            }
+            durable.note(number)?;
+            self.remove_worn(worn)
+        })
     }
 
     /// Nothing is written any more once a sync has failed.
@@ -108,6 +167,10 @@ impl LogKv {
     fn clean(&self) -> usize {
         let mut state = self.state.write();
         let mut worn = 0;
+        // One batch stays, by which a start knows that nothing is missing.
+        if state.files.back().is_none_or(|last| last.bytes == 0) {
+            return 0;
+        }
         while worn < MOST_CLEANED && worn + 1 < state.files.len() && state.is_worn(worn) {
             let first = state.files[worn].first;
             let living = state.map.iter().filter(|(_, entry)| entry.file == first);
@@ -141,67 +204,104 @@ impl LogKv {
     }
 }
 
+/// What a start found of a file.
+struct Found {
+    first: u64,
+    path: PathBuf,
+    len: u64,
+    /// Bytes of batches, which it begins with.
+    bytes: u64,
+    /// Bytes of those that had been flushed.
+    durable: u64,
+}
+
 impl State {
     /// Reads what files have, and cuts what was being written when the power was cut.
-    fn read(&mut self, disk: &dyn Disk, dir: &Path, paths: &[PathBuf], durable: u64) -> Result<()> {
+    fn read(disk: &dyn Disk, dir: &Path, paths: &[PathBuf], durable: u64) -> Result<Self> {
+        let (mut state, found, torn) = Self::survey(disk, dir, paths, durable)?;
+        let is_torn = !torn.is_empty();
+        for path in torn {
+            disk.remove(path).map_err(|e| StorageError::io(path, &e))?;
+        }
+        let last = found.len().saturating_sub(1);
+        for (at, Found { first, path, len, bytes, durable }) in found.into_iter().enumerate() {
+            let io = |e: std::io::Error| StorageError::io(&path, &e);
+            let file = disk.open(&path).map_err(io)?;
+            if bytes < len {
+                file.set_len(bytes).and_then(|()| file.sync()).map_err(io)?;
+            }
+            // Where an earlier sync has failed, the file system has it, and believes it to be stored.
+            if durable < bytes {
+                let unsure = usize::try_from(bytes - durable).map_err(std::io::Error::other);
+                let mut unsure = vec![0; unsure.map_err(io)?];
+                file.read_at(&mut unsure, durable).map_err(io)?;
+                file.write_at(&unsure, durable).map_err(io)?;
+            }
+            // What follows a file has its number: nothing may come in between.
+            let closed = at < last;
+            // Not known to be synced.
+            state.files.push_back(LogFile { first, path, file, bytes, synced: 0, closed });
+        }
+        if is_torn {
+            disk.sync_dir(dir).map_err(|e| StorageError::io(dir, &e))?;
+        }
+        Ok(state)
+    }
+
+    /// What files have, and those behind a torn one, whose batches nobody was told of. An error
+    /// where batches are missing that were durable. It changes nothing on the disk.
+    fn survey<'a>(
+        disk: &dyn Disk,
+        dir: &Path,
+        paths: &'a [PathBuf],
+        durable: u64,
+    ) -> Result<(Self, Vec<Found>, Vec<&'a PathBuf>)> {
         let mut files: Vec<_> =
             paths.iter().filter_map(|path| Some((number_of(path)?, path))).collect();
         files.sort_unstable();
+        let (mut state, mut found, mut torn) = (Self::default(), Vec::new(), Vec::new());
         let before = files.first().map_or(0, |(first, _)| first - 1);
-        // Files go once what comes behind them is durable. The first ones may also have been lost.
-        let mut torn = before > durable;
-        self.number = if torn { 0 } else { before };
-        let mut sum = 0;
+        // Files go once what comes behind them is durable. Before anything is, the first ones may
+        // be torn, too.
+        let mut is_torn = before > durable;
+        state.number = if is_torn { 0 } else { before };
+        let (mut sum, mut batches) = (0, 0);
         for (at, &(first, path)) in files.iter().enumerate() {
-            let io = |e: std::io::Error| StorageError::io(path, &e);
-            if torn {
-                disk.remove(path).map_err(io)?;
+            if is_torn {
+                torn.push(path);
                 continue;
             }
             let next = files.get(at + 1).map(|(first, _)| *first);
-            let bytes = disk.read(path).map_err(io)?;
-            let (mut offset, mut stored) = (0, 0);
+            let bytes = disk.read(path).map_err(|e| StorageError::io(path, &e))?;
+            let (mut offset, mut flushed) = (0, 0);
             // What a file has behind the next one's first batch was never written to its end.
-            while next != Some(self.number + 1)
-                && let Some(found) = frame::decode(&bytes[offset..])
-                && found.number == self.number + 1
+            while next != Some(state.number + 1)
+                && let Some(frame) = frame::decode(&bytes[offset..])
+                && frame.number == state.number + 1
             {
-                offset += found.len;
-                (self.number, sum) = (found.number, found.sum);
-                if self.number <= durable {
-                    stored = offset;
+                offset += frame.len;
+                batches += 1;
+                (state.number, sum) = (frame.number, frame.sum);
+                if state.number <= durable {
+                    flushed = offset;
                 }
-                self.apply(first, found.entries);
+                state.apply(first, frame.entries);
             }
-            let is_whole = match next {
-                Some(next) => next == self.number + 1,
-                None => offset == bytes.len(),
+            is_torn = match next {
+                Some(next) => next != state.number + 1,
+                None => offset != bytes.len(),
             };
-            let file = disk.open(path).map_err(io)?;
-            if !is_whole {
-                if self.number < durable {
-                    let reason = "checksum does not match";
-                    return Err(StorageError::corrupt(path, offset as u64, reason));
-                }
-                file.set_len(offset as u64).and_then(|()| file.sync()).map_err(io)?;
-                torn = true;
+            if is_torn && state.number < durable {
+                return Err(StorageError::corrupt(path, offset as u64, "checksum does not match"));
             }
-            // Where an earlier sync has failed, the file system has it, and believes it to be stored.
-            if stored < offset {
-                file.write_at(&bytes[stored..offset], stored as u64).map_err(io)?;
-            }
-            let path = path.clone();
-            let bytes = offset as u64;
-            // Not known to be synced.
-            self.files.push_back(LogFile { first, path, file, bytes, synced: 0, closed: false });
+            let [len, bytes, durable] = [bytes.len(), offset, flushed].map(|len| len as u64);
+            found.push(Found { first, path: path.clone(), len, bytes, durable });
         }
-        if torn {
-            disk.sync_dir(dir).map_err(|e| StorageError::io(dir, &e))?;
-        }
-        if self.number < durable || self.sum != sum {
+        let is_missing = state.number < durable || durable > 0 && batches == 0;
+        if is_missing || state.sum != sum {
             return Err(StorageError::corrupt(dir, 0, "entries that were stored are missing"));
         }
-        Ok(())
+        Ok((state, found, torn))
     }
 
     fn append(
@@ -232,8 +332,12 @@ impl State {
         if let Err(error) = last.file.write_at(&frame, last.bytes) {
             last.closed = true;
             let failed = StorageError::io(&last.path, &error);
-            // The next one has the number of this batch, too, and so the same name.
-            if last.bytes == 0 {
+            // A part of it may be there, and take room that is missing. A start cuts it, too.
+            if last.bytes > 0 {
+                let _ = last.file.set_len(last.bytes);
+            } else {
+                // The next file has the number of this batch, too, and so the same name.
+                let _ = disk.remove(&last.path);
                 self.files.pop_back();
             }
             return Err(failed);
@@ -273,27 +377,27 @@ impl Durable {
     fn open(disk: &dyn Disk, dir: &Path, paths: &[PathBuf]) -> Result<Self> {
         let path = dir.join(DURABLE_FILE);
         let io = |e: std::io::Error| StorageError::io(&path, &e);
-        let corrupt = |reason: &str| StorageError::corrupt(&path, 0, reason);
-        if !paths.contains(&path) {
-            let file = disk.create(&path).map_err(io)?;
-            // A disk that is full later on has room for it.
-            file.write_at(&[0; 12], 0).and_then(|()| file.sync()).map_err(io)?;
-            disk.sync_dir(dir).map_err(io)?;
-            return Ok(Self { file, batches: 0, path });
-        }
-        let bytes = disk.read(&path).map_err(io)?;
-        let batches = match bytes.split_at_checked(8) {
-            // A first one that was being written.
-            _ if bytes.iter().all(|byte| *byte == 0) && bytes.len() <= 12 => 0,
-            Some((number, crc)) if crc.len() == 4 => {
-                if crc != crc32c::crc32c(number).to_le_bytes() {
-                    return Err(corrupt("checksum does not match"));
-                }
-                number.try_into().map(u64::from_le_bytes).unwrap_or_default()
-            }
-            _ => return Err(corrupt("it is not as long as it should be")),
+        let bytes = match paths.contains(&path) {
+            true => disk.read(&path).map_err(io)?,
+            false => Vec::new(),
         };
-        Ok(Self { file: disk.open(&path).map_err(io)?, batches, path })
+        let is_first = !paths.iter().any(|path| number_of(path).is_some());
+        let (file, batches) = match bytes.split_at_checked(8) {
+            Some((number, crc)) if crc == crc32c::crc32c(number).to_le_bytes() => {
+                let number = number.try_into().map(u64::from_le_bytes).unwrap_or_default();
+                (disk.open(&path).map_err(io)?, number)
+            }
+            // It is durable before there is a batch.
+            _ if is_first && bytes.iter().all(|byte| *byte == 0) => {
+                let mut new = Self { file: disk.create(&path).map_err(io)?, batches: 0, path };
+                // A disk that is full later on has room for it.
+                new.note(0)?;
+                disk.sync_dir(dir).map_err(|e| StorageError::io(dir, &e))?;
+                return Ok(new);
+            }
+            _ => return Err(StorageError::corrupt(&path, 0, "checksum does not match")),
+        };
+        Ok(Self { file, batches, path })
     }
 
     /// Notes that so many batches are durable.
@@ -324,62 +428,4 @@ fn weigh(key: &[u8], value: &[u8]) -> u64 {
     let (one, other) = (crc32c::crc32c(key), crc32c::crc32c(value));
     let low = crc32c::crc32c_append(one, value);
     u64::from(crc32c::crc32c_append(other, key)) << 32 | u64::from(low)
-}
-
-impl Kv for LogKv {
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.state.read().map.get(key).map(|entry| entry.value.clone()))
-    }
-
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Bytes)>> {
-        let state = self.state.read();
-        let inside =
-            state.map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-        Ok(inside.map(|(key, entry)| (key.clone(), entry.value.clone())).collect())
-    }
-
-    fn write(&self, batch: Batch) -> Result<()> {
-        self.check()?;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        // Of several changes of a key the last one counts.
-        let batch = batch.into_iter().collect();
-        self.state.write().append(&*self.disk, &self.dir, batch)
-    }
-
-    fn check(&self) -> Result<()> {
-        self.failure.lock().clone().map_or(Ok(()), Err)
-    }
-
-    fn flush(&self) -> Result<()> {
-        let mut durable = self.durable.lock();
-        self.check()?;
-        let worn = self.clean();
-        let (number, unsynced) = {
-            let state = self.state.read();
-            let unsynced = state.files.iter().filter(|file| file.bytes > file.synced);
-            let unsynced = unsynced
-                .map(|file| (file.first, file.bytes, file.synced, file.file.clone()))
-                .collect::<Vec<_>>();
-            (state.number, unsynced)
-        };
-        if unsynced.is_empty() && number == durable.batches && worn == 0 {
-            return Ok(());
-        }
-        self.sync(|| {
-            for (_, _, _, file) in &unsynced {
-                file.sync().map_err(|e| StorageError::io(&self.dir, &e))?;
-            }
-            if unsynced.iter().any(|(_, _, synced, _)| *synced == 0) {
-                self.sync_names()?;
-            }
-            for file in &mut self.state.write().files {
-                let now = unsynced.iter().find(|(first, ..)| *first == file.first);
-                file.synced = now.map_or(file.synced, |(_, bytes, ..)| *bytes);
-            }
-            durable.note(number)?;
-            self.remove_worn(worn)
-        })
-    }
 }
