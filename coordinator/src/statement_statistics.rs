@@ -17,7 +17,7 @@ const MOST_STATEMENTS: usize = 5000;
 /// Texts that are known to stand for one of them.
 const MOST_TEXTS: usize = 20_000;
 /// Longer texts are cut.
-const MOST_CHARS: usize = 16_384;
+const MOST_BYTES: usize = 16_384;
 
 /// A statement and who ran it.
 #[derive(Debug)]
@@ -42,23 +42,26 @@ pub struct StatementStatistics {
 
 #[derive(Debug, Default)]
 struct Inner {
-    by_text: HashMap<(String, String), Arc<StatementEntry>>,
+    /// By user and text.
+    by_text: HashMap<String, HashMap<String, Arc<StatementEntry>>>,
+    /// How many texts these are.
+    texts: usize,
     entries: BTreeMap<(i64, String), Arc<StatementEntry>>,
 }
 
 impl StatementStatistics {
     pub fn record(&self, user: &str, text: &str) {
-        let key = (user.to_owned(), text.chars().take(MOST_CHARS).collect::<String>());
+        let text = &text[..text.floor_char_boundary(MOST_BYTES)];
         let mut inner = self.inner.lock();
-        if let Some(entry) = inner.by_text.get(&key) {
+        if let Some(entry) = inner.by_text.get(user).and_then(|texts| texts.get(text)) {
             entry.calls.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let query = normalized(&key.1);
+        let query = normalized(text);
         let mut hasher = DefaultHasher::new();
         query.hash(&mut hasher);
         let query_id = hasher.finish() as i64;
-        let named = (query_id, key.0.clone());
+        let named = (query_id, user.to_owned());
         if !inner.entries.contains_key(&named) && inner.entries.len() >= MOST_STATEMENTS {
             inner.make_room();
         }
@@ -66,15 +69,17 @@ impl StatementStatistics {
             .entries
             .entry(named)
             .or_insert_with(|| {
-                let (user, calls) = (key.0.clone(), AtomicU64::new(0));
+                let (user, calls) = (user.to_owned(), AtomicU64::new(0));
                 Arc::new(StatementEntry { query_id, user, query, calls })
             })
             .clone();
         entry.calls.fetch_add(1, Ordering::Relaxed);
-        if inner.by_text.len() >= MOST_TEXTS {
+        if inner.texts >= MOST_TEXTS {
             inner.by_text.clear();
+            inner.texts = 0;
         }
-        inner.by_text.insert(key, entry);
+        inner.by_text.entry(user.to_owned()).or_default().insert(text.to_owned(), entry);
+        inner.texts += 1;
     }
 
     pub fn entries(&self) -> Vec<Arc<StatementEntry>> {
@@ -90,9 +95,13 @@ impl StatementStatistics {
 impl Inner {
     fn make_room(&mut self) {
         let least = self.entries.iter().min_by_key(|(_, entry)| entry.calls());
-        if let Some(key) = least.map(|(key, _)| key.clone()) {
-            self.entries.remove(&key);
-            self.by_text.retain(|_, entry| (entry.query_id, &entry.user) != (key.0, &key.1));
+        if let Some((query_id, user)) = least.map(|(key, _)| key.clone()) {
+            if let Some(texts) = self.by_text.get_mut(&user) {
+                let before = texts.len();
+                texts.retain(|_, entry| entry.query_id != query_id);
+                self.texts -= before - texts.len();
+            }
+            self.entries.remove(&(query_id, user));
         }
     }
 }

@@ -1,14 +1,18 @@
 //! Memory of queries: each has its own bound, shared fairly among its operators, and all of them
 //! together stay within the node's.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::resources_datafusion_err;
 use datafusion::error::Result;
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::prelude::SessionConfig;
 
 /// Memory of all queries of a node.
 #[derive(Debug)]
@@ -162,6 +166,32 @@ impl MemoryPool for SharePool {
     fn memory_limit(&self) -> MemoryLimit {
         self.own.memory_limit()
     }
+}
+
+/// What a plan runs in. Its functions are in the plan already. Unlike [`TaskContext::default`] it
+/// makes no other environment first, which would take longer than many a query.
+pub fn task_context(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Arc<TaskContext> {
+    let (id, none) = (None, String::new());
+    Arc::new(TaskContext::new(
+        id,
+        none,
+        config,
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        runtime,
+    ))
+}
+
+/// The environment with another pool of memory.
+pub fn with_pool(base: &RuntimeEnv, memory_pool: Arc<dyn MemoryPool>) -> Arc<RuntimeEnv> {
+    Arc::new(RuntimeEnv {
+        memory_pool,
+        disk_manager: base.disk_manager.clone(),
+        cache_manager: base.cache_manager.clone(),
+        object_store_registry: base.object_store_registry.clone(),
+    })
 }
 
 #[cfg(test)]

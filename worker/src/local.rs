@@ -538,7 +538,7 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
         return Ok(render(&plan, false));
     }
     shared.begin_read(context, groups).await?;
-    let tasks = shared.queries.task_context(context.memory_limit, CancellationToken::new())?;
+    let tasks = shared.queries.task_context(context.memory_limit, CancellationToken::new());
     match run_through(&plan, tasks.clone()).await {
         Err(error) if error.state() == SqlState::OUT_OF_MEMORY => {
             QueryRuntime::released(&tasks).await;

@@ -41,7 +41,7 @@ use satsuma_proto::worker::{BatchStream, FragmentMode};
 use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
-use satsuma_sql::memory::{NodeMemory, QueryPool};
+use satsuma_sql::memory::{self, NodeMemory, QueryPool};
 use satsuma_sql::table::ScanSource;
 use satsuma_sql::{interrupt, optimizer, row_counts, value_size};
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ const BUFFERED_BATCHES: usize = 4;
 pub struct Executor {
     state: Arc<SessionState>,
     /// Plans joins that spill.
-    spilling: SessionState,
+    spilling: Arc<SessionState>,
     /// What plans over rows that are here already run in, all of them in one.
     small: Arc<TaskContext>,
     memory: Arc<NodeMemory>,
@@ -104,11 +104,12 @@ impl Executor {
                 .with_default_features()
                 .with_optimizer_rules(optimizer::rules())
         };
-        let spilling = state().with_physical_optimizer_rules(joins::spilling_rules()).build();
+        let spilling =
+            Arc::new(state().with_physical_optimizer_rules(joins::spilling_rules()).build());
         let state =
             Arc::new(state().with_physical_optimizer_rules(joins::in_memory_rules()).build());
         let query_memory = memory_limit as u64 / 2;
-        let small = task_context(&state, query_memory, &memory)?;
+        let small = task_context(&state, query_memory, &memory);
         let threads = cpu.metrics().num_workers();
         Ok(Self { state, spilling, small, memory, query_memory, functions, cpu, threads })
     }
@@ -286,7 +287,7 @@ impl Executor {
     }
 
     /// A context with a share of memory for one query.
-    fn task_context(&self) -> SqlResult<Arc<TaskContext>> {
+    fn task_context(&self) -> Arc<TaskContext> {
         task_context(&self.state, self.query_memory, &self.memory)
     }
 
@@ -295,12 +296,11 @@ impl Executor {
     fn execute(
         &self,
         physical: Arc<dyn ExecutionPlan>,
-        spilling: Option<(SessionState, LogicalPlan, Arc<Scope>)>,
+        spilling: Option<(Arc<SessionState>, LogicalPlan, Arc<Scope>)>,
     ) -> BatchStream {
-        let task = match spilling.as_ref().map(|_| self.task_context()) {
+        let task = match spilling {
             None => self.small.clone(),
-            Some(Ok(task)) => task,
-            Some(Err(error)) => return futures::stream::iter([Err(error)]).boxed(),
+            Some(_) => self.task_context(),
         };
         let (sender, receiver) = tokio::sync::mpsc::channel(BUFFERED_BATCHES);
         let work = async move {
@@ -312,11 +312,9 @@ impl Executor {
             {
                 released(&task).await;
                 let config = joins::spilling_config(task.session_config().clone());
-                let task = TaskContext::default()
-                    .with_session_config(config)
-                    .with_runtime(task.runtime_env());
+                let task = memory::task_context(config, task.runtime_env());
                 result = match physical::plan(&state, plan, scope, 1).await {
-                    Ok(physical) => pump(physical, Arc::new(task), &sender, &mut sent).await,
+                    Ok(physical) => pump(physical, task, &sender, &mut sent).await,
                     Err(error) => Err(error),
                 };
             }
@@ -405,18 +403,10 @@ fn refuse_unpopulated(plan: &LogicalPlan, state: &State) -> SqlResult<()> {
     .hint("Use the REFRESH MATERIALIZED VIEW command."))
 }
 
-fn task_context(
-    state: &SessionState,
-    limit: u64,
-    memory: &Arc<NodeMemory>,
-) -> SqlResult<Arc<TaskContext>> {
+fn task_context(state: &SessionState, limit: u64, memory: &Arc<NodeMemory>) -> Arc<TaskContext> {
     let pool = QueryPool::new(limit, memory.clone());
-    let runtime = RuntimeEnvBuilder::from_runtime_env(state.runtime_env())
-        .with_memory_pool(Arc::new(pool))
-        .build_arc()
-        .map_err(to_sql)?;
-    let config = state.config().clone();
-    Ok(Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime)))
+    let runtime = memory::with_pool(state.runtime_env(), Arc::new(pool));
+    memory::task_context(state.config().clone(), runtime)
 }
 
 /// Waits until a plan that failed has given back what it held: tasks of it end a moment later.

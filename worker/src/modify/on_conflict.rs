@@ -45,8 +45,7 @@ impl Updater {
             inputs: &Arc::default(),
         };
         let plan = template.bind(&source, &shared.queries).await?;
-        let context =
-            shared.queries.task_context(context.memory_limit, CancellationToken::new())?;
+        let context = shared.queries.task_context(context.memory_limit, CancellationToken::new());
         Ok(Self { plan, input, context })
     }
 

@@ -114,7 +114,7 @@ impl Execution {
         cancel: CancellationToken,
         sender: mpsc::Sender<SqlResult<RecordBatch>>,
     ) -> SqlResult<()> {
-        let context = self.runtime.task_context(self.memory_limit, cancel)?;
+        let context = self.runtime.task_context(self.memory_limit, cancel);
         let mut sent = false;
         let result = self.run_joining(Joins::InMemory, &context, &sender, &mut sent).await;
         match result {

@@ -11,7 +11,7 @@ use datafusion::prelude::SessionConfig;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
-use satsuma_sql::memory::{NodeMemory, QueryPool};
+use satsuma_sql::memory::{self, NodeMemory, QueryPool};
 use satsuma_sql::optimizer;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -155,9 +155,7 @@ impl QueryRuntime {
     /// little memory that there is.
     pub fn spilling_context(context: &TaskContext) -> Arc<TaskContext> {
         let config = joins::spilling_config(context.session_config().clone());
-        let spilling =
-            TaskContext::default().with_session_config(config).with_runtime(context.runtime_env());
-        Arc::new(spilling)
+        memory::task_context(config, context.runtime_env())
     }
 
     /// Where queries spill.
@@ -186,18 +184,10 @@ impl QueryRuntime {
     }
 
     /// A context with its own share of memory, whose scans stop when `cancel` says so.
-    pub fn task_context(
-        &self,
-        memory_limit: u64,
-        cancel: CancellationToken,
-    ) -> SqlResult<Arc<TaskContext>> {
-        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.base)
-            .with_memory_pool(self.pool(memory_limit))
-            .build_arc()
-            .map_err(to_sql)?;
+    pub fn task_context(&self, memory_limit: u64, cancel: CancellationToken) -> Arc<TaskContext> {
+        let runtime = memory::with_pool(&self.base, self.pool(memory_limit));
         let config = self.alone.config().clone().with_extension(Arc::new(Cancelled(cancel)));
-        let empty = TaskContext::default().with_session_config(config).with_runtime(runtime);
-        Ok(Arc::new(empty))
+        memory::task_context(config, runtime)
     }
 }
 
