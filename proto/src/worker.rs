@@ -146,6 +146,9 @@ pub struct ModifyRequest {
     /// [`STALE_PLACEMENT`]: its writes are undone, its locks stay, and it waits for the next
     /// attempt or its end.
     pub commit: bool,
+    /// The statement goes to few groups, one after the other; it has a part of
+    /// [`ShardLocks::all_rows`] in each.
+    pub in_turn: bool,
 }
 
 /// What to do. Row batches hold the table's columns in the order of its shape.
@@ -308,7 +311,7 @@ pub enum TxnAction {
     /// Prepare and commit at once, at the given moment or later.
     CommitOnePhase(Timestamp),
     Abort,
-    /// Forget the writes of the statement with this number; locks stay.
+    /// Forget the writes of the last statement, which began with this number; locks stay.
     UndoStatement(u32),
     /// Forget the writes of every statement with a number above this one (ROLLBACK TO).
     RollbackTo(u32),
@@ -343,6 +346,8 @@ pub struct LockRequest {
     /// A row that was deleted after the snapshot is left out, instead of being
     /// [`CHANGED_SINCE_SNAPSHOT`].
     pub skip_deleted: bool,
+    /// As in [`ModifyRequest`].
+    pub in_turn: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -351,6 +356,19 @@ pub enum LockTarget {
     Rows(Vec<Vec<u8>>, RowLockMode),
     /// The table's shard as a whole.
     Shard(TableLockMode),
+    /// The same and more.
+    Shards(ShardLocks),
+}
+
+/// The table's shards in the request's group and in others, locked one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShardLocks {
+    pub others: Vec<GroupRef>,
+    pub mode: TableLockMode,
+    /// Also what stands for all rows of a shard, so that those who change rows in many shards at
+    /// once do it one by one ([`RowLockMode::Update`]), and not beside those who go to few in
+    /// turn ([`RowLockMode::Share`]). It keeps out nobody else.
+    pub all_rows: Option<RowLockMode>,
 }
 
 /// PostgreSQL's four row lock strengths, weakest first.

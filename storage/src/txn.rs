@@ -40,6 +40,8 @@ pub struct TxnState {
     /// First record of a prepared transaction.
     pub logged_from: Option<Lsn>,
     next_order: u64,
+    /// Of statements that took locks, in order, how many there were before.
+    locks_before: Vec<(u32, usize)>,
 }
 
 /// Writes to one shard.
@@ -125,8 +127,14 @@ impl Txn {
     }
 
     pub fn with_phase(id: TxnId, phase: Phase) -> Self {
-        let state =
-            TxnState { phase, shards: BTreeMap::new(), bytes: 0, logged_from: None, next_order: 0 };
+        let state = TxnState {
+            phase,
+            shards: BTreeMap::new(),
+            bytes: 0,
+            logged_from: None,
+            next_order: 0,
+            locks_before: Vec::new(),
+        };
         Self { id, state: Mutex::new(state) }
     }
 }
@@ -170,6 +178,21 @@ impl TxnState {
     fn order(&mut self) -> u64 {
         self.next_order += 1;
         self.next_order
+    }
+
+    /// The statement is about to take locks, beside the `held` ones that there are.
+    pub fn takes_locks(&mut self, statement: u32, held: impl FnOnce() -> usize) {
+        if self.locks_before.last().is_none_or(|(last, _)| *last < statement) {
+            self.locks_before.push((statement, held()));
+        }
+    }
+
+    /// How many of its locks the transaction had before it came to a statement after this one;
+    /// `None`: it has had none since.
+    pub fn locks_until(&mut self, statement: u32) -> Option<usize> {
+        let later = self.locks_before.partition_point(|(taken, _)| *taken <= statement);
+        let (_, held) = self.locks_before.drain(later..).next()?;
+        Some(held)
     }
 
     /// Forgets writes whose statement number `gone` holds for.

@@ -1,15 +1,31 @@
 //! Locks: rows and shards that a statement asks for, advisory locks, and what is locked now.
 
 use bytes::Bytes;
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{ShardId, SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{
     self as proto, AdvisoryAction, AdvisoryRequest, LockRequest, LockTarget, LockWait, LockedThing,
-    Locks,
+    Locks, StatementContext,
 };
 use satsuma_storage::{LockKey, LockMode, RowLockMode, RowLocks, StorageError, TableLockMode};
 
 use crate::error;
 use crate::local::Shared;
+
+/// The key of no row: it stands for all rows of a shard (see [`proto::ShardLocks`]).
+const ALL_ROWS: &[u8] = &[];
+
+/// Waits until nobody changes rows in many shards at once, this one among them.
+pub(crate) async fn in_turn(
+    shared: &Shared,
+    context: &StatementContext,
+    shard: ShardId,
+) -> SqlResult<()> {
+    let write = crate::modify::write_context(context);
+    let wait = satsuma_storage::LockWait::Wait(context.lock_timeout);
+    let locks = RowLocks::new(RowLockMode::Share, wait);
+    let locked = shared.engine.lock_rows(&write, shard, &[ALL_ROWS], locks).await;
+    locked.map(drop).map_err(error::storage)
+}
 
 /// Answers with the keys of the rows that are locked now.
 pub(crate) async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {
@@ -40,6 +56,9 @@ pub(crate) async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec
     };
     match request.target {
         LockTarget::Rows(keys, mode) => {
+            if request.in_turn {
+                in_turn(shared, &request.context, target.shard).await?;
+            }
             let locks = RowLocks {
                 skip_locked: request.wait == LockWait::SkipLocked,
                 skip_deleted: request.skip_deleted,
@@ -58,6 +77,22 @@ pub(crate) async fn lock(shared: &Shared, request: LockRequest) -> SqlResult<Vec
                 shared.engine.lock_shard(&write, target.shard, table_mode(mode), wait).await;
             locked.map_err(|failure| named(format!("relation \"{name}\""), failure))?;
             shared.placements.still(&request.group)?;
+            Ok(Vec::new())
+        }
+        LockTarget::Shards(locks) => {
+            let relation = |failure| named(format!("relation \"{name}\""), failure);
+            for of_group in std::iter::once(&request.group).chain(&locks.others) {
+                let shard = shared.placements.group(of_group)?.table(request.table)?.shard;
+                let locked =
+                    shared.engine.lock_shard(&write, shard, table_mode(locks.mode), wait).await;
+                locked.map_err(relation)?;
+                if let Some(mode) = locks.all_rows {
+                    let rows = RowLocks::new(row_mode(mode), wait);
+                    let locked = shared.engine.lock_rows(&write, shard, &[ALL_ROWS], rows).await;
+                    locked.map_err(relation)?;
+                }
+                shared.placements.still(of_group)?;
+            }
             Ok(Vec::new())
         }
     }

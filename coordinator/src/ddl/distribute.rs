@@ -551,6 +551,7 @@ impl Ddl<'_> {
                 },
                 returning: false,
                 commit: false,
+                in_turn: false,
             };
             worker.modify(request).await?;
         }

@@ -74,7 +74,7 @@ use crate::catalog::{
     CatalogSnapshot, Command, IdRequest, Ids, Outcome, State, Table, TableDef, TablePlacement,
 };
 use crate::cluster::Cluster;
-use crate::executor::Scope;
+use crate::executor::{Scope, gate};
 use crate::session::SessionSequences;
 use crate::session_api::Notice;
 use crate::txn::Transaction;
@@ -448,7 +448,8 @@ impl Ddl<'_> {
     }
 
     /// Locks every shard of the table, one after the other, so that two which do it do not wait
-    /// for each other (see [`crate::executor::gate`]). Shards that this transaction made need no lock: nobody knows them.
+    /// for each other (see [`gate`]). Shards that this transaction made need no lock: nobody knows
+    /// them.
     pub async fn lock_table_in(
         &mut self,
         table: &Table,
@@ -468,7 +469,7 @@ impl Ddl<'_> {
         let told = overlay.and_then(|overlay| overlay.told_shape(table.id()));
         let version = told.map_or(table.shape.version, |shape| shape.version);
         let mut shards: Vec<_> = state.shards_of(table).collect();
-        shards.sort_by_key(|(_, group)| group.id);
+        shards.sort_by_key(|(_, group)| gate::turn(group));
         for (shard, group) in shards {
             for node in group.finalized() {
                 if created.contains(&(node, shard.id)) {
@@ -485,6 +486,7 @@ impl Ddl<'_> {
                     wait,
                     limit: None,
                     skip_deleted: false,
+                    in_turn: false,
                 };
                 worker.lock(request).await?;
             }

@@ -1,67 +1,106 @@
-//! The order in which a statement comes to the shards of a table.
+//! The order in which transactions come to the shards of a table.
 //!
-//! Definitions lock a table's shard groups one after the other, by their ids; statements go to all
-//! of theirs at once. So that these do not wait for each other, a statement that goes to several
-//! groups waits at the first of them before it goes to the rest. Statements that change rows of
-//! several groups, whichever come first where, would also wait for each other's rows: one at a time
-//! passes, until its transaction ends (Citus has the same rule).
+//! Whoever locks several shards of a table, or rows in them, does it in one order: by the worker
+//! that has them, and there by group. So definitions and statements never wait for each other.
+//!
+//! - Few groups are gone to one after the other.
+//! - New rows go to many at once, behind a lock of the first: whoever has that one, or waits for
+//!   it, is in nobody's way at the others.
+//! - Changes of rows that are there would meet others' at many, whichever come first where. They
+//!   lock all shards before, so that one at a time goes on, until its transaction ends (Citus has
+//!   the same rule).
 
-use satsuma_common::{SqlResult, TableId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use satsuma_common::{GroupId, NodeId, SqlError, SqlResult, TableId};
 use satsuma_proto::worker::{
-    GroupRef, LockRequest, LockTarget, LockWait, RowLockMode, TableLockMode,
+    GroupRef, LockRequest, LockTarget, LockWait, RowLockMode, ShardLocks, TableLockMode,
 };
 
 use super::Scope;
+use crate::catalog::{Group, Table};
 use crate::txn::Transaction;
 
-/// Who passes beside others of its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// New rows, which nobody else waits for.
-    Shared,
-    /// Changes of rows that are there.
-    OneByOne,
+/// Up to so many groups are gone to in turn: that takes no longer than a lock of the first.
+pub const FEW: usize = 2;
+
+/// When it is a group's turn.
+pub fn turn(group: &Group) -> (Option<NodeId>, GroupId) {
+    (group.finalized().next(), group.id)
 }
 
-/// The key of no row.
-const NO_ROW: Vec<u8> = Vec::new();
+/// The way of a statement to shards of one table.
+pub struct Gate<'a> {
+    pub scope: &'a Scope,
+    pub txn: &'a mut Transaction,
+    pub table: &'a Table,
+}
 
-/// Where to wait before going to all of these groups; `None` if there is only one.
-pub fn before<'a>(groups: impl IntoIterator<Item = &'a GroupRef>) -> Option<GroupRef> {
-    let mut groups = groups.into_iter();
-    let mut first = groups.next()?;
-    let mut are_several = false;
-    for group in groups {
-        are_several |= group.group != first.group;
-        if group.group < first.group {
-            first = group;
+impl Gate<'_> {
+    /// Before new rows go to many groups at once. Also locks what the rows refer to, where that
+    /// is first locked.
+    pub async fn first(&mut self, groups: &BTreeSet<GroupId>) -> SqlResult<()> {
+        let targets: BTreeSet<TableId> =
+            self.table.shape.foreign_keys.iter().map(|key| key.target).collect();
+        let state = self.scope.state.clone();
+        for target in targets.into_iter().filter(|target| *target != self.table.id()) {
+            let Some(target) = state.table(target) else { continue };
+            let same = target.shards().iter().any(|shard| groups.contains(&shard.group));
+            let of_target = target.shards().iter().map(|shard| shard.group);
+            let groups = of_target.filter(|group| !same || groups.contains(group)).collect();
+            let mode = TableLockMode::RowShare;
+            Gate { scope: self.scope, txn: &mut *self.txn, table: target }
+                .lock(&groups, 1, mode, None)
+                .await?;
         }
+        self.lock(groups, 1, TableLockMode::RowExclusive, None).await
     }
-    are_several.then(|| first.clone())
-}
 
-/// Waits at the table's shard in the group.
-pub async fn pass(
-    gate: Gate,
-    scope: &Scope,
-    txn: &mut Transaction,
-    table: TableId,
-    group: GroupRef,
-) -> SqlResult<()> {
-    let Some(node) = scope.group(group.group)?.finalized().next() else { return Ok(()) };
-    let worker = scope.worker(node)?;
-    txn.touch_to_lock(node, &worker);
-    let request = LockRequest {
-        context: scope.statement.clone(),
-        group,
-        table,
-        target: match gate {
-            Gate::Shared => LockTarget::Shard(TableLockMode::RowExclusive),
-            Gate::OneByOne => LockTarget::Rows(vec![NO_ROW], RowLockMode::Update),
-        },
-        wait: LockWait::Wait,
-        limit: None,
-        skip_deleted: false,
-    };
-    worker.lock(request).await.map(drop)
+    /// Before rows that are there are changed in many groups at once.
+    pub async fn alone(&mut self, groups: &BTreeSet<GroupId>) -> SqlResult<()> {
+        let mode = TableLockMode::RowExclusive;
+        self.lock(groups, usize::MAX, mode, Some(RowLockMode::Update)).await
+    }
+
+    /// Before rows are written that come one after the other, to whatever group.
+    pub async fn all(&mut self, groups: &BTreeSet<GroupId>) -> SqlResult<()> {
+        self.lock(groups, usize::MAX, TableLockMode::RowExclusive, None).await
+    }
+
+    /// Locks the first `most` of these, with one message to each worker that has some.
+    async fn lock(
+        &mut self,
+        groups: &BTreeSet<GroupId>,
+        most: usize,
+        mode: TableLockMode,
+        all_rows: Option<RowLockMode>,
+    ) -> SqlResult<()> {
+        let tables = BTreeMap::from([(self.table.id(), self.table.shape.version)]);
+        let groups = groups.iter().map(|group| self.scope.group(*group));
+        let mut groups = groups.collect::<SqlResult<Vec<_>>>()?;
+        groups.sort_unstable_by_key(|group| turn(group));
+        groups.truncate(most);
+        for of_worker in groups.chunk_by(|a, b| turn(a).0 == turn(b).0) {
+            let refs = of_worker.iter().map(|group| self.scope.group_ref(group, &tables));
+            let mut others = refs.collect::<SqlResult<Vec<GroupRef>>>()?;
+            let group = others.remove(0);
+            let node = turn(of_worker[0]).0;
+            let node = node
+                .ok_or_else(|| SqlError::internal(format!("group {} has no copy", group.group)))?;
+            let worker = self.scope.worker(node)?;
+            self.txn.touch_to_lock(node, &worker);
+            let request = LockRequest {
+                context: self.scope.statement.clone(),
+                group,
+                table: self.table.id(),
+                target: LockTarget::Shards(ShardLocks { others, mode, all_rows }),
+                wait: LockWait::Wait,
+                limit: None,
+                skip_deleted: false,
+                in_turn: false,
+            };
+            worker.lock(request).await?;
+        }
+        Ok(())
+    }
 }

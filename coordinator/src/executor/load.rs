@@ -1,6 +1,6 @@
 //! Rows in bulk, streamed to the shards they belong to: COPY, and INSERT .. SELECT of many rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -10,7 +10,7 @@ use satsuma_proto::worker::LoadRequest;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::gate::{self, Gate};
+use super::gate::Gate;
 use super::route;
 use super::scope::{Assignment, Scope};
 use crate::catalog::Table;
@@ -63,9 +63,9 @@ impl Loads {
                 }
             }
         }
-        let groups = assignments.values().flat_map(|(assignment, _)| &assignment.groups);
-        if let Some(first) = gate::before(groups) {
-            gate::pass(Gate::Shared, scope, txn, table.id(), first).await?;
+        let groups: BTreeSet<GroupId> = nodes.keys().copied().collect();
+        if groups.len() > 1 {
+            Gate { scope, txn: &mut *txn, table: &table }.first(&groups).await?;
         }
         let mut loads = BTreeMap::new();
         txn.writes_to(&table.shape);

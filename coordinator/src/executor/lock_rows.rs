@@ -24,7 +24,7 @@ use satsuma_sql::bound::LockStrength;
 use satsuma_sql::engine_error::{arrow_to_sql, to_sql};
 use satsuma_sql::lock_rows::{self, LockRows, LockedTable};
 
-use super::{Executor, Scope, conform, route};
+use super::{Executor, Scope, conform, gate, route};
 use crate::catalog::Table;
 use crate::executor::modify::nullable;
 use crate::txn::{Isolation, Transaction};
@@ -166,11 +166,14 @@ impl Locking<'_> {
             let runs = self.runs(node, table, batch, &survivors, order)?;
             let mut left = limit;
             survivors.iter_mut().for_each(|survives| *survives = false);
+            let in_turn = runs.len() > 1
+                && table.wait == lock_rows::LockWait::Wait
+                && table.strength != LockStrength::KeyShare;
             for run in runs {
                 if left == Some(0) {
                     break;
                 }
-                let locked = self.lock_run(table, &run, left).await?;
+                let locked = self.lock_run(table, &run, in_turn, left).await?;
                 for (row, key) in &run.rows {
                     if left != Some(0) && locked.contains(key) {
                         survivors[*row] = true;
@@ -234,6 +237,8 @@ impl Locking<'_> {
                     rows.sort_by(|a, b| a.1.cmp(&b.1));
                     runs.push(Run { group, rows });
                 }
+                let state = &self.scope.state;
+                runs.sort_by_key(|run| state.group(run.group).map(gate::turn));
             }
         }
         Ok(runs)
@@ -252,6 +257,7 @@ impl Locking<'_> {
         &mut self,
         table: &LockedTable,
         run: &Run,
+        in_turn: bool,
         limit: Option<usize>,
     ) -> SqlResult<BTreeSet<Vec<u8>>> {
         let mut keys: Vec<Vec<u8>> = Vec::with_capacity(run.rows.len());
@@ -275,6 +281,7 @@ impl Locking<'_> {
             wait,
             limit: limit.and_then(|limit| u32::try_from(limit).ok()),
             skip_deleted,
+            in_turn,
         };
         let wait = match table.wait {
             lock_rows::LockWait::Wait => LockWait::Wait,
@@ -306,7 +313,8 @@ impl Locking<'_> {
 enum Order {
     /// As the query orders its rows.
     Given,
-    /// By group and key, so that two that lock the same rows do it in the same order.
+    /// In the order of [`gate::turn`] and by key, so that two that lock the same rows do it in the
+    /// same order.
     Free,
 }
 

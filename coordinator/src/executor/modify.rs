@@ -4,7 +4,7 @@
 //! travels as that fragment, once per shard group. Rows that come from elsewhere (VALUES, another
 //! table) are worked out first and sent to the groups they belong to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -313,6 +313,7 @@ impl Modification<'_> {
                     change: change.clone(),
                     returning: self.returning && index == 0,
                     commit,
+                    in_turn: false,
                 };
                 let worker = self.scope.worker(node)?;
                 Ok(Addressed { node, worker, request, counts: index == 0 })
@@ -333,23 +334,54 @@ impl Modification<'_> {
         if requests.iter().any(|addressed| addressed.request.commit) {
             self.interrupt.commits();
         }
-        for addressed in &requests {
-            self.txn.touch(addressed.node, &addressed.worker);
-        }
         let written = requests.first().map(|addressed| addressed.request.table);
         if let Some(table) = written.and_then(|table| self.scope.state.table(table)) {
             self.txn.writes_to(&table.shape);
         }
-        if let Some((table, gate)) = requests.first().and_then(Addressed::gate) {
-            let groups = requests.iter().map(|addressed| &addressed.request.group);
-            if let Some(first) = gate::before(groups) {
-                gate::pass(gate, self.scope, self.txn, table, first).await?;
+        if self.take_turns(&mut requests).await? {
+            for addressed in requests {
+                self.send_all(vec![addressed], modified).await?;
             }
+            return Ok(());
         }
         let (first, others): (Vec<_>, Vec<_>) =
             requests.into_iter().partition(|addressed| addressed.counts);
         self.send_all(first, modified).await?;
         self.send_all(others, modified).await
+    }
+
+    /// Waits until the requests may go, and says whether one after the other, in this order.
+    async fn take_turns(&mut self, requests: &mut [Addressed]) -> SqlResult<bool> {
+        let Some(table) = requests.first().map(|addressed| addressed.request.table) else {
+            return Ok(false);
+        };
+        let groups: BTreeSet<GroupId> = requests.iter().map(Addressed::group).collect();
+        let is_new = match requests.first().map(|addressed| &addressed.request.change) {
+            // The tables are locked already.
+            None | Some(Change::Truncate) => return Ok(false),
+            Some(Change::Insert { on_conflict: OnConflict::Fail, .. }) => true,
+            Some(_) => false,
+        };
+        match groups.len() {
+            0 | 1 => return Ok(false),
+            2..=gate::FEW => {
+                for addressed in requests.iter_mut() {
+                    addressed.request.in_turn = !is_new;
+                }
+                let state = &self.scope.state;
+                requests.sort_by_key(|addressed| state.group(addressed.group()).map(gate::turn));
+                return Ok(true);
+            }
+            _ => {}
+        }
+        let table = self.scope.state.table_arc(table);
+        let table = table.ok_or_else(|| SqlError::internal("a table is gone"))?;
+        let mut gate = Gate { scope: self.scope, txn: &mut *self.txn, table: &table };
+        match is_new {
+            true => gate.first(&groups).await?,
+            false => gate.alone(&groups).await?,
+        }
+        Ok(false)
     }
 
     /// Waits for every answer, the failed ones too: an answer that comes after the abort would
@@ -359,6 +391,10 @@ impl Modification<'_> {
         requests: Vec<Addressed>,
         modified: &mut Modified,
     ) -> SqlResult<()> {
+        // Who is not sent anything has no part in the transaction.
+        for addressed in &requests {
+            self.txn.touch(addressed.node, &addressed.worker);
+        }
         let interrupt = &self.interrupt;
         let answers: Vec<(bool, SqlResult<ModifyReply>)> = stream::iter(requests)
             .map(|Addressed { worker, request, counts, .. }| async move {
@@ -384,14 +420,8 @@ impl Modification<'_> {
 }
 
 impl Addressed {
-    /// What such requests have to pass; `None` for those of a table that is locked already.
-    fn gate(&self) -> Option<(TableId, Gate)> {
-        let gate = match &self.request.change {
-            Change::Truncate => return None,
-            Change::Insert { on_conflict: OnConflict::Fail, .. } => Gate::Shared,
-            _ => Gate::OneByOne,
-        };
-        Some((self.request.table, gate))
+    fn group(&self) -> GroupId {
+        self.request.group.group
     }
 }
 

@@ -1,14 +1,13 @@
 //! COPY FROM: rows from the client, completed with defaults, streamed to the shards they belong
 //! to.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use satsuma_common::{SqlError, SqlResult, SqlState};
-use satsuma_proto::worker::{LINE_COLUMN, LockRequest, LockTarget, LockWait, TableLockMode};
+use satsuma_proto::worker::LINE_COLUMN;
 use satsuma_sql::bind::BindContext;
 use satsuma_sql::bound::{BoundCopyFrom, OutputColumn};
 use satsuma_sql::engine_error::arrow_to_sql;
@@ -16,7 +15,7 @@ use satsuma_sql::row_checks::{Refused, RowChecks};
 
 use super::ClusterSession;
 use crate::catalog::Table;
-use crate::executor::gate::{self, Gate};
+use crate::executor::gate::Gate;
 use crate::executor::modify::nullable;
 use crate::executor::{Executor, Loads, Scope};
 use crate::session_api::{CopyIn, CopySink, Execution};
@@ -104,38 +103,10 @@ fn cannot_freeze() -> SqlError {
 /// Keeps the table's shard groups where they are until the transaction ends: the client's rows
 /// cannot be asked for a second time.
 async fn stay(session: &mut ClusterSession, table: &Table, scope: &Arc<Scope>) -> SqlResult<()> {
-    let tables = BTreeMap::from([(table.id(), table.shape.version)]);
     let txn =
         session.txn.as_mut().ok_or_else(|| SqlError::internal("a load without a transaction"))?;
-    let groups = table.shards().iter().map(|shard| {
-        let group = scope.group(shard.group)?;
-        scope.group_ref(group, &tables)
-    });
-    let groups = groups.collect::<SqlResult<Vec<_>>>()?;
-    if let Some(first) = gate::before(&groups) {
-        gate::pass(Gate::Shared, scope, txn, table.id(), first).await?;
-    }
-    let mut locks = Vec::new();
-    for shard in table.shards() {
-        let group = scope.group(shard.group)?;
-        let group_ref = scope.group_ref(group, &tables)?;
-        for node in group.finalized() {
-            let worker = scope.worker(node)?;
-            txn.touch(node, &worker);
-            let request = LockRequest {
-                context: scope.statement.clone(),
-                group: group_ref.clone(),
-                table: table.id(),
-                target: LockTarget::Shard(TableLockMode::RowExclusive),
-                wait: LockWait::Wait,
-                limit: None,
-                skip_deleted: false,
-            };
-            locks.push(async move { worker.lock(request).await });
-        }
-    }
-    let answers = futures::future::join_all(locks).await;
-    answers.into_iter().try_for_each(|answer| answer.map(drop))
+    let groups = table.shards().iter().map(|shard| shard.group).collect();
+    Gate { scope, txn, table }.all(&groups).await
 }
 
 impl LoadSink {

@@ -217,11 +217,7 @@ impl Transaction {
         let (first, overlay) = self.began.clone();
         self.truncated.retain(|_, statement| *statement < first);
         self.restore_overlay(cluster, overlay).await;
-        let action = match first < self.statement {
-            true => TxnAction::RollbackTo(first.saturating_sub(1)),
-            false => TxnAction::UndoStatement(self.statement),
-        };
-        self.tell_all(action).await
+        self.tell_all(TxnAction::UndoStatement(first)).await
     }
 
     /// Goes back to an earlier state of the transaction's DDL.

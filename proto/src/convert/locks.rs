@@ -8,8 +8,8 @@ use super::{Wire, list, micros, need};
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::worker::{
-    AdvisoryAction, AdvisoryRequest, LockEntry, LockMode, LockRequest, LockTarget, LockWait,
-    LockedThing, Locks, RowLockMode, TableLockMode, WaitEdge,
+    AdvisoryAction, AdvisoryRequest, GroupRef, LockEntry, LockMode, LockRequest, LockTarget,
+    LockWait, LockedThing, Locks, RowLockMode, ShardLocks, TableLockMode, WaitEdge,
 };
 
 /// Longest name of an advisory lock.
@@ -90,6 +90,11 @@ impl From<LockRequest> for pb::LockRequest {
             LockTarget::Shard(mode) => {
                 pb::lock_request::Target::Shard(pb::TableLockMode::from(mode).into())
             }
+            LockTarget::Shards(locks) => pb::lock_request::Target::Shards(pb::ShardLocks {
+                others: locks.others.into_iter().map(Into::into).collect(),
+                mode: pb::TableLockMode::from(locks.mode).into(),
+                all_rows: locks.all_rows.map(|mode| pb::RowLockMode::from(mode).into()),
+            }),
         };
         let wait = match request.wait {
             LockWait::Wait => pb::LockWait::Wait,
@@ -104,6 +109,7 @@ impl From<LockRequest> for pb::LockRequest {
             wait: wait.into(),
             limit: request.limit,
             skip_deleted: request.skip_deleted,
+            in_turn: request.in_turn,
         }
     }
 }
@@ -119,6 +125,11 @@ impl TryFrom<pb::LockRequest> for LockRequest {
                 LockTarget::Rows(keys, row_mode(rows.mode)?)
             }
             pb::lock_request::Target::Shard(mode) => LockTarget::Shard(table_mode(mode)?),
+            pb::lock_request::Target::Shards(locks) => LockTarget::Shards(ShardLocks {
+                others: list(locks.others, GroupRef::try_from)?,
+                mode: table_mode(locks.mode)?,
+                all_rows: locks.all_rows.map(row_mode).transpose()?,
+            }),
         };
         Ok(Self {
             context: need(request.context, "context")?.try_into()?,
@@ -132,6 +143,7 @@ impl TryFrom<pb::LockRequest> for LockRequest {
             },
             limit: request.limit,
             skip_deleted: request.skip_deleted,
+            in_turn: request.in_turn,
         })
     }
 }

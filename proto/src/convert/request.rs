@@ -197,6 +197,7 @@ impl TryFrom<ModifyRequest> for pb::ModifyRequest {
             change: Some(pb::Change { kind: Some(change) }),
             returning: request.returning,
             commit: request.commit,
+            in_turn: request.in_turn,
         })
     }
 }
@@ -236,6 +237,7 @@ impl TryFrom<pb::ModifyRequest> for ModifyRequest {
             change,
             returning: request.returning,
             commit: request.commit,
+            in_turn: request.in_turn,
         })
     }
 }

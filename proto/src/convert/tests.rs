@@ -160,12 +160,22 @@ fn requests() -> Vec<Request> {
             change,
             returning: true,
             commit: true,
+            in_turn: true,
         })
     };
     let lock = |target, wait| {
         let (context, group, table) = (context(), group(), TableId(16384));
-        let (limit, skip_deleted) = (Some(3), true);
-        Request::Lock(LockRequest { context, group, table, target, wait, limit, skip_deleted })
+        let (limit, skip_deleted, in_turn) = (Some(3), true, true);
+        Request::Lock(LockRequest {
+            context,
+            group,
+            table,
+            target,
+            wait,
+            limit,
+            skip_deleted,
+            in_turn,
+        })
     };
     let txn = context().txn;
     let query = QueryRequest {
@@ -223,6 +233,14 @@ fn requests() -> Vec<Request> {
         modify(Change::Truncate),
         lock(LockTarget::Rows(vec![vec![1], vec![]], RowLockMode::NoKeyUpdate), LockWait::Wait),
         lock(LockTarget::Shard(TableLockMode::ShareRowExclusive), LockWait::SkipLocked),
+        lock(
+            LockTarget::Shards(ShardLocks {
+                others: vec![group()],
+                mode: TableLockMode::RowExclusive,
+                all_rows: Some(RowLockMode::Share),
+            }),
+            LockWait::Wait,
+        ),
         Request::Transact(txn, TxnAction::Prepare),
         Request::Transact(txn, TxnAction::Commit(Timestamp(8))),
         Request::Transact(txn, TxnAction::CommitOnePhase(Timestamp(9))),

@@ -249,6 +249,7 @@ fn insert(batches: Vec<RecordBatch>) -> ModifyRequest {
         change: Change::Insert { rows: RowSource::Batches(batches), on_conflict: OnConflict::Fail },
         returning: true,
         commit: false,
+        in_turn: false,
     }
 }
 
@@ -261,6 +262,7 @@ fn lock(start: u64) -> LockRequest {
         wait: LockWait::Wait,
         limit: None,
         skip_deleted: false,
+        in_turn: false,
     }
 }
 

@@ -214,6 +214,7 @@ impl Engine {
         };
         let indexing = write.indexing();
         let unique = UniqueEntries::of(&indexing, &encoded)?;
+        write.lock_in_order(keys, RowLockMode::NoKeyUpdate).await?;
         let mut changed = Changed::default();
         for (index, (key, row)) in keys.iter().zip(encoded).enumerate() {
             let key = Bytes::copy_from_slice(key.as_ref());
@@ -255,6 +256,7 @@ impl Engine {
         keys: &[K],
     ) -> Result<Changed> {
         let write = self.begin_write(context, shard).await?;
+        write.lock_in_order(keys, RowLockMode::Update).await?;
         let mut changed = Changed::default();
         for (index, key) in keys.iter().enumerate() {
             let key = Bytes::copy_from_slice(key.as_ref());
@@ -362,14 +364,21 @@ impl Engine {
         self.open_txn(txn).map(drop)
     }
 
-    /// Forgets the writes of one statement. Locks stay.
+    /// Forgets the writes of the last statement, whose first number this is. Locks stay.
     pub fn undo_statement(&self, txn: TxnId, statement: u32) -> Result<()> {
-        self.undo(txn, |written| written == statement)
+        self.undo(txn, |written| written >= statement)
     }
 
-    /// Forgets the writes of every statement above `statement` (ROLLBACK TO SAVEPOINT).
+    /// Forgets the writes of every statement above `statement`, and lets go of the rows that only
+    /// those locked (ROLLBACK TO SAVEPOINT).
     pub fn rollback_to(&self, txn: TxnId, statement: u32) -> Result<()> {
-        self.undo(txn, |written| written > statement)
+        self.undo(txn, |written| written > statement)?;
+        let Some(open) = self.txns.lock().get(&txn).cloned() else { return Ok(()) };
+        let kept = open.state.lock().locks_until(statement);
+        if let Some(kept) = kept {
+            self.locks.release_rows_after(txn, kept);
+        }
+        Ok(())
     }
 
     fn undo(&self, txn: TxnId, gone: impl Fn(u32) -> bool) -> Result<()> {
@@ -434,6 +443,7 @@ impl Engine {
         let held = self.snapshots.hold(context.snapshot)?;
         let txn = self.open_txn(context.txn)?;
         self.shard(shard)?.check()?;
+        txn.state.lock().takes_locks(context.statement, || self.locks.count(txn.id));
         self.lock_for(context, &txn, shard, mode).await?;
         // Looked up again: the wait may have been for a change of the table.
         let (shard, table) = self.shard_and_table(shard)?;
@@ -611,6 +621,21 @@ impl Writing<'_> {
             Some(Own::Deleted) => None,
             None => self.shard.newest(key)?.filter(|version| version.row.is_some()),
         })
+    }
+
+    /// Locks rows by their keys, where they come in another order: two that change the same rows do
+    /// not wait for each other, however they found them.
+    async fn lock_in_order<K: AsRef<[u8]>>(&self, keys: &[K], mode: RowLockMode) -> Result<()> {
+        if keys.is_sorted_by_key(AsRef::as_ref) {
+            return Ok(());
+        }
+        let mut keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        keys.sort_unstable();
+        for key in keys {
+            let wait = LockWait::Wait(self.context.lock_timeout);
+            self.lock(&Bytes::copy_from_slice(key), mode, wait).await?;
+        }
+        Ok(())
     }
 
     /// Locks a row that is to change, and finds it: `None` when there is none, or when this

@@ -343,13 +343,26 @@ impl LockTable {
     pub fn release(&self, txn: TxnId) {
         let mut inner = self.inner.lock();
         for key in inner.held.remove(&txn).unwrap_or_default() {
-            if let Some(entry) = inner.locks.get_mut(&key)
-                && let Some(at) = entry.holders.iter().position(|(holder, _)| *holder == txn)
-            {
-                let (_, modes) = entry.holders.swap_remove(at);
-                inner.note_exclusive(Some(modes), None);
-            }
-            inner.let_in(&key);
+            inner.let_go(txn, &key);
+        }
+    }
+
+    /// How many locks the transaction holds.
+    pub fn count(&self, txn: TxnId) -> usize {
+        self.inner.lock().held.get(&txn).map_or(0, Vec::len)
+    }
+
+    /// Lets go of the row locks that the transaction took after its first `kept` locks. One that
+    /// it only made stronger stays as strong.
+    pub fn release_rows_after(&self, txn: TxnId, kept: usize) {
+        let inner = &mut *self.inner.lock();
+        let Some(held) = inner.held.get_mut(&txn).filter(|held| held.len() > kept) else { return };
+        let later = held.split_off(kept);
+        let is_row = |key: &LockKey| key.row.is_some() && !key.is_advisory();
+        let (rows, others): (Vec<_>, Vec<_>) = later.into_iter().partition(is_row);
+        held.extend(others);
+        for key in rows {
+            inner.let_go(txn, &key);
         }
     }
 
@@ -472,6 +485,17 @@ impl Inner {
             (true, false) => self.exclusive.fetch_sub(1, Ordering::AcqRel),
             _ => 0,
         };
+    }
+
+    /// The transaction is no holder any more.
+    fn let_go(&mut self, txn: TxnId, key: &LockKey) {
+        if let Some(entry) = self.locks.get_mut(key)
+            && let Some(at) = entry.holders.iter().position(|(holder, _)| *holder == txn)
+        {
+            let (_, modes) = entry.holders.swap_remove(at);
+            self.note_exclusive(Some(modes), None);
+        }
+        self.let_in(key);
     }
 
     /// Grants to waiters what they can have now.

@@ -195,3 +195,53 @@ fn definitions_and_writers_at_once_all_come_through() {
         one.join().expect("no error");
     }
 }
+
+/// In transactions of their own, which nobody begins anew: each comes to shards of the table in
+/// another way, and none waits for one that waits for it.
+#[test]
+fn statements_on_several_shards_never_wait_for_each_other() {
+    let cluster = Layout::up().start();
+    let address = cluster.address();
+    let mut client = cluster.client();
+    client.must(TABLES);
+    client.must("CREATE TABLE child (a int, n int, PRIMARY KEY (a, n))");
+    client.must("SELECT create_distributed_table('child', 'a', colocate_with => 't')");
+    client.must("ALTER TABLE child ADD FOREIGN KEY (a) REFERENCES t");
+    let together = |statements: &[&'static str]| {
+        let sessions: Vec<_> = statements
+            .iter()
+            .map(|sql| {
+                let (address, sql) = (address.clone(), *sql);
+                std::thread::spawn(move || {
+                    let mut client = Client::connect(&address).expect("a connection");
+                    client.must("SET statement_timeout = '30s'");
+                    for round in 0..25 {
+                        client.must("BEGIN");
+                        let sql = sql.replace("ROUND", &round.to_string());
+                        assert_eq!(code(&client.query(&sql).expect("an answer")), "00000", "{sql}");
+                        client.must("COMMIT");
+                    }
+                })
+            })
+            .collect();
+        for session in sessions {
+            session.join().expect("no error");
+        }
+    };
+    together(&[
+        "UPDATE t SET b = 'all'",
+        "UPDATE t SET b = 'many' WHERE a BETWEEN 7 AND 14",
+        "UPDATE t SET b = 'two' WHERE a IN (9, 10)",
+        "SELECT a FROM t FOR UPDATE",
+        "SELECT a FROM t WHERE a IN (10, 12, 9) FOR NO KEY UPDATE",
+        "LOCK TABLE t IN SHARE MODE",
+        "LOCK TABLE t IN ACCESS EXCLUSIVE MODE",
+    ]);
+    together(&[
+        "INSERT INTO child SELECT i, ROUND FROM generate_series(1, 50) i",
+        "INSERT INTO child SELECT i, 100 + ROUND FROM generate_series(1, 50) i",
+        "LOCK TABLE t IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE child IN SHARE ROW EXCLUSIVE MODE",
+    ]);
+    assert_eq!(client.value("SELECT count(*) FROM child").unwrap().as_deref(), Some("2500"));
+}

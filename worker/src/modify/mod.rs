@@ -160,6 +160,9 @@ async fn change(shared: &Arc<Shared>, request: ModifyRequest) -> SqlResult<Modif
     if reads_first(&request.change) && statement.writer.enter(&target).await? {
         return Err(error::stale("the table was locked"));
     }
+    if request.in_turn {
+        crate::locks::in_turn(shared, &request.context, target.shard).await?;
+    }
     match request.change {
         Change::Insert { rows, on_conflict } => statement.insert(rows, on_conflict).await?,
         Change::Update { rows } => statement.update(rows).await?,

@@ -254,6 +254,7 @@ impl Fixture {
             change,
             returning: true,
             commit,
+            in_turn: false,
         };
         let reply = self.worker.modify(request).await?;
         if let Some(at) = reply.commit_ts {

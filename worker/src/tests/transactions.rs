@@ -103,6 +103,7 @@ async fn a_participant_that_wrote_nothing_commits(f: &Fixture) {
             change: insert(campaign_rows(&[(1, 1, "x")])),
             returning: false,
             commit: false,
+            in_turn: false,
         };
         stale.group.generation.0 += 1;
         f.worker.modify(stale).await.unwrap_err();
@@ -134,6 +135,7 @@ async fn row_locks_wait_skip_or_fail(f: &Fixture) {
         wait,
         limit: None,
         skip_deleted: false,
+        in_turn: false,
     };
     let (first, second) = (f.begin(), f.begin());
     let one = LockRequest {
@@ -184,6 +186,7 @@ async fn a_cancelled_wait_holds_up_nobody(f: &Fixture) {
         change: row(),
         returning: false,
         commit: true,
+        in_turn: false,
     };
     let waiting = f.worker.modify_unless(request, stop.clone());
     let stopping = async {
