@@ -8,6 +8,7 @@
 //! large join is computed. Every stream between them is bounded; dropping one stops the work.
 
 mod change_elsewhere;
+mod constant;
 mod exchange;
 pub mod gate;
 mod input;
@@ -194,6 +195,17 @@ impl Executor {
         scope: &'a Arc<Scope>,
     ) -> BoxFuture<'a, SqlResult<(SchemaRef, BatchStream)>> {
         Box::pin(async move {
+            if let Some(row) = constant::row_of(&plan) {
+                let schema = plan.schema().inner().clone();
+                let row = match constant::is_literal(row) {
+                    true => constant::compute(row)?,
+                    false => {
+                        let row = row.clone();
+                        self.on_cpu(move || constant::compute(&row)).await?
+                    }
+                };
+                return Ok((schema, futures::stream::iter([Ok(row)]).boxed()));
+            }
             refuse_unpopulated(&plan, &scope.state)?;
             let plan = self.distribute(plan, scope).await?;
             self.run_distributed(plan, scope).await

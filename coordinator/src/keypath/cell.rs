@@ -57,7 +57,7 @@ impl Cell {
     }
 }
 
-pub(super) fn strip_alias(mut expr: &Expr) -> &Expr {
+pub(crate) fn strip_alias(mut expr: &Expr) -> &Expr {
     while let Expr::Alias(alias) = expr {
         expr = &alias.expr;
     }
@@ -70,7 +70,7 @@ pub(super) fn param_index(id: &str) -> Option<usize> {
 }
 
 /// Whether an expression is more than a function of one row and the parameters.
-pub(super) fn needs_plan(expr: &Expr) -> bool {
+pub(crate) fn needs_plan(expr: &Expr) -> bool {
     expr.exists(|expr| {
         Ok(matches!(
             expr,

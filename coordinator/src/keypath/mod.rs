@@ -23,6 +23,7 @@ mod statement;
 mod tests;
 
 pub use cell::{Cell, Values};
+pub(crate) use cell::{needs_plan, strip_alias};
 pub use programs::{Programs, SharedProgram};
 pub use recognise::recognise;
 pub use statement::{Asked, KeyAction, KeyStatement, KeyTable, Returned, Target};
