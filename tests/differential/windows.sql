@@ -78,3 +78,21 @@ SELECT sum(amount) OVER nothing FROM sale;
 
 -- name: two windows of one name
 SELECT sum(x) OVER w FROM generate_series(1, 2) x WINDOW w AS (ORDER BY x), w AS ();
+
+-- name: values leave a moving frame
+SELECT i, sum(n) OVER w, avg(n) OVER w, count(n) OVER w
+FROM (VALUES (1, 1.5), (2, 2.25), (3, NULL), (4, 'NaN'), (5, 100), (6, 0.001), (7, 'Infinity'), (8, 7), (9, -3.10), (10, 4), (11, NULL), (12, NULL), (13, 5.0)) t(i, n)
+WINDOW w AS (ORDER BY i ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) ORDER BY i;
+
+-- name: infinities leave a moving frame
+SELECT i, sum(n) OVER w, avg(n) OVER w
+FROM (VALUES (1, 1.5), (2, 2.25), (3, NULL), (4, '-Infinity'), (5, 100), (6, 0.001), (7, 'Infinity'), (8, 7), (9, -3.10), (10, 4), (11, NULL), (12, NULL), (13, 5.0)) t(i, n)
+WINDOW w AS (ORDER BY i ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING) ORDER BY i;
+
+-- name: integers leave a moving frame
+SELECT i, sum(i) OVER w, avg(i) OVER w, sum(i::bigint * 1000000000000) OVER w, sum(i::smallint) OVER w, max(i) OVER w
+FROM generate_series(1, 12) i WINDOW w AS (ORDER BY i ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) ORDER BY i;
+
+-- name: numbers leave a range
+SELECT g, i, sum(i::numeric(8,2) / 3) OVER w, avg(i::float8) OVER w
+FROM (SELECT i % 3 g, i FROM generate_series(1, 20) i) t WINDOW w AS (PARTITION BY g ORDER BY i RANGE BETWEEN 4 PRECEDING AND CURRENT ROW) ORDER BY g, i;

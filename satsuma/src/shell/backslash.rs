@@ -16,6 +16,8 @@ pub enum Backslash {
         title: Option<String>,
         sql: String,
     },
+    /// One relation: columns, indexes, constraints.
+    Describe(Relation),
     CopyFrom {
         sql: String,
         source: Place,
@@ -27,6 +29,86 @@ pub enum Backslash {
     Wrong(String),
 }
 
+/// A relation as it was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    named: String,
+    schema: Option<String>,
+    name: String,
+}
+
+impl Relation {
+    fn new(named: &str) -> Self {
+        let (schema, name) = match cut_name(named) {
+            (schema, Some(name)) => (Some(folded(schema)), folded(name)),
+            (name, None) => (None, folded(name)),
+        };
+        Self { named: named.to_owned(), schema, name }
+    }
+
+    /// What to say when there is none.
+    pub fn missing(&self) -> String {
+        format!("Did not find any relation named \"{}\".", self.named)
+    }
+
+    /// Its oid, title and kind.
+    pub fn lookup(&self) -> String {
+        let place = match &self.schema {
+            Some(schema) => format!("n.nspname = {}", literal(schema)),
+            None => "pg_catalog.pg_table_is_visible(c.oid)".into(),
+        };
+        format!(
+            "SELECT c.oid, {KIND_TITLE} || ' \"' || n.nspname || '.' || c.relname || '\"' \
+             FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relname = {} AND {place} ORDER BY n.nspname LIMIT 1",
+            literal(&self.name)
+        )
+    }
+}
+
+const KIND_TITLE: &str = "CASE c.relkind WHEN 'v' THEN 'View' WHEN 'm' THEN 'Materialized view' \
+     WHEN 'i' THEN 'Index' WHEN 'S' THEN 'Sequence' ELSE 'Table' END";
+
+/// Columns of the relation with this oid.
+pub fn columns_of(oid: &str) -> String {
+    format!(
+        "SELECT a.attname AS \"Column\", \
+         pg_catalog.format_type(a.atttypid, a.atttypmod) AS \"Type\", \
+         CASE WHEN a.attnotnull THEN 'not null' ELSE '' END AS \"Nullable\", \
+         coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), '') AS \"Default\" \
+         FROM pg_catalog.pg_attribute a \
+         LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+         WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+    )
+}
+
+/// What stands below the columns: headings and lines.
+pub fn belongings_of(oid: &str) -> [(&'static str, String); 4] {
+    let constraints = |of: &str, kind: char, shown: &str| {
+        format!(
+            "SELECT {shown} FROM pg_catalog.pg_constraint \
+             WHERE {of} = {oid} AND contype = '{kind}' ORDER BY conname"
+        )
+    };
+    let own = "'\"' || conname || '\" ' || pg_catalog.pg_get_constraintdef(oid)";
+    let others = "'TABLE ' || conrelid::pg_catalog.regclass || ' CONSTRAINT \"' || conname || '\" ' \
+                  || pg_catalog.pg_get_constraintdef(oid)";
+    let indexes = format!(
+        "SELECT '\"' || c.relname || '\" ' || CASE WHEN i.indisprimary THEN 'PRIMARY KEY, ' \
+         WHEN i.indisunique THEN 'UNIQUE, ' ELSE '' END || \
+         substring(pg_catalog.pg_get_indexdef(i.indexrelid) from ' USING (.*)$') \
+         FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+         WHERE i.indrelid = {oid} ORDER BY i.indisprimary DESC, c.relname"
+    );
+    [
+        ("Indexes", indexes),
+        ("Check constraints", constraints("conrelid", 'c', own)),
+        ("Foreign-key constraints", constraints("conrelid", 'f', own)),
+        ("Referenced by", constraints("confrelid", 'f', others)),
+    ]
+}
+
 /// The other end of `\copy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -36,8 +118,9 @@ pub enum Place {
 }
 
 pub const HELP: &str = "\
-  \\d [TABLE]        tables, or the columns of one
-  \\dt               tables
+  \\d [NAME]         tables and their like, or all about one
+  \\dt, \\dv, \\dm    tables, views, materialized views
+  \\di, \\ds          indexes, sequences
   \\dn               schemas
   \\du               roles
   \\l                databases
@@ -71,9 +154,13 @@ pub fn parse(line: &str) -> Backslash {
         "l" | "list" => query(None, DATABASES.into()),
         "dn" => query(Some("List of schemas"), SCHEMAS.into()),
         "du" | "dg" => query(Some("List of roles"), ROLES.into()),
-        "dt" => query(Some("List of relations"), relations(true)),
-        "d" if argument.is_empty() => query(Some("List of relations"), relations(false)),
-        "d" => describe(argument),
+        "d" if !argument.is_empty() => Backslash::Describe(Relation::new(argument)),
+        "d" => query(Some("List of relations"), relations("'r', 'p', 'v', 'm', 'S'")),
+        "dt" => query(Some("List of relations"), relations("'r', 'p'")),
+        "dv" => query(Some("List of relations"), relations("'v'")),
+        "dm" => query(Some("List of relations"), relations("'m'")),
+        "di" => query(Some("List of relations"), relations("'i'")),
+        "ds" => query(Some("List of relations"), relations("'S'")),
         "copy" => copy(rest),
         other => Backslash::Wrong(format!("invalid command \\{other}")),
     }
@@ -90,35 +177,27 @@ const ROLES: &str = "SELECT rolname AS \"Role name\", \
      CASE WHEN rolsuper THEN 'Superuser' ELSE '' END AS \"Attributes\" \
      FROM pg_catalog.pg_roles ORDER BY 1";
 
-fn relations(tables_only: bool) -> String {
-    let kinds = if tables_only { " AND table_type = 'BASE TABLE'" } else { "" };
+fn relations(kinds: &str) -> String {
     format!(
-        "SELECT table_schema AS \"Schema\", table_name AS \"Name\", \
-         CASE table_type WHEN 'BASE TABLE' THEN 'table' WHEN 'VIEW' THEN 'view' \
-         ELSE lower(table_type) END AS \"Type\" \
-         FROM information_schema.tables \
-         WHERE table_schema NOT IN ('pg_catalog', 'information_schema'){kinds} ORDER BY 1, 2"
+        "SELECT n.nspname AS \"Schema\", c.relname AS \"Name\", lower({KIND_TITLE}) AS \"Type\", \
+         pg_catalog.pg_get_userbyid(c.relowner) AS \"Owner\" \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ({kinds}) AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+         AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1, 2"
     )
 }
 
-fn describe(name: &str) -> Backslash {
-    let (schema, table) = match name.split_once('.') {
-        Some((schema, table)) => (Some(folded(schema)), folded(table)),
-        None => (None, folded(name)),
-    };
-    let in_schema = match &schema {
-        Some(schema) => format!("table_schema = {}", literal(schema)),
-        None => "table_schema NOT IN ('pg_catalog', 'information_schema')".into(),
-    };
-    let sql = format!(
-        "SELECT column_name AS \"Column\", data_type AS \"Type\", \
-         CASE is_nullable WHEN 'NO' THEN 'not null' ELSE '' END AS \"Nullable\", \
-         coalesce(column_default, '') AS \"Default\" \
-         FROM information_schema.columns WHERE table_name = {} AND {in_schema} \
-         ORDER BY ordinal_position",
-        literal(&table)
-    );
-    Backslash::Query { title: Some(format!("Table \"{table}\"")), sql }
+/// A name and, where it has a dot outside quotes, what follows that.
+fn cut_name(name: &str) -> (&str, Option<&str>) {
+    let mut is_quoted = false;
+    for (at, byte) in name.bytes().enumerate() {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'.' if !is_quoted => return (&name[..at], Some(&name[at + 1..])),
+            _ => {}
+        }
+    }
+    (name, None)
 }
 
 /// A name as SQL would fold it.
@@ -258,8 +337,12 @@ mod tests {
         assert_eq!(parse("\\x;"), Backslash::Expanded);
         assert_eq!(parse("\\echo 'a b'"), Backslash::Echo("a b".into()));
         assert!(matches!(parse("\\dt+"), Backslash::Query { .. }));
-        let Backslash::Query { sql, .. } = parse("\\d public.\"T'x\"") else { panic!() };
-        assert!(sql.contains("table_name = 'T''x' AND table_schema = 'public'"), "{sql}");
+        let Backslash::Describe(relation) = parse("\\d public.\"T'.x\"") else { panic!() };
+        let sql = relation.lookup();
+        assert!(sql.contains("c.relname = 'T''.x' AND n.nspname = 'public'"), "{sql}");
+        let Backslash::Describe(relation) = parse("\\d T") else { panic!() };
+        assert!(relation.lookup().contains("c.relname = 't' AND pg_catalog.pg_table_is_visible"));
+        assert_eq!(relation.missing(), "Did not find any relation named \"T\".");
         assert_eq!(parse("\\nope"), Backslash::Wrong("invalid command \\nope".into()));
     }
 }

@@ -35,7 +35,7 @@ pub struct ShellOptions {
     /// Run this SQL (or backslash command) and leave; may be given again
     #[arg(short = 'c', long, value_name = "SQL", conflicts_with = "file")]
     pub command: Vec<String>,
-    /// Run this script and leave; stop at the first error
+    /// Run this script and leave; stop at the first error. `-` reads standard input
     #[arg(short = 'f', long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Database [default: the cluster's]
@@ -97,7 +97,11 @@ fn run_script(
     shell: &mut Shell,
     path: &std::path::Path,
 ) -> Result<(), Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = match path.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()),
+        _ => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|error| {
         eprintln!("satsuma: {}: {error}", path.display());
         Failure::Exit(1)
     })?;

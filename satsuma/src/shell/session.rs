@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream;
 use satsuma_common::{SqlError, SqlResult};
 
-use super::backslash::{self, Backslash, HELP, Place};
+use super::backslash::{self, Backslash, HELP, Place, Relation};
 use super::client::{Answer, Client};
 use super::complain;
 use super::split::{Splitter, State, Statement};
@@ -200,7 +200,7 @@ impl Shell {
         let result = self.query(&statement.sql).await;
         let elapsed = started.elapsed();
         match result {
-            Ok(answer) => self.show(&answer, None),
+            Ok(answer) => self.show(&answer, None)?,
             Err(error) => return self.failed(&error, &statement.sql, statement.line, origin),
         }
         if self.timing {
@@ -246,13 +246,12 @@ impl Shell {
         Err(if complain::is_lost(error) { Stop::Lost } else { Stop::Failed })
     }
 
-    fn show(&self, answer: &Answer, title: Option<&str>) {
+    fn show(&self, answer: &Answer, title: Option<&str>) -> Result<(), Stop> {
         for notice in &answer.report.notices {
             eprint!("{}", complain::notice(&notice.severity, &notice.fields));
         }
         let mut stdout = std::io::stdout().lock();
-        // A closed pipe ends the program at its next write; nothing to do here.
-        let _ = if answer.report.copy {
+        let written = if answer.report.copy {
             stdout.write_all(&answer.copy)
         } else if answer.columns.is_empty() {
             match answer.report.tag.as_str() {
@@ -277,7 +276,15 @@ impl Shell {
             }
             stdout.write_all(text.as_bytes())
         };
-        let _ = stdout.flush();
+        match written.and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            // Nobody reads any more.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Stop::Quit),
+            Err(error) => {
+                eprintln!("could not print the result: {error}");
+                Err(Stop::Failed)
+            }
+        }
     }
 
     async fn backslash(&mut self, line: &str, origin: &Origin) -> Result<(), Stop> {
@@ -315,6 +322,7 @@ impl Shell {
             Backslash::Query { title, sql } => {
                 self.show_query(&sql, title.as_deref(), origin).await
             }
+            Backslash::Describe(relation) => self.describe(&relation, origin).await,
             Backslash::CopyFrom { sql, source } => self.copy_from(&sql, &source, origin).await,
             Backslash::CopyTo { sql, target } => self.copy_to(&sql, &target, origin).await,
             Backslash::Wrong(message) => {
@@ -336,11 +344,42 @@ impl Shell {
         origin: &Origin,
     ) -> Result<(), Stop> {
         match self.query(sql).await {
-            Ok(answer) => {
-                self.show(&answer, title);
+            Ok(answer) if answer.rows.is_empty() && title.is_some() => {
+                println!("Did not find any relations.");
                 Ok(())
             }
+            Ok(answer) => self.show(&answer, title),
             Err(error) => self.failed(&error, "", 1, origin),
+        }
+    }
+
+    async fn describe(&mut self, relation: &Relation, origin: &Origin) -> Result<(), Stop> {
+        let found = self.answer(&relation.lookup(), origin).await?;
+        let [Some(oid), Some(title)] = found.rows.first().map_or(&[][..], Vec::as_slice) else {
+            println!("{}", relation.missing());
+            return Ok(());
+        };
+        let columns = self.answer(&backslash::columns_of(oid), origin).await?;
+        self.show(&columns, Some(title))?;
+        for (heading, sql) in backslash::belongings_of(oid) {
+            let lines = self.answer(&sql, origin).await?;
+            if !lines.rows.is_empty() {
+                println!("{heading}:");
+            }
+            for line in lines.rows.iter().flatten().flatten() {
+                println!("    {line}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, sql: &str, origin: &Origin) -> Result<Answer, Stop> {
+        match self.query(sql).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => match self.failed(&error, "", 1, origin) {
+                Err(stop) => Err(stop),
+                Ok(()) => Err(Stop::Failed),
+            },
         }
     }
 
@@ -414,7 +453,7 @@ impl Shell {
             Err(error) => return self.failed(&error, "", 1, origin),
         };
         match target {
-            Place::Standard => self.show(&answer, None),
+            Place::Standard => self.show(&answer, None)?,
             Place::File(path) => {
                 std::fs::write(path, &answer.copy).map_err(|error| {
                     eprintln!("{path}: {error}");

@@ -20,6 +20,11 @@ pub struct Types {
 pub trait Transition: Send + Sync + fmt::Debug {
     /// Rows with a NULL argument do not come here if the aggregate is strict.
     fn update(&mut self, args: &[Datum]) -> SqlResult<()>;
+    /// Takes back a row that [`Self::update`] brought. `false`: that cannot be done, and the others
+    /// have to be brought anew.
+    fn retract(&mut self, _args: &[Datum]) -> SqlResult<bool> {
+        Ok(false)
+    }
     /// Which of `rows` sorted rows are enough, as ascending places: others are not brought by
     /// [`Self::update`] then. `args` are those of any one row. `None`: all of them.
     fn wants(&mut self, _args: &[Datum], _rows: usize) -> SqlResult<Option<Vec<usize>>> {

@@ -17,6 +17,7 @@ use super::library::{AggregateDefinition, Types};
 use super::udaf::SortKey;
 use crate::functions::columns::{Reader, to_scalar};
 use crate::functions::error::to_datafusion;
+use crate::interrupt;
 
 /// One group's rows: arguments, then sort keys.
 #[derive(Debug)]
@@ -151,10 +152,9 @@ impl Accumulator for SortedAccumulator {
                     .and_then(|first| transition.wants(&first, rows))
                     .map_err(to_datafusion)?,
             };
-            for row in rows_at(&keys, wanted)? {
-                let values = values(row as usize);
-                values.and_then(|values| transition.update(&values)).map_err(to_datafusion)?;
-            }
+            let rows = interrupt::apart(|| rows_at(&keys, wanted))?;
+            let update = |at: usize| transition.update(&values(rows[at] as usize)?);
+            interrupt::for_rows(rows.len(), update).map_err(to_datafusion)?;
         }
         let value = transition.finish().map_err(to_datafusion)?;
         to_scalar(&self.types.result, value).map_err(to_datafusion)

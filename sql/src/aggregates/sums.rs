@@ -49,7 +49,7 @@ pub(crate) fn install(b: &mut Builder) {
         b.with(
             &format!("sum({ty}) numeric"),
             |t| vec![t.result.clone()],
-            |_| boxed(SumNumeric(None)),
+            |_| boxed(SumNumeric::default()),
             |d| {
                 d.result = |arguments, _| sum_type(arguments.first());
                 d.groups = Some(sum_groups);
@@ -145,6 +145,14 @@ impl Transition for SumInteger {
         Ok(())
     }
 
+    fn retract(&mut self, args: &[Datum]) -> SqlResult<bool> {
+        for arg in args.iter().filter(|arg| !arg.is_null()) {
+            let sum = self.0.unwrap_or(0).checked_sub(integer(arg)?);
+            self.0 = Some(sum.ok_or_else(|| out_of_range(&PgType::Int8))?);
+        }
+        Ok(true)
+    }
+
     fn state(&self) -> SqlResult<Vec<Datum>> {
         Ok(vec![self.finish()?])
     }
@@ -158,19 +166,56 @@ impl Transition for SumInteger {
     }
 }
 
-#[derive(Debug)]
-struct SumNumeric(Option<Numeric>);
+/// An exact sum, from which values can be taken back.
+#[derive(Debug, Default)]
+struct ExactSum {
+    sum: Numeric,
+    count: i64,
+    /// How many of the values have as many digits after the point as the sum.
+    widest: i64,
+}
+
+impl ExactSum {
+    fn add(&mut self, value: &Numeric) -> SqlResult<()> {
+        let before = if self.count == 0 { None } else { self.sum.scale() };
+        self.sum = self.sum.add(value)?;
+        self.count += 1;
+        self.widest = match value.scale() == self.sum.scale() {
+            true if before == self.sum.scale() => self.widest + 1,
+            true => 1,
+            false => self.widest,
+        };
+        Ok(())
+    }
+
+    /// `false` where the sum of the others is not known by this: of infinities, and where it would
+    /// have fewer digits.
+    fn retract(&mut self, value: &Numeric) -> SqlResult<bool> {
+        let (Some(scale), Some(of_sum)) = (value.scale(), self.sum.scale()) else {
+            return Ok(false);
+        };
+        if scale == of_sum {
+            if self.widest == 1 && scale > 0 {
+                return Ok(false);
+            }
+            self.widest -= 1;
+        }
+        self.sum = self.sum.sub(value)?;
+        self.count -= 1;
+        Ok(true)
+    }
+}
+
+#[derive(Debug, Default)]
+struct SumNumeric(ExactSum);
 
 impl Transition for SumNumeric {
     fn update(&mut self, args: &[Datum]) -> SqlResult<()> {
-        for arg in args.iter().filter(|arg| !arg.is_null()) {
-            let value = numeric(arg)?;
-            self.0 = Some(match &self.0 {
-                Some(sum) => sum.add(&value)?,
-                None => value,
-            });
-        }
-        Ok(())
+        args.iter().filter(|arg| !arg.is_null()).try_for_each(|arg| self.0.add(&numeric(arg)?))
+    }
+
+    fn retract(&mut self, args: &[Datum]) -> SqlResult<bool> {
+        retract_numbers(&mut self.0, args)
     }
 
     fn state(&self) -> SqlResult<Vec<Datum>> {
@@ -182,8 +227,17 @@ impl Transition for SumNumeric {
     }
 
     fn finish(&self) -> SqlResult<Datum> {
-        Ok(self.0.clone().map_or(Datum::Null, Datum::Numeric))
+        Ok(if self.0.count == 0 { Datum::Null } else { Datum::Numeric(self.0.sum.clone()) })
     }
+}
+
+fn retract_numbers(sum: &mut ExactSum, args: &[Datum]) -> SqlResult<bool> {
+    for arg in args.iter().filter(|arg| !arg.is_null()) {
+        if !sum.retract(&numeric(arg)?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Adds, and tells an overflow from an infinity that came in.
@@ -254,10 +308,7 @@ impl Transition for SumFloat4 {
 }
 
 #[derive(Debug, Default)]
-struct Average {
-    sum: Numeric,
-    count: i64,
-}
+struct Average(ExactSum);
 
 /// The quotient with the display scale that PostgreSQL gives a division.
 pub(super) fn numeric_average(sum: &Numeric, count: i64) -> SqlResult<Datum> {
@@ -269,27 +320,27 @@ pub(super) fn numeric_average(sum: &Numeric, count: i64) -> SqlResult<Datum> {
 
 impl Transition for Average {
     fn update(&mut self, args: &[Datum]) -> SqlResult<()> {
-        for arg in args.iter().filter(|arg| !arg.is_null()) {
-            self.sum = self.sum.add(&numeric(arg)?)?;
-            self.count += 1;
-        }
-        Ok(())
+        args.iter().filter(|arg| !arg.is_null()).try_for_each(|arg| self.0.add(&numeric(arg)?))
+    }
+
+    fn retract(&mut self, args: &[Datum]) -> SqlResult<bool> {
+        retract_numbers(&mut self.0, args)
     }
 
     fn state(&self) -> SqlResult<Vec<Datum>> {
-        Ok(vec![Datum::Numeric(self.sum.clone()), Datum::Int8(self.count)])
+        Ok(vec![Datum::Numeric(self.0.sum.clone()), Datum::Int8(self.0.count)])
     }
 
     fn merge(&mut self, state: &[Datum]) -> SqlResult<()> {
         if let [Datum::Numeric(sum), Datum::Int8(count)] = state {
-            self.sum = self.sum.add(sum)?;
-            self.count += count;
+            self.0.sum = self.0.sum.add(sum)?;
+            self.0.count += count;
         }
         Ok(())
     }
 
     fn finish(&self) -> SqlResult<Datum> {
-        numeric_average(&self.sum, self.count)
+        numeric_average(&self.0.sum, self.0.count)
     }
 }
 

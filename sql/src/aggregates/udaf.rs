@@ -28,7 +28,11 @@ use super::sorted::SortedAccumulator;
 use crate::functions::columns::{Reader, to_scalar};
 use crate::functions::error::{to_datafusion, unexpected_value};
 use crate::functions::udf::{parse_type_code, type_code};
+use crate::interrupt;
 use crate::operators::keys::compare_values;
+
+/// Results over a moving frame between two looks at whether they are still wanted.
+const LOOK_UP_AFTER: usize = 1024;
 
 /// How the rows of an aggregate are sorted by one more argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,6 +208,9 @@ impl AggregateUDFImpl for PgAggregate {
             definition: self.definition.clone(),
             types: self.types.clone(),
             rows: VecDeque::new(),
+            counted: 0,
+            running: None,
+            results: 0,
         }))
     }
 
@@ -311,7 +318,8 @@ impl Accumulator for RowAccumulator {
     }
 }
 
-/// Over a window frame whose start moves: keeps the frame's rows and starts anew for each result.
+/// Over a window frame whose start moves: keeps the frame's rows. Those that leave are taken back
+/// where the aggregate can do that; else it starts anew.
 #[derive(Debug)]
 struct SlidingAccumulator {
     inner: RowAccumulator,
@@ -319,6 +327,12 @@ struct SlidingAccumulator {
     types: Types,
     /// Rows of the frame; `None` for those that do not count.
     rows: VecDeque<Option<Vec<Datum>>>,
+    /// How many of them count.
+    counted: usize,
+    /// What all of these were brought to.
+    running: Option<Box<dyn Transition>>,
+    /// So many were asked for.
+    results: usize,
 }
 
 impl SlidingAccumulator {
@@ -329,22 +343,50 @@ impl SlidingAccumulator {
             .map(|(array, ty)| Reader::new(array, ty))
             .collect();
         for row in 0..values.first().map_or(0, |array| array.len()) {
-            let skipped = self.inner.strict && readers.iter().any(|r| r.is_null(row));
-            self.rows.push_back(if skipped {
-                None
-            } else {
-                Some(readers.iter().map(|r| r.get(row)).collect::<SqlResult<_>>()?)
-            });
+            if self.inner.strict && readers.iter().any(|r| r.is_null(row)) {
+                self.rows.push_back(None);
+                continue;
+            }
+            let values = readers.iter().map(|r| r.get(row)).collect::<SqlResult<Vec<_>>>()?;
+            if let Some(running) = &mut self.running {
+                running.update(&values)?;
+            }
+            self.rows.push_back(Some(values));
+            self.counted += 1;
         }
         Ok(())
     }
 
-    fn result(&self) -> SqlResult<ScalarValue> {
-        let mut transition = (self.definition.make)(&self.types);
-        for row in self.rows.iter().flatten() {
-            transition.update(row)?;
+    fn pop(&mut self) -> SqlResult<()> {
+        let Some(values) = self.rows.pop_front().flatten() else { return Ok(()) };
+        self.counted -= 1;
+        // Without rows an aggregate is what it was before the first one.
+        let keeps = match &mut self.running {
+            Some(running) => self.counted > 0 && running.retract(&values)?,
+            None => false,
+        };
+        if !keeps {
+            self.running = None;
         }
-        to_scalar(&self.types.result, transition.finish()?)
+        Ok(())
+    }
+
+    fn result(&mut self) -> SqlResult<ScalarValue> {
+        self.results += 1;
+        if self.results % LOOK_UP_AFTER == 0 {
+            interrupt::check()?;
+        }
+        let running = match &self.running {
+            Some(running) => running,
+            None => {
+                let mut running = (self.definition.make)(&self.types);
+                for row in self.rows.iter().flatten() {
+                    running.update(row)?;
+                }
+                self.running.insert(running)
+            }
+        };
+        to_scalar(&self.types.result, running.finish()?)
     }
 }
 
@@ -371,8 +413,7 @@ impl Accumulator for SlidingAccumulator {
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let leaving = values.first().map_or(0, |array| array.len()).min(self.rows.len());
-        self.rows.drain(..leaving);
-        Ok(())
+        (0..leaving).try_for_each(|_| self.pop()).map_err(to_datafusion)
     }
 
     fn supports_retract_batch(&self) -> bool {

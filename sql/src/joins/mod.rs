@@ -7,7 +7,7 @@ mod constants;
 mod names;
 mod shares;
 mod spilling;
-mod yielding;
+mod stoppable;
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub fn in_memory_rules() -> Vec<Rule> {
         });
     }
     rules.push(Arc::new(UnnestSeries));
-    rules.push(Arc::new(yielding::YieldAfterJoins));
+    rules.push(Arc::new(stoppable::StopBetweenBatches));
     rules
 }
 

@@ -462,6 +462,42 @@ fn satsuma_sql_takes_scripts_as_psql_does() {
     assert!(output.contains("INSERT 0 20000"), "{output}");
 }
 
+#[test]
+fn satsuma_sql_describes_relations() {
+    let cluster = shared_up();
+    let told = |script: &str| {
+        let path = cluster.directory().join("describe.sql");
+        std::fs::write(&path, script).expect("a script");
+        succeeded(&shell(&cluster, &["-f", &path.to_string_lossy()]))
+    };
+    told("CREATE TABLE \"Owners\" (id int PRIMARY KEY, name varchar(20) UNIQUE);
+          CREATE TABLE cars (id bigint, owner int REFERENCES \"Owners\", price numeric(8,2) CHECK (price > 0));
+          CREATE VIEW cheap_cars AS SELECT * FROM cars WHERE price < 10;");
+    let cars = told("\\d cars");
+    for expected in [
+        "Table \"public.cars\"",
+        "numeric(8,2)",
+        "\"cars_price_check\" CHECK ((price > (0)::numeric))",
+        "\"cars_owner_fkey\" FOREIGN KEY (owner) REFERENCES \"Owners\"(id)",
+    ] {
+        assert!(cars.contains(expected), "{expected} in\n{cars}");
+    }
+    let owners = told("\\d public.\"Owners\"");
+    for expected in
+        ["character varying(20)", "\"Owners_pkey\" PRIMARY KEY, btree (id)", "TABLE cars"]
+    {
+        assert!(owners.contains(expected), "{expected} in\n{owners}");
+    }
+    assert!(told("\\dv").contains("cheap_cars") && !told("\\dv").contains("Owners"));
+    assert!(told("\\di").contains("Owners_name_key"));
+    let missing = told("\\d owners");
+    assert_eq!(missing.trim(), "Did not find any relation named \"owners\".");
+    let mut full = Command::new(binary("satsuma"));
+    full.args(["sql", "--url", &cluster.grpc_url(0), "-c", "SELECT 1"]);
+    let full = full.stdout(std::fs::File::create("/dev/full").expect("a full disk")).status();
+    assert_eq!(full.expect("satsuma sql runs").code(), Some(1));
+}
+
 /// The server asks every five seconds whether its client is there.
 #[test]
 fn satsuma_sql_stays_connected_while_nobody_types() {

@@ -162,6 +162,7 @@ fn is_plumbing(name: &str) -> bool {
             | "CoalesceBatchesExec"
             | "CoalescePartitionsExec"
             | "CooperativeExec"
+            | "StoppableExec"
             | "RepartitionExec"
             | "BufferExec"
             | "OutputRequirementExec"

@@ -181,8 +181,10 @@ fn read(plan: &Plan) -> Option<(&ShardScanExec, Vec<Step>)> {
         steps.push(Step::Project(exprs, project.schema()));
         return Some((scan, steps));
     }
-    let is_plumbing =
-        matches!(plan.name(), "CoalesceBatchesExec" | "CooperativeExec" | "UnknownRowsExec");
+    let is_plumbing = matches!(
+        plan.name(),
+        "CoalesceBatchesExec" | "CooperativeExec" | "StoppableExec" | "UnknownRowsExec"
+    );
     match plan.children()[..] {
         [child] if is_plumbing => read(child),
         _ => None,
