@@ -397,7 +397,7 @@ impl Binder<'_> {
                 sample: None,
                 ..
             } if args.settings.is_none() => {
-                let lateral = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::lateral(outer, lateral, Clause::FromFunction);
                 let scope = Scope::new(Some(&lateral), Vec::new());
                 self.function_in_from(
                     name,
@@ -409,14 +409,14 @@ impl Binder<'_> {
                 )
             }
             TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-                let lateral = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::lateral(outer, lateral, Clause::FromFunction);
                 let scope = Scope::new(Some(&lateral), Vec::new());
                 self.function_in_from(name, args, alias.as_ref(), *with_ordinality, &scope, ctes)
             }
             TableFactor::UNNEST {
                 alias, array_exprs, with_offset: false, with_ordinality, ..
             } => {
-                let lateral = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::lateral(outer, lateral, Clause::FromFunction);
                 let scope = Scope::new(Some(&lateral), Vec::new());
                 let windows = NamedWindows::default();
                 let cx = Context::new(&scope, ctes, &windows, Clause::FromFunction);
@@ -431,7 +431,7 @@ impl Binder<'_> {
             TableFactor::Derived { lateral: is_lateral, subquery, alias, sample: None } => {
                 let scope;
                 let outer = if *is_lateral {
-                    scope = Scope::new(outer, lateral.to_vec());
+                    scope = Scope::lateral(outer, lateral, Clause::FromSubquery);
                     Some(&scope)
                 } else {
                     outer

@@ -35,6 +35,7 @@ mod select_parts;
 mod sequence;
 mod source;
 mod strings;
+mod subscripted;
 mod tokens;
 mod transaction;
 mod views;
@@ -63,6 +64,7 @@ pub use rows_from::ROWS_FROM;
 pub use search_cycle::{Cycle, Search, SearchCycle, search_cycle};
 pub use select_parts::{all_fields, group_by, is_all_fields, is_nothing};
 pub use source::Source;
+pub use subscripted::subscripts;
 use tokens::Chains;
 
 /// Longest query string, in bytes.
@@ -173,7 +175,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     let tokens = tokens::adapt(row_locks::adapt(transaction::adapt(tokens)));
     let tokens = rows_from::adapt(exclude::adapt(tokens));
     let tokens = search_cycle::adapt(source, overriding::adapt(role::adapt(tokens)));
-    let tokens = conflict::adapt(source, tokens);
+    let tokens = subscripted::adapt(source, conflict::adapt(source, tokens));
     let statement = with_balancing_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }
