@@ -158,3 +158,9 @@ SELECT (SELECT max(o.a)) FROM (VALUES (1), (2)) o (a);
 
 -- name: an aggregate of both queries' columns
 SELECT (SELECT sum(o.a * i.b) FROM (VALUES (1), (2)) i (b)) FROM (VALUES (1), (2)) o (a) ORDER BY 1;
+
+-- name: names of subqueries' columns
+SELECT (SELECT 1 + 1), (SELECT 'a'::text), (SELECT 1)::bigint, (SELECT 1 AS a UNION SELECT 1), (SELECT id FROM dept WHERE id = 1);
+
+-- name: rows as subqueries
+SELECT (VALUES (1)), EXISTS (VALUES (1)), 1 IN (VALUES (1), (2)), 3 = ANY (VALUES (3), (4)), ARRAY(VALUES (1), (2));

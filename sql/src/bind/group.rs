@@ -334,15 +334,15 @@ impl Binder<'_> {
             .into_iter()
             .map(|typed| typed.expr)
             .collect::<Vec<_>>();
-        let level = self.level_of_call(&args, cx, position)?;
-        let owner = cx.scope.outwards(level);
-        let args = match level {
-            0 => args,
-            _ => args.into_iter().map(|arg| owner.own(arg)).collect::<SqlResult<_>>()?,
-        };
-        let expr = datafusion::functions_aggregate::grouping::grouping_udaf().call(args);
-        let call = Typed { expr, ty: PgType::Int4 };
-        Ok(self.placed(call, "grouping", level, cx.scope, position))
+        if self.level_of_call(&args, cx, position)? > 0 {
+            return Err(self.at(
+                SqlError::unsupported("GROUPING of an outer query's columns is not supported")
+                    .hint("Call it in the outer query."),
+                position,
+            ));
+        }
+        let call = datafusion::functions_aggregate::grouping::grouping_udaf().call(args);
+        Ok(Typed { expr: call, ty: PgType::Int4 })
     }
 }
 
