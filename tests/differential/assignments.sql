@@ -271,7 +271,3 @@ UPDATE ar SET a[1] = ad.k, t[1] = ad.j::text FROM ad WHERE ad.k = ar.k RETURNING
 -- name: subscripts of another lower bound
 -- differs: arrays begin at 1
 UPDATE ar SET a[0] = 1 WHERE k = 1;
-
--- name: a gap before the first
--- differs: arrays begin at 1
-UPDATE ar SET a[3] = 7 WHERE k = 3;

@@ -204,16 +204,16 @@ select g, (select max(s.c) from (select count(o.x) + i.k as c from i) s) from o 
 select g, (select s.c from (select count(o.x) as c) s) from o group by g order by g;
 
 -- name: shape 65
-select g, (select max(s) from unnest(array_agg(o.x)) s) from o group by g order by g;
+select g, (select max(s) from unnest(array_agg(o.x order by o.k)) s) from o group by g order by g;
 
 -- name: shape 66
-select g, (select string_agg(s, ',' order by s) from unnest(array_agg(o.t)) s) from o group by g order by g;
+select g, (select string_agg(s, ',' order by s) from unnest(array_agg(o.t order by o.k)) s) from o group by g order by g;
 
 -- name: shape 67
 select g, (select jsonb_object_agg(e.key, e.value) from jsonb_each(jsonb_object_agg(o.t, o.x)) e) from o group by g order by g;
 
 -- name: shape 68
-select (select array_agg(v order by v desc) from unnest(array_agg(o.x)) v) from o;
+select (select array_agg(v order by v desc) from unnest(array_agg(o.x order by o.k)) v) from o;
 
 -- name: shape 69
 with c as (select (select sum(o.x)) as s from o) select * from c;

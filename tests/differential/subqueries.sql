@@ -153,7 +153,6 @@ SELECT e.id FROM emp e WHERE e.boss IN (SELECT DISTINCT nullif(f.boss, 3) FROM e
 SELECT e.id, nullif(e.boss, 2) FROM emp e WHERE nullif(e.boss, 2) IN (SELECT max(f.boss) FROM emp f WHERE f.id < coalesce(e.boss, 9) GROUP BY f.dept_id) ORDER BY e.id;
 
 -- name: an aggregate of the outer query
--- differs: an aggregate over columns of the outer query alone is refused
 SELECT (SELECT max(o.a)) FROM (VALUES (1), (2)) o (a);
 
 -- name: an aggregate of both queries' columns
