@@ -13,9 +13,11 @@
 //! | `jsonb/walk.rs` | every key and scalar, with the way to it |
 //! | `jsonb/access.rs` | `->`, `->>`, `#>`, `?`, elements, keys |
 //! | `jsonb/contain.rs` | `@>`, order and equality |
+//! | `jsonb/assign.rs` | assignment to a part |
 //! | `jsonb/edit.rs` | `\|\|`, `-`, `#-`, set, insert, strip, pretty |
 
 mod access;
+mod assign;
 mod contain;
 mod edit;
 mod parse;
@@ -23,6 +25,7 @@ mod scan;
 mod walk;
 
 pub use access::*;
+pub use assign::assign;
 pub use contain::{compare, contains};
 pub use edit::*;
 pub use parse::{JsonError, normalize, normalize_into, validate};

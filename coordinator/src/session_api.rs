@@ -268,6 +268,8 @@ pub struct ExecuteOptions {
     /// The client learns of the result's columns with the rows, not before: they may be others
     /// than when the statement was prepared.
     pub result_may_change: bool,
+    /// Others stand beside it in the query string: together they are a transaction block.
+    pub one_of_several: bool,
     pub interrupt: Interrupt,
 }
 

@@ -24,3 +24,16 @@ INSERT INTO emails VALUES (1, 'z@x', true) ON CONFLICT (tenant, upper(email)) DO
 
 -- name: a conflict with another index
 INSERT INTO emails VALUES (1, 'z@x', true) ON CONFLICT (tenant, lower(email)) DO NOTHING;
+
+-- name: a table to read meanwhile
+CREATE TABLE others (id int PRIMARY KEY, v int); INSERT INTO others SELECT g, g * 10 FROM generate_series(1, 5) g;
+
+-- name: a value from the table itself
+INSERT INTO emails VALUES (1, 'a@X', false) ON CONFLICT (tenant, lower(email)) DO UPDATE SET hits = 100 + (SELECT count(*) FROM emails) RETURNING hits;
+
+-- name: a value from another table
+INSERT INTO emails VALUES (1, 'a@X', false) ON CONFLICT (tenant, lower(email)) DO UPDATE SET hits = (SELECT sum(v) FROM others) RETURNING hits;
+
+-- name: a value from another table for each row
+-- differs: what is read for each row must be where the row is
+INSERT INTO emails VALUES (1, 'a@X', false) ON CONFLICT (tenant, lower(email)) DO UPDATE SET hits = (SELECT v FROM others WHERE id = emails.tenant) RETURNING hits;

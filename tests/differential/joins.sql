@@ -176,3 +176,39 @@ SELECT count(*) FROM few JOIN (SELECT v FROM far WHERE v IN (SELECT v - 1000 FRO
 
 -- name: the first of them
 SELECT k, v FROM near WHERE EXISTS (SELECT 1 FROM far WHERE far.k = near.v AND far.v = near.k) ORDER BY k LIMIT 2;
+
+-- name: tables for merged columns
+CREATE TABLE merged_a (id int, a int); CREATE TABLE merged_b (id int, b int); INSERT INTO merged_a VALUES (1, 10), (2, 20); INSERT INTO merged_b VALUES (1, 100), (3, 300);
+
+-- name: an alias of merged columns
+SELECT x.id, merged_a.a, merged_b.b FROM merged_a JOIN merged_b USING (id) AS x;
+
+-- name: all of them
+SELECT x.* FROM merged_a JOIN merged_b USING (id) AS x;
+
+-- name: the alias as a row
+SELECT x FROM merged_a JOIN merged_b USING (id) AS x;
+
+-- name: no other column
+SELECT x.a FROM merged_a JOIN merged_b USING (id) AS x;
+
+-- name: of a full join
+SELECT id, x.id, merged_a.id, merged_b.id FROM merged_a FULL JOIN merged_b USING (id) AS x ORDER BY 1;
+
+-- name: the star is as without it
+SELECT * FROM merged_a JOIN merged_b USING (id) AS x;
+
+-- name: hidden by another alias
+SELECT x.id FROM (merged_a JOIN merged_b USING (id) AS x) y;
+
+-- name: beside another alias
+SELECT y.id FROM (merged_a JOIN merged_b USING (id) AS x) y;
+
+-- name: an alias twice
+SELECT * FROM merged_a x JOIN merged_b USING (id) AS x;
+
+-- name: grouped by
+SELECT x.id, count(*) FROM merged_a LEFT JOIN merged_b USING (id) AS x WHERE x.id > 0 GROUP BY x.id ORDER BY x.id;
+
+-- name: kept in a view
+CREATE VIEW merged AS SELECT x.id, a, b FROM merged_a LEFT JOIN merged_b USING (id) AS x; SELECT * FROM merged ORDER BY 1;

@@ -392,3 +392,21 @@ DROP TABLE s CASCADE;
 
 -- name: all are gone
 SELECT matviewname FROM pg_matviews ORDER BY 1;
+
+-- name: equal rows
+CREATE TABLE equal_base (a int, b int); INSERT INTO equal_base VALUES (1, 1), (2, NULL), (2, NULL); CREATE MATERIALIZED VIEW equal_rows AS SELECT * FROM equal_base; CREATE UNIQUE INDEX ON equal_rows (a, b);
+
+-- name: are fine where a column is null
+REFRESH MATERIALIZED VIEW CONCURRENTLY equal_rows;
+
+-- name: another row that is equal
+INSERT INTO equal_base VALUES (1, 1);
+
+-- name: is not where none is
+REFRESH MATERIALIZED VIEW CONCURRENTLY equal_rows;
+
+-- name: nor for its index
+REFRESH MATERIALIZED VIEW equal_rows;
+
+-- name: the rows are still the old ones
+SELECT * FROM equal_rows ORDER BY 1, 2;

@@ -172,3 +172,24 @@ CREATE ROLE in_use; GRANT SELECT ON secret TO in_use; DROP ROLE in_use;
 
 -- name: and no more
 REVOKE ALL ON secret FROM in_use; DROP ROLE in_use;
+
+-- name: another's table
+CREATE TABLE tidied (a int); CREATE ROLE tidier;
+
+-- name: is seen by who may do nothing with it
+SET ROLE tidier;
+
+-- name: who does not vacuum it
+VACUUM tidied;
+
+-- name: nor with statistics
+VACUUM (ANALYZE) tidied;
+
+-- name: nor builds its indexes anew
+REINDEX TABLE tidied;
+
+-- name: nor puts its rows in order
+CLUSTER tidied;
+
+-- name: no more of it
+RESET ROLE; DROP ROLE tidier; DROP TABLE tidied;

@@ -116,3 +116,101 @@ SELECT to_regclass('no_such_table') IS NULL AS missing;
 
 -- name: format_type
 SELECT format_type(1700, 655366), format_type(1043, 14), format_type(23, -1), format_type(1007, NULL);
+
+-- name: a table to tidy up
+CREATE TABLE alone (k int PRIMARY KEY, a int);
+
+-- name: vacuum before another statement
+VACUUM alone; SELECT 1;
+
+-- name: vacuum after another statement
+SELECT 1; VACUUM alone;
+
+-- name: vacuum twice
+VACUUM; VACUUM;
+
+-- name: vacuum by itself
+VACUUM alone;
+
+-- name: analyze beside another statement
+SELECT 1; ANALYZE alone;
+
+-- name: an index made concurrently beside another statement
+SELECT 1; CREATE INDEX CONCURRENTLY alone_a ON alone (a);
+
+-- name: and dropped
+DROP INDEX CONCURRENTLY IF EXISTS alone_a; SELECT 1;
+
+-- name: cluster of all tables
+SELECT 1; CLUSTER;
+
+-- name: reindex concurrently
+SELECT 1; REINDEX TABLE CONCURRENTLY alone;
+
+-- name: reindex of a schema
+SELECT 1; REINDEX SCHEMA public;
+
+-- name: drop database
+SELECT 1; DROP DATABASE IF EXISTS nosuch;
+
+-- name: discard all beside another statement
+DISCARD ALL; SELECT 1;
+
+-- name: discard all in a block
+BEGIN; DISCARD ALL;
+
+-- name: the block failed
+ROLLBACK;
+
+-- name: things of a session
+PREPARE kept AS SELECT 1; SET work_mem = '5MB'; CREATE TEMP TABLE kept_rows (a int); CREATE SEQUENCE kept_numbers; SELECT nextval('kept_numbers');
+
+-- name: discard sequences
+DISCARD SEQUENCES;
+
+-- name: no number was drawn
+SELECT currval('kept_numbers');
+
+-- name: discard temp
+DISCARD TEMP;
+
+-- name: no table is left
+SELECT * FROM kept_rows;
+
+-- name: made again
+CREATE TEMP TABLE kept_rows (a int);
+
+-- name: discard plans
+DISCARD PLANS;
+
+-- name: the statement is there
+EXECUTE kept;
+
+-- name: discard all
+DISCARD ALL;
+
+-- name: the statement is gone
+EXECUTE kept;
+
+-- name: so are the table and the setting
+SHOW work_mem; SELECT * FROM kept_rows;
+
+-- name: a time zone as an interval
+SET TIME ZONE INTERVAL '+05:30' HOUR TO MINUTE; SHOW TIME ZONE; SELECT '2020-01-01 00:00+00'::timestamptz;
+
+-- name: west of UTC
+SET TIME ZONE INTERVAL '-03:00'; SHOW TIME ZONE;
+
+-- name: hours
+SET TIME ZONE INTERVAL '5' HOUR; SHOW TIME ZONE;
+
+-- name: days are no time zone
+-- message differs: PostgreSQL prints the interval anew
+SET TIME ZONE INTERVAL '1 day' HOUR TO MINUTE;
+
+-- name: months are no time zone
+-- message differs: PostgreSQL prints the interval anew
+SET TIME ZONE INTERVAL '1 month';
+
+-- name: back to UTC
+SET TIME ZONE 'UTC';

@@ -153,8 +153,13 @@ SELECT e.id FROM emp e WHERE e.boss IN (SELECT DISTINCT nullif(f.boss, 3) FROM e
 SELECT e.id, nullif(e.boss, 2) FROM emp e WHERE nullif(e.boss, 2) IN (SELECT max(f.boss) FROM emp f WHERE f.id < coalesce(e.boss, 9) GROUP BY f.dept_id) ORDER BY e.id;
 
 -- name: an aggregate of the outer query
--- differs: an aggregate over columns of the outer query alone is refused
 SELECT (SELECT max(o.a)) FROM (VALUES (1), (2)) o (a);
 
 -- name: an aggregate of both queries' columns
 SELECT (SELECT sum(o.a * i.b) FROM (VALUES (1), (2)) i (b)) FROM (VALUES (1), (2)) o (a) ORDER BY 1;
+
+-- name: names of subqueries' columns
+SELECT (SELECT 1 + 1), (SELECT 'a'::text), (SELECT 1)::bigint, (SELECT 1 AS a UNION SELECT 1), (SELECT id FROM dept WHERE id = 1);
+
+-- name: rows as subqueries
+SELECT (VALUES (1)), EXISTS (VALUES (1)), 1 IN (VALUES (1), (2)), 3 = ANY (VALUES (3), (4)), ARRAY(VALUES (1), (2));

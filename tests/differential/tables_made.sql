@@ -191,3 +191,63 @@ DROP SEQUENCE s CASCADE; INSERT INTO drawn DEFAULT VALUES RETURNING a;
 
 -- name: clean up
 DROP TABLE copy_1, copy_2, copy_4, copy_5, copy_6, copy_7, like_1, like_2, like_3, person, drawn;
+
+-- name: keys with included columns
+CREATE TABLE inc1 (a int, b int, c text, PRIMARY KEY (a) INCLUDE (b, c)); CREATE TABLE inc2 (a int, b int, c text, UNIQUE (a, b) INCLUDE (c)); CREATE TABLE inc3 (a int, b int, CONSTRAINT inc3k PRIMARY KEY (a) INCLUDE (b), CONSTRAINT inc3u UNIQUE (b) INCLUDE (a));
+
+-- name: added to a table
+ALTER TABLE inc2 ADD CONSTRAINT inc2k PRIMARY KEY (b) INCLUDE (a);
+
+-- name: as they are shown
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), conkey FROM pg_constraint WHERE conrelid IN ('inc1'::regclass, 'inc2'::regclass, 'inc3'::regclass) ORDER BY 1, 2;
+
+-- name: their indexes
+SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid), indnatts, indnkeyatts, indkey FROM pg_index WHERE indrelid IN ('inc1'::regclass, 'inc2'::regclass, 'inc3'::regclass) ORDER BY 1;
+
+-- name: a row
+INSERT INTO inc1 VALUES (1, 2, 'x');
+
+-- name: only the key is unique
+INSERT INTO inc1 VALUES (1, 3, 'y');
+
+-- name: and only it is what conflicts
+INSERT INTO inc1 VALUES (1, 3, 'y') ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING *;
+
+-- name: no such column to include
+CREATE TABLE inc4 (a int, PRIMARY KEY (a) INCLUDE (nosuch));
+
+-- name: copied
+CREATE TABLE inc5 (LIKE inc3 INCLUDING INDEXES); SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'inc5'::regclass ORDER BY 1;
+
+-- name: a name of no characters
+CREATE TABLE "" (a int);
+
+-- name: a column of no characters
+SELECT 1 AS "";
+
+-- name: a schema with what is in it
+CREATE SCHEMA made CREATE VIEW v AS SELECT a FROM t CREATE INDEX ti ON t (b) CREATE TABLE t (a int PRIMARY KEY, b text, c int DEFAULT nextval('q')) CREATE SEQUENCE q GRANT SELECT ON t TO PUBLIC;
+
+-- name: is there
+SELECT relname, relkind FROM pg_class WHERE relnamespace = 'made'::regnamespace ORDER BY 1; INSERT INTO made.t VALUES (1, 'x'); SELECT * FROM made.v; SELECT * FROM made.t;
+
+-- name: the search path is what it was
+SELECT * FROM t;
+
+-- name: what is made in another schema
+CREATE SCHEMA made2 CREATE TABLE public.t4 (a int);
+
+-- name: what cannot be made with a schema
+CREATE SCHEMA made2 CREATE ROLE r;
+
+-- name: elements of a schema that may be there
+CREATE SCHEMA IF NOT EXISTS made2 CREATE TABLE t (a int);
+
+-- name: a failure takes all back
+CREATE SCHEMA made2 CREATE TABLE t (a int) CREATE TABLE t (a int);
+
+-- name: so it is not there
+SELECT count(*) FROM pg_namespace WHERE nspname = 'made2';
+
+-- name: with its name and its owner
+CREATE SCHEMA made2 AUTHORIZATION CURRENT_USER CREATE TABLE made2.t (a int); DROP SCHEMA made2 CASCADE;

@@ -134,3 +134,157 @@ SELECT id, count(*) OVER (PARTITION BY a), rank() OVER (ORDER BY a) FROM padded 
 SELECT DISTINCT a FROM padded ORDER BY a;
 SELECT DISTINCT ON (a) a, id FROM padded ORDER BY a, id;
 SELECT a, b, count(*) FROM padded GROUP BY GROUPING SETS ((a), (b), ()) ORDER BY 1, 2, 3;
+
+-- name: patterns that end with their escape character
+CREATE TABLE patterns (k int PRIMARY KEY, v text, p text);
+INSERT INTO patterns VALUES (1, 'ab', E'ab\\'), (2, 'b', E'a\\'), (3, '', E'\\'), (4, NULL, E'\\'), (5, 'a_', E'a\\_'), (6, 'abc', E'ab\\');
+
+-- name: pattern 1
+select 'ab' like 'ab\';
+
+-- name: pattern 2
+select 'abc' like 'ab\';
+
+-- name: pattern 3
+select 'a' like 'ab\';
+
+-- name: pattern 4
+select '' like '\';
+
+-- name: pattern 5
+select 'x' like '\';
+
+-- name: pattern 6
+select 'ab' not like 'ab\';
+
+-- name: pattern 7
+select 'ab' ilike 'ab\';
+
+-- name: pattern 8
+select 'AB' not ilike 'ab\';
+
+-- name: pattern 9
+select 'ab\' like 'ab\\';
+
+-- name: pattern 10
+select 'ab' like 'ab#' escape '#';
+
+-- name: pattern 11
+select 'ab' like 'ab\' escape '';
+
+-- name: pattern 12
+select 'ab\' like 'ab\' escape '';
+
+-- name: pattern 13
+select 'ab' like 'ab' escape null;
+
+-- name: pattern 14
+select 'ab' ilike 'ab#' escape '#';
+
+-- name: pattern 15
+select 'ab' not like 'ab#' escape '#';
+
+-- name: pattern 16
+select 'ab' similar to 'ab\';
+
+-- name: pattern 17
+select 'ab' similar to 'ab#' escape '#';
+
+-- name: pattern 18
+select 'ab' similar to 'ab' escape '##';
+
+-- name: pattern 19
+select 'ab' similar to 'a(b';
+
+-- name: pattern 20
+select 'ab' similar to 'ab\' escape '';
+
+-- name: pattern 21
+select 'ab' not similar to 'ab\';
+
+-- name: pattern 22
+select 'ab' like '%\';
+
+-- name: pattern 23
+select 'abc' like '%b\';
+
+-- name: pattern 24
+select 'abc' like '%c\';
+
+-- name: pattern 25
+select 'abc' like '_\';
+
+-- name: pattern 26
+select 'a' like '_\';
+
+-- name: pattern 27
+select v, v like 'a\' from (values ('a'), ('b'), ('ab')) t(v) order by v;
+
+-- name: pattern 28
+select v, v like '\' from (values ('')) t(v);
+
+-- name: pattern 29
+select 'a%' like 'a\%';
+
+-- name: pattern 30
+select 'a%' like 'a#%' escape '#';
+
+-- name: pattern 31
+select k, v like p from patterns where k in (2,4,5) order by k;
+
+-- name: pattern 32
+select k, v like p from patterns where k = 1;
+
+-- name: pattern 33
+select k, v like p from patterns where k = 3;
+
+-- name: pattern 34
+select k from patterns where v like 'zz\' order by k;
+
+-- name: pattern 35
+select k from patterns where v like 'b\' order by k;
+
+-- name: pattern 36
+select k from patterns where v not like 'b\' order by k;
+
+-- name: pattern 37
+select k from patterns where v !~~* 'b\' order by k;
+
+-- name: pattern 38
+select k from patterns where v like any (array['b\','x']) order by k;
+
+-- name: pattern 39
+select k from patterns where v like 'a%\' order by k;
+
+-- name: pattern 40
+select like_escape('ab\', '#');
+
+-- name: pattern 41
+select 'a'::name like 'a\';
+
+-- name: pattern 42
+select similar_to_escape('ab\');
+
+-- name: pattern 43
+select substring('foobar' from 'o\' for '#');
+
+-- name: pattern 44
+select substring('foobar' similar '#"o_b#"%' escape '#');
+
+-- name: pattern 45
+select substring('foobar' similar '%#"o_b#"%' escape '#');
+
+-- name: pattern 46
+select substring('foobar' similar '%#"o_b#"%#"' escape '#');
+
+-- name: pattern 47
+select 'abc' like 'a\bc';
+
+-- name: pattern 48
+select 'ab' like E'ab\\' escape '\';
+
+-- name: a pattern of another row
+SELECT k, v LIKE p FROM patterns WHERE k = 6;
+
+-- name: a pattern put together
+SELECT k FROM patterns WHERE v LIKE '%' || 'b' || E'\\' ORDER BY k;

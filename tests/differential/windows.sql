@@ -96,3 +96,42 @@ FROM generate_series(1, 12) i WINDOW w AS (ORDER BY i ROWS BETWEEN 3 PRECEDING A
 -- name: numbers leave a range
 SELECT g, i, sum(i::numeric(8,2) / 3) OVER w, avg(i::float8) OVER w
 FROM (SELECT i % 3 g, i FROM generate_series(1, 20) i) t WINDOW w AS (PARTITION BY g ORDER BY i RANGE BETWEEN 4 PRECEDING AND CURRENT ROW) ORDER BY g, i;
+-- name: rows to measure
+CREATE TABLE measured (k int PRIMARY KEY, d date, ts timestamp, x int, n numeric(10,2), i8 bigint, f float8); INSERT INTO measured SELECT g, date '2020-01-01' + g, timestamp '2020-01-01' + g * interval '6 hours', g, g * 1.5, g, g FROM generate_series(1, 6) g;
+
+-- name: a text for a distance in integers
+SELECT k, sum(x) OVER (ORDER BY x RANGE BETWEEN '1' PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: in numerics
+SELECT k, sum(x) OVER (ORDER BY n RANGE BETWEEN '1.5' PRECEDING AND '1.5' FOLLOWING) FROM measured ORDER BY k;
+
+-- name: in days and hours
+SELECT k, sum(x) OVER (ORDER BY d RANGE BETWEEN '1 day' PRECEDING AND CURRENT ROW), sum(x) OVER (ORDER BY ts RANGE '6 hours' PRECEDING) FROM measured ORDER BY k;
+
+-- name: in other numbers
+SELECT k, sum(x) OVER (ORDER BY i8 RANGE BETWEEN '2' PRECEDING AND CURRENT ROW), sum(x) OVER (ORDER BY f RANGE BETWEEN '2' PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: a text for a number of rows
+SELECT k, sum(x) OVER (ORDER BY x ROWS BETWEEN '1' PRECEDING AND CURRENT ROW), sum(x) OVER (ORDER BY x GROUPS BETWEEN '1' PRECEDING AND '1' FOLLOWING) FROM measured ORDER BY k;
+
+-- name: no number
+SELECT k, sum(x) OVER (ORDER BY x RANGE BETWEEN 'a' PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: no number of rows
+SELECT k, sum(x) OVER (ORDER BY x ROWS BETWEEN 'a' PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: a negative one
+SELECT k, sum(x) OVER (ORDER BY x RANGE BETWEEN '-1' PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: a distance of another type
+SELECT k, sum(x) OVER (ORDER BY x RANGE BETWEEN 1.5 PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: days as a number
+SELECT k, sum(x) OVER (ORDER BY d RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: a text that says so
+SELECT k, sum(x) OVER (ORDER BY x RANGE BETWEEN '1'::text PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: distances of numerics without a scale
+-- differs: such values are not measured
+SELECT k, sum(x) OVER (ORDER BY n::numeric RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;

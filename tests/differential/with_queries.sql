@@ -136,3 +136,30 @@ WITH RECURSIVE r (n) AS (SELECT 1::bigint UNION ALL SELECT count(*) FROM r) SELE
 
 -- name: recursion in a subquery of FROM
 WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT q.n + 1 FROM (SELECT n FROM r WHERE n < 4) q) SELECT * FROM r ORDER BY n;
+
+-- name: a query reads one that comes after it
+WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT 1 AS x) SELECT * FROM a;
+
+-- name: a chain of them
+WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM c), c AS (SELECT 1 AS x) SELECT * FROM a, b;
+
+-- name: a recursion over what comes after it
+WITH RECURSIVE t(n) AS (SELECT n FROM s UNION ALL SELECT n + 1 FROM t, m WHERE n < m.k), s(n) AS (SELECT 1), m(k) AS (SELECT 4) SELECT * FROM t ORDER BY n;
+
+-- name: two recursions
+WITH RECURSIVE a AS (SELECT x FROM b UNION ALL SELECT x + 1 FROM a WHERE x < 3), b AS (SELECT 1 AS x UNION ALL SELECT x + 10 FROM b WHERE x < 20) SELECT * FROM a ORDER BY 1;
+
+-- name: mutual recursion
+WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM a;
+
+-- name: mutual recursion of three
+WITH RECURSIVE a AS (SELECT * FROM d), d AS (SELECT * FROM e), e AS (SELECT * FROM a) SELECT 1;
+
+-- name: mutual recursion beside a recursion
+WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM b WHERE x < 3), b AS (SELECT * FROM a) SELECT * FROM a;
+
+-- name: without RECURSIVE there is no such query
+WITH a AS (SELECT * FROM b), b AS (SELECT 1 AS x) SELECT * FROM a;
+
+-- name: one name twice
+WITH RECURSIVE a AS (SELECT 1), a AS (SELECT 2) SELECT 1;

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use datafusion::logical_expr::Expr;
-use satsuma_common::table::{Check, ForeignKey};
+use satsuma_common::table::{Check, Column, ForeignKey};
 use satsuma_common::{ColumnId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind::{self, BindContext, ExpressionUse};
 use sqlparser::ast;
 
 use super::alter_column::{expression_columns, same_column};
 use super::alter_table::Altering;
-use super::create_table::Unique;
+use super::create_table::{KeyColumns, Unique};
 use super::names::{self, fold};
 use super::rows::qualified;
 use super::{Ddl, create_table, distribute, foreign_key, index, stored_text};
@@ -24,7 +24,7 @@ use crate::catalog::{
 pub(super) enum NewConstraint {
     PrimaryKey {
         name: Option<String>,
-        columns: Vec<String>,
+        columns: KeyColumns,
     },
     Unique(Unique),
     Check {
@@ -88,16 +88,20 @@ fn refuse_taken(table: &Table, name: &str) -> SqlResult<()> {
     ))
 }
 
+fn key_column<'t>(table: &'t Table, name: &str) -> SqlResult<&'t Column> {
+    table.shape.column_named(name).ok_or_else(|| {
+        SqlError::new(
+            SqlState::UNDEFINED_COLUMN,
+            format!("column \"{name}\" named in key does not exist"),
+        )
+    })
+}
+
 /// The columns of a new key.
 fn key_ids(table: &Table, columns: &[String], of: &str) -> SqlResult<Vec<ColumnId>> {
     let mut key: Vec<ColumnId> = Vec::new();
     for name in columns {
-        let column = table.shape.column_named(name).ok_or_else(|| {
-            SqlError::new(
-                SqlState::UNDEFINED_COLUMN,
-                format!("column \"{name}\" named in key does not exist"),
-            )
-        })?;
+        let column = key_column(table, name)?;
         if key.contains(&column.id) {
             return Err(SqlError::new(
                 SqlState::DUPLICATE_COLUMN,
@@ -107,6 +111,10 @@ fn key_ids(table: &Table, columns: &[String], of: &str) -> SqlResult<Vec<ColumnI
         key.push(column.id);
     }
     Ok(key)
+}
+
+fn included_ids(table: &Table, key: &KeyColumns) -> SqlResult<Vec<ColumnId>> {
+    key.included.iter().map(|name| Ok(key_column(table, name)?.id)).collect()
 }
 
 /// The rule of distribution for keys.
@@ -244,7 +252,11 @@ impl Altering<'_, '_> {
         self.put(def)
     }
 
-    async fn add_primary_key(&mut self, name: Option<String>, columns: &[String]) -> SqlResult<()> {
+    async fn add_primary_key(
+        &mut self,
+        name: Option<String>,
+        columns: &KeyColumns,
+    ) -> SqlResult<()> {
         let table = self.current()?;
         let shape = &table.shape;
         if !shape.primary_key.is_empty() {
@@ -253,10 +265,11 @@ impl Altering<'_, '_> {
                 format!("multiple primary keys for table \"{}\" are not allowed", shape.name),
             ));
         }
-        let key = key_ids(&table, columns, "primary key constraint")?;
+        let key = key_ids(&table, &columns.columns, "primary key constraint")?;
+        let include = included_ids(&table, columns)?;
         refuse_key_without_distribution_column(&table, &key)?;
         let name = self.index_name(&table, name, None, "pkey")?;
-        for name in columns {
+        for name in &columns.columns {
             self.set_not_null(&stored_text::ident(name)).await?;
         }
         self.ddl.check_unique(&table, &key, &name).await?;
@@ -274,7 +287,7 @@ impl Altering<'_, '_> {
             table: table.id(),
             method: "btree".into(),
             keys: key.iter().copied().map(IndexKey::column).collect(),
-            include: Vec::new(),
+            include,
             unique: true,
             primary: true,
             constraint: true,
@@ -286,8 +299,9 @@ impl Altering<'_, '_> {
 
     async fn add_unique(&mut self, unique: Unique) -> SqlResult<()> {
         let table = self.current()?;
-        let key = key_ids(&table, &unique.columns, "unique constraint")?;
-        let columns = unique.columns.join("_");
+        let key = key_ids(&table, &unique.key.columns, "unique constraint")?;
+        let include = included_ids(&table, &unique.key)?;
+        let columns = unique.key.label();
         let name = self.index_name(&table, unique.name, Some(&columns), "key")?;
         let mut ids = self.ddl.reserve(IdRequest::oids(2)).await?;
         let constraint = ids.oid()?;
@@ -298,7 +312,7 @@ impl Altering<'_, '_> {
             table: table.id(),
             method: "btree".into(),
             keys: key.into_iter().map(IndexKey::column).collect(),
-            include: Vec::new(),
+            include,
             unique: true,
             primary: false,
             constraint: true,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use satsuma_common::table::{Check, Column, TableShape};
 use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind::{self, BindContext, ExpressionColumn, ExpressionUse};
-use satsuma_sql::parse::Like;
+use satsuma_sql::parse::{self, Like};
 use sqlparser::ast;
 
 use super::alter_column::named_mismatch;
@@ -31,16 +31,36 @@ pub(super) struct Draft {
     /// Defaults and generation expressions of the statement's own text, by column.
     written: BTreeMap<usize, ast::Expr>,
     pub serials: Vec<Serial>,
-    primary_key: Option<(Option<String>, Vec<String>)>,
+    primary_key: Option<(Option<String>, KeyColumns)>,
     unique: Vec<Unique>,
     checks: Vec<(Option<String>, Option<String>, ast::Expr)>,
     foreign_keys: Vec<(Option<String>, Vec<String>, ast::ForeignKeyConstraint)>,
 }
 
+/// The names of a key's columns, and of those that its index has besides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyColumns {
+    pub columns: Vec<String>,
+    pub included: Vec<String>,
+}
+
+impl KeyColumns {
+    fn one(column: String) -> Self {
+        Self { columns: vec![column], included: Vec::new() }
+    }
+
+    /// What the names of constraints have of it.
+    pub fn label(&self) -> String {
+        let all: Vec<&str> =
+            self.columns.iter().chain(&self.included).map(String::as_str).collect();
+        all.join("_")
+    }
+}
+
 /// A UNIQUE constraint.
 pub(super) struct Unique {
     pub name: Option<String>,
-    pub columns: Vec<String>,
+    pub key: KeyColumns,
     pub nulls_not_distinct: bool,
 }
 
@@ -343,7 +363,7 @@ impl Draft {
                 }
                 ast::ColumnOption::PrimaryKey(key) => {
                     refuse_deferrable(key.characteristics.as_ref(), "primary keys")?;
-                    self.set_primary_key(label, vec![name.clone()])?;
+                    self.set_primary_key(label, KeyColumns::one(name.clone()))?;
                 }
                 ast::ColumnOption::Check(check) => {
                     self.checks.push((label, Some(name.clone()), check.expr.as_ref().clone()));
@@ -352,8 +372,8 @@ impl Draft {
                     self.foreign_keys.push((label, vec![name.clone()], key.clone()));
                 }
                 ast::ColumnOption::Unique(constraint) => {
-                    let columns = vec![name.clone()];
-                    self.unique.push(Unique::new(label, columns, constraint)?);
+                    let key = KeyColumns::one(name.clone());
+                    self.unique.push(Unique::new(label, key, constraint)?);
                 }
                 ast::ColumnOption::Generated { generation_expr: Some(expr), .. } => {
                     self.written.insert(position, expr.clone());
@@ -430,7 +450,7 @@ impl Draft {
         }
     }
 
-    fn set_primary_key(&mut self, name: Option<String>, columns: Vec<String>) -> SqlResult<()> {
+    fn set_primary_key(&mut self, name: Option<String>, columns: KeyColumns) -> SqlResult<()> {
         if self.primary_key.is_some() {
             return Err(SqlError::new(
                 SqlState::INVALID_TABLE_DEFINITION,
@@ -448,6 +468,10 @@ impl Draft {
                 format!("column \"{column}\" named in key does not exist"),
             )
         })
+    }
+
+    fn included(&self, key: &KeyColumns) -> SqlResult<Vec<ColumnId>> {
+        key.included.iter().map(|name| Ok(self.columns[self.position(name)?].id)).collect()
     }
 
     /// Sequences of serial and identity columns, with the position of the column.
@@ -527,8 +551,9 @@ impl Draft {
         }
         let mut constraint_oids = BTreeMap::new();
         let (mut primary_key, mut primary_key_name, mut indexes) = (Vec::new(), None, Vec::new());
-        if let Some((name, columns)) = self.primary_key.take() {
-            for column in &columns {
+        if let Some((name, key)) = self.primary_key.take() {
+            let include = self.included(&key)?;
+            for column in &key.columns {
                 let position = self.position(column)?;
                 let id = self.columns[position].id;
                 if primary_key.contains(&id) {
@@ -553,7 +578,7 @@ impl Draft {
                 table,
                 method: "btree".into(),
                 keys: primary_key.iter().copied().map(IndexKey::column).collect(),
-                include: Vec::new(),
+                include,
                 unique: true,
                 primary: true,
                 constraint: true,
@@ -628,8 +653,9 @@ impl Draft {
         ids: &mut Ids,
     ) -> SqlResult<()> {
         for unique in &self.unique {
-            let mut columns = Vec::with_capacity(unique.columns.len());
-            for column in &unique.columns {
+            let include = self.included(&unique.key)?;
+            let mut columns = Vec::with_capacity(unique.key.columns.len());
+            for column in &unique.key.columns {
                 let id = self.columns[self.position(column)?].id;
                 if columns.contains(&id) {
                     return Err(SqlError::new(
@@ -642,6 +668,7 @@ impl Draft {
             // PostgreSQL makes one index of two equal constraints.
             let same = indexes.iter().any(|index: &Index| {
                 index.columns().as_ref() == Some(&columns)
+                    && index.include == include
                     && index.nulls_not_distinct == unique.nulls_not_distinct
             });
             if same && unique.name.is_none() {
@@ -659,7 +686,7 @@ impl Draft {
                     ));
                 }
                 Some(name) => name.clone(),
-                None => names::choose(&self.name, Some(&unique.columns.join("_")), "key", taken),
+                None => names::choose(&self.name, Some(&unique.key.label()), "key", taken),
             };
             constraint_oids.insert(name.clone(), ids.oid()?);
             indexes.push(Index {
@@ -669,7 +696,7 @@ impl Draft {
                 table,
                 method: "btree".into(),
                 keys: columns.into_iter().map(IndexKey::column).collect(),
-                include: Vec::new(),
+                include,
                 unique: true,
                 primary: false,
                 constraint: true,
@@ -771,15 +798,23 @@ impl Draft {
 }
 
 /// Names in the column list of a key.
-pub(super) fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<Vec<String>> {
-    let name = |column: &ast::IndexColumn| match &column.column.expr {
-        ast::Expr::Identifier(ident) => Ok(names::fold(ident)),
-        other => Err(SqlError::new(
-            SqlState::SYNTAX_ERROR,
-            format!("syntax error at or near \"{other}\""),
-        )),
-    };
-    columns.iter().map(name).collect()
+pub(super) fn key_columns(columns: &[ast::IndexColumn]) -> SqlResult<KeyColumns> {
+    let mut key = KeyColumns::default();
+    for column in columns {
+        match &column.column.expr {
+            ast::Expr::Identifier(ident) => match parse::included(ident) {
+                Some(name) => key.included.push(name.to_owned()),
+                None => key.columns.push(names::fold(ident)),
+            },
+            other => {
+                return Err(SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    format!("syntax error at or near \"{other}\""),
+                ));
+            }
+        }
+    }
+    Ok(key)
 }
 
 pub(super) fn refuse_deferrable(
@@ -796,11 +831,11 @@ pub(super) fn refuse_deferrable(
 impl Unique {
     pub fn new(
         name: Option<String>,
-        columns: Vec<String>,
+        key: KeyColumns,
         constraint: &ast::UniqueConstraint,
     ) -> SqlResult<Self> {
         refuse_deferrable(constraint.characteristics.as_ref(), "unique constraints")?;
         let nulls_not_distinct = constraint.nulls_distinct == ast::NullsDistinctOption::NotDistinct;
-        Ok(Self { name, columns, nulls_not_distinct })
+        Ok(Self { name, key, nulls_not_distinct })
     }
 }

@@ -100,12 +100,6 @@ fn drop_databases(
     objects: &[ast::ObjectName],
     if_exists: bool,
 ) -> SqlResult<()> {
-    if ddl.txn.is_block {
-        return Err(SqlError::new(
-            SqlState::ACTIVE_SQL_TRANSACTION,
-            "DROP DATABASE cannot run inside a transaction block",
-        ));
-    }
     for name in objects {
         let name = names::split(name)?.1;
         if name == ddl.state().cluster().database {

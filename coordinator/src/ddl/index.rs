@@ -18,12 +18,6 @@ use crate::session_api::{Notice, Severity};
 const MAX_KEYS: usize = 32;
 
 pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlResult<()> {
-    if create.concurrently && ddl.txn.is_block {
-        return Err(SqlError::new(
-            SqlState::ACTIVE_SQL_TRANSACTION,
-            "CREATE INDEX CONCURRENTLY cannot run inside a transaction block",
-        ));
-    }
     if !create.index_options.is_empty() {
         return Err(SqlError::unsupported("options of indexes are not supported"));
     }

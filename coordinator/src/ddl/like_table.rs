@@ -5,7 +5,7 @@ use satsuma_sql::parse::{self, Including, Like};
 
 use super::alter_constraint::NewConstraint;
 use super::alter_table::Altering;
-use super::create_table::{Draft, Serial, Unique};
+use super::create_table::{Draft, KeyColumns, Serial, Unique};
 use super::{Ddl, names};
 use crate::catalog::{Command, Index, IndexValue, ObjectAddress, ObjectClass, RelationRef, Table};
 
@@ -109,15 +109,18 @@ async fn copy_index(
             IndexValue::Expression(_) => None,
         })
         .collect();
+    let included = index.include.iter().filter_map(|id| source.shape.column(*id));
+    let included = included.map(|column| column.name.clone()).collect();
+    let key = KeyColumns { columns: names.clone(), included };
     if index.primary {
         let mut altering = Altering::new(ddl, table);
-        let key = NewConstraint::PrimaryKey { name: None, columns: names };
+        let key = NewConstraint::PrimaryKey { name: None, columns: key };
         return altering.add(key, false).await;
     }
     if index.constraint {
         let mut altering = Altering::new(ddl, table);
         let nulls_not_distinct = index.nulls_not_distinct;
-        let unique = Unique { name: None, columns: names, nulls_not_distinct };
+        let unique = Unique { name: None, key, nulls_not_distinct };
         return altering.add(NewConstraint::Unique(unique), false).await;
     }
     let state = ddl.state();

@@ -19,7 +19,7 @@ use satsuma_sql::table::{KEY_COLUMN, ScanSource};
 use sqlparser::ast;
 
 use super::{Ddl, names, view};
-use crate::catalog::{Command, IndexValue, RelationRef, State, View, quote_identifier};
+use crate::catalog::{Command, IndexValue, RelationRef, State, Table, View, quote_identifier};
 use crate::executor::modify::Modification;
 use crate::session_api::Interrupt;
 
@@ -108,8 +108,12 @@ pub async fn refresh(ddl: &mut Ddl<'_>, refresh: &Refresh) -> SqlResult<()> {
     };
     empty(ddl, table.info(), refresh.concurrently).await?;
     if let Some(query) = query {
-        let filled = fill(ddl, id, query).await;
-        filled.map_err(|error| if refresh.concurrently { error } else { as_rebuilt(error) })?;
+        match fill(ddl, id, query).await {
+            Ok(_) => {}
+            Err(error) if error.state() != SqlState::UNIQUE_VIOLATION => return Err(error),
+            Err(error) if !refresh.concurrently => return Err(as_rebuilt(error)),
+            Err(error) => return Err(equal_rows(ddl, view, &table).await.unwrap_or(error)),
+        }
     }
     if state.is_populated(id) != Some(refresh.with_data) {
         ddl.apply(Command::SetPopulated { table: id, populated: refresh.with_data })?;
@@ -189,6 +193,31 @@ fn check_concurrent(state: &State, id: TableId, with_data: bool) -> SqlResult<()
         "Create a unique index with no WHERE clause on one or more columns of the materialized \
          view.",
     ))
+}
+
+/// What a concurrent REFRESH says of rows that are equal in all columns: it could not tell which of
+/// them is which. `None` where there are none.
+async fn equal_rows(ddl: &mut Ddl<'_>, view: &View, table: &Table) -> Option<SqlError> {
+    let columns: Vec<String> =
+        table.shape.columns.iter().map(|column| quote_identifier(&column.name)).collect();
+    let known: Vec<String> = columns.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+    let names = columns.join(", ");
+    let twice = format!(
+        "SELECT {names} FROM ({}) new ({names}) WHERE {} GROUP BY {names} HAVING count(*) > 1 \
+         LIMIT 1",
+        view.definition,
+        known.join(" AND ")
+    );
+    let path = std::mem::replace(&mut ddl.snapshot.search_path, view.search_path.clone());
+    let found = ddl.first_row(&twice).await;
+    ddl.snapshot.search_path = path;
+    let values = found.ok().flatten()?;
+    let message = format!(
+        "new data for materialized view \"{}\" contains duplicate rows without any null columns",
+        view.name
+    );
+    let error = SqlError::new(SqlState::CARDINALITY_VIOLATION, message);
+    Some(error.detail(format!("Row: ({})", values.join(","))))
 }
 
 /// A plain REFRESH builds the indexes anew, and tells of duplicates as CREATE INDEX does.

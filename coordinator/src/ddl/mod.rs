@@ -35,6 +35,7 @@ mod operator_class;
 mod owner;
 mod role;
 mod rows;
+mod schema;
 mod sequence;
 mod split;
 mod stored_text;
@@ -53,7 +54,7 @@ use satsuma_proto::worker::{
 use satsuma_sql::bind::BindContext;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
-use satsuma_sql::parse::{Alter, Comment, CreateTable, Grant, Refresh, Source};
+use satsuma_sql::parse::{Alter, Comment, CreateSchema, CreateTable, Grant, Refresh, Source};
 use sqlparser::ast::{self, Spanned};
 
 pub use index::reindex;
@@ -110,6 +111,8 @@ pub enum Definition<'a> {
     Grant(&'a Grant),
     Comment(&'a Comment),
     Refresh(&'a Refresh),
+    /// CREATE SCHEMA with elements.
+    Schema(&'a CreateSchema),
     /// CREATE EXTENSION and DROP EXTENSION.
     Extension(&'a satsuma_sql::parse::Command),
     /// ANALYZE of these columns.
@@ -131,6 +134,7 @@ impl Definition<'_> {
             Self::Grant(_) => "GRANT",
             Self::Comment(_) => "COMMENT",
             Self::Refresh(_) => "REFRESH MATERIALIZED VIEW",
+            Self::Schema(_) => "CREATE SCHEMA",
             Self::Extension(satsuma_sql::parse::Command::DropExtension { .. }) => "DROP EXTENSION",
             Self::Extension(_) => "CREATE EXTENSION",
         };
@@ -178,6 +182,10 @@ pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult
         Definition::Refresh(refresh) => {
             materialized::refresh(ddl, refresh).await?;
             Some("REFRESH MATERIALIZED VIEW".into())
+        }
+        Definition::Schema(create) => {
+            Box::pin(schema::create(ddl, create)).await?;
+            Some("CREATE SCHEMA".into())
         }
         Definition::Analyze(tables) => {
             analyze::analyze(ddl, tables).await?;

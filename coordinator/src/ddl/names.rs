@@ -142,13 +142,22 @@ pub async fn create_schema(
     ddl: &mut Ddl<'_>,
     schema: &ast::SchemaName,
     if_not_exists: bool,
-) -> SqlResult<()> {
+) -> SqlResult<String> {
+    let state = ddl.state();
+    let role = |owner: &ast::Ident| {
+        let name = fold(owner);
+        let is_own =
+            owner.quote_style.is_none() && matches!(name.as_str(), "current_user" | "current_role");
+        match state.role(ddl.snapshot.user).filter(|_| is_own) {
+            Some(own) => own.name.clone(),
+            None => name,
+        }
+    };
     let (name, owner) = match schema {
         ast::SchemaName::Simple(name) => (split(name)?.1, None),
-        ast::SchemaName::UnnamedAuthorization(owner) => (fold(owner), Some(fold(owner))),
-        ast::SchemaName::NamedAuthorization(name, owner) => (split(name)?.1, Some(fold(owner))),
+        ast::SchemaName::UnnamedAuthorization(owner) => (role(owner), Some(role(owner))),
+        ast::SchemaName::NamedAuthorization(name, owner) => (split(name)?.1, Some(role(owner))),
     };
-    let state = ddl.state();
     refuse_reserved_schema(&name)?;
     let owner = match owner {
         None => ddl.snapshot.user,
@@ -172,7 +181,7 @@ pub async fn create_schema(
                 format!("schema \"{name}\" already exists, skipping"),
             ),
         ));
-        return Ok(());
+        return Ok(name);
     }
     let database = ObjectAddress::whole(ObjectClass::Database, DATABASE_OID);
     if !catalog::may(&state, ddl.snapshot.user, database, 'C') {
@@ -182,8 +191,8 @@ pub async fn create_schema(
         ));
     }
     let oid = ddl.oid().await?;
-    ddl.apply(Command::CreateSchema { oid, name, owner })?;
-    Ok(())
+    ddl.apply(Command::CreateSchema { oid, name: name.clone(), owner })?;
+    Ok(name)
 }
 
 #[cfg(test)]

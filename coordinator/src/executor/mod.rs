@@ -126,18 +126,26 @@ impl Executor {
     }
 
     async fn settle(&self, plan: LogicalPlan, scope: &Arc<Scope>) -> SqlResult<LogicalPlan> {
-        let subqueries = subquery::uncorrelated(&plan)?;
-        let plan = if subqueries.is_empty() {
-            plan
-        } else {
-            let mut values = HashMap::new();
-            for subquery in subqueries {
-                let value = self.scalar(subquery.subquery.as_ref().clone(), scope).await?;
-                values.insert(subquery, value);
-            }
-            subquery::replace(plan, &values)?
-        };
+        let plan = self.with_constants(plan, scope).await?;
         self.optimize(plan).await
+    }
+
+    /// The plan with its uncorrelated scalar subqueries computed.
+    async fn with_constants(
+        &self,
+        plan: LogicalPlan,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<LogicalPlan> {
+        let subqueries = subquery::uncorrelated(&plan)?;
+        if subqueries.is_empty() {
+            return Ok(plan);
+        }
+        let mut values = HashMap::new();
+        for subquery in subqueries {
+            let value = self.scalar(subquery.subquery.as_ref().clone(), scope).await?;
+            values.insert(subquery, value);
+        }
+        subquery::replace(plan, &values)
     }
 
     /// What is constant is computed here, which may take as long as any other query.

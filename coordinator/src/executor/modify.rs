@@ -80,7 +80,9 @@ impl Modification<'_> {
                 OnConflict::DoNothing { arbiters: arbiters.clone() }
             }
             BoundOnConflict::DoUpdate { arbiters, plan } => {
-                OnConflict::DoUpdate { arbiters: arbiters.clone(), fragment: fragment(plan)? }
+                let plan = self.executor.with_constants(plan.clone(), self.scope).await?;
+                refuse_tables_elsewhere(&plan, &bound.table)?;
+                OnConflict::DoUpdate { arbiters: arbiters.clone(), fragment: fragment(&plan)? }
             }
         };
         // Rows that are stored already may go straight to where they belong.
@@ -432,6 +434,20 @@ fn is_empty(plan: &LogicalPlan) -> bool {
         LogicalPlan::Projection(node) => is_empty(&node.input),
         _ => false,
     }
+}
+
+/// What DO UPDATE reads for each row is read where the row is, which has one group of shards.
+fn refuse_tables_elsewhere(plan: &LogicalPlan, target: &TableInfo) -> SqlResult<()> {
+    let is_whole = !matches!(target.distribution, Distribution::Hash(_));
+    let scanned = planner::scanned_tables(plan)?;
+    if scanned.keys().all(|table| is_whole && *table == target.shape.table) {
+        return Ok(());
+    }
+    Err(SqlError::unsupported(
+        "correlated subqueries, EXISTS and IN (SELECT ..) in ON CONFLICT DO UPDATE are not \
+         supported over other tables or other shards",
+    )
+    .hint("Change the rows that are there in an UPDATE."))
 }
 
 fn fragment(plan: &datafusion::logical_expr::LogicalPlan) -> SqlResult<Fragment> {

@@ -20,7 +20,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
         let last = statements.len() - 1;
         for (index, statement) in statements.iter().enumerate() {
             let interrupt = Interrupt::new();
-            let outcome = self.simple_statement(statement, index == last, interrupt).await;
+            let options = ExecuteOptions {
+                ends_batch: index == last,
+                result_may_change: true,
+                one_of_several: last > 0,
+                interrupt,
+            };
+            let outcome = self.simple_statement(statement, options).await;
             outcome.map_err(|failure| shift(failure, statement.offset))?;
         }
         Ok(())
@@ -29,14 +35,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<'_, S> {
     async fn simple_statement(
         &mut self,
         statement: &BatchStatement,
-        ends_batch: bool,
-        interrupt: Interrupt,
+        options: ExecuteOptions,
     ) -> Done<()> {
-        let running = self.run(interrupt.clone());
+        let ends_batch = options.ends_batch;
+        let running = self.run(options.interrupt.clone());
         let prepare = self.session.prepare(&statement.sql, None);
         let prepared = running.watch(self.wire, prepare).await?;
 
-        let options = ExecuteOptions { ends_batch, result_may_change: true, interrupt };
         let execute = self.session.execute(&prepared, Vec::new(), options);
         let execution = running.watch(self.wire, execute).await;
         self.notices();

@@ -5,7 +5,8 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::bind;
 use sqlparser::ast::{Ident, ObjectName};
 
-use crate::catalog::{CatalogSnapshot, RelationRef};
+use crate::catalog::{CatalogSnapshot, ObjectAddress, RelationRef, is_member, owner};
+use crate::session_api::Notice;
 
 const VACUUM_OPTIONS: &[&str] = &[
     "analyze",
@@ -66,6 +67,45 @@ pub fn check(
     Ok(())
 }
 
+/// Takes out the tables that the user may not vacuum, and says so of each.
+pub fn skip(
+    catalog: &CatalogSnapshot,
+    tables: &mut Vec<(ObjectName, Vec<Ident>)>,
+) -> SqlResult<Vec<Notice>> {
+    let mut warnings = Vec::new();
+    let mut kept = Vec::with_capacity(tables.len());
+    for (name, columns) in tables.drain(..) {
+        let (relation, shown) = find(catalog, &name)?;
+        let owner = owner(&catalog.state, ObjectAddress::relation(relation));
+        match owner {
+            Some(owner) if !is_member(&catalog.state, catalog.user, owner) => {
+                warnings.push(Notice::warning(
+                    SqlState::WARNING,
+                    format!("skipping \"{shown}\" --- only table or database owner can vacuum it"),
+                ));
+            }
+            _ => kept.push((name, columns)),
+        }
+    }
+    *tables = kept;
+    Ok(warnings)
+}
+
+fn refuse_for_others(
+    catalog: &CatalogSnapshot,
+    relation: RelationRef,
+    kind: &str,
+    name: &str,
+) -> SqlResult<()> {
+    match owner(&catalog.state, ObjectAddress::relation(relation)) {
+        Some(owner) if !is_member(&catalog.state, catalog.user, owner) => Err(SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("must be owner of {kind} {name}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// What REINDEX or CLUSTER names.
 pub fn check_reorganised(
     catalog: &CatalogSnapshot,
@@ -100,7 +140,7 @@ pub fn check_reorganised(
                 RelationRef::View(_) | RelationRef::Sequence(_) => false,
             };
             if fits {
-                return Ok(());
+                return refuse_for_others(catalog, found, kind, &name);
             }
             let what = if kind == "index" { "an index" } else { "a table" };
             Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not {what}")))

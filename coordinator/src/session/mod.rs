@@ -13,6 +13,7 @@
 
 mod advisory;
 mod backup;
+mod blocks;
 mod calls;
 mod commands;
 mod constraints;

@@ -73,6 +73,7 @@ impl ClusterSession {
         parsed: &Parsed,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
+        self.refuse_within_block(&parsed.statement, options)?;
         match &parsed.statement {
             Statement::Sql(statement) => self.sql_utility(statement, parsed, options).await,
             Statement::Command(command) => self.command(command, parsed, options).await,
@@ -190,16 +191,19 @@ impl ClusterSession {
                 Ok(Execution::Command(tag.into()))
             }
             Command::Maintain { vacuum, analyze, options: chosen, tables } => {
-                if *vacuum && self.in_block() {
-                    return Err(SqlError::new(
-                        SqlState::ACTIVE_SQL_TRANSACTION,
-                        "VACUUM cannot run inside a transaction block",
-                    ));
-                }
                 self.cluster.workers.forget_sizes();
-                maintenance::check(&self.snapshot(), *vacuum, chosen, tables)?;
+                let snapshot = self.snapshot();
+                maintenance::check(&snapshot, *vacuum, chosen, tables)?;
+                let mut tables = tables.clone();
+                if *vacuum && !tables.is_empty() {
+                    let skipped = maintenance::skip(&snapshot, &mut tables)?;
+                    skipped.into_iter().for_each(|warning| self.notice(warning));
+                    if tables.is_empty() {
+                        return Ok(Execution::Command("VACUUM".into()));
+                    }
+                }
                 if *analyze {
-                    self.define(Definition::Analyze(tables), parsed, options).await?;
+                    self.define(Definition::Analyze(&tables), parsed, options).await?;
                 }
                 let tag = if *vacuum { "VACUUM" } else { "ANALYZE" };
                 Ok(Execution::Command(tag.into()))
@@ -217,12 +221,6 @@ impl ClusterSession {
                 self.define(Definition::Extension(command), parsed, options).await
             }
             Command::DropIndexConcurrently(statement) => {
-                if self.in_block() {
-                    return Err(SqlError::new(
-                        SqlState::ACTIVE_SQL_TRANSACTION,
-                        "DROP INDEX CONCURRENTLY cannot run inside a transaction block",
-                    ));
-                }
                 if let ast::Statement::Drop { names, cascade, .. } = statement.as_ref() {
                     let what = match names.len() {
                         1 if *cascade => Some("CASCADE"),
@@ -238,7 +236,7 @@ impl ClusterSession {
                 self.define(Definition::Sql(statement), parsed, options).await
             }
             Command::Checkpoint => Ok(Execution::Command("CHECKPOINT".into())),
-            Command::Reorganise { tag, kind, name } => {
+            Command::Reorganise { tag, kind, name, .. } => {
                 let snapshot = self.snapshot();
                 let checked = kind.unwrap_or("table");
                 maintenance::check_reorganised(&snapshot, name.as_ref(), checked)?;
@@ -253,25 +251,10 @@ impl ClusterSession {
             Command::Refresh(refresh) => {
                 self.define(Definition::Refresh(refresh), parsed, options).await
             }
-            Command::Discard { what } => {
-                if what == "all" && self.in_block() {
-                    return Err(SqlError::new(
-                        SqlState::ACTIVE_SQL_TRANSACTION,
-                        "DISCARD ALL cannot run inside a transaction block",
-                    ));
-                }
-                if what == "all" {
-                    self.cursors.clear();
-                    self.statements.clear();
-                    self.settings.reset_all();
-                    self.become_user(self.authenticated.clone());
-                    self.own_locks.release_all().await;
-                }
-                if what == "all" || what == "sequences" {
-                    self.sequence_values.clear();
-                }
-                Ok(Execution::Command(format!("DISCARD {}", what.to_uppercase())))
+            Command::CreateSchema(create) => {
+                self.define(Definition::Schema(create), parsed, options).await
             }
+            Command::Discard { what } => self.discard(what, options).await,
             Command::Prepare(prepare) => self.sql_prepare(prepare, parsed).await,
             Command::Deallocate { name } => self.deallocate(name.as_ref()),
             Command::Lock(target) => {
@@ -289,6 +272,33 @@ impl ClusterSession {
                 Err(SqlError::unsupported("LISTEN and NOTIFY are not supported"))
             }
         }
+    }
+
+    /// DISCARD: what a pool of connections does between two of its clients.
+    async fn discard(&mut self, what: &str, options: &ExecuteOptions) -> SqlResult<Execution> {
+        let is_all = what == "all";
+        if is_all {
+            self.cursors.clear();
+            self.statements.clear();
+            self.settings.reset_all();
+            self.become_user(self.authenticated.clone());
+            self.own_locks.release_all().await;
+        }
+        if is_all || what == "sequences" {
+            self.sequence_values.clear();
+        }
+        if is_all || what == "temp" {
+            // Another session does it, which would wait for what this one has locked.
+            if self.in_block() || options.one_of_several {
+                return Err(SqlError::unsupported(
+                    "DISCARD TEMP inside a transaction block is not supported",
+                )
+                .hint("Drop the temporary tables by name."));
+            }
+            self.drop_temporary().await;
+            self.on_commit.clear();
+        }
+        Ok(Execution::Command(format!("DISCARD {}", what.to_uppercase())))
     }
 
     fn require_block(&self, command: &str) -> SqlResult<()> {
@@ -410,6 +420,11 @@ impl ClusterSession {
             ast::Set::SingleAssignment { scope, variable, values, .. } => {
                 let local = matches!(scope, Some(ast::ContextModifier::Local));
                 self.set_one(&setting_name(variable), values, local)?;
+            }
+            ast::Set::SetTimeZone { local, value: ast::Expr::Interval(interval) } => {
+                let zone = zone_of_interval(interval)?;
+                let zone = ast::Expr::Value(ast::Value::SingleQuotedString(zone).into());
+                self.set_one("TimeZone", &[zone], *local)?;
             }
             ast::Set::SetTimeZone { local, value } => {
                 self.set_one("TimeZone", std::slice::from_ref(value), *local)?;
@@ -796,6 +811,44 @@ pub(super) fn after_keyword(text: &str, keyword: &str) -> Option<String> {
 
 fn is_all(variable: &[ast::Ident]) -> bool {
     matches!(variable, [only] if only.value.eq_ignore_ascii_case("all"))
+}
+
+/// `SET TIME ZONE INTERVAL '+05:30' HOUR TO MINUTE`: a time zone that far east of UTC.
+fn zone_of_interval(interval: &ast::Interval) -> SqlResult<String> {
+    use satsuma_common::datetime::{TimeZone, parse_interval};
+    let ast::Expr::Value(value) = interval.value.as_ref() else {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error in SET TIME ZONE"));
+    };
+    let mut text = value.value.clone().into_string().unwrap_or_default();
+    match (&interval.leading_field, &interval.last_field) {
+        (None, None) => {}
+        (Some(ast::DateTimeField::Hour), None) => {
+            if text.trim().parse::<f64>().is_ok() {
+                text.push_str(" hours");
+            }
+        }
+        (Some(ast::DateTimeField::Hour), Some(ast::DateTimeField::Minute)) => {}
+        _ => {
+            return Err(SqlError::new(
+                SqlState::SYNTAX_ERROR,
+                "time zone interval must be HOUR or HOUR TO MINUTE",
+            ));
+        }
+    }
+    let parsed = parse_interval(&text)?;
+    let unit = match (parsed.months, parsed.days) {
+        (0, 0) => {
+            let seconds = i32::try_from(parsed.micros / 1_000_000).unwrap_or(i32::MAX);
+            return Ok(TimeZone::Fixed(seconds).to_string());
+        }
+        (0, _) => "days",
+        _ => "months",
+    };
+    Err(SqlError::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!("invalid value for parameter \"TimeZone\": \"INTERVAL '{text}'\""),
+    )
+    .detail(format!("Cannot specify {unit} in time zone interval.")))
 }
 
 /// SHOW's argument as a setting's name: `TIME ZONE` and `TRANSACTION ISOLATION LEVEL` are two

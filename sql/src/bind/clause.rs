@@ -3,8 +3,9 @@
 
 use satsuma_common::{SqlError, SqlState};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clause {
+    #[default]
     Select,
     Where,
     Having,
@@ -13,6 +14,8 @@ pub enum Clause {
     DistinctOn,
     JoinOn,
     FromFunction,
+    /// A LATERAL subquery, of which the FROM clause is no level of its own.
+    FromSubquery,
     Filter,
     WindowDefinition,
     Limit,
@@ -43,6 +46,7 @@ impl Clause {
             Self::DistinctOn => "DISTINCT ON",
             Self::JoinOn => "JOIN conditions",
             Self::FromFunction => "functions in FROM",
+            Self::FromSubquery => "FROM clause of their own query level",
             Self::Filter => "FILTER",
             Self::WindowDefinition => "window definitions",
             Self::Limit => "LIMIT",

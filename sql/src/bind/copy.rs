@@ -63,7 +63,7 @@ impl Binder<'_> {
         name: &ObjectName,
         columns: &[Ident],
     ) -> SqlResult<Bound> {
-        let table = self.target_table(name, "copy to")?;
+        let table = self.target_table(name, "copy to").map_err(without_position)?;
         self.check_access(&table, Access::Insert)?;
         let indexes = self.copy_columns(&table, columns)?;
         let names = indexes.iter().map(|i| table.shape.columns[*i].name.clone()).collect();
@@ -155,7 +155,8 @@ impl Binder<'_> {
         let position = self.position(name.span());
         let (schema, relation) = names::qualified(name, &self.env.identity.database)
             .map_err(|error| self.at(error, position))?;
-        match self.relation_or_error(schema.as_deref(), &relation, position)? {
+        let found = self.relation_or_error(schema.as_deref(), &relation, position);
+        match found.map_err(without_position)? {
             Relation::Table(table) if self.catalog.is_materialized(table.shape.table) => {
                 Err(SqlError::new(
                     SqlState::WRONG_OBJECT_TYPE,
@@ -220,6 +221,12 @@ impl Binder<'_> {
 }
 
 /// Files and programs of the server's machine are out of reach: tables live on many machines.
+/// PostgreSQL says of relations that COPY names no place in the statement.
+fn without_position(mut error: SqlError) -> SqlError {
+    error.fields_mut().position = None;
+    error
+}
+
 fn refuse_server_side(endpoint: &CopyEndpoint) -> SqlResult<()> {
     let what = match endpoint {
         CopyEndpoint::Client => return Ok(()),

@@ -111,19 +111,8 @@ impl Binder<'_> {
         ctes: &Ctes<'_>,
     ) -> SqlResult<()> {
         let Some(with) = &query.with else { return Ok(()) };
-        let mut names = Vec::new();
-        for cte in &with.cte_tables {
+        for cte in self.in_order(with)? {
             let name = fold(&cte.alias.name);
-            if names.contains(&name) {
-                return Err(self.at(
-                    SqlError::new(
-                        SqlState::DUPLICATE_ALIAS,
-                        format!("WITH query name \"{name}\" specified more than once"),
-                    ),
-                    self.ident_position(&cte.alias.name),
-                ));
-            }
-            names.push(name.clone());
             let is_recursive = with.recursive && mentions(&cte.query, &name);
             let clauses = self.search_cycle(cte)?;
             if clauses.is_some() && !is_recursive {
@@ -161,6 +150,47 @@ impl Binder<'_> {
             ctes.add(name, rows, Kind::Plain);
         }
         Ok(())
+    }
+
+    /// The queries as they can be bound: under RECURSIVE each may read any other.
+    fn in_order<'w>(&self, with: &'w ast::With) -> SqlResult<Vec<&'w Cte>> {
+        let mut names: Vec<String> = Vec::with_capacity(with.cte_tables.len());
+        for cte in &with.cte_tables {
+            let name = fold(&cte.alias.name);
+            if names.contains(&name) {
+                return Err(self.at(
+                    SqlError::new(
+                        SqlState::DUPLICATE_ALIAS,
+                        format!("WITH query name \"{name}\" specified more than once"),
+                    ),
+                    self.ident_position(&cte.alias.name),
+                ));
+            }
+            names.push(name);
+        }
+        if !with.recursive {
+            return Ok(with.cte_tables.iter().collect());
+        }
+        let reads: Vec<Vec<usize>> = (0..names.len())
+            .map(|one| {
+                let query = &with.cte_tables[one].query;
+                let others = (0..names.len()).filter(|other| *other != one);
+                others.filter(|other| mentions(query, &names[*other])).collect()
+            })
+            .collect();
+        let mut rest: Vec<usize> = (0..names.len()).collect();
+        let mut ordered = Vec::with_capacity(names.len());
+        while let Some(first) = rest.first() {
+            let is_free = |one: &usize| !reads[*one].iter().any(|other| rest.contains(other));
+            let Some(next) = rest.iter().position(is_free) else {
+                let error =
+                    SqlError::unsupported("mutual recursion between WITH items is not implemented");
+                let position = self.ident_position(&with.cte_tables[*first].alias.name);
+                return Err(self.at(error, position));
+            };
+            ordered.push(&with.cte_tables[rest.remove(next)]);
+        }
+        Ok(ordered)
     }
 
     /// A WITH query that changes rows: noted for the statement, and what reads its result.

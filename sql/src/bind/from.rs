@@ -25,6 +25,7 @@ use crate::bound::VECTOR;
 use crate::casts::CastKind;
 use crate::catalog_view::{Access, Relation, SystemRelation, TableInfo, ViewInfo};
 use crate::functions::{self, OrderBy, Typed};
+use crate::parse::using_alias;
 use crate::table::ScanSource;
 
 /// Columns of system catalogs that are of type int2vector or oidvector.
@@ -202,6 +203,7 @@ impl Binder<'_> {
                 Ok(From { plan, entries: scope.entries, arrival })
             }
             JoinConstraint::Using(columns) => {
+                let (alias, columns) = using_alias(columns);
                 let names = columns
                     .iter()
                     .map(|column| {
@@ -212,7 +214,7 @@ impl Binder<'_> {
                             .ok_or_else(|| SqlError::internal("USING without a name"))
                     })
                     .collect::<SqlResult<Vec<_>>>()?;
-                self.join_using(left, right, kind, names)
+                self.join_using(left, right, kind, names, alias)
             }
             JoinConstraint::Natural => {
                 let right_names: Vec<String> =
@@ -232,7 +234,7 @@ impl Binder<'_> {
                     let arrival = joined_arrival(left.arrival, right.arrival, kind);
                     return Ok(From { plan, entries, arrival });
                 }
-                self.join_using(left, right, kind, shared)
+                self.join_using(left, right, kind, shared, None)
             }
         }
     }
@@ -281,6 +283,7 @@ impl Binder<'_> {
         right: From,
         kind: JoinType,
         names: Vec<(String, u32)>,
+        alias: Option<&str>,
     ) -> SqlResult<From> {
         let mut tests = Vec::with_capacity(names.len());
         let mut pairs = Vec::with_capacity(names.len());
@@ -322,6 +325,8 @@ impl Binder<'_> {
         }
         plan = plan::extend(plan, computed)?;
 
+        let named =
+            alias.map(|alias| Entry { by_column: false, ..Entry::new(alias, merged.clone()) });
         // Merged columns first, then the left side's others, then the right side's.
         let mut columns = merged;
         for entries in [&left.entries, &right.entries] {
@@ -335,6 +340,10 @@ impl Binder<'_> {
         entries.extend(right.entries);
         for entry in &mut entries {
             entry.by_column = false;
+        }
+        if let Some(named) = named {
+            self.check_aliases(&entries, std::slice::from_ref(&named))?;
+            entries.push(named);
         }
         let mut join = Entry::new("", columns);
         join.by_relation = false;
@@ -397,7 +406,7 @@ impl Binder<'_> {
                 sample: None,
                 ..
             } if args.settings.is_none() => {
-                let lateral = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::lateral(outer, lateral, Clause::FromFunction);
                 let scope = Scope::new(Some(&lateral), Vec::new());
                 self.function_in_from(
                     name,
@@ -409,14 +418,14 @@ impl Binder<'_> {
                 )
             }
             TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-                let lateral = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::lateral(outer, lateral, Clause::FromFunction);
                 let scope = Scope::new(Some(&lateral), Vec::new());
                 self.function_in_from(name, args, alias.as_ref(), *with_ordinality, &scope, ctes)
             }
             TableFactor::UNNEST {
                 alias, array_exprs, with_offset: false, with_ordinality, ..
             } => {
-                let lateral = Scope::new(outer, lateral.to_vec());
+                let lateral = Scope::lateral(outer, lateral, Clause::FromFunction);
                 let scope = Scope::new(Some(&lateral), Vec::new());
                 let windows = NamedWindows::default();
                 let cx = Context::new(&scope, ctes, &windows, Clause::FromFunction);
@@ -431,7 +440,7 @@ impl Binder<'_> {
             TableFactor::Derived { lateral: is_lateral, subquery, alias, sample: None } => {
                 let scope;
                 let outer = if *is_lateral {
-                    scope = Scope::new(outer, lateral.to_vec());
+                    scope = Scope::lateral(outer, lateral, Clause::FromSubquery);
                     Some(&scope)
                 } else {
                     outer

@@ -124,10 +124,11 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> SqlResult<LogicalPlan> {
         let mut aggregates: Vec<Expr> = Vec::new();
-        for expr in items.iter().map(|item| &item.value.expr).chain(having.as_ref()) {
+        let of_subqueries = scope.aggregates.take();
+        let exprs = items.iter().map(|item| &item.value.expr).chain(having.as_ref());
+        for expr in exprs.chain(of_subqueries.iter().map(|(_, aggregate)| aggregate)) {
             collect_aggregates(expr, &mut aggregates)?;
         }
-        aggregates.iter().try_for_each(refuse_of_outer_query)?;
         if aggregates.is_empty() && !grouping.present && having.is_none() {
             return Ok(plan);
         }
@@ -165,6 +166,12 @@ impl Binder<'_> {
             Some(having) => Some(self.above(having, &mut above, scope)?),
             None => None,
         };
+        let of_subqueries = of_subqueries
+            .into_iter()
+            .map(|(column, aggregate)| {
+                Ok(self.above(aggregate, &mut above, scope)?.alias(column.name))
+            })
+            .collect::<SqlResult<Vec<_>>>()?;
         let mut group: Vec<Expr> = group_columns.into_iter().map(Expr::Column).collect();
         if grouping.explicit {
             let sets = grouping
@@ -188,6 +195,7 @@ impl Binder<'_> {
             all_aggregates.push(count_udaf().call(vec![lit(1i64)]));
         }
         let plan = plan::aggregate(plan, group, all_aggregates)?;
+        let plan = plan::extend(plan, of_subqueries)?;
         match having {
             Some(having) => self.filter(plan, having),
             None => Ok(plan),
@@ -321,14 +329,18 @@ impl Binder<'_> {
         cx: Context<'_>,
         position: u32,
     ) -> SqlResult<Typed> {
-        if !cx.clause.allows_aggregates() {
-            return Err(self.at(cx.clause.no_aggregates(), position));
-        }
         let args = self
             .bare_values(arguments, cx)?
             .into_iter()
             .map(|typed| typed.expr)
             .collect::<Vec<_>>();
+        if self.level_of_call(&args, cx, position)? > 0 {
+            return Err(self.at(
+                SqlError::unsupported("GROUPING of an outer query's columns is not supported")
+                    .hint("Call it in the outer query."),
+                position,
+            ));
+        }
         let call = datafusion::functions_aggregate::grouping::grouping_udaf().call(args);
         Ok(Typed { expr: call, ty: PgType::Int4 })
     }
@@ -365,31 +377,6 @@ fn collect_aggregates(expr: &Expr, found: &mut Vec<Expr>) -> SqlResult<()> {
         Ok(TreeNodeRecursion::Continue)
     }))
     .map(|_| ())
-}
-
-/// An aggregate over nothing but columns of an outer query is one of that query.
-fn refuse_of_outer_query(aggregate: &Expr) -> SqlResult<()> {
-    use datafusion::common::tree_node::TreeNodeRecursion;
-    let (mut own, mut outer) = (false, false);
-    plan::df(aggregate.apply(|node| {
-        match node {
-            Expr::OuterReferenceColumn(..) => outer = true,
-            Expr::Column(_)
-            | Expr::ScalarSubquery(_)
-            | Expr::InSubquery(_)
-            | Expr::SetComparison(_)
-            | Expr::Exists(_) => own = true,
-            _ => {}
-        }
-        Ok(TreeNodeRecursion::Continue)
-    }))?;
-    if outer && !own {
-        return Err(SqlError::unsupported(
-            "an aggregate in a subquery over columns of the outer query alone is not supported",
-        )
-        .hint("Call the aggregate in the outer query."));
-    }
-    Ok(())
 }
 
 /// What the user calls a column of the plan.

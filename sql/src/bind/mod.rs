@@ -16,6 +16,7 @@
 //!   are joins (see [`subquery`] and [`decorrelate`]).
 //! - A [`BoundQuery`]'s plan yields exactly its columns, in order.
 
+mod aggregate_level;
 mod binder;
 mod call;
 mod clause;

@@ -1,6 +1,6 @@
 //! Names of result columns that the statement does not name: PostgreSQL's `FigureColname`.
 
-use sqlparser::ast::{AccessExpr, Expr, FunctionArguments};
+use sqlparser::ast::{AccessExpr, Expr, FunctionArguments, SelectItem, SetExpr};
 
 use super::expr::special::trim_name;
 use super::names::{fold, last};
@@ -9,6 +9,22 @@ pub const UNNAMED: &str = "?column?";
 
 pub fn output_name(expr: &Expr) -> String {
     figure(expr).map_or_else(|| UNNAMED.into(), |(name, _)| name)
+}
+
+/// The name of a query's first column.
+fn first_column(body: &SetExpr) -> Option<(String, u8)> {
+    match body {
+        SetExpr::Select(select) => match select.projection.first()? {
+            // Within a query it is that column's, named or not.
+            SelectItem::UnnamedExpr(expr) => Some((output_name(expr), 2)),
+            SelectItem::ExprWithAlias { alias, .. } => Some((fold(alias), 2)),
+            _ => None,
+        },
+        SetExpr::Query(query) => first_column(&query.body),
+        SetExpr::SetOperation { left, .. } => first_column(left),
+        SetExpr::Values(_) => Some(("column1".into(), 2)),
+        _ => None,
+    }
 }
 
 /// A name and how good it is: a type's name (1) gives way to a better one of the operand.
@@ -44,15 +60,7 @@ fn figure(expr: &Expr) -> Option<(String, u8)> {
         },
         Expr::Exists { negated: false, .. } => named("exists"),
         Expr::Array(_) => named("array"),
-        Expr::Subquery(query) => match query.body.as_ref() {
-            sqlparser::ast::SetExpr::Select(select) => match select.projection.first()? {
-                sqlparser::ast::SelectItem::UnnamedExpr(expr) => figure(expr),
-                sqlparser::ast::SelectItem::ExprWithAlias { alias, .. } => Some((fold(alias), 2)),
-                _ => None,
-            },
-            sqlparser::ast::SetExpr::Values(_) => named("column1"),
-            _ => None,
-        },
+        Expr::Subquery(query) => first_column(&query.body),
         Expr::BinaryOp { op: sqlparser::ast::BinaryOperator::Overlaps, .. } => named("overlaps"),
         Expr::IsNormalized { negated: false, .. } => named("is_normalized"),
         Expr::AtTimeZone { .. } => named("timezone"),

@@ -5,7 +5,7 @@
 //! named after what users call them plus a number (`count#7`). So no join can mix columns up, and
 //! a reference to an outer query's column is known by its name alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use datafusion::common::{Column, DFSchema, Location, Span};
@@ -13,6 +13,7 @@ use datafusion::logical_expr::Expr;
 use satsuma_common::{ColumnId, PgType, SqlError, SqlResult, SqlState, TableId, arrow_types};
 use sqlparser::ast::Ident;
 
+use super::clause::Clause;
 use super::names::fold;
 use super::plan;
 use crate::catalog_view::TableInfo;
@@ -91,6 +92,16 @@ pub struct Scope<'p> {
     pub arrival: Vec<OrderBy>,
     /// Columns of enclosing levels that this level or one within it used.
     pub outer_columns: RefCell<Vec<Column>>,
+    /// Where the subquery stands that is being bound within this level.
+    pub asked_from: Cell<Clause>,
+    /// Aggregates of this level that subqueries call, and the columns that they are to be.
+    pub aggregates: RefCell<Vec<(Column, Expr)>>,
+}
+
+/// What a reference to a plan's column is one to, and how many levels up.
+pub enum Reference {
+    Column(usize),
+    Aggregate(usize),
 }
 
 /// What a column name was found to be.
@@ -109,7 +120,54 @@ impl<'p> Scope<'p> {
     }
 
     pub fn new(parent: Option<&'p Scope<'p>>, entries: Vec<Entry>) -> Self {
-        Self { parent, entries, arrival: Vec::new(), outer_columns: RefCell::default() }
+        Self { parent, entries, ..Self::default() }
+    }
+
+    /// Entries of a FROM clause as those to their right see them, who stand in `clause`.
+    pub fn lateral(parent: Option<&'p Scope<'p>>, entries: &[Entry], clause: Clause) -> Self {
+        Self { asked_from: Cell::new(clause), ..Self::new(parent, entries.to_vec()) }
+    }
+
+    /// The level that is so many further out.
+    pub fn outwards(&self, levels: usize) -> &Scope<'p> {
+        let mut scope = self;
+        for _ in 0..levels {
+            match scope.parent {
+                Some(parent) => scope = parent,
+                None => break,
+            }
+        }
+        scope
+    }
+
+    fn has(&self, column: &Column) -> bool {
+        self.entries.iter().flat_map(|entry| &entry.columns).any(|own| own.column == *column)
+    }
+
+    pub fn level_of(&self, column: &Column) -> Option<Reference> {
+        let mut scope = self;
+        for level in 0.. {
+            if scope.has(column) {
+                return Some(Reference::Column(level));
+            }
+            if scope.aggregates.borrow().iter().any(|(known, _)| known == column) {
+                return Some(Reference::Aggregate(level));
+            }
+            scope = scope.parent?;
+        }
+        None
+    }
+
+    /// An expression from a level within as one of this level.
+    pub fn own(&self, expr: Expr) -> SqlResult<Expr> {
+        plan::replace(expr, |node| {
+            Ok(match node {
+                Expr::OuterReferenceColumn(_, column) if self.has(column) => {
+                    Some(Expr::Column(column.clone()))
+                }
+                _ => None,
+            })
+        })
     }
 
     /// `name` alone.

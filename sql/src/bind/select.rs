@@ -124,6 +124,7 @@ impl Binder<'_> {
 
         let is_plain = !group_by.present
             && having.is_none()
+            && scope.aggregates.borrow().is_empty()
             && !items.iter().any(|item| super::group::contains_aggregate(&item.value.expr));
         let keeps_order = is_plain
             && order.is_empty()
@@ -650,7 +651,7 @@ impl Binder<'_> {
     }
 
     fn grouped_item(&self, item: &Item, cx: Context<'_>) -> SqlResult<Typed> {
-        if super::group::contains_aggregate(&item.value.expr) {
+        if self.has_aggregate(&item.value.expr, cx.scope)? {
             return Err(self.at(cx.clause.no_aggregates(), item.position));
         }
         self.resolve_unknown(item.value.clone())

@@ -36,6 +36,7 @@ impl Binder<'_> {
         if !cx.clause.allows_subqueries() {
             return Err(cx.clause.no_subqueries());
         }
+        cx.scope.asked_from.set(cx.clause);
         self.query(query, Some(cx.scope), cx.ctes)
     }
 

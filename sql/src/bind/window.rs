@@ -321,7 +321,19 @@ impl Binder<'_> {
             WindowFrameUnits::Rows | WindowFrameUnits::Groups => PgType::Int8,
             WindowFrameUnits::Range => {
                 match window.range_key.as_ref().map(|key| key.ty.without_precision()) {
-                    Some(PgType::Date | PgType::Timestamp | PgType::Timestamptz | PgType::Time) => {
+                    Some(ty @ (PgType::Time | PgType::Numeric(_))) if !is_measured(ty) => {
+                        return Err(self.at(
+                            SqlError::unsupported(format!(
+                                "RANGE with an offset over a column of type {ty} is not supported"
+                            ))
+                            .hint(
+                                "Sort by a timestamp, or by a numeric of a certain scale, such as \
+                                 numeric(20,6).",
+                            ),
+                            position,
+                        ));
+                    }
+                    Some(PgType::Date | PgType::Timestamp | PgType::Timestamptz) => {
                         PgType::Interval
                     }
                     Some(ty) if ty.is_numeric() || *ty == PgType::Interval => ty.clone(),
@@ -347,7 +359,29 @@ impl Binder<'_> {
                 }
             }
         };
-        let value = self.cast_at(value, &wanted, CastKind::Assignment, position)?;
+        let from = value.ty.clone();
+        let is_range = units == WindowFrameUnits::Range;
+        // Distances are of the key's type, or of one that differs in width.
+        let kind = match is_range && !differs_in_width(&from, &wanted) {
+            true => CastKind::Implicit,
+            false => CastKind::Assignment,
+        };
+        let value = self.cast_at(value, &wanted, kind, position).map_err(|error| {
+            let key = window.range_key.as_ref().filter(|_| is_range);
+            match key.filter(|_| error.state() == SqlState::CANNOT_COERCE) {
+                Some(key) => self.at(
+                    SqlError::unsupported(format!(
+                        "RANGE with offset PRECEDING/FOLLOWING is not supported for column type \
+                         {} and offset type {}",
+                        key.ty.without_modifier(),
+                        from.without_modifier()
+                    ))
+                    .hint("Cast the offset value to an appropriate type."),
+                    position,
+                ),
+                None => error,
+            }
+        })?;
         let Expr::Literal(scalar, _) = value.expr else {
             return Err(self.at(SqlError::unsupported("frame offsets must be constants"), position));
         };
@@ -466,6 +500,12 @@ fn negative_offset(what: &str) -> SqlError {
         _ => "frame starting offset must not be negative",
     };
     SqlError::new(SqlState(*b"22013"), message)
+}
+
+fn differs_in_width(from: &PgType, to: &PgType) -> bool {
+    let is_integer = |ty: &PgType| matches!(ty, PgType::Int2 | PgType::Int4 | PgType::Int8);
+    let is_float = |ty: &PgType| matches!(ty, PgType::Float4 | PgType::Float8);
+    is_integer(from) && is_integer(to) || is_float(from) && is_float(to)
 }
 
 /// Whether the engine takes ranges over sort keys of this type.

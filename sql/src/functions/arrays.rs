@@ -182,7 +182,106 @@ pub(crate) fn install(b: &mut Builder) {
         });
     });
     subscripts(b);
+    assigned(b);
     at_most_one_row(b);
+}
+
+/// PostgreSQL's `MaxArraySize`.
+const MOST_ELEMENTS: i64 = 134_217_727;
+
+fn null_subscript() -> SqlError {
+    SqlError::new(
+        SqlState::NULL_VALUE_NOT_ALLOWED,
+        "array subscript in assignment must not be null",
+    )
+}
+
+fn subscript_error(message: &str) -> SqlError {
+    SqlError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message)
+}
+
+/// Assignments to `array[i]` and `array[i:j]`, as functions of the array.
+fn assigned(b: &mut Builder) {
+    b.called_on_null(|b| {
+        b.row("array element assigned(anyarray,int4,anyelement) anyarray", |args, call| {
+            let [array, index, value] = args else { return Err(wrong()) };
+            let Datum::Int4(index) = index else { return Err(null_subscript()) };
+            let mut values = values(array)?;
+            let at = *index;
+            reach(&mut values, at, at)?;
+            values[at as usize - 1] = value.clone();
+            Ok(of(call, values))
+        });
+        // Each bound comes with whether it was given.
+        b.row(
+            "array slice assigned(anyarray,int4,bool,int4,bool,anyarray) anyarray",
+            slice_assigned,
+        );
+    });
+}
+
+fn slice_assigned(args: &[Datum], call: &Call) -> SqlResult<Datum> {
+    let [array, lower, lower_given, upper, upper_given, source] = args else {
+        return Err(wrong());
+    };
+    let bound = |value: &Datum, given: &Datum, end: i32| match (value, given) {
+        (_, Datum::Bool(false)) => Ok(end),
+        (Datum::Int4(value), _) => Ok(*value),
+        _ => Err(null_subscript()),
+    };
+    let mut values = values(array)?;
+    let length = i32::try_from(values.len()).unwrap_or(i32::MAX);
+    let from = bound(lower, lower_given, 1)?;
+    let to = bound(upper, upper_given, length)?;
+    // NULL assigns nothing.
+    if source.is_null() {
+        return Ok(of(call, values));
+    }
+    let all_given = [lower_given, upper_given].iter().all(|it| **it == Datum::Bool(true));
+    if values.is_empty() && !all_given {
+        return Err(subscript_error("array slice subscript must provide both boundaries").detail(
+            "When assigning to a slice of an empty array value, slice boundaries must be fully \
+             specified.",
+        ));
+    }
+    let wanted = i64::from(to) - i64::from(from) + 1;
+    if wanted < 1 {
+        // Of an empty array this is a slice of nothing.
+        return match values.is_empty() && wanted == 0 {
+            true => Ok(of(call, values)),
+            false => Err(subscript_error("upper bound cannot be less than lower bound")),
+        };
+    }
+    let source = self::values(source)?;
+    if (source.len() as i64) < wanted {
+        return Err(subscript_error("source array too small"));
+    }
+    reach(&mut values, from, to)?;
+    let places = values.iter_mut().skip(from as usize - 1);
+    places.zip(source).take(wanted as usize).for_each(|(place, value)| *place = value);
+    Ok(of(call, values))
+}
+
+/// Makes the array as long as an assignment from one subscript to another asks for.
+fn reach(values: &mut Vec<Datum>, from: i32, to: i32) -> SqlResult<()> {
+    if i64::from(to) > MOST_ELEMENTS {
+        return Err(SqlError::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            format!("array size exceeds the maximum allowed ({MOST_ELEMENTS})"),
+        ));
+    }
+    // An array begins at the first subscript that is assigned, or before the one it had.
+    if from < 1 || values.is_empty() && from != 1 {
+        return Err(SqlError::unsupported(
+            "arrays with a lower bound other than 1 are not supported",
+        ));
+    }
+    let length = to as usize;
+    if length > values.len() {
+        value_size::check(length.checked_mul(value_size::of(&Datum::Null).max(1)))?;
+        values.resize(length, Datum::Null);
+    }
+    Ok(())
 }
 
 /// How many rows a subquery used as a value gave: an error beyond one.

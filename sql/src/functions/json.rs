@@ -239,6 +239,7 @@ fn editing(b: &mut Builder) {
                 set_lax(args)
             });
         }
+        b.row("jsonb part assigned(jsonb,_text,bool,jsonb) jsonb", part_assigned);
     });
     for parameters in ["jsonb,_text,jsonb", "jsonb,_text,jsonb,bool"] {
         b.row(&format!("jsonb_set({parameters}) jsonb"), |args, _| {
@@ -252,6 +253,24 @@ fn editing(b: &mut Builder) {
             json(jsonb::insert(text(&args[0])?, &steps, text(&args[2])?, after)?)
         });
     }
+}
+
+/// An assignment to `document[..]..`, as a function of the document.
+fn part_assigned(args: &[Datum], _: &Call) -> SqlResult<Datum> {
+    let [document, steps, in_array, value] = args else { return Err(wrong()) };
+    let steps = path(steps)?.ok_or_else(|| {
+        SqlError::new(
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            "jsonb subscript in assignment must not be null",
+        )
+    })?;
+    let document = match (document, in_array) {
+        (Datum::Null, Datum::Bool(true)) => "[]",
+        (Datum::Null, _) => "{}",
+        (document, _) => text(document)?,
+    };
+    let value = if value.is_null() { "null" } else { text(value)? };
+    json(jsonb::assign(document, &steps, value)?)
 }
 
 /// `jsonb_set` that says what a NULL for the new value means.

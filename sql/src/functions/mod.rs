@@ -104,6 +104,7 @@ fn install(builder: &mut Builder) {
     arrays::install(builder);
     regex::install(builder);
     table::install(builder);
+    crate::operators::pattern::install(builder);
     crate::operators::quantified::install_functions(builder);
 }
 

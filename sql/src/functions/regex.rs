@@ -145,38 +145,12 @@ fn build(pattern: &str, flags: &str) -> SqlResult<Regex> {
         })
 }
 
-/// LIKE's pattern as an anchored regular expression.
-fn like_to_regex(pattern: &str) -> String {
-    let mut out = String::from("^");
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '%' => out.push_str(".*"),
-            '_' => out.push('.'),
-            '\\' => {
-                let next = chars.next().unwrap_or('\\');
-                out.push_str(&regex::escape(&next.to_string()));
-            }
-            other => out.push_str(&regex::escape(&other.to_string())),
-        }
-    }
-    out.push('$');
-    out
-}
-
 /// Whether `value op pattern` for an operator of LIKE or of regular expressions.
 pub fn matches(op: &str, value: &str, pattern: &str) -> SqlResult<bool> {
     let negated = op.starts_with('!');
     let flags = if op.ends_with('*') { "i" } else { "" };
     let matched = if op.contains("~~") {
-        // Not through `translate`: the pattern is of the crate's own syntax.
-        let mut builder = RegexBuilder::new(&like_to_regex(pattern));
-        let like = builder
-            .case_insensitive(!flags.is_empty())
-            .dot_matches_new_line(true)
-            .build()
-            .map_err(|_| invalid("pattern is too long"))?;
-        like.is_match(value)
+        crate::operators::pattern::matches(value, pattern, !flags.is_empty())?
     } else {
         compile(pattern, flags)?.is_match(value)
     };

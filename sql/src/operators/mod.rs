@@ -16,6 +16,7 @@ pub mod compare;
 pub mod datetime;
 pub mod keys;
 pub mod logic;
+pub mod pattern;
 pub mod quantified;
 pub mod text;
 

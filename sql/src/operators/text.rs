@@ -40,13 +40,13 @@ pub(crate) fn install(b: &mut Builder) {
 }
 
 fn matches(value: Expr, pattern: Expr, negated: bool, insensitive: bool) -> Typed {
-    Typed::bool(Expr::Like(Like::new(
-        negated,
-        Box::new(value),
-        Box::new(pattern),
-        None,
-        insensitive,
-    )))
+    let like = Like::new(negated, Box::new(value), Box::new(pattern), None, insensitive);
+    // A column of patterns is left as it is for now, to be seen by the planner.
+    let own = match like.pattern.as_ref() {
+        Expr::Literal(..) => super::pattern::own_test(&like),
+        _ => None,
+    };
+    Typed::bool(own.unwrap_or(Expr::Like(like)))
 }
 
 /// `value [NOT] [I]LIKE pattern [ESCAPE escape]`.
@@ -113,12 +113,6 @@ pub fn escape_pattern(pattern: &str, escape: &str) -> SqlResult<String> {
         }
         out.push(c);
         after_escape = false;
-    }
-    if after_escape {
-        return Err(SqlError::new(
-            SqlState(*b"22025"),
-            "LIKE pattern must not end with escape character",
-        ));
     }
     Ok(out)
 }

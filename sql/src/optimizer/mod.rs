@@ -8,11 +8,13 @@
 //! A join has one notion of NULL for all of its keys, and rules that add keys or merge joins do
 //! not look at it. So between the first and the last rule there are no joins whose keys take NULLs
 //! for equal: only conditions that say `IS NOT DISTINCT FROM`. Before rules that drop what other
-//! columns determine, schemas are told what is true of that ([`own_keys`]).
+//! columns determine, schemas are told what is true of that ([`own_keys`]). Tests of patterns that
+//! the engine would take for others are calls of our own ([`patterns`]).
 
 mod equality_keys;
 mod null_safe;
 mod own_keys;
+mod patterns;
 mod unless;
 
 use std::sync::Arc;
@@ -24,14 +26,15 @@ use datafusion::prelude::SessionConfig;
 use equality_keys::EqualityKeys;
 use null_safe::{NullSafeConditions, NullSafeKeys};
 use own_keys::OwnKeys;
+use patterns::Patterns;
 use unless::Unless;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// Logical optimizer rules, for coordinator and workers alike.
 pub fn rules() -> Vec<Rule> {
-    let first: Rule = Arc::new(NullSafeConditions);
-    let last: Rule = Arc::new(NullSafeKeys);
+    let first: [Rule; 2] = [Arc::new(NullSafeConditions), Arc::new(Patterns)];
+    let last: [Rule; 2] = [Arc::new(Patterns), Arc::new(NullSafeKeys)];
     let between = Optimizer::new().rules.into_iter().flat_map(|rule| match rule.name() {
         "extract_equijoin_predicate" => vec![Arc::new(EqualityKeys) as Rule],
         "push_down_filter" => vec![Arc::new(Unless::new(rule, filters_whole_aggregate)) as Rule],
@@ -41,7 +44,7 @@ pub fn rules() -> Vec<Rule> {
         | "optimize_projections" => vec![Arc::new(OwnKeys) as Rule, rule],
         _ => vec![rule],
     });
-    std::iter::once(first).chain(between).chain([last]).collect()
+    first.into_iter().chain(between).chain(last).collect()
 }
 
 /// A configuration under which an aggregate does not compare the fields that its input was planned

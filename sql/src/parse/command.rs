@@ -13,6 +13,7 @@ use super::create_table::{self, CreateTable};
 use super::grant::{self, Grant};
 use super::merge::{self, Merge};
 use super::prepare::Prepare;
+use super::schema_elements::CreateSchema;
 use super::{Source, tokens, with_parser};
 
 #[derive(Clone, Debug)]
@@ -67,11 +68,15 @@ pub enum Command {
         name: Option<ObjectName>,
         /// `index`, `table`, `schema`, `database` or `system`; `None` of CLUSTER.
         kind: Option<&'static str>,
+        /// What it is called where it must stand alone.
+        alone: Option<&'static str>,
     },
     Refresh(Refresh),
-    /// DISCARD ALL, PLANS, SEQUENCES, TEMP.
+    /// CREATE SCHEMA with what is made in it.
+    CreateSchema(CreateSchema),
+    /// DISCARD of `all`, `plans`, `sequences` or `temp`.
     Discard {
-        what: String,
+        what: &'static str,
     },
     Prepare(Prepare),
     /// DEALLOCATE name, or ALL.
@@ -465,7 +470,7 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
         }
     }
     take(parser, "verbose");
-    let mut kind = None;
+    let (mut kind, mut alone) = (None, None);
     if reindex {
         let kinds = ["index", "table", "schema", "database", "system"];
         kind = kinds.into_iter().find(|kind| take(parser, kind));
@@ -473,7 +478,13 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
             let token = parser.peek_token();
             return parser.expected("TABLE or INDEX", token);
         }
-        take(parser, "concurrently");
+        alone = match kind {
+            _ if take(parser, "concurrently") => Some("REINDEX CONCURRENTLY"),
+            Some("schema") => Some("REINDEX SCHEMA"),
+            Some("database") => Some("REINDEX DATABASE"),
+            Some("system") => Some("REINDEX SYSTEM"),
+            _ => None,
+        };
     }
     let mut name = None;
     if parser.peek_token().token != Token::EOF {
@@ -482,7 +493,10 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
             parser.parse_identifier()?;
         }
     }
-    Ok(Command::Reorganise { tag, name, kind })
+    if !reindex && name.is_none() {
+        alone = Some("CLUSTER");
+    }
+    Ok(Command::Reorganise { tag, name, kind, alone })
 }
 
 fn refresh(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
@@ -503,7 +517,7 @@ fn discard(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     parser.next_token();
     for what in ["all", "plans", "sequences", "temp", "temporary"] {
         if take(parser, what) {
-            let what = if what == "temporary" { "TEMP".into() } else { what.to_ascii_uppercase() };
+            let what = if what == "temporary" { "temp" } else { what };
             return Ok(Command::Discard { what });
         }
     }

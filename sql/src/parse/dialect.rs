@@ -155,6 +155,14 @@ impl Dialect for PgDialect {
             Token::PGSquareRoot => Some((UnaryOperator::PGSquareRoot, OTHER)),
             Token::PGCubeRoot => Some((UnaryOperator::PGCubeRoot, OTHER)),
             Token::Word(word) if word.quote_style.is_some() => None,
+            // A query in parentheses that is a list of rows.
+            Token::Word(word)
+                if word.keyword == Keyword::VALUES
+                    && is_call
+                    && parser.get_current_token().token == Token::LParen =>
+            {
+                return Some(parser.parse_query().map(Expr::Subquery));
+            }
             Token::Word(word) if keywords::is_never_a_value(word, is_call) => {
                 return Some(parser.expected_ref("an expression", parser.peek_token_ref()));
             }

@@ -31,7 +31,7 @@ pub enum MergeAction {
     Update(Vec<ast::Assignment>),
     Delete,
     Insert {
-        columns: Vec<Ident>,
+        columns: Vec<ObjectName>,
         /// `OVERRIDING SYSTEM VALUE` and its like, as written.
         overriding: Option<String>,
         /// `None`: DEFAULT VALUES.
@@ -45,7 +45,8 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Merg
     if !tokens.first().is_some_and(|first| is_word(&first.token, "merge")) {
         return Ok(None);
     }
-    with_parser(source, &tokens::adapt(tokens.to_vec()), merge).map(Some)
+    let tokens = super::subscripted::adapt(source, tokens::adapt(tokens.to_vec()));
+    with_parser(source, &tokens, merge).map(Some)
 }
 
 fn merge(parser: &mut Parser<'_>) -> Result<Merge, ParserError> {
@@ -98,7 +99,7 @@ fn clause(parser: &mut Parser<'_>) -> Result<MergeClause, ParserError> {
 fn insert(parser: &mut Parser<'_>) -> Result<MergeAction, ParserError> {
     let mut columns = Vec::new();
     if parser.consume_token(&Token::LParen) {
-        columns = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+        columns = parser.parse_comma_separated(|parser| parser.parse_object_name(false))?;
         parser.expect_token(&Token::RParen)?;
     }
     let mut overriding = None;

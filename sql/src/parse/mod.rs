@@ -20,6 +20,7 @@ mod error;
 mod escapes;
 mod exclude;
 mod grant;
+mod included;
 mod keywords;
 mod merge;
 mod numbers;
@@ -30,13 +31,16 @@ mod refused;
 mod role;
 mod row_locks;
 mod rows_from;
+mod schema_elements;
 mod search_cycle;
 mod select_parts;
 mod sequence;
 mod source;
 mod strings;
+mod subscripted;
 mod tokens;
 mod transaction;
+mod using_alias;
 mod views;
 
 use std::sync::Arc;
@@ -55,15 +59,19 @@ pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, L
 pub use dialect::VARIADIC;
 pub use exclude::{Exclude, excluded};
 pub use grant::{Grant, GrantTarget, Granted, Privilege};
+pub use included::included;
 pub use merge::{Merge, MergeAction, MergeClause};
 pub use overriding::{Overriding, overriding};
 pub use prepare::Prepare;
 pub use row_locks::{LockedName, locked_name};
 pub use rows_from::ROWS_FROM;
+pub use schema_elements::CreateSchema;
 pub use search_cycle::{Cycle, Search, SearchCycle, search_cycle};
 pub use select_parts::{all_fields, group_by, is_all_fields, is_nothing};
 pub use source::Source;
+pub use subscripted::subscripts;
 use tokens::Chains;
+pub use using_alias::using_alias;
 
 /// Longest query string, in bytes.
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
@@ -146,7 +154,7 @@ pub fn parse_expression(text: &str) -> SqlResult<(ast::Expr, Arc<Source>)> {
 /// The SQL text of a statement that was read here, without what only this parser understands.
 pub fn written(text: &str) -> String {
     let text = select_parts::written(&rows_from::written(text));
-    search_cycle::written(&exclude::written(&text))
+    using_alias::written(&search_cycle::written(&exclude::written(&text)))
 }
 
 /// A type name, as `regtype` input and `data_type` texts have it.
@@ -160,7 +168,11 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     if let Some(prepare) = prepare::parse(source, &tokens)? {
         return Ok(Statement::Command(Box::new(Command::Prepare(prepare))));
     }
+    if let Some(create) = schema_elements::parse(source, &tokens)? {
+        return Ok(Statement::Command(Box::new(Command::CreateSchema(create))));
+    }
     let tokens = views::adapt(sequence::adapt(tokens::shown(tokens::logged(tokens))));
+    let tokens = included::adapt(tokens);
     refused::refuse(source, &tokens)?;
     tokens::refuse_current_of(source, &tokens)?;
     strings::refuse_adjacent(source, &tokens)?;
@@ -173,7 +185,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     let tokens = tokens::adapt(row_locks::adapt(transaction::adapt(tokens)));
     let tokens = rows_from::adapt(exclude::adapt(tokens));
     let tokens = search_cycle::adapt(source, overriding::adapt(role::adapt(tokens)));
-    let tokens = conflict::adapt(source, tokens);
+    let tokens = subscripted::adapt(source, conflict::adapt(source, tokens));
     let statement = with_balancing_parser(source, &tokens, |parser| parser.parse_statement())?;
     Ok(Statement::Sql(Box::new(statement)))
 }

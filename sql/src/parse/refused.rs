@@ -66,6 +66,8 @@ const STATEMENTS: [&str; 51] = [
 /// 42601 for what is no statement of PostgreSQL's.
 pub fn refuse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
     refuse_check_option(source, tokens)?;
+    refuse_kind(tokens)?;
+    refuse_exclusion(source, tokens)?;
     let found = verb(tokens)
         .or_else(|| setting(tokens))
         .or_else(|| distinct_rows(tokens))
@@ -226,6 +228,94 @@ fn refuse_check_option(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<(
     Ok(())
 }
 
+/// Objects of PostgreSQL's that there are none of, and whose statements the grammar behind does not
+/// know.
+fn refuse_kind(tokens: &[TokenWithSpan]) -> SqlResult<()> {
+    const ALTERED: [&str; 18] = [
+        "database",
+        "domain",
+        "event",
+        "extension",
+        "foreign",
+        "group",
+        "language",
+        "large",
+        "procedure",
+        "publication",
+        "routine",
+        "rule",
+        "server",
+        "statistics",
+        "subscription",
+        "tablespace",
+        "text",
+        "trigger",
+    ];
+    const DROPPED: [&str; 14] = [
+        "access",
+        "aggregate",
+        "cast",
+        "event",
+        "foreign",
+        "language",
+        "publication",
+        "routine",
+        "rule",
+        "server",
+        "statistics",
+        "subscription",
+        "text",
+        "transform",
+    ];
+    let is = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
+    let one_of = |kinds: &[&'static str]| kinds.iter().copied().find(|kind| is(1, kind));
+    let is_mapping = is(1, "user") && is(2, "mapping");
+    let (verb, kind) = if is(0, "alter") {
+        ("ALTER", one_of(&ALTERED))
+    } else if is(0, "drop") {
+        ("DROP", one_of(&DROPPED))
+    } else if is(0, "create") {
+        ("CREATE", one_of(&["transform"]))
+    } else {
+        return Ok(());
+    };
+    // Words that begin the names of kinds.
+    let rest = match kind {
+        Some("access") => " METHOD",
+        Some("event") => " TRIGGER",
+        Some("foreign") if is(2, "data") => " DATA WRAPPER",
+        Some("foreign") => " TABLE",
+        Some("large") => " OBJECT",
+        Some("text") => " SEARCH",
+        _ => "",
+    };
+    match kind {
+        Some(kind) => Err(SqlError::unsupported(format!(
+            "{verb} {}{rest} is not supported",
+            kind.to_uppercase()
+        ))),
+        None if is_mapping => {
+            Err(SqlError::unsupported(format!("{verb} USER MAPPING is not supported")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// EXCLUDE among the constraints of a table.
+fn refuse_exclusion(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
+    let defines = ["create", "alter"].iter().any(|verb| is_word(&tokens[0].token, verb));
+    let found = tokens.windows(3).find(|it| {
+        let begins = matches!(it[0].token, Token::LParen | Token::Comma | Token::Word(_));
+        let follows = it[2].token == Token::LParen || is_keyword(&it[2].token, Keyword::USING);
+        begins && is_word(&it[1].token, "exclude") && follows
+    });
+    match found.filter(|_| defines) {
+        None => Ok(()),
+        Some(words) => Err(SqlError::unsupported("exclusion constraints are not supported")
+            .at(source.position(words[1].span.start))),
+    }
+}
+
 /// `LIMIT 5, 10`.
 fn limit_with_comma(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
     for (at, token) in tokens.iter().enumerate() {
@@ -298,10 +388,34 @@ mod tests {
     }
 
     #[test]
+    fn what_there_is_nothing_of_is_not_supported() {
+        for (sql, message) in [
+            ("alter database d set work_mem = '4MB'", "ALTER DATABASE is not supported"),
+            ("alter event trigger t disable", "ALTER EVENT TRIGGER is not supported"),
+            ("drop text search configuration c", "DROP TEXT SEARCH is not supported"),
+            ("create user mapping for u server s", "CREATE USER MAPPING is not supported"),
+            (
+                "create table t (a int, exclude using gist (a with =))",
+                "exclusion constraints are not supported",
+            ),
+            (
+                "alter table t add constraint e exclude (a with =)",
+                "exclusion constraints are not supported",
+            ),
+        ] {
+            let error = parse(sql).expect_err(sql);
+            assert_eq!(error.message(), message, "{sql}");
+            assert_eq!(error.state(), satsuma_common::SqlState(*b"0A000"), "{sql}");
+        }
+    }
+
+    #[test]
     fn what_looks_alike_is_taken() {
         for sql in [
             "select array[[1, 2], [3]], a[1], (b)[1:2], '{1}'::int[], array[(select 1)][1]",
             "select 1 fetch next 2 rows with ties",
+            "create table t (exclude int, b int)",
+            "alter table t drop exclude",
             "select (select 1 limit 1), 2 limit 3 offset 4",
             "select distinct * from t",
             "create table t (set int, a int[] default array[1], check (a[1] > 0)) with (x = 1)",

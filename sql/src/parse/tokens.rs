@@ -43,6 +43,14 @@ pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
 /// The tokens as PostgreSQL's scanner has them.
 fn scanned(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Vec<TokenWithSpan>> {
     super::numbers::refuse_junk(source, &tokens)?;
+    let nameless = |it: &&TokenWithSpan| matches!(&it.token, Token::Word(word) if word.value.is_empty() && word.quote_style.is_some());
+    if let Some(token) = tokens.iter().find(nameless) {
+        return Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            "zero-length delimited identifier at or near \"\"\"\"",
+        )
+        .at(source.position(token.span.start)));
+    }
     super::strings::join(source, super::operators::read(source, tokens))
 }
 
@@ -239,7 +247,7 @@ pub fn refuse_current_of(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult
 /// query, `ORDER BY a USING <` the order of that operator, and `ONLY t` is `t`, as no table inherits
 /// from another.
 pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let tokens = without_only(bare_comparisons(tokens));
+    let tokens = plain_offsets(without_only(bare_comparisons(tokens)));
     let mut adapted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
     while let Some(token) = rest.next() {
@@ -283,7 +291,31 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             adapted.push(TokenWithSpan { token, span });
         }
     }
-    super::select_parts::adapt(adapted)
+    super::using_alias::adapt(super::select_parts::adapt(adapted))
+}
+
+/// A string as the offset of a frame goes into parentheses: the grammar behind takes it for an
+/// interval.
+fn plain_offsets(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_one = |at: usize, words: &[&str], tokens: &[TokenWithSpan]| {
+        tokens.get(at).is_some_and(|it| words.iter().any(|word| is_word(&it.token, word)))
+    };
+    let units = ["rows", "range", "groups"];
+    for at in (1..tokens.len()).rev() {
+        if !matches!(tokens[at].token, Token::SingleQuotedString(_)) {
+            continue;
+        }
+        let begins = is_one(at - 1, &units, &tokens)
+            || at > 1 && is_one(at - 1, &["between"], &tokens) && is_one(at - 2, &units, &tokens);
+        let ends = is_one(at - 1, &["and"], &tokens)
+            && is_one(at + 1, &["preceding", "following"], &tokens);
+        if begins || ends {
+            let span = tokens[at].span;
+            tokens.insert(at + 1, TokenWithSpan { token: Token::RParen, span });
+            tokens.insert(at, TokenWithSpan { token: Token::LParen, span });
+        }
+    }
+    tokens
 }
 
 /// Whether a query may follow: TABLE begins one then.

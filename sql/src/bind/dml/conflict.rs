@@ -251,22 +251,7 @@ impl Binder<'_> {
         let cx = cx.clause(Clause::UpdateSet);
         let mut values: Vec<Expr> =
             shape.columns.iter().map(|c| Expr::Column(input_column(&c.name))).collect();
-        let mut assigned: Vec<usize> = Vec::new();
-        for assignment in &update.assignments {
-            for (index, value) in self.assignment(assignment, table, cx)? {
-                if assigned.contains(&index) {
-                    return Err(SqlError::new(
-                        SqlState::SYNTAX_ERROR,
-                        format!(
-                            "multiple assignments to same column \"{}\"",
-                            shape.columns[index].name
-                        ),
-                    ));
-                }
-                assigned.push(index);
-                values[index] = value;
-            }
-        }
+        self.assignments(&update.assignments, table, &mut values, cx)?;
         let (plan, values) = self.attach(plan, values)?;
         let mut exprs = Vec::with_capacity(values.len());
         let mut columns = Vec::with_capacity(values.len());

@@ -6,11 +6,12 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, Insert, SetExpr, TableObject};
 
+use super::assignment::{Target, default_of_part};
 use super::{Binder, column_at, is_default};
 use crate::bind::clause::Clause;
 use crate::bind::cte::Ctes;
 use crate::bind::expr::Context;
-use crate::bind::names::{self, fold};
+use crate::bind::names::fold;
 use crate::bind::plan;
 use crate::bind::query::Unknowns;
 use crate::bind::scope::{Entry, Scope};
@@ -78,35 +79,32 @@ impl Binder<'_> {
         Ok(BoundInsert { table, source, on_conflict, returning })
     }
 
-    /// Indexes of the columns that the statement names.
-    fn insert_targets(
+    /// The columns that the statement names, or parts of them.
+    fn insert_targets<'n>(
         &self,
-        columns: &[ast::ObjectName],
+        columns: &'n [ast::ObjectName],
         table: &TableInfo,
-    ) -> SqlResult<Option<Vec<(usize, u32)>>> {
+    ) -> SqlResult<Option<Vec<Target<'n>>>> {
         if columns.is_empty() {
             return Ok(None);
         }
-        let mut targets: Vec<(usize, u32)> = Vec::with_capacity(columns.len());
+        let mut targets: Vec<Target<'n>> = Vec::with_capacity(columns.len());
         for column in columns {
-            let parts = names::parts(column)?;
-            let [ident] = parts.as_slice() else {
-                return Err(SqlError::unsupported(format!(
-                    "cannot assign to field of column \"{column}\""
-                )));
+            let target = self.assignment_target(column, table)?;
+            let is_taken = |known: &Target<'_>| {
+                known.index == target.index && (known.part.is_none() || target.part.is_none())
             };
-            let index = self.column_index(table, ident)?;
-            let position = self.ident_position(ident);
-            if targets.iter().any(|(known, _)| *known == index) {
+            if targets.iter().any(is_taken) {
+                let name = &column_at(table, target.index)?.name;
                 return Err(self.at(
                     SqlError::new(
                         SqlState::DUPLICATE_COLUMN,
-                        format!("column \"{}\" specified more than once", fold(ident)),
+                        format!("column \"{name}\" specified more than once"),
                     ),
-                    position,
+                    target.position,
                 ));
             }
-            targets.push((index, position));
+            targets.push(target);
         }
         Ok(Some(targets))
     }
@@ -116,7 +114,7 @@ impl Binder<'_> {
         insert: &Insert,
         table: &Arc<TableInfo>,
         overriding: Overriding,
-        targets: Option<&[(usize, u32)]>,
+        targets: Option<&[Target<'_>]>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<LogicalPlan> {
         let plan = match insert.source.as_deref() {
@@ -138,7 +136,7 @@ impl Binder<'_> {
         rows: &[&[ast::Expr]],
         table: &Arc<TableInfo>,
         overriding: Overriding,
-        targets: Option<&[(usize, u32)]>,
+        targets: Option<&[Target<'_>]>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<LogicalPlan> {
         let width = rows.first().map_or(0, |row| row.len());
@@ -160,20 +158,23 @@ impl Binder<'_> {
                     row.first().map_or(0, |e| self.start(e)),
                 ));
             }
-            let mut cells = defaults.clone();
-            for (value, index) in row.iter().zip(&targets) {
+            let mut cells = Cells::new(&defaults);
+            for (value, target) in row.iter().zip(&targets) {
                 if is_default(value) {
+                    if target.part.is_some() {
+                        return Err(self.at(default_of_part(), target.position));
+                    }
                     continue;
                 }
                 let position = self.start(value);
-                let is_ignored = self.check_insertable(table, *index, overriding)?;
+                let is_ignored = self.check_insertable(table, target.index, overriding)?;
                 let typed = self.expr(value, cx)?;
-                let cell = self.assign(typed, table, *index, position)?;
+                let cell = self.cell(&cells, typed, table, *target, position, cx)?;
                 if !is_ignored {
-                    cells[*index] = cell;
+                    cells.put(*target, cell);
                 }
             }
-            bound.push(cells);
+            bound.push(cells.values);
         }
         let types: Vec<PgType> = table.shape.columns.iter().map(|c| c.ty.clone()).collect();
         self.values_plan(bound, &types)
@@ -184,33 +185,60 @@ impl Binder<'_> {
         query: &ast::Query,
         table: &Arc<TableInfo>,
         overriding: Overriding,
-        targets: Option<&[(usize, u32)]>,
+        targets: Option<&[Target<'_>]>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<LogicalPlan> {
         let rows = self.query_with(query, None, ctes, Unknowns::Keep)?.exact()?;
         let position = self.query_position(query);
         let targets = self.targets_for(rows.columns.len(), table, targets, |_| position)?;
-        let mut cells = self.defaults(table)?;
-        for (column, index) in rows.columns.iter().zip(&targets) {
-            let is_ignored = self.check_insertable(table, *index, overriding)?;
-            let value = Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
-            let cell = match column.ty {
-                PgType::Unknown => {
-                    let ty = &column_at(table, *index)?.ty;
-                    self.cast_column(value, ty, &rows.plan)?
-                }
-                _ => self.assign(value, table, *index, position)?,
-            };
+        let scope = Scope::default();
+        let windows = NamedWindows::default();
+        let cx = Context::new(&scope, ctes, &windows, Clause::Values);
+        let mut cells = Cells::new(&self.defaults(table)?);
+        for (column, target) in rows.columns.iter().zip(&targets) {
+            let is_ignored = self.check_insertable(table, target.index, overriding)?;
+            let mut value =
+                Typed { expr: Expr::Column(column.column.clone()), ty: column.ty.clone() };
+            if column.ty == PgType::Unknown {
+                let ty = match target.part {
+                    Some(_) => self.type_of_part(table, *target, cx)?,
+                    None => column_at(table, target.index)?.ty.clone(),
+                };
+                value = Typed { expr: self.cast_column(value, &ty, &rows.plan)?, ty };
+            }
+            let cell = self.cell(&cells, value, table, *target, position, cx)?;
             if !is_ignored {
-                cells[*index] = cell;
+                cells.put(*target, cell);
             }
         }
         let named = cells
+            .values
             .into_iter()
             .zip(&table.shape.columns)
             .map(|(cell, column)| cell.alias(self.fresh(&column.name).name))
             .collect();
         plan::project(rows.plan, named)
+    }
+
+    /// A value as that of a column, or with it as a part of what the column has so far.
+    fn cell(
+        &self,
+        cells: &Cells,
+        value: Typed,
+        table: &TableInfo,
+        target: Target<'_>,
+        position: u32,
+        cx: Context<'_>,
+    ) -> SqlResult<Expr> {
+        if target.part.is_none() {
+            return self.assign(value, table, target.index, position);
+        }
+        let ty = column_at(table, target.index)?.ty.clone();
+        let current = match cells.parts.contains(&target.index) {
+            true => Typed { expr: cells.values[target.index].clone(), ty },
+            false => Typed::null(ty)?,
+        };
+        self.assign_part(current, value, table, target, position, cx)
     }
 
     /// The defaults of all columns. Generated ones are NULL until they are computed.
@@ -224,13 +252,13 @@ impl Binder<'_> {
     }
 
     /// Which columns `width` values go to.
-    fn targets_for(
+    fn targets_for<'n>(
         &self,
         width: usize,
         table: &TableInfo,
-        targets: Option<&[(usize, u32)]>,
+        targets: Option<&[Target<'n>]>,
         position: impl Fn(usize) -> u32,
-    ) -> SqlResult<Vec<usize>> {
+    ) -> SqlResult<Vec<Target<'n>>> {
         let available = targets.map_or(table.shape.columns.len(), <[_]>::len);
         if width > available {
             return Err(self.at(
@@ -247,10 +275,30 @@ impl Binder<'_> {
                     SqlState::SYNTAX_ERROR,
                     "INSERT has more target columns than expressions",
                 ),
-                targets[width].1,
+                targets[width].position,
             )),
-            Some(targets) => Ok(targets.iter().map(|(index, _)| *index).collect()),
-            None => Ok((0..width).collect()),
+            Some(targets) => Ok(targets.to_vec()),
+            None => Ok((0..width).map(Target::whole).collect()),
+        }
+    }
+}
+
+/// The values of a row that is made.
+struct Cells {
+    values: Vec<Expr>,
+    /// Columns of which parts were assigned: they do not begin with their defaults.
+    parts: Vec<usize>,
+}
+
+impl Cells {
+    fn new(defaults: &[Expr]) -> Self {
+        Self { values: defaults.to_vec(), parts: Vec::new() }
+    }
+
+    fn put(&mut self, target: Target<'_>, value: Expr) {
+        self.values[target.index] = value;
+        if target.part.is_some() {
+            self.parts.push(target.index);
         }
     }
 }

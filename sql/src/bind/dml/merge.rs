@@ -81,9 +81,9 @@ impl Binder<'_> {
                     };
                     let names: Vec<String> = match columns.is_empty() {
                         true => {
-                            table.shape.columns.iter().map(|column| column.name.clone()).collect()
+                            table.shape.columns.iter().map(|column| quoted(&column.name)).collect()
                         }
-                        false => columns.iter().map(fold).collect(),
+                        false => columns.iter().map(ToString::to_string).collect(),
                     };
                     if values.len() > names.len() {
                         return Err(SqlError::new(
@@ -100,7 +100,7 @@ impl Binder<'_> {
                     // What is left out takes its default.
                     let given: Vec<(&String, &ast::Expr)> =
                         names.iter().zip(values).filter(|(_, value)| !is_default(value)).collect();
-                    let names: Vec<String> = given.iter().map(|(name, _)| quoted(name)).collect();
+                    let names: Vec<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
                     let values: Vec<String> =
                         given.iter().map(|(_, value)| value.to_string()).collect();
                     if names.is_empty() {

@@ -1,5 +1,6 @@
 //! INSERT, UPDATE, DELETE: a plan of the rows to write, and of what RETURNING gives.
 
+mod assignment;
 mod conflict;
 mod delete;
 mod insert;

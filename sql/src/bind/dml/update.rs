@@ -4,26 +4,24 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::{SqlError, SqlResult, SqlState};
-use sqlparser::ast::{
-    self, Assignment, AssignmentTarget, TableFactor, Update, UpdateTableFromKind,
-};
+use sqlparser::ast::{self, TableFactor, Update, UpdateTableFromKind};
 
+use super::assignment::part_names_a_column;
 use super::{Binder, is_default};
 use crate::bind::clause::Clause;
 use crate::bind::cte::Ctes;
-use crate::bind::expr::{Context, row};
+use crate::bind::expr::Context;
 use crate::bind::from::From;
-use crate::bind::names::{self, fold};
+use crate::bind::names::fold;
 use crate::bind::plan;
 use crate::bind::scope::Scope;
 use crate::bind::window::NamedWindows;
 use crate::bound::BoundUpdate;
 use crate::catalog_view::{Access, TableInfo};
-use crate::functions::Typed;
 use crate::table::KEY_COLUMN;
 
 /// Whether a new value is worked out from columns. DEFAULT is none.
-fn names_a_column(value: &ast::Expr) -> bool {
+pub(super) fn names_a_column(value: &ast::Expr) -> bool {
     !is_default(value)
         && ast::visit_expressions(value, |expr| match expr {
             ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) => {
@@ -52,7 +50,9 @@ impl Binder<'_> {
         let reads = update.selection.is_some()
             || update.from.is_some()
             || update.returning.is_some()
-            || update.assignments.iter().any(|assignment| names_a_column(&assignment.value));
+            || update.assignments.iter().any(|assignment| {
+                names_a_column(&assignment.value) || part_names_a_column(&assignment.target)
+            });
         if reads {
             self.check_access(&table, Access::Select)?;
         }
@@ -82,22 +82,7 @@ impl Binder<'_> {
         let cx = cx.clause(Clause::UpdateSet);
         let mut values: Vec<Expr> =
             target.columns.iter().map(|c| Expr::Column(c.column.clone())).collect();
-        let mut assigned: Vec<usize> = Vec::new();
-        for assignment in &update.assignments {
-            for (index, value) in self.assignment(assignment, &table, cx)? {
-                if assigned.contains(&index) {
-                    return Err(SqlError::new(
-                        SqlState::SYNTAX_ERROR,
-                        format!(
-                            "multiple assignments to same column \"{}\"",
-                            table.shape.columns[index].name
-                        ),
-                    ));
-                }
-                assigned.push(index);
-                values[index] = value;
-            }
-        }
+        let assigned = self.assignments(&update.assignments, &table, &mut values, cx)?;
         let (returning, extras) = match &update.returning {
             None => (None, Vec::new()),
             Some(items) => {
@@ -186,125 +171,6 @@ impl Binder<'_> {
         let mut entries = target.entries;
         entries.extend(sources.entries);
         Ok((plan, Scope::new(None, entries)))
-    }
-
-    /// `column = value`, or `(a, b) = (..)`.
-    pub(super) fn assignment(
-        &self,
-        assignment: &Assignment,
-        table: &TableInfo,
-        cx: Context<'_>,
-    ) -> SqlResult<Vec<(usize, Expr)>> {
-        match &assignment.target {
-            AssignmentTarget::ColumnName(name) => {
-                let index = self.assigned_column(name, table)?;
-                Ok(vec![(index, self.assigned_value(&assignment.value, table, index, cx)?)])
-            }
-            AssignmentTarget::Tuple(names) => {
-                let indexes = names
-                    .iter()
-                    .map(|name| self.assigned_column(name, table))
-                    .collect::<SqlResult<Vec<_>>>()?;
-                self.assign_row(&indexes, &assignment.value, table, cx)
-            }
-        }
-    }
-
-    fn assign_row(
-        &self,
-        indexes: &[usize],
-        value: &ast::Expr,
-        table: &TableInfo,
-        cx: Context<'_>,
-    ) -> SqlResult<Vec<(usize, Expr)>> {
-        let position = self.start(value);
-        let mismatch = || {
-            self.at(
-                SqlError::new(
-                    SqlState::SYNTAX_ERROR,
-                    "number of columns does not match number of values",
-                ),
-                position,
-            )
-        };
-        if let ast::Expr::Subquery(query) = value {
-            let rows = self.query(query, Some(cx.scope), cx.ctes)?.exact()?;
-            if rows.columns.len() != indexes.len() {
-                return Err(mismatch());
-            }
-            return indexes
-                .iter()
-                .zip(&rows.columns)
-                .map(|(index, column)| {
-                    let one = vec![Expr::Column(column.column.clone())];
-                    let one = plan::project(rows.plan.clone(), one)?;
-                    let value = Typed {
-                        expr: Expr::ScalarSubquery(crate::bind::subquery::subquery(one)),
-                        ty: column.ty.clone(),
-                    };
-                    Ok((*index, self.assign(value, table, *index, position)?))
-                })
-                .collect();
-        }
-        let call_args: Vec<ast::Expr>;
-        let fields = match (row(value), value) {
-            (Some(fields), _) => fields,
-            (None, ast::Expr::Function(call)) if names::last(&call.name)? == "row" => {
-                call_args =
-                    self.arguments(call)?.values.into_iter().map(|arg| arg.into_owned()).collect();
-                call_args.as_slice()
-            }
-            (None, other) if indexes.len() == 1 => std::slice::from_ref(other),
-            _ => {
-                return Err(self.at(
-                    SqlError::unsupported(
-                        "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() \
-                         expression",
-                    ),
-                    position,
-                ));
-            }
-        };
-        if fields.len() != indexes.len() {
-            return Err(mismatch());
-        }
-        indexes
-            .iter()
-            .zip(fields)
-            .map(|(index, field)| Ok((*index, self.assigned_value(field, table, *index, cx)?)))
-            .collect()
-    }
-
-    fn assigned_column(&self, name: &ast::ObjectName, table: &TableInfo) -> SqlResult<usize> {
-        let parts = names::parts(name)?;
-        match parts.as_slice() {
-            [ident] => self.column_index(table, ident),
-            [first, ..] => {
-                let error = self.column_index(table, first).err().unwrap_or_else(|| {
-                    SqlError::unsupported(format!("cannot assign to field of column \"{first}\""))
-                });
-                Err(error)
-            }
-            [] => Err(SqlError::internal("assignment without a target")),
-        }
-    }
-
-    fn assigned_value(
-        &self,
-        value: &ast::Expr,
-        table: &TableInfo,
-        index: usize,
-        cx: Context<'_>,
-    ) -> SqlResult<Expr> {
-        if is_default(value) {
-            if table.generated.get(index).is_some_and(Option::is_some) {
-                return Ok(Typed::null(table.shape.columns[index].ty.clone())?.expr);
-            }
-            return Ok(self.default_value(table, index)?.expr);
-        }
-        self.check_writable(table, index, false)?;
-        let typed = self.expr(value, cx)?;
-        self.assign(typed, table, index, self.start(value))
     }
 }
 

@@ -100,18 +100,6 @@ impl Binder<'_> {
         let is_hypothetical = !call.within_group.is_empty() && functions::is_hypothetical(name);
         let is_aggregate = functions::is_aggregate(name) || is_hypothetical;
         if is_aggregate && !arguments.variadic {
-            if cx.within == Within::Aggregate {
-                return Err(self.at(
-                    SqlError::new(
-                        SqlState::GROUPING_ERROR,
-                        "aggregate function calls cannot be nested",
-                    ),
-                    position,
-                ));
-            }
-            if !cx.clause.allows_aggregates() {
-                return Err(self.at(cx.clause.no_aggregates(), position));
-            }
             let is_bare = arguments.values.is_empty() && !arguments.star;
             if is_bare && call.within_group.is_empty() {
                 return Err(self.at(
@@ -124,13 +112,16 @@ impl Binder<'_> {
                     position,
                 ));
             }
-            let mut aggregate = self.aggregate_call(call, arguments, inner)?;
+            let aggregate = self.aggregate_call(call, arguments, inner)?;
+            let level = self.aggregate_level(&aggregate, cx, position)?;
+            let mut aggregate = self.of_level(aggregate, level, cx.scope)?;
             if aggregate.order_by.is_empty() && !aggregate.distinct && !aggregate.within_group {
-                aggregate.order_by.clone_from(&cx.scope.arrival);
+                aggregate.order_by.clone_from(&cx.scope.outwards(level).arrival);
             }
             let typed = functions::aggregate(name, aggregate, &self.env)
                 .map_err(|error| self.at(error, position))?;
-            return typed.ok_or_else(|| self.at(functions::undefined(name, &[]), position));
+            let typed = typed.ok_or_else(|| self.at(functions::undefined(name, &[]), position))?;
+            return Ok(self.placed(typed, name, level, cx.scope, position));
         }
         self.refuse_aggregate_syntax(name, call, arguments, position)?;
         if let FunctionArguments::List(list) = &call.args
