@@ -358,3 +358,13 @@ select (select sum(o.x) from i having sum(o.x) > 1 limit 1) from o;
 
 -- name: shape 116
 select (select sum(i.y) from i having sum(o.x) > 1 limit 1) from o;
+
+-- name: elements of an array in any order
+-- differs: the array may be another one when it is read again
+SELECT g, ARRAY(SELECT v FROM unnest(a) v ORDER BY v DESC) FROM (SELECT g, array_agg(k) a FROM o GROUP BY g) s ORDER BY g;
+
+-- name: elements of an array in its order
+SELECT g, ARRAY(SELECT v FROM unnest(a) v ORDER BY v DESC) FROM (SELECT g, array_agg(k ORDER BY k) a FROM o GROUP BY g) s ORDER BY g;
+
+-- name: rows below an average of integers
+SELECT g, (SELECT count(*) FROM i WHERE i.y < s.a) FROM (SELECT g, avg(x) a FROM o GROUP BY g) s ORDER BY g;

@@ -108,6 +108,13 @@ impl PgAggregate {
         Some(Self::new(definition, arguments, result, distinct, order))
     }
 
+    /// Whether the same rows in another order may give another value.
+    pub fn depends_on_order(&self) -> bool {
+        let sums_floats = [PgType::Float4, PgType::Float8].contains(&self.types.result);
+        let is_in_order = self.distinct || !self.order.is_empty();
+        !is_in_order && (self.definition.sorts || sums_floats)
+    }
+
     fn collects(&self) -> bool {
         self.distinct || !self.order.is_empty()
     }

@@ -162,6 +162,19 @@ impl Binder<'_> {
                 "a correlated subquery over volatile functions is not supported",
             ));
         }
+        for column in &references {
+            let field = df(left.schema().field_from_column(column))?;
+            if plan::aggregates_in_any_order(&left, field.data_type())? {
+                return Err(SqlError::unsupported(
+                    "a correlated subquery over a value that depends on the order of rows is not \
+                     supported",
+                )
+                .hint(
+                    "Give the aggregate below it an ORDER BY, or store its rows in a temporary \
+                     table first.",
+                ));
+            }
+        }
         let columns: Vec<(Column, Column)> =
             references.into_iter().map(|column| (column, self.fresh("outer"))).collect();
         let exprs = columns

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, TableReference};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, Filter, Join, JoinConstraint, Limit,
-    LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr, TableScanBuilder, TableSource,
-    Unnest,
+    Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Filter, Join,
+    JoinConstraint, Limit, LogicalPlan, LogicalPlanBuilder, Projection, Sort, SortExpr,
+    TableScanBuilder, TableSource, Unnest,
 };
 use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
 use datafusion::prelude::lit;
 use datafusion::scalar::ScalarValue;
 use satsuma_common::{SqlError, SqlResult};
 
+use crate::aggregates::udaf::PgAggregate;
 use crate::functions::error::from_datafusion;
 
 pub type DfResult<T> = datafusion::error::Result<T>;
@@ -273,6 +275,27 @@ pub fn columns_of(expr: &Expr) -> Vec<Column> {
     let mut columns: Vec<Column> = expr.column_refs().into_iter().cloned().collect();
     columns.sort();
     columns
+}
+
+/// Whether the plan has an aggregate of this type whose value depends on the order of rows, which
+/// may be another one each time the plan is read.
+pub fn aggregates_in_any_order(plan: &LogicalPlan, ty: &DataType) -> SqlResult<bool> {
+    let mut found = false;
+    df(plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            for expr in &aggregate.aggr_expr {
+                let is_of_type = expr.get_type(aggregate.input.schema())? == *ty;
+                found |= is_of_type
+                    && expr.exists(|expr| {
+                        let Expr::AggregateFunction(call) = expr else { return Ok(false) };
+                        let aggregate = PgAggregate::by_name(call.func.name());
+                        Ok(aggregate.is_some_and(|aggregate| aggregate.depends_on_order()))
+                    })?;
+            }
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    }))?;
+    Ok(found)
 }
 
 /// Whether reading the plan twice may give different rows.
