@@ -112,7 +112,9 @@ impl PgAggregate {
     pub fn depends_on_order(&self) -> bool {
         let sums_floats = [PgType::Float4, PgType::Float8].contains(&self.types.result);
         let is_in_order = self.distinct || !self.order.is_empty();
-        !is_in_order && (self.definition.sorts || sums_floats)
+        // Its keys are in order; only of a key that comes twice the last value counts.
+        let by_key = self.definition.signature.key().starts_with("jsonb_object_agg(");
+        !is_in_order && (self.definition.sorts && !by_key || sums_floats)
     }
 
     fn collects(&self) -> bool {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType, NullEquality};
+use datafusion::common::{Column, ExprSchema, JoinType, NullEquality};
 use datafusion::logical_expr::expr::{GroupingSet, WindowFunction};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -127,7 +127,9 @@ impl Binder<'_> {
         if references.is_empty() {
             return plan::join(left, right, join_type, on);
         }
-        if join_type == JoinType::Inner && ends_in_one_row(&right) {
+        let is_inner = join_type == JoinType::Inner
+            || join_type == JoinType::Left && on.is_none() && is_one_row(&right);
+        if is_inner && ends_in_one_row(&right) {
             let columns = left.schema().columns();
             let grafted = graft(&right, left, &columns, &references)?;
             return match on {
@@ -692,6 +694,15 @@ fn ends_in_one_row(plan: &LogicalPlan) -> bool {
         LogicalPlan::Projection(node) => ends_in_one_row(&node.input),
         LogicalPlan::Filter(node) => ends_in_one_row(&node.input),
         LogicalPlan::Unnest(node) => ends_in_one_row(&node.input),
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        _ => false,
+    }
+}
+
+/// Whether the plan is projections of a single empty row.
+fn is_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(node) => is_one_row(&node.input),
         LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
         _ => false,
     }

@@ -661,10 +661,18 @@ fn parent_of(
     let mut parents = shared.placements.related(key.target, child.group, txn)?;
     match (parents.pop(), parents.is_empty()) {
         (Some(parent), true) => Ok(parent),
-        _ => Err(SqlError::internal(format!(
-            "the rows that foreign key \"{}\" refers to are not on this worker",
-            key.name
-        ))),
+        // Such a key may be there from before its table is distributed.
+        _ => Err(SqlError::unsupported(
+            "foreign keys from reference tables and local tables to distributed tables are not \
+             supported",
+        )
+        .detail(format!(
+            "Constraint \"{}\" of table \"{}\" refers to table \"{}\".",
+            key.name, child.meta.shape.name, key.target_name
+        ))
+        .hint(
+            "Distribute the table by the column that refers to the other's distribution column.",
+        )),
     }
 }
 
