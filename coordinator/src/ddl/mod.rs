@@ -75,7 +75,7 @@ use crate::catalog::{
 };
 use crate::cluster::Cluster;
 use crate::executor::Scope;
-use crate::session::SessionSequences;
+use crate::session::{SessionSequences, SessionSurroundings};
 use crate::session_api::Notice;
 use crate::txn::Transaction;
 
@@ -88,6 +88,7 @@ pub struct Ddl<'a> {
     pub snapshot: CatalogSnapshot,
     pub env: FunctionEnv,
     pub(crate) sequences: SessionSequences,
+    pub(crate) around: SessionSurroundings,
     pub scope: Arc<Scope>,
     /// `citus.shard_count`.
     pub shard_count: u32,
@@ -448,7 +449,8 @@ impl Ddl<'_> {
     }
 
     /// Locks every shard of the table, one after the other, so that two which do it do not wait
-    /// for each other (see [`crate::executor::gate`]). Shards that this transaction made need no lock: nobody knows them.
+    /// for each other (see [`crate::executor::gate`]). Shards that this transaction made need no
+    /// lock: nobody knows them.
     pub async fn lock_table_in(
         &mut self,
         table: &Table,
