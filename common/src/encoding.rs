@@ -1,4 +1,9 @@
 //! Encodings of files by PostgreSQL's names. Satsuma itself speaks UTF-8.
+//!
+//! The tables are those of browsers. What PostgreSQL has otherwise in an encoding of one byte a
+//! character is corrected, so that no byte stands for another character than there.
+
+use std::borrow::Cow;
 
 use encoding_rs as coders;
 
@@ -82,6 +87,21 @@ const REFUSED: &[&str] = &[
     "shiftjis2004",
 ];
 
+/// Browsers' letters in `KOI8U`, and what PostgreSQL has in their place.
+const KOI8U_LETTERS: [(char, char); 2] = [('\u{45e}', '\u{255d}'), ('\u{40e}', '\u{256c}')];
+
+/// What is written in `SJIS` as the ASCII character at the same place.
+const SJIS_ASCII: [(char, char); 2] = [('\u{a5}', '\\'), ('\u{203e}', '~')];
+
+/// The text with the first of each pair become the second.
+fn exchanged<'a>(text: &'a str, pairs: &[(char, char)]) -> Cow<'a, str> {
+    let of = |c: char| pairs.iter().find(|(from, _)| *from == c).map(|(_, to)| *to);
+    match text.chars().any(|c| of(c).is_some()) {
+        true => Cow::Owned(text.chars().map(|c| of(c).unwrap_or(c)).collect()),
+        false => Cow::Borrowed(text),
+    }
+}
+
 impl Encoding {
     pub const UTF8: Self = Self { name: "UTF8", coder: Coder::Utf8 };
 
@@ -101,6 +121,27 @@ impl Encoding {
         self.coder == Coder::Utf8
     }
 
+    /// Whether the table has the character, and PostgreSQL has not. Browsers take bytes of code
+    /// pages that stand for nothing for control characters.
+    fn lacks(self, c: char) -> bool {
+        let is_control = matches!(c, '\u{80}'..='\u{9f}');
+        match self.name {
+            "KOI8U" => KOI8U_LETTERS.iter().any(|(letter, _)| *letter == c),
+            "EUC_JP" => SJIS_ASCII.iter().any(|(lookalike, _)| *lookalike == c),
+            "WIN1255" => is_control || c == '\u{5ba}',
+            name => is_control && (name.starts_with("WIN") || name == "SJIS"),
+        }
+    }
+
+    /// The text with ASCII characters for those that the encoding writes as such: what it means
+    /// to who reads the file's bytes.
+    pub fn as_read(self, text: &str) -> Cow<'_, str> {
+        match self.name {
+            "SJIS" => exchanged(text, &SJIS_ASCII),
+            _ => Cow::Borrowed(text),
+        }
+    }
+
     /// Appends the text. 22P05 for a character that the encoding does not have.
     pub fn encode(self, text: &str, output: &mut Vec<u8>) -> SqlResult<()> {
         match self.coder {
@@ -111,18 +152,55 @@ impl Encoding {
                 }
             }
             Coder::Table(table) => {
+                if let Some(c) = text.chars().find(|c| self.lacks(*c)) {
+                    return Err(self.no_equivalent(c));
+                }
+                let text = match self.name {
+                    "KOI8U" => exchanged(text, &KOI8U_LETTERS.map(|(theirs, ours)| (ours, theirs))),
+                    _ => Cow::Borrowed(text),
+                };
                 let mut encoder = table.new_encoder();
                 let most = encoder.max_buffer_length_from_utf8_without_replacement(text.len());
                 let most = most.ok_or_else(|| SqlError::internal("a line is too long"))?;
                 output.reserve(most);
                 let (result, _) =
-                    encoder.encode_from_utf8_to_vec_without_replacement(text, output, true);
+                    encoder.encode_from_utf8_to_vec_without_replacement(&text, output, true);
                 if let coders::EncoderResult::Unmappable(c) = result {
                     return Err(self.no_equivalent(c));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Makes what the table gave from `start` on what PostgreSQL has. 22P05 for a byte that stands
+    /// for nothing there: what is before it stays.
+    fn correct(self, output: &mut Vec<u8>, start: usize) -> SqlResult<()> {
+        let Coder::Table(table) = self.coder else { return Ok(()) };
+        let is_koi8u = self.name == "KOI8U";
+        if !is_koi8u && !self.name.starts_with("WIN") && self.name != "SJIS" {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(&output[start..])
+            .map_err(|_| SqlError::internal("a table gave what is no text"))?;
+        if is_koi8u {
+            let text = exchanged(text, &KOI8U_LETTERS).into_owned();
+            output.truncate(start);
+            output.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        let Some((at, c)) = text.char_indices().find(|(_, c)| self.lacks(*c)) else {
+            return Ok(());
+        };
+        let mut buffer = [0; 4];
+        let (byte, ..) = table.encode(c.encode_utf8(&mut buffer));
+        let message = format!(
+            "character with byte sequence {} in encoding \"{}\" has no equivalent in encoding \"UTF8\"",
+            utf8::shown(&byte),
+            self.name
+        );
+        output.truncate(start + at);
+        Err(SqlError::new(SqlState::UNTRANSLATABLE_CHARACTER, message))
     }
 
     fn no_equivalent(self, c: char) -> SqlError {
@@ -174,6 +252,7 @@ impl Decoder {
         let (result, read, written) =
             table.decode_to_utf8_without_replacement(bytes, &mut output[start..], last);
         output.truncate(start + written);
+        self.encoding.correct(output, start)?;
         match result {
             coders::DecoderResult::InputEmpty => Ok(()),
             coders::DecoderResult::OutputFull => {
@@ -240,6 +319,41 @@ mod tests {
             named(name).encode(text, &mut raw).unwrap();
             assert_eq!(decoded(name, &raw).unwrap(), text, "{name}");
         }
+    }
+
+    #[test]
+    fn bytes_stand_for_what_they_do_in_postgresql() {
+        for (name, raw) in [
+            ("win1252", b"a\x81"),
+            ("win874", b"a\x86"),
+            ("win1251", b"a\x98"),
+            ("win1255", b"a\xca"),
+            ("sjis", b"a\x80"),
+        ] {
+            let mut output = Vec::new();
+            let error = named(name).decoder().decode(raw, true, &mut output).unwrap_err();
+            assert_eq!(error.state(), SqlState::UNTRANSLATABLE_CHARACTER, "{name}");
+            assert_eq!(output, b"a", "{name}");
+        }
+        let error = decoded("win1252", b"\x81").unwrap_err();
+        assert_eq!(
+            error.message(),
+            "character with byte sequence 0x81 in encoding \"WIN1252\" has no equivalent in \
+             encoding \"UTF8\""
+        );
+        assert_eq!(decoded("koi8u", b"\xae\xbe\xa4").unwrap(), "\u{255d}\u{256c}\u{454}");
+        let mut raw = Vec::new();
+        named("koi8u").encode("\u{255d}\u{256c}\u{454}", &mut raw).unwrap();
+        assert_eq!(raw, b"\xae\xbe\xa4");
+        for (name, text) in [
+            ("koi8u", "\u{45e}"),
+            ("win1252", "\u{81}"),
+            ("win1255", "\u{5ba}"),
+            ("eucjp", "\u{a5}"),
+        ] {
+            assert!(named(name).encode(text, &mut Vec::new()).is_err(), "{name}");
+        }
+        assert_eq!(named("sjis").as_read("\u{a5}N\u{203e}"), "\\N~");
     }
 
     #[test]

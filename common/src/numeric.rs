@@ -290,6 +290,16 @@ impl Numeric {
     }
 
     /// Number of significant digits of the coefficient, 0 for zero.
+    /// Bytes beside the value itself, about.
+    pub fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::Big(big) => {
+                size_of::<Big>() + usize::try_from(big.coefficient.bits() / 8).unwrap_or(0)
+            }
+            Repr::Small { .. } | Repr::Infinity | Repr::NegInfinity | Repr::NaN => 0,
+        }
+    }
+
     fn digits(&self) -> u32 {
         match &self.0 {
             Repr::Small { coefficient: 0, .. } => 0,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `series N` | rows `i` int4, `t` text, from 1 to N, in batches of 1000 |
 //! | `echo $1 $2` | one row of its parameters, int4 and text |
-//! | `begin`, `commit`, `rollback` | move the transaction status |
+//! | `begin`, `commit`, `rollback`, in capitals too | move the transaction status |
 //! | `fail`, `fail N` | 22012; as a stream, after N rows |
 //! | `sleep` | runs until it is interrupted |
 //! | `panic` | panics |
@@ -131,7 +131,9 @@ impl Session for FakeSession {
     async fn prepare(&mut self, sql: &str, _: Option<&[Option<PgType>]>) -> SqlResult<Prepared> {
         let words: Vec<&str> = sql.split_whitespace().collect();
         let first = words.first().copied().unwrap_or_default();
-        if self.status == TransactionStatus::Failed && !matches!(first, "commit" | "rollback") {
+        if self.status == TransactionStatus::Failed
+            && !matches!(first, "commit" | "rollback" | "COMMIT" | "ROLLBACK")
+        {
             return Err(SqlError::new(
                 SqlState::IN_FAILED_SQL_TRANSACTION,
                 "current transaction is aborted, commands ignored until end of transaction block",
@@ -141,6 +143,7 @@ impl Session for FakeSession {
             "echo" => (vec![PgType::Int4, PgType::Text], true),
             "series" => (vec![], true),
             "fail" => (vec![], words.len() > 1),
+            "BEGIN" | "COMMIT" | "ROLLBACK" => (vec![], false),
             "begin" | "commit" | "rollback" | "sleep" | "panic" | "notice" | "set" | "copy"
             | "timeout" | "" => (vec![], false),
             other => {
@@ -176,11 +179,11 @@ impl Session for FakeSession {
         let command = |tag: &str| Ok(Execution::Command(tag.into()));
         match words.as_slice() {
             [] => Ok(Execution::Empty),
-            ["begin"] => {
+            ["begin" | "BEGIN"] => {
                 self.status = TransactionStatus::InTransaction;
                 command("BEGIN")
             }
-            ["commit" | "rollback"] => {
+            ["commit" | "rollback" | "COMMIT" | "ROLLBACK"] => {
                 self.status = TransactionStatus::Idle;
                 command("COMMIT")
             }

@@ -122,8 +122,8 @@ pub trait CatalogView: Send + Sync {
         Ok(())
     }
 
-    /// 42501 unless this system relation may be read.
-    fn check_system(&self, _name: &str) -> SqlResult<()> {
+    /// 42501 unless this system relation may be read, by the owner of `view` if that names it.
+    fn check_system(&self, _name: &str, _view: Option<Oid>) -> SqlResult<()> {
         Ok(())
     }
 

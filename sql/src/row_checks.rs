@@ -95,6 +95,10 @@ impl RowChecks {
             {
                 failed = Some((row, check));
             }
+            // Nothing is asked of a row behind its first failed check.
+            if failed.is_some_and(|(row, _)| row == 0) {
+                break;
+            }
         }
         Ok(match (failed, null) {
             (Some((row, check)), _) => Some((row, check.violation(shape, batch, row))),

@@ -72,6 +72,7 @@ pub(crate) fn of(value: &Datum) -> usize {
         + match value {
             Datum::Text(text) => text.len(),
             Datum::Bytea(raw) => raw.len(),
+            Datum::Numeric(value) => value.heap_bytes(),
             Datum::Array(array) => array.values.iter().map(of).sum(),
             _ => 0,
         }
@@ -92,6 +93,13 @@ pub(crate) fn too_long() -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_numerics_are_counted() {
+        let of_text = |text: &str| of(&Datum::Numeric(text.parse().unwrap()));
+        assert_eq!(of_text("1.5"), size_of::<Datum>());
+        assert!(of_text(&format!("1{}", "0".repeat(10_000))) > 4_000);
+    }
 
     #[test]
     fn planning_makes_no_large_constants() {

@@ -202,3 +202,12 @@ SELECT grouping(1) FROM generate_series(1, 2) x GROUP BY x;
 
 -- name: grouping sets within each other
 SELECT x % 2, x % 3, grouping(x % 2, x % 3), count(*) FROM generate_series(1, 6) x GROUP BY GROUPING SETS (ROLLUP (x % 2), CUBE (x % 3, (x % 2, x % 3)), ()) ORDER BY 1, 2, 3, 4;
+
+-- name: an order by a literal that is an argument
+SELECT string_agg(DISTINCT x::text, ',' ORDER BY x::text, ',') FROM generate_series(1, 2) x;
+
+-- name: an order by a typed literal that is an argument
+SELECT string_agg(DISTINCT x::text, ',' ORDER BY x::text, ','::text) FROM generate_series(1, 2) x;
+
+-- name: a literal without type in order
+SELECT count(DISTINCT 'a' ORDER BY 'a') FROM generate_series(1, 2) x;

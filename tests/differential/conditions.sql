@@ -107,3 +107,18 @@ DELETE FROM f WHERE a = 0 OR b / a > 2 OR 10 / a > 4;
 
 -- name: what is left
 SELECT * FROM f ORDER BY k;
+
+-- name: two conditions
+CREATE TABLE judged (k int PRIMARY KEY, a int CHECK (a > 0), b int, CHECK (10 / b > 0));
+
+-- name: the first that fails is told of
+INSERT INTO judged VALUES (1, -1, 0);
+
+-- name: of several rows as well
+INSERT INTO judged VALUES (1, 1, 1), (2, -1, 0), (3, 1, 0);
+
+-- name: an error of an earlier row
+INSERT INTO judged VALUES (1, 1, 1), (2, 1, 0), (3, -1, 1);
+
+-- name: nothing was judged well
+SELECT * FROM judged;

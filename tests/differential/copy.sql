@@ -304,3 +304,18 @@ COPY goods TO STDOUT (ENCODING 'nonsense');
 
 -- name: an encoding in the older notation
 COPY (SELECT 'x'::text) TO STDOUT ENCODING 'latin9';
+
+-- name: changes in a transaction that only reads
+BEGIN READ ONLY; COPY (DELETE FROM goods RETURNING 1) TO STDOUT; ROLLBACK;
+
+-- name: a backslash of another encoding
+COPY (SELECT U&'\00A5' || 'N', U&'\00A5\203E' || 'x') TO STDOUT (ENCODING 'sjis');
+
+-- name: letters of KOI8U
+COPY (SELECT U&'\255D\256C\0454') TO STDOUT (ENCODING 'koi8u');
+
+-- name: a letter that KOI8U lacks
+COPY (SELECT U&'\045E') TO STDOUT (ENCODING 'koi8u');
+
+-- name: a control character that a code page lacks
+COPY (SELECT U&'\0081') TO STDOUT (ENCODING 'win1252');

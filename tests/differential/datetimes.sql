@@ -148,3 +148,12 @@ SELECT (interval '2' year)::text, (interval '2' month)::text, (interval '2' day)
 
 -- name: fields cut off what is below them
 SELECT (interval '1 year 2 mons' year)::text, (interval '1 year 2 mons 3 days' month)::text, (interval '1 day 05:06:07' day)::text, (interval '1 mon 1 day 05:06:07' hour)::text, (interval '05:06:07' minute)::text, (interval '1 day' year to month)::text, (interval '1-2' year to month)::text, (interval '1 05:06:07.5' day to minute)::text, (interval '1 05:06:07.5' day to second)::text, (interval '05:06' minute to second)::text, (interval '-05:06.5' minute to second)::text, (interval '05:06' hour to minute)::text;
+
+-- name: seconds with a precision
+SELECT (interval '12.3456' day to second(2))::text, (interval '12.3456' second(2))::text, (interval '1 2:03:04.5678' hour to second(0))::text, (interval '-5.65' second(1))::text, (interval '1:30.567' minute to second(1))::text;
+
+-- name: a precision of days
+SELECT interval '5' day(2);
+
+-- name: minutes and seconds behind other fields
+SELECT (interval '2 days 1:30' minute to second)::text, (interval '1 day -1:30' minute to second)::text, (interval '1:30 ago' minute to second)::text, (interval '3 1:30.5' minute to second)::text, (interval '1 year 2:30' minute to second)::text, (interval '+1:30' minute to second)::text;

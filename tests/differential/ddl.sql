@@ -194,3 +194,42 @@ CREATE TABLE bad (a int REFERENCES no_such_table (id));
 
 -- name: cleanup
 DROP TABLE made, pair;
+
+-- name: twice in one DROP
+CREATE SEQUENCE twice; DROP SEQUENCE twice, twice; CREATE TABLE twice (a int); CREATE INDEX twice_a ON twice (a); DROP INDEX twice_a, twice_a; CREATE VIEW twice_v AS SELECT a FROM twice; DROP VIEW twice_v, twice_v; CREATE TYPE twice_t AS ENUM ('a'); DROP TYPE twice_t, twice_t; CREATE SCHEMA twice_s; DROP SCHEMA twice_s, twice_s; DROP TABLE twice;
+
+-- name: a schema that others read from
+CREATE SCHEMA read_from; CREATE TABLE read_from.t (a int PRIMARY KEY); CREATE TABLE reads (a int REFERENCES read_from.t); CREATE MATERIALIZED VIEW reads_m AS SELECT a FROM read_from.t; CREATE VIEW reads_v AS SELECT a FROM reads_m; DROP SCHEMA read_from CASCADE; DROP TABLE reads;
+
+-- name: rows of a table in a view stay those of its columns
+CREATE TABLE whole (a int, b int); INSERT INTO whole VALUES (1, 2); CREATE VIEW whole_v AS SELECT (w).* FROM whole w; ALTER TABLE whole ADD COLUMN c int; SELECT * FROM whole_v UNION ALL SELECT 3, 4 ORDER BY 1;
+
+-- name: the columns of that view
+SELECT attname FROM pg_attribute WHERE attrelid = 'whole_v'::regclass ORDER BY attnum;
+
+-- name: no more of it
+DROP TABLE whole CASCADE;
+
+-- name: a sequence that a view draws from
+CREATE SEQUENCE drawn; CREATE MATERIALIZED VIEW draws AS SELECT nextval('drawn') AS n;
+
+-- name: which holds it
+DROP SEQUENCE drawn;
+
+-- name: under another name
+ALTER SEQUENCE drawn RENAME TO drawn_from; REFRESH MATERIALIZED VIEW draws; SELECT n FROM draws;
+
+-- name: in another schema
+CREATE SCHEMA drawing; ALTER SEQUENCE drawn_from SET SCHEMA drawing; REFRESH MATERIALIZED VIEW draws; SELECT n FROM draws;
+
+-- name: with its view
+DROP SEQUENCE drawing.drawn_from CASCADE; DROP SCHEMA drawing;
+
+-- name: a column's sequence that another column draws from
+CREATE TABLE gives (id serial, a int); CREATE TABLE takes (id int DEFAULT nextval('gives_id_seq'), a int);
+
+-- name: which holds its table
+DROP TABLE gives;
+
+-- name: with the default
+DROP TABLE gives CASCADE; INSERT INTO takes (a) VALUES (1); SELECT * FROM takes; DROP TABLE takes;

@@ -444,3 +444,20 @@ CREATE TABLE wrong (a int NOT NULL NULL);
 -- name: two defaults
 CREATE TABLE wrong (a int DEFAULT 1 DEFAULT 2);
 
+-- name: reserved words as names of columns
+CREATE TABLE words (id int); INSERT INTO words VALUES (1); SELECT id AS table FROM words; SELECT id AS join FROM words WHERE true; SELECT 1 AS from FROM words; SELECT 1 AS into FROM words; SELECT 1 AS a, 2 AS using FROM words;
+
+-- name: tables from SELECT
+SELECT 1 AS a INTO TEMP TABLE words_a; SELECT 2 AS a INTO TEMPORARY TABLE words_b; SELECT 3 AS a INTO UNLOGGED TABLE words_c; SELECT 4 AS a INTO TABLE words_d; TABLE words_a UNION ALL TABLE words_b UNION ALL TABLE words_c UNION ALL TABLE words_d;
+
+-- name: UNION DISTINCT
+SELECT 1 UNION DISTINCT TABLE words;
+
+-- name: INSERT of a table
+INSERT INTO words TABLE words_a RETURNING id AS table;
+
+-- name: a view of a table
+CREATE VIEW words_v AS TABLE words; SELECT count(*) FROM words_v; DROP VIEW words_v;
+
+-- name: from a group
+GRANT SELECT ON words TO PUBLIC; REVOKE SELECT ON words FROM GROUP PUBLIC; DROP TABLE words, words_a, words_b, words_c, words_d;

@@ -384,6 +384,15 @@ DROP SCHEMA elsewhere;
 -- name: a schema with all
 DROP SCHEMA elsewhere CASCADE;
 
+-- name: EXPLAIN ANALYZE of one without rows
+CREATE MATERIALIZED VIEW unfilled AS SELECT 1 AS a WITH NO DATA;
+
+-- name: which is told of
+EXPLAIN ANALYZE SELECT * FROM unfilled;
+
+-- name: that one goes
+DROP MATERIALIZED VIEW unfilled;
+
 -- name: a chain of them
 CREATE SCHEMA chain; CREATE TABLE chain.t (a int); CREATE VIEW chain.v AS SELECT a FROM chain.t; CREATE MATERIALIZED VIEW chain.m AS SELECT a FROM chain.v; CREATE MATERIALIZED VIEW chain.n AS SELECT a FROM chain.m; CREATE VIEW chain.w AS SELECT a FROM chain.n; DROP SCHEMA chain CASCADE;
 

@@ -158,6 +158,30 @@ CREATE ROLE curious; SET ROLE curious; SELECT count(*) FROM pg_authid;
 -- name: nor these
 SELECT count(*) FROM pg_catalog.pg_shadow;
 
+-- name: a view of its owner's reads them
+RESET ROLE; CREATE VIEW role_names AS SELECT rolname, rolpassword IS NULL AS open FROM pg_authid; GRANT SELECT ON role_names TO curious; SET ROLE curious; SELECT count(*) FROM role_names WHERE rolname = 'curious';
+
+-- name: one of another's does not
+RESET ROLE; DROP VIEW role_names; CREATE SCHEMA curious_own AUTHORIZATION curious; SET ROLE curious;
+
+-- name: as its owner may not
+CREATE VIEW curious_own.v AS SELECT 1 AS a FROM pg_authid;
+
+-- name: a materialized view is refreshed as its owner
+CREATE MATERIALIZED VIEW curious_own.m AS SELECT current_user AS u, session_user = current_user AS same, has_table_privilege('pg_authid', 'SELECT') AS may; RESET ROLE; REFRESH MATERIALIZED VIEW curious_own.m; SELECT u, same, may FROM curious_own.m;
+
+-- name: with what the owner may
+CREATE MATERIALIZED VIEW kept_back AS SELECT 1 AS a; SET ROLE curious;
+
+-- name: indexes are its owner's
+CREATE INDEX ON kept_back (a);
+
+-- name: names as well
+ALTER MATERIALIZED VIEW kept_back RENAME COLUMN a TO b;
+
+-- name: without these
+RESET ROLE; DROP MATERIALIZED VIEW kept_back; DROP SCHEMA curious_own CASCADE; SET ROLE curious;
+
 -- name: roles without them are for all
 SELECT rolname, rolpassword FROM pg_roles WHERE rolname = 'curious';
 

@@ -163,3 +163,12 @@ SELECT 1 FROM spread s WHERE (s).* = 1;
 
 -- name: arrays side by side
 SELECT unnest(ARRAY[1], ARRAY['a']);
+
+-- name: a record where a longer set goes on
+SELECT e IS NULL, e::text FROM (SELECT jsonb_each('{"a": 1}') AS e, generate_series(1, 3)) s;
+
+-- name: such records as they are
+SELECT jsonb_each('{"a": 1}'), generate_series(1, 3);
+
+-- name: their fields
+SELECT (json_each_text('{"a": 1, "b": null}')).*, generate_series(1, 3);

@@ -131,6 +131,87 @@ WITH RECURSIVE r (n) AS (VALUES (1) UNION ALL SELECT a + 1 FROM (VALUES (1)) v (
 -- name: recursion within EXCEPT
 WITH RECURSIVE r (n) AS (VALUES (1) UNION ALL (SELECT 2 EXCEPT SELECT n FROM r)) SELECT * FROM r;
 
+-- name: a table of the query's own name
+CREATE TABLE r_named (n int); INSERT INTO r_named VALUES (7);
+
+-- name: which the first term does not read
+WITH RECURSIVE r_named (n) AS (SELECT 1 FROM r_named UNION ALL SELECT 1) SELECT * FROM r_named;
+
+-- name: that table by its schema
+WITH RECURSIVE r_named (n) AS (SELECT n FROM public.r_named UNION ALL SELECT 1) SELECT * FROM r_named ORDER BY n;
+
+-- name: a name hidden by another
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (WITH r AS (SELECT 5 AS n) SELECT n FROM r)) SELECT * FROM r ORDER BY n;
+
+-- name: a name hidden before it
+WITH RECURSIVE r (n) AS (WITH r AS (SELECT 5 AS n) SELECT 1 UNION ALL SELECT n FROM r) SELECT * FROM r ORDER BY n;
+
+-- name: recursion in the first term
+WITH RECURSIVE r (n) AS ((SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r;
+
+-- name: recursion in a subquery of the first term
+WITH RECURSIVE r (n) AS (SELECT (SELECT max(n) FROM r) UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r;
+
+-- name: recursion in a WITH before the terms
+WITH RECURSIVE r (n) AS (WITH x AS (SELECT * FROM r) SELECT 1 UNION ALL SELECT n + 1 FROM x WHERE n < 3) SELECT * FROM r;
+
+-- name: recursion by a WITH of the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (WITH x AS (SELECT * FROM r WHERE n < 4) SELECT n + 1 FROM x)) SELECT * FROM r ORDER BY n;
+
+-- name: recursion in arguments of a function in FROM
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT g FROM generate_series(1, (SELECT max(n) FROM r)) g) SELECT * FROM r;
+
+-- name: recursion in VALUES
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL VALUES ((SELECT max(n) FROM r))) SELECT * FROM r;
+
+-- name: recursion in DISTINCT ON
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (SELECT DISTINCT ON ((SELECT max(n) FROM r)) 1)) SELECT * FROM r;
+
+-- name: recursion in ORDER BY of the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (SELECT 1 ORDER BY (SELECT max(n) FROM r))) SELECT * FROM r;
+
+-- name: recursion in LIMIT of the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (SELECT 1 LIMIT (SELECT max(n) FROM r))) SELECT * FROM r;
+
+-- name: recursion in a window
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WINDOW w AS (PARTITION BY (SELECT max(n) FROM r))) SELECT * FROM r;
+
+-- name: recursion before EXCEPT ALL
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (SELECT n + 1 FROM r WHERE n < 5 EXCEPT ALL SELECT 3)) SELECT * FROM r;
+
+-- name: recursion before EXCEPT
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (SELECT n + 1 FROM r WHERE n < 5 EXCEPT SELECT 3)) SELECT * FROM r ORDER BY n;
+
+-- name: recursion in INTERSECT ALL
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (SELECT 2 INTERSECT ALL SELECT n + 1 FROM r)) SELECT * FROM r;
+
+-- name: locks in the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL (SELECT n + 1 FROM r WHERE n < 5 FOR UPDATE)) SELECT * FROM r;
+
+-- name: locks behind the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5 FOR UPDATE) SELECT * FROM r;
+
+-- name: locks in an operand
+SELECT id FROM (SELECT 1 AS id) a UNION ALL (SELECT n FROM r_named FOR SHARE);
+
+-- name: ORDER BY behind the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5 ORDER BY 1) SELECT * FROM r;
+
+-- name: LIMIT behind the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5 LIMIT 3) SELECT * FROM r;
+
+-- name: OFFSET behind the step
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5 OFFSET 3) SELECT * FROM r;
+
+-- name: recursion twice
+WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT a.n FROM r a, r b) SELECT * FROM r;
+
+-- name: recursion of a change
+WITH RECURSIVE r_named (n) AS (INSERT INTO r_named SELECT n FROM r_named RETURNING n) SELECT * FROM r_named;
+
+-- name: no more of that name
+DROP TABLE r_named;
+
 -- name: aggregates of recursion
 WITH RECURSIVE r (n) AS (SELECT 1::bigint UNION ALL SELECT count(*) FROM r) SELECT * FROM r;
 

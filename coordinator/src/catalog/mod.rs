@@ -51,8 +51,8 @@ pub use movement::{Job, JobId, Move, MoveKind, MovePhase, Task, TaskState};
 pub use node::{Node, NodeChange, NodeRole};
 pub use objects::{
     DATABASE_OID, EnumType, FIRST_USER_OID, Grant, INFORMATION_SCHEMA_OID, Index, IndexKey,
-    IndexValue, ObjectAddress, ObjectClass, PG_CATALOG_OID, PUBLIC_SCHEMA_OID, RelationRef, Role,
-    SUPERUSER_OID, Sequence, SettingScope, View,
+    IndexValue, ObjectAddress, ObjectClass, PG_CATALOG_OID, PUBLIC_SCHEMA_OID, RelationKind,
+    RelationRef, Role, SUPERUSER_OID, Sequence, SettingScope, View,
 };
 pub use privileges::{
     PUBLIC, access_list, all_privileges, has_privilege, is_member, is_superuser, may, owner,

@@ -90,6 +90,41 @@ impl RelationRef {
     }
 }
 
+/// The kinds of relations that statements tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    Table,
+    MaterializedView,
+    Index,
+    View,
+    Sequence,
+}
+
+impl RelationKind {
+    /// As messages call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::MaterializedView => "materialized view",
+            Self::Index => "index",
+            Self::View => "view",
+            Self::Sequence => "sequence",
+        }
+    }
+
+    /// `an index`
+    pub fn with_article(self) -> String {
+        let article = if self == Self::Index { "an" } else { "a" };
+        format!("{article} {}", self.name())
+    }
+}
+
+impl std::fmt::Display for RelationKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
     pub oid: Oid,

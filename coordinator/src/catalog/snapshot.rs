@@ -9,7 +9,7 @@ use satsuma_sql::catalog_view::{
     Access, CatalogView, Relation, SystemRelation, TableInfo, ViewInfo,
 };
 
-use super::objects::{ObjectAddress, ObjectClass, RelationRef};
+use super::objects::{ObjectAddress, ObjectClass, RelationKind, RelationRef};
 use super::privileges;
 use super::quote_identifier;
 use super::state::State;
@@ -121,6 +121,12 @@ impl CatalogSnapshot {
         }))
     }
 
+    /// Who must be allowed what a query does: the owner of the view that it is, or the user.
+    fn reader(&self, view: Option<Oid>) -> Oid {
+        let view = view.and_then(|view| self.state.view(view));
+        view.map_or(self.user, |view| view.owner)
+    }
+
     /// Oid of the relation that a name stands for, system relations included.
     pub fn relation_oid(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
         let find = |schema: &str| {
@@ -207,18 +213,14 @@ impl CatalogView for CatalogSnapshot {
     }
 
     fn check_access(&self, relation: Oid, access: Access, view: Option<Oid>) -> SqlResult<()> {
-        let state = &self.state;
-        let role = match view {
-            None => self.user,
-            Some(view) => state.view(view).map_or(self.user, |view| view.owner),
-        };
+        let (state, role) = (&self.state, self.reader(view));
         let object = ObjectAddress::whole(ObjectClass::Relation, relation);
         if privileges::may(state, role, object, access.letter()) {
             return Ok(());
         }
         let relation = state.relation(relation);
         let name = relation.and_then(|relation| state.relation_name(relation));
-        let kind = relation.map_or("table", |relation| state.kind(relation));
+        let kind = relation.map_or(RelationKind::Table, |relation| state.kind(relation));
         let name = name.map_or("", |(_, name)| name);
         Err(SqlError::new(
             SqlState::INSUFFICIENT_PRIVILEGE,
@@ -226,14 +228,14 @@ impl CatalogView for CatalogSnapshot {
         ))
     }
 
-    fn check_system(&self, name: &str) -> SqlResult<()> {
+    fn check_system(&self, name: &str, view: Option<Oid>) -> SqlResult<()> {
         // With the roles' passwords.
         let kind = match name {
             "pg_authid" => "table",
             "pg_shadow" => "view",
             _ => return Ok(()),
         };
-        if privileges::is_superuser(&self.state, self.user) {
+        if privileges::is_superuser(&self.state, self.reader(view)) {
             return Ok(());
         }
         Err(SqlError::new(

@@ -18,8 +18,8 @@ use super::ids::Counters;
 use super::movement::{Job, JobId, Move};
 use super::node::Node;
 use super::objects::{
-    EnumType, Grant, INFORMATION_SCHEMA_OID, Index, ObjectAddress, PG_CATALOG_OID, RelationRef,
-    Role, Sequence, SettingScope, View,
+    EnumType, Grant, INFORMATION_SCHEMA_OID, Index, ObjectAddress, PG_CATALOG_OID, RelationKind,
+    RelationRef, Role, Sequence, SettingScope, View,
 };
 use super::requests::Requests;
 use super::sequence::Position;
@@ -352,13 +352,15 @@ impl State {
     }
 
     /// What a relation is called in messages.
-    pub fn kind(&self, relation: RelationRef) -> &'static str {
+    pub fn kind(&self, relation: RelationRef) -> RelationKind {
         match relation {
-            RelationRef::Table(id) if self.is_populated(id).is_some() => "materialized view",
-            RelationRef::Table(_) => "table",
-            RelationRef::Index(_) => "index",
-            RelationRef::View(_) => "view",
-            RelationRef::Sequence(_) => "sequence",
+            RelationRef::Table(id) if self.is_populated(id).is_some() => {
+                RelationKind::MaterializedView
+            }
+            RelationRef::Table(_) => RelationKind::Table,
+            RelationRef::Index(_) => RelationKind::Index,
+            RelationRef::View(_) => RelationKind::View,
+            RelationRef::Sequence(_) => RelationKind::Sequence,
         }
     }
 

@@ -1,5 +1,6 @@
 //! COPY TO: batches in, lines out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -45,11 +46,25 @@ impl CopyWriter {
             if index > 0 {
                 output.push(self.options.delimiter);
             }
-            self.put(column.name.as_bytes(), false, &mut output);
+            self.put(&self.as_read(column.name.as_bytes())?, false, &mut output);
         }
         output.push(b'\n');
         self.encode(&mut output, 0)?;
         Ok(Some(output))
+    }
+
+    /// A value as it is to be escaped: as who reads the file's bytes sees it.
+    fn as_read<'a>(&self, value: &'a [u8]) -> SqlResult<Cow<'a, [u8]>> {
+        let encoding = self.options.encoding;
+        if encoding.is_utf8() {
+            return Ok(Cow::Borrowed(value));
+        }
+        let text = std::str::from_utf8(value)
+            .map_err(|_| SqlError::internal("COPY wrote a value that is no text"))?;
+        Ok(match encoding.as_read(text) {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })
     }
 
     /// Puts a line that begins at `start` into the file's encoding.
@@ -161,7 +176,8 @@ impl CopyRows<'_> {
             }
             self.scratch.clear();
             value.write_text(row, &mut self.scratch)?;
-            self.writer.put(&self.scratch, self.writer.force_quote[index], output);
+            let text = self.writer.as_read(&self.scratch)?;
+            self.writer.put(&text, self.writer.force_quote[index], output);
         }
         output.push(b'\n');
         self.writer.encode(output, start)
@@ -187,6 +203,7 @@ mod tests {
     use super::super::{csv_options, text_options};
     use super::*;
     use datafusion::arrow::array::{ArrayRef, StringViewArray};
+    use satsuma_common::encoding::Encoding;
     use satsuma_common::{PgType, arrow_types};
 
     fn written(options: &CopyOptions, rows: &[[Option<&str>; 2]]) -> String {
@@ -212,6 +229,13 @@ mod tests {
     fn text_is_escaped() {
         let rows = [[Some("a\tb\\c"), None], [Some(""), Some("x\ny\r\u{8}")]];
         assert_eq!(written(&text_options(), &rows), "a\\tb\\\\c\t\\N\n\tx\\ny\\r\\b\n");
+    }
+
+    #[test]
+    fn what_the_encoding_writes_as_a_backslash_is_escaped() {
+        let encoding = Encoding::named("sjis").unwrap().unwrap();
+        let options = CopyOptions { encoding, ..text_options() };
+        assert_eq!(written(&options, &[[Some("\u{a5}N"), Some("a")]]), "\\\\N\ta\n");
     }
 
     #[test]

@@ -191,8 +191,26 @@ fn move_sequence(ddl: &mut Ddl<'_>, from: &Sequence, to: Sequence) -> SqlResult<
     let state = ddl.state();
     let path = ddl.snapshot.search_path.clone();
     let (schema, name) = (to.schema, to.name.clone());
-    ddl.apply(Command::AlterSequence(to))?;
-    retarget_defaults(ddl, &state, &path, from, schema, &name)
+    let oid = Oid(from.id.0);
+    let readers = state.stored_queries().filter(|view| view.depends_on.contains(&oid));
+    let readers: Vec<Oid> = readers.map(|view| view.oid).collect();
+    let new = sequence::qualified_name(&state, schema, &name);
+    ddl.with_views_renamed(
+        &readers,
+        |state, reader, query| {
+            stored_text::each_sequence(query, |text| {
+                let named = view::sequence_named(state, &reader.search_path, text);
+                if named.is_some_and(|named| named.oid() == oid) {
+                    text.clone_from(&new);
+                }
+            });
+            Ok(())
+        },
+        |ddl| {
+            ddl.apply(Command::AlterSequence(to))?;
+            retarget_defaults(ddl, &state, &path, from, schema, &name)
+        },
+    )
 }
 
 /// Defaults that name a sequence, as it was in `before`, name it where it is now.
@@ -277,10 +295,7 @@ pub(super) fn alter_schema(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
             AlterAction::RenameTo { name: to } => {
                 let to = names::fold(to);
                 names::refuse_reserved_schema(&to)?;
-                let views = state
-                    .stored_queries()
-                    .any(|view| view.schema != schema.oid && mentions_schema(view, &name));
-                if views || state.stored_queries().any(|view| mentions_schema(view, &name)) {
+                if state.stored_queries().any(|view| mentions_schema(view, &name)) {
                     return Err(SqlError::unsupported(format!(
                         "schema \"{name}\" cannot be renamed while views name it"
                     ))

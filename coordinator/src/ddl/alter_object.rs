@@ -4,7 +4,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::parse::{Alter, AlterAction, AlterKind};
 
 use super::{Ddl, alter_name, alter_table, names};
-use crate::catalog::{RelationRef, State};
+use crate::catalog::{RelationKind, RelationRef, State};
 
 /// Answers with the command tag.
 pub async fn alter(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<String> {
@@ -34,9 +34,9 @@ async fn alter_relation(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
         return Ok(());
     };
     let kind = state.kind(found);
-    check_kind(alter.kind, kind, &name)?;
+    check_kind(relation_kind(alter.kind), kind, &name)?;
     if let RelationRef::Table(id) = found {
-        if kind == "materialized view"
+        if kind == RelationKind::MaterializedView
             && let Some(action) = alter.actions.iter().find(|action| !fits_materialized(action))
         {
             return Err(wrong_action(action, kind, &name));
@@ -94,14 +94,26 @@ async fn alter_relation(ddl: &mut Ddl<'_>, alter: &Alter) -> SqlResult<()> {
     Ok(())
 }
 
-/// ALTER TABLE works on every kind of relation, as far as its actions do.
-fn check_kind(kind: AlterKind, found: &str, name: &str) -> SqlResult<()> {
-    let wanted = kind.name().to_ascii_lowercase();
-    if kind == AlterKind::Table || wanted == found {
-        return Ok(());
+/// What the statement says that it alters; `None` for ALTER TABLE, which works on every kind of
+/// relation, as far as its actions do.
+fn relation_kind(kind: AlterKind) -> Option<RelationKind> {
+    match kind {
+        AlterKind::Index => Some(RelationKind::Index),
+        AlterKind::Sequence => Some(RelationKind::Sequence),
+        AlterKind::View => Some(RelationKind::View),
+        AlterKind::MaterializedView => Some(RelationKind::MaterializedView),
+        AlterKind::Table | AlterKind::Schema | AlterKind::Type => None,
     }
-    let article = if kind == AlterKind::Index { "an" } else { "a" };
-    Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not {article} {wanted}")))
+}
+
+fn check_kind(wanted: Option<RelationKind>, found: RelationKind, name: &str) -> SqlResult<()> {
+    match wanted {
+        Some(wanted) if wanted != found => Err(SqlError::new(
+            SqlState::WRONG_OBJECT_TYPE,
+            format!("\"{name}\" is not {}", wanted.with_article()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the action leaves the rows and their types to the query.
@@ -119,7 +131,7 @@ fn fits_materialized(action: &AlterAction) -> bool {
     )
 }
 
-fn wrong_action(action: &AlterAction, kind: &str, name: &str) -> SqlError {
+fn wrong_action(action: &AlterAction, kind: RelationKind, name: &str) -> SqlError {
     let what = match action {
         AlterAction::AddColumn { .. } => "ADD COLUMN",
         AlterAction::DropColumn { .. } => "DROP COLUMN",
@@ -135,7 +147,10 @@ fn wrong_action(action: &AlterAction, kind: &str, name: &str) -> SqlError {
         AlterAction::AlterConstraint { .. } => "ALTER CONSTRAINT",
         _ => "this action",
     };
-    let kinds = if kind == "index" { "indexes".into() } else { format!("{kind}s") };
+    let kinds = match kind {
+        RelationKind::Index => "indexes".into(),
+        kind => format!("{kind}s"),
+    };
     SqlError::new(
         SqlState::WRONG_OBJECT_TYPE,
         format!("ALTER action {what} cannot be performed on relation \"{name}\""),

@@ -77,7 +77,7 @@ pub async fn alter_table(
     actions: &[AlterAction],
 ) -> SqlResult<()> {
     let table = ddl.open_table(name).await?;
-    ddl.require_owner(table.owner, "table", &table.shape.name)?;
+    ddl.require_table_owner(&table)?;
     ddl.txn.refuse_pending(&table.shape, "ALTER TABLE").await?;
     let mut altering = Altering::new(ddl, table.id());
     let mut actions: Vec<&AlterAction> = actions.iter().collect();

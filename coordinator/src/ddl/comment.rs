@@ -85,7 +85,7 @@ fn find(ddl: &mut Ddl<'_>, name: &ast::ObjectName) -> SqlResult<(RelationRef, St
 
 fn relation(ddl: &mut Ddl<'_>, kind: &str, name: &ast::ObjectName) -> SqlResult<Target> {
     let (found, relation) = find(ddl, name)?;
-    if ddl.state().kind(found) != kind {
+    if ddl.state().kind(found).name() != kind {
         let article = if kind == "index" { "an" } else { "a" };
         return Err(SqlError::new(
             SqlState::WRONG_OBJECT_TYPE,

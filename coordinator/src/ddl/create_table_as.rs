@@ -31,6 +31,12 @@ pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlRe
         materialized::check_query(ddl, &create.query)?;
     }
     let query = bind_query(ddl, create)?;
+    if query.columns.is_empty() {
+        return Err(SqlError::unsupported(format!(
+            "{} of a query without columns is not supported",
+            command(create)
+        )));
+    }
     if create.columns.len() > query.columns.len() {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "too many column names were specified"));
     }
@@ -58,6 +64,7 @@ pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlRe
     }
     Ok(format!("SELECT {count}"))
 }
+
 fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
     let query = &create.query;
     let parsed = Parsed {

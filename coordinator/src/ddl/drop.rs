@@ -10,7 +10,7 @@ use satsuma_sql::{bind, functions};
 use sqlparser::ast;
 
 use super::{Ddl, alter_name, names, stored_text};
-use crate::catalog::{Command, RelationRef, Table, TableDef, is_member, split_name};
+use crate::catalog::{Command, RelationKind, RelationRef, Table, TableDef, is_member, split_name};
 use crate::session_api::{Notice, Severity};
 
 pub async fn drop(
@@ -21,7 +21,9 @@ pub async fn drop(
     cascade: bool,
 ) -> SqlResult<String> {
     match kind {
-        ast::ObjectType::Table => drop_tables(ddl, "table", objects, if_exists, cascade).await?,
+        ast::ObjectType::Table => {
+            drop_tables(ddl, RelationKind::Table, objects, if_exists, cascade).await?
+        }
         ast::ObjectType::Schema => drop_schemas(ddl, objects, if_exists, cascade).await?,
         ast::ObjectType::Sequence => drop_sequences(ddl, objects, if_exists, cascade).await?,
         ast::ObjectType::View => drop_views(ddl, objects, if_exists, cascade).await?,
@@ -35,7 +37,7 @@ pub async fn drop(
         }
         ast::ObjectType::Database => drop_databases(ddl, objects, if_exists)?,
         ast::ObjectType::MaterializedView => {
-            drop_tables(ddl, "materialized view", objects, if_exists, cascade).await?;
+            drop_tables(ddl, RelationKind::MaterializedView, objects, if_exists, cascade).await?;
         }
         other => return Err(SqlError::unsupported(format!("DROP {other} is not supported"))),
     }
@@ -65,7 +67,7 @@ fn missing(ddl: &mut Ddl<'_>, kind: &str, name: &str, if_exists: bool) -> SqlRes
 /// Finds a relation of one kind; a relation of another kind under the name is 42809.
 fn find(
     ddl: &mut Ddl<'_>,
-    kind: &str,
+    kind: RelationKind,
     name: &ast::ObjectName,
     if_exists: bool,
 ) -> SqlResult<Option<RelationRef>> {
@@ -75,20 +77,19 @@ fn find(
     let found = state.relation_by_name(&path, schema.as_deref(), &relation);
     let Some(found) = found else {
         let full = schema.map_or_else(|| relation.clone(), |schema| format!("{schema}.{relation}"));
-        missing(ddl, kind, &full, if_exists)?;
+        missing(ddl, kind.name(), &full, if_exists)?;
         return Ok(None);
     };
     let actual = state.kind(found);
     if actual != kind {
-        let article = |word: &str| if word == "index" { "an" } else { "a" };
         return Err(SqlError::new(
             SqlState::WRONG_OBJECT_TYPE,
-            format!("\"{relation}\" is not {} {kind}", article(kind)),
+            format!("\"{relation}\" is not {}", kind.with_article()),
         )
         .hint(format!(
-            "Use DROP {} to remove {} {actual}.",
-            actual.to_uppercase(),
-            article(actual)
+            "Use DROP {} to remove {}.",
+            actual.name().to_uppercase(),
+            actual.with_article()
         )));
     }
     Ok(Some(found))
@@ -150,7 +151,7 @@ pub fn drop_functions(
 
 async fn drop_tables(
     ddl: &mut Ddl<'_>,
-    kind: &str,
+    kind: RelationKind,
     objects: &[ast::ObjectName],
     if_exists: bool,
     cascade: bool,
@@ -196,11 +197,17 @@ enum What {
     Default(TableId, ColumnId),
 }
 
-/// What depends on the relations, and on that in turn, in the order it was made.
+/// What depends on the relations and on the sequences that go with them, and on that in turn, in
+/// the order it was made.
 fn dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef]) -> SqlResult<Vec<Dependent>> {
     let state = ddl.state();
     let mut found: Vec<Dependent> = Vec::new();
     let mut waiting: Vec<RelationRef> = roots.to_vec();
+    for root in roots {
+        if let RelationRef::Table(id) = root {
+            waiting.extend(state.sequences_of(*id).map(|it| RelationRef::Sequence(it.id)));
+        }
+    }
     while let Some(relation) = waiting.pop() {
         let on = describe(ddl, relation);
         let oid = relation.oid();
@@ -234,6 +241,9 @@ fn dependents(ddl: &mut Ddl<'_>, roots: &[RelationRef]) -> SqlResult<Vec<Depende
             }
             RelationRef::Sequence(id) => {
                 for (table, column) in defaults_of(ddl, id)? {
+                    if roots.contains(&RelationRef::Table(table)) {
+                        continue;
+                    }
                     let name = state
                         .table(table)
                         .and_then(|table| table.shape.column(column))
@@ -369,14 +379,36 @@ pub async fn drop_silently(ddl: &mut Ddl<'_>, tables: &[TableId]) -> SqlResult<(
     Ok(())
 }
 
+/// A schema's relations, each followed by what depends on it elsewhere.
+fn named_with(ddl: &mut Ddl<'_>, relations: &[RelationRef]) -> SqlResult<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for relation in relations {
+        names.push(describe(ddl, *relation));
+        for dependent in dependents(ddl, &[*relation])? {
+            let owner = match dependent.what {
+                What::View => dependent.oid,
+                What::ForeignKey(table, _) | What::Default(table, _) => Oid(table.0),
+            };
+            let is_own = relations.iter().any(|relation| relation.oid() == owner);
+            if !is_own && !names.contains(&dependent.name) {
+                names.push(dependent.name);
+            }
+        }
+    }
+    Ok(names)
+}
+
 async fn drop_schemas(
     ddl: &mut Ddl<'_>,
     objects: &[ast::ObjectName],
     if_exists: bool,
     cascade: bool,
 ) -> SqlResult<()> {
-    for name in objects {
-        let (_, name) = names::split(name)?;
+    let names = objects.iter().map(|name| names::split(name).map(|(_, name)| name));
+    let mut names = names.collect::<SqlResult<Vec<_>>>()?;
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    for name in names {
         let state = ddl.state();
         let Some(schema) = state.schema_by_name(&name) else {
             missing(ddl, "schema", &name, if_exists)?;
@@ -397,10 +429,11 @@ async fn drop_schemas(
             .collect();
         relations.sort_by_key(|relation| relation.oid());
         let types: Vec<_> = state.enums().filter(|ty| ty.schema == schema.oid).collect();
+        let types_named = types.iter().map(|ty| format!("type {name}.{}", ty.name));
         let names: Vec<String> = relations
             .iter()
             .map(|relation| describe(ddl, *relation))
-            .chain(types.iter().map(|ty| format!("type {name}.{}", ty.name)))
+            .chain(types_named.clone())
             .collect();
         if !names.is_empty() && !cascade {
             let detail: Vec<String> =
@@ -412,7 +445,10 @@ async fn drop_schemas(
             .detail(detail.join("\n"))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
+        let names: Vec<String> =
+            named_with(ddl, &relations)?.into_iter().chain(types_named).collect();
         ddl.cascade_notice(&names);
+        let notices = ddl.notices.len();
         for relation in &relations {
             if let RelationRef::View(oid) = relation {
                 ddl.drop_view_tree(*oid).await?;
@@ -433,6 +469,8 @@ async fn drop_schemas(
                 ddl.apply(Command::DropSequence { sequence })?;
             }
         }
+        // They have been told of.
+        ddl.notices.truncate(notices);
         for ty in types {
             super::enum_type::drop_type(ddl, ty, true).await?;
         }
@@ -451,11 +489,11 @@ async fn drop_sequences(
     if_exists: bool,
     cascade: bool,
 ) -> SqlResult<()> {
+    let mut sequences = Vec::new();
     for name in objects {
-        let Some(RelationRef::Sequence(id)) = find(ddl, "sequence", name, if_exists)? else {
-            continue;
-        };
-        require_owner(ddl, RelationRef::Sequence(id))?;
+        let Some(found) = find(ddl, RelationKind::Sequence, name, if_exists)? else { continue };
+        let RelationRef::Sequence(id) = found else { continue };
+        require_owner(ddl, found)?;
         let state = ddl.state();
         if let Some(sequence) = state.sequence(id)
             && ddl.is_identity(sequence)
@@ -470,8 +508,14 @@ async fn drop_sequences(
             )
             .hint(format!("You can drop {of} instead.")));
         }
-        drop_dependents(ddl, &[RelationRef::Sequence(id)], cascade).await?;
-        ddl.apply(Command::DropSequence { sequence: id })?;
+        if !sequences.contains(&id) {
+            sequences.push(id);
+        }
+    }
+    let roots: Vec<RelationRef> = sequences.iter().copied().map(RelationRef::Sequence).collect();
+    drop_dependents(ddl, &roots, cascade).await?;
+    for sequence in sequences {
+        ddl.apply(Command::DropSequence { sequence })?;
     }
     Ok(())
 }
@@ -484,9 +528,11 @@ async fn drop_views(
 ) -> SqlResult<()> {
     let mut views = Vec::new();
     for name in objects {
-        if let Some(view) = find(ddl, "view", name, if_exists)? {
+        if let Some(view) = find(ddl, RelationKind::View, name, if_exists)? {
             require_owner(ddl, view)?;
-            views.push(view);
+            if !views.contains(&view) {
+                views.push(view);
+            }
         }
     }
     drop_dependents(ddl, &views, cascade).await?;
@@ -501,8 +547,15 @@ async fn drop_indexes(
     objects: &[ast::ObjectName],
     if_exists: bool,
 ) -> SqlResult<()> {
+    let mut indexes = Vec::new();
     for name in objects {
-        let Some(RelationRef::Index(oid)) = find(ddl, "index", name, if_exists)? else { continue };
+        if let Some(RelationRef::Index(oid)) = find(ddl, RelationKind::Index, name, if_exists)?
+            && !indexes.contains(&oid)
+        {
+            indexes.push(oid);
+        }
+    }
+    for oid in indexes {
         require_owner(ddl, RelationRef::Index(oid))?;
         let state = ddl.state();
         if let Some(index) = state.index(oid)

@@ -162,6 +162,7 @@ pub async fn drop_types(
     if_exists: bool,
     cascade: bool,
 ) -> SqlResult<()> {
+    let mut types = Vec::new();
     for name in objects {
         let ty = match find(ddl, name) {
             Ok(ty) => ty,
@@ -172,6 +173,11 @@ pub async fn drop_types(
             Err(error) => return Err(error),
         };
         ddl.require_owner(ty.owner, "type", &ty.name)?;
+        if !types.iter().any(|known: &EnumType| known.oid == ty.oid) {
+            types.push(ty);
+        }
+    }
+    for ty in types {
         drop_type(ddl, &ty, cascade).await?;
     }
     Ok(())

@@ -368,7 +368,7 @@ fn union(order: &str, a: &str, b: &str) -> String {
 pub(super) fn kind(state: &State, object: ObjectAddress) -> &'static str {
     match object.class {
         ObjectClass::Relation => {
-            state.relation(object.oid).map_or("table", |relation| state.kind(relation))
+            state.relation(object.oid).map_or("table", |relation| state.kind(relation).name())
         }
         ObjectClass::Schema => "schema",
         ObjectClass::Database => "database",

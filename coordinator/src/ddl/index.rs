@@ -25,7 +25,7 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
     create.with.iter().try_for_each(|parameter| check_parameter(parameter, method))?;
     check_method(create, method)?;
     let table = indexed_table(ddl, &create.table_name)?;
-    ddl.require_owner(table.owner, "table", &table.shape.name)?;
+    ddl.require_table_owner(&table)?;
     let label = create.name.as_ref().map(index_name).transpose()?;
     let state = ddl.state();
     let taken = |name: &str| {

@@ -37,6 +37,7 @@ pub(super) fn keep_query(ddl: &mut Ddl<'_>, table: TableId, query: &ast::Query) 
     let definition = view::text_to_keep(ddl, query);
     let state = ddl.state();
     let mut depends_on = view::relations(ddl, &state, query)?;
+    depends_on.extend(view::sequences(&state, &ddl.snapshot.search_path, query));
     let Some(stored) = state.table(table) else {
         return Err(SqlError::internal("the new table is not there"));
     };

@@ -76,7 +76,7 @@ use crate::catalog::{
 };
 use crate::cluster::Cluster;
 use crate::executor::{Scope, gate};
-use crate::session::SessionSequences;
+use crate::session::{SessionSequences, SessionSurroundings};
 use crate::session_api::Notice;
 use crate::txn::Transaction;
 
@@ -89,6 +89,7 @@ pub struct Ddl<'a> {
     pub snapshot: CatalogSnapshot,
     pub env: FunctionEnv,
     pub(crate) sequences: SessionSequences,
+    pub(crate) around: SessionSurroundings,
     pub scope: Arc<Scope>,
     /// `citus.shard_count`.
     pub shard_count: u32,

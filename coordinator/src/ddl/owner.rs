@@ -1,14 +1,21 @@
 //! Who owns what, and who may therefore change it.
 
+use std::fmt::Display;
+
 use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
 use sqlparser::ast;
 
 use super::{Ddl, names};
-use crate::catalog::{Role, is_member};
+use crate::catalog::{RelationRef, Role, Table, is_member};
 
 impl Ddl<'_> {
     /// 42501 unless the current role owns the object, which is a `kind` of this name.
-    pub(super) fn require_owner(&mut self, owner: Oid, kind: &str, name: &str) -> SqlResult<()> {
+    pub(super) fn require_owner(
+        &mut self,
+        owner: Oid,
+        kind: impl Display,
+        name: &str,
+    ) -> SqlResult<()> {
         let (state, user) = (self.state(), self.snapshot.user);
         if is_member(&state, user, owner) {
             return Ok(());
@@ -17,6 +24,12 @@ impl Ddl<'_> {
             SqlState::INSUFFICIENT_PRIVILEGE,
             format!("must be owner of {kind} {name}"),
         ))
+    }
+
+    /// The same of a table or materialized view.
+    pub(super) fn require_table_owner(&mut self, table: &Table) -> SqlResult<()> {
+        let kind = self.state().kind(RelationRef::Table(table.id()));
+        self.require_owner(table.owner, kind, &table.shape.name)
     }
 
     /// 42501 unless the current role may create in the schema.

@@ -104,7 +104,19 @@ pub fn rename_sequence(
 ) -> SqlResult<Option<String>> {
     let (mut expr, _) = parse::parse_expression(text)?;
     let mut found = false;
-    let _ = ast::visit_expressions_mut(&mut expr, |expr| {
+    each_sequence(&mut expr, |name| {
+        if is_it(name) {
+            to.clone_into(name);
+            found = true;
+        }
+    });
+    // The parser's types are in capitals.
+    Ok(found.then(|| expr.to_string().replace("::REGCLASS", "::regclass")))
+}
+
+/// The names that `nextval` and its relatives are called with.
+pub fn each_sequence(node: &mut impl ast::VisitMut, mut visit: impl FnMut(&mut String)) {
+    let _ = ast::visit_expressions_mut(node, |expr| {
         let ast::Expr::Function(call) = expr else { return ControlFlow::<()>::Continue(()) };
         let name = call.name.0.last().and_then(|part| part.as_ident()).map(fold);
         if !matches!(name.as_deref(), Some("nextval" | "currval" | "setval")) {
@@ -114,15 +126,11 @@ pub fn rename_sequence(
             && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))) =
                 list.args.first_mut()
             && let Some(literal) = string_literal(argument)
-            && is_it(literal)
         {
-            to.clone_into(literal);
-            found = true;
+            visit(literal);
         }
         ControlFlow::Continue(())
     });
-    // The parser's types are in capitals.
-    Ok(found.then(|| expr.to_string().replace("::REGCLASS", "::regclass")))
 }
 
 /// The string in `'s'` and `'s'::regclass`.

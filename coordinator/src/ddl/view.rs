@@ -3,16 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bind::{self, BindContext};
 use satsuma_sql::bound::BoundQuery;
+use satsuma_sql::functions::{FunctionEnv, Identity};
 use satsuma_sql::parse;
 use sqlparser::ast;
 
-use super::{Ddl, names, wildcard};
-use crate::catalog::{Command, RelationRef, State, View};
+use super::{Ddl, names, stored_text, wildcard};
+use crate::catalog::{CatalogSnapshot, Command, RelationRef, State, View, split_name};
+use crate::session::SessionSurroundings;
 use crate::session_api::Notice;
+use crate::system_relations::{SessionFunctions, SystemCatalog};
 
 pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResult<()> {
     refuse_unsupported(create)?;
@@ -50,6 +54,7 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
     let definition = text_to_keep(ddl, &create.query);
     let columns = columns(ddl, create, &definition)?;
     let mut depends_on = relations(ddl, &state, &create.query)?;
+    depends_on.extend(sequences(&state, &ddl.snapshot.search_path, &create.query));
     columns.iter().for_each(|(_, ty)| depends_on.extend(user_type(ty)));
     let mut view = View {
         oid: Oid(0),
@@ -210,6 +215,22 @@ pub(super) fn relations(
     }
 }
 
+/// Oids of the sequences that a query draws from by name.
+pub(super) fn sequences(state: &State, path: &[String], query: &ast::Query) -> Vec<Oid> {
+    let mut found = Vec::new();
+    stored_text::each_sequence(&mut query.clone(), |name| {
+        found.extend(sequence_named(state, path, name).map(RelationRef::oid));
+    });
+    found
+}
+
+/// The sequence that a text names.
+pub(super) fn sequence_named(state: &State, path: &[String], text: &str) -> Option<RelationRef> {
+    let (schema, name) = split_name(text)?;
+    let found = state.relation_by_name(path, schema.as_deref(), &name);
+    found.filter(|found| matches!(found, RelationRef::Sequence(_)))
+}
+
 /// Whether the query reads a temporary relation.
 pub(super) fn reads_temporary(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<bool> {
     let state = ddl.state();
@@ -320,14 +341,25 @@ impl Ddl<'_> {
         let [parsed] = parsed.as_slice() else {
             return Err(SqlError::internal("a view's query does not parse as one statement"));
         };
-        let snapshot = crate::catalog::CatalogSnapshot {
+        let around = Arc::new(SessionSurroundings { role: view.owner, ..self.around.clone() });
+        let snapshot = CatalogSnapshot {
+            state: self.snapshot.state.clone(),
             search_path: view.search_path.clone(),
             user: view.owner,
-            ..self.snapshot.clone()
+            system: Arc::new(SystemCatalog::new(around.clone())),
         };
-        let mut env = self.env.clone();
-        env.search_path = std::sync::Arc::new(view.search_path.clone());
-        env.catalog = std::sync::Arc::new(snapshot.clone());
+        let settings = around.settings.clone();
+        let mut env = FunctionEnv {
+            search_path: Arc::new(view.search_path.clone()),
+            catalog: Arc::new(snapshot.clone()),
+            catalog_functions: Arc::new(SessionFunctions::new(snapshot.clone(), around, settings)),
+            sequences: Arc::new(self.sequences.on(&snapshot)),
+            ..self.env.clone()
+        };
+        if let Some(owner) = snapshot.state.role(view.owner) {
+            let user = owner.name.clone();
+            env.identity = Arc::new(Identity { user, ..env.identity.as_ref().clone() });
+        }
         let context = BindContext { catalog: &snapshot, env: &env, param_types: None };
         bind::bind_query(parsed, &context)?
             .ok_or_else(|| SqlError::internal("a view's query is no query"))
@@ -551,13 +583,32 @@ pub(super) fn rename_relation_in(
     let _ = ast::VisitMut::visit(query, &mut rename);
 }
 
-/// Whether the text selects `*` or `t.*`. Looks at what stands before the star, which tells them
-/// from `count(*)` and most products; a doubtful one counts.
+/// Whether a query selects `*`, `t.*` or `(t).*`. The fields of what a function gives stay.
 fn has_wildcard(definition: &str) -> bool {
-    definition.match_indices('*').any(|(at, _)| {
-        let before = definition[..at].trim_end();
-        [",", ".", ")", "SELECT", "DISTINCT", "ALL"].iter().any(|end| before.ends_with(end))
-    })
+    struct Stars;
+    impl ast::Visitor for Stars {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+            let is_star = |item: &ast::SelectItem| match item {
+                ast::SelectItem::UnnamedExpr(expr) => parse::all_fields(expr)
+                    .map(stored_text::without_parentheses)
+                    .is_some_and(|row| !matches!(row, ast::Expr::Function(_))),
+                ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..) => true,
+                _ => false,
+            };
+            match select.projection.iter().any(is_star) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match parse::parse(definition).as_deref() {
+        Ok([parse::Parsed { statement: parse::Statement::Sql(statement), .. }]) => {
+            ast::Visit::visit(statement, &mut Stars).is_break()
+        }
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -592,6 +643,8 @@ mod tests {
         assert!(has_wildcard("SELECT * FROM t"));
         assert!(has_wildcard("SELECT 1, t.* FROM t"));
         assert!(has_wildcard("SELECT DISTINCT ON (a) * FROM t"));
+        assert!(has_wildcard("SELECT a FROM (SELECT (t).* FROM t) AS s"));
         assert!(!has_wildcard("SELECT count(*), a * 2 FROM t"));
+        assert!(!has_wildcard("SELECT (jsonb_each(j)).* FROM t"));
     }
 }

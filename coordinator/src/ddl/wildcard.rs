@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use satsuma_sql::parse;
 use sqlparser::ast::{
     self, Expr, JoinConstraint, JoinOperator, SelectItem, SelectItemQualifiedWildcardKind,
     TableFactor,
 };
 
 use super::names;
-use super::stored_text::ident;
+use super::stored_text::{ident, without_parentheses};
 use crate::catalog::{RelationRef, State};
 
 /// Writes out the stars whose meaning is plain: those over tables and views under ON joins. Others
@@ -103,6 +104,14 @@ fn items(source: &Source) -> impl Iterator<Item = SelectItem> + '_ {
     })
 }
 
+/// The source whose row a name stands for: one that no column has.
+fn row_of<'s>(row: &Expr, sources: &'s [Source]) -> Option<&'s Source> {
+    let Expr::Identifier(name) = row else { return None };
+    let name = names::fold(name);
+    let is_column = sources.iter().any(|(_, columns)| columns.contains(&name));
+    sources.iter().find(|(alias, _)| *alias == name && !is_column)
+}
+
 impl ast::VisitorMut for Expand<'_> {
     type Break = ();
 
@@ -111,6 +120,13 @@ impl ast::VisitorMut for Expand<'_> {
         let mut expanded = Vec::with_capacity(select.projection.len());
         for item in std::mem::take(&mut select.projection) {
             match &item {
+                SelectItem::UnnamedExpr(expr) => {
+                    let row = parse::all_fields(expr).map(without_parentheses);
+                    match row.and_then(|row| row_of(row, &sources)) {
+                        Some(source) => expanded.extend(items(source)),
+                        None => expanded.push(item),
+                    }
+                }
                 SelectItem::Wildcard(_) => expanded.extend(sources.iter().flat_map(items)),
                 SelectItem::QualifiedWildcard(
                     SelectItemQualifiedWildcardKind::ObjectName(name),
@@ -158,6 +174,7 @@ mod tests {
             expanded("SELECT a.*, count(*) FROM t AS a GROUP BY 1, 2"),
             "SELECT a.id, a.company_id, count(*) FROM t AS a GROUP BY 1, 2"
         );
+        assert_eq!(expanded("SELECT (a).* FROM t AS a"), "SELECT a.id, a.company_id FROM t AS a");
         let hidden = "WITH t AS (SELECT 1 AS x) SELECT * FROM t";
         assert_eq!(expanded(hidden), hidden);
     }

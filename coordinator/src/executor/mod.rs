@@ -398,7 +398,7 @@ impl Executor {
 }
 
 /// 55000 where a plan reads a materialized view that was never filled.
-fn refuse_unpopulated(plan: &LogicalPlan, state: &State) -> SqlResult<()> {
+pub fn refuse_unpopulated(plan: &LogicalPlan, state: &State) -> SqlResult<()> {
     if state.unpopulated().next().is_none() {
         return Ok(());
     }

@@ -288,11 +288,17 @@ impl Flight {
     }
 
     /// The transaction that a prepared statement runs in; empty for none.
-    fn transaction_of<T>(&self, entry: &PreparedEntry, request: &Request<T>) -> SqlResult<Vec<u8>> {
+    async fn transaction_of<T>(
+        &self,
+        entry: &PreparedEntry,
+        request: &Request<T>,
+    ) -> SqlResult<Vec<u8>> {
         match &entry.within {
             Within::Session => Ok(Vec::new()),
             Within::Transaction(id) => Ok(id.clone()),
-            Within::NextTransaction => self.sessions.open_transaction(request.remote_addr()),
+            Within::NextTransaction => {
+                self.sessions.open_transaction(request.metadata(), request.remote_addr()).await
+            }
         }
     }
 
@@ -435,7 +441,7 @@ impl FlightSqlService for Flight {
             .prepared_entry(&query.prepared_statement_handle)
             .map_err(|error| to_status(&error))?;
         let described = async {
-            let transaction = self.transaction_of(&entry, &request)?;
+            let transaction = self.transaction_of(&entry, &request).await?;
             let described = self.describe(&request, &entry.sql, &transaction).await?;
             Ok::<_, SqlError>((transaction, described))
         };
@@ -456,7 +462,7 @@ impl FlightSqlService for Flight {
             .prepared_entry(&query.prepared_statement_handle)
             .map_err(|error| to_status(&error))?;
         let transaction =
-            self.transaction_of(&entry, &request).map_err(|error| to_status(&error))?;
+            self.transaction_of(&entry, &request).await.map_err(|error| to_status(&error))?;
         let statement = entry.query().map_err(|error| to_status(&error))?;
         self.stream_statement(&request, statement, &transaction, None).await
     }

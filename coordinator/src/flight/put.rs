@@ -102,7 +102,8 @@ pub async fn ingest(
         // Arrow's Go client, which ADBC is made of, does not name the transaction that it is in.
         _ => flight
             .sessions
-            .open_transaction(request.remote_addr())
+            .open_transaction(request.metadata(), request.remote_addr())
+            .await
             .map_err(|error| sql_error(&error))?,
     };
     let table = table_name(&command);
@@ -121,15 +122,10 @@ pub async fn ingest(
         let fail = options.if_exists == TableExistsOption::Fail as i32;
         before.push(create_table(&table, &first.schema(), fail));
     }
-    for sql in before {
-        flight
-            .complete(&request, Statement::new(sql), &transaction)
-            .await
-            .map_err(|e| sql_error(&e))?;
-    }
     let columns: Vec<String> =
         first.schema().fields().iter().map(|field| quoted(field.name())).collect();
     let statement = Statement {
+        before,
         input: Input::Batches(futures::stream::iter([Ok(first)]).chain(batches).boxed()),
         ..Statement::new(format!("COPY {table} ({}) FROM STDIN", columns.join(", ")))
     };
@@ -186,7 +182,7 @@ pub async fn prepared_update(
         flight.prepared_entry(&query.prepared_statement_handle).map_err(|e| sql_error(&e))?;
     let (request, batches) = split(request);
     let given = collect(batches).await.map_err(|e| sql_error(&e))?;
-    let transaction = flight.transaction_of(&entry, &request).map_err(|e| sql_error(&e))?;
+    let transaction = flight.transaction_of(&entry, &request).await.map_err(|e| sql_error(&e))?;
     let parameters = given.filter(|batch| batch.num_columns() > 0).or(entry.parameters);
     let statement = Statement { parameters: parameters.into(), ..Statement::new(entry.sql) };
     let report =

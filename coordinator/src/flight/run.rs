@@ -113,6 +113,8 @@ impl Started {
 }
 
 pub struct Statement {
+    /// Statements without result or parameters that run first, in the same transaction.
+    pub before: Vec<String>,
     pub sql: String,
     /// One list per execution; a statement without parameters has one empty list.
     pub parameters: Parameters,
@@ -123,7 +125,13 @@ pub struct Statement {
 
 impl Statement {
     pub fn new(sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), parameters: Parameters::None, input: Input::None, as_text: false }
+        Self {
+            before: Vec::new(),
+            sql: sql.into(),
+            parameters: Parameters::None,
+            input: Input::None,
+            as_text: false,
+        }
     }
 }
 
@@ -247,6 +255,10 @@ impl Task {
         session: &mut dyn Session,
         statement: Statement,
     ) -> SqlResult<Report> {
+        for sql in &statement.before {
+            let prepared = session.prepare(sql, Some(&[])).await?;
+            self.execute(session, &prepared, Vec::new(), false, None).await?;
+        }
         let prepared = session.prepare(&statement.sql, Some(&[])).await?;
         let settings = session.text_settings();
         let mut executions = match &statement.parameters {

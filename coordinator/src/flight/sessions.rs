@@ -256,13 +256,19 @@ impl Sessions {
         self.caller(headers, client).await.map(drop)
     }
 
-    /// The transaction that is open on a connection; empty where there is none.
-    pub fn open_transaction(&self, client: Option<SocketAddr>) -> SqlResult<Vec<u8>> {
-        let Some(client) = client else { return Ok(Vec::new()) };
+    /// The transaction that the caller has open on a connection; empty where there is none.
+    pub async fn open_transaction(
+        &self,
+        headers: &MetadataMap,
+        client: Option<SocketAddr>,
+    ) -> SqlResult<Vec<u8>> {
+        let Some(address) = client else { return Ok(Vec::new()) };
+        let caller = self.caller(headers, client).await?;
         let transactions = self.by_transaction.lock();
+        let is_callers = |cell: &Cell| cell.user == caller.user && cell.token == caller.token;
         let mut open = transactions
             .iter()
-            .filter(|(_, cell)| cell.clients.lock().open.contains(&client))
+            .filter(|(_, cell)| is_callers(cell) && cell.clients.lock().open.contains(&address))
             .map(|(id, _)| id.clone());
         match (open.next(), open.next()) {
             (id, None) => Ok(id.unwrap_or_default()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{CommandStatementUpdate, ProstMessageExt, SqlInfo};
+use arrow_flight::sql::{CommandStatementIngest, CommandStatementUpdate, ProstMessageExt, SqlInfo};
 use datafusion::arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Int32Type};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,6 +18,12 @@ use crate::fake_session::FakeFactory;
 type Client = FlightSqlServiceClient<Channel>;
 
 async fn start(password: Option<&str>) -> (Arc<FakeFactory>, Client) {
+    let (factory, channel) = start_channel(password).await;
+    (factory, FlightSqlServiceClient::new(channel))
+}
+
+/// A connection that several clients can share.
+async fn start_channel(password: Option<&str>) -> (Arc<FakeFactory>, Channel) {
     let factory = Arc::new(FakeFactory::default());
     let authenticator = Authenticator::new(factory.clone(), "boss", password).unwrap();
     let connections = Connections::default();
@@ -40,7 +46,16 @@ async fn start(password: Option<&str>) -> (Arc<FakeFactory>, Client) {
     tokio::spawn(Server::builder().add_service(service(config)).serve_with_incoming(incoming));
     let channel =
         Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    (factory, FlightSqlServiceClient::new(channel))
+    (factory, channel)
+}
+
+/// What ingestion without the name of a transaction says: the fake knows no table.
+async fn ingested(client: &mut Client) -> String {
+    let column: ArrayRef = Arc::new(Int32Array::from(vec![1]));
+    let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
+    let command = CommandStatementIngest { table: "t".into(), ..Default::default() };
+    let done = client.execute_ingest(command, stream::iter([Ok(batch)])).await;
+    done.unwrap_err().to_string()
 }
 
 async fn rows(client: &mut Client, sql: &str) -> Result<Vec<RecordBatch>, String> {
@@ -134,9 +149,31 @@ async fn prepared_statements_take_parameters() {
 #[tokio::test]
 async fn transactions_have_sessions_of_their_own() {
     let (_, mut client) = start(None).await;
-    // The fake takes `begin` in lower case only.
-    let error = client.begin_transaction().await.unwrap_err().to_string();
-    assert!(error.contains("42601"), "{error}");
+    let transaction = client.begin_transaction().await.unwrap();
+    let within = client.execute_update("fail".into(), Some(transaction.clone())).await;
+    assert!(within.is_err());
+    assert_eq!(count(&rows(&mut client, "series 1").await.unwrap()), 1);
+    let within = client.execute("series 1".into(), Some(transaction)).await;
+    assert!(within.unwrap_err().to_string().contains("25P02"));
+}
+
+#[tokio::test]
+async fn a_call_without_a_transaction_joins_only_its_callers_own() {
+    let (_, channel) = start_channel(Some("sesame")).await;
+    let mut boss = FlightSqlServiceClient::new(channel.clone());
+    boss.handshake("boss", "sesame").await.unwrap();
+    let transaction = boss.begin_transaction().await.unwrap();
+    assert!(boss.execute_update("fail".into(), Some(transaction)).await.is_err());
+    // Within the transaction, which has failed.
+    let error = ingested(&mut boss).await;
+    assert!(error.contains("25P02"), "{error}");
+    // On the same connection: another user, and another session of the same.
+    for (user, password) in [("ann", "secret"), ("boss", "sesame")] {
+        let mut other = FlightSqlServiceClient::new(channel.clone());
+        other.handshake(user, password).await.unwrap();
+        let error = ingested(&mut other).await;
+        assert!(error.contains("42601"), "{user}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -210,8 +210,8 @@ async fn answer(
             let terminate = call.name == "pg_terminate_backend";
             let known = match i32::try_from(process) {
                 Ok(process) => {
-                    session.require_signal(process, terminate).await?;
-                    session.cluster.interrupt(process, terminate).await
+                    session.require_signal(process, terminate).await?
+                        && session.cluster.interrupt(process, terminate).await
                 }
                 Err(_) => false,
             };
@@ -234,7 +234,9 @@ async fn answer(
         }
         // Every coordinator and worker knows local tables: there is nothing to add.
         "citus_add_local_table_to_metadata" => {
-            refuse_distributed(&*arguments.table(0, &session.state())?)?;
+            let table = arguments.table(0, &session.state())?;
+            session.require_owner(&table)?;
+            refuse_distributed(&table)?;
             vec![vec![Datum::Null]]
         }
         "pg_reload_conf" => {
@@ -255,7 +257,12 @@ async fn answer(
 /// Functions that change the cluster itself.
 fn is_for_superusers(name: &str) -> bool {
     let is_about_nodes = name.contains("_node") && !name.contains("get_active_worker_nodes");
-    let others = ["citus_set_coordinator_host", "citus_stat_statements_reset", "citus_job_cancel"];
+    let others = [
+        "citus_set_coordinator_host",
+        "citus_stat_statements_reset",
+        "citus_job_cancel",
+        "replicate_reference_tables",
+    ];
     is_about_nodes || others.contains(&name) || name.starts_with("run_command_on")
 }
 

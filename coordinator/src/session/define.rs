@@ -73,6 +73,7 @@ impl ClusterSession {
         let snapshot = self.snapshot();
         let env = self.function_env(&snapshot);
         let sequences = self.session_sequences(&snapshot);
+        let around = self.surroundings_of(snapshot.user, snapshot.search_path.clone());
         let shard_count = self.settings.integer("citus.shard_count").unwrap_or(32);
         let txn = self
             .txn
@@ -85,6 +86,7 @@ impl ClusterSession {
             snapshot,
             env,
             sequences,
+            around,
             scope,
             shard_count: u32::try_from(shard_count).unwrap_or(32),
             temporary_name: temporary::schema_name(self.cluster.node, self.info.process_id),

@@ -195,17 +195,26 @@ impl ClusterSession {
                 schema.is_some_and(|schema| catalog::may(&state, user, schema.address(), 'U'))
             })
             .collect();
-        let around = SessionSurroundings {
+        let around = self.surroundings_of(user, search_path.clone());
+        let system = Arc::new(SystemCatalog::new(Arc::new(around)));
+        CatalogSnapshot { state, search_path, user, system }
+    }
+
+    /// What the role is shown of the session and its neighbours.
+    pub(super) fn surroundings_of(
+        &self,
+        role: Oid,
+        search_path: Vec<String>,
+    ) -> SessionSurroundings {
+        SessionSurroundings {
             cluster: self.cluster.clone(),
-            role: user,
-            search_path: search_path.clone(),
+            role,
+            search_path,
             settings: self.settings.all(),
             own_locks: self.own_locks.clone(),
             statements: self.statements.listed(),
             cursors: self.cursors.values().map(|cursor| cursor.about.clone()).collect(),
-        };
-        let system = Arc::new(SystemCatalog::new(Arc::new(around)));
-        CatalogSnapshot { state, search_path, user, system }
+        }
     }
 
     pub(super) fn session_sequences(&self, catalog: &CatalogSnapshot) -> SessionSequences {

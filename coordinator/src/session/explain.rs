@@ -40,6 +40,9 @@ pub async fn explain(
             return Err(SqlError::unsupported("EXPLAIN of this statement is not supported"));
         }
     };
+    if options.analyze {
+        crate::executor::refuse_unpopulated(&plan, &scope.state)?;
+    }
     let executor = session.cluster.executor.clone();
     let plan = executor.distribute(crate::executor::lock_rows::without_locks(plan)?, scope).await?;
     let traffic = Arc::new(Traffic::default());

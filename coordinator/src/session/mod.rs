@@ -65,6 +65,7 @@ pub(crate) use env::SessionSequences;
 pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
 pub use settings::{Listed, ListedSetting, Settings};
+pub(crate) use surroundings::SessionSurroundings;
 pub use temporary::drop_left_behind;
 
 pub use calls::columns as columns_of_call;

@@ -27,7 +27,11 @@ impl ClusterSession {
         }
         Err(SqlError::new(
             SqlState::INSUFFICIENT_PRIVILEGE,
-            format!("must be owner of table {}", table.shape.name),
+            format!(
+                "must be owner of {} {}",
+                state.kind(RelationRef::Table(table.id())),
+                table.shape.name
+            ),
         ))
     }
 
@@ -45,19 +49,20 @@ impl ClusterSession {
         }
     }
 
-    /// 42501 unless the current role may end what that session does; nothing where there is none.
-    pub(super) async fn require_signal(&self, process: i32, terminate: bool) -> SqlResult<()> {
+    /// 42501 unless the current role may end what that session does. False where no session is
+    /// known by that number: of one that did not tell whose it is, nobody but a superuser may.
+    pub(super) async fn require_signal(&self, process: i32, terminate: bool) -> SqlResult<bool> {
         let (state, user) = (self.state(), self.snapshot().user);
         if process == self.info.process_id || is_superuser(&state, user) {
-            return Ok(());
+            return Ok(true);
         }
         let sessions = self.cluster.all_sessions().await;
         let Some(session) = sessions.iter().find(|session| session.process_id == process) else {
-            return Ok(());
+            return Ok(false);
         };
         let role = state.role_by_name(&session.user);
         if role.is_some_and(|role| !role.superuser && may_signal(&state, user, role.oid)) {
-            return Ok(());
+            return Ok(true);
         }
         let message = match (role.is_some_and(|role| role.superuser), terminate) {
             (true, true) => "must be a superuser to terminate superuser process",

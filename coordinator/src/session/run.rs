@@ -103,6 +103,7 @@ fn changes(bound: &Bound) -> bool {
             changes(statement) || within.iter().any(changes)
         }
         Bound::Explain { statement, options } => options.analyze && changes(statement),
+        Bound::CopyTo { statement, .. } => changes(statement),
         _ => false,
     }
 }
@@ -114,9 +115,9 @@ fn command_name(bound: &Bound) -> &'static str {
         Bound::Update(_) => "UPDATE",
         Bound::Delete(_) => "DELETE",
         Bound::Merge(_) => "MERGE",
-        Bound::WithChanges { statement, .. } | Bound::Explain { statement, .. } => {
-            command_name(statement)
-        }
+        Bound::WithChanges { statement, .. }
+        | Bound::CopyTo { statement, .. }
+        | Bound::Explain { statement, .. } => command_name(statement),
         _ => "SELECT",
     }
 }

@@ -20,6 +20,7 @@ use crate::waiting::wait_for;
 const SHOWN_ROWS: u32 = 1000;
 
 /// One session's view: everybody's statements, its own settings.
+#[derive(Clone)]
 pub struct SessionSurroundings {
     pub cluster: Arc<Cluster>,
     pub role: Oid,

@@ -198,12 +198,13 @@ fn citus_activity(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 fn citus_statements(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for (query_id, user, query, calls) in source.around.statements() {
         let role = source.state.role_by_name(&user);
+        let is_seen = may_see(source, role);
         row!(
             rows,
-            queryid = query_id,
+            queryid = is_seen.then_some(query_id),
             userid = role.map(|role| role.oid),
             dbid = DATABASE_OID,
-            query = &query,
+            query = if is_seen { &query } else { "<insufficient privilege>" },
             executor = "adaptive",
             calls = i64::try_from(calls).unwrap_or(i64::MAX),
         )?;

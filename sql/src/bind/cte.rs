@@ -13,7 +13,6 @@ use satsuma_common::{PgType, SqlError, SqlResult, SqlState, arrow_types};
 use sqlparser::ast::{self, Cte, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef};
 
 use super::binder::Binder;
-use super::kept_query::mentions;
 use super::names::fold;
 use super::plan;
 use super::query::{Rows, RowsColumn, Unknowns};
@@ -113,7 +112,7 @@ impl Binder<'_> {
         let Some(with) = &query.with else { return Ok(()) };
         for cte in self.in_order(with)? {
             let name = fold(&cte.alias.name);
-            let is_recursive = with.recursive && mentions(&cte.query, &name);
+            let is_recursive = with.recursive && recursion::mentions(&cte.query, &name);
             let clauses = self.search_cycle(cte)?;
             if clauses.is_some() && !is_recursive {
                 let error = SqlError::new(SqlState::SYNTAX_ERROR, "WITH query is not recursive");
@@ -123,6 +122,13 @@ impl Binder<'_> {
                 cte.query.body.as_ref(),
                 SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
             ) {
+                if is_recursive {
+                    let message = format!(
+                        "recursive query \"{name}\" must not contain data-modifying statements"
+                    );
+                    let error = SqlError::new(SqlState::INVALID_RECURSION, message);
+                    return Err(self.at(error, self.ident_position(&cte.alias.name)));
+                }
                 let (rows, kind) = self.change(cte, &name, ctes)?;
                 ctes.add(name, rows, kind);
                 continue;
@@ -175,7 +181,7 @@ impl Binder<'_> {
             .map(|one| {
                 let query = &with.cte_tables[one].query;
                 let others = (0..names.len()).filter(|other| *other != one);
-                others.filter(|other| mentions(query, &names[*other])).collect()
+                others.filter(|other| recursion::mentions(query, &names[*other])).collect()
             })
             .collect();
         let mut rest: Vec<usize> = (0..names.len()).collect();
@@ -350,15 +356,10 @@ impl Binder<'_> {
         outer: Option<&Scope<'_>>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<Rows> {
-        if cte.query.order_by.is_some() || cte.query.limit_clause.is_some() {
-            return Err(SqlError::unsupported(
-                "ORDER BY and LIMIT in a recursive query are not implemented",
-            ));
-        }
+        let (first, step, quantifier) = terms;
+        recursion::check(name, &cte.query, first, step)?;
         let own = Ctes::new(Some(ctes));
         self.with(&cte.query, outer, &own)?;
-        let (first, step, quantifier) = terms;
-        recursion::check(name, step)?;
         let first = self.body(first, outer, &own, Unknowns::Resolve)?.exact()?;
         let first = self.rename_columns(first, name, &cte.alias)?;
         let shown = first.columns.len();
@@ -406,6 +407,13 @@ impl Binder<'_> {
             ));
         }
         let step = self.cast_step(step, &first, name)?;
+        if plan::scans_of(&step, &table)? > 1 {
+            return Err(SqlError::unsupported(format!(
+                "the recursive term of \"{name}\" reads it by a WITH query that it refers to more \
+                 than once"
+            ))
+            .hint("Refer to that query once."));
+        }
         let is_distinct = quantifier != SetQuantifier::All;
         let query = plan::df(RecursiveQuery::try_new(
             table,

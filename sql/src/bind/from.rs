@@ -540,7 +540,7 @@ impl Binder<'_> {
                 self.read_view(&view)?
             }
             Relation::System(system) => {
-                self.catalog.check_system(&system.name)?;
+                self.catalog.check_system(&system.name, self.view)?;
                 let full = format!("{}.{}", system.schema_name, system.name);
                 self.read_system(&system, self.catalog.oid_of(&PgType::Regclass, &full))?
             }

@@ -89,11 +89,6 @@ fn references(query: &ast::Query, name: &str) -> usize {
     count
 }
 
-/// Whether a query reads a relation of this name.
-pub(super) fn mentions(query: &ast::Query, name: &str) -> bool {
-    references(query, name) > 0
-}
-
 fn is_named(relation: &ast::ObjectName, name: &str) -> bool {
     relation.0.len() == 1 && names::last(relation).is_ok_and(|last| last == name)
 }

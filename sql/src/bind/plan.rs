@@ -16,6 +16,7 @@ use datafusion::scalar::ScalarValue;
 use satsuma_common::{SqlError, SqlResult};
 
 use crate::aggregates::udaf::PgAggregate;
+use crate::engine_error::to_sql;
 use crate::functions::error::from_datafusion;
 
 pub type DfResult<T> = datafusion::error::Result<T>;
@@ -303,4 +304,17 @@ pub fn is_volatile(plan: &LogicalPlan) -> SqlResult<bool> {
     let mut volatile = false;
     visit_expressions(plan, &mut |expr| volatile |= expr.is_volatile_node())?;
     Ok(volatile)
+}
+
+/// How often the plan reads the table of this name.
+pub fn scans_of(plan: &LogicalPlan, table: &str) -> SqlResult<usize> {
+    let mut scans = 0;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            scans += usize::from(scan.table_name.table() == table);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(to_sql)?;
+    Ok(scans)
 }

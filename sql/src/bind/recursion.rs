@@ -1,4 +1,4 @@
-//! Where the recursive term of a WITH query may name that query: in FROM, and in subqueries there,
+//! Where a WITH query names itself. The recursive term may do so in FROM, and in subqueries there,
 //! where each row of the step before gives rows of its own. Elsewhere the steps would not end, or
 //! not mean what recursion means.
 
@@ -6,31 +6,93 @@ use std::ops::ControlFlow;
 
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{
-    self, JoinConstraint, JoinOperator, Select, SetExpr, SetOperator, TableFactor, TableWithJoins,
-    Visit, Visitor,
+    self, JoinConstraint, JoinOperator, Select, SetExpr, SetOperator, SetQuantifier, TableFactor,
+    TableWithJoins, Visit, Visitor,
 };
 
 use super::names::{self, fold};
+use super::row_locks;
 use crate::aggregates::is_aggregate;
 
-/// Refuses a recursive term with a reference to `name` where there may be none.
-pub(super) fn check(name: &str, term: &SetExpr) -> SqlResult<()> {
-    Term { name }.set(term, None)
+const SUBQUERY: &str = "a subquery";
+
+/// Whether a query reads the WITH query of this name: not a table of a schema, nor what a WITH
+/// within the query calls so.
+pub(super) fn mentions(query: &ast::Query, name: &str) -> bool {
+    let mut references = References::to(name);
+    references.query(query, None);
+    !references.found.is_empty()
 }
 
-struct Term<'a> {
-    name: &'a str,
-}
-
-impl Term<'_> {
-    fn refuse(&self, place: &str) -> SqlError {
-        SqlError::new(
+/// Refuses the terms of a recursive query where they name it wrongly.
+pub(super) fn check(
+    name: &str,
+    query: &ast::Query,
+    first: &SetExpr,
+    step: &SetExpr,
+) -> SqlResult<()> {
+    let mut wrong = References::to(name);
+    for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+        wrong.query(&cte.query, Some(SUBQUERY));
+    }
+    wrong.set(first, Some("its non-recursive term"));
+    let mut references = References::to(name);
+    references.set(step, None);
+    let refuse = |what: &str| {
+        let message = format!("recursive reference to query \"{name}\" must not appear {what}");
+        SqlError::new(SqlState::INVALID_RECURSION, message)
+    };
+    let mut places = wrong.found.iter().chain(&references.found);
+    if let Some(place) = places.find_map(|place| *place) {
+        return Err(refuse(&format!("within {place}")));
+    }
+    if references.found.len() > 1 {
+        return Err(refuse("more than once"));
+    }
+    if references.in_aggregate {
+        return Err(SqlError::new(
             SqlState::INVALID_RECURSION,
-            format!(
-                "recursive reference to query \"{}\" must not appear within {place}",
-                self.name
-            ),
-        )
+            "aggregate functions are not allowed in a recursive query's recursive term",
+        ));
+    }
+    refuse_decoration(query)?;
+    row_locks::refuse_in_operand(step)
+}
+
+/// What follows the UNION would be of rows that are not there yet.
+fn refuse_decoration(query: &ast::Query) -> SqlResult<()> {
+    let (limit, offset) = match &query.limit_clause {
+        None => (false, false),
+        Some(ast::LimitClause::LimitOffset { limit, offset, .. }) => {
+            (limit.is_some(), offset.is_some())
+        }
+        Some(ast::LimitClause::OffsetCommaLimit { .. }) => (true, true),
+    };
+    let clauses = [
+        (query.order_by.is_some(), "ORDER BY"),
+        (offset, "OFFSET"),
+        (limit || query.fetch.is_some(), "LIMIT"),
+        (!query.locks.is_empty(), "FOR UPDATE/SHARE"),
+    ];
+    match clauses.iter().find(|(is_there, _)| *is_there) {
+        None => Ok(()),
+        Some((_, clause)) => {
+            Err(SqlError::unsupported(format!("{clause} in a recursive query is not implemented")))
+        }
+    }
+}
+
+/// References to a WITH query, each with what it is within if there may be none.
+struct References<'a> {
+    name: &'a str,
+    found: Vec<Option<&'static str>>,
+    /// One is read by a SELECT that aggregates.
+    in_aggregate: bool,
+}
+
+impl<'a> References<'a> {
+    fn to(name: &'a str) -> Self {
+        Self { name, found: Vec::new(), in_aggregate: false }
     }
 
     fn is_it(&self, relation: &ast::ObjectName) -> bool {
@@ -38,93 +100,145 @@ impl Term<'_> {
     }
 
     /// `place`: what the expression is within, if a reference is wrong there.
-    fn set(&self, expr: &SetExpr, place: Option<&str>) -> SqlResult<()> {
+    fn set(&mut self, expr: &SetExpr, place: Option<&'static str>) {
         match expr {
             SetExpr::Select(select) => self.select(select, place),
             SetExpr::Query(query) => self.query(query, place),
-            SetExpr::SetOperation { left, op, right, .. } => {
-                self.set(left, place)?;
-                let right_place = match op {
-                    SetOperator::Except | SetOperator::Minus => place.or(Some("EXCEPT")),
-                    SetOperator::Union | SetOperator::Intersect => place,
+            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                let all = matches!(set_quantifier, SetQuantifier::All);
+                let (left_place, right_place) = match op {
+                    SetOperator::Union => (place, place),
+                    SetOperator::Intersect if all => {
+                        let within = place.or(Some("INTERSECT"));
+                        (within, within)
+                    }
+                    SetOperator::Intersect => (place, place),
+                    SetOperator::Except | SetOperator::Minus => {
+                        let within = place.or(Some("EXCEPT"));
+                        (if all { within } else { place }, within)
+                    }
                 };
-                self.set(right, right_place)
+                self.set(left, left_place);
+                self.set(right, right_place);
             }
-            _ => Ok(()),
+            SetExpr::Insert(change)
+            | SetExpr::Update(change)
+            | SetExpr::Delete(change)
+            | SetExpr::Merge(change) => {
+                let _ = ast::visit_relations(change, |relation| {
+                    if self.is_it(relation) {
+                        self.found.push(place);
+                    }
+                    ControlFlow::<()>::Continue(())
+                });
+            }
+            SetExpr::Values(values) => self.expressions(values),
+            SetExpr::Table(table) => {
+                let name = table.table_name.as_deref().filter(|_| table.schema_name.is_none());
+                if name == Some(self.name) {
+                    self.found.push(place);
+                }
+            }
         }
     }
 
-    fn query(&self, query: &ast::Query, place: Option<&str>) -> SqlResult<()> {
-        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
-        for cte in ctes {
-            if fold(&cte.alias.name) == self.name {
-                return Ok(());
+    fn query(&mut self, query: &ast::Query, place: Option<&'static str>) {
+        if let Some(with) = &query.with {
+            let hides = |cte: &ast::Cte| fold(&cte.alias.name) == self.name;
+            if with.recursive && with.cte_tables.iter().any(hides) {
+                return;
             }
-            self.query(&cte.query, place)?;
+            for cte in &with.cte_tables {
+                self.query(&cte.query, place);
+                if fold(&cte.alias.name) == self.name {
+                    return;
+                }
+            }
         }
-        self.set(&query.body, place)
+        self.set(&query.body, place);
+        self.expressions(&query.order_by);
+        self.expressions(&query.limit_clause);
+        self.expressions(&query.fetch);
     }
 
-    fn select(&self, select: &Select, place: Option<&str>) -> SqlResult<()> {
+    fn select(&mut self, select: &Select, place: Option<&'static str>) {
         let mut is_direct = false;
         for table in &select.from {
-            is_direct |= self.table(table, place)?;
+            is_direct |= self.table(table, place);
         }
-        let conditions = [&select.selection, &select.having, &select.prewhere];
-        let within = select
-            .projection
-            .iter()
-            .try_for_each(|item| self.no_subquery(item))
-            .and_then(|()| conditions.into_iter().try_for_each(|it| self.no_subquery(it)))
-            .and_then(|()| self.no_subquery(&select.group_by));
-        within?;
-        if is_direct && (calls_aggregate(&select.projection) || calls_aggregate(&select.having)) {
-            return Err(SqlError::new(
-                SqlState::INVALID_RECURSION,
-                "aggregate functions are not allowed in a recursive query's recursive term",
-            ));
-        }
-        Ok(())
+        self.expressions(&select.distinct);
+        self.expressions(&select.projection);
+        self.expressions(&select.selection);
+        self.expressions(&select.group_by);
+        self.expressions(&select.having);
+        self.expressions(&select.named_window);
+        self.in_aggregate |=
+            is_direct && (calls_aggregate(&select.projection) || calls_aggregate(&select.having));
     }
 
-    /// Whether the reference stands here itself, not in a subquery.
-    fn table(&self, table: &TableWithJoins, place: Option<&str>) -> SqlResult<bool> {
+    /// Whether a reference stands here itself, not in a subquery.
+    fn table(&mut self, table: &TableWithJoins, place: Option<&'static str>) -> bool {
         let outer = |is_outer: bool| if is_outer { place.or(Some("an outer join")) } else { place };
         // What is joined so far may be given NULLs by any join that follows.
         let nulls_before = table.joins.iter().any(|join| nullable(&join.join_operator).0);
-        let mut is_direct = self.factor(&table.relation, outer(nulls_before))?;
+        let mut is_direct = self.factor(&table.relation, outer(nulls_before));
         for (at, join) in table.joins.iter().enumerate() {
             let later = table.joins[at + 1..].iter().any(|join| nullable(&join.join_operator).0);
             let own = nullable(&join.join_operator).1;
-            is_direct |= self.factor(&join.relation, outer(own || later))?;
+            is_direct |= self.factor(&join.relation, outer(own || later));
             if let Some(condition) = condition(&join.join_operator) {
-                self.no_subquery(condition)?;
+                self.expressions(condition);
             }
         }
-        Ok(is_direct)
+        is_direct
     }
 
-    fn factor(&self, factor: &TableFactor, place: Option<&str>) -> SqlResult<bool> {
+    fn factor(&mut self, factor: &TableFactor, place: Option<&'static str>) -> bool {
         match factor {
-            TableFactor::Table { name, .. } if self.is_it(name) => match place {
-                Some(place) => Err(self.refuse(place)),
-                None => Ok(true),
-            },
-            TableFactor::Derived { subquery, .. } => self.query(subquery, place).map(|()| false),
+            TableFactor::Derived { subquery, .. } => {
+                self.query(subquery, place);
+                false
+            }
             TableFactor::NestedJoin { table_with_joins, .. } => self.table(table_with_joins, place),
-            _ => Ok(false),
+            TableFactor::Table { name, args, sample, .. } => {
+                let is_it = args.is_none() && self.is_it(name);
+                if is_it {
+                    self.found.push(place);
+                }
+                self.expressions(args);
+                self.expressions(sample);
+                is_it
+            }
+            function => {
+                self.expressions(function);
+                false
+            }
         }
     }
 
-    fn no_subquery(&self, node: &impl Visit) -> SqlResult<()> {
-        let found = ast::visit_relations(node, |relation| match self.is_it(relation) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        });
-        match found {
-            ControlFlow::Break(()) => Err(self.refuse("a subquery")),
-            ControlFlow::Continue(()) => Ok(()),
+    /// Subqueries of expressions.
+    fn expressions(&mut self, node: &impl Visit) {
+        struct Outermost<'r, 'a> {
+            references: &'r mut References<'a>,
+            depth: usize,
         }
+        impl Visitor for Outermost<'_, '_> {
+            type Break = ();
+
+            fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<()> {
+                if self.depth == 0 {
+                    self.references.query(query, Some(SUBQUERY));
+                }
+                self.depth += 1;
+                ControlFlow::Continue(())
+            }
+
+            fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+                self.depth -= 1;
+                ControlFlow::Continue(())
+            }
+        }
+        let _ = node.visit(&mut Outermost { references: self, depth: 0 });
     }
 }
 

@@ -75,6 +75,15 @@ pub(super) fn refuse_without_select(locks: &[LockClause]) -> SqlResult<()> {
     }
 }
 
+/// Nor does an operand of one.
+pub(super) fn refuse_in_operand(mut operand: &ast::SetExpr) -> SqlResult<()> {
+    while let ast::SetExpr::Query(query) = operand {
+        refuse_without_select(&query.locks)?;
+        operand = &query.body;
+    }
+    Ok(())
+}
+
 impl Binder<'_> {
     /// The tables of FROM that the clauses lock, their columns as FROM's plan has them.
     pub(super) fn row_locks(

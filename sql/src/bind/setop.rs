@@ -44,6 +44,8 @@ impl Binder<'_> {
             SetOperator::Except => "EXCEPT",
             SetOperator::Minus => return Err(self.not_postgresql(right)),
         };
+        super::row_locks::refuse_in_operand(left)?;
+        super::row_locks::refuse_in_operand(right)?;
         let left_rows = self.body(left, outer, ctes, Unknowns::Keep)?.exact()?;
         let right_rows = self.body(right, outer, ctes, Unknowns::Keep)?.exact()?;
         let position = right_rows.columns.first().map_or(0, |column| column.position);

@@ -235,8 +235,9 @@ fn length(n: i64, name: &str) -> SqlResult<u32> {
     }
 }
 
-/// More digits than microseconds have are as many as they have.
-fn precise(time: TimeType, precision: Option<u64>) -> PgType {
+/// The type with a precision, if one is given. More digits than microseconds have are as many as
+/// they have.
+pub(super) fn precise(time: TimeType, precision: Option<u64>) -> PgType {
     match precision {
         None => time.bare().clone(),
         Some(n) => PgType::Precise(time, u8::try_from(n).unwrap_or(MOST_DIGITS).min(MOST_DIGITS)),

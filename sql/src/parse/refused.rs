@@ -119,11 +119,22 @@ fn clause_for_table(tokens: &[TokenWithSpan]) -> Option<usize> {
         "using",
         "from",
     ];
-    let is_one = |token: &Token, words: &[&str]| words.iter().any(|word| is_word(token, word));
-    tokens
-        .windows(2)
-        .position(|it| is_one(&it[0].token, &BEFORE) && is_one(&it[1].token, &CLAUSES))
-        .map(|at| at + 1)
+    let is_one = |at: usize, words: &[&str]| {
+        tokens.get(at).is_some_and(|it| words.iter().any(|word| is_word(&it.token, word)))
+    };
+    // Behind AS and a dot, these are names.
+    let is_name = |at: usize| {
+        let before = at.checked_sub(1).map(|before| &tokens[before].token);
+        before.is_some_and(|it| *it == Token::Period || is_keyword(it, Keyword::AS))
+    };
+    // REVOKE .. FROM GROUP role
+    let takes_group = is_one(0, &["revoke"]);
+    (1..tokens.len()).find(|at| {
+        is_one(at - 1, &BEFORE)
+            && is_one(*at, &CLAUSES)
+            && !is_name(at - 1)
+            && !(takes_group && is_one(*at, &["group"]))
+    })
 }
 
 /// SHOW has one name behind it; other databases show lists.
@@ -424,6 +435,21 @@ mod tests {
             "create table t as select (1) + 2",
             "show a.b",
             "select f(a, variadic b), f(variadic array[1])",
+            "select a as table from t",
+            "select 1 as join where true",
+            "select 1 as from from t",
+            "select 1 as a into temp table x",
+            "select 1 as a into temporary table x",
+            "select 1 as a into unlogged table x",
+            "select 1 as a into table x",
+            "revoke select on t from group r",
+            "select 1 union distinct table t",
+            "select 1 union all table t",
+            "insert into t table u",
+            "insert into s.t table u",
+            "create view v as table t",
+            "explain create table v as table t",
+            "insert into t values (1) returning a as table",
             "show transaction isolation level",
         ] {
             parse(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));

@@ -320,17 +320,26 @@ fn plain_offsets(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 
 /// Whether a query may follow: TABLE begins one then.
 fn takes_query(before: &[TokenWithSpan]) -> bool {
-    let before: Vec<_> = before.iter().rev().take(4).map(|token| &token.token).collect();
-    match before.as_slice() {
+    let had = |keyword| before.iter().any(|it| is_keyword(&it.token, keyword));
+    let last: Vec<_> = before.iter().rev().take(5).map(|token| &token.token).collect();
+    let is_insert =
+        |verb: &Token, into: &Token| is_word(verb, "insert") && is_keyword(into, Keyword::INTO);
+    let is_set = |token: &Token| {
+        [Keyword::UNION, Keyword::INTERSECT, Keyword::EXCEPT]
+            .iter()
+            .any(|keyword| is_keyword(token, *keyword))
+    };
+    match last.as_slice() {
         [] | [Token::LParen | Token::RParen, ..] => true,
         // INSERT INTO name, or schema.name
-        [Token::Word(_), into, ..] if is_keyword(into, Keyword::INTO) => true,
-        [Token::Word(_), Token::Period, _, into] if is_keyword(into, Keyword::INTO) => true,
-        [last, ..] => {
-            [Keyword::UNION, Keyword::INTERSECT, Keyword::EXCEPT, Keyword::ALL, Keyword::AS]
-                .iter()
-                .any(|keyword| is_keyword(last, *keyword))
+        [Token::Word(_), into, verb, ..] if is_insert(verb, into) => true,
+        [Token::Word(_), Token::Period, _, into, verb] if is_insert(verb, into) => true,
+        [all, set, ..] if is_set(set) && (is_word(all, "all") || is_word(all, "distinct")) => true,
+        // CREATE .. AS; behind these words, AS names a column.
+        [last, ..] if is_keyword(last, Keyword::AS) => {
+            !had(Keyword::SELECT) && !had(Keyword::RETURNING)
         }
+        [last, ..] => is_set(last),
     }
 }
 

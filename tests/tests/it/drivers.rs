@@ -213,6 +213,23 @@ with flight.connect(uri) as connection:
             raise AssertionError("a duplicate was taken")
         connection.rollback()
         assert count("a >= 3000 AND a < 4000") == 6
+# The old table goes only if its new rows have come.
+def broken():
+    yield rows(1).to_batches()[0]
+    raise ValueError("no more rows")
+before = count()
+with flight.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+    schema = pyarrow.schema([("a", pyarrow.int32())])
+    try:
+        cursor.adbc_ingest("adbc_writes", pyarrow.RecordBatchReader.from_batches(schema, broken()), mode="replace")
+    except Exception:
+        pass
+    else:
+        raise AssertionError("rows that did not come were taken")
+assert count() == before, count()
+with flight.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+    cursor.adbc_ingest("adbc_writes", rows(1), mode="replace")
+    assert count() == 5
 print("fine")
 "#;
 

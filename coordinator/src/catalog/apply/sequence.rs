@@ -2,7 +2,7 @@
 
 use satsuma_common::{Oid, SequenceId};
 
-use super::schema;
+use super::{object, schema};
 use crate::catalog::objects::{ObjectClass, RelationRef, Sequence};
 use crate::catalog::rejection::Rejection;
 use crate::catalog::sequence::{self, Position, SequenceBlock};
@@ -49,6 +49,7 @@ pub(super) fn alter(state: &mut State, sequence: Sequence) -> Result<(), Rejecti
 
 pub(super) fn drop(state: &mut State, id: SequenceId) -> Result<(), Rejection> {
     let sequence = existing(state, id)?.clone();
+    object::refuse_dependent_views(state, Oid(id.0), "sequence", &sequence.name)?;
     schema::remove_relation(state, sequence.schema, &sequence.name);
     state.sequences.make_mut().remove(&id);
     state.positions.make_mut().remove(&id);

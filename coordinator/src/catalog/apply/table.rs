@@ -116,7 +116,7 @@ pub(super) fn drop(state: &mut State, id: TableId) -> Result<(), Rejection> {
         });
     }
     let kind = state.kind(RelationRef::Table(id));
-    object::refuse_dependent_views(state, Oid(id.0), kind, name)?;
+    object::refuse_dependent_views(state, Oid(id.0), kind.name(), name)?;
     object::drop_query(state, id);
     let indexes: Vec<_> = state.indexes_of(id).map(|index| index.oid).collect();
     for index in indexes {

@@ -192,7 +192,9 @@ impl Binder<'_> {
         let fields = columns
             .into_iter()
             .map(|column| (column.name, Typed { expr: value(column.list), ty: column.ty }));
-        functions::records::record(fields.collect(), false, &self.env)
+        // Rows that other sets fill up have no record. Each of these functions has a column that is
+        // never NULL.
+        functions::records::record(fields.collect(), true, &self.env)
             .map_err(|error| self.at(error, position))
     }
 
@@ -215,8 +217,16 @@ impl Binder<'_> {
         let keys = order_by;
         let order_by = self.sort_expressions(keys, cx)?;
         if arguments.distinct {
-            let is_argument = |key: &OrderBy| args.iter().any(|arg| arg.expr == key.value.expr);
-            if let Some(at) = order_by.iter().position(|key| !is_argument(key)) {
+            // A bare literal is the same as another only where both stay without a type.
+            let takes_any = names::last(&call.name).is_ok_and(|name| {
+                matches!(&*name, "count" | "json_object_agg" | "jsonb_object_agg")
+            });
+            let is_argument = |(key, written): (&OrderBy, &ast::OrderByExpr)| {
+                (takes_any || !is_untyped(&written.expr))
+                    && args.iter().any(|arg| arg.expr == key.value.expr)
+            };
+            let wrong = order_by.iter().zip(keys).position(|pair| !is_argument(pair));
+            if let Some(at) = wrong {
                 let error = SqlError::new(
                     SqlState::INVALID_COLUMN_REFERENCE,
                     "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument \
@@ -398,5 +408,17 @@ impl Binder<'_> {
             }
         }
         Ok(arguments)
+    }
+}
+
+/// Whether it is a string or NULL without a type of its own.
+fn is_untyped(expr: &ast::Expr) -> bool {
+    match expr {
+        ast::Expr::Nested(inner) => is_untyped(inner),
+        ast::Expr::Value(value) => !matches!(
+            value.value,
+            ast::Value::Number(..) | ast::Value::Boolean(_) | ast::Value::Placeholder(_)
+        ),
+        _ => false,
     }
 }

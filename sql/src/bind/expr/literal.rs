@@ -2,10 +2,11 @@
 
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TimeType};
 use sqlparser::ast::{self, DateTimeField, Value, ValueWithSpan};
 
 use super::{Binder, Context};
+use crate::bind::types;
 use crate::casts::{self, CastKind};
 use crate::functions::Typed;
 use crate::operators;
@@ -73,8 +74,20 @@ impl Binder<'_> {
                 qualified(&text, first, last).ok_or_else(unsupported)?
             }
         };
-        let typed = Typed::unknown(text);
-        let value = self.cast_at(typed, &PgType::Interval, CastKind::Explicit, position)?;
+        // Of the first field, only seconds have a precision, and one number for it.
+        let precision = match (interval.leading_precision, interval.fractional_seconds_precision) {
+            (None, precision) => precision,
+            (Some(precision), None) if interval.leading_field == Some(DateTimeField::Second) => {
+                Some(precision)
+            }
+            _ => {
+                let message = "syntax error at or near \"(\"";
+                return Err(self.at(SqlError::new(SqlState::SYNTAX_ERROR, message), position));
+            }
+        };
+        let rounded = types::precise(TimeType::Interval, precision);
+        let value = self.cast_at(Typed::unknown(text), &rounded, CastKind::Explicit, position)?;
+        let value = self.cast_at(value, &PgType::Interval, CastKind::Explicit, position)?;
         match kept {
             None => Ok(value),
             Some(field) => self.call("date_trunc", vec![Typed::text(field), value], position),
@@ -158,7 +171,8 @@ fn qualified(
         format!("{text} {unit}")
     } else if matches!((first, last), (Minute, Some(Second))) && text.matches(':').count() == 1 {
         // Minutes and seconds, where else it would be hours and minutes.
-        let at = text.find(|c: char| c.is_ascii_digit())?;
+        let minutes = text.split(':').next()?;
+        let at = minutes.trim_end_matches(|c: char| c.is_ascii_digit()).len();
         format!("{}00:{}", &text[..at], &text[at..])
     } else {
         text.to_owned()
