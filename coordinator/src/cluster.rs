@@ -317,12 +317,14 @@ impl Cluster {
     }
 }
 
-/// Aborts younger than this are kept, in microseconds.
-const YOUNG_MICROS: u64 = 60_000_000;
-/// How old a transaction of a coordinator that does not answer may be.
-const SILENT_MICROS: u64 = 3_600_000_000;
+/// Aborts younger than this are kept, in microseconds. While something of a dead transaction is in
+/// the way, a table may not be written to.
+const YOUNG_MICROS: u64 = 5_000_000;
+/// How old a transaction of a coordinator that does not answer may be. It gives up by itself after
+/// seconds, and so do the workers.
+const SILENT_MICROS: u64 = 60_000_000;
 /// Smaller steps of the horizon are not worth an entry of the log.
-const STEP_MICROS: u64 = 10_000_000;
+const STEP_MICROS: u64 = 2_000_000;
 
 /// Where nothing older can still be committed, if that is well beyond the `last` horizon. `oldest`
 /// are the oldest transactions of coordinators, `None` for one that is silent. A horizon too high
@@ -347,10 +349,10 @@ mod tests {
         let second = |n: u64| Timestamp(n * 1_000_000);
         let now = second(10_000);
         let horizon = |oldest: &[_], last| decision_horizon(now, oldest, last);
-        assert_eq!(horizon(&[], second(0)), Some(second(9_940)));
-        assert_eq!(horizon(&[Some(second(9_990))], second(9_930)), Some(second(9_940)));
-        assert_eq!(horizon(&[Some(second(9_990))], second(9_931)), None);
+        assert_eq!(horizon(&[], second(0)), Some(second(9_995)));
+        assert_eq!(horizon(&[Some(second(9_998))], second(9_993)), Some(second(9_995)));
+        assert_eq!(horizon(&[Some(second(9_998))], second(9_994)), None);
         assert_eq!(horizon(&[Some(second(500)), None], second(0)), Some(second(500)));
-        assert_eq!(horizon(&[Some(second(9_990)), None], second(0)), Some(second(6_400)));
+        assert_eq!(horizon(&[Some(second(9_995)), None], second(0)), Some(second(9_940)));
     }
 }

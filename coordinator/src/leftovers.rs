@@ -24,7 +24,8 @@ pub async fn restore_shapes(cluster: &Cluster) {
     }
 }
 
-async fn restore_shapes_at(cluster: &Cluster, state: &State, node: &Node) -> SqlResult<()> {
+/// The same at one worker.
+pub async fn restore_shapes_at(cluster: &Cluster, state: &State, node: &Node) -> SqlResult<()> {
     let worker = cluster.workers.client(node)?;
     for table in state.tables() {
         let is_here = state

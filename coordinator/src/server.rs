@@ -41,7 +41,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Decisions that nobody needs are looked for once in so many turns.
 const ORPHANS_EVERY: u32 = 10;
 /// The same of aborts.
-const ABORTS_EVERY: u32 = 10;
+const ABORTS_EVERY: u32 = 2;
 /// A decision is left alone for this long.
 const ORPHAN_AGE_MICROS: i64 = 60_000_000;
 /// Shard sizes are asked for once in so many turns.

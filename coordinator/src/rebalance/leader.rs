@@ -16,7 +16,7 @@ use super::reconcile::{Fix, compare};
 use super::strays::{Strays, known_shards};
 use crate::catalog::{Command, Job, JobId, Move, MoveKind, MovePhase, Outcome, State, TaskState};
 use crate::cluster::Cluster;
-use crate::membership;
+use crate::{leftovers, membership};
 
 /// How often to look when nothing in the catalog changes.
 const TURN: Duration = Duration::from_secs(1);
@@ -161,7 +161,12 @@ async fn reconcile(
         if !unneeded.is_empty() {
             tracing::info!(node = %node.id, count = unneeded.len(), "drop shards that are no table's");
             let drop_them = ShardAction::Drop { node: node.id, shards: unneeded };
-            if let Err(error) = worker.shards(drop_them).await {
+            let dropped = match worker.shards(drop_them).await {
+                // They may have been to replace others, which are written to again from now on.
+                Ok(_) => leftovers::restore_shapes_at(cluster, &state, &node).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = dropped {
                 tracing::warn!(node = %node.id, %error, "shards of no table stay for now");
             }
         }

@@ -177,7 +177,7 @@ impl CopySink for LoadSink {
             batches = self.with_lines(batches, &lines)?;
         }
         for batch in batches {
-            self.loads.send(batch).await?;
+            self.loads.send(batch).await.map_err(crate::executor::for_client)?;
         }
         Ok(())
     }

@@ -68,7 +68,12 @@ impl Engine {
     /// may be changing it holds one of the table's shards.
     pub async fn restore_shape(self: &Arc<Self>, shape: &TableShape) -> Result<()> {
         let Some(known) = self.shape(shape.table) else { return Ok(()) };
-        let stands = !self.meta.read().pending.contains_key(&shape.table);
+        let stands = {
+            let meta = self.meta.read();
+            // Shards that were to be replaced are the table's again only once it is told its shape.
+            let is_replaced = meta.present(shape.table).next().is_none();
+            !meta.pending.contains_key(&shape.table) && !is_replaced
+        };
         if stands && known.version == shape.version && known.indexes == shape.indexes {
             return Ok(());
         }

@@ -118,3 +118,25 @@ fn workers_that_are_back_before_the_coordinators_are_taken_in_again() {
         }
     }
 }
+
+/// A change of a column's type makes new shards. What one that came to nothing leaves is in nobody's
+/// way for long, with the other coordinators there all the time.
+#[test]
+fn a_coordinator_that_dies_over_a_definition_leaves_a_table_that_is_written() {
+    let mut cluster = Layout::processes(3, 2).start();
+    cluster.client().must("CREATE TABLE t (a int PRIMARY KEY, b text)");
+    cluster.client().must("SELECT create_distributed_table('t', 'a', shard_count := 6)");
+    cluster.client().must("INSERT INTO t SELECT i, 'x' FROM generate_series(1, 100) i");
+    let mut open = cluster.client();
+    open.must("BEGIN");
+    open.must("ALTER TABLE t ALTER COLUMN b TYPE varchar(80)");
+    cluster.coordinators[0].kill();
+    cluster.start_all();
+    for change in ["INSERT INTO t VALUES (101, 'y')", "UPDATE t SET b = 'z' WHERE a <= 100"] {
+        let mut other = cluster.address_of(1).client().expect("a connection");
+        other.must("SET statement_timeout = '60s'");
+        other.must(change);
+    }
+    let sum = "SELECT sum(a) || ' ' || count(*) FILTER (WHERE b = 'z') FROM t";
+    assert_eq!(eventually(&cluster, 2, sum).as_deref(), Some("5151 100"));
+}
