@@ -228,7 +228,7 @@ impl Cluster {
         }
         let Ok(now) = self.oracle.timestamp().await else { return };
         let mut oldest = self.neighbours.oldest_transactions(&state, self.node).await;
-        oldest.push(Some(self.snapshots.oldest(now)));
+        oldest.push(Some(self.snapshots.oldest_transaction(now)));
         let Some(horizon) = decision_horizon(now, &oldest, state.decisions().horizon()) else {
             return;
         };

@@ -27,6 +27,11 @@ impl Snapshots {
         Kept { all: self.0.clone(), snapshot }
     }
 
+    /// When the oldest open transaction began; `now` if there is none.
+    pub fn oldest_transaction(&self, now: Timestamp) -> Timestamp {
+        self.0.lock().keys().next().map_or(now, |oldest| now.min(*oldest))
+    }
+
     /// No statement will read below this, `now` being a moment of the oracle.
     pub fn oldest(&self, now: Timestamp) -> Timestamp {
         let young = Timestamp(now.0.saturating_sub(GRACE_MICROS));
@@ -55,9 +60,11 @@ mod tests {
         let snapshots = Snapshots::default();
         let now = Timestamp(100 * GRACE_MICROS);
         assert_eq!(snapshots.oldest(now), Timestamp(99 * GRACE_MICROS));
+        assert_eq!(snapshots.oldest_transaction(now), now);
         let (old, same) = (snapshots.keep(Timestamp(5)), snapshots.keep(Timestamp(5)));
         let young = snapshots.keep(now);
         assert_eq!(snapshots.oldest(now), Timestamp(5));
+        assert_eq!(snapshots.oldest_transaction(now), Timestamp(5));
         drop(old);
         assert_eq!(snapshots.oldest(now), Timestamp(5));
         drop(same);

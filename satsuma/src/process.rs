@@ -49,7 +49,10 @@ pub fn parse<P: clap::Parser>(program: &str) -> Result<P, ExitCode> {
                 text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
             let line = said.join(" ");
             let line = line.strip_prefix("error: ").unwrap_or(&line);
-            eprintln!("{program}: {line} (see {program} --help)");
+            let known = |word: &String| P::command().find_subcommand(word).is_some();
+            let subcommand = std::env::args().nth(1).filter(known);
+            let of = subcommand.map(|name| format!(" {name}")).unwrap_or_default();
+            eprintln!("{program}: {line} (see {program}{of} --help)");
             ExitCode::from(2)
         }
     })

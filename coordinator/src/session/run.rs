@@ -57,7 +57,11 @@ impl Default for Patience {
 
 impl Patience {
     pub fn is_left(&self) -> bool {
-        self.started.elapsed() < PATIENCE
+        self.lasts(PATIENCE)
+    }
+
+    fn lasts(&self, limit: Duration) -> bool {
+        self.started.elapsed() < limit
     }
 
     /// Once in a while: it takes long, and something may be wrong.
@@ -160,7 +164,8 @@ impl ClusterSession {
 
     /// A definition that is alone in its transaction and loses against another one is begun anew:
     /// it would have waited, had it come a moment later. So is a change of rows that was chosen to
-    /// end a deadlock.
+    /// end a deadlock, or whose shards are not what the catalog says: what is in their way may only
+    /// go once no transaction from before it is left.
     pub(super) async fn run_statement(
         &mut self,
         planned: &Planned,
@@ -170,16 +175,20 @@ impl ClusterSession {
         let is_alone = self.txn.is_none() && options.ends_batch;
         let changes_rows = changes_rows(&planned.parsed.statement);
         let may_begin_anew = |error: &SqlError| match changes_rows {
-            true => is_alone && error.state() == SqlState::DEADLOCK_DETECTED,
+            true => is_alone && (is_stale(error) || error.state() == SqlState::DEADLOCK_DETECTED),
             false => is_alone && lost_a_race(error),
         };
         let (notices, mut patience) = (self.notices.len(), Patience::default());
         loop {
-            let result = self.run_once(planned, params, options).await;
+            let limit = if is_alone { SUSPICIOUS } else { PATIENCE };
+            let result = self.run_once(planned, params, options, limit).await;
             match result {
                 Err(error) if may_begin_anew(&error) && patience.is_left() => {
                     self.rollback().await;
                     self.notices.truncate(notices);
+                    if is_stale(&error) && patience.is_wearing_out() {
+                        crate::leftovers::restore_shapes(&self.cluster).await;
+                    }
                     patience.wait(options).await?;
                     self.cluster.catalog.read().await?;
                 }
@@ -193,6 +202,7 @@ impl ClusterSession {
         planned: &Planned,
         params: &[Datum],
         options: &ExecuteOptions,
+        limit: Duration,
     ) -> SqlResult<Execution> {
         params::check_count(params, &planned.params)?;
         if planned.params.iter().any(enums::has_labels) {
@@ -220,7 +230,7 @@ impl ClusterSession {
             };
             attempt += 1;
             let stale = is_stale(&error);
-            let exhausted = if stale { !patience.is_left() } else { attempt >= ATTEMPTS };
+            let exhausted = if stale { !patience.lasts(limit) } else { attempt >= ATTEMPTS };
             if exhausted || !self.can_retry(&error) {
                 return Err(error);
             }

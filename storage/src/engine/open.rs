@@ -153,7 +153,7 @@ fn identity(disk: &dyn Disk, dir: &Path) -> Result<(String, LogKey)> {
     };
     let (identity, key) = match lines[..] {
         // Formats before 6 had no checksum.
-        [first, _] => return Err(unknown(first)),
+        [first, _] if first != format!("{FORMAT_PREFIX}{FORMAT}") => return Err(unknown(first)),
         [first, identity, key, crc] => {
             let said = format!("{first}\n{identity}\n{key}\n");
             if u32::from_str_radix(crc, 16) != Ok(crc32c::crc32c(said.as_bytes())) {
