@@ -382,7 +382,7 @@ impl SlidingAccumulator {
 
     fn result(&mut self) -> SqlResult<ScalarValue> {
         self.results += 1;
-        if self.results % LOOK_UP_AFTER == 0 {
+        if self.results.is_multiple_of(LOOK_UP_AFTER) {
             interrupt::check()?;
         }
         let running = match &self.running {
