@@ -51,11 +51,11 @@ async fn statements_and_savepoints_are_undone(f: &Fixture) {
         f.modify(&context, G1, CAMPAIGNS, row, false).await.unwrap();
         context = f.next(&context);
     }
-    f.worker.transact(context.txn, TxnAction::UndoStatement(2)).await.unwrap();
-    f.worker.transact(context.txn, TxnAction::RollbackTo(3)).await.unwrap();
+    f.worker.transact(context.txn, TxnAction::UndoStatement(4)).await.unwrap();
+    f.worker.transact(context.txn, TxnAction::RollbackTo(2)).await.unwrap();
     let at = f.worker.transact(context.txn, TxnAction::CommitOnePhase(f.now())).await.unwrap();
     f.observe(at.timestamp.unwrap());
-    assert_eq!(f.all(CAMPAIGNS, &[G1]).await, ["1|1|x", "1|3|x"]);
+    assert_eq!(f.all(CAMPAIGNS, &[G1]).await, ["1|1|x", "1|2|x"]);
 }
 
 /// Rows in both groups, prepared.
