@@ -17,7 +17,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 
 /// How long the tasks that share the thread are kept waiting.
-const TURN: Duration = Duration::from_millis(10);
+pub(crate) const TURN: Duration = Duration::from_millis(10);
 /// Rows after which the time is looked at, at most.
 const MOST_ROWS: usize = 1024;
 

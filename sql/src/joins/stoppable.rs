@@ -10,7 +10,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -34,9 +34,6 @@ use futures::stream::{Stream, StreamExt};
 
 use crate::engine_error::from_sql;
 use crate::interrupt;
-
-/// How long the tasks that share the thread are kept waiting.
-const TURN: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct StopBetweenBatches;
@@ -156,7 +153,7 @@ impl Stream for Stoppable {
         if let Err(stopped) = interrupt::check() {
             return Poll::Ready(Some(Err(from_sql(stopped))));
         }
-        if self.since.elapsed() >= TURN {
+        if self.since.elapsed() >= interrupt::TURN {
             self.since = Instant::now();
             context.waker().wake_by_ref();
             return Poll::Pending;
