@@ -4,6 +4,7 @@
 //! pure function, so that the storage engine, the planner and the wire protocols agree by
 //! construction on what a row, a key, a hash or an error is.
 
+pub mod arrow_size;
 pub mod arrow_types;
 pub mod arrow_values;
 pub mod binary;

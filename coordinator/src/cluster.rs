@@ -23,6 +23,7 @@ use crate::session_list::SessionList;
 use crate::snapshots::Snapshots;
 use crate::statement_statistics::StatementStatistics;
 use crate::system_relations::{IndexSizes, KeptRows, RunningSession, ShardSize, ShardSizes};
+use crate::tenant_statistics::{self, TenantEntry, TenantStatistics};
 use crate::untold::Untold;
 use crate::workers::Workers;
 
@@ -45,6 +46,7 @@ pub struct Cluster {
     pub snapshots: Snapshots,
     pub statements: StatementCounters,
     pub statement_statistics: StatementStatistics,
+    pub tenant_statistics: Arc<TenantStatistics>,
     pub neighbours: Neighbours,
     pub untold: Untold,
     pub system_rows: KeptRows,
@@ -93,6 +95,7 @@ impl Cluster {
             snapshots: Snapshots::default(),
             statements: StatementCounters::default(),
             statement_statistics: StatementStatistics::default(),
+            tenant_statistics: Arc::new(TenantStatistics::new(Instant::now())),
             neighbours: Neighbours::default(),
             untold: Untold::default(),
             system_rows: KeptRows::default(),
@@ -246,6 +249,15 @@ impl Cluster {
             sessions.extend(self.neighbours.sessions(&self.catalog.snapshot(), self.node).await);
         }
         sessions
+    }
+
+    /// Tenants that statements of all coordinators were about, the busiest `most` first.
+    pub async fn tenants(&self, most: usize) -> Vec<TenantEntry> {
+        let mut all = self.tenant_statistics.entries(Instant::now());
+        if !self.catalog.is_alone() {
+            all.extend(self.neighbours.tenants(&self.catalog.snapshot(), self.node).await);
+        }
+        tenant_statistics::merged(all, most)
     }
 
     /// Whether its coordinator is still at work on a transaction. One that does not answer is

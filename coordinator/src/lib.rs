@@ -2,6 +2,7 @@
 //! execution over the workers.
 
 pub mod auth;
+mod auto_analyze;
 pub mod catalog;
 mod client_stream;
 pub mod clock;
@@ -34,6 +35,7 @@ pub mod statement_statistics;
 pub mod statistics;
 pub mod system_relations;
 pub mod table_sizes;
+pub mod tenant_statistics;
 pub mod tls;
 pub mod txn;
 pub mod untold;

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use parking_lot::Mutex;
-use satsuma_common::{NodeId, Timestamp, TxnId};
+use satsuma_common::{ColocationId, GroupId, NodeId, Timestamp, TxnId};
 use satsuma_proto::pb::peers as pb;
 use satsuma_proto::pb::peers::sessions_client::SessionsClient;
 use satsuma_proto::pb::peers::sessions_server as generated;
@@ -19,6 +19,7 @@ use crate::catalog::{NodeRole, State};
 use crate::session_api::InterruptReason;
 use crate::session_list::{SessionEntry, SessionList};
 use crate::system_relations::RunningSession;
+use crate::tenant_statistics::{Counts, TenantEntry, TenantStatistics};
 
 /// How long another coordinator may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -126,6 +127,18 @@ impl Neighbours {
         join_all(asked).await.into_iter().any(|known| known)
     }
 
+    /// Tenants that statements of the other coordinators were about.
+    pub async fn tenants(&self, state: &State, own: NodeId) -> Vec<TenantEntry> {
+        let asked = self.others(state, own).into_iter().map(|(_, mut client)| async move {
+            let call = client.tenants(pb::TenantsRequest {});
+            match tokio::time::timeout(PATIENCE, call).await {
+                Ok(Ok(reply)) => reply.into_inner().tenants,
+                Ok(Err(_)) | Err(_) => Vec::new(),
+            }
+        });
+        join_all(asked).await.into_iter().flatten().map(tenant).collect()
+    }
+
     pub async fn at_work(&self, state: &State, own: NodeId, txn: TxnId) -> AtWork {
         let others = self.others(state, own);
         let Some((_, client)) = others.into_iter().find(|(node, _)| *node == txn.coordinator)
@@ -192,6 +205,35 @@ fn running(node: NodeId, session: pb::Session) -> RunningSession {
     }
 }
 
+fn tenant(tenant: pb::Tenant) -> TenantEntry {
+    let counts = |counts: Option<pb::TenantCounts>| {
+        let pb::TenantCounts { reads, statements, seconds } = counts.unwrap_or_default();
+        Counts { reads, statements, seconds }
+    };
+    TenantEntry {
+        colocation: ColocationId(tenant.colocation),
+        group: GroupId(tenant.group),
+        attribute: tenant.attribute,
+        this_period: counts(tenant.this_period),
+        last_period: counts(tenant.last_period),
+        score: tenant.score,
+    }
+}
+
+fn told(tenant: TenantEntry) -> pb::Tenant {
+    let counts = |Counts { reads, statements, seconds }| {
+        Some(pb::TenantCounts { reads, statements, seconds })
+    };
+    pb::Tenant {
+        colocation: tenant.colocation.0,
+        group: tenant.group.0,
+        attribute: tenant.attribute,
+        this_period: counts(tenant.this_period),
+        last_period: counts(tenant.last_period),
+        score: tenant.score,
+    }
+}
+
 fn shortened(mut query: String) -> String {
     if query.len() > MAX_QUERY_BYTES {
         let mut end = MAX_QUERY_BYTES;
@@ -207,6 +249,7 @@ fn shortened(mut query: String) -> String {
 pub struct SessionsServer {
     pub node: NodeId,
     pub sessions: Arc<SessionList>,
+    pub tenants: Arc<TenantStatistics>,
 }
 
 impl SessionsServer {
@@ -259,5 +302,13 @@ impl generated::Sessions for SessionsServer {
         let txn = request.into_inner().txn.map(TxnId::from);
         let at_work = txn.is_some_and(|txn| self.sessions.is_at_work(txn));
         Ok(Response::new(pb::AtWorkReply { at_work }))
+    }
+
+    async fn tenants(
+        &self,
+        _: Request<pb::TenantsRequest>,
+    ) -> Result<Response<pb::TenantsReply>, Status> {
+        let tenants = self.tenants.entries(Instant::now()).into_iter().map(told).collect();
+        Ok(Response::new(pb::TenantsReply { tenants }))
     }
 }

@@ -138,8 +138,12 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
         connections: connections.clone(),
         shutdown: stop.clone(),
     });
-    let sessions_of_others =
-        SessionsServer { node: config.node, sessions: cluster.sessions.clone() }.into_service();
+    let sessions_of_others = SessionsServer {
+        node: config.node,
+        sessions: cluster.sessions.clone(),
+        tenants: cluster.tenant_statistics.clone(),
+    };
+    let sessions_of_others = sessions_of_others.into_service();
     let members = CoordinatorServer::new(Arc::new(Members(cluster.clone()))).into_service();
     let incoming = TcpIncoming::from(grpc_listener).with_nodelay(Some(true));
     let incoming = connections.track(incoming, identity.grpc.clone());
@@ -174,6 +178,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     ));
     background.spawn(housekeeping(cluster.clone(), leftovers));
     background.spawn(rebalance::run(cluster.clone()));
+    background.spawn(crate::auto_analyze::run(Arc::downgrade(&cluster)));
     background.spawn(crate::untold::tell(Arc::downgrade(&cluster)));
     background.spawn(crate::deadlock::detect(Arc::downgrade(&cluster)));
     background.spawn(crate::session::watch_advisory_locks(Arc::downgrade(&cluster)));

@@ -15,6 +15,7 @@ use arrow::ipc::reader::RecordBatchDecoder;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::ipc::{MessageHeader, root_as_message};
 use bytes::Bytes;
+use satsuma_common::arrow_size::batch_bytes;
 
 use crate::error::WireError;
 use crate::pb::types as pb;
@@ -58,8 +59,7 @@ pub fn encode_batch(batch: &RecordBatch) -> Result<Vec<pb::Batch>, WireError> {
     for field in batch.schema_ref().fields() {
         supported(field.data_type())?;
     }
-    let bytes: usize = batch.columns().iter().map(|column| used_bytes(column.as_ref())).sum();
-    let parts = (bytes / TARGET_BYTES + 1).min(batch.num_rows().max(1));
+    let parts = (batch_bytes(batch) / TARGET_BYTES + 1).min(batch.num_rows().max(1));
     let rows = batch.num_rows().div_ceil(parts).max(1);
     let mut messages = Vec::with_capacity(parts);
     let mut start = 0;
@@ -171,22 +171,6 @@ fn supported(data_type: &DataType) -> Result<(), WireError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Bytes that the array's own rows need on the wire, about, whatever else its buffers hold.
-pub fn used_bytes(array: &dyn Array) -> usize {
-    match array.data_type() {
-        DataType::Utf8View => view_bytes(array.as_string_view()),
-        DataType::BinaryView => view_bytes(array.as_binary_view()),
-        _ => array
-            .to_data()
-            .get_slice_memory_size()
-            .unwrap_or_else(|_| array.get_buffer_memory_size()),
-    }
-}
-
-fn view_bytes<T: ByteViewType + ?Sized>(array: &GenericByteViewArray<T>) -> usize {
-    array.len() * 16 + array.total_buffer_bytes_used()
 }
 
 /// A slice of strings keeps the whole array's buffers: copy what it uses when that is much less.

@@ -19,6 +19,7 @@ mod alter_object;
 mod alter_table;
 mod analyze;
 mod comment;
+mod configure;
 mod create_table;
 mod create_table_as;
 mod distribute;
@@ -54,7 +55,9 @@ use satsuma_proto::worker::{
 use satsuma_sql::bind::BindContext;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
-use satsuma_sql::parse::{Alter, Comment, CreateSchema, CreateTable, Grant, Refresh, Source};
+use satsuma_sql::parse::{
+    Alter, Comment, Configure, CreateSchema, CreateTable, Grant, Refresh, Source,
+};
 use sqlparser::ast::{self, Spanned};
 
 pub use index::reindex;
@@ -111,6 +114,8 @@ pub enum Definition<'a> {
     CreateTable(&'a CreateTable),
     Grant(&'a Grant),
     Comment(&'a Comment),
+    /// ALTER SYSTEM and ALTER DATABASE.
+    Configure(&'a Configure),
     Refresh(&'a Refresh),
     /// CREATE SCHEMA with elements.
     Schema(&'a CreateSchema),
@@ -134,6 +139,8 @@ impl Definition<'_> {
             Self::Grant(Grant { revoke: true, .. }) => "REVOKE",
             Self::Grant(_) => "GRANT",
             Self::Comment(_) => "COMMENT",
+            Self::Configure(Configure { database: None, .. }) => "ALTER SYSTEM",
+            Self::Configure(_) => "ALTER DATABASE",
             Self::Refresh(_) => "REFRESH MATERIALIZED VIEW",
             Self::Schema(_) => "CREATE SCHEMA",
             Self::Extension(satsuma_sql::parse::Command::DropExtension { .. }) => "DROP EXTENSION",
@@ -180,6 +187,7 @@ pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult
             comment::comment(ddl, comment)?;
             Some("COMMENT".into())
         }
+        Definition::Configure(statement) => Some(configure::configure(ddl, statement)?.into()),
         Definition::Refresh(refresh) => {
             materialized::refresh(ddl, refresh).await?;
             Some("REFRESH MATERIALIZED VIEW".into())

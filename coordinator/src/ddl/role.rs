@@ -4,10 +4,9 @@
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast;
 
-use super::{Ddl, names};
+use super::{Ddl, configure, names};
 use crate::auth::Verifier;
 use crate::catalog::{Command, Role, SUPERUSER_OID, SettingScope};
-use crate::session::settings;
 use crate::session_api::Notice;
 
 pub async fn create_role(ddl: &mut Ddl<'_>, create: &ast::CreateRole) -> SqlResult<()> {
@@ -78,22 +77,10 @@ pub fn alter_role(
 ) -> SqlResult<()> {
     let options = match operation {
         ast::AlterRoleOperation::WithOptions { options } => options,
-        ast::AlterRoleOperation::Set { config_name, config_value, in_database } => {
-            let value = match config_value {
-                ast::SetConfigValue::Value(value) => Some(value),
-                ast::SetConfigValue::Default => None,
-                ast::SetConfigValue::FromCurrent => {
-                    return Err(SqlError::unsupported("SET .. FROM CURRENT is not supported"));
-                }
-            };
-            return set_of_role(ddl, name, in_database.as_ref(), Some(config_name), value);
-        }
-        ast::AlterRoleOperation::Reset { config_name, in_database } => {
-            let setting = match config_name {
-                ast::ResetConfig::ALL => None,
-                ast::ResetConfig::ConfigName(name) => Some(name),
-            };
-            return set_of_role(ddl, name, in_database.as_ref(), setting, None);
+        ast::AlterRoleOperation::Set { in_database, .. }
+        | ast::AlterRoleOperation::Reset { in_database, .. } => {
+            let scope = scope(ddl, name, in_database.as_ref())?;
+            return configure::change(ddl, &scope, operation);
         }
         ast::AlterRoleOperation::RenameRole { role_name } => {
             return rename_role(ddl, &names::fold(name), &names::fold(role_name));
@@ -166,14 +153,12 @@ fn rename_role(ddl: &mut Ddl<'_>, name: &str, to: &str) -> SqlResult<()> {
     Ok(())
 }
 
-/// What sessions of a role start with. No setting: all of them; no value: no longer.
-fn set_of_role(
+/// Which sessions start with the settings of a role.
+fn scope(
     ddl: &mut Ddl<'_>,
     name: &ast::Ident,
     database: Option<&ast::ObjectName>,
-    setting: Option<&ast::ObjectName>,
-    value: Option<&ast::Expr>,
-) -> SqlResult<()> {
+) -> SqlResult<SettingScope> {
     let current = current_role(ddl)?;
     let name = match names::fold(name) {
         name if is_current(&name) => current.name.clone(),
@@ -184,43 +169,9 @@ fn set_of_role(
     if !current.superuser && !allowed {
         return Err(denied("permission denied"));
     }
-    let scope = match database {
-        None => SettingScope::Role(role.oid),
-        Some(database) => {
-            let database = names::split(database)?.1;
-            if database != ddl.state().cluster().database {
-                return Err(SqlError::new(
-                    SqlState::INVALID_CATALOG_NAME,
-                    format!("database \"{database}\" does not exist"),
-                ));
-            }
-            SettingScope::RoleInDatabase(role.oid)
-        }
-    };
-    let Some(setting) = setting else {
-        let state = ddl.state();
-        let own = state.settings().filter(|(of, ..)| **of == scope);
-        for name in own.map(|(_, name, _)| name.to_owned()).collect::<Vec<_>>() {
-            ddl.apply(Command::SetSetting { scope: scope.clone(), name, value: None })?;
-        }
-        return Ok(());
-    };
-    let setting = settings::setting_name(setting);
-    let value = match value {
-        Some(value) => {
-            let is_list = setting.eq_ignore_ascii_case("search_path");
-            let value = settings::setting_text(value, is_list);
-            settings::checked(&setting, &value)?;
-            Some(value)
-        }
-        None => {
-            settings::known(&setting)?;
-            None
-        }
-    };
-    let name = settings::canonical(&setting);
-    ddl.apply(Command::SetSetting { scope, name, value })?;
-    Ok(())
+    let Some(database) = database else { return Ok(SettingScope::Role(role.oid)) };
+    configure::check_database(ddl, &names::split(database)?.1)?;
+    Ok(SettingScope::RoleInDatabase(role.oid))
 }
 
 pub fn drop_roles(ddl: &mut Ddl<'_>, roles: &[ast::ObjectName], if_exists: bool) -> SqlResult<()> {

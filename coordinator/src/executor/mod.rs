@@ -173,6 +173,7 @@ impl Executor {
         plan: LogicalPlan,
         scope: &Arc<Scope>,
     ) -> SqlResult<LogicalPlan> {
+        scope.note_tenants(&plan)?;
         let topology = scope.topology(&plan).await;
         planner::distribute(plan, &topology, self.functions.as_ref())
     }

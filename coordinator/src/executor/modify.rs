@@ -153,6 +153,7 @@ impl Modification<'_> {
             .filter(|rows| rows.colocation == table.colocation())
             .filter(|rows| column.is_none_or(|column| rows.columns.contains(&column)));
         let Some(rows) = rows else { return Ok(None) };
+        self.scope.note_tenants(source)?;
         let tables = planner::scanned_tables(source)?;
         let fragment = fragment(source)?;
         let mut requests = Vec::new();
@@ -261,6 +262,7 @@ impl Modification<'_> {
                 .map(|rows| rows.groups),
         };
         let Some(groups) = groups else { return Ok(None) };
+        self.scope.note_tenants(&source)?;
         let tables = planner::scanned_tables(&source)?;
         let fragment = fragment(&source)?;
         let mut requests = Vec::new();

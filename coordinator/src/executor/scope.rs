@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::LogicalPlan;
+use parking_lot::Mutex;
 use satsuma_common::{
     ColocationId, GroupId, HashRange, NodeId, SqlError, SqlResult, SqlState, TableId,
 };
@@ -12,7 +13,8 @@ use satsuma_proto::worker::{GroupRef, STALE_PLACEMENT, StatementContext, TableSh
 
 use super::traffic::Traffic;
 use crate::catalog::{ColocationKind, Group, State, TableDistribution, TableStatistics};
-use crate::planner::{PlaceKind, TablePlace, Target, Topology, scanned_tables};
+use crate::planner::{PlaceKind, TablePlace, Target, Tenant, Tenants, Topology, scanned_tables};
+use crate::tenant_statistics::Asked;
 use crate::workers::Workers;
 
 #[derive(Clone)]
@@ -25,6 +27,8 @@ pub struct Scope {
     pub exchange_cost: f64,
     /// Where tasks tell what they sent and received, when somebody wants to know.
     pub traffic: Option<Arc<Traffic>>,
+    /// What the statement does, where that is counted.
+    pub asked: Option<Arc<Mutex<Asked>>>,
 }
 
 /// A worker and what it is asked to work on.
@@ -47,6 +51,29 @@ impl Scope {
         self.state.group(group).ok_or_else(|| {
             SqlError::new(STALE_PLACEMENT, format!("shard group {group} is not in the catalog"))
         })
+    }
+
+    /// Notes whose rows a plan of the statement asks for.
+    pub fn note_tenants(&self, plan: &LogicalPlan) -> SqlResult<()> {
+        if let Some(asked) = &self.asked {
+            let tenants = Tenants::of(plan, self.state.as_ref())?;
+            asked.lock().tenants.join(tenants);
+        }
+        Ok(())
+    }
+
+    /// Notes that a row of this tenant is asked for.
+    pub fn note_tenant(&self, tenant: impl FnOnce() -> Tenant) {
+        if let Some(asked) = &self.asked {
+            asked.lock().tenants.join(Tenants::One(tenant()));
+        }
+    }
+
+    /// Notes that the statement changes rows.
+    pub fn note_change(&self) {
+        if let Some(asked) = &self.asked {
+            asked.lock().changes = true;
+        }
     }
 
     /// The group as the catalog snapshot knows it, with the shards of `tables` that a fragment

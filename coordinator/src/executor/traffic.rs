@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::array::RecordBatch;
 use parking_lot::Mutex;
-use satsuma_proto::batches::used_bytes;
+use satsuma_common::arrow_size::batch_bytes;
 
 use crate::planner::RemoteTask;
 
@@ -29,11 +29,11 @@ impl Traffic {
 
 impl Meter {
     pub fn receive(&self, rows: &RecordBatch) {
-        self.received.fetch_add(bytes(rows), Ordering::Relaxed);
+        self.received.fetch_add(batch_bytes(rows) as u64, Ordering::Relaxed);
     }
 
     pub fn send(&self, rows: &RecordBatch) {
-        self.sent.fetch_add(bytes(rows), Ordering::Relaxed);
+        self.sent.fetch_add(batch_bytes(rows) as u64, Ordering::Relaxed);
     }
 
     pub fn received(&self) -> u64 {
@@ -43,8 +43,4 @@ impl Meter {
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
-}
-
-fn bytes(rows: &RecordBatch) -> u64 {
-    rows.columns().iter().map(|column| used_bytes(column.as_ref()) as u64).sum()
 }

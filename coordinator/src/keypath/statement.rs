@@ -160,18 +160,21 @@ impl KeyTable {
         Ok((encoded, distribution.unwrap_or(Datum::Null)))
     }
 
-    /// Encoded rows by where they go, in the order of groups.
+    /// Encoded rows by where they go, in the order of groups. `note` gets each row's place and
+    /// value of the distribution column.
     pub fn routed(
         &self,
         rows: &[Vec<Cell>],
         values: &Values<'_>,
         state: &State,
         table: &Table,
+        note: &dyn Fn(Target, &Datum),
     ) -> SqlResult<Vec<(Target, Vec<Bytes>)>> {
         let mut routed: Vec<(Target, Vec<Bytes>)> = Vec::new();
         for cells in rows {
             let (row, distribution) = self.row(cells, values)?;
             let target = self.target(state, table, &distribution)?;
+            note(target, &distribution);
             match routed.iter_mut().find(|(known, _)| *known == target) {
                 Some((_, rows)) => rows.push(row.into()),
                 None => routed.push((target, vec![row.into()])),

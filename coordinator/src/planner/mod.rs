@@ -30,12 +30,14 @@ mod order;
 mod pruning;
 mod reduce;
 mod remote;
+mod tenants;
 mod topology;
 
 pub use distribute::{distribute, is_replicated, scanned_tables, single_fragment};
 pub use exchange::{Exchange, Input, Spread};
 pub use locus::{GroupSet, Hashed, Locus};
 pub use remote::{RemoteAggregate, RemoteScan, RemoteTask, Target};
+pub use tenants::{Tenant, Tenants};
 pub use topology::{PlaceKind, TablePlace, Topology};
 
 #[cfg(test)]

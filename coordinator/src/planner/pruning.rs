@@ -8,8 +8,8 @@ use datafusion::arrow::array::Array;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use satsuma_common::PgType;
 use satsuma_common::hash::partition_hash_array;
+use satsuma_common::{GroupId, PgType};
 
 use super::locus::GroupSet;
 use super::topology::TablePlace;
@@ -35,6 +35,19 @@ pub fn groups(
         .filter_map(|predicate| pruning.of(predicate))
         .fold(all.clone(), |groups, some| groups.intersection(&some))
         .or_one_of(&all)
+}
+
+/// The one value that the column must have for every predicate to be true, and its group.
+pub fn value(
+    place: &TablePlace,
+    ty: &PgType,
+    predicates: &[Expr],
+    is_key: &dyn Fn(&Expr) -> bool,
+) -> Option<(ScalarValue, GroupId)> {
+    let pruning = Pruning { place, ty, is_key };
+    let value = predicates.iter().find_map(|predicate| pruning.value(predicate))?;
+    let group = pruning.of_value(value)?.0.first().copied()?;
+    Some((value.clone(), group))
 }
 
 struct Pruning<'a> {
@@ -85,6 +98,25 @@ impl Pruning<'_> {
             Expr::Literal(ScalarValue::Boolean(Some(false) | None), _) => Some(GroupSet::default()),
             Expr::IsNull(key) if self.is_key(key) => Some(GroupSet::default()),
             Expr::Alias(alias) => self.of(&alias.expr),
+            _ => None,
+        }
+    }
+
+    /// The value that the predicate requires.
+    fn value<'e>(&self, predicate: &'e Expr) -> Option<&'e ScalarValue> {
+        match predicate {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+                self.value(left).or_else(|| self.value(right))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                match (left.as_ref(), right.as_ref()) {
+                    (key, Expr::Literal(value, _)) | (Expr::Literal(value, _), key) => {
+                        self.is_key(key).then_some(value)
+                    }
+                    _ => None,
+                }
+            }
+            Expr::Alias(alias) => self.value(&alias.expr),
             _ => None,
         }
     }

@@ -42,6 +42,7 @@ fn stands_alone(statement: &Statement) -> Option<&'static str> {
         Statement::Command(command) => match command.as_ref() {
             Command::Maintain { vacuum: true, .. } => Some("VACUUM"),
             Command::DropIndexConcurrently(_) => Some("DROP INDEX CONCURRENTLY"),
+            Command::Configure(it) if it.database.is_none() => Some("ALTER SYSTEM"),
             Command::Discard { what: "all" } => Some("DISCARD ALL"),
             Command::Reorganise { alone, .. } => *alone,
             _ => None,

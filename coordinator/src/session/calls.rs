@@ -61,7 +61,7 @@ pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {
         return Ok(columns);
     }
     Ok(match call.name.as_str() {
-        "pg_cancel_backend" | "pg_terminate_backend" => one(PgType::Bool),
+        "pg_cancel_backend" | "pg_terminate_backend" | "pg_reload_conf" => one(PgType::Bool),
         "isolate_tenant_to_new_shard" => one(PgType::Int8),
         name if name.starts_with("pg_try_advisory") => one(PgType::Bool),
         "pg_advisory_unlock" | "pg_advisory_unlock_shared" => one(PgType::Bool),
@@ -232,6 +232,10 @@ async fn answer(
             session.cluster.statement_statistics.reset();
             vec![vec![Datum::Null]]
         }
+        "citus_stat_tenants_reset" => {
+            session.cluster.tenant_statistics.reset();
+            vec![vec![Datum::Null]]
+        }
         // Every coordinator and worker knows local tables: there is nothing to add.
         "citus_add_local_table_to_metadata" => {
             let table = arguments.table(0, &session.state())?;
@@ -240,8 +244,10 @@ async fn answer(
             vec![vec![Datum::Null]]
         }
         "pg_reload_conf" => {
-            return Err(SqlError::unsupported("pg_reload_conf() is not supported")
-                .hint("A node reads its settings when it starts: restart it."));
+            session.notice(crate::session_api::Notice::plain(
+                "settings of ALTER SYSTEM are those of sessions that start after it",
+            ));
+            vec![vec![Datum::Bool(true)]]
         }
         "truncate_local_data_after_distributing_table" => {
             session.require_owner(&*arguments.table(0, &session.state())?)?;
@@ -260,7 +266,9 @@ fn is_for_superusers(name: &str) -> bool {
     let others = [
         "citus_set_coordinator_host",
         "citus_stat_statements_reset",
+        "citus_stat_tenants_reset",
         "citus_job_cancel",
+        "pg_reload_conf",
         "replicate_reference_tables",
     ];
     is_about_nodes || others.contains(&name) || name.starts_with("run_command_on")

@@ -118,6 +118,7 @@ impl SessionFactory for Factory {
             sequence_values: Default::default(),
             names: Default::default(),
             on_commit: Default::default(),
+            asked: None,
         }))
     }
 }

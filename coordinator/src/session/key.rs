@@ -18,6 +18,7 @@ use crate::executor::modify::Modified;
 use crate::keypath::{
     Asked, KeyAction, KeyStatement, KeyTable, Returned, SharedProgram, Target, Values,
 };
+use crate::planner::Tenant;
 use crate::session_api::{ExecuteOptions, Execution, Rows};
 use crate::txn::Isolation;
 
@@ -41,6 +42,7 @@ impl ClusterSession {
                     None => None,
                     Some((key, distribution)) => {
                         let target = table.target(&scope.state, &stored, &distribution)?;
+                        note_tenant(&scope, table, &stored, target, &distribution);
                         drop(values);
                         read(&scope, table, &stored, target, key).await?
                     }
@@ -56,7 +58,10 @@ impl ClusterSession {
             }
             KeyAction::Insert { rows, asked, on_conflict, returning } => {
                 let routed = if self.has_at_hand(asked) {
-                    let routed = table.routed(rows, &values, &scope.state, &stored)?;
+                    let note = |target, value: &Datum| {
+                        note_tenant(&scope, table, &stored, target, value);
+                    };
+                    let routed = table.routed(rows, &values, &scope.state, &stored, &note)?;
                     drop(values);
                     routed
                 } else {
@@ -79,6 +84,7 @@ impl ClusterSession {
                     return self.no_key("UPDATE", table, returning, options).await;
                 };
                 let target = table.target(&scope.state, &stored, &distribution)?;
+                note_tenant(&scope, table, &stored, target, &distribution);
                 let params = params
                     .iter()
                     .map(|(cell, ty)| physical(&values.get(cell, ty)?, ty))
@@ -94,6 +100,7 @@ impl ClusterSession {
                     return self.no_key("DELETE", table, returning, options).await;
                 };
                 let target = table.target(&scope.state, &stored, &distribution)?;
+                note_tenant(&scope, table, &stored, target, &distribution);
                 drop(values);
                 let row =
                     KeyedRow { key: key.into(), newest: self.reads_newest(), assignments: None };
@@ -130,7 +137,10 @@ impl ClusterSession {
         let (scope, stored) = (scope.clone(), stored.clone());
         let work = move || match &ready.key {
             Some(KeyStatement { table, action: KeyAction::Insert { rows, .. } }) => {
-                table.routed(rows, &Values::new(&params, &types), &scope.state, &stored)
+                let note = |target, value: &Datum| {
+                    note_tenant(&scope, table, &stored, target, value);
+                };
+                table.routed(rows, &Values::new(&params, &types), &scope.state, &stored, &note)
             }
             _ => Err(SqlError::internal("an insertion is something else")),
         };
@@ -244,6 +254,17 @@ fn stored(scope: &Scope, table: &KeyTable) -> SqlResult<Arc<Table>> {
             info.shape.version == shape.version && info.distribution == table.info.distribution
         })
         .ok_or_else(|| SqlError::new(STALE_PLACEMENT, format!("table {} changed", shape.table)))
+}
+
+/// Notes whose row is asked for, where that is counted.
+fn note_tenant(scope: &Scope, table: &KeyTable, stored: &Table, target: Target, value: &Datum) {
+    let Some(position) = table.distribution() else { return };
+    scope.note_tenant(|| Tenant {
+        colocation: stored.colocation(),
+        group: target.group,
+        value: value.clone(),
+        ty: table.info.shape.columns[position].ty.clone(),
+    });
 }
 
 fn group_ref(scope: &Scope, stored: &Table, target: Target) -> SqlResult<GroupRef> {

@@ -1,7 +1,7 @@
 //! Settings as `pg_settings` shows them: numbers in the setting's own unit, where SHOW prints
 //! them with the largest unit that fits.
 
-use super::parameters::{Kind, PARAMETERS, Parameter};
+use super::parameters::{Change, Kind, PARAMETERS, Parameter};
 use super::settings::ListedSetting;
 use super::units;
 use crate::system_relations::SettingRow;
@@ -34,7 +34,8 @@ impl ListedSetting {
             bounds: parameter.and_then(Parameter::bounds),
             choices: parameter.and_then(Parameter::choices),
             context: match parameter {
-                Some(parameter) if parameter.read_only => "internal",
+                Some(Parameter { change: Change::Nobody, .. }) => "internal",
+                Some(Parameter { change: Change::System, .. }) => "sighup",
                 _ => "user",
             },
         }
@@ -42,6 +43,10 @@ impl ListedSetting {
 }
 
 impl Parameter {
+    fn is_fixed(&self) -> bool {
+        self.change == Change::Nobody
+    }
+
     fn most_pages(&self) -> Option<i64> {
         IN_PAGES.iter().find(|(name, _)| *name == self.name).map(|(_, most)| i64::from(*most))
     }
@@ -49,6 +54,7 @@ impl Parameter {
     fn unit(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Millis(_) => Some("ms"),
+            Kind::Seconds(..) => Some("s"),
             Kind::Memory(_) if self.most_pages().is_some() => Some("8kB"),
             Kind::Memory(_) => Some("kB"),
             _ => None,
@@ -59,6 +65,7 @@ impl Parameter {
     fn numeral(&self, text: &str) -> String {
         let number = match self.kind {
             Kind::Millis(_) => units::parse_duration(text),
+            Kind::Seconds(..) => units::parse_duration(text).map(|millis| millis / 1000),
             Kind::Memory(_) if self.most_pages().is_some() => {
                 units::parse_size(text).map(|size| size / PAGE_KILOBYTES)
             }
@@ -71,13 +78,13 @@ impl Parameter {
     fn vartype(&self) -> &'static str {
         match self.kind {
             Kind::Flag => "bool",
-            Kind::Integer(..) | Kind::Millis(_) | Kind::Memory(_) => "integer",
+            Kind::Integer(..) | Kind::Millis(_) | Kind::Seconds(..) | Kind::Memory(_) => "integer",
             Kind::Real(..) => "real",
             // Flags of which only one value is supported.
             Kind::Choice(choices) if choices.iter().all(|choice| is_flag(choice)) => "bool",
             Kind::Choice(_) => "enum",
-            Kind::Text if self.read_only && is_flag(self.default) => "bool",
-            Kind::Text if self.read_only && self.default.parse::<i64>().is_ok() => "integer",
+            Kind::Text if self.is_fixed() && is_flag(self.default) => "bool",
+            Kind::Text if self.is_fixed() && self.default.parse::<i64>().is_ok() => "integer",
             Kind::Text | Kind::Encoding | Kind::TimeZone | Kind::DateStyle => "string",
         }
     }
@@ -88,6 +95,7 @@ impl Parameter {
         match self.kind {
             Kind::Integer(low, high) => integers(low, high),
             Kind::Millis(low) => integers(low, most),
+            Kind::Seconds(low, high) => integers(low, high),
             Kind::Memory(low) => match self.most_pages() {
                 Some(most) => integers(low / PAGE_KILOBYTES, most),
                 None => integers(low, most),

@@ -40,17 +40,16 @@ mod set_config;
 pub(crate) mod settings;
 mod surroundings;
 mod temporary;
-mod units;
+pub(crate) mod units;
 mod utility;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::value_io::TextSettings;
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use satsuma_common::text::TextContext;
+use satsuma_common::text::{self, TextContext};
 use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState, TableId, TxnId};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::catalog_view::CatalogView;
@@ -66,17 +65,20 @@ pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
 pub use settings::{Listed, ListedSetting, Settings};
 pub(crate) use surroundings::SessionSurroundings;
-pub use temporary::drop_left_behind;
+pub use temporary::{drop_left_behind, run_detached};
 
 pub use calls::columns as columns_of_call;
 
 use crate::catalog::{CatalogSnapshot, State};
 use crate::cluster::Cluster;
+use crate::planner::Tenants;
 use crate::session_api::{
     BatchStatement, ConnectInfo, ExecuteOptions, Execution, NamedStatements, Notice, Prepared,
     Rows, Session, Severity, Timeouts, TransactionStatus,
 };
+use crate::tenant_statistics::Asked;
 use crate::txn::{Isolation, Transaction};
+use crate::value_io::TextSettings;
 use cursor::Cursor;
 use ready::Planned;
 
@@ -113,6 +115,8 @@ pub struct ClusterSession {
     names: Mutex<Option<((u64, u64), Arc<CatalogSnapshot>)>>,
     /// What a commit does to temporary tables.
     on_commit: BTreeMap<TableId, ast::OnCommit>,
+    /// What the present statement does, where that is counted.
+    asked: Option<Arc<Mutex<Asked>>>,
 }
 
 /// The roles at the start of the transaction.
@@ -232,6 +236,9 @@ impl ClusterSession {
         if frequent.tracks_statements {
             self.cluster.statement_statistics.record(&self.info.user, text);
         }
+        if let Some(asked) = &self.asked {
+            self.note_tenant(&asked.lock(), took);
+        }
         let Some(limit) = frequent.log_min_duration else { return };
         if took >= limit {
             let shown: String = text.chars().take(LOGGED_CHARS).collect();
@@ -246,6 +253,16 @@ impl ClusterSession {
                 "slow statement",
             );
         }
+    }
+
+    /// Counts a statement that was about one tenant.
+    fn note_tenant(&self, asked: &Asked, took: Duration) {
+        let Tenants::One(tenant) = &asked.tenants else { return };
+        let context = &self.settings.frequent().text;
+        let Ok(Some(attribute)) = text::to_text(&tenant.ty, &tenant.value, context) else { return };
+        let place = (tenant.colocation, tenant.group);
+        let (statistics, now) = (&self.cluster.tenant_statistics, Instant::now());
+        statistics.record(place, attribute, asked.changes, took, now);
     }
 
     /// Tells others which transaction this session is at work on.
@@ -352,6 +369,7 @@ impl Session for ClusterSession {
             .ok_or_else(|| SqlError::internal("the statement was prepared by another server"))?;
         self.refuse_in_failed_block(Some(&planned.parsed))?;
         self.activity_started(&prepared.sql, &options);
+        self.asked = None;
         let started = Instant::now();
         let result = self.run_statement(planned, &params, &options).await;
         self.activity_ended();

@@ -8,6 +8,8 @@ pub enum Kind {
     Integer(i64, i64),
     /// A duration of at least so many milliseconds, which are the unit where none is given.
     Millis(i64),
+    /// The same in whole seconds, at most so many.
+    Seconds(i64, i64),
     /// Of at least so many kilobytes, which are the unit where none is given.
     Memory(i64),
     Real(f64, f64),
@@ -24,8 +26,17 @@ pub struct Parameter {
     pub kind: Kind,
     /// Told to clients by ParameterStatus.
     pub reported: bool,
-    pub read_only: bool,
+    pub change: Change,
     pub description: &'static str,
+}
+
+/// Who may give a setting another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Session,
+    /// ALTER SYSTEM alone.
+    System,
+    Nobody,
 }
 
 const fn plain(
@@ -34,7 +45,7 @@ const fn plain(
     kind: Kind,
     description: &'static str,
 ) -> Parameter {
-    Parameter { name, default, kind, reported: false, read_only: false, description }
+    Parameter { name, default, kind, reported: false, change: Change::Session, description }
 }
 
 const fn reported(
@@ -43,7 +54,7 @@ const fn reported(
     kind: Kind,
     description: &'static str,
 ) -> Parameter {
-    Parameter { name, default, kind, reported: true, read_only: false, description }
+    Parameter { name, default, kind, reported: true, change: Change::Session, description }
 }
 
 const fn fixed(
@@ -57,9 +68,18 @@ const fn fixed(
         default,
         kind: Kind::Text,
         reported: is_reported,
-        read_only: true,
+        change: Change::Nobody,
         description,
     }
+}
+
+const fn of_system(
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    description: &'static str,
+) -> Parameter {
+    Parameter { name, default, kind, reported: false, change: Change::System, description }
 }
 
 pub use satsuma_sql::functions::{SERVER_VERSION, SERVER_VERSION_NUM};
@@ -307,6 +327,13 @@ pub static PARAMETERS: &[Parameter] = &[
         Kind::Memory(0),
         "What it costs to exchange rows between workers, beside the rows.",
     ),
+    of_system("autovacuum", "on", Kind::Flag, "Analyze tables whose number of rows has changed."),
+    of_system(
+        "autovacuum_naptime",
+        "1min",
+        Kind::Seconds(1, 2_147_483),
+        "Time between two looks at whether tables are to be analyzed.",
+    ),
     plain("citus.shard_count", "32", Kind::Integer(1, 64000), "Shards of a new distributed table."),
     plain(
         "citus.shard_replication_factor",
@@ -335,9 +362,16 @@ pub static PARAMETERS: &[Parameter] = &[
     plain(
         "citus.stat_tenants_track",
         "none",
-        Kind::Choice(&["none"]),
-        "Tenants are not counted: citus_stat_tenants stays empty.",
+        Kind::Choice(&["none", "all"]),
+        "Count the session's statements by tenant for citus_stat_tenants.",
     ),
+    plain(
+        "citus.stat_tenants_limit",
+        "100",
+        Kind::Integer(1, 1000),
+        "Tenants that citus_stat_tenants shows, the busiest first.",
+    ),
+    fixed("citus.stat_tenants_period", "60", false, "Seconds of a period of citus_stat_tenants."),
     plain("citus.explain_all_tasks", "off", Kind::Flag, "Show every task in EXPLAIN."),
     plain(
         "citus.propagate_set_commands",

@@ -274,6 +274,8 @@ impl ClusterSession {
         let frequent = self.settings.frequent();
         let (lock_timeout, timeout) = (frequent.lock_timeout, frequent.timeouts.statement);
         let (time_zone, exchange_cost) = (frequent.time_zone.clone(), frequent.exchange_cost);
+        self.asked = frequent.tracks_tenants.then(Arc::default);
+        let asked = self.asked.clone();
         let txn = self.transaction().await?;
         let (snapshot, statement) = txn.next_statement(&cluster).await?;
         let context = StatementContext {
@@ -294,6 +296,7 @@ impl ClusterSession {
             statement: context,
             exchange_cost,
             traffic: None,
+            asked,
         }))
     }
 
@@ -519,6 +522,7 @@ impl ClusterSession {
         returning: bool,
     ) -> SqlResult<Modification<'a>> {
         self.writable("this statement")?;
+        scope.note_change();
         let txn = self
             .txn
             .as_mut()

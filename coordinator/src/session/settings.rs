@@ -13,7 +13,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use satsuma_sql::functions::Settings as FunctionSettings;
 use sqlparser::ast;
 
-use super::parameters::{Kind, PARAMETERS, Parameter};
+use super::parameters::{Change, Kind, PARAMETERS, Parameter};
 use super::units::{self, Invalid};
 use crate::session_api::{Severity, Timeouts};
 
@@ -52,6 +52,8 @@ pub struct Frequent {
     pub default_read_only: bool,
     /// `citus.stat_statements_track` is `all`.
     pub tracks_statements: bool,
+    /// `citus.stat_tenants_track` is `all`.
+    pub tracks_tenants: bool,
     /// `satsuma.exchange_cost` in bytes.
     pub exchange_cost: f64,
     /// `client_min_messages`; `None` is above every notice.
@@ -227,6 +229,7 @@ impl Settings {
                     _ => Some(Severity::Debug),
                 },
                 tracks_statements: self.is("citus.stat_statements_track", "all"),
+                tracks_tenants: self.is("citus.stat_tenants_track", "all"),
                 exchange_cost: self.bytes("satsuma.exchange_cost"),
                 log_min_duration: match text("log_min_duration_statement").as_str() {
                     "" | "-1" => None,
@@ -402,7 +405,13 @@ pub(crate) fn canonical(name: &str) -> String {
 
 /// The value as SHOW prints it, of a setting that may be changed.
 pub(crate) fn checked(name: &str, value: &str) -> SqlResult<String> {
-    changeable(name)?;
+    changeable(name, Change::Session)?;
+    normalize(name, value)
+}
+
+/// As [`checked`], for ALTER SYSTEM.
+pub(crate) fn checked_of_system(name: &str, value: &str) -> SqlResult<String> {
+    changeable(name, Change::System)?;
     normalize(name, value)
 }
 
@@ -430,14 +439,17 @@ fn custom(name: &str) -> SqlResult<()> {
     }
 }
 
-fn changeable(name: &str) -> SqlResult<()> {
-    match parameter(name) {
-        Some(parameter) if parameter.read_only => Err(SqlError::new(
-            SqlState::CANT_CHANGE_RUNTIME_PARAM,
-            format!("parameter \"{}\" cannot be changed", parameter.name),
-        )),
-        _ => Ok(()),
-    }
+fn changeable(name: &str, by: Change) -> SqlResult<()> {
+    let Some(parameter) = parameter(name) else { return Ok(()) };
+    let now = match parameter.change {
+        Change::Nobody => "",
+        Change::System if by == Change::Session => " now",
+        Change::System | Change::Session => return Ok(()),
+    };
+    Err(SqlError::new(
+        SqlState::CANT_CHANGE_RUNTIME_PARAM,
+        format!("parameter \"{}\" cannot be changed{now}", parameter.name),
+    ))
 }
 
 fn unrecognized(name: &str) -> SqlError {
@@ -478,6 +490,11 @@ fn normalize(name: &str, value: &str) -> SqlResult<String> {
             let millis = units::parse_duration(value).map_err(|e| wrong_unit(e, name, value))?;
             within(parameter.name, (millis, " ms"), (low, i64::from(i32::MAX)))?;
             Ok(units::print_duration(millis))
+        }
+        Kind::Seconds(low, high) => {
+            let seconds = units::parse_seconds(value).map_err(|e| wrong_unit(e, name, value))?;
+            within(parameter.name, (seconds, " s"), (low, high))?;
+            Ok(units::print_duration(seconds * 1000))
         }
         Kind::Memory(low) => {
             let size = units::parse_size(value).map_err(|e| wrong_unit(e, name, value))?;
@@ -604,11 +621,8 @@ mod tests {
         );
         let reserved = settings.set("citus.nope", "1", false).unwrap_err();
         assert_eq!(reserved.message(), "invalid configuration parameter name \"citus.nope\"");
-        for (name, value) in
-            [("citus.shard_replication_factor", "2"), ("citus.stat_tenants_track", "all")]
-        {
-            assert_eq!(settings.set(name, value, false).unwrap_err().state().as_str(), "22023");
-        }
+        let copies = settings.set("citus.shard_replication_factor", "2", false).unwrap_err();
+        assert_eq!(copies.state().as_str(), "22023");
         settings.set("my.own", "anything", false).unwrap();
         assert_eq!(settings.show("my.own").unwrap(), "anything");
     }

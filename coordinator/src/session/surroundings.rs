@@ -14,6 +14,7 @@ use crate::session_api::ListedStatement;
 use crate::system_relations::{
     IndexSizes, KeptRows, PreparedRow, RunningSession, SettingRow, ShardSizes, Surroundings,
 };
+use crate::tenant_statistics::TenantEntry;
 use crate::waiting::wait_for;
 
 /// Row locks that nobody waits for, of one worker, that are shown.
@@ -99,6 +100,13 @@ impl Surroundings for SessionSurroundings {
     fn statements(&self) -> Vec<(i64, String, String, u64)> {
         let entries = self.cluster.statement_statistics.entries();
         entries.iter().map(|e| (e.query_id, e.user.clone(), e.query.clone(), e.calls())).collect()
+    }
+
+    fn tenants(&self) -> SqlResult<Vec<TenantEntry>> {
+        let cluster = self.cluster.clone();
+        let limit = self.settings.iter().find(|setting| setting.name == "citus.stat_tenants_limit");
+        let limit = limit.and_then(|setting| setting.value.parse().ok()).unwrap_or(usize::MAX);
+        wait_for(async move { Ok(cluster.tenants(limit).await) })
     }
 
     fn index_sizes(&self) -> Arc<IndexSizes> {

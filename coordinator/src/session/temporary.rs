@@ -107,22 +107,29 @@ impl ClusterSession {
             sequence_values: Default::default(),
             names: Default::default(),
             on_commit: Default::default(),
+            asked: None,
         })
     }
 }
 
+/// Runs a statement without rows in a session of the superuser that no client has.
+pub async fn run_detached(cluster: Arc<Cluster>, sql: &str) -> SqlResult<()> {
+    let state = cluster.catalog.snapshot();
+    let user = state.role(SUPERUSER_OID).map_or("", |role| &role.name);
+    let mut session = ClusterSession::detached(cluster, user)?;
+    let prepared = session.prepare(sql, None).await?;
+    let options = ExecuteOptions { ends_batch: true, ..ExecuteOptions::default() };
+    let done = session.execute(&prepared, Vec::new(), options).await;
+    if done.is_err() {
+        session.rollback().await;
+    }
+    done.map(|_| ())
+}
+
 /// Drops a session's schema after its end. What is left is dropped when the coordinator starts.
 async fn drop_schema(cluster: Arc<Cluster>, schema: String) {
-    let done = async {
-        let state = cluster.catalog.snapshot();
-        let user = state.role(SUPERUSER_OID).map_or("", |role| &role.name);
-        let mut session = ClusterSession::detached(cluster, user)?;
-        let sql = format!("DROP SCHEMA \"{schema}\" CASCADE");
-        let prepared = session.prepare(&sql, None).await?;
-        let options = ExecuteOptions { ends_batch: true, ..ExecuteOptions::default() };
-        session.execute(&prepared, Vec::new(), options).await.map(|_| ())
-    };
-    if let Err(error) = done.await {
+    let sql = format!("DROP SCHEMA \"{schema}\" CASCADE");
+    if let Err(error) = run_detached(cluster, &sql).await {
         tracing::warn!(schema, %error, "temporary relations were left behind");
     }
 }

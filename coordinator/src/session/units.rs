@@ -33,6 +33,15 @@ pub fn parse_duration(text: &str) -> Result<i64, Invalid> {
     parse(text, &DURATIONS, "\"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\"")
 }
 
+/// In seconds, which are the unit where none is given.
+pub fn parse_seconds(text: &str) -> Result<i64, Invalid> {
+    match text.trim().parse::<f64>() {
+        Ok(_) => parse_duration(&format!("{} s", text.trim())),
+        Err(_) => parse_duration(text),
+    }
+    .map(|millis| (millis as f64 / 1000.0).round_ties_even() as i64)
+}
+
 /// In kilobytes.
 pub fn parse_size(text: &str) -> Result<i64, Invalid> {
     parse(text, &SIZES, "\"B\", \"kB\", \"MB\", \"GB\", and \"TB\"")

@@ -216,6 +216,9 @@ impl ClusterSession {
             Command::Comment(comment) => {
                 self.define(Definition::Comment(comment), parsed, options).await
             }
+            Command::Configure(statement) => {
+                self.define(Definition::Configure(statement), parsed, options).await
+            }
             Command::Grant(grant) => self.define(Definition::Grant(grant), parsed, options).await,
             Command::CreateExtension(_) | Command::DropExtension { .. } => {
                 self.define(Definition::Extension(command), parsed, options).await

@@ -21,6 +21,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_stat_ssl" => encryption,
         "citus_stat_activity" | "citus_dist_stat_activity" => citus_activity,
         "citus_stat_statements" => citus_statements,
+        "citus_stat_tenants" => citus_tenants,
         "pg_stat_user_tables" | "pg_stat_all_tables" => table_statistics,
         "pg_stat_user_indexes" | "pg_stat_all_indexes" => index_statistics,
         "pg_stat_database" => database_statistics,
@@ -207,6 +208,31 @@ fn citus_statements(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             query = if is_seen { &query } else { "<insufficient privilege>" },
             executor = "adaptive",
             calls = i64::try_from(calls).unwrap_or(i64::MAX),
+        )?;
+    }
+    Ok(())
+}
+
+/// For those who may see everybody's statements.
+fn citus_tenants(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    if !may_see(source, None) {
+        return Ok(());
+    }
+    for tenant in source.around.tenants()? {
+        let node = source.state.group(tenant.group).map(|group| group.primary.0);
+        let (this, last) = (tenant.this_period, tenant.last_period);
+        let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        row!(
+            rows,
+            nodeid = node.map(|node| node as i32),
+            colocation_id = tenant.colocation.0 as i32,
+            tenant_attribute = &tenant.attribute,
+            read_count_in_this_period = count(this.reads),
+            read_count_in_last_period = count(last.reads),
+            query_count_in_this_period = count(this.statements),
+            query_count_in_last_period = count(last.statements),
+            cpu_usage_in_this_period = this.seconds,
+            cpu_usage_in_last_period = last.seconds,
         )?;
     }
     Ok(())

@@ -9,6 +9,7 @@ use satsuma_proto::worker::Locks;
 
 use super::KeptRows;
 use crate::catalog::{State, Table};
+use crate::tenant_statistics::TenantEntry;
 use crate::tls::Encryption;
 
 /// A session of this coordinator: `pg_stat_activity`.
@@ -150,6 +151,11 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Statements that were run: id, user, text and number of calls.
     fn statements(&self) -> Vec<(i64, String, String, u64)> {
         Vec::new()
+    }
+
+    /// The busiest tenants of every coordinator.
+    fn tenants(&self) -> SqlResult<Vec<TenantEntry>> {
+        Ok(Vec::new())
     }
 
     fn index_sizes(&self) -> Arc<IndexSizes> {

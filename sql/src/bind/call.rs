@@ -265,6 +265,7 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
         ],
     ),
     ("citus_stat_statements_reset", &[]),
+    ("citus_stat_tenants_reset", &[]),
     ("satsuma_backup", &[]),
     ("satsuma_coordinators", &[]),
     ("satsuma_catalog_digest", &[]),

@@ -1,4 +1,4 @@
-//! How plans join and sort, at the coordinator and at the workers.
+//! How plans join, sort and look through windows, at the coordinator and at the workers.
 //!
 //! Both lists are DataFusion's own rules with ours around them; the first keeps one side of a join
 //! in memory and fails when it does not fit, the second goes to disk.
@@ -8,6 +8,7 @@ mod names;
 mod shares;
 mod spilling;
 mod stoppable;
+mod windows;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub fn in_memory_rules() -> Vec<Rule> {
         });
     }
     rules.push(Arc::new(UnnestSeries));
+    rules.push(Arc::new(windows::OnePartitionAtATime));
     rules.push(Arc::new(stoppable::StopBetweenBatches));
     rules
 }

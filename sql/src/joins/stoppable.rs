@@ -26,12 +26,13 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+use datafusion::physical_plan::windows::BoundedWindowAggExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, RecordBatchStream,
 };
 use futures::stream::{Stream, StreamExt};
 
+use super::windows::PartitionedWindowExec;
 use crate::engine_error::from_sql;
 use crate::interrupt;
 
@@ -52,7 +53,7 @@ impl PhysicalOptimizerRule for StopBetweenBatches {
                 || node.is::<SortExec>()
                 || node.is::<SortPreservingMergeExec>()
                 || node.is::<BoundedWindowAggExec>()
-                || node.is::<WindowAggExec>();
+                || node.is::<PartitionedWindowExec>();
             Ok(match goes_on_by_itself {
                 true => Transformed::yes(Arc::new(StoppableExec::new(node)) as _),
                 false => Transformed::no(node),

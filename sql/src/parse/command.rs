@@ -9,6 +9,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::alter::{self, Alter};
 use super::comment::{self, Comment};
+use super::configure::{self, Configure};
 use super::create_table::{self, CreateTable};
 use super::grant::{self, Grant};
 use super::merge::{self, Merge};
@@ -48,6 +49,8 @@ pub enum Command {
     /// CREATE TABLE .. AS and CREATE TABLE (LIKE ..).
     CreateTable(CreateTable),
     Comment(Comment),
+    /// ALTER SYSTEM and ALTER DATABASE.
+    Configure(Box<Configure>),
     Grant(Grant),
     Merge(Box<Merge>),
     Checkpoint,
@@ -143,7 +146,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["security", "label"], "SECURITY LABEL"),
     (&["reassign", "owned"], "REASSIGN OWNED"),
     (&["drop", "owned"], "DROP OWNED"),
-    (&["alter", "system"], "ALTER SYSTEM"),
     (&["alter", "default", "privileges"], "ALTER DEFAULT PRIVILEGES"),
     (&["import", "foreign"], "IMPORT FOREIGN SCHEMA"),
     (&["create", "rule"], "CREATE RULE"),
@@ -188,6 +190,9 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
     }
     if let Some(create) = create_table::parse(source, tokens)? {
         return Ok(Some(Command::CreateTable(create)));
+    }
+    if let Some(configure) = configure::parse(source, tokens)? {
+        return Ok(Some(Command::Configure(Box::new(configure))));
     }
     if let Some(comment) = comment::parse(source, tokens)? {
         return Ok(Some(Command::Comment(comment)));

@@ -280,6 +280,10 @@ fn refuse_kind(tokens: &[TokenWithSpan]) -> SqlResult<()> {
     ];
     let is = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
     let one_of = |kinds: &[&'static str]| kinds.iter().copied().find(|kind| is(1, kind));
+    let configures = is(3, "set") && !is(4, "tablespace") || is(3, "reset");
+    if is(0, "alter") && is(1, "database") && configures {
+        return Ok(());
+    }
     let is_mapping = is(1, "user") && is(2, "mapping");
     let (verb, kind) = if is(0, "alter") {
         ("ALTER", one_of(&ALTERED))
@@ -401,7 +405,8 @@ mod tests {
     #[test]
     fn what_there_is_nothing_of_is_not_supported() {
         for (sql, message) in [
-            ("alter database d set work_mem = '4MB'", "ALTER DATABASE is not supported"),
+            ("alter database d set tablespace t", "ALTER DATABASE is not supported"),
+            ("alter database d rename to e", "ALTER DATABASE is not supported"),
             ("alter event trigger t disable", "ALTER EVENT TRIGGER is not supported"),
             ("drop text search configuration c", "DROP TEXT SEARCH is not supported"),
             ("create user mapping for u server s", "CREATE USER MAPPING is not supported"),

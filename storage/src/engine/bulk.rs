@@ -28,6 +28,7 @@ use arrow::array::{
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{ByteViewType, DataType};
+use satsuma_common::arrow_size::batch_bytes;
 use satsuma_common::{ShardId, TxnId};
 use tokio::task::JoinSet;
 
@@ -105,7 +106,7 @@ impl BulkLoad {
     /// Adds rows: the table's columns in the shape's order, further columns are ignored.
     pub async fn add(&mut self, shard: ShardId, rows: &RecordBatch) -> Result<(), BulkError> {
         let rows = compact(rows)?;
-        let bytes = rows.columns().iter().map(weight).sum::<usize>();
+        let bytes = batch_bytes(&rows);
         let buffer = self.buffers.entry(shard).or_default();
         buffer.rows += rows.num_rows();
         buffer.bytes += bytes;
@@ -355,16 +356,6 @@ fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
     RecordBatch::try_new_with_options(batch.schema(), columns, &options).map_err(malformed)
 }
 
-/// Bytes that a column's values take, about. What its buffers hold may be shared with others.
-fn weight(column: &ArrayRef) -> usize {
-    let own = match column.data_type() {
-        DataType::Utf8View => column.as_string_view().total_buffer_bytes_used(),
-        DataType::BinaryView => column.as_binary_view().total_buffer_bytes_used(),
-        _ => return column.to_data().get_slice_memory_size().unwrap_or(16 * column.len()),
-    };
-    own + 16 * column.len()
-}
-
 fn malformed(error: arrow::error::ArrowError) -> StorageError {
     StorageError::Row(satsuma_common::row::RowError::Malformed(error.to_string()))
 }
@@ -406,7 +397,7 @@ mod tests {
                 let ids = round * 1000..;
                 let rows: Vec<_> = ids.zip(names.iter().map(String::as_str)).collect();
                 let rows = batch(&rows);
-                all += rows.columns().iter().map(weight).sum::<usize>();
+                all += batch_bytes(&rows);
                 load.add(shard, &rows).await.unwrap();
                 most = most.max(load.bytes + load.underway.values().sum::<usize>());
             }

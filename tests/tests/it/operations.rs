@@ -193,3 +193,30 @@ fn a_worker_that_is_gone_is_told_of() {
             .is_ok_and(|rows| rows.as_deref() == Some("2000"))
     });
 }
+
+/// Nobody runs ANALYZE: the leader does, when many rows have come or gone.
+#[test]
+fn tables_are_analyzed_by_themselves() {
+    let cluster = Layout::up().start();
+    let mut client = cluster.client();
+    client.must("ALTER SYSTEM SET autovacuum_naptime = 1");
+    client.must("CREATE TABLE noticed (id bigint PRIMARY KEY, kind int)");
+    client.must("SELECT create_distributed_table('noticed', 'id')");
+    client.must("INSERT INTO noticed SELECT g, g % 5 FROM generate_series(1, 1000) g");
+    let mut kinds = || {
+        let found =
+            "SELECT n_distinct FROM pg_stats WHERE tablename = 'noticed' AND attname = 'kind'";
+        client.must(found).rows().first().and_then(|row| row[0].clone())
+    };
+    until("statistics of 1000 rows", || kinds().as_deref() == Some("5"));
+    let mut other = cluster.client();
+    other.must("INSERT INTO noticed SELECT g, g % 9 FROM generate_series(1001, 9000) g");
+    until("statistics of 9000 rows", || kinds().as_deref() == Some("9"));
+
+    // And not where nobody wants it.
+    other.must("ALTER SYSTEM SET autovacuum = off");
+    other.must("CREATE TABLE unnoticed AS SELECT g AS id FROM generate_series(1, 1000) g");
+    std::thread::sleep(Duration::from_secs(3));
+    let unnoticed = other.must("SELECT count(*) FROM pg_stats WHERE tablename = 'unnoticed'");
+    assert_eq!(unnoticed.rows()[0][0].as_deref(), Some("0"));
+}

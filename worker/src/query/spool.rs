@@ -38,8 +38,8 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
+use satsuma_common::arrow_size::batch_bytes;
 use satsuma_common::{GroupId, SqlResult};
-use satsuma_proto::batches::used_bytes;
 use satsuma_proto::worker::{Input, InputRows, InputStream};
 use satsuma_sql::engine_error::to_sql;
 
@@ -172,8 +172,7 @@ impl Spool {
     }
 
     fn keep(&mut self, part: usize, batch: RecordBatch) -> Result<()> {
-        let columns = batch.columns().iter();
-        let bytes = 64 + columns.map(|column| used_bytes(column.as_ref())).sum::<usize>();
+        let bytes = 64 + batch_bytes(&batch);
         let in_memory = self.memory.try_grow(bytes).is_ok();
         let part = &mut self.parts[part];
         part.rows += batch.num_rows();
