@@ -53,12 +53,17 @@ impl<'a> ValueWriter<'a> {
         Self { array, ty, settings, vector: false }
     }
 
+    /// What a function without a result gives is no NULL, but a value of no bytes.
     pub fn is_null(&self, row: usize) -> bool {
-        self.array.data_type() == &DataType::Null || self.array.is_null(row)
+        *self.ty != PgType::Void
+            && (self.array.data_type() == &DataType::Null || self.array.is_null(row))
     }
 
     /// Appends the text of a value that is not null.
     pub fn write_text(&self, row: usize, output: &mut Vec<u8>) -> SqlResult<()> {
+        if *self.ty == PgType::Void {
+            return Ok(());
+        }
         if let Some(names) = &self.settings.names
             && names_object(self.ty)
             && let Some(oids) = self.array.as_primitive_opt::<UInt32Type>()
@@ -94,6 +99,9 @@ impl<'a> ValueWriter<'a> {
 
     /// Appends the binary form of a value that is not null.
     pub fn write_binary(&self, row: usize, output: &mut Vec<u8>) -> SqlResult<()> {
+        if *self.ty == PgType::Void {
+            return Ok(());
+        }
         // Text is its own binary form, and by far the most common.
         if matches!(self.ty, PgType::Text | PgType::Varchar(_))
             && let Some(strings) = self.array.as_string_view_opt()

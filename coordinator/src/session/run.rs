@@ -212,7 +212,7 @@ impl ClusterSession {
             }
         }
         if planned.is_utility() {
-            return self.utility(&planned.parsed, options).await;
+            return Box::pin(self.utility(&planned.parsed, options)).await;
         }
         // It comes with the catalog of its moment.
         self.transaction().await?;
@@ -324,7 +324,8 @@ impl ClusterSession {
                     bound = self.apply_set_config(bound)?;
                 }
                 let scope = self.scope_of(ready).await?;
-                self.run_bound(&bound, &scope, options).await
+                // In a box of its own: a statement by key must not move what it never needs.
+                Box::pin(self.run_bound(&bound, &scope, options)).await
             }
         }
     }
