@@ -211,3 +211,9 @@ SELECT string_agg(DISTINCT x::text, ',' ORDER BY x::text, ','::text) FROM genera
 
 -- name: a literal without type in order
 SELECT count(DISTINCT 'a' ORDER BY 'a') FROM generate_series(1, 2) x;
+
+-- name: an aggregate with a filter over one whose answer is known beforehand
+SELECT count(*) FILTER (WHERE c0 = 19) FROM (SELECT count(*) FROM (VALUES (1), (2)) v) q(c0);
+SELECT sum(1.5) FILTER (WHERE 19 <> c0) FROM (SELECT count(DISTINCT s) FROM (VALUES (1)) v(s) WHERE s > 5) q(c0) HAVING count(*) > 2;
+SELECT sum(c0) FILTER (WHERE c0 > 19), count(*) FROM (SELECT count(s) FROM (VALUES (1)) v(s)) q(c0);
+SELECT min(c0) FILTER (WHERE c0 = 3) FROM (SELECT max(s) FROM (VALUES (1), (3), (2)) v(s)) q(c0);
