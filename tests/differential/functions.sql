@@ -179,7 +179,6 @@ SELECT pg_get_viewdef('no_such_view');
 SELECT pg_database_size('pg_class'::name);
 
 -- name: short sleeps
--- differs: void is NULL
 SELECT pg_sleep_for('10 milliseconds'), pg_sleep_until(now());
 
 -- name: an interval's days and weeks

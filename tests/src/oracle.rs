@@ -18,8 +18,9 @@ const DEBIAN_BINARIES: &str = "/usr/lib/postgresql/15/bin";
 const CITUS_STUBS: &str = "
 CREATE FUNCTION create_distributed_table(table_name regclass, distribution_column text,
     distribution_type text DEFAULT 'hash', colocate_with text DEFAULT 'default',
-    shard_count int DEFAULT NULL) RETURNS void LANGUAGE sql AS '';
-CREATE FUNCTION create_reference_table(table_name regclass) RETURNS void LANGUAGE sql AS '';
+    shard_count int DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS 'BEGIN END';
+CREATE FUNCTION create_reference_table(table_name regclass) RETURNS void
+    LANGUAGE plpgsql AS 'BEGIN END';
 ";
 
 pub struct Oracle {
