@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use satsuma_common::{NodeId, Timestamp, TxnId};
+use satsuma_common::{NodeId, SqlResult, Timestamp, TxnId};
 use satsuma_proto::worker::ShardAction;
 
 use crate::catalog::{Command, SUPERUSER_OID};
@@ -58,6 +58,8 @@ pub struct Cluster {
     /// As the workers last reported them.
     sizes: Mutex<Arc<ShardSizes>>,
     index_sizes: Mutex<Arc<IndexSizes>>,
+    /// Workers that told their sizes when they were last asked.
+    answered: Mutex<BTreeSet<NodeId>>,
     /// When the workers were asked for those.
     sized: Mutex<Option<Instant>>,
     pub started_micros: i64,
@@ -103,6 +105,7 @@ impl Cluster {
             settled: Mutex::default(),
             sizes: Mutex::default(),
             index_sizes: Mutex::default(),
+            answered: Mutex::default(),
             sized: Mutex::default(),
             started_micros: crate::clock::now_micros(),
             leftovers: AtomicBool::new(false),
@@ -127,6 +130,11 @@ impl Cluster {
         self.sizes.lock().clone()
     }
 
+    /// Whether a worker answered when it was last asked for sizes, seconds ago.
+    pub fn has_answered(&self, worker: NodeId) -> bool {
+        self.answered.lock().contains(&worker)
+    }
+
     pub fn index_sizes(&self) -> Arc<IndexSizes> {
         self.index_sizes.lock().clone()
     }
@@ -148,21 +156,28 @@ impl Cluster {
     /// Asks every worker for its shards' sizes. One that does not answer keeps its last ones.
     pub async fn refresh_sizes(&self) {
         let started = Instant::now();
+        let state = self.catalog.snapshot();
+        let asked = state.workers().filter(|node| node.is_active).map(|node| async move {
+            let reply = self.workers.client(node)?.shards(ShardAction::List).await?;
+            SqlResult::Ok((node.id, reply))
+        });
+        let replies = futures::future::join_all(asked).await;
         let mut sizes = ShardSizes::clone(&self.sizes());
         let mut index_sizes = IndexSizes::clone(&self.index_sizes());
-        for node in self.catalog.snapshot().workers().filter(|node| node.is_active) {
-            let Ok(worker) = self.workers.client(node) else { continue };
-            let Ok(reply) = worker.shards(ShardAction::List).await else { continue };
-            sizes.retain(|(_, at), _| *at != node.id);
-            index_sizes.retain(|(_, at), _| *at != node.id);
+        let mut answered = BTreeSet::new();
+        for (node, reply) in replies.into_iter().flatten() {
+            answered.insert(node);
+            sizes.retain(|(_, at), _| *at != node);
+            index_sizes.retain(|(_, at), _| *at != node);
             for shard in reply.shards {
                 let size = ShardSize { rows: shard.rows, bytes: shard.bytes };
-                sizes.insert((shard.shard, node.id), size);
+                sizes.insert((shard.shard, node), size);
                 for (index, bytes) in shard.indexes {
-                    *index_sizes.entry((index, node.id)).or_default() += bytes;
+                    *index_sizes.entry((index, node)).or_default() += bytes;
                 }
             }
         }
+        *self.answered.lock() = answered;
         *self.sizes.lock() = Arc::new(sizes);
         *self.index_sizes.lock() = Arc::new(index_sizes);
         *self.sized.lock() = Some(started);

@@ -43,10 +43,11 @@ impl Outcomes for Members {
     }
 
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
-        let Registration { host, port, directory, cluster } = worker;
+        let Registration { host, port, directory, member } = worker;
+        let (cluster, node) = member.unzip();
         check_cluster(&self.0, cluster.as_deref()).await?;
         is_there(&self.0, &host, port, &directory).await?;
-        let node = take_in(&self.0, host, port, directory).await?;
+        let node = take_in(&self.0, host, port, directory, node).await?;
         // A worker that does not remember the cluster yet must not be given shards: it could be
         // taken in by another cluster with them. It comes again when it does.
         if cluster.is_some() {
@@ -93,12 +94,14 @@ async fn is_there(cluster: &Cluster, host: &str, port: u16, directory: &str) -> 
     ))
 }
 
-/// Puts a worker into the catalog, or where it is now. A new one does not count yet.
+/// Puts a worker into the catalog, or where it is now. A new one does not count yet. `was` is the
+/// node that it remembers to be.
 async fn take_in(
     cluster: &Cluster,
     host: String,
     port: u16,
     directory: String,
+    was: Option<NodeId>,
 ) -> SqlResult<NodeId> {
     let is_known = |node: &&Node| node.directory.as_deref() == Some(directory.as_str());
     let state = cluster.catalog.snapshot();
@@ -108,8 +111,12 @@ async fn take_in(
     {
         return Ok(node.id);
     }
-    let command =
-        Command::AddNode { host, port, directory: Some(directory), should_have_shards: true };
+    let command = match was {
+        Some(node) => Command::ReturnNode { node, host, port, directory },
+        None => {
+            Command::AddNode { host, port, directory: Some(directory), should_have_shards: true }
+        }
+    };
     match cluster.catalog.propose(command).await? {
         Outcome::Node(node) => Ok(node),
         _ => Err(SqlError::internal("the catalog did not answer with a node")),
@@ -148,7 +155,7 @@ pub async fn add(
 ) -> SqlResult<NodeId> {
     let status = worker.status().await?;
     check_cluster(cluster, status.cluster.as_deref()).await?;
-    let node = take_in(cluster, host, port, status.directory).await?;
+    let node = take_in(cluster, host, port, status.directory, status.node).await?;
     worker.join(membership(&cluster.catalog.snapshot(), node)).await?;
     if active {
         resume(cluster, node).await?;

@@ -83,6 +83,16 @@ pub fn render(cluster: &Cluster) -> String {
         let active = u32::from(node.is_active);
         metrics.sample("satsuma_worker_active", &[("node", &address)], active);
     }
+    metrics.family(
+        "satsuma_worker_reachable",
+        "1 where a worker answers this coordinator",
+        "gauge",
+    );
+    for node in state.workers() {
+        let address = format!("{}:{}", node.host, node.port);
+        let answers = u32::from(cluster.has_answered(node.id));
+        metrics.sample("satsuma_worker_reachable", &[("node", &address)], answers);
+    }
     metrics.family("satsuma_worker_shard_groups", "Shard groups on a worker", "gauge");
     for node in state.workers() {
         let address = format!("{}:{}", node.host, node.port);

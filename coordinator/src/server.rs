@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 use crate::auth::{Authenticator, Verifier};
-use crate::catalog::{Command, CoordinatorAddress, SUPERUSER_OID, State};
+use crate::catalog::{Command, CoordinatorAddress, NodeChange, SUPERUSER_OID, State};
 use crate::cluster::Cluster;
 use crate::executor::Executor;
 use crate::flight::{self, FlightConfig};
@@ -25,7 +25,7 @@ use crate::membership::Members;
 use crate::neighbours::SessionsServer;
 use crate::oracle::{Oracle, system_clock};
 use crate::pgwire::{self, Registry};
-use crate::raft::{Catalog, CatalogConfig, PeerNetwork, PeerServer};
+use crate::raft::{Catalog, CatalogConfig, Directory, PeerNetwork, PeerServer};
 use crate::rebalance;
 use crate::session::{Factory, drop_left_behind};
 use crate::tls::{self, TlsFiles};
@@ -33,6 +33,8 @@ use crate::workers::{Connector, Workers};
 
 /// How long running statements may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Between two attempts to begin.
+const PREPARE_PAUSE: Duration = Duration::from_millis(200);
 /// Workers come up a moment after their coordinator: they are looked for this often, so many times.
 const CLEANING: Duration = Duration::from_millis(200);
 const CLEANING_ROUNDS: u32 = 150;
@@ -158,13 +160,7 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
     let mut background = JoinSet::new();
     background.spawn(follow_coordinators(group.0.clone(), network));
     // Coordinators must serve each other before they have a leader.
-    let prepared = prepare(&config, &group.0, &group.1, pg_address, grpc_address).await;
-    if let Err(error) = prepared {
-        grpc.abort();
-        return Err(error);
-    }
-    let leftovers = cluster.catalog.is_alone().then(|| Leftovers::new(&cluster.catalog.snapshot()));
-    cluster.set_leftovers(leftovers.as_ref().is_some_and(|left| !left.is_done()));
+    let started = CancellationToken::new();
     let pg = tokio::spawn(pgwire::serve(
         Arc::new(pgwire::Server {
             factory,
@@ -172,10 +168,20 @@ pub async fn start(config: Config, connector: impl Connector) -> SqlResult<Runni
             tls: Some(identity),
             registry,
             sessions,
+            started: started.clone(),
             shutdown: stop.clone(),
         }),
         pg_listener,
     ));
+    let prepared = prepare(&config, &group.0, &group.1, pg_address, grpc_address).await;
+    if let Err(error) = prepared {
+        grpc.abort();
+        pg.abort();
+        return Err(error);
+    }
+    let leftovers = cluster.catalog.is_alone().then(|| Leftovers::new(&cluster.catalog.snapshot()));
+    cluster.set_leftovers(leftovers.as_ref().is_some_and(|left| !left.is_done()));
+    started.cancel();
     background.spawn(housekeeping(cluster.clone(), leftovers));
     background.spawn(rebalance::run(cluster.clone()));
     background.spawn(crate::auto_analyze::run(Arc::downgrade(&cluster)));
@@ -209,6 +215,7 @@ impl Running {
 
     /// Takes no more clients, ends running statements, and stops.
     pub async fn shutdown(mut self) -> SqlResult<()> {
+        self.cluster.catalog.hand_over().await;
         self.stop.cancel();
         let drained = async { tokio::join!(&mut self.pg, &mut self.grpc) };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
@@ -271,10 +278,10 @@ fn open_catalog(config: &Config) -> SqlResult<(Catalog, Arc<PeerNetwork>)> {
     } else if members.is_empty() {
         members.push(config.node);
     }
-    let catalog = CatalogConfig { node: config.node, data_dir: config.data_dir.clone(), members };
-    let network = Arc::new(PeerNetwork::new(config.node, &config.peers)?);
-    let catalog = Catalog::open(&catalog, network.clone())
-        .map_err(|error| SqlError::new(SqlState::IO_ERROR, error.to_string()))?;
+    let directory = Directory::open(&config.data_dir, config.node)?;
+    let network = Arc::new(PeerNetwork::new(config.node, &directory.id, &config.peers)?);
+    let catalog = CatalogConfig { node: config.node, members };
+    let catalog = Catalog::open(&catalog, directory, network.clone())?;
     Ok((catalog, network))
 }
 
@@ -284,7 +291,8 @@ async fn follow_coordinators(catalog: Catalog, network: Arc<PeerNetwork>) {
     loop {
         for node in catalog.snapshot().nodes().filter(|node| !node.is_worker()) {
             let Some(address) = &node.grpc_address else { continue };
-            if let Err(error) = network.set(node.id, address) {
+            let directory = node.directory.as_deref().unwrap_or_default();
+            if let Err(error) = network.set(node.id, address, directory) {
                 tracing::warn!(node = %node.id, %error, "a coordinator's address makes no sense");
             }
         }
@@ -294,7 +302,8 @@ async fn follow_coordinators(catalog: Catalog, network: Arc<PeerNetwork>) {
     }
 }
 
-/// Waits for the catalog and the clock of the cluster.
+/// Waits for the catalog and the clock of the cluster, for as long as it takes the others to come:
+/// where all of them start again, none can know when the last one will.
 async fn prepare(
     config: &Config,
     catalog: &Catalog,
@@ -302,10 +311,28 @@ async fn prepare(
     pg: SocketAddr,
     grpc: SocketAddr,
 ) -> SqlResult<()> {
-    catalog.ready().await?;
-    bootstrap(config, catalog, pg, grpc).await?;
-    oracle.timestamp().await?;
-    Ok(())
+    loop {
+        let prepared = async {
+            catalog.ready().await?;
+            bootstrap(config, catalog, pg, grpc).await?;
+            oracle.timestamp().await
+        };
+        match prepared.await {
+            Ok(_) => return Ok(()),
+            // All of this may be done twice.
+            Err(error) if is_for_now(&error) => {
+                tracing::warn!(%error, "waiting for the other coordinators");
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(PREPARE_PAUSE).await;
+    }
+}
+
+/// The coordinators have no leader, or lost it meanwhile.
+fn is_for_now(error: &SqlError) -> bool {
+    [SqlState::CANNOT_CONNECT_NOW, SqlState::TRANSACTION_RESOLUTION_UNKNOWN]
+        .contains(&error.state())
 }
 
 /// Makes the catalog's first entries, or tells it where this coordinator is now.
@@ -358,6 +385,10 @@ async fn bootstrap(
         catalog.propose(command).await?.into_result()?;
     }
     catalog.propose(Command::PutCoordinator(own)).await?.into_result()?;
+    if let Some(directory) = catalog.directory() {
+        let change = NodeChange::Directory(directory.clone());
+        catalog.propose(Command::ChangeNode { node: config.node, change }).await?.into_result()?;
+    }
     Ok(())
 }
 

@@ -22,6 +22,13 @@ pub struct Remote;
 
 impl Connector for Remote {
     fn connect(&self, node: &Node) -> SqlResult<Arc<dyn Worker>> {
+        if node.host.is_empty() {
+            return Err(SqlError::new(
+                SqlState::CONNECTION_FAILURE,
+                format!("worker node {} has not said yet where it is", node.id.0),
+            )
+            .hint("Start it with --coordinator."));
+        }
         let host =
             if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
         let address = format!("{host}:{}", node.port);

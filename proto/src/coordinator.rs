@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use satsuma_common::{SqlError, SqlResult, SqlState, Timestamp, TxnId};
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, Timestamp, TxnId};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -141,11 +141,13 @@ impl Outcomes for RemoteCoordinator {
     }
 
     async fn register(&self, worker: Registration) -> SqlResult<Membership> {
+        let (cluster, node) = worker.member.map(|(cluster, node)| (cluster, node.0)).unzip();
         let request = pb::RegisterRequest {
             host: worker.host,
             port: worker.port.into(),
             directory: worker.directory,
-            cluster: worker.cluster,
+            cluster,
+            node,
         };
         let question = |mut client: CoordinatorClient<Channel>| -> Said<_> {
             let request = request.clone();
@@ -189,7 +191,7 @@ impl<O: Outcomes> generated::Coordinator for CoordinatorServer<O> {
             port: u16::try_from(request.port)
                 .map_err(|_| invalid(WireError::OutOfRange("port")))?,
             directory: request.directory,
-            cluster: request.cluster,
+            member: request.cluster.zip(request.node.map(NodeId)),
         };
         let result = match self.0.register(worker).await {
             Ok(membership) => pb::register_reply::Result::Membership(membership.into()),

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::copy::{CopyReply, CopyRequest};
 
 /// `transaction_resolution_unknown`: a commit was under way, and may have been carried out.
-pub const OUTCOME_UNKNOWN: SqlState = SqlState(*b"08007");
+pub const OUTCOME_UNKNOWN: SqlState = SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
 
 /// The request names a group that this worker does not hold, or an old generation or table
 /// version: plan again on a fresh catalog snapshot.
@@ -556,8 +556,8 @@ pub struct Registration {
     pub port: u16,
     /// Identity of the data directory: the same directory is the same node, wherever it listens.
     pub directory: String,
-    /// The cluster that it belongs to already.
-    pub cluster: Option<String>,
+    /// The cluster that it belongs to already, and which node of it it is.
+    pub member: Option<(String, NodeId)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -225,14 +225,19 @@ fn bytes_at(column: &ArrayRef, row: usize) -> Option<&[u8]> {
 }
 
 pub fn restore(options: &RestoreOptions) -> Result<(), Failure> {
-    let workers = process::runtime()?.block_on(restore_all(&options.from, &options.data_dir))?;
+    fresh(&options.data_dir)?;
+    let restored = process::runtime()?.block_on(restore_all(&options.from, &options.data_dir));
+    if restored.is_err() {
+        // It was empty. What is there of a cluster would look like one.
+        let _ = fs::remove_dir_all(&options.data_dir);
+    }
+    let workers = restored?;
     println!("restored a coordinator and {workers} workers to {}", options.data_dir.display());
     Ok(())
 }
 
 async fn restore_all(from: &Path, to: &Path) -> SqlResult<usize> {
     let (summary, state) = read_backup(from)?;
-    fresh(to)?;
     let mut workers = BTreeMap::new();
     let mut directories = BTreeMap::new();
     for (number, node) in (1..).zip(state.workers()) {
@@ -241,7 +246,8 @@ async fn restore_all(from: &Path, to: &Path) -> SqlResult<usize> {
         workers.insert(node.id, restore);
     }
     let coordinator = NodeId(1);
-    let state = state.restored(coordinator, &directories, Timestamp(summary.snapshot));
+    let cluster = uuid::Uuid::new_v4().to_string();
+    let state = state.restored(&cluster, coordinator, &directories, Timestamp(summary.snapshot));
     for group in state.groups() {
         for node in group.finalized() {
             let worker =
@@ -262,7 +268,7 @@ async fn restore_all(from: &Path, to: &Path) -> SqlResult<usize> {
     }
     let count = workers.len();
     for (node, worker) in workers {
-        let cluster = state.cluster().id.clone();
+        let cluster = cluster.clone();
         worker.finish(Membership { cluster, node, coordinators: Vec::new() })?;
     }
     raft::backup::found(&to.join("coordinator"), coordinator, &state)

@@ -27,7 +27,7 @@ impl Program {
     }
 
     /// Whether it has been at work here.
-    fn was_in(self, directory: &Path) -> bool {
+    pub fn was_in(self, directory: &Path) -> bool {
         match self {
             Self::Coordinator => directory.join("raft").exists(),
             Self::Worker => directory.join("FORMAT").exists(),

@@ -165,8 +165,8 @@ options! {
         /// Address that coordinators reach this worker at [default: where it listens]
         #[arg(value_name = "HOST:PORT")]
         advertise: String = "SATSUMA_ADVERTISE",
-        /// gRPC address of a coordinator to register with
-        #[arg(value_name = "HOST:PORT")]
+        /// gRPC addresses of coordinators to register with, any of them: host:port,...
+        #[arg(value_name = "HOST:PORT,...")]
         coordinator: String = "SATSUMA_COORDINATOR",
         /// Memory for all queries together [default: an eighth of the machine's, 1GB at least]
         #[arg(value_name = "SIZE")]

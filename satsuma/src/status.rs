@@ -14,7 +14,7 @@ pub struct StatusOptions {
 }
 
 /// What is shown, part by part.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("Coordinators", "SELECT * FROM satsuma_coordinators()"),
     (
         "Workers",
@@ -24,6 +24,11 @@ const PARTS: [(&str, &str); 5] = [
          FROM pg_catalog.pg_dist_node n LEFT JOIN citus_shards s \
          ON s.nodename = n.nodename AND s.nodeport = n.nodeport \
          WHERE n.groupid > 0 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1",
+    ),
+    (
+        "Workers that do not answer",
+        "SELECT to_nodename AS host, to_nodeport AS port \
+         FROM citus_check_cluster_node_health() WHERE NOT result",
     ),
     (
         "Tables",

@@ -35,13 +35,10 @@ pub fn run(options: UpOptions) -> Result<(), Failure> {
         options.log.as_deref().unwrap_or("warn"),
         options.log_json.unwrap_or(false),
     )?;
-    let count = options.workers.unwrap_or(2);
-    if !(1..=MOST_WORKERS).contains(&count) {
-        return Err(Failure::Other(format!("--workers {count} is not in 1 to {MOST_WORKERS}")));
-    }
     let data_dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from("satsuma-data"));
     let metrics_listen = options.metrics_listen.clone();
     data_dir::check(&data_dir, Program::Up)?;
+    let count = worker_count(options.workers, workers_in(&data_dir))?;
     let config = config(&options, &data_dir)?;
     let memory = config.memory_limit as u64;
     // Short requests come to their end on the thread that read them.
@@ -52,6 +49,30 @@ pub fn run(options: UpOptions) -> Result<(), Failure> {
         memory,
         metrics_listen,
     ))
+}
+
+/// Workers that have data in the directory.
+fn workers_in(data_dir: &Path) -> u16 {
+    let has_data = |number: &u16| Program::Worker.was_in(&worker_directory(data_dir, *number));
+    (1..=MOST_WORKERS).rev().find(has_data).unwrap_or(0)
+}
+
+/// As many as were asked for, else all that have data, and two at least. None with data is left
+/// out: its shards would be missed.
+fn worker_count(wanted: Option<u16>, with_data: u16) -> Result<u16, Failure> {
+    match wanted.unwrap_or(with_data.max(2)) {
+        count if !(1..=MOST_WORKERS).contains(&count) => {
+            Err(Failure::Other(format!("--workers {count} is not in 1 to {MOST_WORKERS}")))
+        }
+        count if count < with_data => Err(Failure::Other(format!(
+            "--workers {count}: the data directory has {with_data} workers already"
+        ))),
+        count => Ok(count),
+    }
+}
+
+fn worker_directory(data_dir: &Path, number: u16) -> PathBuf {
+    data_dir.join(format!("worker-{number}"))
 }
 
 fn config(options: &UpOptions, data_dir: &Path) -> Result<Config, Failure> {
@@ -114,7 +135,7 @@ fn open_workers(data_dir: &Path, count: u16, memory: u64) -> SqlResult<BTreeMap<
     (1..=count)
         .map(|number| {
             let settings = Settings { memory_limit: memory, ..Settings::default() };
-            let worker = LocalWorker::open(&data_dir.join(format!("worker-{number}")), settings)?;
+            let worker = LocalWorker::open(&worker_directory(data_dir, number), settings)?;
             Ok((FIRST_PORT + number - 1, worker))
         })
         .collect()
@@ -138,5 +159,23 @@ impl Connector for InProcess {
             Some(worker) if node.host == HERE => Ok(worker.clone()),
             _ => Remote.connect(node),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_workers_with_data_are_started() {
+        let count = |wanted, with_data| worker_count(wanted, with_data).ok();
+        assert_eq!([count(None, 0), count(None, 1), count(None, 4)], [Some(2), Some(2), Some(4)]);
+        assert_eq!([count(Some(1), 0), count(Some(3), 2)], [Some(1), Some(3)]);
+        assert_eq!([count(Some(2), 4), count(Some(0), 0), count(Some(65), 0)], [None; 3]);
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(workers_in(directory.path()), 0);
+        std::fs::create_dir_all(directory.path().join("worker-3")).unwrap();
+        std::fs::write(directory.path().join("worker-3/FORMAT"), "").unwrap();
+        assert_eq!(workers_in(directory.path()), 3);
     }
 }

@@ -50,8 +50,7 @@ impl Monitored for MonitoredWorker {
 }
 
 /// A mistake is told at once instead of being tried for ever.
-fn check_address(flag: &str, address: Option<&str>) -> Result<(), Failure> {
-    let Some(address) = address else { return Ok(()) };
+fn check_address(flag: &str, address: &str) -> Result<(), Failure> {
     let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
         Some(port) if port > 0 => Ok(()),
@@ -61,17 +60,22 @@ fn check_address(flag: &str, address: Option<&str>) -> Result<(), Failure> {
 
 fn config(options: &WorkerOptions) -> Result<Config, Failure> {
     let memory_limit = memory_limit(options.memory_limit)? as u64;
-    for (flag, address) in
-        [("--coordinator", &options.coordinator), ("--advertise", &options.advertise)]
-    {
-        check_address(flag, address.as_deref())?;
+    let coordinators: Vec<String> = match &options.coordinator {
+        Some(list) => list.split(',').map(|address| address.trim().to_owned()).collect(),
+        None => Vec::new(),
+    };
+    for address in &coordinators {
+        check_address("--coordinator", address)?;
+    }
+    if let Some(address) = &options.advertise {
+        check_address("--advertise", address)?;
     }
     let listens_everywhere = options
         .grpc_listen
         .as_ref()
         .and_then(|listen| listen.parse::<SocketAddr>().ok())
         .is_some_and(|listen| listen.ip().is_unspecified());
-    if listens_everywhere && options.coordinator.is_some() && options.advertise.is_none() {
+    if listens_everywhere && !coordinators.is_empty() && options.advertise.is_none() {
         return Err(Failure::Other(
             "--grpc-listen names every address of this machine: --advertise HOST:PORT must say \
              where coordinators reach it"
@@ -82,7 +86,7 @@ fn config(options: &WorkerOptions) -> Result<Config, Failure> {
         data_dir: options.data_dir.clone().unwrap_or_else(|| PathBuf::from("satsuma-data")),
         grpc_listen: options.grpc_listen.clone().unwrap_or_else(|| "127.0.0.1:7501".into()),
         advertise: options.advertise.clone(),
-        coordinator: options.coordinator.clone(),
+        coordinators,
         settings: Settings { memory_limit, ..Settings::default() },
     })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 use satsuma_proto::{RemoteCoordinator, WorkerServer};
 use satsuma_sql::value_size;
@@ -33,8 +33,9 @@ pub struct Config {
     pub grpc_listen: String,
     /// Where coordinators reach this worker, when that is not `grpc_listen`.
     pub advertise: Option<String>,
-    /// `host:port` of a coordinator to register with.
-    pub coordinator: Option<String>,
+    /// `host:port` of coordinators, to register with any of them; empty for a worker that waits
+    /// to be added.
+    pub coordinators: Vec<String>,
     pub settings: Settings,
 }
 
@@ -74,12 +75,12 @@ pub async fn start(config: Config) -> SqlResult<Running> {
     let engine = worker.engine().clone();
     background.spawn(recovery::resolve(engine, move || known.outcomes(), Pace::default()));
     let mut refused = None;
-    if let Some(coordinator) = &config.coordinator {
+    if !config.coordinators.is_empty() {
         let advertised = config.advertise.clone().unwrap_or_else(|| address.to_string());
         let registration = registration(&worker, &advertised)?;
         let (refuse, refusal) = oneshot::channel();
         refused = Some(refusal);
-        background.spawn(register(worker.clone(), coordinator.clone(), registration, refuse));
+        background.spawn(register(worker.clone(), config.coordinators, registration, refuse));
     }
     Ok(Running { worker, address, stop, server, refused, _background: background })
 }
@@ -148,22 +149,26 @@ fn registration(worker: &LocalWorker, advertised: &str) -> SqlResult<Registratio
         host: host.trim_start_matches('[').trim_end_matches(']').to_string(),
         port: port.parse().map_err(|_| invalid())?,
         directory: worker.directory().to_string(),
-        cluster: worker.membership().map(|membership| membership.cluster),
+        member: member(worker),
     })
+}
+
+fn member(worker: &LocalWorker) -> Option<(String, NodeId)> {
+    worker.membership().map(|membership| (membership.cluster, membership.node))
 }
 
 /// Announces the worker until a coordinator has taken it in, or refused it for good.
 async fn register(
     worker: LocalWorker,
-    coordinator: String,
+    coordinators: Vec<String>,
     registration: Registration,
     refuse: oneshot::Sender<SqlError>,
 ) {
     let mut told = false;
     loop {
-        match register_once(&worker, &coordinator, &registration).await {
+        match register_once(&worker, &coordinators, &registration).await {
             Ok(membership) => {
-                tracing::info!(node = %membership.node, %coordinator, "worker registered");
+                tracing::info!(node = %membership.node, "worker registered");
                 return;
             }
             Err(error) if error.state() == SqlState::CONNECTION_REJECTED => {
@@ -171,10 +176,10 @@ async fn register(
                 return;
             }
             Err(error) if !told => {
-                tracing::warn!(%coordinator, %error, "could not register yet");
+                tracing::warn!(?coordinators, %error, "could not register yet");
                 told = true;
             }
-            Err(error) => tracing::debug!(%coordinator, %error, "could not register yet"),
+            Err(error) => tracing::debug!(?coordinators, %error, "could not register yet"),
         }
         tokio::time::sleep(REGISTER_PAUSE).await;
     }
@@ -182,20 +187,20 @@ async fn register(
 
 async fn register_once(
     worker: &LocalWorker,
-    coordinator: &str,
+    coordinators: &[String],
     registration: &Registration,
 ) -> SqlResult<Membership> {
-    // That one may be gone for good since the last start.
-    let mut addresses = vec![coordinator.to_string()];
+    // Those may be gone for good since the last start.
+    let mut addresses = coordinators.to_vec();
     addresses.extend(worker.membership().into_iter().flat_map(|known| known.coordinators));
     let remote = RemoteCoordinator::new(&addresses)?;
     let mut registration = registration.clone();
     loop {
-        registration.cluster = worker.membership().map(|known| known.cluster);
+        registration.member = member(worker);
         let membership = remote.register(registration.clone()).await?;
         worker.join(membership.clone()).await?;
         // One that is new is given work only when it says that it remembers whose it is.
-        if registration.cluster.is_some() {
+        if registration.member.is_some() {
             return Ok(membership);
         }
     }

@@ -66,7 +66,7 @@ pub enum Command {
     RemoveNode {
         node: NodeId,
     },
-    /// A coordinator tells its addresses.
+    /// A coordinator tells its addresses, or is told of others.
     PutCoordinator(CoordinatorAddress),
     /// The last one stays.
     RemoveCoordinator {
@@ -283,6 +283,16 @@ pub enum Command {
     SetPopulated {
         table: TableId,
         populated: bool,
+    },
+    /// One more coordinator, under an id that nobody has had.
+    AddCoordinator(CoordinatorAddress),
+    /// A worker that was removed remembers which node it was, and is that node again.
+    /// Answers with [`Outcome::Node`].
+    ReturnNode {
+        node: NodeId,
+        host: String,
+        port: u16,
+        directory: String,
     },
 }
 

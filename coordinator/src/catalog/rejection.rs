@@ -56,6 +56,14 @@ pub enum Rejection {
     GroupMoving(u64),
     #[error("node id {0} is a worker's")]
     WorkersId(u32),
+    #[error("coordinator {0} exists already")]
+    CoordinatorExists(u32),
+    #[error("coordinator {id} is at {address} already")]
+    CoordinatorThere { address: String, id: u32 },
+    #[error("node id {id} has been used before")]
+    IdUsed { id: u32, next: u32 },
+    #[error("coordinator {0} is known by another data directory")]
+    OtherDirectory(u32),
     #[error("the last coordinator cannot be removed")]
     LastCoordinator,
     #[error("node {0} does not have the reference tables yet")]
@@ -86,15 +94,19 @@ impl Rejection {
             Self::NoSchema(_) => SqlState::INVALID_SCHEMA_NAME,
             Self::RelationExists(_) => SqlState::DUPLICATE_TABLE,
             Self::NoRelation(_) => SqlState::UNDEFINED_TABLE,
-            Self::TypeExists(_) | Self::RoleExists(_) | Self::ConstraintExists { .. } => {
-                SqlState::DUPLICATE_OBJECT
-            }
+            Self::TypeExists(_)
+            | Self::RoleExists(_)
+            | Self::ConstraintExists { .. }
+            | Self::CoordinatorExists(_)
+            | Self::CoordinatorThere { .. } => SqlState::DUPLICATE_OBJECT,
+            Self::OtherDirectory(_) => SqlState::CONNECTION_REJECTED,
             Self::NoType(_) | Self::NoRole(_) => SqlState::UNDEFINED_OBJECT,
             Self::NodeExists(..) | Self::NoNode(..) | Self::NoNodeId(_) => SqlState::INTERNAL_ERROR,
             Self::OnlyPlacement { .. } | Self::CannotColocate(..) => SqlState::INTERNAL_ERROR,
             Self::NoWorkers
             | Self::NoReferenceTables(_)
             | Self::WorkersId(_)
+            | Self::IdUsed { .. }
             | Self::LastCoordinator => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Dependents { .. } | Self::RoleInUse { .. } => {
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST
@@ -119,6 +131,16 @@ impl From<Rejection> for SqlError {
             }
             Rejection::RoleInUse { detail, .. } => error.detail(detail),
             Rejection::WorkersId(_) => error.hint("Coordinators and workers share one series of ids: take one that pg_dist_node does not have."),
+            Rejection::CoordinatorExists(_) => {
+                error.hint("satsuma_update_coordinator() gives it another address.")
+            }
+            Rejection::IdUsed { next, .. } => error
+                .detail("Coordinators and workers share one series of ids, and none is given twice.")
+                .hint(format!("The next one is {next}.")),
+            Rejection::OtherDirectory(id) => error.hint(format!(
+                "If its data is lost, remove it with SELECT satsuma_remove_coordinator({id}) and \
+                 add one with a new id."
+            )),
             Rejection::NoWorkers => error.hint("Add more worker nodes."),
             Rejection::OnlyPlacement { table, .. } => error
                 .detail(format!(

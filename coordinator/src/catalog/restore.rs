@@ -11,15 +11,18 @@ use super::state::State;
 
 impl State {
     /// The same tables and workers, on new data directories, with one coordinator: what was under
-    /// way is forgotten.
+    /// way is forgotten. It is another cluster, `cluster`, and nobody knows where its workers are
+    /// until they say so: where those of the first one are, that one may be at work.
     pub fn restored(
         &self,
+        cluster: &str,
         coordinator: NodeId,
         directories: &BTreeMap<NodeId, String>,
         snapshot: Timestamp,
     ) -> Self {
         let mut state = self.clone();
         state.version += 1;
+        state.cluster.id = cluster.to_owned();
         state.moves = Default::default();
         state.jobs = Default::default();
         state.decisions = Default::default();
@@ -27,9 +30,11 @@ impl State {
         state.timestamp_ceiling = state.timestamp_ceiling.max(snapshot);
         let nodes = state.nodes.make_mut();
         nodes.retain(|id, node| node.role == NodeRole::Worker || *id == coordinator);
-        for (id, directory) in directories {
-            if let Some(node) = nodes.get_mut(id) {
-                node.make_mut().directory = Some(directory.clone());
+        for (id, node) in nodes.iter_mut() {
+            let node = node.make_mut();
+            node.directory = directories.get(id).cloned();
+            if node.is_worker() {
+                (node.host, node.port) = (String::new(), 0);
             }
         }
         let mut left = Vec::new();

@@ -13,6 +13,7 @@ use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::table::ScanSource;
 
 use super::Ddl;
+use super::rows::qualified;
 use crate::catalog::{
     ColocateWith, Command, DistributionRequest, State, Table, TableDef, TableDistribution, plan,
 };
@@ -197,6 +198,22 @@ async fn place(
     Ok(())
 }
 
+/// [`move_table`], with what Citus says of it.
+async fn move_and_tell(
+    ddl: &mut Ddl<'_>,
+    table: &Arc<Table>,
+    request: &DistributionRequest,
+    check: bool,
+) -> SqlResult<()> {
+    let name = qualified(&table.shape);
+    ddl.notice(format!("creating a new table for {name}"));
+    ddl.notice(format!("moving the data of {name}"));
+    move_table(ddl, table, request, check).await?;
+    ddl.notice(format!("dropping the old {name}"));
+    ddl.notice(format!("renaming the new table to {name}"));
+    Ok(())
+}
+
 /// The table as it is now that it is locked.
 fn locked(ddl: &mut Ddl<'_>, table: &Table) -> SqlResult<Arc<Table>> {
     ddl.state().table_arc(table.id()).ok_or_else(|| {
@@ -315,7 +332,7 @@ pub async fn undistribute_table(
                 shard_count: 1,
                 colocate_with: ColocateWith::Default,
             };
-            move_table(ddl, &table, &request, false).await?;
+            move_and_tell(ddl, &table, &request, false).await?;
         }
     }
     Ok(())
@@ -429,7 +446,7 @@ pub async fn alter_distributed_table(
         if at > 0 {
             request.colocate_with = ColocateWith::Table(tables[0]);
         }
-        move_table(ddl, &one, &request, !cascade).await?;
+        move_and_tell(ddl, &one, &request, !cascade).await?;
     }
     let state = ddl.state();
     for table in tables.iter().filter_map(|id| state.table(*id)) {

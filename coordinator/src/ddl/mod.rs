@@ -35,7 +35,7 @@ pub(crate) mod names;
 mod operator_class;
 mod owner;
 mod role;
-mod rows;
+pub mod rows;
 mod schema;
 mod sequence;
 mod split;

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use satsuma_common::{NodeId, Timestamp};
 
 use super::*;
-use crate::raft::{CatalogConfig, NoPeers};
+use crate::raft::{CatalogConfig, Directory, NoPeers};
 
 async fn open(path: &Path) -> Catalog {
-    let config = CatalogConfig { node: NodeId(1), data_dir: path.into(), members: vec![NodeId(1)] };
-    let catalog = Catalog::open(&config, Arc::new(NoPeers)).expect("open");
+    let config = CatalogConfig { node: NodeId(1), members: vec![NodeId(1)] };
+    let directory = Directory::open(path, NodeId(1)).expect("directory");
+    let catalog = Catalog::open(&config, directory, Arc::new(NoPeers)).expect("open");
     catalog.ready().await.expect("ready");
     catalog
 }

@@ -72,6 +72,8 @@ pub struct Server {
     pub registry: Registry,
     /// One permit per session: shared with other front ends.
     pub sessions: Arc<Semaphore>,
+    /// Cancelled once sessions can be served; whoever comes before is told to come again.
+    pub started: CancellationToken,
     pub shutdown: CancellationToken,
 }
 
@@ -159,6 +161,10 @@ async fn client_session(
         Ok(hello) => hello,
         Err(error) => return refused(error),
     };
+    if !server.started.is_cancelled() {
+        let message = "the database system is starting up";
+        return Err(Failure::Fatal(SqlError::new(SqlState::CANNOT_CONNECT_NOW, message)));
+    }
     let authentication =
         tokio::time::timeout(AUTHENTICATION_TIMEOUT, startup::authenticate(server, wire, &info));
     let authenticated = tokio::select! {

@@ -35,12 +35,15 @@ async fn start_with(password: Option<&str>, sessions: usize) -> Running {
     let factory = Arc::new(FakeFactory::default());
     let dir = tempfile::tempdir().unwrap();
     let shutdown = CancellationToken::new();
+    let started = CancellationToken::new();
+    started.cancel();
     let server = Server {
         factory: factory.clone(),
         authenticator: Arc::new(Authenticator::new(factory.clone(), "boss", password).unwrap()),
         tls: Some(tls::identity(None, dir.path()).unwrap()),
         registry: Registry::default(),
         sessions: Arc::new(Semaphore::new(sessions)),
+        started,
         shutdown: shutdown.clone(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -166,8 +166,11 @@ impl<L: Stable> Core<L> {
             .collect();
         let last = self.node.store().last();
         let progress = self.node.raft.prs();
+        // Whoever has not answered yet has nothing, however short the log is.
         let is_caught_up = |node: u64| {
-            progress.get(node).is_some_and(|known| known.matched + CLOSE_ENTRIES >= last)
+            progress.get(node).is_some_and(|known| {
+                known.recent_active && known.matched > 0 && known.matched + CLOSE_ENTRIES >= last
+            })
         };
         let own = self.node.raft.id;
         let change = next_change(self.node.store().members(), &wanted, own, is_caught_up);
@@ -184,6 +187,18 @@ impl<L: Stable> Core<L> {
         match self.node.propose_conf_change(Vec::new(), conf_change) {
             Ok(()) => tracing::info!(?change, "change of the coordinators"),
             Err(error) => tracing::debug!(%error, "change of the coordinators not proposed"),
+        }
+    }
+
+    /// Lets the voter that has most of the log lead, if this one leads and another has answered
+    /// lately. Whether it came to that shows in [`Self::leadership`].
+    pub fn hand_over(&mut self) {
+        let raft = &self.node.raft;
+        let voters = self.voters().iter().filter(|node| **node != raft.id);
+        let others = voters.filter_map(|node| Some((*node, raft.prs().get(*node)?)));
+        let heir = others.filter(|(_, known)| known.recent_active).max_by_key(|(_, p)| p.matched);
+        if let Some((node, _)) = heir.filter(|_| self.leadership().is_self) {
+            self.node.transfer_leader(node);
         }
     }
 

@@ -20,20 +20,26 @@ struct Identity {
     node: NodeId,
     /// Counts the starts of this node: see [`crate::catalog::RequestId`].
     boot: u64,
+    /// Tells this directory from a later one of the same node. Empty before its first start with
+    /// a version that writes it.
+    #[serde(default)]
+    directory: String,
     /// CRC32C of what is before, as [`Identity::checksum`] writes it.
     crc32c: u32,
 }
 
 impl Identity {
-    fn new(node: NodeId, boot: u64) -> Self {
-        let mut new = Self { format: FORMAT, kind: "coordinator".into(), node, boot, crc32c: 0 };
+    fn new(node: NodeId, boot: u64, directory: String) -> Self {
+        let kind = "coordinator".into();
+        let mut new = Self { format: FORMAT, kind, node, boot, directory, crc32c: 0 };
         new.crc32c = new.checksum();
         new
     }
 
     fn checksum(&self) -> u32 {
-        let Self { format, kind, node, boot, .. } = self;
-        crc32c::crc32c(format!("{format} {kind} {} {boot}", node.0).as_bytes())
+        let Self { format, kind, node, boot, directory, .. } = self;
+        let before = if directory.is_empty() { "" } else { " " };
+        crc32c::crc32c(format!("{format} {kind} {} {boot}{before}{directory}", node.0).as_bytes())
     }
 }
 
@@ -41,6 +47,8 @@ impl Identity {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    /// Identity of the directory, made at its first start.
+    pub id: String,
     pub boot: u64,
     /// Whether this is its first start.
     pub is_new: bool,
@@ -64,8 +72,8 @@ impl Directory {
         })?;
         let known = read_identity(path)?;
         let is_new = known.is_none();
-        let boot = match known {
-            None => 1,
+        let (boot, id) = match known {
+            None => (1, String::new()),
             Some(known) if known.node != node => {
                 return Err(RaftError::OtherNode {
                     path: path.into(),
@@ -73,10 +81,11 @@ impl Directory {
                     wanted: node,
                 });
             }
-            Some(known) => known.boot + 1,
+            Some(known) => (known.boot + 1, known.directory),
         };
-        write_identity(path, &Identity::new(node, boot)).map_err(fail)?;
-        Ok(Self { path: path.into(), boot, is_new, _lock: lock })
+        let id = if id.is_empty() { uuid::Uuid::new_v4().to_string() } else { id };
+        write_identity(path, &Identity::new(node, boot, id.clone())).map_err(fail)?;
+        Ok(Self { path: path.into(), id, boot, is_new, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -142,10 +151,12 @@ mod tests {
         let home = tempfile::tempdir().expect("directory");
         let first = Directory::open(home.path(), NodeId(1)).expect("first start");
         assert!(first.is_new);
+        let id = first.id.clone();
         assert!(matches!(Directory::open(home.path(), NodeId(1)), Err(RaftError::InUse(_))));
         drop(first);
         let second = Directory::open(home.path(), NodeId(1)).expect("second start");
         assert_eq!((second.boot, second.is_new), (2, false));
+        assert_eq!(second.id, id);
         drop(second);
         let other = Directory::open(home.path(), NodeId(2)).expect_err("another node");
         assert!(other.to_string().contains("belongs to coordinator n1, not n2"), "{other}");

@@ -35,6 +35,8 @@ pub(super) enum Event {
     Read(oneshot::Sender<()>),
     Unreachable(NodeId),
     SnapshotSent(NodeId, bool),
+    /// Another one shall lead.
+    HandOver,
     Stop,
 }
 
@@ -130,6 +132,7 @@ impl<L: Stable> Driver<L> {
                 }
                 Some(Event::Message(message)) => self.core.step(*message),
                 Some(Event::Read(waiting)) => reads.push(waiting),
+                Some(Event::HandOver) => self.core.hand_over(),
                 Some(Event::Unreachable(node)) => self.core.report_unreachable(node),
                 Some(Event::SnapshotSent(node, arrived)) => {
                     self.core.report_snapshot(node, arrived);

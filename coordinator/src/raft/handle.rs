@@ -1,7 +1,6 @@
 //! The catalog as the rest of the coordinator holds it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -19,7 +18,7 @@ use super::envelope::{Envelope, MAX_ENTRY_BYTES};
 use super::error::RaftError;
 use super::log::{FileLog, Recovered, Stable};
 use super::peers::{PeerError, Peers, Reports};
-use crate::catalog::{Command, Outcome, RequestId, State};
+use crate::catalog::{Command, Outcome, Rejection, RequestId, State};
 
 /// Events that may wait for the driver.
 const QUEUE: usize = 16 << 10;
@@ -33,10 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// At a start, when the others may still be on their way.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a leader that stops waits for another one to lead.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug)]
 pub struct CatalogConfig {
     pub node: NodeId,
-    pub data_dir: PathBuf,
     /// All coordinators, this one included.
     pub members: Vec<NodeId>,
 }
@@ -53,6 +54,8 @@ struct Inner {
     peers: Arc<dyn Peers>,
     proposals: Semaphore,
     is_new: bool,
+    /// Identity of the data directory.
+    directory_id: Option<String>,
     /// Held until the member stops.
     directory: Mutex<Option<Directory>>,
     driver: Mutex<Option<std::thread::JoinHandle<Result<(), RaftError>>>>,
@@ -71,6 +74,8 @@ pub(super) struct Published {
     alone: AtomicBool,
     next_request: AtomicU64,
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Outcome>>>,
+    /// The others know this node by another data directory.
+    disowned: watch::Sender<bool>,
     stopped: AtomicBool,
 }
 
@@ -108,6 +113,7 @@ impl Published {
             alone: AtomicBool::new(false),
             next_request: AtomicU64::new(1),
             waiting: Mutex::new(BTreeMap::new()),
+            disowned: watch::Sender::new(false),
             stopped: AtomicBool::new(false),
         }
     }
@@ -145,10 +151,13 @@ impl Published {
 }
 
 impl Catalog {
-    /// Opens the data directory and joins the group. Ready for use after [`Catalog::ready`].
-    pub fn open(config: &CatalogConfig, peers: Arc<dyn Peers>) -> Result<Self, RaftError> {
-        let directory = Directory::open(&config.data_dir, config.node)?;
-        let (log, recovered) = FileLog::open(&config.data_dir.join("raft"))?;
+    /// Joins the group with the log in a directory. Ready for use after [`Catalog::ready`].
+    pub fn open(
+        config: &CatalogConfig,
+        directory: Directory,
+        peers: Arc<dyn Peers>,
+    ) -> Result<Self, RaftError> {
+        let (log, recovered) = FileLog::open(&directory.path().join("raft"))?;
         let boot = directory.boot;
         Self::start(config, boot, log, recovered, peers, Some(directory))
     }
@@ -178,6 +187,7 @@ impl Catalog {
             peers,
             proposals: Semaphore::new(MAX_PROPOSALS),
             is_new: directory.as_ref().is_some_and(|directory| directory.is_new),
+            directory_id: directory.as_ref().map(|directory| directory.id.clone()),
             directory: Mutex::new(directory),
             driver: Mutex::new(Some(thread)),
         })))
@@ -224,9 +234,26 @@ impl Catalog {
         &self.0.peers
     }
 
-    /// Waits until there is a leader and the log has been replayed.
+    /// Identity of the data directory, where there is one.
+    pub fn directory(&self) -> Option<&String> {
+        self.0.directory_id.as_ref()
+    }
+
+    /// Another coordinator knows this node by another data directory.
+    pub(super) fn disowned(&self) {
+        self.0.published.disowned.send_if_modified(|known| !std::mem::replace(known, true));
+    }
+
+    /// Waits until there is a leader and the log has been replayed. 08004 when the others will
+    /// have nothing to do with this one: it has lost what it had promised them.
     pub async fn ready(&self) -> SqlResult<()> {
-        self.confirm(START_PATIENCE).await?;
+        let mut disowned = self.0.published.disowned.subscribe();
+        tokio::select! {
+            confirmed = self.confirm(START_PATIENCE) => confirmed?,
+            Ok(_) = disowned.wait_for(|disowned| *disowned) => {
+                return Err(Rejection::OtherDirectory(self.0.node.0).into());
+            }
+        }
         let published = &self.0.published;
         let alone = published.members.load(Ordering::Acquire) == 1 && self.leadership().is_self;
         published.alone.store(alone, Ordering::Release);
@@ -380,6 +407,19 @@ impl Catalog {
         }
     }
 
+    /// Lets another coordinator lead, so that nobody has to find out that this one is gone.
+    pub async fn hand_over(&self) {
+        let mut leaders = self.watch_leadership();
+        let deadline = Instant::now() + HAND_OVER_PATIENCE;
+        let is_follower = |now: &Leadership| !now.is_self;
+        while !is_follower(&leaders.borrow_and_update()) && Instant::now() < deadline {
+            if self.is_alone() || self.send(Event::HandOver).await.is_err() {
+                return;
+            }
+            let _ = tokio::time::timeout(2 * TICK, leaders.wait_for(is_follower)).await;
+        }
+    }
+
     /// Stops the member, waits for it and lets go of the data directory. What was acknowledged is
     /// on disk anyway.
     pub fn stop(&self) {
@@ -406,8 +446,10 @@ fn no_leader() -> SqlError {
         .hint("A majority of the coordinators must be running and reach each other.")
 }
 
-/// `transaction_resolution_unknown`.
 fn unknown() -> SqlError {
-    SqlError::new(SqlState(*b"08007"), "it is unknown whether the change was made")
-        .hint("The coordinators lost their leader. Look before trying again.")
+    SqlError::new(
+        SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
+        "it is unknown whether the change was made",
+    )
+    .hint("The coordinators lost their leader. Look before trying again.")
 }

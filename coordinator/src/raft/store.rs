@@ -202,9 +202,12 @@ impl<L: Stable> Storage for Store<L> {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         let index = self.snapshot_index();
-        if index == 0 || index < request_index || index + 1 < self.before.0 {
+        // A member refuses a snapshot of the time before it was one.
+        let members = self.snapshot.get_metadata().get_conf_state();
+        let names = members.voters.contains(&to) || members.learners.contains(&to);
+        if index == 0 || index < request_index || index + 1 < self.before.0 || !names {
             self.wanted.set(true);
             return Err(StorageError::SnapshotTemporarilyUnavailable.into());
         }

@@ -46,6 +46,8 @@ const MAX_MESSAGE_BYTES: usize = 512 << 20;
 /// The other coordinators.
 pub struct PeerNetwork {
     own: NodeId,
+    /// Identity of the own data directory.
+    directory: String,
     peers: RwLock<BTreeMap<NodeId, Peer>>,
     reports: Arc<OnceLock<Reports>>,
     runtime: Handle,
@@ -53,34 +55,49 @@ pub struct PeerNetwork {
 
 struct Peer {
     address: String,
+    /// Identity of its data directory, where it is known; else empty.
+    directory: String,
     client: PeersClient<Channel>,
     queue: mpsc::Sender<Message>,
 }
 
 impl PeerNetwork {
-    /// `peers` are `host:port` of every coordinator; `own` is left out. Must be called within a
-    /// tokio runtime. Connections are made when they are needed, and again when they break.
-    pub fn new(own: NodeId, peers: &[(NodeId, String)]) -> SqlResult<Self> {
+    /// `directory` is the own data directory's identity, `peers` are `host:port` of every
+    /// coordinator; `own` is left out. Must be called within a tokio runtime. Connections are made
+    /// when they are needed, and again when they break.
+    pub fn new(own: NodeId, directory: &str, peers: &[(NodeId, String)]) -> SqlResult<Self> {
         let runtime = Handle::try_current().map_err(|e| SqlError::internal(e.to_string()))?;
         let reports = Arc::new(OnceLock::new());
-        let network = Self { own, peers: RwLock::default(), reports, runtime };
-        peers.iter().try_for_each(|(node, address)| network.set(*node, address))?;
+        let directory = directory.to_owned();
+        let network = Self { own, directory, peers: RwLock::default(), reports, runtime };
+        peers.iter().try_for_each(|(node, address)| network.set(*node, address, ""))?;
         Ok(network)
     }
 
-    /// A coordinator's address, from now on.
-    pub fn set(&self, node: NodeId, address: &str) -> SqlResult<()> {
-        let known = self.peers.read().get(&node).is_some_and(|peer| peer.address == address);
+    /// A coordinator's address and the identity of its data directory, from now on.
+    pub fn set(&self, node: NodeId, address: &str, directory: &str) -> SqlResult<()> {
+        let is_it = |peer: &Peer| peer.address == address && peer.directory == directory;
+        let known = self.peers.read().get(&node).is_some_and(is_it);
         if node == self.own || known {
             return Ok(());
         }
         let _entered = self.runtime.enter();
         let client = client(address)?;
         let (queue, queued) = mpsc::channel(QUEUE);
-        self.runtime.spawn(deliver(node, client.clone(), queued, self.reports.clone()));
-        let peer = Peer { address: address.to_owned(), client, queue };
+        let (address, directory) = (address.to_owned(), directory.to_owned());
+        let peer = Peer { address, directory, client, queue };
+        self.runtime.spawn(deliver(self.wire(node, &peer), queued, self.reports.clone()));
         self.peers.write().insert(node, peer);
         Ok(())
+    }
+
+    fn wire(&self, node: NodeId, peer: &Peer) -> Wire {
+        Wire {
+            node,
+            client: peer.client.clone(),
+            from_directory: self.directory.clone(),
+            to_directory: peer.directory.clone(),
+        }
     }
 
     fn peer(&self, node: NodeId) -> Result<PeersClient<Channel>, PeerError> {
@@ -110,38 +127,44 @@ fn client(address: &str) -> SqlResult<PeersClient<Channel>> {
 }
 
 /// Sends what is queued for one peer, until the network is dropped.
-async fn deliver(
-    node: NodeId,
-    client: PeersClient<Channel>,
-    mut queued: mpsc::Receiver<Message>,
-    reports: Arc<OnceLock<Reports>>,
-) {
+async fn deliver(wire: Wire, mut queued: mpsc::Receiver<Message>, reports: Arc<OnceLock<Reports>>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while queued.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let sent = step(client.clone(), node, batch.drain(..), CALL_TIMEOUT).await;
+        let sent = wire.step(batch.drain(..), CALL_TIMEOUT).await;
         if !sent && let Some(reports) = reports.get() {
-            reports.unreachable(node);
+            reports.unreachable(wire.node);
         }
     }
 }
 
-/// Whether the messages arrived.
-async fn step(
-    mut client: PeersClient<Channel>,
+/// What Raft messages for one peer go through.
+struct Wire {
     node: NodeId,
-    messages: impl Iterator<Item = Message>,
-    patience: Duration,
-) -> bool {
-    let messages: Vec<Bytes> =
-        messages.filter_map(|message| Some(message.write_to_bytes().ok()?.into())).collect();
-    let call = client.step(pb::StepRequest { to: node.0, messages });
-    match tokio::time::timeout(patience, call).await {
-        Ok(Ok(_)) => true,
-        Ok(Err(error)) => {
-            tracing::debug!(%node, %error, "coordinator not reached");
-            false
+    client: PeersClient<Channel>,
+    from_directory: String,
+    to_directory: String,
+}
+
+impl Wire {
+    /// Whether the messages arrived.
+    async fn step(&self, messages: impl Iterator<Item = Message>, patience: Duration) -> bool {
+        let messages: Vec<Bytes> =
+            messages.filter_map(|message| Some(message.write_to_bytes().ok()?.into())).collect();
+        let request = pb::StepRequest {
+            to: self.node.0,
+            messages,
+            from_directory: self.from_directory.clone(),
+            to_directory: self.to_directory.clone(),
+        };
+        let mut client = self.client.clone();
+        match tokio::time::timeout(patience, client.step(request)).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(node = %self.node, %error, "coordinator not reached");
+                false
+            }
+            Err(_) => false,
         }
-        Err(_) => false,
     }
 }
 
@@ -159,9 +182,9 @@ impl Peers for PeerNetwork {
             let _ = peer.queue.try_send(message);
             return;
         }
-        let (client, reports) = (peer.client.clone(), self.reports.clone());
+        let (wire, reports) = (self.wire(node, peer), self.reports.clone());
         self.runtime.spawn(async move {
-            let sent = step(client, node, std::iter::once(message), SNAPSHOT_TIMEOUT).await;
+            let sent = wire.step(std::iter::once(message), SNAPSHOT_TIMEOUT).await;
             if let Some(reports) = reports.get() {
                 reports.snapshot_sent(node, sent);
             }
@@ -237,11 +260,24 @@ impl generated::Peers for PeerServer {
             let wrong = format!("this is coordinator {own}, not n{}", request.to);
             return Err(Status::failed_precondition(wrong));
         }
+        let meant = &request.to_directory;
+        if !meant.is_empty() && self.catalog.directory() != Some(meant) {
+            self.catalog.disowned();
+            return Err(Status::failed_precondition("this is another data directory"));
+        }
+        let state = self.catalog.snapshot();
         for bytes in request.messages {
             let message = Message::parse_from_bytes(&bytes)
                 .map_err(|_| Status::invalid_argument("malformed raft message"))?;
             if message.to != u64::from(own.0) || message.from == message.to || message.from == 0 {
                 return Err(Status::invalid_argument("a raft message of somebody else"));
+            }
+            let sender = u32::try_from(message.from).ok().and_then(|id| state.node(NodeId(id)));
+            let known = sender.and_then(|node| node.directory.as_ref());
+            if known.is_some_and(|known| *known != request.from_directory) {
+                // It has forgotten what it had promised: its votes count no more.
+                let wrong = format!("coordinator n{} had another data directory", message.from);
+                return Err(Status::failed_precondition(wrong));
             }
             self.catalog.receive(message);
         }

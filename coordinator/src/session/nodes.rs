@@ -1,13 +1,20 @@
 //! Functions that add, remove and change workers.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use satsuma_common::{Datum, NodeId, PgType, SqlError, SqlResult, SqlState};
+use satsuma_proto::worker::Worker;
 use satsuma_sql::bound::OutputColumn;
 
 use super::ClusterSession;
 use super::calls::{Arguments, column};
-use crate::catalog::{Command, CoordinatorAddress, Node, NodeChange, NodeRole};
+use crate::catalog::{Command, CoordinatorAddress, Node, NodeChange, NodeRole, Rejection};
 use crate::membership;
 use crate::rebalance;
+
+/// How long a worker may take to say who it is.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 
 type Rows = Vec<Vec<Datum>>;
 
@@ -22,7 +29,9 @@ pub fn columns(name: &str) -> Option<Vec<OutputColumn>> {
         | "citus_set_node_property"
         | "citus_set_coordinator_host"
         | "satsuma_add_coordinator"
+        | "satsuma_update_coordinator"
         | "satsuma_remove_coordinator" => one(PgType::Void),
+        "citus_check_connection_to_node" => one(PgType::Bool),
         "citus_get_active_worker_nodes" => {
             vec![column("node_name", PgType::Text), column("node_port", PgType::Int8)]
         }
@@ -99,7 +108,16 @@ pub async fn call(
             Ok(nothing())
         }
         "satsuma_add_coordinator" => {
-            add_coordinator(session, arguments).await?;
+            let command = Command::AddCoordinator(coordinator_address(arguments)?);
+            session.cluster.catalog.propose(command).await?;
+            Ok(nothing())
+        }
+        "satsuma_update_coordinator" => {
+            let address = coordinator_address(arguments)?;
+            if session.state().node(address.node).is_none_or(Node::is_worker) {
+                return Err(Rejection::NoNodeId(address.node.0).into());
+            }
+            session.cluster.catalog.propose(Command::PutCoordinator(address)).await?;
             Ok(nothing())
         }
         "satsuma_remove_coordinator" => {
@@ -136,6 +154,13 @@ pub async fn call(
                 Datum::Int8(i64::try_from(applied).unwrap_or(i64::MAX)),
                 Datum::Text(format!("{:016x}", state.digest())),
             ]])
+        }
+        "citus_check_connection_to_node" => {
+            let host = arguments.text(0)?.unwrap_or_default();
+            let port = arguments.integer(1)?.unwrap_or(5432);
+            let port = u16::try_from(port).unwrap_or_default();
+            let worker = session.cluster.workers.probe(&probe(&host, port));
+            Ok(vec![vec![Datum::Bool(answers(worker).await)]])
         }
         "citus_check_cluster_node_health" => Ok(health(session).await),
         other => Err(SqlError::unsupported(format!("{other}() is not supported yet"))),
@@ -208,8 +233,8 @@ fn coordinator_id(arguments: &Arguments) -> SqlResult<NodeId> {
     })
 }
 
-/// The leader takes it in; it may be started before or after.
-async fn add_coordinator(session: &ClusterSession, arguments: &Arguments) -> SqlResult<()> {
+/// A coordinator's id and its gRPC address.
+fn coordinator_address(arguments: &Arguments) -> SqlResult<CoordinatorAddress> {
     let node = coordinator_id(arguments)?;
     let grpc = arguments.text(1)?.unwrap_or_default();
     let host = match grpc.rsplit_once(':') {
@@ -221,8 +246,13 @@ async fn add_coordinator(session: &ClusterSession, arguments: &Arguments) -> Sql
             ));
         }
     };
-    let address = CoordinatorAddress { node, host, port: 0, grpc };
-    session.cluster.catalog.propose(Command::PutCoordinator(address)).await.map(drop)
+    Ok(CoordinatorAddress { node, host, port: 0, grpc })
+}
+
+/// Whether a worker says who it is.
+async fn answers(worker: SqlResult<Arc<dyn Worker>>) -> bool {
+    let Ok(worker) = worker else { return false };
+    matches!(tokio::time::timeout(HEALTH_PATIENCE, worker.status()).await, Ok(Ok(_)))
 }
 
 /// Whether this coordinator reaches each worker.
@@ -232,14 +262,7 @@ async fn health(session: &ClusterSession) -> Rows {
     let from = own.map_or_else(Default::default, |node| (node.host.clone(), node.port));
     let asked = state.workers().map(|node| {
         let worker = session.cluster.workers.probe(node);
-        async move {
-            let patience = std::time::Duration::from_secs(5);
-            let reached = match worker {
-                Ok(worker) => tokio::time::timeout(patience, worker.status()).await,
-                Err(error) => Ok(Err(error)),
-            };
-            (node.host.clone(), node.port, matches!(reached, Ok(Ok(_))))
-        }
+        async move { (node.host.clone(), node.port, answers(worker).await) }
     });
     let answers = futures::future::join_all(asked).await;
     answers

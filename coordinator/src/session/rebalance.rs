@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use satsuma_common::table::TableShape;
 use satsuma_common::{
     ColocationId, Datum, MoveId, NodeId, PgType, ShardId, SqlError, SqlResult, SqlState,
 };
@@ -17,6 +18,7 @@ use crate::catalog::{
     Task, TaskState,
 };
 use crate::cluster::Cluster;
+use crate::ddl::rows::qualified;
 use crate::rebalance::{
     MOVES_PER_NODE, Planned, Strategy, Wanted, copy_references, missing_references, plan,
     start_move, wait_for_job, wait_for_move,
@@ -213,10 +215,10 @@ fn wanted(
     let number = |at: Option<usize>| at.map_or(Ok(None), |at| arguments.float(at));
     let mut chosen = strategy_of(text(strategy)?)?;
     if let Some(threshold) = number(threshold)? {
-        chosen.threshold = threshold.clamp(0.0, 1000.0);
+        chosen.threshold = not_negative("threshold", threshold)?;
     }
     if let Some(improvement) = number(improvement)? {
-        chosen.improvement_threshold = improvement.clamp(0.0, 1000.0);
+        chosen.improvement_threshold = not_negative("improvement_threshold", improvement)?;
     }
     let most_moves = match most_moves.map_or(Ok(None), |at| arguments.integer(at))? {
         Some(most) => usize::try_from(most).unwrap_or(0),
@@ -230,6 +232,14 @@ fn wanted(
         excluded: shard_list(text(excluded)?)?,
         drain_only,
     })
+}
+
+fn not_negative(name: &str, threshold: f64) -> SqlResult<f64> {
+    if threshold.is_nan() || threshold < 0.0 {
+        let message = format!("{name} must not be negative");
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    }
+    Ok(threshold.min(1000.0))
 }
 
 fn strategy_of(name: Option<String>) -> SqlResult<Strategy> {
@@ -253,12 +263,16 @@ fn table_argument(
     let kind = state.colocation(table.colocation()).map(|colocation| colocation.kind);
     match kind {
         Some(ColocationKind::Hash | ColocationKind::Single) => Ok(Some(table.colocation())),
-        Some(ColocationKind::Reference) => Err(SqlError::internal(format!(
-            "table {} is a reference table, moving shard of a reference table is not supported",
-            table.shape.name
-        ))),
+        Some(ColocationKind::Reference) => Err(moves_no_reference(&table.shape)),
         _ => Err(SqlError::internal(format!("table {} is not distributed", table.shape.name))),
     }
+}
+
+fn moves_no_reference(table: &TableShape) -> SqlError {
+    SqlError::unsupported(format!(
+        "table {} is a reference table, moving shard of a reference table is not supported",
+        qualified(table)
+    ))
 }
 
 /// `{102008,102009}`.
@@ -471,10 +485,7 @@ async fn move_one(session: &mut ClusterSession, arguments: &Arguments) -> SqlRes
     let group =
         state.group(placed.group).ok_or_else(|| SqlError::internal("the shard's group is gone"))?;
     if state.reference_colocation().is_some_and(|reference| reference.id == group.colocation) {
-        return Err(SqlError::internal(format!(
-            "table {} is a reference table, moving shard of a reference table is not supported",
-            table.shape.name
-        )));
+        return Err(moves_no_reference(&table.shape));
     }
     if source.id == target.id {
         return Err(SqlError::new(
@@ -514,7 +525,10 @@ fn node_at<'a>(state: &'a State, arguments: &Arguments, at: usize) -> SqlResult<
 
 /// No shards from now on, and those that are there leave.
 async fn drain(session: &mut ClusterSession, arguments: &Arguments) -> SqlResult<()> {
-    let node = arguments.node(session)?;
+    let (host, port) = arguments.address()?;
+    let node = session.state().node_at(&host, port).map(|node| node.id).ok_or_else(|| {
+        SqlError::new(SqlState::NO_DATA_FOUND, format!("node {host}:{port} not found"))
+    })?;
     let change = NodeChange::ShouldHaveShards(false);
     session.cluster.catalog.propose(Command::ChangeNode { node, change }).await?;
     let wanted = Wanted {

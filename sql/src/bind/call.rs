@@ -273,7 +273,15 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
         "satsuma_add_coordinator",
         &[required("nodeid", PgType::Int4), required("grpc_address", PgType::Text)],
     ),
+    (
+        "satsuma_update_coordinator",
+        &[required("nodeid", PgType::Int4), required("grpc_address", PgType::Text)],
+    ),
     ("satsuma_remove_coordinator", &[required("nodeid", PgType::Int4)]),
+    (
+        "citus_check_connection_to_node",
+        &[required("nodename", PgType::Text), optional("nodeport", PgType::Int4)],
+    ),
     ("replicate_reference_tables", &[optional("shard_transfer_mode", PgType::Text)]),
     ("citus_get_active_worker_nodes", &[]),
     ("citus_check_cluster_node_health", &[]),

@@ -336,7 +336,11 @@ catalog_functions! {
     ShardIdForInteger = "get_shard_id_for_distribution_column(regclass,int8) int8";
     IsCitusTable = "citus_table_is_visible(oid) bool";
     ColumnToColumnName = "column_to_column_name(regclass,text) text";
-    PartitionColumnId = "citus_get_active_worker_count() int4";
+    CitusWorkerCount = "citus_get_active_worker_count() int4";
+    CitusNodeName = "citus_nodename_for_nodeid(int4) text";
+    CitusNodePort = "citus_nodeport_for_nodeid(int4) int4";
+    CitusCoordinatorNode = "citus_coordinator_nodeid() int4";
+    CitusIsCoordinator = "citus_is_coordinator() bool";
     AclDefault = "acldefault(\"char\",oid) _text";
     ToRegclass = "to_regclass(text) regclass";
     ToRegtype = "to_regtype(text) regtype";

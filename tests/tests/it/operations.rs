@@ -108,10 +108,28 @@ fn a_backup_is_restored_as_it_was_at_its_moment() {
     satsuma(&["restore", "--from", &text(&to), "--data-dir", &text(&restored)]);
 
     let (pg, grpc) = (free_port(), free_port());
+    // Its coordinator asks no worker of the first cluster, which goes on.
+    let now = cluster.client().value("SELECT count(*) FROM companies").unwrap();
+    let arguments = vec![
+        "--node-id=1".to_owned(),
+        format!("--data-dir={}", restored.join("coordinator").display()),
+        format!("--pg-listen=127.0.0.1:{pg}"),
+        format!("--grpc-listen=127.0.0.1:{grpc}"),
+    ];
+    let mut alone = Process::new("alone", binary("coordinator"), arguments, directory.path());
+    alone.start().unwrap_or_else(|error| panic!("{error}"));
+    let mut client = Address::local(pg, "satsuma", "satsuma").client().expect("a connection");
+    for statement in ["SELECT count(*) FROM companies", "DELETE FROM companies"] {
+        let refused = client.value(statement).unwrap_err().to_string();
+        assert!(refused.contains("has not said yet where it is"), "{statement}: {refused}");
+    }
+    drop(client);
+    alone.kill();
+    assert_eq!(cluster.client().value("SELECT count(*) FROM companies").unwrap(), now);
+
     let arguments = vec![
         "up".to_owned(),
         format!("--data-dir={}", restored.display()),
-        "--workers=2".to_owned(),
         format!("--pg-port={pg}"),
         format!("--grpc-port={grpc}"),
     ];
@@ -137,6 +155,96 @@ fn a_backup_is_restored_as_it_was_at_its_moment() {
     assert!(refused.contains("has not been populated"), "{refused}");
     client.must("REFRESH MATERIALIZED VIEW later");
     assert_eq!(client.value(refreshed).unwrap().as_deref(), Some("200 2100"));
+}
+
+/// It would be half of the majority, for ever.
+#[test]
+fn a_coordinator_that_never_came_has_no_vote() {
+    let cluster = Layout::processes(1, 1).start();
+    let mut client = cluster.client();
+    client.must(&format!("SELECT satsuma_add_coordinator(20, '127.0.0.1:{}')", free_port()));
+    std::thread::sleep(Duration::from_secs(3));
+    client.must("CREATE TABLE t (a int)");
+    for (call, expected) in [
+        ("satsuma_add_coordinator(20, '127.0.0.1:1')", "coordinator 20 exists already"),
+        ("satsuma_add_coordinator(9, '127.0.0.1:1')", "node id 9 has been used before"),
+        ("satsuma_update_coordinator(9, '127.0.0.1:1')", "node 9 does not exist"),
+    ] {
+        let refused = client.value(&format!("SELECT {call}")).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{call}: {refused}");
+    }
+    client.must("SELECT satsuma_remove_coordinator(20)");
+    client.must("INSERT INTO t VALUES (1)");
+}
+
+/// The log of a restored cluster, and of one that has been about for long, has no beginning.
+#[test]
+fn a_coordinator_that_lost_its_data_is_refused_and_replaced() {
+    let mut cluster = Layout::processes(3, 1).start();
+    cluster.client().must("CREATE TABLE t (a int)");
+    let victim = 2;
+    cluster.coordinators[victim].kill();
+    let data = cluster.directory().join(&cluster.coordinators[victim].name);
+    assert!(data.join("raft").exists());
+    std::fs::remove_dir_all(&data).expect("the data is lost");
+    let refused = cluster.coordinators[victim].start().expect_err("it is another one").to_string();
+    assert!(refused.contains("is known by another data directory"), "{refused}");
+    let mut client = cluster.client();
+    client.must("INSERT INTO t VALUES (1)");
+    client.must("SELECT satsuma_remove_coordinator(3)");
+    let index = cluster.add_coordinator();
+    let mut fourth = cluster.address_of(index).client().expect("a connection");
+    assert_eq!(fourth.value("SELECT a FROM t").unwrap().as_deref(), Some("1"));
+}
+
+#[test]
+fn a_removed_worker_comes_back() {
+    let mut cluster = Layout::processes(1, 2).start();
+    tables(&cluster);
+    let before = cluster.client().value(WHOLE).unwrap();
+    let added = cluster.add_worker(true);
+    let mut client = cluster.client();
+    let port = cluster.worker_port(added);
+    let active = "SELECT count(*) FROM citus_get_active_worker_nodes()";
+    until("three workers", || client.value(active).unwrap().as_deref() == Some("3"));
+    client.must(&format!("SELECT citus_remove_node('127.0.0.1', {port})"));
+    assert_eq!(client.value(active).unwrap().as_deref(), Some("2"));
+    client.must("UPDATE places SET name = name || '!' WHERE id > 10");
+    client.must(&format!("SELECT citus_add_node('127.0.0.1', {port})"));
+    assert_eq!(client.value(active).unwrap().as_deref(), Some("3"));
+    client.must("SELECT rebalance_table_shards()");
+    assert_eq!(client.value(WHOLE).unwrap(), before);
+    let joined = "SELECT count(*) FROM clicks JOIN places ON places.id = clicks.company_id WHERE places.name LIKE '%!'";
+    assert_eq!(client.value(joined).unwrap().as_deref(), Some("100"));
+    // By itself too, when it is started again.
+    client.must(&format!("SELECT citus_drain_node('127.0.0.1', {port})"));
+    client.must(&format!("SELECT citus_remove_node('127.0.0.1', {port})"));
+    cluster.workers[added].kill();
+    cluster.workers[added].start().unwrap_or_else(|error| panic!("{error}"));
+    until("three workers", || client.value(active).unwrap().as_deref() == Some("3"));
+    assert_eq!(client.value(WHOLE).unwrap(), before);
+}
+
+/// Nobody has to find out that the leader is gone.
+#[test]
+fn a_leader_that_stops_lets_another_lead() {
+    let mut cluster = Layout::processes(3, 1).start();
+    cluster.client().must("CREATE TABLE t (a int)");
+    let leaders = "SELECT nodeid FROM satsuma_coordinators() WHERE is_leader";
+    let leader = cluster.client().value(leaders).unwrap().expect("a leader");
+    let leader = leader.parse::<usize>().expect("a number") - 1;
+    let other = (leader + 1) % 3;
+    let mut client = cluster.address_of(other).client().expect("a connection");
+    client.must("INSERT INTO t VALUES (0)");
+    cluster.coordinators[leader].signal("TERM");
+    until("another leader", || {
+        let now = client.value(leaders).unwrap();
+        now.is_some_and(|now| now != (leader + 1).to_string())
+    });
+    client.must("INSERT INTO t VALUES (1)");
+    cluster.coordinators[leader].terminate();
+    cluster.coordinators[leader].start().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(client.value("SELECT count(*) FROM t").unwrap().as_deref(), Some("2"));
 }
 
 #[test]
@@ -185,6 +293,11 @@ fn a_worker_that_is_gone_is_told_of() {
         let answer = client.query(statement).expect("an answer");
         assert_eq!(answer.error().map(|error| error.code()), Some("08006"), "{statement}");
     }
+    let url = cluster.grpc_url(0);
+    let status = Command::new(binary("satsuma")).args(["status", "--url", &url]).output();
+    let status = String::from_utf8_lossy(&status.expect("status runs").stdout).into_owned();
+    let (_, silent) = status.split_once("Workers that do not answer").expect(&status);
+    assert!(silent.contains(&cluster.worker_port(1).to_string()), "{status}");
     assert_eq!(client.value("SELECT 1 + 1").unwrap().as_deref(), Some("2"));
     cluster.processes()[worker].start().unwrap_or_else(|error| panic!("{error}"));
     until("the worker serves again", || {
@@ -192,6 +305,28 @@ fn a_worker_that_is_gone_is_told_of() {
             .value("SELECT count(*) FROM clicks")
             .is_ok_and(|rows| rows.as_deref() == Some("2000"))
     });
+}
+
+/// In Citus's words.
+#[test]
+fn tables_that_are_placed_anew_tell_of_it() {
+    let cluster = Layout::up().start();
+    let mut client = cluster.client();
+    client.must("CREATE TABLE anew (id bigint PRIMARY KEY)");
+    client.must("SELECT create_distributed_table('anew', 'id')");
+    let told = [
+        "creating a new table for",
+        "moving the data of",
+        "dropping the old",
+        "renaming the new table to",
+    ]
+    .map(|what| format!("{what} public.anew"));
+    for call in ["alter_distributed_table('anew', shard_count => 4)", "undistribute_table('anew')"]
+    {
+        let answer = client.must(&format!("SELECT {call}"));
+        let notices: Vec<_> = answer.notices.iter().map(|notice| notice.message()).collect();
+        assert_eq!(notices, told, "{call}");
+    }
 }
 
 /// Nobody runs ANALYZE: the leader does, when many rows have come or gone.

@@ -84,7 +84,7 @@ impl Outcomes for Coordinator {
             return Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, "no leader yet"));
         }
         assert_eq!(worker.host, "127.0.0.1");
-        self.clusters.lock().push(worker.cluster);
+        self.clusters.lock().push(worker.member.map(|(cluster, _)| cluster));
         let coordinators = vec![self.address.get().unwrap().clone()];
         Ok(Membership { cluster: "here".into(), node: NodeId(7), coordinators })
     }
@@ -109,7 +109,7 @@ async fn a_worker_registers_itself() {
         data_dir: dir.path().to_owned(),
         grpc_listen: "127.0.0.1:0".into(),
         advertise: None,
-        coordinator: Some(address.clone()),
+        coordinators: vec![address.clone()],
         settings: settings(),
     };
     let running = start(config.clone()).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_worker_registers_itself() {
     assert_eq!(outcomes.outcome(txn(41)).await.unwrap(), None);
 
     // The directory is in use, and so is the port.
-    let same_directory = start(Config { coordinator: None, ..config.clone() }).await;
+    let same_directory = start(Config { coordinators: Vec::new(), ..config.clone() }).await;
     assert!(same_directory.err().unwrap().message().contains("in use"));
     let same_port = start(Config {
         grpc_listen: running.address().to_string(),

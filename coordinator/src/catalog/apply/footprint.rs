@@ -89,9 +89,11 @@ pub(super) fn of(command: &Command) -> Footprint {
         | Command::Batch { .. }
         | Command::Reserve(_)
         | Command::AddNode { .. }
+        | Command::ReturnNode { .. }
         | Command::ChangeNode { .. }
         | Command::RemoveNode { .. }
         | Command::PutCoordinator(_)
+        | Command::AddCoordinator(_)
         | Command::RemoveCoordinator { .. }
         | Command::AllocateSequence { .. }
         | Command::SetSequence { .. }

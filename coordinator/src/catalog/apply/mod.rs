@@ -136,9 +136,14 @@ fn run_large(state: &mut State, command: Command) -> Applied {
             let node = node::add(state, host, port, directory, should_have_shards)?;
             return Ok(Outcome::Node(node));
         }
+        Command::ReturnNode { node, host, port, directory } => {
+            let node = node::give_back(state, node, host, port, directory)?;
+            return Ok(Outcome::Node(node));
+        }
         Command::ChangeNode { node, change } => node::change(state, node, change)?,
         Command::RemoveNode { node } => node::remove(state, node)?,
         Command::PutCoordinator(address) => node::put_coordinator(state, address)?,
+        Command::AddCoordinator(address) => node::add_coordinator(state, address)?,
         Command::RemoveCoordinator { node } => node::remove_coordinator(state, node)?,
 
         Command::CreateSchema { oid, name, owner } => schema::create(state, oid, name, owner)?,

@@ -55,6 +55,7 @@ pub(super) fn put_coordinator(
         Some(known) if address.port == 0 => known.port,
         _ => address.port,
     };
+    let directory = state.node(id).and_then(|known| known.directory.clone());
     state.counters.node = state.counters.node.max(id.0.saturating_add(1));
     let node = Node {
         id,
@@ -63,13 +64,35 @@ pub(super) fn put_coordinator(
         host: address.host,
         port,
         grpc_address: Some(address.grpc),
-        directory: None,
+        directory,
         is_active: true,
         is_disabled: false,
         should_have_shards: false,
     };
     state.nodes.make_mut().insert(id, Shared::new(node));
     Ok(())
+}
+
+/// Takes a coordinator in. Ids are not used twice: Raft counts on a member not to forget what it
+/// has promised, which a new one in the place of a lost one would have.
+pub(super) fn add_coordinator(
+    state: &mut State,
+    address: CoordinatorAddress,
+) -> Result<(), Rejection> {
+    let id = address.node;
+    match state.node(id) {
+        Some(known) if known.is_worker() => return Err(Rejection::WorkersId(id.0)),
+        Some(_) => return Err(Rejection::CoordinatorExists(id.0)),
+        None if id.0 < state.counters.node => {
+            return Err(Rejection::IdUsed { id: id.0, next: state.counters.node });
+        }
+        None => {}
+    }
+    let at = Some(&address.grpc);
+    if let Some(other) = state.nodes().find(|node| node.grpc_address.as_ref() == at) {
+        return Err(Rejection::CoordinatorThere { address: address.grpc, id: other.id.0 });
+    }
+    put_coordinator(state, address)
 }
 
 pub(super) fn remove_coordinator(state: &mut State, id: NodeId) -> Result<(), Rejection> {
@@ -117,8 +140,38 @@ pub(super) fn add(
         return Ok(id);
     }
     let id = NodeId(state.counters.node);
-    let group = state.counters.node_group;
     state.counters.node += 1;
+    insert(state, id, host, port, directory, should_have_shards)
+}
+
+/// A worker that was removed is the node that it was; one that was never removed is at that
+/// address now.
+pub(super) fn give_back(
+    state: &mut State,
+    id: NodeId,
+    host: String,
+    port: u16,
+    directory: String,
+) -> Result<NodeId, Rejection> {
+    let is_known = state.workers().any(|node| node.directory.as_ref() == Some(&directory));
+    if is_known || state.node_at(&host, port).is_some() {
+        return add(state, host, port, Some(directory), true);
+    }
+    if state.node(id).is_some() || id.0 >= state.counters.node {
+        return Err(Rejection::IdUsed { id: id.0, next: state.counters.node });
+    }
+    insert(state, id, host, port, Some(directory), true)
+}
+
+fn insert(
+    state: &mut State,
+    id: NodeId,
+    host: String,
+    port: u16,
+    directory: Option<String>,
+    should_have_shards: bool,
+) -> Result<NodeId, Rejection> {
+    let group = state.counters.node_group;
     state.counters.node_group += 1;
     let node = Node {
         id,
@@ -177,7 +230,10 @@ pub(super) fn change(state: &mut State, id: NodeId, change: NodeChange) -> Resul
         NodeChange::Address { host, port } => (node.host, node.port) = (host, port),
         NodeChange::Directory(directory) => {
             if node.directory.as_ref().is_some_and(|known| *known != directory) {
-                return Err(Rejection::NodeExists(node.host.clone(), node.port));
+                return Err(match node.role {
+                    NodeRole::Worker => Rejection::NodeExists(node.host.clone(), node.port),
+                    NodeRole::Coordinator => Rejection::OtherDirectory(id.0),
+                });
             }
             node.directory = Some(directory);
         }

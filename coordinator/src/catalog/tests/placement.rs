@@ -191,3 +191,56 @@ fn a_worker_is_its_directory() {
     };
     assert!(matches!(apply(&mut state, other), Outcome::Rejected(Rejection::NodeExists(..))));
 }
+
+#[test]
+fn ids_of_coordinators_are_given_once() {
+    let mut state = cluster(2);
+    let add = |id: u32, grpc: &str| {
+        Command::AddCoordinator(CoordinatorAddress {
+            node: NodeId(id),
+            host: "10.0.0.1".into(),
+            port: 0,
+            grpc: grpc.into(),
+        })
+    };
+    accept(&mut state, add(10, "10.0.0.1:7432"));
+    let mut refusal = |command| match apply(&mut state, command) {
+        Outcome::Rejected(refused) => refused,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refusal(add(10, "10.0.0.2:7432")), Rejection::CoordinatorExists(10));
+    assert!(matches!(refusal(add(11, "10.0.0.1:7432")), Rejection::CoordinatorThere { .. }));
+    assert_eq!(refusal(add(2, "10.0.0.2:7432")), Rejection::WorkersId(2));
+    assert_eq!(refusal(add(9, "10.0.0.2:7432")), Rejection::IdUsed { id: 9, next: 11 });
+    accept(&mut state, Command::RemoveCoordinator { node: NodeId(10) });
+    assert!(matches!(apply(&mut state, add(10, "10.0.0.1:7432")), Outcome::Rejected(_)));
+    accept(&mut state, add(11, "10.0.0.1:7432"));
+    // Each is its data directory.
+    let directory = |name: &str| Command::ChangeNode {
+        node: NodeId(11),
+        change: NodeChange::Directory(name.into()),
+    };
+    accept(&mut state, directory("first"));
+    accept(&mut state, directory("first"));
+    let other = apply(&mut state, directory("another"));
+    assert_eq!(other, Outcome::Rejected(Rejection::OtherDirectory(11)));
+}
+
+#[test]
+fn a_removed_worker_is_itself_again() {
+    let mut state = cluster(2);
+    let back = |node: u32, port: u16| Command::ReturnNode {
+        node: NodeId(node),
+        host: "127.0.0.1".into(),
+        port,
+        directory: "dir-9702".into(),
+    };
+    accept(&mut state, Command::RemoveNode { node: NodeId(3) });
+    assert!(matches!(apply(&mut state, back(7, 9702)), Outcome::Rejected(_)), "an id of nobody");
+    assert_eq!(accept(&mut state, back(3, 9702)), Outcome::Node(NodeId(3)));
+    let node = state.node(NodeId(3)).expect("it is back");
+    assert!(!node.is_active && node.should_have_shards);
+    // One that is known has moved.
+    assert_eq!(accept(&mut state, back(3, 9800)), Outcome::Node(NodeId(3)));
+    assert_eq!(state.node(NodeId(3)).map(|node| node.port), Some(9800));
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use satsuma_common::{NodeId, SqlState};
 
 use crate::catalog::{Command, CoordinatorAddress, IdRequest, Outcome};
-use crate::raft::{Catalog, CatalogConfig, NoPeers, RaftError};
+use crate::raft::{Catalog, CatalogConfig, Directory, NoPeers, RaftError};
 
 fn bootstrap() -> Command {
     Command::Bootstrap {
@@ -24,8 +24,8 @@ fn bootstrap() -> Command {
 }
 
 fn open(path: &Path) -> Result<Catalog, RaftError> {
-    let config = CatalogConfig { node: NodeId(1), data_dir: path.into(), members: vec![NodeId(1)] };
-    Catalog::open(&config, Arc::new(NoPeers))
+    let config = CatalogConfig { node: NodeId(1), members: vec![NodeId(1)] };
+    Catalog::open(&config, Directory::open(path, NodeId(1))?, Arc::new(NoPeers))
 }
 
 async fn first_oid(catalog: &Catalog) -> u32 {
@@ -65,8 +65,9 @@ async fn what_was_acknowledged_outlives_the_process() {
 async fn a_proposal_that_is_given_up_is_waited_for_no_more() {
     let home = tempfile::tempdir().expect("directory");
     let members = vec![NodeId(1), NodeId(2)];
-    let config = CatalogConfig { node: NodeId(1), data_dir: home.path().into(), members };
-    let catalog = Catalog::open(&config, Arc::new(NoPeers)).expect("open");
+    let config = CatalogConfig { node: NodeId(1), members };
+    let directory = Directory::open(home.path(), NodeId(1)).expect("directory");
+    let catalog = Catalog::open(&config, directory, Arc::new(NoPeers)).expect("open");
     let leaderless = tokio::spawn({
         let catalog = catalog.clone();
         async move { catalog.propose(Command::Nothing).await }

@@ -4,18 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use satsuma_common::{NodeId, Timestamp};
+use satsuma_common::{NodeId, SqlState, Timestamp};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
-use crate::catalog::{Command, IdRequest};
+use crate::catalog::{Command, CoordinatorAddress, IdRequest, NodeChange};
 use crate::oracle::{Oracle, system_clock};
-use crate::raft::{Catalog, CatalogConfig, PeerNetwork, PeerServer};
+use crate::raft::{Catalog, CatalogConfig, Directory, PeerNetwork, PeerServer};
 
 struct Coordinator {
     catalog: Catalog,
     oracle: Oracle,
+    network: Arc<PeerNetwork>,
     server: JoinHandle<()>,
 }
 
@@ -26,13 +27,11 @@ impl Coordinator {
         peers: &[(NodeId, String)],
         listener: TcpListener,
     ) -> Self {
-        let network = PeerNetwork::new(node, peers).expect("network");
-        let config = CatalogConfig {
-            node,
-            data_dir: home.join(node.to_string()),
-            members: peers.iter().map(|(node, _)| *node).collect(),
-        };
-        let catalog = Catalog::open(&config, Arc::new(network)).expect("open");
+        let directory = Directory::open(&home.join(node.to_string()), node).expect("directory");
+        let network = Arc::new(PeerNetwork::new(node, &directory.id, peers).expect("network"));
+        let members = peers.iter().map(|(node, _)| *node).collect();
+        let config = CatalogConfig { node, members };
+        let catalog = Catalog::open(&config, directory, network.clone()).expect("open");
         let oracle = Oracle::start(catalog.clone(), system_clock());
         let service = PeerServer::new(catalog.clone(), oracle.clone()).into_service();
         let server = tokio::spawn(async move {
@@ -40,7 +39,7 @@ impl Coordinator {
             let server = tonic::transport::Server::builder().add_service(service);
             server.serve_with_incoming(incoming).await.expect("served");
         });
-        Self { catalog, oracle, server }
+        Self { catalog, oracle, network, server }
     }
 
     fn stop(self) {
@@ -55,9 +54,8 @@ impl Coordinator {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn any_of_three_serves_and_the_leader_may_go() {
-    let home = tempfile::tempdir().expect("directory");
+/// Three that have found each other, with their addresses.
+async fn three(home: &Path) -> (Vec<Coordinator>, Vec<(NodeId, String)>) {
     let mut listeners = Vec::new();
     let mut peers = Vec::new();
     for id in 1..=3 {
@@ -67,12 +65,66 @@ async fn any_of_three_serves_and_the_leader_may_go() {
     }
     let mut members = Vec::new();
     for (listener, (node, _)) in listeners.into_iter().zip(&peers) {
-        members.push(Coordinator::start(*node, home.path(), &peers, listener).await);
+        members.push(Coordinator::start(*node, home, &peers, listener).await);
     }
     for member in &members {
         member.catalog.ready().await.expect("ready");
         assert!(!member.catalog.is_alone());
     }
+    (members, peers)
+}
+
+/// One that has lost its data would vote twice, and take for its own what it has not got.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_with_another_data_directory_is_told() {
+    let home = tempfile::tempdir().expect("directory");
+    let (mut members, peers) = three(home.path()).await;
+    let address = |(node, grpc): &(NodeId, String)| CoordinatorAddress {
+        node: *node,
+        host: "h".into(),
+        port: 1,
+        grpc: grpc.clone(),
+    };
+    let bootstrap = Command::Bootstrap {
+        cluster: "tests".into(),
+        database: "d".into(),
+        superuser: "s".into(),
+        verifier: None,
+        coordinators: peers.iter().map(address).collect(),
+    };
+    members[0].catalog.propose(bootstrap).await.expect("bootstrapped");
+    for member in &members {
+        let directory = member.catalog.directory().expect("identity").clone();
+        let change = NodeChange::Directory(directory);
+        let command = Command::ChangeNode { node: member.catalog.node(), change };
+        member.catalog.propose(command).await.expect("known");
+    }
+    let third = members.pop().expect("three");
+    third.stop();
+    let address = &peers[2].1;
+    std::fs::remove_dir_all(home.path().join("n3")).expect("lost");
+    for member in &members {
+        let state = member.catalog.read().await.expect("read");
+        let known = state.node(NodeId(3)).and_then(|node| node.directory.clone());
+        member.network.set(NodeId(3), address, &known.expect("known")).expect("address");
+    }
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let emptied = Coordinator::start(NodeId(3), home.path(), &peers, listener).await;
+    let refused = emptied.catalog.ready().await.expect_err("it is another one");
+    assert_eq!(refused.state(), SqlState::CONNECTION_REJECTED, "{refused}");
+    assert_eq!(emptied.catalog.applied().1, 0);
+    members[0].reserve().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_of_three_serves_and_the_leader_may_go() {
+    let home = tempfile::tempdir().expect("directory");
+    let (mut members, _) = three(home.path()).await;
 
     // Proposals and timestamps of all of them, one after another, keep one order.
     let mut last = (0, Timestamp(0));

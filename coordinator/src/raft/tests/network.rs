@@ -8,11 +8,12 @@ use proptest::prelude::*;
 use raft::eraftpb::Message;
 use satsuma_common::NodeId;
 
-use crate::catalog::{Command, IdRequest, Outcome, RequestId};
+use crate::catalog::{Command, CoordinatorAddress, IdRequest, Outcome, RequestId};
 use crate::raft::{Core, Envelope, MemoryLog};
 
 const MEMBERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
+#[derive(Default)]
 struct Member {
     disk: MemoryLog,
     /// `None` while it is down.
@@ -55,7 +56,7 @@ impl Cluster {
     }
 
     fn start(&mut self, id: NodeId) {
-        let member = self.members.get_mut(&id).expect("member");
+        let member = self.members.entry(id).or_default();
         let recovered = member.disk.recover();
         let mut core =
             Core::open(id, &MEMBERS, member.disk.clone(), recovered).expect("core opens");
@@ -79,9 +80,12 @@ impl Cluster {
 
     /// Proposes request `number` (again) at the leader.
     fn propose(&mut self, number: u64) {
+        self.propose_command(number, Command::Reserve(IdRequest::oids(1)));
+    }
+
+    fn propose_command(&mut self, number: u64, command: Command) {
         let Some(leader) = self.leader() else { return };
         let request = RequestId { node: NodeId(9), boot: 1, number };
-        let command = Command::Reserve(IdRequest::oids(1));
         let entry = Envelope { request, floor: 1, command }.encode().expect("encoded");
         if let Some(core) = &mut self.members.get_mut(&leader).expect("leader").core {
             core.propose(entry);
@@ -119,6 +123,7 @@ impl Cluster {
             for member in self.members.values_mut() {
                 if let Some(core) = &mut member.core {
                     core.tick();
+                    core.follow_catalog();
                 }
             }
             for _ in 0..4 {
@@ -135,6 +140,28 @@ impl Cluster {
             self.run(1);
         }
         panic!("{what} did not come");
+    }
+
+    /// A cluster with a catalog that names its members.
+    fn founded() -> Self {
+        let mut cluster = Self::new(0);
+        cluster.run_until("a leader", |cluster| cluster.leader().is_some());
+        let command = Command::Bootstrap {
+            cluster: "tests".into(),
+            database: "d".into(),
+            superuser: "s".into(),
+            verifier: None,
+            coordinators: MEMBERS.map(address).into(),
+        };
+        cluster.propose_command(1_000_000, command);
+        cluster.run(20);
+        assert!(cluster.leading().state().is_bootstrapped());
+        cluster
+    }
+
+    fn leading(&self) -> &Core<MemoryLog> {
+        let leader = self.leader().expect("a leader");
+        self.members[&leader].core.as_ref().expect("it is up")
     }
 
     /// Proposes until the request is acknowledged.
@@ -177,6 +204,56 @@ impl Cluster {
         let given = core.state().counters().oid - crate::catalog::FIRST_USER_OID;
         assert_eq!(given as usize, self.acknowledged.len(), "a request counted twice or never");
     }
+}
+
+fn address(node: NodeId) -> CoordinatorAddress {
+    CoordinatorAddress { node, host: "h".into(), port: 1, grpc: format!("h:{node}") }
+}
+
+#[test]
+fn a_member_that_never_came_has_no_vote() {
+    let mut cluster = Cluster::founded();
+    cluster.propose_command(1_000_001, Command::AddCoordinator(address(NodeId(20))));
+    cluster.run(200);
+    let leading = cluster.leading();
+    assert!(leading.state().node(NodeId(20)).is_some());
+    assert_eq!(leading.voters().len(), 3);
+    // Once it is there, and not before.
+    cluster.start(NodeId(20));
+    cluster.run_until("a fourth vote", |cluster| cluster.leading().voters().contains(&20));
+    cluster.commit();
+}
+
+#[test]
+fn a_new_member_comes_after_the_log_began_anew() {
+    let mut cluster = Cluster::founded();
+    for _ in 0..60 {
+        cluster.commit();
+    }
+    for _ in 0..1500 {
+        let number = cluster.next_request;
+        cluster.next_request += 1;
+        cluster.propose(number);
+        cluster.run(1);
+    }
+    cluster.propose_command(1_000_001, Command::AddCoordinator(address(NodeId(20))));
+    cluster.start(NodeId(20));
+    cluster.run_until("a fourth vote", |cluster| cluster.leading().voters().contains(&20));
+    let agrees = |cluster: &Cluster| {
+        let fourth = cluster.members[&NodeId(20)].core.as_ref().expect("up");
+        fourth.state().digest() == cluster.leading().state().digest()
+    };
+    cluster.run_until("agreement", agrees);
+}
+
+#[test]
+fn a_leader_that_goes_is_followed_at_once() {
+    let mut cluster = Cluster::founded();
+    let first = cluster.leader().expect("a leader");
+    cluster.members.get_mut(&first).and_then(|m| m.core.as_mut()).expect("up").hand_over();
+    cluster.run(3);
+    assert!(cluster.leader().is_some_and(|leader| leader != first));
+    cluster.commit();
 }
 
 #[test]

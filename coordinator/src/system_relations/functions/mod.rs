@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use satsuma_common::text::{TextContext, input};
 use satsuma_common::{
-    Array, Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId, hash,
+    Array, Datum, NodeId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId, hash,
 };
 use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::declared::description;
@@ -312,10 +312,26 @@ impl SessionFunctions {
             }
             F::IsCitusTable => Datum::Bool(self.catalog.is_visible(arguments.oid(0)?)),
             F::ColumnToColumnName => self.column_of_key(arguments.oid(0)?, arguments.text(1)?)?,
-            F::PartitionColumnId => {
+            F::CitusWorkerCount => {
                 let active = state.workers().filter(|node| node.is_active).count();
                 Datum::Int4(active as i32)
             }
+            F::CitusNodeName => {
+                let node = u32::try_from(arguments.int(0)?).ok().map(NodeId);
+                text(node.and_then(|id| state.node(id)).map(|node| node.host.clone()))
+            }
+            F::CitusNodePort => {
+                let node = u32::try_from(arguments.int(0)?).ok().map(NodeId);
+                let port = node.and_then(|id| state.node(id)).map(|node| i32::from(node.port));
+                port.map_or(Datum::Null, Datum::Int4)
+            }
+            // All coordinators are alike: the first stands for them.
+            F::CitusCoordinatorNode => {
+                let first = state.nodes().find(|node| !node.is_worker());
+                let id = first.and_then(|node| i32::try_from(node.id.0).ok());
+                id.map_or(Datum::Null, Datum::Int4)
+            }
+            F::CitusIsCoordinator => Datum::Bool(true),
             F::ToRegclass => oid(self.catalog.oid_of(&PgType::Regclass, arguments.text(0)?)),
             F::ToRegtype => oid(self.catalog.oid_of(&PgType::Regtype, arguments.text(0)?)),
             // A name of several functions is that of none; what is no signature is an error.
