@@ -85,6 +85,9 @@ pub struct TableShard {
 pub struct Fragment {
     pub plan: Bytes,
     pub mode: FragmentMode,
+    /// Constants that the plan was written without, as `satsuma_sql::codec` writes them: `$1`,
+    /// `$2`, ... of the plan.
+    pub constants: Vec<Bytes>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

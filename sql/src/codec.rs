@@ -13,8 +13,8 @@ use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::default_table_source::{DefaultTableSource, provider_as_source};
-use datafusion::common::TableReference;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::{FunctionRegistry, TaskContext};
@@ -73,6 +73,39 @@ pub fn encode(plan: &LogicalPlan) -> SqlResult<Bytes> {
         .and_then(outline)
         .and_then(|plan| logical_plan_to_bytes_with_extension_codec(&plan, &codec))
         .map_err(engine_error::to_sql)
+}
+
+/// Writes constants that were lifted out of a plan.
+pub fn encode_constants(constants: &[ScalarValue]) -> SqlResult<Vec<Bytes>> {
+    let codec = FragmentCodec::default();
+    let write = |constant: &ScalarValue| {
+        let written = serialize_expr(&Expr::Literal(constant.clone(), None), &codec);
+        let bytes = written.map(|message| Bytes::from(message.encode_to_vec()));
+        bytes.map_err(|error| engine_error::to_sql(malformed(error.to_string())))
+    };
+    constants.iter().map(write).collect()
+}
+
+/// Reads what [`encode_constants`] wrote.
+pub fn decode_constants(constants: &[Bytes]) -> SqlResult<Vec<ScalarValue>> {
+    let codec = FragmentCodec::default();
+    constants
+        .iter()
+        .map(|bytes| {
+            let message =
+                LogicalExprNode::decode(bytes.as_ref()).map_err(|e| malformed(e.to_string()));
+            let read = message.and_then(|message| {
+                parse_expr(&message, &CONTEXT, &codec).map_err(|error| malformed(error.to_string()))
+            });
+            match read {
+                Ok(Expr::Literal(constant, _)) => Ok(constant),
+                Ok(other) => {
+                    Err(engine_error::to_sql(malformed(format!("{other} is no constant"))))
+                }
+                Err(error) => Err(engine_error::to_sql(error)),
+            }
+        })
+        .collect()
 }
 
 /// Reads a plan that [`encode`] wrote, with every scan bound to the resolver's provider.

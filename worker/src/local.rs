@@ -180,7 +180,7 @@ impl Shared {
         schema: Option<SchemaRef>,
         inputs: Spools,
     ) -> SqlResult<BatchStream> {
-        let template = match self.queries.templates().get(fragment) {
+        let template = match Template::known(fragment, &self.queries)? {
             Some(template) => template,
             None => {
                 // Plans are decoded where stacks are deep and nobody waits for the thread.

@@ -16,6 +16,7 @@ mod load;
 pub mod lock_rows;
 pub mod modify;
 mod physical;
+mod plans;
 mod remote;
 pub mod route;
 mod scope;
@@ -44,7 +45,7 @@ use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::joins;
 use satsuma_sql::memory::{self, NodeMemory, QueryPool};
 use satsuma_sql::table::ScanSource;
-use satsuma_sql::{interrupt, optimizer, row_counts, value_size};
+use satsuma_sql::{interrupt, lift, optimizer, row_counts, value_size};
 use tokio_util::sync::CancellationToken;
 
 pub use input::feed_returned;
@@ -55,6 +56,7 @@ pub use traffic::Traffic;
 
 use crate::catalog::State;
 use crate::planner::{self, RemoteScan};
+use plans::{Plans, Shape};
 
 /// Bytes of a scalar subquery's value: it stands in the plan as a constant.
 const LARGEST_SUBQUERY: usize = 32 << 20;
@@ -66,6 +68,8 @@ const BUFFERED_BATCHES: usize = 4;
 /// Plans and runs queries. One per coordinator.
 pub struct Executor {
     state: Arc<SessionState>,
+    /// Optimized lately.
+    plans: Arc<Plans>,
     /// Plans joins that spill.
     spilling: Arc<SessionState>,
     /// What plans over rows that are here already run in, all of them in one.
@@ -112,7 +116,8 @@ impl Executor {
         let query_memory = memory_limit as u64 / 2;
         let small = task_context(&state, query_memory, &memory);
         let threads = cpu.metrics().num_workers();
-        Ok(Self { state, spilling, small, memory, query_memory, functions, cpu, threads })
+        let plans = Arc::default();
+        Ok(Self { state, plans, spilling, small, memory, query_memory, functions, cpu, threads })
     }
 
     pub fn functions(&self) -> &Arc<dyn FunctionLookup> {
@@ -150,10 +155,31 @@ impl Executor {
 
     /// What is constant is computed here, which may take as long as any other query.
     async fn optimize(&self, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
-        let state = self.state.clone();
+        let (state, plans) = (self.state.clone(), self.plans.clone());
         let work = move || {
+            let optimized = |plan: &LogicalPlan| value_size::planning(|| state.optimize(plan));
             let plan = row_counts::settle(plan)?;
-            value_size::planning(|| state.optimize(&plan)).map_err(to_sql)
+            let (shape, constants) = lift::lift(plan).map_err(to_sql)?;
+            let settled = |plan| lift::settle(plan, &constants);
+            if constants.is_empty() {
+                return optimized(&shape).map_err(to_sql);
+            }
+            let Some(shape) = Shape::of(shape.clone()).map_err(to_sql)? else {
+                let plan = settled(shape).map_err(to_sql)?;
+                return optimized(&plan).map_err(to_sql);
+            };
+            let known = match plans.get(&shape) {
+                Some(known) => Ok(known),
+                None => optimized(&shape.plan).inspect(|new| plans.put(shape.clone(), new.clone())),
+            };
+            known
+                .and_then(settled)
+                .or_else(|_| {
+                    // Some rule needs to know the constants, or made values of them.
+                    let plan = settled(shape.plan)?;
+                    optimized(&plan)
+                })
+                .map_err(to_sql)
         };
         self.on_cpu(work).await
     }

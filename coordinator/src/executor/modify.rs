@@ -453,7 +453,7 @@ fn refuse_tables_elsewhere(plan: &LogicalPlan, target: &TableInfo) -> SqlResult<
 }
 
 fn fragment(plan: &datafusion::logical_expr::LogicalPlan) -> SqlResult<Fragment> {
-    Ok(Fragment { plan: codec::encode(plan)?, mode: FragmentMode::Rows })
+    Ok(Fragment { plan: codec::encode(plan)?, mode: FragmentMode::Rows, constants: Vec::new() })
 }
 
 /// The schema with every column nullable: NOT NULL is checked where rows are stored, so that the

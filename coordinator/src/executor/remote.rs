@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use satsuma_common::{SqlError, SqlResult};
 use satsuma_proto::worker::{BatchStream, Fragment, FragmentMode, QueryRequest};
 use satsuma_sql::engine_error::{from_sql, to_sql};
-use satsuma_sql::{codec, interrupt};
+use satsuma_sql::{codec, interrupt, lift};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{self, Destination, Source};
@@ -36,7 +36,9 @@ pub fn fetch(
     schema: SchemaRef,
     sources: Vec<Source>,
 ) -> SqlResult<BatchStream> {
-    let fragment = Fragment { plan: codec::encode(&task.plan)?, mode };
+    let (plan, constants) = lift::lift(task.plan.clone()).map_err(to_sql)?;
+    let (plan, constants) = (codec::encode(&plan)?, codec::encode_constants(&constants)?);
+    let fragment = Fragment { plan, mode, constants };
     let tables = scanned_tables(&task.plan)?;
     let assignments = scope.assign(&task.target, &tables)?;
     let meter = scope.traffic.as_ref().map(|traffic| traffic.of(task));

@@ -183,7 +183,7 @@ impl Lines {
         let request = QueryRequest {
             context: self.scope.statement.clone(),
             groups: assignment.groups,
-            fragment: Fragment { plan: codec::encode(&task.plan)?, mode },
+            fragment: Fragment { plan: codec::encode(&task.plan)?, mode, constants: Vec::new() },
             schema: task.plan.schema().inner().clone(),
             inputs: task.inputs.iter().map(described).collect(),
         };

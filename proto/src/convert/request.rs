@@ -115,7 +115,7 @@ impl From<Fragment> for pb::Fragment {
             FragmentMode::Rows => pb::FragmentMode::Rows,
             FragmentMode::PartialAggregate => pb::FragmentMode::PartialAggregate,
         };
-        Self { plan: fragment.plan, mode: mode.into() }
+        Self { plan: fragment.plan, mode: mode.into(), constants: fragment.constants }
     }
 }
 
@@ -129,7 +129,7 @@ impl TryFrom<pb::Fragment> for Fragment {
             pb::FragmentMode::Rows => FragmentMode::Rows,
             pb::FragmentMode::PartialAggregate => FragmentMode::PartialAggregate,
         };
-        Ok(Self { plan: fragment.plan, mode })
+        Ok(Self { plan: fragment.plan, mode, constants: fragment.constants })
     }
 }
 

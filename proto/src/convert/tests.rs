@@ -151,7 +151,11 @@ fn locks() -> Locks {
 }
 
 fn requests() -> Vec<Request> {
-    let plan = Fragment { plan: Bytes::from_static(b"plan"), mode: FragmentMode::PartialAggregate };
+    let plan = Fragment {
+        plan: Bytes::from_static(b"plan"),
+        mode: FragmentMode::PartialAggregate,
+        constants: vec![Bytes::from_static(b"five")],
+    };
     let modify = |change| {
         Request::Modify(ModifyRequest {
             context: context(),

@@ -267,7 +267,7 @@ fn lock(start: u64) -> LockRequest {
 }
 
 fn query(groups: Vec<GroupRef>) -> QueryRequest {
-    let fragment = Fragment { plan: Bytes::new(), mode: FragmentMode::Rows };
+    let fragment = Fragment { plan: Bytes::new(), mode: FragmentMode::Rows, constants: Vec::new() };
     let schema = numbers(0, 1).schema();
     QueryRequest { context: context(5), groups, fragment, schema, inputs: Vec::new() }
 }

@@ -35,7 +35,8 @@ impl Updater {
         fragment: &Fragment,
     ) -> SqlResult<Self> {
         let input = InputRows::default();
-        let template = Template::decode(fragment, &shared.queries, Some(input.clone())).await?;
+        let template =
+            Template::decode(fragment, &shared.queries, Some(input.clone()), &[]).await?;
         let source = Source {
             engine: &shared.engine,
             groups: std::slice::from_ref(group),

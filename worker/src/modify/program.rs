@@ -78,7 +78,11 @@ impl Programs {
 
 impl Compiled {
     fn new(program: &Program, shape: &TableShape) -> SqlResult<Self> {
-        let fragment = Fragment { plan: program.plan.clone(), mode: FragmentMode::Rows };
+        let fragment = Fragment {
+            plan: program.plan.clone(),
+            mode: FragmentMode::Rows,
+            constants: Vec::new(),
+        };
         let plan = Template::read(&fragment, Some(InputRows::default()))?;
         let LogicalPlan::Projection(projection) = plan else {
             return Err(malformed("a program is not a projection"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::default_table_source::provider_as_source;
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::logical_expr::{Aggregate, LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
@@ -12,6 +13,7 @@ use satsuma_common::SqlResult;
 use satsuma_proto::worker::{Fragment, FragmentMode};
 use satsuma_sql::codec::{self, ScanName};
 use satsuma_sql::engine_error::{from_sql, to_sql};
+use satsuma_sql::lift;
 use satsuma_sql::split_aggregate::SplitAggregate;
 use satsuma_sql::value_size;
 use satsuma_storage::{Engine, ReadView};
@@ -69,12 +71,36 @@ pub(crate) struct Source<'a> {
 impl Template {
     /// The fragment, decoded now or lately.
     pub async fn of(fragment: &Fragment, runtime: &QueryRuntime) -> SqlResult<Arc<Self>> {
-        if let Some(known) = runtime.templates().get(fragment) {
+        if let Some(known) = Self::known(fragment, runtime)? {
             return Ok(known);
         }
-        let template = Arc::new(Self::decode(fragment, runtime, None).await?);
+        let template = Arc::new(Self::decode(fragment, runtime, None, &[]).await?);
         runtime.templates().put(fragment, template.clone());
-        Ok(template)
+        match template.settled(fragment)? {
+            Some(settled) => Ok(settled),
+            None => {
+                let constants = codec::decode_constants(&fragment.constants)?;
+                Self::decode(fragment, runtime, None, &constants).await.map(Arc::new)
+            }
+        }
+    }
+
+    /// The fragment, if it was decoded lately.
+    pub fn known(fragment: &Fragment, runtime: &QueryRuntime) -> SqlResult<Option<Arc<Self>>> {
+        match runtime.templates().get(fragment) {
+            Some(template) => template.settled(fragment),
+            None => Ok(None),
+        }
+    }
+
+    /// With the fragment's constants; `None` where the optimiser made values of them.
+    fn settled(self: Arc<Self>, fragment: &Fragment) -> SqlResult<Option<Arc<Self>>> {
+        if fragment.constants.is_empty() {
+            return Ok(Some(self));
+        }
+        let constants = codec::decode_constants(&fragment.constants)?;
+        let settled = lift::settle(self.plan.clone(), &constants).ok();
+        Ok(settled.map(|plan| Arc::new(Self { plan, partial: self.partial.clone() })))
     }
 
     /// `input` is what scans of handed-in rows read; without it they are refused.
@@ -82,8 +108,9 @@ impl Template {
         fragment: &Fragment,
         runtime: &QueryRuntime,
         input: Option<InputRows>,
+        constants: &[ScalarValue],
     ) -> SqlResult<Self> {
-        let plan = Self::read(fragment, input)?;
+        let plan = lift::settle(Self::read(fragment, input)?, constants).map_err(to_sql)?;
         match fragment.mode {
             FragmentMode::Rows => Ok(Self { plan: optimise(plan, runtime)?, partial: None }),
             FragmentMode::PartialAggregate => {
@@ -176,7 +203,8 @@ impl Template {
                 };
                 if let Some(table) = table_of(scan, source, runtime) {
                     let table = table.map_err(from_sql)?;
-                    rows.push(ScannedRows { rows: table.rows(), shared: table.is_in_one_shard() });
+                    let (within, _) = table.rows_under(&scan.filters)?;
+                    rows.push(ScannedRows { rows: within, shared: table.is_in_one_shard() });
                 } else if let Some(input) = input_of(scan, source) {
                     rows.push(ScannedRows { rows: input.rows() as u64, shared: false });
                 }

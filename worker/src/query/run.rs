@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::bind::{Joins, ScannedRows, Source, Template, mismatch};
 use super::groups::GroupsExec;
 use super::runtime::QueryRuntime;
+use super::shard_table::ROWS_PER_PARTITION;
 use super::spool::Spools;
 use crate::placement::PlacedGroup;
 
@@ -153,15 +154,19 @@ impl Execution {
 
     /// Joins that spill take one group after the other: each has what memory there is.
     async fn plan(&self, joins: Joins) -> SqlResult<Arc<dyn ExecutionPlan>> {
-        let source = Source {
+        let mut source = Source {
             engine: &self.engine,
             groups: &self.groups,
             view: self.view,
-            threads: if joins == Joins::Spilling { 1 } else { self.runtime.threads() },
+            threads: 1,
             joins,
             inputs: &self.inputs,
         };
         let scanned = self.template.scanned_rows(&source, &self.runtime)?;
+        // Few rows are read by one thread, for which the plan is simpler.
+        if joins == Joins::InMemory && scanned.iter().any(|scan| scan.rows >= ROWS_PER_PARTITION) {
+            source.threads = self.runtime.threads();
+        }
         let together = joins == Joins::InMemory && run_together(&scanned, self.groups.len());
         if together || self.groups.len() < 2 {
             return self.template.bind(&source, &self.runtime).await;

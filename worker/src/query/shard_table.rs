@@ -18,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExecBuilder;
 use satsuma_common::TableId;
 use satsuma_sql::engine_error::from_sql;
-use satsuma_storage::{Engine, ReadView, ScanOptions};
+use satsuma_storage::{Engine, KeyRange, ReadView, ScanOptions};
 
 use super::condition::{self, Condition};
 use super::index_scan::IndexScanExec;
@@ -29,7 +29,7 @@ use crate::index::{self, IndexEvaluator, IndexPath};
 use crate::placement::PlacedTable;
 
 /// Rows that are worth a thread of their own.
-const ROWS_PER_PARTITION: u64 = 32 << 10;
+pub(super) const ROWS_PER_PARTITION: u64 = 32 << 10;
 /// Of rows under conditions, one in so many is expected to remain.
 const EXPECTED_SHARE: u64 = 5;
 
@@ -85,6 +85,17 @@ impl ShardTable {
     /// Live rows, estimated.
     pub fn rows(&self) -> u64 {
         self.shards.iter().map(|placed| self.engine.rows(placed.shard)).sum()
+    }
+
+    /// The same of the part of the primary key that filters leave, and that part.
+    pub fn rows_under(&self, filters: &[Expr]) -> Result<(u64, Option<KeyRange>)> {
+        let Some(first) = self.shards.first() else { return Ok((0, None)) };
+        let Some(range) = pruning::key_range(&first.meta, filters)? else {
+            return Ok((self.rows(), None));
+        };
+        let rows = self.shards.iter().map(|p| self.engine.rows_within(p.shard, &range));
+        let rows = rows.sum::<Result<u64, _>>().map_err(|e| from_sql(error::storage(e)))?;
+        Ok((rows, Some(range)))
     }
 
     pub fn is_in_one_shard(&self) -> bool {
@@ -180,14 +191,7 @@ impl TableProvider for ShardTable {
             let condition = Condition::new(shape.clone(), expr, Some, false)?;
             conditions.extend(condition.map(Arc::new));
         }
-        let key_range = pruning::key_range(&first.meta, filters)?;
-        let within = match &key_range {
-            Some(range) => {
-                let rows = self.shards.iter().map(|p| self.engine.rows_within(p.shard, range));
-                rows.sum::<Result<u64, _>>().map_err(|e| from_sql(error::storage(e)))?
-            }
-            None => self.rows(),
-        };
+        let (within, key_range) = self.rows_under(filters)?;
         let by_key = key_range.is_some();
         let rows = match conditions.len() {
             0 => within,

@@ -394,7 +394,7 @@ pub fn scan(table: TableId) -> LogicalPlan {
 }
 
 pub fn fragment(plan: &LogicalPlan) -> Fragment {
-    Fragment { plan: codec::encode(plan).unwrap(), mode: FragmentMode::Rows }
+    Fragment { plan: codec::encode(plan).unwrap(), mode: FragmentMode::Rows, constants: Vec::new() }
 }
 
 pub fn insert(rows: RecordBatch) -> Change {
