@@ -23,6 +23,7 @@ use sqlparser::ast;
 
 use super::alter_column::{expression_columns, position, same_column};
 use super::alter_constraint::NewConstraint;
+use super::storage_parameters;
 use super::{Ddl, names, rows};
 use crate::catalog::{
     ColocateWith, Command, DistributionRequest, Table, TableDef, TableDistribution, plan,
@@ -261,10 +262,15 @@ impl Ddl<'_> {
         if options.is_empty() {
             return Ok(());
         }
+        for (name, value) in options {
+            if let Some(value) = value {
+                storage_parameters::check(name, value)?;
+            }
+        }
         let state = self.state();
         let Some(table) = state.table(table) else { return Ok(()) };
         let mut def = table.def().clone();
-        for (name, value) in options {
+        for (name, value) in options.iter().filter(|(name, _)| storage_parameters::is_kept(name)) {
             def.options.retain(|(known, _)| known != name);
             def.options.extend(value.clone().map(|value| (name.clone(), value)));
         }

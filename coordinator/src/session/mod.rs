@@ -36,6 +36,7 @@ mod ready;
 mod rebalance;
 mod run;
 mod savepoints;
+mod set;
 mod set_config;
 pub(crate) mod settings;
 mod surroundings;

@@ -65,6 +65,8 @@ fn shape() -> TableShape {
         target_columns: vec![ColumnId(2)],
         on_delete: ForeignKeyAction::Cascade,
         on_update: ForeignKeyAction::SetDefault,
+        set_on_delete: vec![ColumnId(1)],
+        full: true,
         timing: Timing::Deferred,
     };
     TableShape {

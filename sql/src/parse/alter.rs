@@ -535,7 +535,10 @@ pub(super) fn options(
 ) -> Result<Vec<(String, Option<String>)>, ParserError> {
     parser.expect_token(&Token::LParen)?;
     let options = parser.parse_comma_separated(|parser| {
-        let name = parser.parse_identifier()?.value.to_ascii_lowercase();
+        let mut name = parser.parse_identifier()?.value.to_ascii_lowercase();
+        if parser.consume_token(&Token::Period) {
+            name = format!("{name}.{}", parser.parse_identifier()?.value.to_ascii_lowercase());
+        }
         let mut value = None;
         if parser.consume_token(&Token::Eq) {
             value = Some(match parser.next_token().token {
