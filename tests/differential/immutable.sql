@@ -198,5 +198,14 @@ ALTER TABLE made3 SET (fillfactor = 80), RESET (autovacuum_enabled, foo); SELECT
 -- name: of a query's table
 CREATE TABLE made4 WITH (foo = 1) AS SELECT 1 AS a;
 
+-- name: of a query's table, and another
+CREATE TABLE made5 WITH (fillfactor = 70) AS SELECT 1 AS a; SELECT reloptions FROM pg_class WHERE relname = 'made5'; DROP TABLE made5;
+
+-- name: a type with a collation that has none
+ALTER TABLE made3 ALTER a TYPE int COLLATE "C";
+
+-- name: a type with a collation
+ALTER TABLE made3 ALTER a TYPE text COLLATE "C";
+
 -- name: clean up
 DROP TABLE facts, made, made2, made3; DROP TYPE mood; DROP SEQUENCE small;

@@ -41,6 +41,7 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
         return Ok(());
     }
 
+    ddl.txn.refuse_pending(&table.shape, "CREATE INDEX").await?;
     let columns = expression_columns(&table);
     let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
     let mut key_names = Vec::new();

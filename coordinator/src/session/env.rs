@@ -15,6 +15,7 @@ use crate::catalog::{self, CatalogSnapshot, ObjectAddress, RelationRef};
 use crate::ddl::temporary;
 use crate::sequences::{PrivateSequences, Sequences};
 use crate::system_relations::{SessionFunctions, SystemCatalog};
+use crate::txn::Transaction;
 
 /// Values of sequences that this session has drawn.
 #[derive(Clone, Debug, Default)]
@@ -190,7 +191,9 @@ impl ClusterSession {
             .collect();
         let around = self.surroundings_of(user, search_path.clone());
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));
-        CatalogSnapshot { state, search_path, user, system }
+        let overlay = self.txn.as_ref().and_then(Transaction::overlay);
+        let new_labels = overlay.map(|overlay| Arc::new(overlay.new_labels())).unwrap_or_default();
+        CatalogSnapshot { state, search_path, user, system, new_labels }
     }
 
     /// What the role is shown of the session and its neighbours.

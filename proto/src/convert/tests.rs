@@ -34,6 +34,7 @@ fn context() -> StatementContext {
             named: [(constraint("ads_fk"), true), (constraint("ads_kind_fk"), false)].into(),
         },
         has_written: true,
+        rewrites: true,
     }
 }
 

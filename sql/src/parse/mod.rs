@@ -113,6 +113,8 @@ pub struct Parsed {
     pub offset: u32,
     /// The query string, for positions.
     pub source: Arc<Source>,
+    /// Identifiers that are cut.
+    pub long_names: Vec<String>,
 }
 
 /// A statement as parsed.
@@ -141,8 +143,10 @@ pub fn parse(sql: &str) -> SqlResult<Vec<Parsed>> {
         };
         let text = source.slice(first, last).to_string();
         let offset = source.position(first).saturating_sub(1);
+        let long_names = tokens::long_names(&group);
         let statement = parse_statement(&source, group)?;
-        statements.push(Parsed { statement, text, offset, source: source.clone() });
+        let source = source.clone();
+        statements.push(Parsed { statement, text, offset, source, long_names });
     }
     Ok(statements)
 }

@@ -231,6 +231,7 @@ impl Fixture {
             now_micros: 0,
             constraints: Default::default(),
             has_written: false,
+            rewrites: false,
         }
     }
 
