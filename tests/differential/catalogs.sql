@@ -96,6 +96,9 @@ SELECT indkey, indkey[0], indkey[1], indkey[2], indkey[3], (indkey::int2[])[0], 
 -- name: their subscripts
 SELECT k, indkey[k] FROM (SELECT indkey, generate_subscripts(indkey, 1) AS k FROM pg_index WHERE indexrelid = 'vectors_idx'::regclass) i ORDER BY k;
 
+-- name: of a dimension that is not there
+SELECT generate_subscripts(indkey, indnkeyatts - 1), generate_subscripts(indkey, 2) FROM pg_index WHERE indexrelid = 'vectors_idx'::regclass;
+
 -- name: the columns of an index by its subscripts
 SELECT i.relname, d.indisunique, d.indkey, ARRAY(SELECT pg_get_indexdef(d.indexrelid, k + 1, true) FROM generate_subscripts(d.indkey, 1) AS k ORDER BY k) AS columns, ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = d.indrelid AND a.attnum = ANY (d.indkey[d.indnkeyatts:])) AS included FROM pg_index d JOIN pg_class i ON i.oid = d.indexrelid WHERE d.indrelid = 'vectors'::regclass ORDER BY i.relname;
 

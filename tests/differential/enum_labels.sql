@@ -82,4 +82,4 @@ ALTER TABLE moods ALTER m SET DEFAULT 5;
 CREATE TABLE later (a int DEFAULT 'low'::mood);
 
 -- name: clean up
-DROP TABLE moods; DROP TYPE mood, elsewhere."Odd T"; DROP SCHEMA elsewhere;
+DROP TABLE moods; DROP TYPE mood; DROP SCHEMA elsewhere CASCADE;

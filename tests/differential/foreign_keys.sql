@@ -22,7 +22,7 @@ UPDATE vans SET code = NULL WHERE id = 1;
 UPDATE vans SET code = NULL, region = NULL WHERE id = 1; SELECT * FROM vans ORDER BY id;
 
 -- name: as it is shown
-SELECT conname, confmatchtype, confdelsetcols, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' ORDER BY 1; SELECT constraint_name, match_option FROM information_schema.referential_constraints WHERE constraint_name = 'whole';
+SELECT conname, confmatchtype, confdelsetcols, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'whole'; SELECT constraint_name, match_option FROM information_schema.referential_constraints WHERE constraint_name = 'whole';
 
 -- name: added over rows that mix
 CREATE TABLE carts (id int, region int, code int); INSERT INTO carts VALUES (1, 1, NULL);

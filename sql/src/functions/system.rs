@@ -17,7 +17,7 @@ pub const SERVER_VERSION_NUM: &str = "150018";
 const CITUS_VERSION: &str = "Citus 13.2.0 (Satsuma 0.1.0)";
 
 /// A value that is known, beside what it was asked of.
-pub(super) const KNOWN: &str = "known_of(anyelement,variadic any)";
+pub(super) const KNOWN: &str = "known of(anyelement,variadic any)";
 
 pub(crate) fn install(b: &mut Builder) {
     b.infallible(|b| {

@@ -7,6 +7,7 @@ use satsuma_common::{PgType, SqlResult};
 use super::{Binder, Context};
 use crate::bound::VECTOR;
 use crate::functions::Typed;
+use crate::operators;
 
 impl Binder<'_> {
     pub fn is_vector(&self, value: &Typed, cx: Context<'_>) -> bool {
@@ -38,7 +39,8 @@ impl Binder<'_> {
         self.operate("-", found, Typed::int4(1), position).map(Some)
     }
 
-    /// `generate_subscripts(vector, 1)` as a series of numbers: its name and arguments.
+    /// `generate_subscripts(vector, 1)` as a series of numbers: its name and arguments. There is
+    /// no other dimension.
     pub fn series_over_vector<'n>(
         &self,
         name: &'n str,
@@ -47,13 +49,12 @@ impl Binder<'_> {
         position: u32,
     ) -> SqlResult<(&'n str, Vec<Typed>)> {
         match args.as_slice() {
-            [vector, dimension]
-                if name == "generate_subscripts"
-                    && self.is_vector(vector, cx)
-                    && dimension.expr == Typed::int4(1).expr =>
-            {
+            [vector, dimension] if name == "generate_subscripts" && self.is_vector(vector, cx) => {
                 let count = self.call("cardinality", vec![vector.clone()], position)?;
                 let last = self.operate("-", count, Typed::int4(1), position)?;
+                let first = self.operate("=", dimension.clone(), Typed::int4(1), position)?;
+                let none = Typed::int4(-1).expr;
+                let last = operators::case(vec![(first.expr, last.expr)], Some(none), last.ty);
                 Ok(("generate_series", vec![Typed::int4(0), last]))
             }
             _ => Ok((name, args)),
