@@ -19,6 +19,10 @@ pub struct ForeignKey {
     pub target_columns: Vec<ColumnId>,
     pub on_delete: ForeignKeyAction,
     pub on_update: ForeignKeyAction,
+    /// Which columns SET NULL sets when the target's row is deleted; none stands for all.
+    pub set_on_delete: Vec<ColumnId>,
+    /// MATCH FULL: either all columns are NULL or none.
+    pub full: bool,
     pub timing: Timing,
 }
 
@@ -95,8 +99,9 @@ impl ForeignKey {
     }
 }
 
-/// How a foreign key is stored. Keys that were stored before there was a timing read as such that
-/// are not deferrable: it is kept with the last action, `action + 5 * timing`.
+/// How a foreign key is stored. Keys that were stored before there was a timing, and before MATCH
+/// FULL, read as such that are not deferrable, and not full: both are kept with the last action,
+/// `action + 5 * timing + 15 * full`.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     name: String,
@@ -106,8 +111,19 @@ struct Stored {
     target: TableId,
     target_name: String,
     target_columns: Vec<ColumnId>,
-    on_delete: ForeignKeyAction,
-    on_update_and_timing: u8,
+    on_delete: OnDelete,
+    on_update_and_more: u8,
+}
+
+/// In the order of [`ForeignKeyAction`], and what came later.
+#[derive(Serialize, Deserialize)]
+enum OnDelete {
+    NoAction,
+    Restrict,
+    Cascade,
+    SetNull,
+    SetDefault,
+    SetNullOf(Vec<ColumnId>),
 }
 
 const ACTIONS: [ForeignKeyAction; 5] = [
@@ -121,9 +137,17 @@ const TIMINGS: [Timing; 3] = [Timing::NotDeferrable, Timing::Immediate, Timing::
 
 impl From<ForeignKey> for Stored {
     fn from(key: ForeignKey) -> Self {
-        let on_update_and_timing = key.on_update as u8 + 5 * key.timing as u8;
+        let on_update_and_more =
+            key.on_update as u8 + 5 * key.timing as u8 + 15 * u8::from(key.full);
+        let on_delete = match key.on_delete {
+            ForeignKeyAction::NoAction => OnDelete::NoAction,
+            ForeignKeyAction::Restrict => OnDelete::Restrict,
+            ForeignKeyAction::Cascade => OnDelete::Cascade,
+            ForeignKeyAction::SetNull if key.set_on_delete.is_empty() => OnDelete::SetNull,
+            ForeignKeyAction::SetNull => OnDelete::SetNullOf(key.set_on_delete),
+            ForeignKeyAction::SetDefault => OnDelete::SetDefault,
+        };
         let ForeignKey { name, table, table_name, columns, target, target_name, .. } = key;
-        let (target_columns, on_delete) = (key.target_columns, key.on_delete);
         Self {
             name,
             table,
@@ -131,9 +155,9 @@ impl From<ForeignKey> for Stored {
             columns,
             target,
             target_name,
-            target_columns,
+            target_columns: key.target_columns,
             on_delete,
-            on_update_and_timing,
+            on_update_and_more,
         }
     }
 }
@@ -142,8 +166,20 @@ impl TryFrom<Stored> for ForeignKey {
     type Error = &'static str;
 
     fn try_from(key: Stored) -> Result<Self, Self::Error> {
-        let both = usize::from(key.on_update_and_timing);
-        let timing = TIMINGS.get(both / ACTIONS.len()).ok_or("no such timing of a foreign key")?;
+        let more = usize::from(key.on_update_and_more);
+        let (action, more) = (more % ACTIONS.len(), more / ACTIONS.len());
+        let (timing, full) = (more % TIMINGS.len(), more / TIMINGS.len());
+        if full > 1 {
+            return Err("no such timing of a foreign key");
+        }
+        let (on_delete, set_on_delete) = match key.on_delete {
+            OnDelete::NoAction => (ForeignKeyAction::NoAction, Vec::new()),
+            OnDelete::Restrict => (ForeignKeyAction::Restrict, Vec::new()),
+            OnDelete::Cascade => (ForeignKeyAction::Cascade, Vec::new()),
+            OnDelete::SetNull => (ForeignKeyAction::SetNull, Vec::new()),
+            OnDelete::SetNullOf(columns) => (ForeignKeyAction::SetNull, columns),
+            OnDelete::SetDefault => (ForeignKeyAction::SetDefault, Vec::new()),
+        };
         let Stored { name, table, table_name, columns, target, target_name, .. } = key;
         Ok(Self {
             name,
@@ -153,9 +189,11 @@ impl TryFrom<Stored> for ForeignKey {
             target,
             target_name,
             target_columns: key.target_columns,
-            on_delete: key.on_delete,
-            on_update: ACTIONS[both % ACTIONS.len()],
-            timing: *timing,
+            on_delete,
+            on_update: ACTIONS[action],
+            set_on_delete,
+            full: full == 1,
+            timing: TIMINGS[timing],
         })
     }
 }
@@ -175,6 +213,8 @@ mod tests {
             target_columns: vec![ColumnId(1)],
             on_delete: ForeignKeyAction::Cascade,
             on_update: ForeignKeyAction::SetNull,
+            set_on_delete: Vec::new(),
+            full: false,
             timing,
         }
     }
@@ -190,16 +230,24 @@ mod tests {
     }
 
     #[test]
-    fn every_timing_is_stored() {
+    fn all_there_is_to_a_key_is_stored() {
+        let same = |key: ForeignKey| {
+            let stored = postcard::to_allocvec(&key).unwrap();
+            assert_eq!(postcard::from_bytes::<ForeignKey>(&stored).unwrap(), key);
+        };
         for timing in TIMINGS {
-            for on_update in ACTIONS {
-                let key = ForeignKey { on_update, ..key(timing) };
-                let stored = postcard::to_allocvec(&key).unwrap();
-                assert_eq!(postcard::from_bytes::<ForeignKey>(&stored).unwrap(), key);
+            for action in ACTIONS {
+                for full in [false, true] {
+                    same(ForeignKey { on_update: action, full, ..key(timing) });
+                    same(ForeignKey { on_delete: action, full, ..key(timing) });
+                }
             }
         }
+        let set_on_delete = vec![ColumnId(2)];
+        let on_delete = ForeignKeyAction::SetNull;
+        same(ForeignKey { on_delete, set_on_delete, ..key(Timing::Deferred) });
         let mut stored = postcard::to_allocvec(&key(Timing::Deferred)).unwrap();
-        *stored.last_mut().unwrap() = 15;
+        *stored.last_mut().unwrap() = 30;
         assert!(postcard::from_bytes::<ForeignKey>(&stored).is_err());
     }
 

@@ -11,7 +11,7 @@ mod precision;
 mod pseudo;
 
 pub use precision::{MOST_DIGITS, TimeType, round_micros, round_timestamp};
-pub use pseudo::{PSEUDO_TYPES, PseudoType};
+pub use pseudo::{PSEUDO_TYPES, PseudoType, VECTORS};
 
 /// Precision and scale of `numeric(p,s)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -40,6 +40,12 @@ use tokio_util::sync::CancellationToken;
 use crate::tls::Encryption;
 use crate::value_io::TextSettings;
 
+/// The error of a prepared statement whose columns are others than its client was told. Drivers
+/// that then prepare it anew know it by the field [`RESULT_CHANGED_IN`].
+pub const RESULT_CHANGED: &str = "cached plan must not change result type";
+/// Where PostgreSQL raises it.
+pub const RESULT_CHANGED_IN: &str = "RevalidateCachedQuery";
+
 pub use satsuma_proto::worker::BatchStream;
 pub use satsuma_sql::row_checks::Refused;
 

@@ -109,7 +109,11 @@ impl<'a> ValueWriter<'a> {
             output.extend_from_slice(strings.value(row).as_bytes());
             return Ok(());
         }
-        if *self.ty == PgType::Record {
+        let element = match self.ty {
+            PgType::Array(element) => element.as_ref(),
+            other => other,
+        };
+        if *element == PgType::Record {
             return Err(SqlError::unsupported("records have no binary form here")
                 .hint("Ask for results as text, or for the fields of the record."));
         }

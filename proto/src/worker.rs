@@ -60,6 +60,8 @@ pub struct StatementContext {
     /// The transaction has written or locked rows, maybe at other nodes: one that has restarted
     /// since it began may have lost them, and must not answer as if there were none.
     pub has_written: bool,
+    /// Rows are written anew as they are: what they refer to was looked at when they came.
+    pub rewrites: bool,
 }
 
 /// A shard group as the coordinator believes it to be placed, with the group's shards that the

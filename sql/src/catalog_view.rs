@@ -135,6 +135,11 @@ pub trait CatalogView: Send + Sync {
     /// Labels of an enum type, in order.
     fn enum_labels(&self, oid: Oid) -> Option<Arc<Vec<String>>>;
 
+    /// Whether the label was added by the transaction that asks, which may not use it yet.
+    fn is_new_label(&self, _oid: Oid, _label: &str) -> bool {
+        false
+    }
+
     /// Name of an object as `regclass`, `regtype`, ... print it: with its schema where the
     /// search path does not find it. `None`: no such object.
     fn oid_name(&self, ty: &PgType, oid: u32) -> Option<String>;

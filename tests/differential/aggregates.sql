@@ -217,3 +217,18 @@ SELECT count(*) FILTER (WHERE c0 = 19) FROM (SELECT count(*) FROM (VALUES (1), (
 SELECT sum(1.5) FILTER (WHERE 19 <> c0) FROM (SELECT count(DISTINCT s) FROM (VALUES (1)) v(s) WHERE s > 5) q(c0) HAVING count(*) > 2;
 SELECT sum(c0) FILTER (WHERE c0 > 19), count(*) FROM (SELECT count(s) FROM (VALUES (1)) v(s)) q(c0);
 SELECT min(c0) FILTER (WHERE c0 = 3) FROM (SELECT max(s) FROM (VALUES (1), (3), (2)) v(s)) q(c0);
+
+-- name: known from a type alone
+SELECT pg_typeof(count(*)) FROM (VALUES (1), (2)) v(n);
+
+-- name: over no rows
+SELECT EXISTS (SELECT pg_typeof(max(n)) FROM (VALUES (1), (2)) v(n) WHERE false), (SELECT count(*) FROM (SELECT pg_collation_for(max(t)) FROM (VALUES ('a'), ('b')) v(t)) q);
+
+-- name: of a column that is not grouped by
+SELECT pg_typeof(n), count(*) FROM (VALUES (1), (2)) v(n);
+
+-- name: of a set
+SELECT pg_typeof(generate_series(1, 3)), pg_typeof(NULL::int), pg_typeof(1 + 1.5);
+
+-- name: of grouped values
+SELECT n, pg_typeof(sum(n))::text, pg_typeof(n) = 'integer'::regtype FROM (VALUES (1), (2), (2)) v(n) GROUP BY n HAVING pg_typeof(max(n)) = 'integer'::regtype ORDER BY n;

@@ -324,3 +324,18 @@ DROP TABLE child, item;
 
 -- name: clean up with what depends on it
 DROP TABLE child, item CASCADE;
+
+-- name: actions in their own order
+CREATE TABLE ordered (x text DEFAULT 'a', y int); INSERT INTO ordered VALUES ('1', 1);
+
+-- name: a default goes before the type changes, and comes after it
+ALTER TABLE ordered ALTER x DROP DEFAULT, ALTER x TYPE int USING x::int, ALTER x SET DEFAULT 5; INSERT INTO ordered (y) VALUES (2); SELECT * FROM ordered ORDER BY x;
+
+-- name: however it is written
+ALTER TABLE ordered ALTER x SET DEFAULT 'z', ALTER x TYPE text, ALTER x DROP DEFAULT; INSERT INTO ordered (y) VALUES (3); SELECT * FROM ordered ORDER BY y;
+
+-- name: NOT NULL before an identity
+ALTER TABLE ordered ALTER y ADD GENERATED ALWAYS AS IDENTITY (START 7), ALTER y SET NOT NULL; INSERT INTO ordered (x) VALUES ('q') RETURNING y;
+
+-- name: enough of that
+DROP TABLE ordered;

@@ -37,3 +37,33 @@ INSERT INTO emails VALUES (1, 'a@X', false) ON CONFLICT (tenant, lower(email)) D
 -- name: a value from another table for each row
 -- differs: what is read for each row must be where the row is
 INSERT INTO emails VALUES (1, 'a@X', false) ON CONFLICT (tenant, lower(email)) DO UPDATE SET hits = (SELECT v FROM others WHERE id = emails.tenant) RETURNING hits;
+
+-- name: a table with two keys
+-- tables: pairs by a
+CREATE TABLE pairs (a int PRIMARY KEY, b int, c text);
+
+-- name: the other key
+-- differs distributed: unique indexes need the distribution column
+CREATE UNIQUE INDEX pairs_b ON pairs (b);
+
+-- name: two pairs
+INSERT INTO pairs VALUES (1, 10, 'x'), (2, 20, 'y');
+
+-- name: a row in conflict by both keys, the second named
+-- differs distributed: there is no such index
+INSERT INTO pairs VALUES (1, 10, 'z') ON CONFLICT (b) DO NOTHING;
+
+-- name: in conflict with two rows, the second key named
+-- differs distributed: there is no such index
+INSERT INTO pairs VALUES (1, 20, 'z') ON CONFLICT (b) DO UPDATE SET c = excluded.c || pairs.a RETURNING *;
+
+-- name: in conflict with two rows, the first key named
+INSERT INTO pairs VALUES (1, 20, 'z') ON CONFLICT (a) DO UPDATE SET c = excluded.c || pairs.a RETURNING *;
+
+-- name: in conflict by the key that is not named
+-- differs distributed: there is no such index
+INSERT INTO pairs VALUES (3, 20, 'z') ON CONFLICT (a) DO NOTHING;
+
+-- name: what came of the pairs
+-- differs distributed: there is no such index
+SELECT * FROM pairs ORDER BY a;

@@ -86,3 +86,30 @@ SELECT datname = current_database(), numbackends > 0 FROM pg_stat_database WHERE
 
 -- name: without them
 DROP VIEW parents; DROP TABLE grandchild, child, parent;
+
+-- name: a table for vectors
+CREATE TABLE vectors (id int PRIMARY KEY, a int, b text); CREATE INDEX vectors_idx ON vectors (a, lower(b)) INCLUDE (id);
+
+-- name: vectors count from 0
+SELECT indkey, indkey[0], indkey[1], indkey[2], indkey[3], (indkey::int2[])[0], indkey[1:], indkey[indnkeyatts:], indkey[:0], array_lower(indkey, 1), array_upper(indkey, 1), array_position(indkey, 1::int2), array_length(indkey, 1), indkey::text, 2 = ANY (indkey), indoption[0] FROM pg_index WHERE indexrelid = 'vectors_idx'::regclass;
+
+-- name: their subscripts
+SELECT k, indkey[k] FROM (SELECT indkey, generate_subscripts(indkey, 1) AS k FROM pg_index WHERE indexrelid = 'vectors_idx'::regclass) i ORDER BY k;
+
+-- name: of a dimension that is not there
+SELECT generate_subscripts(indkey, indnkeyatts - 1), generate_subscripts(indkey, 2) FROM pg_index WHERE indexrelid = 'vectors_idx'::regclass;
+
+-- name: the columns of an index by its subscripts
+SELECT i.relname, d.indisunique, d.indkey, ARRAY(SELECT pg_get_indexdef(d.indexrelid, k + 1, true) FROM generate_subscripts(d.indkey, 1) AS k ORDER BY k) AS columns, ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = d.indrelid AND a.attnum = ANY (d.indkey[d.indnkeyatts:])) AS included FROM pg_index d JOIN pg_class i ON i.oid = d.indexrelid WHERE d.indrelid = 'vectors'::regclass ORDER BY i.relname;
+
+-- name: with numbers
+SELECT (information_schema._pg_expandarray(i.indkey)).n FROM pg_index i WHERE indexrelid = 'vectors_idx'::regclass ORDER BY 1; SELECT u.k, u.n FROM pg_index i, unnest(i.indkey) WITH ORDINALITY u(k, n) WHERE indexrelid = 'vectors_idx'::regclass ORDER BY n;
+
+-- name: their types
+SELECT oid, typname, typlen, typtype, typcategory, typelem, typarray, typinput, typoutput, typreceive, typsend, typalign, typstorage, typsubscript FROM pg_type WHERE typname LIKE '%vector' AND typname NOT LIKE '%ts%' ORDER BY oid; SELECT format_type(22, NULL), format_type(30, -1), 'int2vector'::regtype::oid;
+
+-- name: of columns
+SELECT attname, atttypid, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid IN ('pg_index'::regclass, 'pg_proc'::regclass) AND format_type(atttypid, atttypmod) LIKE '%vector' ORDER BY 1;
+
+-- name: no more vectors
+DROP TABLE vectors;

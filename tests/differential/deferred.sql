@@ -244,3 +244,27 @@ CREATE TABLE late (id int UNIQUE DEFERRABLE);
 -- name: and primary keys
 -- differs: primary keys cannot wait
 CREATE TABLE later (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED);
+
+-- name: a table whose rows are written anew
+CREATE TABLE shelves (id int PRIMARY KEY); CREATE TABLE books (id int PRIMARY KEY, shelf int CONSTRAINT on_shelf REFERENCES shelves DEFERRABLE INITIALLY DEFERRED, pages int); INSERT INTO shelves VALUES (1), (2); INSERT INTO books VALUES (1, 1, 10), (2, 2, 20);
+
+-- name: anew, and once more
+BEGIN; ALTER TABLE books ALTER pages TYPE bigint USING pages + 1; ALTER TABLE books ADD COLUMN stamp text DEFAULT md5(random()::text); ALTER TABLE books ADD COLUMN note text; ALTER TABLE books ALTER pages TYPE numeric; COMMIT; SELECT id, shelf, pages, note FROM books ORDER BY id;
+
+-- name: what they refer to counts all the same
+BEGIN; ALTER TABLE books ALTER pages TYPE int; INSERT INTO books (id, shelf) VALUES (3, 9); COMMIT;
+
+-- name: an index while a check waits
+BEGIN; INSERT INTO books (id, shelf) VALUES (3, 1); CREATE INDEX ON books (pages);
+
+-- name: that is over
+ROLLBACK;
+
+-- name: names may change meanwhile
+BEGIN; INSERT INTO books (id, shelf) VALUES (3, 1); ALTER TABLE books RENAME pages TO leaves; ALTER TABLE books RENAME CONSTRAINT on_shelf TO shelved; ALTER TABLE books RENAME TO tomes; COMMIT; SELECT id, leaves FROM tomes ORDER BY id;
+
+-- name: nothing else may
+BEGIN; INSERT INTO tomes (id, shelf) VALUES (4, 1); ALTER TABLE tomes ALTER leaves SET DEFAULT 4;
+
+-- name: that is over as well
+ROLLBACK; DROP TABLE tomes, shelves;

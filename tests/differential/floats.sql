@@ -41,3 +41,12 @@ SELECT 1.1::float4 + 2.2::float4, pg_typeof(1::float4 + 1), pg_typeof(1::float4 
 
 -- name: cast out of int
 SELECT 1e10::float8::int;
+
+-- name: beyond what floats hold
+SELECT 1e40::float4;
+
+-- name: beyond both
+SELECT 1e309::float8;
+
+-- name: as text
+SELECT '1e400'::float8;

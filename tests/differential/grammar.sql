@@ -461,3 +461,15 @@ CREATE VIEW words_v AS TABLE words; SELECT count(*) FROM words_v; DROP VIEW word
 
 -- name: from a group
 GRANT SELECT ON words TO PUBLIC; REVOKE SELECT ON words FROM GROUP PUBLIC; DROP TABLE words, words_a, words_b, words_c, words_d;
+
+-- name: a name that is cut
+SELECT 1 AS a_name_of_more_than_sixty_three_letters_is_cut_where_it_is_too_long_to_be;
+
+-- name: one in quotes
+SELECT 1 AS "A name of more than sixty-three letters is cut, with a letter of ÄÄÄÄÄÄ more bytes";
+
+-- name: several
+CREATE TABLE a_name_of_more_than_sixty_three_letters_is_cut_where_it_is_too_long_to_be (A_COLUMN_of_more_than_sixty_three_letters_is_cut_where_it_is_too_long int); DROP TABLE a_name_of_more_than_sixty_three_letters_is_cut_where_it_is_too_lo;
+
+-- name: no name
+SELECT 'a text of more than sixty-three letters is a text, however long it comes to be in the end' <> '';

@@ -115,6 +115,60 @@ ALTER TABLE inner_circle.t OWNER TO writer; SET ROLE writer; ALTER TABLE inner_c
 -- name: drop a role that owns
 RESET ROLE; DROP ROLE writer;
 
+-- name: a table to insert into
+RESET ROLE; CREATE TABLE inbox (id int PRIMARY KEY, note text); INSERT INTO inbox VALUES (1, 'a'); GRANT INSERT ON inbox TO reader;
+
+-- name: doing nothing without a target shows nothing
+SET ROLE reader; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT DO NOTHING;
+
+-- name: a target is read
+SET ROLE reader; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT (id) DO NOTHING;
+
+-- name: so is a constraint
+SET ROLE reader; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT ON CONSTRAINT inbox_pkey DO NOTHING;
+
+-- name: to update in place of inserting without the right
+SET ROLE reader; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT (id) DO UPDATE SET note = excluded.note;
+
+-- name: to update without reading
+RESET ROLE; GRANT UPDATE ON inbox TO reader; SET ROLE reader; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT (id) DO UPDATE SET note = excluded.note;
+
+-- name: to read without updating
+RESET ROLE; REVOKE UPDATE ON inbox FROM reader; GRANT SELECT ON inbox TO reader; SET ROLE reader; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT (id) DO NOTHING; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT (id) DO UPDATE SET note = 'z';
+
+-- name: both
+RESET ROLE; GRANT UPDATE ON inbox TO reader; SET ROLE reader; INSERT INTO inbox VALUES (1, 'b') ON CONFLICT (id) DO UPDATE SET note = inbox.note || excluded.note RETURNING note;
+
+-- name: columns that number themselves
+RESET ROLE; CREATE TABLE letters (id int GENERATED ALWAYS AS IDENTITY, note text); CREATE TABLE parcels (id serial, note text); GRANT INSERT ON letters, parcels TO reader; INSERT INTO letters (note) VALUES ('x');
+
+-- name: an identity column draws for whoever inserts
+SET ROLE reader; INSERT INTO letters (note) VALUES ('a'); INSERT INTO letters (note) SELECT 'b'; INSERT INTO letters VALUES (DEFAULT, 'c'), (DEFAULT, 'd');
+
+-- name: its sequence is another thing
+SET ROLE reader; SELECT nextval('letters_id_seq');
+
+-- name: nor to set it
+SET ROLE reader; SELECT setval('letters_id_seq', 1);
+
+-- name: nor to see what was drawn
+SET ROLE reader; SELECT currval('letters_id_seq');
+
+-- name: nor what was drawn last
+SET ROLE reader; SELECT lastval();
+
+-- name: a serial column asks for the right
+SET ROLE reader; INSERT INTO parcels (note) VALUES ('a');
+
+-- name: usage of a sequence
+RESET ROLE; GRANT USAGE ON SEQUENCE letters_id_seq, parcels_id_seq TO reader; SET ROLE reader; INSERT INTO parcels (note) VALUES ('a'); SELECT currval('parcels_id_seq'), lastval() = 1, nextval('letters_id_seq') > 4; SELECT setval('letters_id_seq', 1);
+
+-- name: what came of the letters
+RESET ROLE; SELECT note FROM letters ORDER BY note;
+
+-- name: what was made to insert into goes
+DROP TABLE inbox, letters, parcels;
+
 -- name: clean up
 RESET ROLE; DROP SCHEMA inner_circle CASCADE; DROP VIEW notes; DROP TABLE secret; DROP SEQUENCE numbers; DROP ROLE reader, writer, staff, clerk;
 

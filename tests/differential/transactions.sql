@@ -379,3 +379,39 @@ ROLLBACK TO s; INSERT INTO fresh VALUES (1, 3); SELECT * FROM fresh ORDER BY b; 
 
 -- name: definitions of an altered table that a savepoint undoes in part
 CREATE TABLE fresh (a int, b int); BEGIN; ALTER TABLE fresh ADD c int DEFAULT 5; INSERT INTO fresh VALUES (1, 1); SAVEPOINT s; ALTER TABLE fresh ADD d int DEFAULT 6; INSERT INTO fresh VALUES (2, 2); ROLLBACK TO s; INSERT INTO fresh VALUES (3, 3, 3); SELECT * FROM fresh ORDER BY a; COMMIT; SELECT * FROM fresh ORDER BY a; DROP TABLE fresh;
+
+-- name: a setting for a transaction that is not there
+SET LOCAL datestyle TO german;
+
+-- name: it is gone
+SHOW datestyle;
+
+-- name: a time zone for a transaction that is not there
+SET LOCAL TIME ZONE 'Asia/Tokyo';
+
+-- name: it is gone as well
+SELECT current_setting('TimeZone') = 'Asia/Tokyo';
+
+-- name: for the statements that come together
+SET LOCAL datestyle TO german; SHOW datestyle;
+
+-- name: not beyond them
+SHOW datestyle;
+
+-- name: the default for a transaction
+SET datestyle TO german; BEGIN; SET LOCAL datestyle TO DEFAULT; SHOW datestyle; COMMIT; SHOW datestyle; RESET datestyle;
+
+-- name: a wrong setting for a transaction that is not there
+SET LOCAL datestyle TO klingon;
+
+-- name: a chain of nothing
+COMMIT AND CHAIN;
+
+-- name: nor to roll back
+ROLLBACK AND CHAIN;
+
+-- name: a chain of several statements
+SELECT 1; COMMIT AND CHAIN;
+
+-- name: a chain reads only, too
+BEGIN READ ONLY; COMMIT AND CHAIN; SHOW transaction_read_only; ROLLBACK AND CHAIN; SHOW transaction_read_only; COMMIT; SHOW transaction_read_only;

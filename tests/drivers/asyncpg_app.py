@@ -117,6 +117,23 @@ async def main():
     assert [tuple(row) for row in found] == [(1,), (2,)]
     pairs = await c.fetch("SELECT * FROM unnest($1::int[], $2::text[]) AS t(a, b)", [1, 2], ["x", "y"])
     assert [tuple(row) for row in pairs] == [(1, "x"), (2, "y")]
+    # Vectors of the catalogs, whose types are looked up.
+    row = await one(
+        "SELECT indkey, indclass, indkey[0], indoption FROM pg_index"
+        " WHERE indrelid = 'by_asyncpg'::regclass"
+    )
+    assert list(row[0]) == [1] and len(list(row[1])) == 1 and row[2] == 1, row
+    for records in ("row(1, 'a')", "array[row(1, 2)]"):
+        try:
+            await c.fetchval(f"SELECT {records}")
+        except asyncpg.FeatureNotSupportedError:
+            pass
+        else:
+            raise AssertionError("records have a binary form")
+    # A statement whose columns changed is prepared anew.
+    before = await one("SELECT * FROM by_asyncpg WHERE id = 1")
+    await c.execute("ALTER TABLE by_asyncpg ADD COLUMN later int DEFAULT 7")
+    assert await one("SELECT * FROM by_asyncpg WHERE id = 1") == (*before, 7)
     await c.reset()
     try:
         await asyncio.wait_for(c.execute("SELECT pg_sleep(10)"), 0.3)

@@ -18,6 +18,13 @@ const fn pseudo(oid: u32, name: &'static str, len: i16, io: [u32; 4]) -> PseudoT
     PseudoType { oid, name, sql_name: name, len, io }
 }
 
+/// int2vector and oidvector, which only columns of the catalogs are of: to expressions they are
+/// arrays. The type, that of its elements, and that of arrays of it.
+pub const VECTORS: [(PseudoType, u32, u32); 2] = [
+    (pseudo(22, "int2vector", -1, [40, 41, 2410, 2411]), 21, 1006),
+    (pseudo(30, "oidvector", -1, [54, 55, 2420, 2421]), 26, 1013),
+];
+
 /// The pseudo-types that are no [`PgType`](super::PgType).
 pub const PSEUDO_TYPES: &[PseudoType] = &[
     pseudo(2275, "cstring", -2, [2292, 2293, 2500, 2501]),
@@ -32,13 +39,18 @@ pub const PSEUDO_TYPES: &[PseudoType] = &[
     pseudo(5079, "anycompatiblenonarray", 4, [5092, 5093, 0, 0]),
 ];
 
+fn all() -> impl Iterator<Item = &'static PseudoType> {
+    static KNOWN: &[(PseudoType, u32, u32)] = &VECTORS;
+    PSEUDO_TYPES.iter().chain(KNOWN.iter().map(|(ty, ..)| ty))
+}
+
 impl PseudoType {
     pub fn by_oid(oid: u32) -> Option<&'static Self> {
-        PSEUDO_TYPES.iter().find(|ty| ty.oid == oid)
+        all().find(|ty| ty.oid == oid)
     }
 
     /// By `typname`, or as SQL writes it.
     pub fn by_name(name: &str) -> Option<&'static Self> {
-        PSEUDO_TYPES.iter().find(|ty| ty.name == name || ty.sql_name == name)
+        all().find(|ty| ty.name == name || ty.sql_name == name)
     }
 }

@@ -1,5 +1,6 @@
 //! The catalog as one session's binder sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use satsuma_common::types::PseudoType;
@@ -42,6 +43,8 @@ pub struct CatalogSnapshot {
     pub search_path: Vec<String>,
     pub user: Oid,
     pub system: Arc<dyn SystemRelations>,
+    /// Labels of enum types that the session's transaction has added.
+    pub new_labels: Arc<BTreeSet<(Oid, String)>>,
 }
 
 impl CatalogSnapshot {
@@ -261,6 +264,10 @@ impl CatalogView for CatalogSnapshot {
 
     fn enum_labels(&self, oid: Oid) -> Option<Arc<Vec<String>>> {
         Some(Arc::new(self.state.enum_type(oid)?.labels.clone()))
+    }
+
+    fn is_new_label(&self, oid: Oid, label: &str) -> bool {
+        !self.new_labels.is_empty() && self.new_labels.contains(&(oid, label.to_owned()))
     }
 
     fn oid_name(&self, ty: &PgType, oid: u32) -> Option<String> {

@@ -648,10 +648,7 @@ impl Altering<'_, '_> {
             return Err(prerequisite(format!("{of} already has a default value")));
         }
         if !column.ty.is_integer() {
-            return Err(SqlError::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                "identity column type must be smallint, integer, or bigint",
-            ));
+            return Err(sequence::not_an_identity_type());
         }
         let state = self.ddl.state();
         let named = options.iter().find_map(|option| match option {

@@ -498,6 +498,7 @@ impl Altering<'_, '_> {
         for key in &mut def.shape.make_mut().foreign_keys {
             if key.name == name {
                 key.timing = timing;
+                foreign_key::refuse_late_full(key)?;
             }
         }
         self.put(def)
@@ -584,6 +585,18 @@ impl Ddl<'_> {
         let own = column_list(table, &key.columns, "c.");
         let theirs = column_list(&target, &key.target_columns, "p.");
         let not_null: Vec<String> = own.iter().map(|name| format!("{name} IS NOT NULL")).collect();
+        if key.full {
+            let nulls = format!("num_nulls({})", own.join(", "));
+            let mixed = format!(
+                "SELECT 1 FROM {} c WHERE {nulls} > 0 AND {nulls} < {} LIMIT 1",
+                qualified(&table.shape),
+                own.len()
+            );
+            if self.first_row(&mixed).await?.is_some() {
+                return Err(refused(table, key)
+                    .detail("MATCH FULL does not allow mixing of null and nonnull key values."));
+            }
+        }
         let equal: Vec<String> =
             own.iter().zip(&theirs).map(|(own, their)| format!("{their} = {own}")).collect();
         let orphan = format!(
@@ -595,21 +608,11 @@ impl Ddl<'_> {
             equal.join(" AND "),
         );
         let Some(values) = self.first_row(&orphan).await? else { return Ok(()) };
-        let shape = &table.shape;
-        Err(SqlError::new(
-            SqlState::FOREIGN_KEY_VIOLATION,
-            format!(
-                "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                shape.name, key.name
-            ),
-        )
-        .detail(format!(
+        Err(refused(table, key).detail(format!(
             "Key {} is not present in table \"{}\".",
             key_text(table, &key.columns, &values),
             target.shape.name
-        ))
-        .table(&shape.schema_name, &shape.name)
-        .constraint(&key.name))
+        )))
     }
 
     /// No two rows have the same key.
@@ -645,4 +648,18 @@ impl Ddl<'_> {
         self.apply(Command::AlterTable(def))?;
         Ok(())
     }
+}
+
+/// 23503 for a row of the table.
+fn refused(table: &Table, key: &ForeignKey) -> SqlError {
+    let (shape, name) = (&table.shape, &key.name);
+    SqlError::new(
+        SqlState::FOREIGN_KEY_VIOLATION,
+        format!(
+            "insert or update on table \"{}\" violates foreign key constraint \"{name}\"",
+            shape.name
+        ),
+    )
+    .table(&shape.schema_name, &shape.name)
+    .constraint(name)
 }

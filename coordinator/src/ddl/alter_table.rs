@@ -2,7 +2,7 @@
 //! left.
 //!
 //! ```text
-//! drop -> types -> new columns -> properties of columns -> constraints -> the rest
+//! drop -> types -> new columns -> properties of columns -> defaults -> constraints -> the rest
 //! ```
 //!
 //! Existing rows are looked at under the table's lock before a definition that they must fit is
@@ -23,6 +23,7 @@ use sqlparser::ast;
 
 use super::alter_column::{expression_columns, position, same_column};
 use super::alter_constraint::NewConstraint;
+use super::storage_parameters;
 use super::{Ddl, names, rows};
 use crate::catalog::{
     ColocateWith, Command, DistributionRequest, Table, TableDef, TableDistribution, plan,
@@ -48,6 +49,7 @@ enum Pass {
     Type,
     Add,
     Column,
+    Default,
     Constraint,
     Rest,
 }
@@ -57,15 +59,13 @@ fn pass(action: &AlterAction) -> Pass {
         AlterAction::DropColumn { .. }
         | AlterAction::DropConstraint { .. }
         | AlterAction::DropNotNull { .. }
+        | AlterAction::DropDefault { .. }
         | AlterAction::DropIdentity { .. }
         | AlterAction::DropExpression { .. } => Pass::Drop,
         AlterAction::SetType { .. } => Pass::Type,
         AlterAction::AddColumn { .. } => Pass::Add,
-        AlterAction::SetDefault { .. }
-        | AlterAction::DropDefault { .. }
-        | AlterAction::SetNotNull { .. }
-        | AlterAction::AddIdentity { .. }
-        | AlterAction::SetIdentity { .. } => Pass::Column,
+        AlterAction::SetNotNull { .. } | AlterAction::SetIdentity { .. } => Pass::Column,
+        AlterAction::SetDefault { .. } | AlterAction::AddIdentity { .. } => Pass::Default,
         AlterAction::AddConstraint { .. } => Pass::Constraint,
         _ => Pass::Rest,
     }
@@ -78,7 +78,12 @@ pub async fn alter_table(
 ) -> SqlResult<()> {
     let table = ddl.open_table(name).await?;
     ddl.require_table_owner(&table)?;
-    ddl.txn.refuse_pending(&table.shape, "ALTER TABLE").await?;
+    let renames = |action: &AlterAction| {
+        matches!(action, AlterAction::RenameColumn { .. } | AlterAction::RenameConstraint { .. })
+    };
+    if !actions.iter().all(renames) {
+        ddl.txn.refuse_pending(&table.shape, "ALTER TABLE").await?;
+    }
     let mut altering = Altering::new(ddl, table.id());
     let mut actions: Vec<&AlterAction> = actions.iter().collect();
     actions.sort_by_key(|action| pass(action));
@@ -124,7 +129,11 @@ impl Altering<'_, '_> {
             AlterAction::DropDefault { column } => self.set_default(column, None),
             AlterAction::SetNotNull { column } => self.set_not_null(column).await,
             AlterAction::DropNotNull { column } => self.drop_not_null(column),
-            AlterAction::SetType { column, data_type, using } => {
+            AlterAction::SetType { column, data_type, collation, using } => {
+                if let Some(collation) = collation {
+                    bind::check_collation(collation)?;
+                    bind::check_collatable(&self.ddl.data_type(data_type)?)?;
+                }
                 self.set_type(column, data_type, using.as_ref()).await
             }
             AlterAction::AddIdentity { column, always, options } => {
@@ -261,10 +270,15 @@ impl Ddl<'_> {
         if options.is_empty() {
             return Ok(());
         }
+        for (name, value) in options {
+            if let Some(value) = value {
+                storage_parameters::check(name, value)?;
+            }
+        }
         let state = self.state();
         let Some(table) = state.table(table) else { return Ok(()) };
         let mut def = table.def().clone();
-        for (name, value) in options {
+        for (name, value) in options.iter().filter(|(name, _)| storage_parameters::is_kept(name)) {
             def.options.retain(|(known, _)| known != name);
             def.options.extend(value.clone().map(|value| (name.clone(), value)));
         }
@@ -320,6 +334,7 @@ impl Ddl<'_> {
         let (_, mut rows) = self.cluster.executor.run(scan, &reading).await?;
         let mut writing = reading.as_ref().clone();
         writing.state = self.state();
+        writing.statement.rewrites = true;
         let schema = nullable(&new.shape.arrow_schema());
         while let Some(batch) = rows.next().await {
             let batch = conform(batch?, &schema)?;
@@ -329,6 +344,7 @@ impl Ddl<'_> {
                 self.write_rows(&writing, &new, group, part).await?;
             }
         }
+        writing.statement.rewrites = false;
         self.scope = Arc::new(writing);
         self.tell_workers().await
     }

@@ -10,7 +10,7 @@ use sqlparser::ast;
 
 use super::alter_column::named_mismatch;
 use super::alter_constraint::NewConstraint;
-use super::{Ddl, foreign_key, like_table, names, stored_text};
+use super::{Ddl, foreign_key, like_table, names, storage_parameters, stored_text};
 use crate::catalog::{
     ColocateWith, Command, DistributionRequest, IdRequest, Ids, Index, IndexKey, Sequence, Shared,
     State, Table, TableDef, TableDistribution, plan,
@@ -85,6 +85,7 @@ pub async fn create_table(
     likes: &[Like],
 ) -> SqlResult<()> {
     refuse_unsupported(create)?;
+    let parameters = storage_parameters::of_create(&create.table_options)?;
     let new = NewTable {
         name: &create.name,
         temporary: create.temporary,
@@ -113,6 +114,7 @@ pub async fn create_table(
         draft.constraint(constraint)?;
     }
     let table = create_from(ddl, schema, draft, &new).await?;
+    ddl.set_options(table, &parameters)?;
     for like in copied {
         like_table::copy_rest(ddl, table, like).await?;
     }
@@ -375,6 +377,16 @@ impl Draft {
                     let key = KeyColumns::one(name.clone());
                     self.unique.push(Unique::new(label, key, constraint)?);
                 }
+                ast::ColumnOption::Generated { generation_expr: Some(_), .. }
+                    if generated.is_some() =>
+                {
+                    return Err(self.conflicting(&name, "multiple generation clauses specified"));
+                }
+                ast::ColumnOption::Generated { generation_expr: None, .. }
+                    if identity.is_some() =>
+                {
+                    return Err(self.conflicting(&name, "multiple identity specifications"));
+                }
                 ast::ColumnOption::Generated { generation_expr: Some(expr), .. } => {
                     self.written.insert(position, expr.clone());
                     generated = Some(expr.to_string());
@@ -390,6 +402,7 @@ impl Draft {
                 }
                 ast::ColumnOption::Collation(collation) => {
                     bind::check_collation(collation)?;
+                    bind::check_collatable(&ty)?;
                 }
                 other => {
                     return Err(SqlError::unsupported(format!(
@@ -397,6 +410,17 @@ impl Draft {
                     )));
                 }
             }
+            let has_default = default.is_some() || serial.is_some();
+            let both = match (has_default, identity.is_some(), generated.is_some()) {
+                (true, true, _) => "both default and identity specified",
+                (true, _, true) => "both default and generation expression specified",
+                (_, true, true) => "both identity and generation expression specified",
+                _ => continue,
+            };
+            return Err(self.conflicting(&name, both));
+        }
+        if identity.is_some() && !ty.is_integer() {
+            return Err(super::sequence::not_an_identity_type());
         }
         if nullable && not_null {
             return Err(SqlError::new(
@@ -421,6 +445,14 @@ impl Draft {
         self.generated.push(generated);
         self.identity.push(identity);
         Ok(())
+    }
+
+    /// 42601 for clauses of a column that do not go together.
+    fn conflicting(&self, column: &str, what: &str) -> SqlError {
+        SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            format!("{what} for column \"{column}\" of table \"{}\"", self.name),
+        )
     }
 
     fn constraint(&mut self, constraint: &ast::TableConstraint) -> SqlResult<()> {
@@ -749,8 +781,35 @@ impl Draft {
                 None => bind::check_expression(text, &columns, usage, Some(ty), &context),
             };
             checked.map_err(|error| named_mismatch(error, name))?;
+            let parsed;
+            let expr = match self.written.get(&position) {
+                Some(expr) => expr,
+                None => {
+                    parsed = parse::parse_expression(text)?.0;
+                    &parsed
+                }
+            };
+            if usage == ExpressionUse::Generated {
+                self.refuse_nested(ddl, expr)?;
+            }
+            ddl.refuse_changing(expr, &columns, usage)?;
         }
         Ok(())
+    }
+
+    /// 42P17 for a generated column that is made of another one.
+    fn refuse_nested(&self, ddl: &Ddl<'_>, expr: &ast::Expr) -> SqlResult<()> {
+        let generated = self.columns.iter().zip(&self.generated);
+        let names = generated.filter(|(_, text)| text.is_some()).map(|(column, _)| &column.name);
+        match names.into_iter().find(|name| stored_text::mentions(expr, name)) {
+            None => Ok(()),
+            Some(name) => Err(SqlError::new(
+                SqlState::INVALID_OBJECT_DEFINITION,
+                format!("cannot use generated column \"{name}\" in column generation expression"),
+            )
+            .detail("A generated column cannot reference another generated column.")
+            .at(ddl.source.position(ast::Spanned::span(expr).start))),
+        }
     }
 
     fn named_checks(

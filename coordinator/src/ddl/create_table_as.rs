@@ -72,6 +72,7 @@ fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
         text: String::new(),
         offset: 0,
         source: std::sync::Arc::default(),
+        long_names: Vec::new(),
     };
     let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
     let query = bind::bind_query(&parsed, &context)?;

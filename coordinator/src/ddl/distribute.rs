@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures::stream::StreamExt;
 use satsuma_common::hash::is_hashable;
-use satsuma_common::table::Column;
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState, TableId};
+use satsuma_common::table::{Column, ForeignKey, ForeignKeyAction};
+use satsuma_common::{ColumnId, PgType, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::table::ScanSource;
 
 use super::Ddl;
@@ -489,6 +489,17 @@ pub(super) fn check_foreign_keys(
                 is_reference(target) || target.colocation() == placement.colocation
             }
         };
+        if let TableDistribution::Hash(column) = placement.distribution
+            && let Some(event) = moves_children(key, column, is_reference(target))
+        {
+            return Err(SqlError::unsupported("cannot create foreign key constraint").detail(
+                format!(
+                    "Constraint \"{}\" would change the distribution column of rows on {event} of \
+                     the rows they refer to.",
+                    key.name
+                ),
+            ));
+        }
         if !fits {
             return Err(SqlError::unsupported(
                 "cannot create foreign key constraint since relations are not colocated or not \
@@ -506,6 +517,24 @@ pub(super) fn check_foreign_keys(
         }
     }
     Ok(())
+}
+
+/// When a foreign key's action would give rows another value of their distribution column, where
+/// they are. Updates of rows that are distributed by the same values do not move them.
+fn moves_children(key: &ForeignKey, column: ColumnId, of_reference: bool) -> Option<&'static str> {
+    use ForeignKeyAction::{Cascade, SetDefault, SetNull};
+    if !key.columns.contains(&column) {
+        return None;
+    }
+    let is_set = key.set_on_delete.is_empty() || key.set_on_delete.contains(&column);
+    if matches!(key.on_delete, SetNull | SetDefault) && is_set {
+        return Some("DELETE");
+    }
+    match key.on_update {
+        SetNull | SetDefault => Some("UPDATE"),
+        Cascade if of_reference => Some("UPDATE"),
+        _ => None,
+    }
 }
 
 fn is_local(table: &Table) -> bool {

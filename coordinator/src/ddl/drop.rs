@@ -10,7 +10,9 @@ use satsuma_sql::{bind, functions};
 use sqlparser::ast;
 
 use super::{Ddl, alter_name, names, stored_text};
-use crate::catalog::{Command, RelationKind, RelationRef, Table, TableDef, is_member, split_name};
+use crate::catalog::{
+    Command, RelationKind, RelationRef, Table, TableDef, is_member, quote_identifier, split_name,
+};
 use crate::session_api::{Notice, Severity};
 
 pub async fn drop(
@@ -429,7 +431,9 @@ async fn drop_schemas(
             .collect();
         relations.sort_by_key(|relation| relation.oid());
         let types: Vec<_> = state.enums().filter(|ty| ty.schema == schema.oid).collect();
-        let types_named = types.iter().map(|ty| format!("type {name}.{}", ty.name));
+        let types_named = types
+            .iter()
+            .map(|ty| format!("type {}.{}", quote_identifier(&name), quote_identifier(&ty.name)));
         let names: Vec<String> = relations
             .iter()
             .map(|relation| describe(ddl, *relation))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape, Timing};
 use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState};
+use satsuma_sql::parse::set_on_delete;
 use sqlparser::ast;
 
 use super::{Ddl, names};
@@ -20,7 +21,8 @@ pub(super) fn resolve(
     constraint: &ast::ForeignKeyConstraint,
     taken: &BTreeMap<String, Oid>,
 ) -> SqlResult<ForeignKey> {
-    let (schema, target_name) = names::split(&constraint.foreign_table)?;
+    let (set_on_delete, foreign_table) = set_on_delete(&constraint.foreign_table);
+    let (schema, target_name) = names::split(&foreign_table)?;
     let own_target =
         schema.as_deref().is_none_or(|schema| schema == own.schema_name) && target_name == own.name;
     let other: Option<Arc<Table>> = if own_target {
@@ -127,7 +129,30 @@ pub(super) fn resolve(
             )));
         }
     }
-    Ok(ForeignKey {
+    let set_on_delete = set_on_delete
+        .iter()
+        .map(|column| {
+            let id = own.column_named(column).map(|column| column.id).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!(
+                        "column \"{column}\" referenced in foreign key constraint does not exist"
+                    ),
+                )
+            })?;
+            if column_ids.contains(&id) {
+                return Ok(id);
+            }
+            Err(SqlError::new(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                format!(
+                    "column \"{column}\" referenced in ON DELETE SET action must be part of \
+                     foreign key"
+                ),
+            ))
+        })
+        .collect::<SqlResult<Vec<_>>>()?;
+    let key = ForeignKey {
         name,
         table: own.table,
         table_name: own.name.clone(),
@@ -135,10 +160,14 @@ pub(super) fn resolve(
         target: target.table,
         target_name: target.name.clone(),
         target_columns,
-        on_delete: action(constraint.on_delete),
-        on_update: action(constraint.on_update),
+        on_delete: action(constraint.on_delete)?,
+        on_update: action(constraint.on_update)?,
+        set_on_delete,
+        full: is_full(constraint)?,
         timing: timing(constraint.characteristics.as_ref())?,
-    })
+    };
+    refuse_late_full(&key)?;
+    Ok(key)
 }
 
 /// Whether values of the two types are compared in their stored form.
@@ -164,12 +193,35 @@ pub(super) fn timing(
     }
 }
 
-fn action(action: Option<ast::ReferentialAction>) -> ForeignKeyAction {
-    match action {
+fn is_full(constraint: &ast::ForeignKeyConstraint) -> SqlResult<bool> {
+    match constraint.match_kind {
+        None | Some(ast::ConstraintReferenceMatchKind::Simple) => Ok(false),
+        Some(ast::ConstraintReferenceMatchKind::Full) => Ok(true),
+        Some(ast::ConstraintReferenceMatchKind::Partial) => {
+            Err(SqlError::unsupported("MATCH PARTIAL not yet implemented"))
+        }
+    }
+}
+
+/// 0A000 for MATCH FULL that would wait: workers look at the columns of a row as it comes.
+pub(super) fn refuse_late_full(key: &ForeignKey) -> SqlResult<()> {
+    if !(key.full && key.columns.len() > 1 && key.timing.is_deferrable()) {
+        return Ok(());
+    }
+    Err(SqlError::unsupported("deferrable foreign keys with MATCH FULL are not supported")
+        .hint("Add a CHECK constraint that the columns are NULL together."))
+}
+
+fn action(action: Option<ast::ReferentialAction>) -> SqlResult<ForeignKeyAction> {
+    Ok(match action {
         None | Some(ast::ReferentialAction::NoAction) => ForeignKeyAction::NoAction,
         Some(ast::ReferentialAction::Restrict) => ForeignKeyAction::Restrict,
         Some(ast::ReferentialAction::Cascade) => ForeignKeyAction::Cascade,
         Some(ast::ReferentialAction::SetNull) => ForeignKeyAction::SetNull,
-        Some(ast::ReferentialAction::SetDefault) => ForeignKeyAction::SetDefault,
-    }
+        // Workers know no defaults.
+        Some(ast::ReferentialAction::SetDefault) => {
+            return Err(SqlError::unsupported("SET DEFAULT of foreign keys is not supported")
+                .hint("Use SET NULL or CASCADE."));
+        }
+    })
 }

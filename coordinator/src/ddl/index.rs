@@ -41,12 +41,18 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
         return Ok(());
     }
 
+    ddl.txn.refuse_pending(&table.shape, "CREATE INDEX").await?;
     let columns = expression_columns(&table);
     let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
     let mut key_names = Vec::new();
     let mut keys = Vec::new();
     for column in &create.columns {
-        keys.push(index_key(&table, &columns, column, method, &context)?);
+        let key = index_key(&table, &columns, column, method, &context)?;
+        if let IndexValue::Expression(_) = key.value {
+            let expr = without_parentheses(collated(&column.column.expr)?);
+            ddl.refuse_changing(expr, &columns, ExpressionUse::Index)?;
+        }
+        keys.push(key);
         key_names.push(key_name(&column.column.expr, &key_names));
     }
     let mut include = Vec::new();
@@ -61,6 +67,7 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
             let usage = ExpressionUse::IndexPredicate;
             let source = &ddl.source;
             bind::check_parsed_expression(predicate, &columns, usage, None, &context, source)?;
+            ddl.refuse_changing(predicate, &columns, usage)?;
             Some(without_parentheses(predicate).to_string())
         }
         None => None,

@@ -39,6 +39,7 @@ pub mod rows;
 mod schema;
 mod sequence;
 mod split;
+mod storage_parameters;
 mod stored_text;
 pub mod temporary;
 mod view;

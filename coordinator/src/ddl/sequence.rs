@@ -318,7 +318,19 @@ pub fn apply_options(sequence: &mut Sequence, options: &[ast::SequenceOptions]) 
     check_bounds(sequence)
 }
 
+/// 22023 for an identity column that no sequence can fill.
+pub(super) fn not_an_identity_type() -> SqlError {
+    invalid("identity column type must be smallint, integer, or bigint")
+}
+
 fn check_bounds(sequence: &Sequence) -> SqlResult<()> {
+    let (most, ty) = (largest(&sequence.ty)?, &sequence.ty);
+    for (name, value) in [("MAXVALUE", sequence.max), ("MINVALUE", sequence.min)] {
+        if value > most || value < -most - 1 {
+            let message = format!("{name} ({value}) is out of range for sequence data type {ty}");
+            return Err(invalid(message));
+        }
+    }
     if sequence.min >= sequence.max {
         return Err(invalid(format!(
             "MINVALUE ({}) must be less than MAXVALUE ({})",

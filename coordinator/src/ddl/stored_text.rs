@@ -3,7 +3,9 @@
 
 use std::ops::ControlFlow;
 
-use satsuma_common::SqlResult;
+use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_sql::bind::{ExpressionColumn, ExpressionUse};
+use satsuma_sql::deparse::{self, TableScope};
 use satsuma_sql::parse;
 use sqlparser::ast;
 
@@ -75,6 +77,32 @@ impl Ddl<'_> {
         let CatalogSnapshot { state, search_path, .. } = &self.snapshot;
         let from = Names { state, path: search_path };
         Spelling { from, to: Names::qualified(state) }.rewrite(expr);
+    }
+
+    /// 42P17 for what is stored of a row and would be another value at another time, or in another
+    /// session. As in PostgreSQL, the cast to a generated column's type does not count.
+    pub(super) fn refuse_changing(
+        &self,
+        expr: &ast::Expr,
+        columns: &[ExpressionColumn],
+        usage: ExpressionUse,
+    ) -> SqlResult<()> {
+        let message = match usage {
+            ExpressionUse::Generated => "generation expression is not immutable",
+            ExpressionUse::Index => "functions in index expression must be marked IMMUTABLE",
+            ExpressionUse::IndexPredicate => {
+                "functions in index predicate must be marked IMMUTABLE"
+            }
+            ExpressionUse::Check | ExpressionUse::Default | ExpressionUse::Using => return Ok(()),
+        };
+        let CatalogSnapshot { state, search_path, .. } = &self.snapshot;
+        let world = Names { state, path: search_path };
+        let columns: Vec<_> =
+            columns.iter().map(|column| (column.name.as_str(), &column.ty)).collect();
+        match deparse::is_immutable(expr, &TableScope { columns: &columns }, &world) {
+            Some(false) => Err(SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message)),
+            Some(true) | None => Ok(()),
+        }
     }
 
     /// Defaults that name what had other names `before` are written anew.

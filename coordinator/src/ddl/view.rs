@@ -347,6 +347,7 @@ impl Ddl<'_> {
             search_path: view.search_path.clone(),
             user: view.owner,
             system: Arc::new(SystemCatalog::new(around.clone())),
+            new_labels: self.snapshot.new_labels.clone(),
         };
         let settings = around.settings.clone();
         let mut env = FunctionEnv {

@@ -60,6 +60,7 @@ impl World {
             search_path: vec!["public".into()],
             user: SUPERUSER_OID,
             system: Arc::new(SystemCatalog::new(Arc::new(Nobody))),
+            new_labels: Arc::default(),
         };
         let functions = SessionFunctions::new(catalog.clone(), Arc::new(Nobody), Arc::default());
         let env = FunctionEnv {

@@ -15,6 +15,7 @@ use crate::catalog::{self, CatalogSnapshot, ObjectAddress, RelationRef};
 use crate::ddl::temporary;
 use crate::sequences::{PrivateSequences, Sequences};
 use crate::system_relations::{SessionFunctions, SystemCatalog};
+use crate::txn::Transaction;
 
 /// Values of sequences that this session has drawn.
 #[derive(Clone, Debug, Default)]
@@ -70,32 +71,17 @@ impl SessionSequences {
         Ok(())
     }
 
-    /// 42501 unless the user has one of the privileges. An identity column's sequence is drawn
-    /// from by whoever may insert.
+    /// 42501 unless the user has one of the privileges.
     fn check(&self, id: SequenceId, letters: &[char]) -> SqlResult<()> {
         let (state, user) = (&self.catalog.state, self.catalog.user);
         let object = ObjectAddress::relation(RelationRef::Sequence(id));
         if letters.iter().any(|letter| catalog::may(state, user, object, *letter)) {
             return Ok(());
         }
-        let sequence = state.sequence(id);
-        let is_identity =
-            sequence.and_then(|sequence| sequence.owned_by).is_some_and(|(table, column)| {
-                let table = state.table(table);
-                table.is_some_and(|table| {
-                    let at = table.shape.position(column);
-                    at.is_some_and(|at| table.identity.get(at).copied().flatten().is_some())
-                })
-            });
-        if is_identity {
-            return Ok(());
-        }
+        let name = state.sequence(id).map_or("", |sequence| sequence.name.as_str());
         Err(SqlError::new(
             SqlState::INSUFFICIENT_PRIVILEGE,
-            format!(
-                "permission denied for sequence {}",
-                sequence.map_or("", |sequence| sequence.name.as_str())
-            ),
+            format!("permission denied for sequence {name}"),
         ))
     }
 
@@ -119,8 +105,12 @@ impl SessionSequences {
 
 impl SequenceAccess for SessionSequences {
     fn next_value(&self, sequence: Oid) -> SqlResult<i64> {
+        self.check(self.existing(sequence)?, &['U', 'w'])?;
+        self.next_of_identity(sequence)
+    }
+
+    fn next_of_identity(&self, sequence: Oid) -> SqlResult<i64> {
         let id = self.existing(sequence)?;
-        self.check(id, &['U', 'w'])?;
         self.change(id, "nextval()")?;
         let committed = self.sequences.committed();
         let value = match self.private.next(&self.catalog.state, &committed, id) {
@@ -163,12 +153,16 @@ impl SequenceAccess for SessionSequences {
 
     fn last_value(&self) -> SqlResult<i64> {
         let drawn = self.values.0.lock();
-        drawn.last.and_then(|id| drawn.current.get(&id).copied()).ok_or_else(|| {
-            SqlError::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                "lastval is not yet defined in this session",
-            )
-        })
+        let last = drawn.last.filter(|id| self.catalog.state.sequence(*id).is_some());
+        let (id, value) =
+            last.and_then(|id| Some((id, *drawn.current.get(&id)?))).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    "lastval is not yet defined in this session",
+                )
+            })?;
+        self.check(id, &['r', 'U'])?;
+        Ok(value)
     }
 
     fn position(&self, sequence: Oid) -> SqlResult<(i64, bool)> {
@@ -197,7 +191,9 @@ impl ClusterSession {
             .collect();
         let around = self.surroundings_of(user, search_path.clone());
         let system = Arc::new(SystemCatalog::new(Arc::new(around)));
-        CatalogSnapshot { state, search_path, user, system }
+        let overlay = self.txn.as_ref().and_then(Transaction::overlay);
+        let new_labels = overlay.map(|overlay| Arc::new(overlay.new_labels())).unwrap_or_default();
+        CatalogSnapshot { state, search_path, user, system, new_labels }
     }
 
     /// What the role is shown of the session and its neighbours.

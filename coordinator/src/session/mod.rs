@@ -36,10 +36,12 @@ mod ready;
 mod rebalance;
 mod run;
 mod savepoints;
+mod set;
 mod set_config;
 pub(crate) mod settings;
 mod surroundings;
 mod temporary;
+mod type_names;
 pub(crate) mod units;
 mod utility;
 
@@ -276,6 +278,9 @@ impl ClusterSession {
     }
 }
 
+/// An identifier was cut.
+const NAME_TOO_LONG: SqlState = SqlState(*b"42622");
+
 fn default_isolation(settings: &Settings) -> SqlResult<Isolation> {
     match settings.frequent().default_isolation.as_str() {
         "repeatable read" => Ok(Isolation::RepeatableRead),
@@ -334,9 +339,20 @@ impl Session for ClusterSession {
                 is_empty: true,
             });
         };
+        for name in &parsed.long_names {
+            let cut = satsuma_sql::bind::cut(name);
+            self.notice(Notice::new(
+                Severity::Notice,
+                SqlError::new(
+                    NAME_TOO_LONG,
+                    format!("identifier \"{name}\" will be truncated to \"{cut}\""),
+                ),
+            ));
+        }
         self.refuse_in_failed_block(Some(&parsed))?;
         let types = param_types.map(|types| self.declared_types(types)).transpose()?;
-        let (ready, params) = self.make_ready_anywhere(&parsed, types.as_deref()).await?;
+        let made = self.make_ready_anywhere(&parsed, types.as_deref()).await;
+        let (ready, params) = made.map_err(|error| self.with_type_names(error))?;
         let columns = self.columns_of(&ready.bound, &parsed)?;
         Ok(Prepared {
             sql: sql.into(),
@@ -374,7 +390,7 @@ impl Session for ClusterSession {
         let result = self.run_statement(planned, &params, &options).await;
         self.activity_ended();
         self.note_duration(&prepared.sql, started.elapsed(), result.as_ref().err());
-        result.map_err(crate::executor::for_client)
+        result.map_err(|error| self.with_type_names(crate::executor::for_client(error)))
     }
 
     async fn end_batch(&mut self) -> SqlResult<()> {

@@ -17,6 +17,7 @@ use satsuma_sql::parse::Parsed;
 
 use super::{ClusterSession, unhurried};
 use crate::keypath::{self, KeyStatement};
+use crate::session_api::RESULT_CHANGED;
 
 /// What [`crate::session_api::Prepared::plan`] holds.
 pub(super) struct Planned {
@@ -74,7 +75,7 @@ impl Planned {
         if self.columns.as_deref().map(described) == now.map(described) {
             return Ok(());
         }
-        Err(SqlError::unsupported("cached plan must not change result type"))
+        Err(SqlError::unsupported(RESULT_CHANGED))
     }
 }
 

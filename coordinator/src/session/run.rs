@@ -289,6 +289,7 @@ impl ClusterSession {
             now_micros: txn.now_micros,
             constraints: txn.constraints().clone(),
             has_written: txn.has_participants(),
+            rewrites: false,
         };
         Ok(Arc::new(Scope {
             state: self.state(),

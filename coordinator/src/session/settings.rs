@@ -151,6 +151,15 @@ impl Settings {
         Ok(())
     }
 
+    /// SET LOCAL name TO DEFAULT.
+    pub fn reset_locally(&mut self, name: &str) -> SqlResult<()> {
+        known(name)?;
+        let value = self.reset_value(name).ok_or_else(|| unrecognized(name))?;
+        self.local.insert(canonical(name), value);
+        self.note(name);
+        Ok(())
+    }
+
     pub fn reset_all(&mut self) {
         let names: Vec<String> = self.session.keys().chain(self.local.keys()).cloned().collect();
         self.session.clear();

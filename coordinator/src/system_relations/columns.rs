@@ -25,6 +25,8 @@ struct Attribute<'a> {
     number: i16,
     name: &'a str,
     ty: &'a PgType,
+    /// In place of the type's own.
+    type_oid: Option<u32>,
     not_null: bool,
     has_default: bool,
     has_missing: bool,
@@ -40,6 +42,7 @@ impl<'a> Attribute<'a> {
             number,
             name,
             ty,
+            type_oid: None,
             not_null: false,
             has_default: false,
             has_missing: false,
@@ -55,7 +58,10 @@ impl<'a> Attribute<'a> {
             rows,
             attrelid = self.relation,
             attname = self.name,
-            atttypid = Oid(if self.dropped { 0 } else { self.ty.oid() }),
+            atttypid = Oid(match self.dropped {
+                true => 0,
+                false => self.type_oid.unwrap_or(self.ty.oid()),
+            }),
             attstattarget = -1,
             attlen = self.ty.byte_len(),
             attnum = self.number,
@@ -84,7 +90,8 @@ fn attribute(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for layout in Layouts::all().iter() {
         for (number, column) in (1..).zip(&layout.columns) {
             let attribute = Attribute::new(layout.oid, number, column.name, &column.ty);
-            Attribute { not_null: column.not_null, ..attribute }.push(rows)?;
+            let (not_null, type_oid) = (column.not_null, column.vector);
+            Attribute { not_null, type_oid, ..attribute }.push(rows)?;
         }
     }
     for table in state.tables() {

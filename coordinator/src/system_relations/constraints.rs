@@ -33,7 +33,7 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             let mut index = Oid(0);
             let (mut target, mut target_columns) = (Oid(0), None);
             let (mut on_update, mut on_delete, mut match_type) = (' ', ' ', ' ');
-            let mut expression = None;
+            let (mut expression, mut set_on_delete) = (None, None);
             let mut timing = Timing::NotDeferrable;
             match constraint {
                 Constraint::Key(key) => {
@@ -50,7 +50,10 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                     target_columns = Some(numbers(&key.target_columns));
                     on_update = action(key.on_update);
                     on_delete = action(key.on_delete);
-                    match_type = 's';
+                    match_type = if key.full { 'f' } else { 's' };
+                    if !key.set_on_delete.is_empty() {
+                        set_on_delete = Some(numbers(&key.set_on_delete));
+                    }
                     timing = key.timing;
                     let matching = source.state.indexes_of(key.target).find(|index| {
                         let mut held = super::relations::index_columns(index);
@@ -84,6 +87,7 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                 connoinherit = kind != 'c',
                 conkey = columns,
                 confkey = target_columns,
+                confdelsetcols = set_on_delete,
                 conbin = expression,
             )?;
         }

@@ -127,6 +127,9 @@ fn foreign_key(names: Names<'_>, table: &Table, key: &ForeignKey) -> String {
         None => String::new(),
     };
     let mut text = format!("FOREIGN KEY ({columns}) REFERENCES {target}({target_columns})");
+    if key.full {
+        text += " MATCH FULL";
+    }
     for (event, action) in [("UPDATE", key.on_update), ("DELETE", key.on_delete)] {
         let action = match action {
             ForeignKeyAction::NoAction => continue,
@@ -136,6 +139,9 @@ fn foreign_key(names: Names<'_>, table: &Table, key: &ForeignKey) -> String {
             ForeignKeyAction::SetDefault => "SET DEFAULT",
         };
         text += &format!(" ON {event} {action}");
+        if event == "DELETE" && !key.set_on_delete.is_empty() {
+            text += &format!(" ({})", column_names(table, key.set_on_delete.iter().copied()));
+        }
     }
     text + match key.timing {
         Timing::NotDeferrable => "",

@@ -471,7 +471,7 @@ fn referential_constraints(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResul
             unique_constraint_schema = target.map(|target| &target.shape.schema_name),
             unique_constraint_name =
                 target.and_then(|target| target.shape.primary_key_name.as_ref()),
-            match_option = "NONE",
+            match_option = if key.full { "FULL" } else { "NONE" },
             update_rule = rule(key.on_update),
             delete_rule = rule(key.on_delete),
         )?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use satsuma_common::types::VECTORS;
 use satsuma_common::{Oid, PgType};
 
 /// A system relation's shape.
@@ -19,6 +20,8 @@ pub struct Layout {
 pub struct LayoutColumn {
     pub name: &'static str,
     pub ty: PgType,
+    /// The oid of the type as PostgreSQL has it, where that is an array to expressions alone.
+    pub vector: Option<u32>,
     pub not_null: bool,
 }
 
@@ -69,7 +72,10 @@ fn parse_line(line: &'static str) -> Option<Layout> {
         .map(|word| {
             let (name, ty) = word.split_once(':')?;
             let not_null = ty.ends_with('!');
-            Some(LayoutColumn { name, ty: column_type(ty.trim_end_matches('!')), not_null })
+            let ty = ty.trim_end_matches('!');
+            let vector = VECTORS.iter().find(|(vector, ..)| vector.name == ty);
+            let vector = vector.map(|(vector, ..)| vector.oid);
+            Some(LayoutColumn { name, ty: column_type(ty), vector, not_null })
         })
         .collect::<Option<_>>()?;
     Some(Layout { schema, name, is_view: kind == "v", oid, columns })

@@ -238,6 +238,7 @@ fn names_resolve_through_a_snapshot() {
         search_path: vec!["public".into()],
         user: crate::catalog::SUPERUSER_OID,
         system: Arc::new(SystemCatalog::new(Arc::new(Nobody))),
+        new_labels: Arc::default(),
     };
     assert!(matches!(snapshot.relation(None, "companies"), Some(Relation::Table(_))));
     assert!(matches!(snapshot.relation(None, "pg_class"), Some(Relation::System(_))));
@@ -288,6 +289,7 @@ fn functions_answer_for_users_by_their_rights() {
             search_path: vec!["public".into()],
             user,
             system: Arc::new(SystemCatalog::new(Arc::new(Nobody))),
+            new_labels: Arc::default(),
         };
         let setting = ListedSetting {
             name: "a.b".into(),

@@ -1,6 +1,6 @@
 //! Types, collations, languages and operator classes.
 
-use satsuma_common::types::{PSEUDO_TYPES, PseudoType};
+use satsuma_common::types::{PSEUDO_TYPES, PseudoType, VECTORS};
 use satsuma_common::{Oid, PgType, SqlResult};
 
 use super::rows::{Rows, row};
@@ -207,12 +207,37 @@ fn push_type(
 
 /// A type that signatures of functions name.
 fn push_pseudo_type(rows: &mut Rows<'_>, ty: &PseudoType) -> SqlResult<()> {
-    let [input, output, receive, send] = ty.io;
     let align = match ty.len {
         -2 => 'c',
         -1 | 8 => 'd',
         _ => 'i',
     };
+    let storage = if ty.len == -1 { 'x' } else { 'p' };
+    push_plain(rows, ty, ('p', 'P'), (0, 0), (align, storage))
+}
+
+/// A type of columns of the catalogs, and the type of arrays of it.
+fn push_vector(
+    rows: &mut Rows<'_>,
+    (ty, element, array): &(PseudoType, u32, u32),
+) -> SqlResult<()> {
+    push_plain(rows, ty, ('b', 'A'), (*element, *array), ('i', 'p'))?;
+    let name = match ty.oid {
+        22 => "_int2vector",
+        _ => "_oidvector",
+    };
+    let array = PseudoType { oid: *array, name, sql_name: name, len: -1, io: ARRAY_IO };
+    push_plain(rows, &array, ('b', 'A'), (ty.oid, 0), ('i', 'x'))
+}
+
+fn push_plain(
+    rows: &mut Rows<'_>,
+    ty: &PseudoType,
+    (kind, category): (char, char),
+    (element, array): (u32, u32),
+    (align, storage): (char, char),
+) -> SqlResult<()> {
+    let [input, output, receive, send] = ty.io;
     row!(
         rows,
         oid = Oid(ty.oid),
@@ -221,24 +246,24 @@ fn push_pseudo_type(rows: &mut Rows<'_>, ty: &PseudoType) -> SqlResult<()> {
         typowner = SUPERUSER_OID,
         typlen = ty.len,
         typbyval = ty.len > 0,
-        typtype = 'p',
-        typcategory = 'P',
+        typtype = kind,
+        typcategory = category,
         typispreferred = false,
         typisdefined = true,
         typdelim = ',',
         typrelid = Oid(0),
-        typsubscript = Oid(0),
-        typelem = Oid(0),
-        typarray = Oid(0),
+        typsubscript = Oid(if element == 0 { 0 } else { 6179 }),
+        typelem = Oid(element),
+        typarray = Oid(array),
         typinput = Oid(input),
         typoutput = Oid(output),
         typreceive = Oid(receive),
         typsend = Oid(send),
         typmodin = Oid(0),
         typmodout = Oid(0),
-        typanalyze = Oid(0),
+        typanalyze = Oid(if input == ARRAY_IO[0] { 3816 } else { 0 }),
         typalign = align,
-        typstorage = if ty.len == -1 { 'x' } else { 'p' },
+        typstorage = storage,
         typnotnull = false,
         typbasetype = Oid(0),
         typtypmod = -1,
@@ -258,6 +283,7 @@ fn all_types(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for ty in PSEUDO_TYPES {
         push_pseudo_type(rows, ty)?;
     }
+    VECTORS.iter().try_for_each(|vector| push_vector(rows, vector))?;
     for ty in source.state.enums() {
         let label = PgType::Enum(ty.oid);
         let grants = super::roles::access_list(source.state, ObjectClass::Type, ty.oid);

@@ -1,10 +1,10 @@
 //! A transaction's uncommitted DDL: a private catalog, and the commands that made it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use satsuma_common::table::TableShape;
-use satsuma_common::{NodeId, ShardId, SqlResult, TableId};
+use satsuma_common::{NodeId, Oid, ShardId, SqlResult, TableId};
 
 use crate::catalog::{Command, Outcome, Shared, State, apply};
 
@@ -43,6 +43,25 @@ impl Overlay {
     /// Version of the catalog that the overlay was made of.
     pub fn base(&self) -> u64 {
         self.base.version()
+    }
+
+    /// Labels that the transaction has added to enum types.
+    pub fn new_labels(&self) -> BTreeSet<(Oid, String)> {
+        if !self.commands.iter().any(|command| matches!(command, Command::AlterEnum(_))) {
+            return BTreeSet::new();
+        }
+        let mut types: BTreeMap<Oid, Vec<String>> =
+            self.base.enums().map(|ty| (ty.oid, ty.labels.clone())).collect();
+        let mut new = BTreeSet::new();
+        for command in &self.commands {
+            let (Command::CreateEnum(ty) | Command::AlterEnum(ty)) = command else { continue };
+            let before = types.insert(ty.oid, ty.labels.clone());
+            // A renamed label is as old as it was.
+            let added = before.filter(|before| before.len() < ty.labels.len());
+            let added = added.map(|before| ty.labels.iter().filter(move |it| !before.contains(it)));
+            new.extend(added.into_iter().flatten().map(|label| (ty.oid, label.clone())));
+        }
+        new
     }
 
     /// Whether the transaction has made this table.

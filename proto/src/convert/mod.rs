@@ -75,6 +75,7 @@ impl From<StatementContext> for pb::StatementContext {
             constraints: (context.constraints != ConstraintModes::default())
                 .then(|| context.constraints.into()),
             has_written: context.has_written,
+            rewrites: context.rewrites,
         }
     }
 }
@@ -97,6 +98,7 @@ impl TryFrom<pb::StatementContext> for StatementContext {
             now_micros: context.now_micros,
             constraints: context.constraints.unwrap_or_default().try_into()?,
             has_written: context.has_written,
+            rewrites: context.rewrites,
         })
     }
 }

@@ -63,6 +63,8 @@ impl From<ForeignKey> for pb::ForeignKey {
             target_columns: key.target_columns.iter().map(|id| id.0.into()).collect(),
             on_delete: action(key.on_delete),
             on_update: action(key.on_update),
+            full: key.full,
+            set_on_delete: key.set_on_delete.iter().map(|id| id.0.into()).collect(),
             timing: match key.timing {
                 Timing::NotDeferrable => pb::ForeignKeyTiming::NotDeferrable,
                 Timing::Immediate => pb::ForeignKeyTiming::InitiallyImmediate,
@@ -108,6 +110,8 @@ impl TryFrom<pb::ForeignKey> for ForeignKey {
             target_columns: list(key.target_columns, column_id)?,
             on_delete: action(key.on_delete)?,
             on_update: action(key.on_update)?,
+            set_on_delete: list(key.set_on_delete, column_id)?,
+            full: key.full,
             timing,
         })
     }

@@ -34,6 +34,7 @@ fn context() -> StatementContext {
             named: [(constraint("ads_fk"), true), (constraint("ads_kind_fk"), false)].into(),
         },
         has_written: true,
+        rewrites: true,
     }
 }
 
@@ -65,6 +66,8 @@ fn shape() -> TableShape {
         target_columns: vec![ColumnId(2)],
         on_delete: ForeignKeyAction::Cascade,
         on_update: ForeignKeyAction::SetDefault,
+        set_on_delete: vec![ColumnId(1)],
+        full: true,
         timing: Timing::Deferred,
     };
     TableShape {

@@ -234,6 +234,7 @@ fn context(start: u64) -> StatementContext {
         now_micros: 0,
         constraints: Default::default(),
         has_written: false,
+        rewrites: false,
     }
 }
 

@@ -1,12 +1,27 @@
 //! COLLATE: text has one order here, that of its bytes.
 
-use satsuma_common::{SqlError, SqlResult};
+use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast;
 
 use super::names;
 
 /// Collations that order text by its bytes.
 const BINARY: [&str; 6] = ["C", "POSIX", "default", "ucs_basic", "C.UTF-8", "C.utf8"];
+
+/// 42804 for a type whose values have no collation.
+pub fn check_collatable(ty: &PgType) -> SqlResult<()> {
+    let element = match ty {
+        PgType::Array(element) => element.as_ref(),
+        other => other,
+    };
+    if element.is_string() {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::DATATYPE_MISMATCH,
+        format!("collations are not supported by type {}", ty.without_modifier()),
+    ))
+}
 
 /// 0A000 for a collation that orders text in another way than by its bytes.
 pub fn check_collation(name: &ast::ObjectName) -> SqlResult<()> {

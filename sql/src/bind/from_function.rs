@@ -63,8 +63,9 @@ impl Binder<'_> {
         if gives_records(&function) && !with_ordinality {
             return self.records_in_from(&function, values, alias, position);
         }
-        let set = functions::table(&function, values.clone(), &self.env)
-            .map_err(|error| self.at(error, position))?;
+        let (called, args) = self.series_over_vector(&function, values.clone(), cx, position)?;
+        let set =
+            functions::table(called, args, &self.env).map_err(|error| self.at(error, position))?;
         if let Some(set) = set {
             return self.set_in_from(&function, set, alias, with_ordinality);
         }

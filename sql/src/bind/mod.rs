@@ -63,8 +63,8 @@ use crate::functions::{FunctionEnv, Typed};
 use crate::parse::{Parsed, Source};
 
 pub use call::is_cluster_function;
-pub use collation::check_collation;
-pub use names::{fold, last as last_name, qualified as qualified_name};
+pub use collation::{check_collatable, check_collation};
+pub use names::{NAME_BYTES, cut, fold, last as last_name, qualified as qualified_name};
 pub use naming::output_name;
 pub use settled::{settle_literals, settle_query};
 pub use types::data_type;

@@ -4,7 +4,7 @@ use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
 /// Longest identifier, in bytes; longer ones are cut, as PostgreSQL does.
-const NAME_BYTES: usize = 63;
+pub const NAME_BYTES: usize = 63;
 
 /// The name an identifier stands for: folded to lower case unless quoted, cut to 63 bytes.
 pub fn fold(ident: &Ident) -> String {
@@ -12,11 +12,14 @@ pub fn fold(ident: &Ident) -> String {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),
     };
-    if name.len() > NAME_BYTES {
-        let cut = (0..=NAME_BYTES).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
-        name.truncate(cut);
-    }
+    name.truncate(cut(&name).len());
     name
+}
+
+/// A name as far as it counts.
+pub fn cut(name: &str) -> &str {
+    let end = (0..=NAME_BYTES.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
+    &name[..end.unwrap_or(0)]
 }
 
 /// The identifiers of a name.

@@ -269,20 +269,28 @@ fn from_numeric(value: &Numeric, to: &PgType) -> SqlResult<Datum> {
         PgType::Float4 => {
             let narrowed = value.to_f32();
             if narrowed.is_infinite() && !value.is_infinite() {
-                return Err(out_of_range(&PgType::Float4));
+                return Err(beyond(value, to));
             }
             Datum::Float4(narrowed)
         }
         PgType::Float8 => {
             let narrowed = value.to_f64();
             if narrowed.is_infinite() && !value.is_infinite() {
-                return Err(out_of_range(&PgType::Float8));
+                return Err(beyond(value, to));
             }
             Datum::Float8(narrowed)
         }
         PgType::Numeric(_) => Datum::Numeric(value.clone()),
         _ => return Err(unexpected_value("a cast from numeric")),
     })
+}
+
+/// PostgreSQL reads the number's text as a float.
+fn beyond(value: &Numeric, to: &PgType) -> SqlError {
+    SqlError::new(
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("\"{value}\" is out of range for type {to}"),
+    )
 }
 
 /// Applies the modifier of `ty` to a value of its bare type: length, precision and scale.

@@ -17,12 +17,32 @@ fn invalid(text: &str, name: &str) -> SqlError {
     )
 }
 
+/// Stands before a label that may not be used yet, in a list of labels.
+const NEW: char = '\0';
+
+fn too_new(label: &str, name: &str) -> SqlError {
+    SqlError::new(
+        SqlState(*b"55P04"),
+        format!("unsafe use of new value \"{label}\" of enum type {name}"),
+    )
+    .hint("New enum values must be committed before they can be used.")
+}
+
+/// 55P04 for a label that the transaction has added.
+pub fn check_old(oid: Oid, label: &str, catalog: &dyn CatalogView) -> SqlResult<()> {
+    match catalog.is_new_label(oid, label) {
+        true => Err(too_new(label, &name(oid, catalog))),
+        false => Ok(()),
+    }
+}
+
 /// 22P02 unless the value, or each element of it, is a label of its type.
 pub fn check(value: &Datum, ty: &PgType, catalog: &dyn CatalogView) -> SqlResult<()> {
     match (ty, value) {
         (PgType::Enum(oid), Datum::Text(text)) => match catalog.enum_labels(*oid) {
             Some(labels) if !labels.contains(text) => Err(invalid(text, &name(*oid, catalog))),
-            _ => Ok(()),
+            Some(_) => check_old(*oid, text, catalog),
+            None => Ok(()),
         },
         (PgType::Array(element), Datum::Array(array)) => {
             array.values.iter().try_for_each(|value| check(value, element, catalog))
@@ -48,8 +68,14 @@ pub fn install(builder: &mut Builder) {
     builder.row("enum_label(text,_text,text) text", |args, _| match args {
         [Datum::Text(text), Datum::Array(labels), Datum::Text(name)] => {
             let is_it = |label: &Datum| matches!(label, Datum::Text(label) if label == text);
-            match labels.values.iter().any(is_it) {
-                true => Ok(Datum::Text(text.clone())),
+            let is_new = |label: &Datum| {
+                matches!(label, Datum::Text(label) if label.strip_prefix(NEW) == Some(text))
+            };
+            if labels.values.iter().any(is_it) {
+                return Ok(Datum::Text(text.clone()));
+            }
+            match labels.values.iter().any(is_new) {
+                true => Err(too_new(text, name)),
                 false => Err(invalid(text, name)),
             }
         }
@@ -61,6 +87,11 @@ pub fn install(builder: &mut Builder) {
 pub fn cast(value: &Typed, to: &PgType, env: &FunctionEnv) -> Option<SqlResult<Typed>> {
     let PgType::Enum(oid) = to else { return None };
     let labels = env.catalog.enum_labels(*oid)?;
+    let marked = |label: &String| match env.catalog.is_new_label(*oid, label) {
+        true => format!("{NEW}{label}"),
+        false => label.clone(),
+    };
+    let labels: Vec<String> = labels.iter().map(marked).collect();
     Some(build(value, to, &labels, &name(*oid, env.catalog.as_ref()), env))
 }
 

@@ -38,6 +38,19 @@ static FUNCTIONS: LazyLock<BTreeMap<String, Vec<Arc<Procedure>>>> = LazyLock::ne
     all
 });
 
+/// Whether the function that is called with these arguments is immutable.
+pub(super) fn is_immutable(name: &str, args: &[Node]) -> bool {
+    let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
+    let Some(candidates) = FUNCTIONS.get(name) else { return true };
+    match choose_function(candidates, &types) {
+        Choice::One(procedure) => procedure.volatility == 'i',
+        // An array of arguments.
+        Choice::None | Choice::Ambiguous => {
+            candidates.iter().all(|procedure| procedure.volatility == 'i')
+        }
+    }
+}
+
 impl Resolver<'_> {
     /// A function by name, with the arguments cast to what it is declared for.
     pub fn call(&self, name: &str, args: Vec<Node>) -> Option<Node> {

@@ -15,6 +15,7 @@
 //! | `call` | calls of functions, and the syntax that stands for some of them |
 //! | `coerce` | casts that PostgreSQL would insert |
 //! | `query` | queries over typed expressions |
+//! | `volatility` | whether a value is the same whoever asks |
 //! | `print`, `print_query` | from the typed tree to text |
 
 mod call;
@@ -26,6 +27,7 @@ mod query;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod volatility;
 
 use satsuma_common::{Oid, PgType};
 use sqlparser::ast;
@@ -102,6 +104,11 @@ pub fn expression(
         None => coerce::settled(node)?,
     };
     Some(print::print(&node, world, style))
+}
+
+/// Whether an expression gives the same for the same row at all times and in all sessions.
+pub fn is_immutable(expr: &ast::Expr, scope: &dyn Scope, world: &dyn World) -> Option<bool> {
+    Some(Resolver { scope, world }.node(expr)?.is_immutable())
 }
 
 /// Whether an expression of an index stands there without parentheses: a call.

@@ -192,7 +192,7 @@ impl Node {
         self.children().any(Node::has_column)
     }
 
-    fn children(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
+    pub fn children(&self) -> Box<dyn Iterator<Item = &Node> + '_> {
         match &self.kind {
             Kind::Column { .. }
             | Kind::Constant(_)

@@ -6,25 +6,27 @@ use super::error::unexpected_value;
 use super::library::Builder;
 use super::session::SessionCall;
 use super::{FunctionEnv, Typed};
+use crate::casts::enums;
 
 pub(crate) fn install(b: &mut Builder) {
     b.called_on_null(|b| {
         b.rewrite("enum_first(anyenum) anyenum", |args, result, env| {
             let labels = labels(&args, env)?;
-            end(labels.into_iter().next(), result)
+            end(labels.into_iter().next(), result, env)
         });
         b.rewrite("enum_last(anyenum) anyenum", |args, result, env| {
             let labels = labels(&args, env)?;
-            end(labels.into_iter().next_back(), result)
+            end(labels.into_iter().next_back(), result, env)
         });
         b.rewrite("enum_range(anyenum) anyarray", |args, result, env| {
-            let labels = labels(&args, env)?;
-            Typed::constant(array(labels, result)?, result.clone())
+            let labels = array(labels(&args, env)?, result)?;
+            enums::check(&labels, result, env.catalog.as_ref())?;
+            Typed::constant(labels, result.clone())
         });
         // The bounds may be values of rows.
         b.rewrite("enum_range(anyenum,anyenum) anyarray", |args, result, env| {
             let labels = labels(&args, env)?;
-            let ty = result.clone();
+            let (ty, catalog) = (result.clone(), env.catalog.clone());
             Ok(SessionCall::on_nulls("enum_range", args, result.clone(), move |bounds| {
                 let at = |bound: Option<&Datum>| match bound {
                     Some(Datum::Text(label)) => labels.iter().position(|known| known == label),
@@ -32,7 +34,9 @@ pub(crate) fn install(b: &mut Builder) {
                 };
                 let from = at(bounds.first()).unwrap_or(0);
                 let to = at(bounds.get(1)).map_or(labels.len(), |to| to + 1);
-                array(labels.get(from..to).unwrap_or_default().to_vec(), &ty)
+                let within = array(labels.get(from..to).unwrap_or_default().to_vec(), &ty)?;
+                enums::check(&within, &ty, catalog.as_ref())?;
+                Ok(within)
             }))
         });
     });
@@ -50,9 +54,13 @@ fn labels(args: &[Typed], env: &FunctionEnv) -> SqlResult<Vec<String>> {
     labels.map(|labels| labels.to_vec()).ok_or_else(|| unexpected_value("an enum type"))
 }
 
-fn end(label: Option<String>, ty: &PgType) -> SqlResult<Typed> {
+fn end(label: Option<String>, ty: &PgType, env: &FunctionEnv) -> SqlResult<Typed> {
     match label {
-        Some(label) => Typed::constant(Datum::Text(label), ty.clone()),
+        Some(label) => {
+            let label = Datum::Text(label);
+            enums::check(&label, ty, env.catalog.as_ref())?;
+            Typed::constant(label, ty.clone())
+        }
         None => Err(SqlError::new(
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             "enum type contains no values",

@@ -250,6 +250,10 @@ pub trait CatalogFunctions: Send + Sync + fmt::Debug {
 /// Sequences as `nextval` and its relatives see them; a call may not block for long.
 pub trait SequenceAccess: Send + Sync + fmt::Debug {
     fn next_value(&self, sequence: Oid) -> SqlResult<i64>;
+    /// The same for an identity column, which asks for no privilege on its sequence.
+    fn next_of_identity(&self, sequence: Oid) -> SqlResult<i64> {
+        self.next_value(sequence)
+    }
     /// 55000 if `nextval` was not called in this session.
     fn current_value(&self, sequence: Oid) -> SqlResult<i64>;
     fn set_value(&self, sequence: Oid, value: i64, is_called: bool) -> SqlResult<i64>;

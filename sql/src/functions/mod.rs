@@ -240,7 +240,17 @@ pub(crate) fn apply(
         .map(|(arg, parameter)| casts::coerce_argument(arg, parameter, env))
         .collect::<SqlResult<Vec<_>>>()?;
     match &definition.body {
-        Body::Rewrite(body) => body(args, &result, env),
+        Body::Rewrite(body) => {
+            let is_literal =
+                |arg: &Typed| matches!(arg.expr, datafusion::logical_expr::Expr::Literal(..));
+            let asked: Vec<Typed> = args.iter().filter(|arg| !is_literal(arg)).cloned().collect();
+            let value = body(args, &result, env)?;
+            if asked.is_empty() || !is_literal(&value) {
+                return Ok(value);
+            }
+            // Known from the types alone: the arguments count as part of the query all the same.
+            call_known(system::KNOWN, std::iter::once(value).chain(asked).collect(), env)
+        }
         Body::Row(_) | Body::Columns(_) => {
             if definition.uses_settings {
                 env.note_session_dependence();

@@ -16,8 +16,14 @@ pub const SERVER_VERSION_NUM: &str = "150018";
 /// What `citus_version()` answers: the dialect of Citus that is understood.
 const CITUS_VERSION: &str = "Citus 13.2.0 (Satsuma 0.1.0)";
 
+/// A value that is known, beside what it was asked of.
+pub(super) const KNOWN: &str = "known of(anyelement,variadic any)";
+
 pub(crate) fn install(b: &mut Builder) {
     b.infallible(|b| {
+        b.called_on_null(|b| {
+            b.columns(&format!("{KNOWN} anyelement"), |args, _| Ok(args[0].clone()));
+        });
         let fixed: [(&str, &str); 4] = [
             ("version() text", VERSION),
             ("citus_version() text", CITUS_VERSION),

@@ -74,6 +74,7 @@ pub enum AlterAction {
     SetType {
         column: Ident,
         data_type: ast::DataType,
+        collation: Option<ObjectName>,
         using: Option<Expr>,
     },
     AddIdentity {
@@ -505,11 +506,12 @@ fn set_identity(parser: &mut Parser<'_>, column: Ident) -> Result<AlterAction, P
 
 fn set_type(parser: &mut Parser<'_>, column: Ident) -> Result<AlterAction, ParserError> {
     let data_type = parser.parse_data_type()?;
-    if take(parser, "collate") {
-        parser.parse_object_name(false)?;
-    }
+    let collation = match take(parser, "collate") {
+        true => Some(parser.parse_object_name(false)?),
+        false => None,
+    };
     let using = if take(parser, "using") { Some(parser.parse_expr()?) } else { None };
-    Ok(AlterAction::SetType { column, data_type, using })
+    Ok(AlterAction::SetType { column, data_type, collation, using })
 }
 
 fn rename(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
@@ -535,7 +537,10 @@ pub(super) fn options(
 ) -> Result<Vec<(String, Option<String>)>, ParserError> {
     parser.expect_token(&Token::LParen)?;
     let options = parser.parse_comma_separated(|parser| {
-        let name = parser.parse_identifier()?.value.to_ascii_lowercase();
+        let mut name = parser.parse_identifier()?.value.to_ascii_lowercase();
+        if parser.consume_token(&Token::Period) {
+            name = format!("{name}.{}", parser.parse_identifier()?.value.to_ascii_lowercase());
+        }
         let mut value = None;
         if parser.consume_token(&Token::Eq) {
             value = Some(match parser.next_token().token {

@@ -195,6 +195,12 @@ struct Head {
 /// Between TABLE and AS.
 fn head(parser: &mut Parser<'_>) -> Result<Head, ParserError> {
     let mut head = name_and_columns(parser)?;
+    if take(parser, "using") {
+        expect(parser, "heap")?;
+    }
+    if take(parser, "with") {
+        head.options = super::alter::options(parser)?;
+    }
     if take(parser, "on") {
         expect(parser, "commit")?;
         head.on_commit = Some(if take(parser, "drop") {

@@ -33,7 +33,7 @@ pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         if tokens[found - 1].token != Token::RParen || !follows_key(&tokens, found - 1) {
             continue;
         }
-        let Some(columns) = columns(&tokens[found + 1..]) else { continue };
+        let Some(columns) = marked_list(&tokens[found + 1..], MARK) else { continue };
         // From INCLUDE to the parenthesis that closes its list.
         let end = found + 1 + 2 * columns.len();
         let named = columns
@@ -54,8 +54,8 @@ fn follows_key(tokens: &[TokenWithSpan], close: usize) -> bool {
         .is_some_and(|token| ["key", "unique", "distinct"].iter().any(|word| is_word(token, word)))
 }
 
-/// The names in a list in parentheses, marked.
-fn columns(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
+/// The names in a list in parentheses, with a mark before each.
+pub(super) fn marked_list(tokens: &[TokenWithSpan], mark: &str) -> Option<Vec<TokenWithSpan>> {
     if tokens.first()?.token != Token::LParen {
         return None;
     }
@@ -68,7 +68,7 @@ fn columns(tokens: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
             None => word.value.to_lowercase(),
         };
         let marked = Word {
-            value: format!("{MARK}{value}"),
+            value: format!("{mark}{value}"),
             quote_style: Some('"'),
             keyword: Keyword::NoKeyword,
         };

@@ -36,9 +36,11 @@ mod schema_elements;
 mod search_cycle;
 mod select_parts;
 mod sequence;
+mod set_on_delete;
 mod source;
 mod strings;
 mod subscripted;
+mod toast;
 mod tokens;
 mod transaction;
 mod using_alias;
@@ -70,6 +72,7 @@ pub use rows_from::ROWS_FROM;
 pub use schema_elements::CreateSchema;
 pub use search_cycle::{Cycle, Search, SearchCycle, search_cycle};
 pub use select_parts::{all_fields, group_by, is_all_fields, is_nothing};
+pub use set_on_delete::set_on_delete;
 pub use source::Source;
 pub use subscripted::subscripts;
 use tokens::Chains;
@@ -110,6 +113,8 @@ pub struct Parsed {
     pub offset: u32,
     /// The query string, for positions.
     pub source: Arc<Source>,
+    /// Identifiers that are cut.
+    pub long_names: Vec<String>,
 }
 
 /// A statement as parsed.
@@ -138,8 +143,10 @@ pub fn parse(sql: &str) -> SqlResult<Vec<Parsed>> {
         };
         let text = source.slice(first, last).to_string();
         let offset = source.position(first).saturating_sub(1);
+        let long_names = tokens::long_names(&group);
         let statement = parse_statement(&source, group)?;
-        statements.push(Parsed { statement, text, offset, source: source.clone() });
+        let source = source.clone();
+        statements.push(Parsed { statement, text, offset, source, long_names });
     }
     Ok(statements)
 }
@@ -174,7 +181,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
         return Ok(Statement::Command(Box::new(Command::CreateSchema(create))));
     }
     let tokens = views::adapt(sequence::adapt(tokens::shown(tokens::logged(tokens))));
-    let tokens = included::adapt(tokens);
+    let tokens = toast::adapt(set_on_delete::adapt(included::adapt(tokens)));
     refused::refuse(source, &tokens)?;
     tokens::refuse_current_of(source, &tokens)?;
     strings::refuse_adjacent(source, &tokens)?;

@@ -6,6 +6,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
 use super::{DIALECT, Source};
+use crate::bind::NAME_BYTES;
 
 pub fn tokenize(source: &Source) -> SqlResult<Vec<TokenWithSpan>> {
     let failed = match Tokenizer::new(&DIALECT, source.text()).tokenize_with_location() {
@@ -52,6 +53,18 @@ fn scanned(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Vec<TokenWi
         .at(source.position(token.span.start)));
     }
     super::strings::join(source, super::operators::read(source, tokens))
+}
+
+/// Identifiers that are longer than names may be, as they count otherwise.
+pub fn long_names(tokens: &[TokenWithSpan]) -> Vec<String> {
+    let name = |it: &TokenWithSpan| match &it.token {
+        Token::Word(word) if word.value.len() > NAME_BYTES => Some(match word.quote_style {
+            Some(_) => word.value.clone(),
+            None => word.value.to_lowercase(),
+        }),
+        _ => None,
+    };
+    tokens.iter().filter_map(name).collect()
 }
 
 /// Without white space and comments.

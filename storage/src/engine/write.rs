@@ -528,6 +528,11 @@ impl Writing<'_> {
             true => policy,
             false => ConflictPolicy::Fail,
         };
+        // A row that conflicts by an arbiter conflicts by no other index.
+        let passes: &[Option<bool>] = match arbiters {
+            [] => &[None],
+            _ => &[Some(true), Some(false)],
+        };
         let indexing = self.indexing();
         let unique = UniqueEntries::of(&indexing, &rows)?;
         let mut keys = keys.map(Vec::into_iter);
@@ -538,18 +543,25 @@ impl Writing<'_> {
                 None => self.shard.new_row_key(),
             };
             let mut taken = None;
-            if keys.is_some() {
-                let policy = policy_of(PRIMARY_KEY);
-                let existing = self.claim(&key, policy).await?;
-                taken = existing.map(|row| (None, key.to_vec(), policy, (key.clone(), row)));
-            }
-            for (of, entry) in unique.of_row(index) {
-                if taken.is_some() {
-                    break;
+            for arbiter in passes {
+                let is_due = |of: Oid| arbiter.is_none_or(|is_it| arbiters.contains(&of) == is_it);
+                if taken.is_none() && keys.is_some() && is_due(PRIMARY_KEY) {
+                    let policy = policy_of(PRIMARY_KEY);
+                    let existing = self.claim(&key, policy).await?;
+                    taken = existing.map(|row| (None, key.to_vec(), policy, (key.clone(), row)));
                 }
-                let policy = policy_of(of.shape.id);
-                let existing = self.claim_entry(&indexing, of, entry, &[&key], policy).await?;
-                taken = existing.map(|row| (Some(of.shape.id), entry.to_vec(), policy, row));
+                // Until its own key is claimed, a row that is there under that key is another one.
+                let own = [&key];
+                let is_claimed = keys.is_none() || arbiter != &Some(true) || is_due(PRIMARY_KEY);
+                let mine = if is_claimed { &own[..] } else { &[] };
+                for (of, entry) in unique.of_row(index).filter(|(of, _)| is_due(of.shape.id)) {
+                    if taken.is_some() {
+                        break;
+                    }
+                    let policy = policy_of(of.shape.id);
+                    let existing = self.claim_entry(&indexing, of, entry, mine, policy).await?;
+                    taken = existing.map(|row| (Some(of.shape.id), entry.to_vec(), policy, row));
+                }
             }
             if let Some((of, entry, policy, (key, existing))) = taken {
                 match policy {

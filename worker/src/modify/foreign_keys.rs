@@ -74,19 +74,9 @@ pub(super) struct ParentChange {
 impl References {
     /// The error of a row that refers to a key which no parent has.
     fn violation(&self, missing: &[u8]) -> SqlError {
-        let shape = &self.child.meta.shape;
         let detail = self.wanted.get(missing).map(String::as_str).unwrap_or_default();
-        let (name, target) = (&self.key.name, &self.key.target_name);
-        SqlError::new(
-            SqlState::FOREIGN_KEY_VIOLATION,
-            format!(
-                "insert or update on table \"{}\" violates foreign key constraint \"{name}\"",
-                shape.name
-            ),
-        )
-        .detail(format!("Key {detail} is not present in table \"{target}\"."))
-        .table(&shape.schema_name, &shape.name)
-        .constraint(name)
+        refused(&self.key, &self.child.meta.shape)
+            .detail(format!("Key {detail} is not present in table \"{}\".", self.key.target_name))
     }
 }
 
@@ -100,6 +90,9 @@ impl Pending {
         old: Option<&RecordBatch>,
     ) -> SqlResult<()> {
         for (position, key) in child.meta.shape.foreign_keys.iter().enumerate() {
+            if key.full {
+                refuse_mixed(key, &child.meta.shape, new)?;
+            }
             let parent = parent_of(shared, txn, child, key)?;
             let wanted = references(key, &child.meta.shape, &parent.meta, new)?;
             let before = match old {
@@ -224,6 +217,11 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let set_null = action == ForeignKeyAction::SetNull;
+        let is_set = |column: &ColumnId| {
+            change.new.is_some()
+                || key.set_on_delete.is_empty()
+                || key.set_on_delete.contains(column)
+        };
         match &change.new {
             None if !set_null => {
                 self.delete(&table, &keys).await?;
@@ -231,7 +229,8 @@ impl<'a> Writer<'a> {
             new => {
                 let shape = &table.meta.shape;
                 let mut columns = rows.columns().to_vec();
-                for (column, target) in key.columns.iter().zip(&key.target_columns) {
+                let pairs = key.columns.iter().zip(&key.target_columns);
+                for (column, target) in pairs.filter(|(column, _)| is_set(column)) {
                     let at = position(shape, *column)?;
                     columns[at] = match new {
                         Some(new) if !set_null => {
@@ -560,6 +559,32 @@ fn references(
         columns.push(cast_to(values, &arrow_types::data_type(ty))?);
     }
     encode(target.encoder, columns)
+}
+
+/// 23503 for a row of which some columns of a MATCH FULL key are NULL, and some are not.
+fn refuse_mixed(key: &ForeignKey, child: &TableShape, rows: &RecordBatch) -> SqlResult<()> {
+    let columns = key.columns.iter().map(|id| Ok(rows.column(position(child, *id)?)));
+    let columns = columns.collect::<SqlResult<Vec<_>>>()?;
+    let is_mixed = |row: usize| {
+        let nulls = columns.iter().filter(|column| column.is_null(row)).count();
+        nulls > 0 && nulls < columns.len()
+    };
+    match (0..rows.num_rows()).any(is_mixed) {
+        true => Err(refused(key, child)
+            .detail("MATCH FULL does not allow mixing of null and nonnull key values.")),
+        false => Ok(()),
+    }
+}
+
+/// 23503 for a row of a child.
+fn refused(key: &ForeignKey, child: &TableShape) -> SqlError {
+    let (table, name) = (&child.name, &key.name);
+    SqlError::new(
+        SqlState::FOREIGN_KEY_VIOLATION,
+        format!("insert or update on table \"{table}\" violates foreign key constraint \"{name}\""),
+    )
+    .table(&child.schema_name, table)
+    .constraint(name)
 }
 
 /// The key of the parent table that a foreign key refers to: the primary key, or a unique index.

@@ -93,18 +93,23 @@ impl<'a> Writer<'a> {
             .insert_unless(&self.write, target.shard, batch, policy, arbiters)
             .await
             .map_err(|failure| constraints::named(meta, batch, failure))?;
-        if !meta.shape.foreign_keys.is_empty() {
+        if self.refers(&meta.shape) {
             let new = rows::take(batch, &inserted.rows)?;
             self.pending.refers((self.shared, self.write.txn), target, &new, None)?;
         }
         Ok(inserted)
     }
 
+    /// Whether new rows refer to others that must be there.
+    fn refers(&self, shape: &TableShape) -> bool {
+        !shape.foreign_keys.is_empty() && !self.context.rewrites
+    }
+
     /// Checks rows that are loaded: NOT NULL and CHECK now, foreign keys in the end.
     pub fn admit(&mut self, target: &PlacedTable, batch: &RecordBatch) -> SqlResult<()> {
         let meta = &target.meta;
         constraints::check(meta, self.checks(&meta.shape)?.as_ref(), batch)?;
-        if !meta.shape.foreign_keys.is_empty() {
+        if self.refers(&meta.shape) {
             self.pending.refers((self.shared, self.write.txn), target, batch, None)?;
         }
         Ok(())

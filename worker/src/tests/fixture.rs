@@ -138,6 +138,8 @@ fn campaign_key(actions: &Actions) -> ForeignKey {
         target_columns: vec![ColumnId(1), ColumnId(2)],
         on_delete: actions.on_delete,
         on_update: actions.on_update,
+        set_on_delete: Vec::new(),
+        full: false,
         timing: actions.timing,
     }
 }
@@ -153,6 +155,8 @@ fn kind_key() -> ForeignKey {
         target_columns: vec![ColumnId(1)],
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
+        set_on_delete: Vec::new(),
+        full: false,
         timing: Timing::NotDeferrable,
     }
 }
@@ -227,6 +231,7 @@ impl Fixture {
             now_micros: 0,
             constraints: Default::default(),
             has_written: false,
+            rewrites: false,
         }
     }
 

@@ -135,6 +135,8 @@ pub fn foreign_key(name: &str, from: &TableDef, to: &Table) -> ForeignKey {
         target_columns: vec![ColumnId(1)],
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
+        set_on_delete: Vec::new(),
+        full: false,
         timing: Timing::NotDeferrable,
     }
 }

@@ -1,7 +1,7 @@
 //! Functions that catalogs refer to and SQL does not call: input and output of types, handlers of
 //! access methods.
 
-use satsuma_common::types::PSEUDO_TYPES;
+use satsuma_common::types::{PSEUDO_TYPES, VECTORS};
 use satsuma_common::{Oid, PgType};
 use satsuma_sql::functions::signature::{Pattern, Signature};
 
@@ -54,6 +54,9 @@ pub(super) fn functions() -> Vec<Procedure> {
     }
     for ty in PSEUDO_TYPES {
         input_and_output(&mut all, &format!("{}_", ty.name), ty.oid, ty.io, false);
+    }
+    for (ty, ..) in &VECTORS {
+        input_and_output(&mut all, ty.name, ty.oid, ty.io, false);
     }
     for (_, _, _, oid, handler) in ACCESS_METHODS {
         let internal = [type_oid("internal")];

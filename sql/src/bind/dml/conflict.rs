@@ -18,7 +18,7 @@ use crate::bind::scope::{Entry, Scope, ScopeColumn};
 use crate::bind::window::NamedWindows;
 use crate::bind::{ExpressionColumn, ExpressionUse};
 use crate::bound::BoundOnConflict;
-use crate::catalog_view::TableInfo;
+use crate::catalog_view::{Access, TableInfo};
 use crate::parse::{ConflictElement, conflict_element};
 
 /// Stands for the primary key among unique indexes.
@@ -45,6 +45,22 @@ impl Inference {
 }
 
 impl Binder<'_> {
+    /// DO UPDATE changes rows, and a target tells which rows are there.
+    pub(super) fn check_conflict_access(
+        &self,
+        on: Option<&OnInsert>,
+        table: &TableInfo,
+    ) -> SqlResult<()> {
+        let Some(OnInsert::OnConflict(conflict)) = on else { return Ok(()) };
+        if let OnConflictAction::DoUpdate(_) = conflict.action {
+            self.check_access(table, Access::Update)?;
+        }
+        match conflict.conflict_target {
+            Some(_) => self.check_access(table, Access::Select),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn on_conflict(
         &self,
         on: &OnInsert,

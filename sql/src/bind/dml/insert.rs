@@ -49,6 +49,7 @@ impl Binder<'_> {
         };
         let table = self.target_table(name, "insert into")?;
         self.check_access(&table, Access::Insert)?;
+        self.check_conflict_access(insert.on.as_ref(), &table)?;
         if insert.returning.is_some() {
             self.check_access(&table, Access::Select)?;
         }

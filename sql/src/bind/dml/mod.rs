@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState};
 use sqlparser::ast;
 
 use super::binder::Binder;
@@ -24,9 +24,35 @@ use super::scope::{Entry, Scope, ScopeColumn};
 use super::window::NamedWindows;
 use crate::casts::CastKind;
 use crate::catalog_view::TableInfo;
-use crate::functions::Typed;
+use crate::functions::{SequenceAccess, Typed};
 use crate::parse::Overriding;
 use crate::table::{INPUT, ScanSource};
+
+/// Sequences as identity columns draw from them: for whoever may insert.
+#[derive(Debug)]
+struct OfIdentity(Arc<dyn SequenceAccess>);
+
+impl SequenceAccess for OfIdentity {
+    fn next_value(&self, sequence: Oid) -> SqlResult<i64> {
+        self.0.next_of_identity(sequence)
+    }
+
+    fn next_of_identity(&self, sequence: Oid) -> SqlResult<i64> {
+        self.0.next_of_identity(sequence)
+    }
+
+    fn current_value(&self, sequence: Oid) -> SqlResult<i64> {
+        self.0.current_value(sequence)
+    }
+
+    fn set_value(&self, sequence: Oid, value: i64, is_called: bool) -> SqlResult<i64> {
+        self.0.set_value(sequence, value, is_called)
+    }
+
+    fn last_value(&self) -> SqlResult<i64> {
+        self.0.last_value()
+    }
+}
 
 /// A write to a column that only takes its own value.
 const GENERATED_ALWAYS: SqlState = SqlState(*b"428C9");
@@ -44,7 +70,10 @@ impl Binder<'_> {
         match table.defaults.get(index).and_then(Option::as_ref) {
             Some(text) => {
                 let (expr, source) = crate::parse::parse_expression(text)?;
-                let binder = self.for_stored_text(source);
+                let mut binder = self.for_stored_text(source);
+                if table.identity.get(index).copied().flatten().is_some() {
+                    binder.env.sequences = Arc::new(OfIdentity(binder.env.sequences));
+                }
                 let (scope, ctes) = (Scope::default(), Ctes::default());
                 let windows = NamedWindows::default();
                 let cx = Context::new(&scope, &ctes, &windows, Clause::Default);

@@ -102,7 +102,10 @@ impl Binder<'_> {
         let index = self.expr(index, cx)?;
         match &value.ty {
             PgType::Array(_) => {
-                let index = self.cast_at(index, &PgType::Int4, CastKind::Assignment, at)?;
+                let mut index = self.cast_at(index, &PgType::Int4, CastKind::Assignment, at)?;
+                if self.is_vector(&value, cx) {
+                    index = self.subscript_of_vector(index, at)?;
+                }
                 self.call("array_element", vec![value, index], position)
             }
             PgType::Point => {
@@ -132,11 +135,17 @@ impl Binder<'_> {
         let bound = |bound: Option<&ast::Expr>, end: i32| match bound {
             Some(expr) => {
                 let typed = self.expr(expr, cx)?;
-                self.cast_at(typed, &PgType::Int4, CastKind::Assignment, self.start(expr))
+                let at = self.start(expr);
+                let typed = self.cast_at(typed, &PgType::Int4, CastKind::Assignment, at)?;
+                match self.is_vector(&value, cx) {
+                    true => self.subscript_of_vector(typed, at),
+                    false => Ok(typed),
+                }
             }
             None => Ok(Typed::int4(end)),
         };
-        let args = vec![value, bound(lower, i32::MIN)?, bound(upper, i32::MAX)?];
+        let (lower, upper) = (bound(lower, i32::MIN)?, bound(upper, i32::MAX)?);
+        let args = vec![value, lower, upper];
         self.call("array_slice", args, position)
     }
 }

@@ -144,6 +144,9 @@ impl Binder<'_> {
                 self.refuse_set(&arg.expr, "COALESCE", self.start(value.as_ref()))?;
             }
         }
+        if let Some(subscript) = self.call_with_vector(name, &args, cx, position)? {
+            return Ok(subscript);
+        }
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
         let call = if arguments.variadic { functions::variadic } else { functions::scalar };
         let scalar = call(name, args.clone(), &self.env).map_err(|error| {
@@ -162,8 +165,9 @@ impl Binder<'_> {
         if arguments.variadic {
             return Err(self.at(functions::undefined(name, &types), position));
         }
+        let (called, args) = self.series_over_vector(name, args, cx, position)?;
         let table =
-            functions::table(name, args, &self.env).map_err(|error| self.at(error, position))?;
+            functions::table(called, args, &self.env).map_err(|error| self.at(error, position))?;
         let Some(table) = table else {
             return Err(self.at(functions::undefined(name, &types), position));
         };

@@ -6,6 +6,7 @@ pub(super) mod function;
 mod literal;
 pub(super) mod operator;
 pub(super) mod special;
+mod vectors;
 
 use datafusion::logical_expr::Expr;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};

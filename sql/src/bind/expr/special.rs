@@ -119,6 +119,7 @@ impl Binder<'_> {
             PgType::Unknown => self.start(value),
             _ => self.operator_position(value),
         };
+        let typed = self.text_of_vector(typed, &ty, cx, position)?;
         self.cast_at(typed, &ty, CastKind::Explicit, position)
     }
 

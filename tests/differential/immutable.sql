@@ -1,0 +1,211 @@
+What indexes and generated columns hold must be the same whoever asks and when; and clauses of columns that do not go together.
+
+-- name: a type
+CREATE TYPE mood AS ENUM ('low', 'high');
+
+-- name: a table
+CREATE TABLE facts (id int, t text, d date, ts timestamp, tz timestamptz, n numeric, j jsonb, a int[], m mood, i interval, f float8, u uuid, b bytea);
+
+-- name: an index on the text of a moment
+CREATE INDEX ON facts ((tz::text));
+
+-- name: on the date of a moment
+CREATE INDEX ON facts ((tz::date));
+
+-- name: on its date somewhere
+CREATE INDEX facts_somewhere ON facts (((tz AT TIME ZONE 'UTC')::date));
+
+-- name: on the day of a moment
+CREATE INDEX ON facts (date_trunc('day', tz));
+
+-- name: on the day of a timestamp
+CREATE INDEX facts_day ON facts (date_trunc('day', ts), (ts::date), extract(year FROM ts), extract(year FROM d));
+
+-- name: on a part of a moment
+CREATE INDEX ON facts (extract(hour FROM tz));
+
+-- name: on the epoch
+CREATE INDEX ON facts (date_part('epoch', tz));
+
+-- name: on the text of a date
+CREATE INDEX ON facts ((d::text));
+
+-- name: on the text of numbers
+CREATE INDEX facts_numbers ON facts ((n::text), (id::text), (f::text), (u::text));
+
+-- name: on the text of an enum
+CREATE INDEX ON facts ((m::text));
+
+-- name: on the text of an array
+CREATE INDEX ON facts ((a::text));
+
+-- name: on text with a number
+CREATE INDEX ON facts ((t || id));
+
+-- name: on text with the text of a number
+CREATE INDEX facts_both ON facts ((t || id::text));
+
+-- name: on concat
+CREATE INDEX ON facts (concat(t, id));
+
+-- name: on format
+CREATE INDEX ON facts (format('%s', t));
+
+-- name: on to_char
+CREATE INDEX ON facts (to_char(ts, 'YYYY'));
+
+-- name: on text that is read as a date
+CREATE INDEX ON facts ((t::date));
+
+-- name: on text that is read as a number
+CREATE INDEX facts_read ON facts ((t::int), (t::numeric), (t::uuid));
+
+-- name: on a member of a document
+CREATE INDEX facts_member ON facts ((j ->> 'a'), ((j ->> 'n')::int), (j -> 'x'), lower(j #>> '{a,b}'));
+
+-- name: on a member that is read as a moment
+CREATE INDEX ON facts (((j ->> 'at')::timestamptz));
+
+-- name: on a moment and days
+CREATE INDEX ON facts ((tz + '1 day'::interval));
+
+-- name: on a timestamp and days
+CREATE INDEX facts_later ON facts ((ts + '1 day'::interval), (d + 1), (tz - tz));
+
+-- name: on chance
+CREATE INDEX ON facts ((random() + id));
+
+-- name: on now
+CREATE INDEX ON facts ((now() - tz));
+
+-- name: on today
+CREATE INDEX ON facts ((d - current_date));
+
+-- name: on the user
+CREATE INDEX ON facts ((t = current_user));
+
+-- name: on usual things
+CREATE INDEX facts_usual ON facts (lower(t), upper(t), md5(t), coalesce(t, ''), abs(id), length(t), (id % 2), (CASE WHEN id > 0 THEN t END), substring(t from 1 for 3), left(t, 2), (a[1]), round(n, 2), (t COLLATE "C"), replace(t, 'a', 'b'));
+
+-- name: where it is recent
+CREATE INDEX ON facts (id) WHERE tz > now() - '1 day'::interval;
+
+-- name: where a moment is after a date
+CREATE INDEX ON facts (id) WHERE tz > d;
+
+-- name: where a moment is after one
+CREATE INDEX facts_since ON facts (id) WHERE tz > '2020-01-01 00:00:00+00' AND m = 'low' AND t IS NOT NULL AND d > '2020-01-01';
+
+-- name: where a moment is at a date's time
+CREATE INDEX ON facts (id) WHERE tz IN (d, d);
+
+-- name: a generated column of now
+CREATE TABLE made (a int, b timestamptz GENERATED ALWAYS AS (now()) STORED);
+
+-- name: of the text of a moment
+CREATE TABLE made (a timestamptz, b text GENERATED ALWAYS AS (a::text) STORED);
+
+-- name: of a moment as a timestamp
+CREATE TABLE made (a timestamptz, b timestamp GENERATED ALWAYS AS (a) STORED);
+
+-- name: of concat
+CREATE TABLE made (a text, b text GENERATED ALWAYS AS (concat(a, 'x')) STORED);
+
+-- name: of the right things
+CREATE TABLE made (a int, b int GENERATED ALWAYS AS (a * 2) STORED, c text GENERATED ALWAYS AS ('v' || a::text) STORED, d numeric GENERATED ALWAYS AS (round(a / 3.0, 2)) STORED);
+
+-- name: of another
+CREATE TABLE made2 (a int, b int GENERATED ALWAYS AS (a * 2) STORED, c int GENERATED ALWAYS AS (b * 2) STORED);
+
+-- name: of itself
+CREATE TABLE made2 (a int, b int GENERATED ALWAYS AS (b * 2) STORED);
+
+-- name: added, of another
+ALTER TABLE made ADD e int GENERATED ALWAYS AS (b + 1) STORED;
+
+-- name: added, of now
+ALTER TABLE made ADD e date GENERATED ALWAYS AS (now()::date) STORED;
+
+-- name: with a default
+CREATE TABLE made2 (a int, b int DEFAULT 5 GENERATED ALWAYS AS (a) STORED);
+
+-- name: an identity with a default
+CREATE TABLE made2 (a int DEFAULT 5 GENERATED ALWAYS AS IDENTITY);
+
+-- name: a serial identity
+CREATE TABLE made2 (a serial GENERATED ALWAYS AS IDENTITY);
+
+-- name: a generated identity
+CREATE TABLE made2 (a int GENERATED ALWAYS AS (1) STORED GENERATED ALWAYS AS IDENTITY);
+
+-- name: twice generated
+CREATE TABLE made2 (a int GENERATED ALWAYS AS (1) STORED GENERATED ALWAYS AS (2) STORED);
+
+-- name: twice an identity
+CREATE TABLE made2 (a int GENERATED ALWAYS AS IDENTITY GENERATED BY DEFAULT AS IDENTITY);
+
+-- name: an identity of text
+CREATE TABLE made2 (a text GENERATED ALWAYS AS IDENTITY);
+
+-- name: added, of text
+ALTER TABLE made ADD e text GENERATED ALWAYS AS IDENTITY;
+
+-- name: a number with a collation
+CREATE TABLE made2 (a int COLLATE "C");
+
+-- name: texts with collations
+CREATE TABLE made2 (a text COLLATE "C", b varchar(5) COLLATE "C", c text[] COLLATE "C");
+
+-- name: beyond a smallint
+CREATE TABLE made3 (a smallint GENERATED ALWAYS AS IDENTITY (MAXVALUE 40000));
+
+-- name: a sequence beyond its type
+CREATE SEQUENCE small AS int MAXVALUE 99999999999;
+
+-- name: below its type
+CREATE SEQUENCE small AS int MINVALUE -99999999999;
+
+-- name: within it
+CREATE SEQUENCE small AS smallint MAXVALUE 32767 MINVALUE -32768;
+
+-- name: altered beyond it
+ALTER SEQUENCE small MAXVALUE 40000;
+
+-- name: a storage parameter that is none
+CREATE TABLE made3 (a int) WITH (foo = 1);
+
+-- name: one out of its bounds
+CREATE TABLE made3 (a int) WITH (fillfactor = 5);
+
+-- name: one that is no number
+CREATE TABLE made3 (a int) WITH (fillfactor = 'abc');
+
+-- name: one that is no truth
+CREATE TABLE made3 (a int) WITH (autovacuum_enabled = 7);
+
+-- name: storage parameters
+CREATE TABLE made3 (a int) WITH (fillfactor = 70, autovacuum_enabled = false, toast.autovacuum_enabled = false, oids = false, autovacuum_vacuum_scale_factor = 0.05); SELECT reloptions FROM pg_class WHERE relname = 'made3';
+
+-- name: tables with oids
+CREATE TABLE made4 (a int) WITH (oids = true);
+
+-- name: altered to none
+ALTER TABLE made3 SET (foo = 1);
+
+-- name: altered to another
+ALTER TABLE made3 SET (fillfactor = 80), RESET (autovacuum_enabled, foo); SELECT reloptions FROM pg_class WHERE relname = 'made3';
+
+-- name: of a query's table
+CREATE TABLE made4 WITH (foo = 1) AS SELECT 1 AS a;
+
+-- name: of a query's table, and another
+CREATE TABLE made5 WITH (fillfactor = 70) AS SELECT 1 AS a; SELECT reloptions FROM pg_class WHERE relname = 'made5'; DROP TABLE made5;
+
+-- name: a type with a collation that has none
+ALTER TABLE made3 ALTER a TYPE int COLLATE "C";
+
+-- name: a type with a collation
+ALTER TABLE made3 ALTER a TYPE text COLLATE "C";
+
+-- name: clean up
+DROP TABLE facts, made, made2, made3; DROP TYPE mood; DROP SEQUENCE small;
