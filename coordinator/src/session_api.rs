@@ -59,6 +59,8 @@ pub struct ConnectInfo {
     /// Names are lower case.
     pub settings: Vec<(String, String)>,
     pub client_addr: Option<SocketAddr>,
+    /// Where it was accepted.
+    pub server_addr: Option<SocketAddr>,
     pub via: Via,
     /// `None` is plain text.
     pub tls: Option<Encryption>,
@@ -75,6 +77,8 @@ pub struct LoginRole {
     /// `None`: the role has no password.
     pub verifier: Option<String>,
     pub can_login: bool,
+    /// Its VALID UNTIL is over: no password is right any more.
+    pub is_expired: bool,
 }
 
 #[async_trait]

@@ -67,13 +67,24 @@ pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlRe
 
 fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
     let query = &create.query;
+    if !query.locks.is_empty() {
+        return Err(SqlError::unsupported(format!(
+            "FOR UPDATE and FOR SHARE in {} are not supported",
+            command(create)
+        )));
+    }
     let parsed = Parsed {
         statement: Statement::Sql(Box::new(ast::Statement::Query(query.clone()))),
         text: String::new(),
         offset: 0,
         source: std::sync::Arc::default(),
     };
-    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+    let context = BindContext {
+        catalog: &ddl.snapshot,
+        env: &ddl.env,
+        param_types: Some(ddl.params.types()),
+        param_values: ddl.params.values(),
+    };
     let query = bind::bind_query(&parsed, &context)?;
     let query = query.ok_or_else(|| {
         SqlError::unsupported(match create.materialized_view {
@@ -81,7 +92,8 @@ fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
             false => "CREATE TABLE AS takes a query that only reads",
         })
     })?;
-    bind::in_declared_types(query, &ddl.env)
+    let query = bind::in_declared_types(query, &ddl.env)?;
+    ddl.params.query(query)
 }
 
 /// SELECT .. INTO as CREATE TABLE .. AS; `None` for other queries.

@@ -12,7 +12,7 @@ use satsuma_sql::functions::{FunctionEnv, Identity};
 use satsuma_sql::parse;
 use sqlparser::ast;
 
-use super::{Ddl, names, stored_text, wildcard};
+use super::{Ddl, names, stored_text};
 use crate::catalog::{CatalogSnapshot, Command, RelationRef, State, View, split_name};
 use crate::session::SessionSurroundings;
 use crate::session_api::Notice;
@@ -90,7 +90,8 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
 /// The query's text as it is stored.
 pub(super) fn text_to_keep(ddl: &mut Ddl<'_>, query: &ast::Query) -> String {
     let mut query = query.clone();
-    wildcard::expand(&ddl.state(), &ddl.snapshot.search_path, &mut query);
+    // One that cannot be bound is refused where its columns are settled.
+    let _ = bind::expand_stars(&mut query, &ddl.source, &ddl.bind_context());
     bind::settle_query(&mut query, &ddl.bind_context());
     query.to_string()
 }
@@ -145,7 +146,8 @@ fn columns(
     let [parsed] = parsed.as_slice() else {
         return Err(SqlError::internal("a view's query does not parse as one statement"));
     };
-    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+    let context =
+        BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None, param_values: &[] };
     // Positions in the text that is stored are not those of the statement.
     let bound = bind::bind_query(parsed, &context).map_err(|mut error| {
         error.fields_mut().position = None;
@@ -360,7 +362,8 @@ impl Ddl<'_> {
             let user = owner.name.clone();
             env.identity = Arc::new(Identity { user, ..env.identity.as_ref().clone() });
         }
-        let context = BindContext { catalog: &snapshot, env: &env, param_types: None };
+        let context =
+            BindContext { catalog: &snapshot, env: &env, param_types: None, param_values: &[] };
         bind::bind_query(parsed, &context)?
             .ok_or_else(|| SqlError::internal("a view's query is no query"))
     }
@@ -583,11 +586,23 @@ pub(super) fn rename_relation_in(
     let _ = ast::VisitMut::visit(query, &mut rename);
 }
 
-/// Whether a query selects `*`, `t.*` or `(t).*`. The fields of what a function gives stay.
+/// Whether a query selects `*`, `t.*` or `(t).*`, or counts the columns of a join to name them.
+/// The fields of what a function gives stay.
 fn has_wildcard(definition: &str) -> bool {
     struct Stars;
     impl ast::Visitor for Stars {
         type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+            match factor {
+                ast::TableFactor::NestedJoin { alias: Some(alias), .. }
+                    if !alias.columns.is_empty() =>
+                {
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
 
         fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
             let is_star = |item: &ast::SelectItem| match item {
@@ -644,6 +659,7 @@ mod tests {
         assert!(has_wildcard("SELECT 1, t.* FROM t"));
         assert!(has_wildcard("SELECT DISTINCT ON (a) * FROM t"));
         assert!(has_wildcard("SELECT a FROM (SELECT (t).* FROM t) AS s"));
+        assert!(has_wildcard("SELECT j.x FROM (a JOIN b ON a.i = b.i) j (x, y)"));
         assert!(!has_wildcard("SELECT count(*), a * 2 FROM t"));
         assert!(!has_wildcard("SELECT (jsonb_each(j)).* FROM t"));
     }

@@ -94,6 +94,7 @@ fn fields(severity: &str, error: &SqlErrorFields) -> Vec<(u8, String)> {
         (b'c', &error.column),
         (b'd', &error.data_type),
         (b'n', &error.constraint),
+        (b'R', &error.routine),
     ];
     fields.extend(optional.into_iter().filter_map(|(code, value)| Some((code, value.clone()?))));
     // A NUL would end the field early and shift the rest.

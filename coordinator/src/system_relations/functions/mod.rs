@@ -245,6 +245,10 @@ impl SessionFunctions {
                 text(default)
             }
             F::GetSerialSequence => self.serial_sequence(arguments.text(0)?, arguments.text(1)?)?,
+            F::DescribeObject => {
+                let class = arguments.oid(0)?;
+                text(self.described(class, arguments.oid(1)?))
+            }
             F::ObjDescription => {
                 let described = |known: &BTreeMap<u32, &'static str>| -> SqlResult<Datum> {
                     Ok(text(known.get(&arguments.oid(0)?.0).copied()))
@@ -430,6 +434,28 @@ impl SessionFunctions {
         })))
     }
 
+    /// An object with its kind.
+    fn described(&self, class: Oid, object: Oid) -> Option<String> {
+        let state = self.state();
+        let is = |known: ObjectClass| known.catalog_oid() == class;
+        if is(ObjectClass::Relation) {
+            let kind = state.kind(state.relation(object)?);
+            let name = self.catalog.oid_name(&PgType::Regclass, object.0)?;
+            return Some(format!("{kind} {name}"));
+        }
+        if is(ObjectClass::Type) {
+            let name = self.catalog.oid_name(&PgType::Regtype, object.0)?;
+            return Some(format!("type {name}"));
+        }
+        if is(ObjectClass::Schema) {
+            return Some(format!("schema {}", state.schema(object)?.name));
+        }
+        if is(ObjectClass::Role) {
+            return Some(format!("role {}", state.role(object)?.name));
+        }
+        None
+    }
+
     fn relation_size(&self, relation: Oid) -> Datum {
         match self.table(relation) {
             Some(table) => {
@@ -439,6 +465,8 @@ impl SessionFunctions {
             None if self.state().index(relation).is_some() => {
                 Datum::Int8(self.index_bytes(relation))
             }
+            // A page of PostgreSQL's, which holds its one row.
+            None if self.state().sequence(SequenceId(relation.0)).is_some() => Datum::Int8(8192),
             None if self.catalog.relation_name(relation).is_some() => Datum::Int8(0),
             None => Datum::Null,
         }
