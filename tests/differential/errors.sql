@@ -205,3 +205,15 @@ SELECT isnull(1);
 
 -- name: isnull is no function of two
 SELECT id FROM thing WHERE isnull(id, 1);
+
+-- name: what a view reads has a place
+CREATE VIEW misread AS SELECT nothing FROM thing;
+
+-- name: as has an operator in it
+CREATE VIEW misread AS SELECT id + name FROM thing;
+
+-- name: of a statement to be prepared
+PREPARE of_types (not_a_type) AS SELECT 1;
+
+-- name: a cast of a cast
+SELECT 1::text::int::date;

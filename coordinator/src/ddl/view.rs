@@ -21,6 +21,7 @@ use crate::system_relations::{SessionFunctions, SystemCatalog};
 pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResult<()> {
     refuse_unsupported(create)?;
     let (schema, name) = names::split(&create.name)?;
+    let definition = text_to_keep(ddl, &create.query)?;
     let reads_temporary = reads_temporary(ddl, &create.query)?;
     let temporary = create.temporary || reads_temporary;
     if temporary && !create.temporary {
@@ -51,7 +52,6 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
             ));
         }
     };
-    let definition = text_to_keep(ddl, &create.query);
     let columns = columns(ddl, create, &definition)?;
     let mut depends_on = relations(ddl, &state, &create.query)?;
     depends_on.extend(sequences(&state, &ddl.snapshot.search_path, &create.query));
@@ -88,12 +88,11 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
 }
 
 /// The query's text as it is stored.
-pub(super) fn text_to_keep(ddl: &mut Ddl<'_>, query: &ast::Query) -> String {
+pub(super) fn text_to_keep(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<String> {
     let mut query = query.clone();
-    // One that cannot be bound is refused where its columns are settled.
-    let _ = bind::expand_stars(&mut query, &ddl.source, &ddl.bind_context());
+    bind::expand_stars(&mut query, &ddl.source, &ddl.bind_context())?;
     bind::settle_query(&mut query, &ddl.bind_context());
-    query.to_string()
+    Ok(query.to_string())
 }
 
 fn refuse_unsupported(create: &ast::CreateView) -> SqlResult<()> {

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Command, Parsed, Prepare, Statement};
-use sqlparser::ast;
+use sqlparser::ast::{self, Spanned};
 
 use super::cursor::{CursorAbout, no_cursor};
 use super::params::Params;
@@ -655,7 +655,14 @@ impl ClusterSession {
         let types = prepare
             .data_types
             .iter()
-            .map(|ty| satsuma_sql::bind::data_type(ty, &snapshot).map(Some))
+            .map(|ty| {
+                satsuma_sql::bind::data_type(ty, &snapshot).map(Some).map_err(|error| match ty {
+                    ast::DataType::Custom(name, _) => {
+                        error.at(parsed.source.position(name.span().start))
+                    }
+                    _ => error,
+                })
+            })
             .collect::<SqlResult<Vec<_>>>()?;
         let text = after_keyword(&parsed.text, "as")
             .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;

@@ -9,7 +9,7 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Placeholder;
 use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState, arrow_types};
-use sqlparser::ast::{Ident, Spanned};
+use sqlparser::ast::{self, Ident, Spanned};
 use sqlparser::tokenizer::Span;
 
 use super::BindContext;
@@ -144,6 +144,23 @@ impl<'a> Binder<'a> {
     pub fn operator_position(&self, left: &impl Spanned) -> u32 {
         let end = left.span().end;
         if !self.positions || end.line == 0 { 0 } else { self.source.operator_after(end) }
+    }
+
+    /// Position of the cast that follows an operand.
+    pub fn cast_position(&self, operand: &ast::Expr) -> u32 {
+        let end = operand.span().end;
+        let (mut inner, mut casts) = (operand, 0);
+        loop {
+            inner = match inner {
+                ast::Expr::Nested(inner) => inner,
+                ast::Expr::Cast { expr, .. } => {
+                    casts += 1;
+                    expr
+                }
+                _ => break,
+            };
+        }
+        if !self.positions || end.line == 0 { 0 } else { self.source.cast_after(end, casts) }
     }
 
     pub fn relation(&self, schema: Option<&str>, name: &str) -> Option<Relation> {

@@ -142,8 +142,8 @@ impl Binder<'_> {
             exclude: bound.exclude,
         };
         // What is wrong with a value has no place in the text.
-        let located = |error: SqlError| match &error.state().0[..2] {
-            b"22" => error,
+        let located = |error: SqlError| match &error.state().0 {
+            b"22014" | b"22016" => error,
             _ => self.at(error, position),
         };
         let typed = functions::window(name, window, &self.env).map_err(located)?;

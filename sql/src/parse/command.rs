@@ -158,6 +158,7 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["security", "label"], "SECURITY LABEL"),
     (&["alter", "default", "privileges"], "ALTER DEFAULT PRIVILEGES"),
     (&["import", "foreign"], "IMPORT FOREIGN SCHEMA"),
+    (&["create", "database"], "CREATE DATABASE"),
     (&["create", "rule"], "CREATE RULE"),
     (&["create", "publication"], "CREATE PUBLICATION"),
     (&["create", "subscription"], "CREATE SUBSCRIPTION"),
@@ -177,8 +178,10 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
 ];
 
 /// What to do instead, where there is something.
-const INSTEAD: &[(&str, &str)] =
-    &[("DO", "Run the statements one by one; psql's \\if and \\gexec choose and generate them.")];
+const INSTEAD: &[(&str, &str)] = &[
+    ("DO", "Run the statements one by one; psql's \\if and \\gexec choose and generate them."),
+    ("CREATE DATABASE", "A cluster has one database: make a schema in it, or another cluster."),
+];
 
 /// `None`: not one of these statements.
 pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Command>> {

@@ -74,9 +74,18 @@ impl Source {
     /// parenthesis or bracket with what is in it, a closing one, a comment, or the type of a cast:
     /// where the operator after an operand starts.
     pub fn operator_after(&self, location: Location) -> u32 {
+        self.after(location, usize::MAX)
+    }
+
+    /// The same where the operator is a cast, and the operand has so many casts in it.
+    pub fn cast_after(&self, location: Location, casts: usize) -> u32 {
+        self.after(location, casts)
+    }
+
+    fn after(&self, location: Location, casts: usize) -> u32 {
         let start = self.byte(location);
         let rest = self.text.get(start..).unwrap_or("");
-        let skipped = operand_end(rest);
+        let skipped = operand_end(rest, casts);
         let chars = rest[..skipped].chars().count();
         self.position(location).saturating_add(u32::try_from(chars).unwrap_or(u32::MAX))
     }
@@ -107,8 +116,8 @@ impl Source {
     }
 }
 
-/// Bytes that still belong to an operand whose name has ended.
-fn operand_end(text: &str) -> usize {
+/// Bytes that still belong to an operand whose name has ended, up to so many casts.
+fn operand_end(text: &str, mut casts: usize) -> usize {
     /// Words that follow the first of a type's name.
     const MORE: [&str; 7] = ["precision", "varying", "with", "without", "time", "zone", "array"];
     let (mut at, mut depth) = (0usize, 0usize);
@@ -126,6 +135,14 @@ fn operand_end(text: &str) -> usize {
             ')' | ']' => depth = depth.saturating_sub(1),
             _ => {}
         }
+        let is_cast =
+            depth == 0 && (rest.starts_with("::") || rest[..word].eq_ignore_ascii_case("as"));
+        if is_cast && named != Some(false) {
+            if casts == 0 {
+                break;
+            }
+            casts -= 1;
+        }
         at += if c.is_whitespace() || depth > 0 || matches!(c, ')' | ']') {
             c.len_utf8()
         } else if rest.starts_with("--") {
@@ -133,7 +150,7 @@ fn operand_end(text: &str) -> usize {
         } else if rest.starts_with("::") {
             named = Some(false);
             2
-        } else if named.is_none() && rest[..word].eq_ignore_ascii_case("as") {
+        } else if is_cast {
             named = Some(false);
             word
         } else if named == Some(false) && word > 0
@@ -199,5 +216,11 @@ mod tests {
         assert_eq!(after("a AS \"my type\") = 1"), 17);
         assert_eq!(after("a -- é\n + 1"), 9);
         assert_eq!(after("a between 1 and 2"), 3);
+        let cast = |text: &str, casts| {
+            Source::new(text).cast_after(Location { line: 1, column: 2 }, casts)
+        };
+        assert_eq!(cast("a::text::date", 0), 2);
+        assert_eq!(cast("a::text::date", 1), 8);
+        assert_eq!(cast("a as text)::date", 1), 11);
     }
 }
