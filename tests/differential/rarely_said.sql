@@ -3,8 +3,14 @@
 -- name: tables
 CREATE TABLE had (a int NOT NULL, b int, t text); INSERT INTO had VALUES (1, 2, 'x');
 
--- name: nothing to drop
-DROP TRIGGER IF EXISTS t ON had; DROP TRIGGER IF EXISTS t ON not_there; DROP RULE IF EXISTS r ON had; DROP POLICY IF EXISTS p ON had; DROP POLICY IF EXISTS p ON not_there; DROP DOMAIN IF EXISTS d CASCADE; DROP AGGREGATE IF EXISTS a(int), b(text, numeric); DROP COLLATION IF EXISTS c; DROP FUNCTION IF EXISTS f(int, text); DROP FUNCTION IF EXISTS f; DROP PROCEDURE IF EXISTS f(timestamptz); DROP ROUTINE IF EXISTS f(int); DROP LANGUAGE IF EXISTS plfoo; DROP SERVER IF EXISTS s; DROP FOREIGN DATA WRAPPER IF EXISTS f; DROP FOREIGN TABLE IF EXISTS ft; DROP EVENT TRIGGER IF EXISTS et; DROP PUBLICATION IF EXISTS p; DROP STATISTICS IF EXISTS s; DROP TEXT SEARCH CONFIGURATION IF EXISTS c; DROP CONVERSION IF EXISTS cv; DROP OPERATOR CLASS IF EXISTS oc USING btree; DROP OPERATOR FAMILY IF EXISTS oc USING btree; DROP SUBSCRIPTION IF EXISTS s;
+-- name: nothing to drop, 1
+DROP TRIGGER IF EXISTS t ON had; DROP TRIGGER IF EXISTS t ON not_there; DROP RULE IF EXISTS r ON had; DROP POLICY IF EXISTS p ON had; DROP POLICY IF EXISTS p ON not_there; DROP DOMAIN IF EXISTS d CASCADE; DROP AGGREGATE IF EXISTS a(int), b(text, numeric); DROP COLLATION IF EXISTS c;
+
+-- name: nothing to drop, 2
+DROP FUNCTION IF EXISTS f(int, text); DROP FUNCTION IF EXISTS f; DROP PROCEDURE IF EXISTS f(timestamptz); DROP ROUTINE IF EXISTS f(int); DROP LANGUAGE IF EXISTS plfoo; DROP SERVER IF EXISTS s; DROP FOREIGN DATA WRAPPER IF EXISTS f; DROP FOREIGN TABLE IF EXISTS ft;
+
+-- name: nothing to drop, 3
+DROP EVENT TRIGGER IF EXISTS et; DROP PUBLICATION IF EXISTS p; DROP STATISTICS IF EXISTS s; DROP TEXT SEARCH CONFIGURATION IF EXISTS c; DROP CONVERSION IF EXISTS cv; DROP OPERATOR CLASS IF EXISTS oc USING btree; DROP OPERATOR FAMILY IF EXISTS oc USING btree; DROP SUBSCRIPTION IF EXISTS s;
 
 -- name: a trigger
 DROP TRIGGER t ON had;
@@ -75,5 +81,56 @@ SELECT (SELECT count(*) FROM user), (SELECT count(*) FROM current_date), (SELECT
 -- name: a quoted word is a table
 SELECT * FROM "user";
 
+-- name: a table with conditions
+CREATE TABLE judged (a int, b int, c int CHECK (c > 0), CHECK (b > a AND b < 100));
+
 -- name: keys of conditions
-CREATE TABLE judged (a int, b int, c int CHECK (c > 0), CHECK (b > a AND b < 100)); SELECT conname, conkey FROM pg_constraint WHERE conrelid = 'judged'::regclass ORDER BY 1; CREATE TABLE listed (id int GENERATED ALWAYS AS IDENTITY, l int[], s serial); SELECT sequence_name FROM information_schema.sequences WHERE sequence_name LIKE 'listed%'; SELECT object_name, object_type, collection_type_identifier, data_type, udt_name, dtd_identifier FROM information_schema.element_types WHERE object_name = 'listed'; CREATE VIEW looking AS SELECT a FROM judged; SELECT view_name, table_name FROM information_schema.view_table_usage WHERE view_name = 'looking'; SELECT udt_schema, udt_name, column_name FROM information_schema.column_udt_usage WHERE table_name = 'listed' ORDER BY 3; SELECT character_set_name, form_of_use FROM information_schema.character_sets; SELECT column_name, privilege_type, is_grantable FROM information_schema.column_privileges WHERE table_name = 'looking' ORDER BY 2; SELECT pg_relation_size('listed_s_seq');
+SELECT conname, conkey FROM pg_constraint WHERE conrelid = 'judged'::regclass ORDER BY 1;
+
+-- name: a table of all kinds
+CREATE TABLE listed (id int GENERATED ALWAYS AS IDENTITY, l int[], s serial);
+
+-- name: sequences
+SELECT sequence_name FROM information_schema.sequences WHERE sequence_name LIKE 'listed%';
+
+-- name: element types
+SELECT object_name, object_type, collection_type_identifier, data_type, udt_name, dtd_identifier FROM information_schema.element_types WHERE object_name = 'listed';
+
+-- name: a view
+CREATE VIEW looking AS SELECT a FROM judged;
+
+-- name: tables of views
+SELECT view_name, table_name FROM information_schema.view_table_usage WHERE view_name = 'looking';
+
+-- name: types of columns
+SELECT udt_schema, udt_name, column_name FROM information_schema.column_udt_usage WHERE table_name = 'listed' ORDER BY 3;
+
+-- name: character sets
+SELECT character_set_name, form_of_use FROM information_schema.character_sets;
+
+-- name: privileges on columns
+SELECT column_name, privilege_type, is_grantable = 'YES' AS granted_on FROM information_schema.column_privileges WHERE table_name = 'looking' ORDER BY 2;
+
+-- name: a page
+SELECT pg_relation_size('listed_s_seq');
+
+-- name: what objects are called
+SELECT pg_describe_object('pg_class'::regclass, 'had'::regclass, 0), pg_describe_object('pg_namespace'::regclass, 'public'::regnamespace, 0), pg_describe_object('pg_type'::regclass, 'int'::regtype, 0); SELECT inet_server_port() IS NULL, inet_server_addr() IS NULL;
+
+-- name: what types are
+SELECT obj_description('int'::regtype, 'pg_type'), obj_description('jsonb'::regtype, 'pg_type'); SELECT description FROM pg_description WHERE classoid = 'pg_type'::regclass AND objoid = 'text'::regtype;
+
+-- name: casts
+SELECT castsource::regtype, casttarget::regtype, castcontext, castmethod FROM pg_cast WHERE castsource IN ('int'::regtype, 'text'::regtype, 'timestamptz'::regtype) AND casttarget IN ('bigint'::regtype, 'smallint'::regtype, 'varchar'::regtype, 'date'::regtype, 'oid'::regtype) ORDER BY castsource, casttarget;
+
+-- name: a type that is no domain
+CREATE TYPE some_labels AS ENUM ('a'); DROP DOMAIN IF EXISTS some_labels;
+
+-- name: a table that is not foreign
+DROP FOREIGN TABLE IF EXISTS had;
+
+-- name: no such type any more
+DROP TYPE some_labels;
+
+-- name: an aggregate that is needed
+DROP AGGREGATE IF EXISTS sum(int);

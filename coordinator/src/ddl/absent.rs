@@ -1,6 +1,7 @@
 //! DROP of what there can be none of: with IF EXISTS a notice, otherwise that it does not exist.
 
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
+use satsuma_sql::aggregates::is_aggregate;
 use satsuma_sql::parse::{Absent, DropAbsent};
 use satsuma_sql::{bind, functions};
 use sqlparser::ast;
@@ -34,6 +35,7 @@ fn missing(ddl: &mut Ddl<'_>, drop: &DropAbsent, object: &Absent) -> SqlResult<M
     };
     Ok(match object {
         Absent::Named(name) => {
+            refuse_another_kind(ddl, &kind, name)?;
             let name = name_text(name)?;
             match kind.as_str() {
                 "domain" => same(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\"")),
@@ -85,6 +87,14 @@ fn missing(ddl: &mut Ddl<'_>, drop: &DropAbsent, object: &Absent) -> SqlResult<M
                 .map(|ty| bind::data_type(ty, &ddl.snapshot))
                 .collect::<SqlResult<Vec<_>>>()?;
             let text = functions::call_text(&name, &known);
+            if functions::is_known(&name) || is_aggregate(&name) {
+                return Err(SqlError::new(
+                    SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                    format!(
+                        "cannot drop function {text} because it is required by the database system"
+                    ),
+                ));
+            }
             Missing {
                 state: SqlState::UNDEFINED_FUNCTION,
                 error: format!("{kind} {text} does not exist"),
@@ -100,16 +110,36 @@ fn missing(ddl: &mut Ddl<'_>, drop: &DropAbsent, object: &Absent) -> SqlResult<M
     })
 }
 
+/// 42809 for a type that is no domain, or a table that is not foreign.
+fn refuse_another_kind(ddl: &mut Ddl<'_>, kind: &str, name: &ast::ObjectName) -> SqlResult<()> {
+    let (schema, bare) = names::split(name)?;
+    let (state, path) = (ddl.state(), ddl.snapshot.search_path.clone());
+    let schema = schema.as_deref();
+    let is_another = match kind {
+        "domain" => state.enum_by_name(&path, schema, &bare).is_some(),
+        "foreign table" => state.relation_by_name(&path, schema, &bare).is_some(),
+        _ => false,
+    };
+    match is_another {
+        true => {
+            Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{bare}\" is not a {kind}")))
+        }
+        false => Ok(()),
+    }
+}
+
 /// A signature as notices of PostgreSQL's have it: with the names that its grammar gives to types
 /// that have words of their own.
 pub(super) fn written_call(name: &str, types: &[ast::DataType], known: &[PgType]) -> String {
-    let texts = types.iter().zip(known).map(|(written, ty)| match written {
-        ast::DataType::Custom(name, _) => name.to_string(),
-        // No words of the grammar, though the parser knows them.
-        ast::DataType::Text | ast::DataType::Uuid | ast::DataType::Date | ast::DataType::JSON => {
-            written.to_string().to_lowercase()
+    const WORDS: [&str; 6] = ["bit", "interval", "numeric", "time", "timestamp", "varchar"];
+    let texts = types.iter().zip(known).map(|(written, ty)| {
+        let text = written.to_string();
+        let lower = text.to_lowercase();
+        match written {
+            ast::DataType::Custom(..) => text,
+            _ if lower == ty.name() && !WORDS.contains(&lower.as_str()) => lower,
+            _ => format!("pg_catalog.{}", ty.name()),
         }
-        _ => format!("pg_catalog.{}", ty.name()),
     });
     format!("{name}({})", texts.collect::<Vec<_>>().join(","))
 }

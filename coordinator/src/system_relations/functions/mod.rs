@@ -256,6 +256,9 @@ impl SessionFunctions {
                 let class = match arguments.text(1)? {
                     "pg_proc" => return described(description::of_functions()),
                     "pg_operator" => return described(description::of_operators()),
+                    "pg_type" if description::of_types().contains_key(&arguments.oid(0)?.0) => {
+                        return described(description::of_types());
+                    }
                     "pg_class" => ObjectClass::Relation,
                     "pg_namespace" => ObjectClass::Schema,
                     "pg_type" => ObjectClass::Type,
