@@ -45,7 +45,16 @@ ALTER TABLE a1 ADD COLUMN y int; ALTER TABLE b1 ADD COLUMN x int; ALTER TABLE a1
 SELECT viewname, definition FROM pg_views WHERE schemaname = 'of_stars' ORDER BY viewname; SELECT * FROM s2; SELECT * FROM s3; SELECT * FROM s4; SELECT * FROM s7; SELECT * FROM s8 ORDER BY 1;
 
 -- name: views of all kinds
-CREATE VIEW k1 AS SELECT id, xx FROM a1 UNION SELECT 1, 2.5 ORDER BY 1; CREATE VIEW k2 AS SELECT xx, count(*) FROM a1 GROUP BY ROLLUP (xx); CREATE VIEW k3 AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT * FROM r; CREATE VIEW k4 AS SELECT xx, t, grouping(xx), sum(id) FROM a1 GROUP BY GROUPING SETS ((xx), (t), ()); CREATE VIEW k5 AS SELECT xx, t, sum(id) FROM a1 GROUP BY CUBE (xx, t), id; CREATE VIEW k6 AS SELECT xx, t, sum(id) FROM a1 GROUP BY ROLLUP ((xx, t), id); CREATE VIEW k7 AS SELECT * FROM a1 ORDER BY xx FETCH FIRST 3 ROWS ONLY; CREATE VIEW k8 AS SELECT * FROM a1 ORDER BY xx FETCH FIRST 3 ROWS WITH TIES; CREATE VIEW k9 AS SELECT s.p, s.q FROM (SELECT id, xx FROM a1) s(p, q); CREATE VIEW k10 AS SELECT id FROM a1 EXCEPT SELECT id FROM b1 INTERSECT SELECT 3; CREATE VIEW k11 AS SELECT n FROM unnest(ARRAY[1, 2]) n WHERE n IN (SELECT 1); CREATE VIEW k12 AS SELECT a1.id, 1 AS one, 'x' FROM a1 UNION ALL SELECT 1, 2, 'y';
+CREATE VIEW k1 AS SELECT id, xx FROM a1 UNION SELECT 1, 2.5 ORDER BY 1; CREATE VIEW k2 AS SELECT xx, count(*) FROM a1 GROUP BY ROLLUP (xx); CREATE VIEW k3 AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT * FROM r; CREATE VIEW k4 AS SELECT xx, t, grouping(xx), sum(id) FROM a1 GROUP BY GROUPING SETS ((xx), (t), ()); CREATE VIEW k5 AS SELECT xx, t, sum(id) FROM a1 GROUP BY CUBE (xx, t), id; CREATE VIEW k6 AS SELECT xx, t, sum(id) FROM a1 GROUP BY ROLLUP ((xx, t), id); CREATE VIEW k7 AS SELECT * FROM a1 ORDER BY xx FETCH FIRST 3 ROWS ONLY; CREATE VIEW k8 AS SELECT * FROM a1 ORDER BY xx FETCH FIRST 3 ROWS WITH TIES; CREATE VIEW k9 AS SELECT s.p, s.q FROM (SELECT id, xx FROM a1) s(p, q); CREATE VIEW k10 AS SELECT id FROM a1 EXCEPT SELECT id FROM b1 INTERSECT SELECT 3; CREATE VIEW k11 AS SELECT n FROM unnest(ARRAY[1, 2]) n WHERE n IN (SELECT v.column1 FROM (VALUES (1)) v); CREATE VIEW k12 AS SELECT a1.id, 1 AS one, 'x' FROM a1 UNION ALL SELECT 1, 2, 'y';
 
 -- name: views of all kinds, as catalogs show them
 SELECT viewname, definition FROM pg_views WHERE schemaname = 'of_stars' AND viewname LIKE 'k%' ORDER BY viewname; SELECT c.relname, pg_get_viewdef(c.oid, true) FROM pg_class c WHERE c.relname ~ '^k[0-9]' AND c.relkind = 'v' ORDER BY 1;
+
+-- name: stars over tables of one name
+CREATE SCHEMA of_others; CREATE TABLE of_others.a1 (other int); CREATE VIEW two_a1 AS SELECT * FROM of_stars.a1, of_others.a1; SELECT column_name FROM information_schema.columns WHERE table_name = 'two_a1' ORDER BY ordinal_position;
+
+-- name: stars over functions and rows
+CREATE VIEW numbered AS SELECT * FROM unnest(ARRAY['a', 'b']) WITH ORDINALITY; CREATE VIEW of_pairs AS SELECT * FROM json_each('{"k": 1}'); CREATE VIEW grouped_rows AS SELECT t.* FROM a1 t GROUP BY t.id; CREATE VIEW tabled AS TABLE a1; CREATE VIEW of_unions AS SELECT * FROM a1 UNION ALL SELECT * FROM a1; SELECT * FROM numbered ORDER BY 1; SELECT key FROM of_pairs; SELECT count(*) FROM grouped_rows; SELECT count(*) FROM tabled; SELECT count(*) FROM of_unions;
+
+-- name: more columns for all of them
+ALTER TABLE a1 ADD COLUMN later int; SELECT column_name FROM information_schema.columns WHERE table_name IN ('grouped_rows', 'tabled', 'of_unions') AND column_name = 'later';

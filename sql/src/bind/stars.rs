@@ -184,8 +184,11 @@ fn spelled(entry: &Entry, column: &ScopeColumn, scope: &Scope<'_>) -> Option<Sel
     let qualified = std::iter::once(entry).chain(&scope.entries).find(|candidate| {
         let same = |other: &ScopeColumn| other.column == column.column && other.name == column.name;
         let named = candidate.columns.iter().filter(|other| other.name == column.name);
+        // Tables of several schemas may go by one name.
+        let alike = scope.entries.iter().filter(|other| other.alias == candidate.alias);
         !candidate.alias.is_empty()
             && candidate.by_relation
+            && alike.count() <= 1
             && candidate.columns.iter().any(same)
             && named.count() == 1
     });

@@ -699,7 +699,7 @@ fn read_factor(
             let around = if *lateral { &*level } else { &hidden };
             let (query, mut columns) = read_query(subquery, None, around, world)?;
             let named = alias.columns.iter().map(|column| bind::fold(&column.name));
-            let mut is_renamed = matches!(query.body, Body::Values(_));
+            let mut is_renamed = false;
             for (column, name) in columns.iter_mut().zip(named) {
                 is_renamed |= column.0 != name;
                 column.0 = name;

@@ -252,6 +252,10 @@ fn as_query(source: &Source, tokens: &[TokenWithSpan], head: Head) -> SqlResult<
     } else {
         (true, 0)
     };
+    if tokens.first().is_some_and(|first| is_word(&first.token, "execute")) {
+        return Err(SqlError::unsupported("CREATE TABLE AS EXECUTE is not supported")
+            .hint("Write out the query."));
+    }
     let query = parse_query(source, tokens, &tokens[..tokens.len() - cut])?;
     let Head { if_not_exists, name, columns, on_commit, options } = head;
     Ok(CreateTableAs {
