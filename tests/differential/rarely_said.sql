@@ -134,3 +134,6 @@ DROP TYPE some_labels;
 
 -- name: an aggregate that is needed
 DROP AGGREGATE IF EXISTS sum(int);
+
+-- name: columns that would be compressed
+CREATE TABLE packed (a text COMPRESSION pglz, b varchar(10) COMPRESSION default NOT NULL, compression int); ALTER TABLE packed ADD COLUMN c text COMPRESSION pglz; INSERT INTO packed VALUES ('a', 'b', 1, 'c'); SELECT * FROM packed;

@@ -180,7 +180,7 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     }
     let tokens = role::without_groups(tokens);
     let tokens = views::adapt(sequence::adapt(tokens::shown(tokens::logged(tokens))));
-    let tokens = tokens::heritable(tokens);
+    let tokens = tokens::plain_columns(tokens);
     let tokens = included::adapt(tokens);
     refused::refuse(source, &tokens)?;
     tokens::refuse_current_of(source, &tokens)?;

@@ -405,6 +405,8 @@ mod tests {
             ("alter database d rename to e", "ALTER DATABASE is not supported"),
             ("alter event trigger t disable", "ALTER EVENT TRIGGER is not supported"),
             ("drop cast (a as b)", "DROP CAST is not supported"),
+            ("create table t as execute p", "CREATE TABLE AS EXECUTE is not supported"),
+            ("create database d", "CREATE DATABASE is not supported"),
             ("create user mapping for u server s", "CREATE USER MAPPING is not supported"),
             (
                 "create table t (a int, exclude using gist (a with =))",

@@ -54,8 +54,9 @@ fn scanned(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Vec<TokenWi
     super::strings::join(source, super::operators::read(source, tokens))
 }
 
-/// Without NO INHERIT behind conditions of CHECK: there is nothing that inherits.
-pub fn heritable(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+/// Without NO INHERIT behind conditions of CHECK, as there is nothing that inherits, and COMPRESSION
+/// behind types of columns, as storage compresses by itself.
+pub fn plain_columns(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let word = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
     let is_table = (word(0, "create") || word(0, "alter"))
         && tokens.iter().take(4).any(|it| is_word(&it.token, "table"));
@@ -70,6 +71,17 @@ pub fn heritable(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         })
     };
     while let Some(at) = found(&tokens) {
+        tokens.drain(at + 1..at + 3);
+    }
+    let compressed = |tokens: &[TokenWithSpan]| {
+        tokens.windows(3).position(|it| {
+            matches!(it[0].token, Token::Word(_) | Token::RParen)
+                && is_word(&it[1].token, "compression")
+                && ["pglz", "lz4", "default"].iter().any(|way| is_word(&it[2].token, way))
+        })
+    };
+    // `ALTER COLUMN .. SET COMPRESSION` is an action of its own.
+    while let Some(at) = compressed(&tokens).filter(|at| !is_word(&tokens[*at].token, "set")) {
         tokens.drain(at + 1..at + 3);
     }
     tokens

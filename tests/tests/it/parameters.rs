@@ -228,6 +228,7 @@ fn errors_of_operators_and_views_say_where() {
         "CREATE VIEW x AS SELECT id, * FROM nothing",
         "CREATE OR REPLACE VIEW x AS SELECT id + name FROM framed",
         "PREPARE p (not_a_type) AS SELECT 1",
+        "CREATE SEQUENCE s AS not_a_type",
     ];
     let conversations: Vec<(&str, Vec<Frame>)> =
         simple.iter().map(|sql| (*sql, vec![query(sql)])).collect();
