@@ -137,3 +137,9 @@ DROP AGGREGATE IF EXISTS sum(int);
 
 -- name: columns that would be compressed
 CREATE TABLE packed (a text COMPRESSION pglz, b varchar(10) COMPRESSION default NOT NULL, compression int); ALTER TABLE packed ADD COLUMN c text COMPRESSION pglz; INSERT INTO packed VALUES ('a', 'b', 1, 'c'); SELECT * FROM packed;
+
+-- name: functions as they would be made
+SELECT pg_get_functiondef('lower(text)'::regprocedure), pg_get_functiondef('now()'::regprocedure);
+
+-- name: no aggregate
+SELECT pg_get_functiondef('sum(int)'::regprocedure);

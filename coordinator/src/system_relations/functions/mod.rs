@@ -226,9 +226,20 @@ impl SessionFunctions {
             | F::GetRuleDef
             | F::GetRuleDefPretty
             | F::PartitionRoot
-            | F::GetFunctionDef
             | F::GetStatisticsObjDefColumns
             | F::GetPartKeyDef => Datum::Null,
+            F::GetFunctionDef => {
+                let Some(procedure) = procedures::by_oid(arguments.oid(0)?.0) else {
+                    return Ok(Datum::Null);
+                };
+                let definition = procedures::definition(procedure).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!("\"{}\" is an aggregate function", procedure.name),
+                    )
+                })?;
+                text(Some(definition))
+            }
             F::GetFunctionArguments => {
                 text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::arguments))
             }

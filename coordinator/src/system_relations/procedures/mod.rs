@@ -23,7 +23,7 @@ use std::sync::LazyLock;
 use satsuma_sql::declared::{self, Kind, Mode, Parameter, Procedure, type_oid};
 
 pub use names::{function_by_signature, function_name, function_named, function_with_arguments};
-pub(super) use show::{arguments, default_of_argument, identity_arguments, result};
+pub(super) use show::{arguments, default_of_argument, definition, identity_arguments, result};
 pub(super) use tables::fill;
 
 /// What is made of functions.
