@@ -82,10 +82,10 @@ SELECT (SELECT count(*) FROM user), (SELECT count(*) FROM current_date), (SELECT
 SELECT * FROM "user";
 
 -- name: a table with conditions
-CREATE TABLE judged (a int, b int, c int CHECK (c > 0), CHECK (b > a AND b < 100));
+CREATE TABLE weighed (a int, b int, c int CHECK (c > 0), CHECK (b > a AND b < 100));
 
 -- name: keys of conditions
-SELECT conname, conkey FROM pg_constraint WHERE conrelid = 'judged'::regclass ORDER BY 1;
+SELECT conname, conkey FROM pg_constraint WHERE conrelid = 'weighed'::regclass ORDER BY 1;
 
 -- name: a table of all kinds
 CREATE TABLE listed (id int GENERATED ALWAYS AS IDENTITY, l int[], s serial);
@@ -97,7 +97,7 @@ SELECT sequence_name FROM information_schema.sequences WHERE sequence_name LIKE 
 SELECT object_name, object_type, collection_type_identifier, data_type, udt_name, dtd_identifier FROM information_schema.element_types WHERE object_name = 'listed';
 
 -- name: a view
-CREATE VIEW looking AS SELECT a FROM judged;
+CREATE VIEW looking AS SELECT a FROM weighed;
 
 -- name: tables of views
 SELECT view_name, table_name FROM information_schema.view_table_usage WHERE view_name = 'looking';

@@ -40,6 +40,7 @@ mod tests {
     #[test]
     fn casts_are_as_willing_as_they_are_said_to_be() {
         assert_eq!(casts().count(), WRITTEN.lines().count(), "every line is understood");
+        let mut others = Vec::new();
         for cast in casts().filter(|cast| cast.source != cast.target) {
             let types = (PgType::from_oid(cast.source), PgType::from_oid(cast.target));
             let (Some(from), Some(to)) = types else { panic!("{cast:?}") };
@@ -50,7 +51,10 @@ mod tests {
                 (false, true) => 'a',
                 (false, false) => 'e',
             };
-            assert_eq!(context, cast.context, "{from} to {to}");
+            if context != cast.context {
+                others.push(format!("{from} to {to}: {context}"));
+            }
         }
+        assert!(others.is_empty(), "{others:#?}");
     }
 }
