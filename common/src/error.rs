@@ -193,6 +193,9 @@ pub struct SqlErrorFields {
     pub column: Option<String>,
     pub data_type: Option<String>,
     pub constraint: Option<String>,
+    /// PostgreSQL's function that says so, for errors that clients know by it.
+    #[serde(default)]
+    pub routine: Option<String>,
 }
 
 pub type SqlResult<T> = Result<T, SqlError>;
@@ -211,6 +214,7 @@ impl SqlError {
             column: None,
             data_type: None,
             constraint: None,
+            routine: None,
         }))
     }
 
@@ -274,6 +278,11 @@ impl SqlError {
 
     pub fn constraint(mut self, constraint: impl Into<String>) -> Self {
         self.0.constraint = Some(constraint.into());
+        self
+    }
+
+    pub fn routine(mut self, routine: impl Into<String>) -> Self {
+        self.0.routine = Some(routine.into());
         self
     }
 

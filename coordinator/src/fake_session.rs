@@ -49,7 +49,7 @@ impl SessionFactory for FakeFactory {
             "ann" => Some(Verifier::from_password("secret").to_string()),
             _ => return Ok(None),
         };
-        Ok(Some(LoginRole { verifier, can_login: true }))
+        Ok(Some(LoginRole { verifier, can_login: true, is_expired: false }))
     }
 
     async fn connect(&self, info: ConnectInfo) -> SqlResult<Box<dyn Session>> {

@@ -40,12 +40,6 @@ use tokio_util::sync::CancellationToken;
 use crate::tls::Encryption;
 use crate::value_io::TextSettings;
 
-/// The error of a prepared statement whose columns are others than its client was told. Drivers
-/// that then prepare it anew know it by the field [`RESULT_CHANGED_IN`].
-pub const RESULT_CHANGED: &str = "cached plan must not change result type";
-/// Where PostgreSQL raises it.
-pub const RESULT_CHANGED_IN: &str = "RevalidateCachedQuery";
-
 pub use satsuma_proto::worker::BatchStream;
 pub use satsuma_sql::row_checks::Refused;
 
@@ -65,6 +59,8 @@ pub struct ConnectInfo {
     /// Names are lower case.
     pub settings: Vec<(String, String)>,
     pub client_addr: Option<SocketAddr>,
+    /// Where it was accepted.
+    pub server_addr: Option<SocketAddr>,
     pub via: Via,
     /// `None` is plain text.
     pub tls: Option<Encryption>,
@@ -81,6 +77,8 @@ pub struct LoginRole {
     /// `None`: the role has no password.
     pub verifier: Option<String>,
     pub can_login: bool,
+    /// Its VALID UNTIL is over: no password is right any more.
+    pub is_expired: bool,
 }
 
 #[async_trait]

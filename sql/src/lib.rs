@@ -21,6 +21,7 @@ pub mod engine_error;
 pub mod functions;
 pub mod interrupt;
 pub mod joins;
+mod known_value;
 pub mod lift;
 pub mod lock_rows;
 pub mod memory;

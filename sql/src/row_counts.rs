@@ -1,19 +1,13 @@
 //! LIMIT and OFFSET as numbers. What they count by is computed before the plan is optimized: rules
 //! and operators take literals only, and a negative count has errors of its own.
 
-use std::sync::Arc;
-
-use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::Schema;
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, Limit, LogicalPlan};
-use datafusion::physical_expr::create_physical_expr;
 use satsuma_common::{SqlError, SqlResult, SqlState};
 
 use crate::engine_error::{from_sql, to_sql};
+use crate::known_value;
 
 /// The plan with every count computed; 2201W and 2201X for negative ones.
 pub fn settle(plan: LogicalPlan) -> SqlResult<LogicalPlan> {
@@ -47,27 +41,11 @@ const OFFSET: Clause = ("OFFSET", SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_C
 /// `None` is no limit: not given, or NULL.
 fn count(expr: Option<Box<Expr>>, (name, negative): &Clause) -> SqlResult<Option<Box<Expr>>> {
     let Some(expr) = expr else { return Ok(None) };
-    let value = match *expr {
-        Expr::Literal(value, _) => value,
-        expr => computed(&expr)?,
-    };
-    match value {
+    match known_value::compute(&expr)? {
         ScalarValue::Int64(Some(n)) if n < 0 => {
             Err(SqlError::new(*negative, format!("{name} must not be negative")))
         }
         value if value.is_null() => Ok(None),
         value => Ok(Some(Box::new(Expr::Literal(value, None)))),
     }
-}
-
-fn computed(expr: &Expr) -> SqlResult<ScalarValue> {
-    let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
-    let physical =
-        create_physical_expr(expr, &DFSchema::empty(), &props, &planning).map_err(to_sql)?;
-    let one = RecordBatchOptions::new().with_row_count(Some(1));
-    let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &one)
-        .map_err(|error| SqlError::internal(error.to_string()))?;
-    let value = physical.evaluate(&batch).map_err(to_sql)?;
-    let array = value.into_array(1).map_err(to_sql)?;
-    ScalarValue::try_from_array(&array, 0).map_err(to_sql)
 }

@@ -178,3 +178,42 @@ CREATE TABLE misfit (a int, b int GENERATED ALWAYS AS (a > 1) STORED);
 
 -- name: what there is no default of
 CREATE TABLE misfit (a int DEFAULT 'x');
+
+-- name: behind a cast
+SELECT 1::text + 1;
+
+-- name: behind a cast with many words
+SELECT now()::timestamp(3) without time zone + 1;
+
+-- name: behind a cast in words
+SELECT CAST(1 AS varchar(3)) + 1;
+
+-- name: what only LATERAL would see
+SELECT 1 FROM thing t, (SELECT t.id) s;
+
+-- name: a column that only LATERAL would see
+SELECT 1 FROM thing t, (SELECT size) s;
+
+-- name: integers have no modifiers
+CREATE TABLE wide (a int(11));
+
+-- name: integers are no functions
+SELECT int(11);
+
+-- name: isnull is no function
+SELECT isnull(1);
+
+-- name: isnull is no function of two
+SELECT id FROM thing WHERE isnull(id, 1);
+
+-- name: what a view reads has a place
+CREATE VIEW misread AS SELECT nothing FROM thing;
+
+-- name: as has an operator in it
+CREATE VIEW misread AS SELECT id + name FROM thing;
+
+-- name: of a statement to be prepared
+PREPARE of_types (not_a_type) AS SELECT 1;
+
+-- name: a cast of a cast
+SELECT 1::text::int::date;

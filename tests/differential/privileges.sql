@@ -271,3 +271,33 @@ CLUSTER tidied;
 
 -- name: no more of it
 RESET ROLE; DROP ROLE tidier; DROP TABLE tidied;
+
+-- name: groups are roles
+CREATE ROLE g_ann; CREATE ROLE g_ben; CREATE GROUP g_all WITH USER g_ann; ALTER GROUP g_all ADD USER g_ben; SELECT member::regrole FROM pg_auth_members WHERE roleid = 'g_all'::regrole ORDER BY 1; ALTER GROUP g_all DROP USER g_ann, g_ben; SELECT count(*) FROM pg_auth_members WHERE roleid = 'g_all'::regrole; ALTER GROUP g_all RENAME TO g_some; DROP GROUP g_some; DROP GROUP IF EXISTS g_some;
+
+-- name: passwords that end
+ALTER ROLE g_ann VALID UNTIL '2030-01-02 03:04:05+00'; CREATE ROLE g_old PASSWORD 'x' VALID UNTIL 'infinity'; SELECT rolname, rolvaliduntil FROM pg_roles WHERE rolname IN ('g_ann', 'g_old', 'g_ben') ORDER BY 1; DROP ROLE g_old;
+
+-- name: no moment
+ALTER ROLE g_ann VALID UNTIL 'some day';
+
+-- name: what a role owns
+CREATE SCHEMA g_schema AUTHORIZATION g_ann; CREATE TABLE g_schema.t (a int, s serial); ALTER TABLE g_schema.t OWNER TO g_ann; CREATE VIEW g_view AS SELECT 1 AS one; ALTER VIEW g_view OWNER TO g_ann; CREATE TYPE g_type AS ENUM ('a'); ALTER TYPE g_type OWNER TO g_ann; CREATE TABLE g_other (a int); GRANT SELECT ON g_other TO g_ann;
+
+-- name: goes to another
+REASSIGN OWNED BY g_ann TO g_ben; SELECT relname, relowner::regrole FROM pg_class WHERE relname IN ('t', 't_s_seq', 'g_view', 'g_other') AND relowner::regrole::text LIKE 'g_%' ORDER BY 1; SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'g_schema'; SELECT typowner::regrole FROM pg_type WHERE typname = 'g_type';
+
+-- name: what it was allowed stays
+DROP ROLE g_ann;
+
+-- name: until it is dropped with what is owned
+DROP OWNED BY g_ann; DROP ROLE g_ann; DROP OWNED BY g_ben CASCADE; DROP ROLE g_ben; SELECT count(*) FROM pg_class WHERE relname IN ('g_view', 'g_other'); SELECT count(*) FROM pg_namespace WHERE nspname = 'g_schema';
+
+-- name: nobody
+REASSIGN OWNED BY g_nobody TO current_user;
+
+-- name: nobody's
+DROP OWNED BY g_nobody;
+
+-- name: what goes
+DROP TABLE g_other;

@@ -31,3 +31,30 @@ CREATE VIEW hiding AS WITH t AS (SELECT 1 AS a) SELECT t.a FROM of_views.t; SELE
 
 -- name: more, pretty
 SELECT c.relname, pg_get_viewdef(c.oid, true) FROM pg_class c WHERE c.relname LIKE 'more%' AND c.relkind = 'v' ORDER BY 1;
+
+-- name: what stars mean is settled
+CREATE SCHEMA of_stars; SET search_path = of_stars; CREATE TABLE a1 (id int PRIMARY KEY, x int, t text); CREATE TABLE b1 (id int, y int, t text); INSERT INTO a1 VALUES (1, 2, 'k'); INSERT INTO b1 VALUES (1, 3, 'k'); CREATE VIEW s1 AS SELECT * FROM a1; CREATE VIEW s2 AS SELECT * FROM a1 JOIN b1 USING (id); CREATE VIEW s3 AS SELECT * FROM a1 NATURAL JOIN b1; CREATE VIEW s4 AS SELECT * FROM (SELECT * FROM a1) s; CREATE VIEW s5 AS WITH w AS (SELECT * FROM a1) SELECT * FROM w; CREATE VIEW s6 AS SELECT a1.*, g FROM a1, generate_series(1, 2) g; CREATE VIEW s7 AS SELECT * FROM a1 LEFT JOIN b1 USING (id, t); CREATE VIEW s8 AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) v(n, s); CREATE VIEW s9 AS SELECT * FROM a1 WHERE EXISTS (SELECT * FROM b1); CREATE VIEW s10 AS SELECT (a1).* FROM a1; CREATE VIEW s11 AS SELECT q.* FROM a1 q CROSS JOIN LATERAL (SELECT q.x + 1 AS z) l; CREATE VIEW s12 AS SELECT id FROM a1 NATURAL JOIN (SELECT 1 AS zz) q; CREATE VIEW s14 AS SELECT * FROM a1 "Q" JOIN b1 "select" ON "Q".id = "select".y;
+
+-- name: what stars mean is settled, but for columns of one name
+CREATE VIEW s15 AS SELECT * FROM a1, LATERAL (SELECT y FROM b1 WHERE b1.id = a1.id) l; CREATE VIEW s16 AS SELECT * FROM information_schema.schemata;
+
+-- name: what they read gets more columns, and other names
+ALTER TABLE a1 ADD COLUMN y int; ALTER TABLE b1 ADD COLUMN x int; ALTER TABLE a1 RENAME COLUMN x TO xx;
+
+-- name: the views stay as they were
+SELECT viewname, definition FROM pg_views WHERE schemaname = 'of_stars' ORDER BY viewname; SELECT * FROM s2; SELECT * FROM s3; SELECT * FROM s4; SELECT * FROM s7; SELECT * FROM s8 ORDER BY 1;
+
+-- name: views of all kinds
+CREATE VIEW k1 AS SELECT id, xx FROM a1 UNION SELECT 1, 2.5 ORDER BY 1; CREATE VIEW k2 AS SELECT xx, count(*) FROM a1 GROUP BY ROLLUP (xx); CREATE VIEW k3 AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT * FROM r; CREATE VIEW k4 AS SELECT xx, t, grouping(xx), sum(id) FROM a1 GROUP BY GROUPING SETS ((xx), (t), ()); CREATE VIEW k5 AS SELECT xx, t, sum(id) FROM a1 GROUP BY CUBE (xx, t), id; CREATE VIEW k6 AS SELECT xx, t, sum(id) FROM a1 GROUP BY ROLLUP ((xx, t), id); CREATE VIEW k7 AS SELECT * FROM a1 ORDER BY xx FETCH FIRST 3 ROWS ONLY; CREATE VIEW k8 AS SELECT * FROM a1 ORDER BY xx FETCH FIRST 3 ROWS WITH TIES; CREATE VIEW k9 AS SELECT s.p, s.q FROM (SELECT id, xx FROM a1) s(p, q); CREATE VIEW k10 AS SELECT id FROM a1 EXCEPT SELECT id FROM b1 INTERSECT SELECT 3; CREATE VIEW k11 AS SELECT n FROM unnest(ARRAY[1, 2]) n WHERE n IN (SELECT v.column1 FROM (VALUES (1)) v); CREATE VIEW k12 AS SELECT a1.id, 1 AS one, 'x' FROM a1 UNION ALL SELECT 1, 2, 'y';
+
+-- name: views of all kinds, as catalogs show them
+SELECT viewname, definition FROM pg_views WHERE schemaname = 'of_stars' AND viewname LIKE 'k%' ORDER BY viewname; SELECT c.relname, pg_get_viewdef(c.oid, true) FROM pg_class c WHERE c.relname ~ '^k[0-9]' AND c.relkind = 'v' ORDER BY 1;
+
+-- name: stars over tables of one name
+CREATE SCHEMA of_others; CREATE TABLE of_others.a1 (other int); CREATE VIEW two_a1 AS SELECT * FROM of_stars.a1, of_others.a1; SELECT column_name FROM information_schema.columns WHERE table_name = 'two_a1' ORDER BY ordinal_position;
+
+-- name: stars over functions and rows
+CREATE VIEW numbered AS SELECT * FROM unnest(ARRAY['a', 'b']) WITH ORDINALITY; CREATE VIEW of_pairs AS SELECT * FROM json_each('{"k": 1}'); CREATE VIEW grouped_rows AS SELECT t.* FROM a1 t GROUP BY t.id; CREATE VIEW tabled AS TABLE a1; CREATE VIEW of_unions AS SELECT * FROM a1 UNION ALL SELECT * FROM a1; SELECT * FROM numbered ORDER BY 1; SELECT key FROM of_pairs; SELECT count(*) FROM grouped_rows; SELECT count(*) FROM tabled; SELECT count(*) FROM of_unions;
+
+-- name: more columns for all of them
+ALTER TABLE a1 ADD COLUMN later int; SELECT column_name FROM information_schema.columns WHERE table_name IN ('grouped_rows', 'tabled', 'of_unions') AND column_name = 'later';

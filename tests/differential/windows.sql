@@ -135,3 +135,12 @@ SELECT k, sum(x) OVER (ORDER BY x RANGE BETWEEN '1'::text PRECEDING AND CURRENT 
 -- name: distances of numerics without a scale
 -- differs: such values are not measured
 SELECT k, sum(x) OVER (ORDER BY n::numeric RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM measured ORDER BY k;
+
+-- name: defaults that depend on the row
+SELECT id, lead(id, 1, id * 10) OVER (ORDER BY id), lag(NULL::int, 2, id) OVER (ORDER BY id), lag(id, 1, 0.5) OVER (ORDER BY id) FROM (VALUES (1), (2), (3)) v(id) ORDER BY id;
+
+-- name: no distance
+SELECT id, lead(id, NULL) OVER (ORDER BY id), lag(id, NULL, 7) OVER (ORDER BY id) FROM (VALUES (1), (2)) v(id) ORDER BY id;
+
+-- name: computed limits
+SELECT f.id, ARRAY(SELECT g FROM generate_series(1, 9) g WHERE g >= f.id ORDER BY g LIMIT 1 + 1 OFFSET 2 - 1) FROM (VALUES (1), (8)) f(id) ORDER BY 1; SELECT x FROM (VALUES (1), (1), (2)) v(x) ORDER BY x FETCH FIRST 1 ROWS WITH TIES;

@@ -131,6 +131,10 @@ fn printed(kind: char, body: &[u8]) -> String {
                     let _ = write!(line, " {what} {:?}", fields.get(letter));
                 }
             }
+            // The others are names of functions of PostgreSQL's that nobody asks for.
+            if fields.get('R') == "RevalidateCachedQuery" {
+                line.push_str(" by RevalidateCachedQuery");
+            }
             line
         }
         'T' => row_description(body).iter().fold("T".to_owned(), |mut line, column| {

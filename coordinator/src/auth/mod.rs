@@ -22,7 +22,7 @@ pub use verifier::Verifier;
 #[derive(Debug)]
 pub enum Challenge {
     Trust,
-    /// `known` is false for a verifier that no password fits.
+    /// `known` is false for a verifier that no password fits, or that has expired.
     Password {
         verifier: Verifier,
         known: bool,
@@ -63,9 +63,11 @@ impl Authenticator {
     pub async fn challenge(&self, user: &str, client: Option<IpAddr>) -> SqlResult<Challenge> {
         let role = self.factory.login_role(user).await?;
         let verifier = self.verifier(user, role.as_ref())?;
+        let by_file = user == self.superuser && self.superuser_verifier.is_some();
+        let is_expired = !by_file && role.is_some_and(|role| role.is_expired);
         let local = client.is_none_or(|address| address.to_canonical().is_loopback());
         Ok(match verifier {
-            Some(verifier) => Challenge::Password { verifier, known: true },
+            Some(verifier) => Challenge::Password { verifier, known: !is_expired },
             None if self.superuser_verifier.is_none() && local => Challenge::Trust,
             None => Challenge::Password {
                 verifier: Verifier::unknown(user, &self.secret),
@@ -125,10 +127,10 @@ mod tests {
         async fn login_role(&self, user: &str) -> SqlResult<Option<LoginRole>> {
             let verifier = match user {
                 "boss" => None,
-                "ann" => Some(Verifier::from_password("secret").to_string()),
+                "ann" | "old" => Some(Verifier::from_password("secret").to_string()),
                 _ => return Ok(None),
             };
-            Ok(Some(LoginRole { verifier, can_login: true }))
+            Ok(Some(LoginRole { verifier, can_login: true, is_expired: user == "old" }))
         }
 
         async fn connect(&self, _: ConnectInfo) -> SqlResult<Box<dyn Session>> {
@@ -146,6 +148,7 @@ mod tests {
         assert!(open.check_password("boss", Some("x"), AWAY).await.is_err());
         assert!(open.check_password("ann", None, HERE).await.is_err());
         assert!(open.check_password("ann", Some("secret"), AWAY).await.is_ok());
+        assert!(open.check_password("old", Some("secret"), AWAY).await.is_err());
 
         let closed = Authenticator::new(Arc::new(Roles), "boss", Some("pw")).unwrap();
         let error = closed.check_password("boss", Some("wrong"), HERE).await.unwrap_err();

@@ -398,6 +398,10 @@ impl State {
         self.comments.iter().map(|(object, text)| (*object, text.as_str()))
     }
 
+    pub fn all_grants(&self) -> impl Iterator<Item = (&ObjectAddress, &[Grant])> {
+        self.grants.iter().map(|(object, grants)| (object, grants.as_slice()))
+    }
+
     pub fn grants(&self, object: ObjectAddress) -> &[Grant] {
         self.grants.get(&object).map_or(&[], Vec::as_slice)
     }

@@ -196,7 +196,12 @@ impl Altering<'_, '_> {
     /// where it is not.
     async fn constant(&mut self, text: &str, ty: &PgType) -> SqlResult<Option<Option<Vec<u8>>>> {
         let ddl = &self.ddl;
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+        let context = BindContext {
+            catalog: &ddl.snapshot,
+            env: &ddl.env,
+            param_types: None,
+            param_values: &[],
+        };
         let (expr, _) =
             bind::check_expression(text, &[], ExpressionUse::Default, Some(ty), &context)?;
         if expr.is_volatile() {
@@ -515,7 +520,12 @@ impl Altering<'_, '_> {
             && table.identity[at].is_none()
         {
             let ddl = &self.ddl;
-            let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+            let context = BindContext {
+                catalog: &ddl.snapshot,
+                env: &ddl.env,
+                param_types: None,
+                param_values: &[],
+            };
             let usage = ExpressionUse::Default;
             bind::check_expression(default, &[], usage, Some(&ty), &context).map_err(|error| {
                 if error.state() != SqlState::DATATYPE_MISMATCH {
@@ -569,7 +579,12 @@ impl Altering<'_, '_> {
             (None, None) => quote_identifier(&column.name),
         };
         let ddl = &self.ddl;
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+        let context = BindContext {
+            catalog: &ddl.snapshot,
+            env: &ddl.env,
+            param_types: None,
+            param_values: &[],
+        };
         let columns = expression_columns(table);
         let converted =
             bind::check_expression(&source, &columns, ExpressionUse::Using, Some(ty), &context);
@@ -608,7 +623,12 @@ impl Altering<'_, '_> {
         }
         let state = self.ddl.state();
         let ddl = &self.ddl;
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+        let context = BindContext {
+            catalog: &ddl.snapshot,
+            env: &ddl.env,
+            param_types: None,
+            param_values: &[],
+        };
         for check in &table.shape.checks {
             let usage = ExpressionUse::Check;
             bind::check_expression(&check.condition, &columns, usage, None, &context)?;

@@ -14,7 +14,7 @@ use super::alter_table::Altering;
 use super::create_table::{KeyColumns, Unique};
 use super::names::{self, fold};
 use super::rows::qualified;
-use super::{Ddl, create_table, distribute, foreign_key, index, stored_text};
+use super::{Ddl, create_table, distribute, foreign_key, index, stored_text, using_index};
 use crate::catalog::{
     Command, IdRequest, Index, IndexKey, State, Table, TableDef, TableDistribution,
     quote_identifier,
@@ -155,7 +155,23 @@ impl Altering<'_, '_> {
         constraint: &ast::TableConstraint,
         not_valid: bool,
     ) -> SqlResult<()> {
-        self.add(NewConstraint::of(constraint)?, not_valid).await
+        let (using, primary) = match constraint {
+            ast::TableConstraint::PrimaryKeyUsingIndex(using) => (Some(using), true),
+            ast::TableConstraint::UniqueUsingIndex(using) => (Some(using), false),
+            _ => (None, false),
+        };
+        let new = match using {
+            Some(using) => {
+                create_table::refuse_deferrable(
+                    using.characteristics.as_ref(),
+                    if primary { "primary keys" } else { "unique constraints" },
+                )?;
+                let table = self.current()?;
+                using_index::constraint(self.ddl, &table, using, primary).await?
+            }
+            None => NewConstraint::of(constraint)?,
+        };
+        self.add(new, not_valid).await
     }
 
     pub(super) async fn add(
@@ -187,7 +203,12 @@ impl Altering<'_, '_> {
         let table = self.current()?;
         let columns = expression_columns(&table);
         let ddl = &self.ddl;
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+        let context = BindContext {
+            catalog: &ddl.snapshot,
+            env: &ddl.env,
+            param_types: None,
+            param_values: &[],
+        };
         let usage = ExpressionUse::Check;
         bind::check_parsed_expression(condition, &columns, usage, None, &context, &ddl.source)?;
         let name = match name {

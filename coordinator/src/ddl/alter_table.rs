@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
 use futures::stream::StreamExt;
 use satsuma_common::{SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind::{self, BindContext, ExpressionUse};
-use satsuma_sql::parse::AlterAction;
+use satsuma_sql::parse::{AlterAction, Triggers};
 use satsuma_sql::table::ScanSource;
 use sqlparser::ast;
 
@@ -117,6 +117,32 @@ impl<'a, 'b> Altering<'a, 'b> {
 }
 
 impl Altering<'_, '_> {
+    /// ENABLE and DISABLE TRIGGER. Those of foreign keys, which are all there are, stay enabled.
+    fn switch_triggers(&mut self, triggers: &Triggers, enable: bool) -> SqlResult<()> {
+        let table = self.current()?;
+        match triggers {
+            Triggers::Named(name) => Err(SqlError::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!(
+                    "trigger \"{}\" for table \"{}\" does not exist",
+                    super::names::fold(name),
+                    table.shape.name
+                ),
+            )),
+            Triggers::All
+                if !enable
+                    && !(table.shape.foreign_keys.is_empty()
+                        && table.shape.referenced_by.is_empty()) =>
+            {
+                Err(SqlError::unsupported("foreign keys cannot be disabled").hint(
+                    "Drop them, and add them again afterwards; deferrable ones are checked at \
+                     commit.",
+                ))
+            }
+            Triggers::All | Triggers::OfUsers => Ok(()),
+        }
+    }
+
     async fn action(&mut self, action: &AlterAction) -> SqlResult<()> {
         match action {
             AlterAction::AddColumn { column, if_not_exists } => {
@@ -163,6 +189,9 @@ impl Altering<'_, '_> {
             AlterAction::SetOptions { options } => self.ddl.set_options(self.table, options),
             AlterAction::TuneColumn { column } => {
                 position(self.current()?.as_ref(), column).map(|_| ())
+            }
+            AlterAction::SwitchTriggers { triggers, enable } => {
+                self.switch_triggers(triggers, *enable)
             }
             AlterAction::ClusterOn { index } => self.check_index(index),
             AlterAction::Unsupported { what } => {
@@ -239,7 +268,12 @@ impl Altering<'_, '_> {
             (None, None) => return Err(SqlError::internal("a column to fill has no value")),
         };
         let ddl = &self.ddl;
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+        let context = BindContext {
+            catalog: &ddl.snapshot,
+            env: &ddl.env,
+            param_types: None,
+            param_values: &[],
+        };
         let columns = expression_columns(table);
         Ok(bind::check_expression(text, &columns, usage, Some(&column.ty), &context)?.0)
     }

@@ -746,7 +746,12 @@ impl Draft {
             .iter()
             .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
             .collect();
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+        let context = BindContext {
+            catalog: &ddl.snapshot,
+            env: &ddl.env,
+            param_types: None,
+            param_values: &[],
+        };
         (0..self.columns.len()).try_for_each(|position| self.check_column(ddl, position))?;
         for (_, _, condition) in &self.checks {
             let usage = ExpressionUse::Check;
@@ -763,7 +768,12 @@ impl Draft {
             .iter()
             .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
             .collect();
-        let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+        let context = BindContext {
+            catalog: &ddl.snapshot,
+            env: &ddl.env,
+            param_types: None,
+            param_values: &[],
+        };
         let Column { name, ty, .. } = &self.columns[position];
         let is_serial = self.serials.iter().any(|serial| serial.column == position);
         let default = self.defaults[position].as_ref().filter(|_| !is_serial);

@@ -67,6 +67,12 @@ pub async fn create_table_as(ddl: &mut Ddl<'_>, create: &CreateTableAs) -> SqlRe
 
 fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
     let query = &create.query;
+    if !query.locks.is_empty() {
+        return Err(SqlError::unsupported(format!(
+            "FOR UPDATE and FOR SHARE in {} are not supported",
+            command(create)
+        )));
+    }
     let parsed = Parsed {
         statement: Statement::Sql(Box::new(ast::Statement::Query(query.clone()))),
         text: String::new(),
@@ -74,7 +80,12 @@ fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
         source: std::sync::Arc::default(),
         long_names: Vec::new(),
     };
-    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+    let context = BindContext {
+        catalog: &ddl.snapshot,
+        env: &ddl.env,
+        param_types: Some(ddl.params.types()),
+        param_values: ddl.params.values(),
+    };
     let query = bind::bind_query(&parsed, &context)?;
     let query = query.ok_or_else(|| {
         SqlError::unsupported(match create.materialized_view {
@@ -82,7 +93,8 @@ fn bind_query(ddl: &Ddl<'_>, create: &CreateTableAs) -> SqlResult<BoundQuery> {
             false => "CREATE TABLE AS takes a query that only reads",
         })
     })?;
-    bind::in_declared_types(query, &ddl.env)
+    let query = bind::in_declared_types(query, &ddl.env)?;
+    ddl.params.query(query)
 }
 
 /// SELECT .. INTO as CREATE TABLE .. AS; `None` for other queries.

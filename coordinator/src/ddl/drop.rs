@@ -10,9 +10,7 @@ use satsuma_sql::{bind, functions};
 use sqlparser::ast;
 
 use super::{Ddl, alter_name, names, stored_text};
-use crate::catalog::{
-    Command, RelationKind, RelationRef, Table, TableDef, is_member, quote_identifier, split_name,
-};
+use crate::catalog::{Command, RelationKind, RelationRef, Table, TableDef, is_member, split_name};
 use crate::session_api::{Notice, Severity};
 
 pub async fn drop(
@@ -125,14 +123,19 @@ pub fn drop_functions(
 ) -> SqlResult<()> {
     for function in functions {
         let name = names::split(&function.name)?.1;
-        let (found, text) = match &function.args {
-            None => (format!("could not find a {kind} named \"{name}\""), name.clone()),
+        let (found, text, noticed) = match &function.args {
+            None => {
+                let found = format!("could not find a {kind} named \"{name}\"");
+                (found, name.clone(), format!("{name}()"))
+            }
             Some(args) => {
                 let of =
                     |arg: &ast::OperateFunctionArg| bind::data_type(&arg.data_type, &ddl.snapshot);
                 let types = args.iter().map(of).collect::<SqlResult<Vec<_>>>()?;
                 let text = functions::call_text(&name, &types);
-                (format!("{kind} {text} does not exist"), text)
+                let written: Vec<_> = args.iter().map(|arg| arg.data_type.clone()).collect();
+                let noticed = super::absent::written_call(&name, &written, &types);
+                (format!("{kind} {text} does not exist"), text, noticed)
             }
         };
         if kind == "function" && functions::is_known(&name) {
@@ -146,7 +149,7 @@ pub fn drop_functions(
         if !if_exists {
             return Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, found));
         }
-        ddl.notice(format!("{kind} {text} does not exist, skipping"));
+        ddl.notice(format!("{kind} {noticed} does not exist, skipping"));
     }
     Ok(())
 }
@@ -370,6 +373,37 @@ pub async fn remove_tables(
     Ok(())
 }
 
+/// Drops relations of any kinds together: they may depend on each other.
+pub(super) async fn drop_relations(
+    ddl: &mut Ddl<'_>,
+    relations: &[RelationRef],
+    cascade: bool,
+) -> SqlResult<()> {
+    drop_dependents(ddl, relations, cascade).await?;
+    for relation in relations {
+        let state = ddl.state();
+        match relation {
+            RelationRef::View(oid) if state.view(*oid).is_some() => {
+                ddl.drop_view_tree(*oid).await?;
+            }
+            RelationRef::Sequence(id) if state.sequence(*id).is_some() => {
+                drop_dependents(ddl, &[*relation], true).await?;
+                ddl.apply(Command::DropSequence { sequence: *id })?;
+            }
+            _ => {}
+        }
+    }
+    let state = ddl.state();
+    let tables: Vec<Arc<Table>> = relations
+        .iter()
+        .filter_map(|relation| match relation {
+            RelationRef::Table(id) => state.table_arc(*id),
+            _ => None,
+        })
+        .collect();
+    remove_tables(ddl, &tables, true).await
+}
+
 /// Drops tables that nobody is told of.
 pub async fn drop_silently(ddl: &mut Ddl<'_>, tables: &[TableId]) -> SqlResult<()> {
     let notices = ddl.notices.len();
@@ -381,10 +415,19 @@ pub async fn drop_silently(ddl: &mut Ddl<'_>, tables: &[TableId]) -> SqlResult<(
     Ok(())
 }
 
-/// A schema's relations, each followed by what depends on it elsewhere.
-fn named_with(ddl: &mut Ddl<'_>, relations: &[RelationRef]) -> SqlResult<Vec<String>> {
+/// A schema's relations, each followed by what depends on it elsewhere, and its types, in the
+/// order they were made.
+fn named_with(
+    ddl: &mut Ddl<'_>,
+    relations: &[RelationRef],
+    types: &[(Oid, String)],
+) -> SqlResult<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
+    let mut types = types.iter().peekable();
     for relation in relations {
+        while let Some((_, ty)) = types.next_if(|(oid, _)| *oid < relation.oid()) {
+            names.push(ty.clone());
+        }
         names.push(describe(ddl, *relation));
         for dependent in dependents(ddl, &[*relation])? {
             let owner = match dependent.what {
@@ -397,10 +440,11 @@ fn named_with(ddl: &mut Ddl<'_>, relations: &[RelationRef]) -> SqlResult<Vec<Str
             }
         }
     }
+    names.extend(types.map(|(_, ty)| ty.clone()));
     Ok(names)
 }
 
-async fn drop_schemas(
+pub(super) async fn drop_schemas(
     ddl: &mut Ddl<'_>,
     objects: &[ast::ObjectName],
     if_exists: bool,
@@ -431,17 +475,21 @@ async fn drop_schemas(
             .collect();
         relations.sort_by_key(|relation| relation.oid());
         let types: Vec<_> = state.enums().filter(|ty| ty.schema == schema.oid).collect();
-        let types_named = types
+        let mut types_named: Vec<(Oid, String)> = types
             .iter()
-            .map(|ty| format!("type {}.{}", quote_identifier(&name), quote_identifier(&ty.name)));
-        let names: Vec<String> = relations
-            .iter()
-            .map(|relation| describe(ddl, *relation))
-            .chain(types_named.clone())
+            .map(|ty| {
+                let shown = ddl.snapshot.oid_name(&PgType::Regtype, ty.oid.0);
+                (ty.oid, format!("type {}", shown.unwrap_or_else(|| ty.name.clone())))
+            })
             .collect();
+        types_named.sort();
+        let mut names: Vec<(Oid, String)> =
+            relations.iter().map(|relation| (relation.oid(), describe(ddl, *relation))).collect();
+        names.extend(types_named.iter().cloned());
+        names.sort_by_key(|(oid, _)| *oid);
         if !names.is_empty() && !cascade {
             let detail: Vec<String> =
-                names.iter().map(|one| format!("{one} depends on schema {name}")).collect();
+                names.iter().map(|(_, one)| format!("{one} depends on schema {name}")).collect();
             return Err(SqlError::new(
                 SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
                 format!("cannot drop schema {name} because other objects depend on it"),
@@ -449,8 +497,7 @@ async fn drop_schemas(
             .detail(detail.join("\n"))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        let names: Vec<String> =
-            named_with(ddl, &relations)?.into_iter().chain(types_named).collect();
+        let names = named_with(ddl, &relations, &types_named)?;
         ddl.cascade_notice(&names);
         let notices = ddl.notices.len();
         for relation in &relations {

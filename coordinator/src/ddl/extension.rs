@@ -30,7 +30,9 @@ const fn known(
     Known { name, version, comment, oid: Oid(oid), fixed }
 }
 
-pub const EXTENSIONS: [Known; 4] = [
+pub const EXTENSIONS: [Known; 5] = [
+    // Scripts begin with creating it. There are no functions to write in it.
+    known("plpgsql", "1.0", 12_900, true, "PL/pgSQL procedural language"),
     known("citus", "13.2-1", 12_901, true, "Citus distributed database"),
     known("citus_columnar", "13.2-1", 16_902, false, "Citus Columnar extension"),
     known("pgcrypto", "1.3", 16_903, false, "cryptographic functions"),

@@ -17,7 +17,11 @@ pub fn grant(ddl: &mut Ddl<'_>, statement: &Statement) -> SqlResult<&'static str
     match &statement.what {
         Granted::Roles(roles) => {
             membership(ddl, statement, roles)?;
-            Ok(if statement.revoke { "REVOKE ROLE" } else { "GRANT ROLE" })
+            Ok(match (statement.of_group, statement.revoke) {
+                (true, _) => "ALTER ROLE",
+                (false, true) => "REVOKE ROLE",
+                (false, false) => "GRANT ROLE",
+            })
         }
         Granted::Privileges { privileges, target } => {
             let objects = objects(ddl, target)?;

@@ -43,7 +43,8 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
 
     ddl.txn.refuse_pending(&table.shape, "CREATE INDEX").await?;
     let columns = expression_columns(&table);
-    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+    let context =
+        BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None, param_values: &[] };
     let mut key_names = Vec::new();
     let mut keys = Vec::new();
     for column in &create.columns {

@@ -34,7 +34,7 @@ pub(super) fn check_query(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<()
 
 /// Makes a table, which has the query's columns, a materialized view without rows.
 pub(super) fn keep_query(ddl: &mut Ddl<'_>, table: TableId, query: &ast::Query) -> SqlResult<()> {
-    let definition = view::text_to_keep(ddl, query);
+    let definition = view::text_to_keep(ddl, query)?;
     let state = ddl.state();
     let mut depends_on = view::relations(ddl, &state, query)?;
     depends_on.extend(view::sequences(&state, &ddl.snapshot.search_path, query));

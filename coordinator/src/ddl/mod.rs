@@ -12,6 +12,7 @@
 //! Whoever waited for a table's lock looks at the catalog again: [`Ddl::lock_table`] puts the
 //! transaction's own definitions on top of what was committed meanwhile.
 
+mod absent;
 mod alter_column;
 mod alter_constraint;
 mod alter_name;
@@ -33,6 +34,7 @@ mod like_table;
 mod materialized;
 pub(crate) mod names;
 mod operator_class;
+mod owned;
 mod owner;
 mod role;
 pub mod rows;
@@ -42,8 +44,8 @@ mod split;
 mod storage_parameters;
 mod stored_text;
 pub mod temporary;
+mod using_index;
 mod view;
-mod wildcard;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +59,7 @@ use satsuma_sql::bind::BindContext;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::FunctionEnv;
 use satsuma_sql::parse::{
-    Alter, Comment, Configure, CreateSchema, CreateTable, Grant, Refresh, Source,
+    Alter, Comment, Configure, CreateSchema, CreateTable, DropAbsent, Grant, Owned, Refresh, Source,
 };
 use sqlparser::ast::{self, Spanned};
 
@@ -80,7 +82,7 @@ use crate::catalog::{
 };
 use crate::cluster::Cluster;
 use crate::executor::{Scope, gate};
-use crate::session::{SessionSequences, SessionSurroundings};
+use crate::session::{Params, SessionSequences, SessionSurroundings};
 use crate::session_api::Notice;
 use crate::txn::Transaction;
 
@@ -103,6 +105,8 @@ pub struct Ddl<'a> {
     pub on_commit: &'a mut BTreeMap<TableId, ast::OnCommit>,
     /// The text that the statement was parsed from.
     pub source: Arc<Source>,
+    /// Of the statement, for the query that it may have.
+    pub(crate) params: Params,
     /// Sequences that wait for the table that will own them.
     pub(crate) pending_ownership: Vec<crate::catalog::Sequence>,
 }
@@ -118,6 +122,10 @@ pub enum Definition<'a> {
     /// ALTER SYSTEM and ALTER DATABASE.
     Configure(&'a Configure),
     Refresh(&'a Refresh),
+    /// DROP OWNED and REASSIGN OWNED.
+    Owned(&'a Owned),
+    /// DROP of what there can be none of.
+    DropAbsent(&'a DropAbsent),
     /// CREATE SCHEMA with elements.
     Schema(&'a CreateSchema),
     /// CREATE EXTENSION and DROP EXTENSION.
@@ -143,6 +151,9 @@ impl Definition<'_> {
             Self::Configure(Configure { database: None, .. }) => "ALTER SYSTEM",
             Self::Configure(_) => "ALTER DATABASE",
             Self::Refresh(_) => "REFRESH MATERIALIZED VIEW",
+            Self::Owned(owned) if owned.to.is_some() => "REASSIGN OWNED",
+            Self::Owned(_) => "DROP OWNED",
+            Self::DropAbsent(drop) => return Some(format!("DROP {}", drop.kind)),
             Self::Schema(_) => "CREATE SCHEMA",
             Self::Extension(satsuma_sql::parse::Command::DropExtension { .. }) => "DROP EXTENSION",
             Self::Extension(_) => "CREATE EXTENSION",
@@ -193,6 +204,8 @@ pub async fn execute(ddl: &mut Ddl<'_>, definition: Definition<'_>) -> SqlResult
             materialized::refresh(ddl, refresh).await?;
             Some("REFRESH MATERIALIZED VIEW".into())
         }
+        Definition::Owned(statement) => Some(Box::pin(owned::owned(ddl, statement)).await?.into()),
+        Definition::DropAbsent(drop) => Some(absent::drop_absent(ddl, drop)?),
         Definition::Schema(create) => {
             Box::pin(schema::create(ddl, create)).await?;
             Some("CREATE SCHEMA".into())
@@ -279,7 +292,12 @@ impl Ddl<'_> {
 
     /// What expressions of definitions are bound against.
     pub fn bind_context(&self) -> BindContext<'_> {
-        BindContext { catalog: &self.snapshot, env: &self.env, param_types: None }
+        BindContext {
+            catalog: &self.snapshot,
+            env: &self.env,
+            param_types: None,
+            param_values: &[],
+        }
     }
 
     /// The type that a statement names.

@@ -1,7 +1,8 @@
 //! CREATE, ALTER and DROP ROLE. Passwords become SCRAM verifiers before they reach the catalog.
-//! What nothing would enforce (VALID UNTIL) is refused.
+//! VALID UNTIL ends the use of a role's password.
 
-use satsuma_common::{SqlError, SqlResult, SqlState};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
+use satsuma_sql::casts;
 use sqlparser::ast;
 
 use super::{Ddl, configure, names};
@@ -261,8 +262,13 @@ fn apply_option(ddl: &mut Ddl<'_>, role: &mut Role, option: &ast::RoleOption) ->
                     )
                 })?;
         }
-        ast::RoleOption::ValidUntil(_) => {
-            return Err(SqlError::unsupported("VALID UNTIL of a role is not supported"));
+        ast::RoleOption::ValidUntil(moment) => {
+            let context = ddl.env.settings.context();
+            let moment = casts::text::input(&text(moment)?, &PgType::Timestamptz, &context)?;
+            role.valid_until = match moment {
+                Datum::Timestamp(moment) => Some(moment),
+                _ => None,
+            };
         }
     }
     Ok(())

@@ -27,7 +27,12 @@ impl Ddl<'_> {
         let [parsed] = parsed.as_slice() else {
             return Err(SqlError::internal("one statement was expected"));
         };
-        let context = BindContext { catalog: &self.snapshot, env: &self.env, param_types: None };
+        let context = BindContext {
+            catalog: &self.snapshot,
+            env: &self.env,
+            param_types: None,
+            param_values: &[],
+        };
         Ok(bind::bind(parsed, &context)?.0)
     }
 

@@ -34,7 +34,7 @@ pub async fn create_sequence(ddl: &mut Ddl<'_>, statement: &ast::Statement) -> S
         return Ok(());
     }
     let ty = match data_type {
-        Some(ty) => bind::data_type(ty, &ddl.snapshot)?,
+        Some(ty) => ddl.data_type(ty)?,
         None => PgType::Int8,
     };
     let owned_by = match owned_by {

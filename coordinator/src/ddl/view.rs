@@ -12,7 +12,7 @@ use satsuma_sql::functions::{FunctionEnv, Identity};
 use satsuma_sql::parse;
 use sqlparser::ast;
 
-use super::{Ddl, names, stored_text, wildcard};
+use super::{Ddl, names, stored_text};
 use crate::catalog::{CatalogSnapshot, Command, RelationRef, State, View, split_name};
 use crate::session::SessionSurroundings;
 use crate::session_api::Notice;
@@ -21,6 +21,7 @@ use crate::system_relations::{SessionFunctions, SystemCatalog};
 pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResult<()> {
     refuse_unsupported(create)?;
     let (schema, name) = names::split(&create.name)?;
+    let definition = text_to_keep(ddl, &create.query)?;
     let reads_temporary = reads_temporary(ddl, &create.query)?;
     let temporary = create.temporary || reads_temporary;
     if temporary && !create.temporary {
@@ -51,7 +52,6 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
             ));
         }
     };
-    let definition = text_to_keep(ddl, &create.query);
     let columns = columns(ddl, create, &definition)?;
     let mut depends_on = relations(ddl, &state, &create.query)?;
     depends_on.extend(sequences(&state, &ddl.snapshot.search_path, &create.query));
@@ -88,11 +88,11 @@ pub async fn create_view(ddl: &mut Ddl<'_>, create: &ast::CreateView) -> SqlResu
 }
 
 /// The query's text as it is stored.
-pub(super) fn text_to_keep(ddl: &mut Ddl<'_>, query: &ast::Query) -> String {
+pub(super) fn text_to_keep(ddl: &mut Ddl<'_>, query: &ast::Query) -> SqlResult<String> {
     let mut query = query.clone();
-    wildcard::expand(&ddl.state(), &ddl.snapshot.search_path, &mut query);
+    bind::expand_stars(&mut query, &ddl.source, &ddl.bind_context())?;
     bind::settle_query(&mut query, &ddl.bind_context());
-    query.to_string()
+    Ok(query.to_string())
 }
 
 fn refuse_unsupported(create: &ast::CreateView) -> SqlResult<()> {
@@ -145,7 +145,8 @@ fn columns(
     let [parsed] = parsed.as_slice() else {
         return Err(SqlError::internal("a view's query does not parse as one statement"));
     };
-    let context = BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None };
+    let context =
+        BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None, param_values: &[] };
     // Positions in the text that is stored are not those of the statement.
     let bound = bind::bind_query(parsed, &context).map_err(|mut error| {
         error.fields_mut().position = None;
@@ -361,7 +362,8 @@ impl Ddl<'_> {
             let user = owner.name.clone();
             env.identity = Arc::new(Identity { user, ..env.identity.as_ref().clone() });
         }
-        let context = BindContext { catalog: &snapshot, env: &env, param_types: None };
+        let context =
+            BindContext { catalog: &snapshot, env: &env, param_types: None, param_values: &[] };
         bind::bind_query(parsed, &context)?
             .ok_or_else(|| SqlError::internal("a view's query is no query"))
     }
@@ -584,11 +586,23 @@ pub(super) fn rename_relation_in(
     let _ = ast::VisitMut::visit(query, &mut rename);
 }
 
-/// Whether a query selects `*`, `t.*` or `(t).*`. The fields of what a function gives stay.
+/// Whether a query selects `*`, `t.*` or `(t).*`, or counts the columns of a join to name them.
+/// The fields of what a function gives stay.
 fn has_wildcard(definition: &str) -> bool {
     struct Stars;
     impl ast::Visitor for Stars {
         type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+            match factor {
+                ast::TableFactor::NestedJoin { alias: Some(alias), .. }
+                    if !alias.columns.is_empty() =>
+                {
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
 
         fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
             let is_star = |item: &ast::SelectItem| match item {
@@ -645,6 +659,7 @@ mod tests {
         assert!(has_wildcard("SELECT 1, t.* FROM t"));
         assert!(has_wildcard("SELECT DISTINCT ON (a) * FROM t"));
         assert!(has_wildcard("SELECT a FROM (SELECT (t).* FROM t) AS s"));
+        assert!(has_wildcard("SELECT j.x FROM (a JOIN b ON a.i = b.i) j (x, y)"));
         assert!(!has_wildcard("SELECT count(*), a * 2 FROM t"));
         assert!(!has_wildcard("SELECT (jsonb_each(j)).* FROM t"));
     }

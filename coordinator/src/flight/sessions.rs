@@ -378,6 +378,7 @@ impl Sessions {
             database: caller.database.clone(),
             settings: Vec::new(),
             client_addr: caller.client_addr,
+            server_addr: None,
             via: Via::Flight,
             tls: caller.client_addr.and_then(|client| self.connections.encryption(client)),
             process_id: registration.id,

@@ -74,7 +74,8 @@ impl World {
             depends_on_session: Arc::new(AtomicBool::new(false)),
         };
         let parsed = parse(sql).unwrap();
-        let context = BindContext { catalog: &catalog, env: &env, param_types: Some(&[]) };
+        let context =
+            BindContext { catalog: &catalog, env: &env, param_types: Some(&[]), param_values: &[] };
         let (bound, params) = bind(&parsed[0], &context).unwrap();
         (recognise(&bound, &params, &self.programs), params)
     }

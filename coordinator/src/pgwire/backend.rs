@@ -17,7 +17,7 @@ use satsuma_common::{PgType, SqlError};
 use satsuma_sql::bound::OutputColumn;
 
 use super::frontend::Format;
-use crate::session_api::{Notice, RESULT_CHANGED, RESULT_CHANGED_IN, TransactionStatus};
+use crate::session_api::{Notice, TransactionStatus};
 
 /// Messages without a body.
 pub const PARSE_COMPLETE: u8 = b'1';
@@ -94,11 +94,9 @@ fn fields(severity: &str, error: &SqlErrorFields) -> Vec<(u8, String)> {
         (b'c', &error.column),
         (b'd', &error.data_type),
         (b'n', &error.constraint),
+        (b'R', &error.routine),
     ];
     fields.extend(optional.into_iter().filter_map(|(code, value)| Some((code, value.clone()?))));
-    if error.message == RESULT_CHANGED {
-        fields.push((b'R', RESULT_CHANGED_IN.to_owned()));
-    }
     // A NUL would end the field early and shift the rest.
     for (_, value) in &mut fields {
         if value.contains('\0') {

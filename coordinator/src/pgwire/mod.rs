@@ -109,6 +109,7 @@ async fn serve_client(server: &Server, socket: TcpStream, address: SocketAddr, n
     if let Err(error) = tune(&socket) {
         tracing::debug!(%error, "socket options not set");
     }
+    let server_addr = socket.local_addr().ok();
     let wire = Wire::new(ClientStream::Plain(socket), BytesMut::new());
     let received = tokio::select! {
         biased;
@@ -126,6 +127,10 @@ async fn serve_client(server: &Server, socket: TcpStream, address: SocketAddr, n
         }
     };
     newcomer.has_spoken();
+    let hello = hello.map(|mut hello| {
+        hello.info.server_addr = server_addr;
+        hello
+    });
     let session = client_session(server, &mut wire, hello, newcomer);
     let session = AssertUnwindSafe(session).catch_unwind();
     let farewell =

@@ -220,6 +220,7 @@ impl Parameters {
             database,
             settings: self.settings,
             client_addr,
+            server_addr: None,
             via: Via::Pg,
             tls,
             process_id: 0,

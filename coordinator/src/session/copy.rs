@@ -67,7 +67,8 @@ pub(super) async fn copy_from(
         if is_whole { Completion::AsIs } else { Completion::Plan(Box::new(copy.clone())) };
     let catalog = session.snapshot();
     let env = session.function_env(&catalog);
-    let context = BindContext { catalog: &catalog, env: &env, param_types: None };
+    let context =
+        BindContext { catalog: &catalog, env: &env, param_types: None, param_values: &[] };
     let checks = RowChecks::compile(shape, &context)?;
     stay(session, &table, scope).await?;
     let txn =

@@ -12,11 +12,12 @@ use satsuma_proto::worker::BatchStream;
 use satsuma_sql::bind::{self, BindContext};
 use satsuma_sql::bound::OutputColumn;
 use satsuma_sql::engine_error::arrow_to_sql;
-use satsuma_sql::parse::{self, CursorDirection, Parsed};
+use satsuma_sql::parse::{CursorDirection, Parsed, Statement};
+use sqlparser::ast;
 
 use super::ClusterSession;
+use super::params::Params;
 use super::run::interruptible;
-use super::utility::after_keyword;
 use crate::session_api::{ExecuteOptions, Execution, Rows};
 pub use crate::system_relations::CursorAbout;
 use crate::txn::Transaction;
@@ -143,7 +144,9 @@ impl ClusterSession {
     pub(super) async fn declare(
         &mut self,
         about: CursorAbout,
+        query: &ast::Query,
         parsed: &Parsed,
+        params: &Params,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         let name = about.name.clone();
@@ -159,20 +162,25 @@ impl ClusterSession {
                 format!("cursor \"{name}\" already exists"),
             ));
         }
-        let text = after_keyword(&parsed.text, "for")
-            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
-        let query = parse::parse(&text)?
-            .pop()
-            .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
+        let parsed = Parsed {
+            statement: Statement::Sql(Box::new(ast::Statement::Query(Box::new(query.clone())))),
+            ..parsed.clone()
+        };
         let catalog = self.snapshot();
         let env = self.function_env(&catalog);
-        let context = BindContext { catalog: &catalog, env: &env, param_types: None };
-        let Some(query) = bind::bind_query(&query, &context)? else {
+        let context = BindContext {
+            catalog: &catalog,
+            env: &env,
+            param_types: Some(params.types()),
+            param_values: params.values(),
+        };
+        let Some(query) = bind::bind_query(&parsed, &context)? else {
             return Err(SqlError::new(
                 SqlState::INVALID_CURSOR_STATE,
                 "a cursor's query must be SELECT or VALUES",
             ));
         };
+        let query = params.query(query)?;
         self.transaction().await?;
         let scope = self.scope().await?;
         let rows = self.rows(&query, &scope).await?;

@@ -6,6 +6,7 @@ use satsuma_common::{SqlError, SqlResult};
 use satsuma_sql::parse::Parsed;
 
 use super::ClusterSession;
+use super::params::Params;
 use super::run::Patience;
 use crate::ddl::{Ddl, Definition, temporary};
 use crate::executor::{Scope, is_stale};
@@ -17,6 +18,7 @@ impl ClusterSession {
         &mut self,
         definition: Definition<'_>,
         parsed: &Parsed,
+        params: &Params,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         self.transaction().await?;
@@ -28,6 +30,7 @@ impl ClusterSession {
             let (wait, notices) = (options.interrupt.wait(), self.notices.len());
             let mut ddl = self.ddl().await?;
             ddl.source = parsed.source.clone();
+            ddl.params = params.clone();
             let done = tokio::select! {
                 biased;
                 () = wait => Err(options.interrupt.error()),
@@ -92,6 +95,7 @@ impl ClusterSession {
             temporary_name: temporary::schema_name(self.cluster.node, self.info.process_id),
             on_commit: &mut self.on_commit,
             source: Default::default(),
+            params: Params::default(),
             pending_ownership: Vec::new(),
         })
     }

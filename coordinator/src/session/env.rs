@@ -273,6 +273,7 @@ impl ClusterSession {
             backend_pid: self.info.process_id,
             client_address: self.info.client_addr.map(|address| address.ip().to_string()),
             client_port: self.info.client_addr.map(|address| address.port()),
+            server: self.info.server_addr.map(|it| (it.ip().to_string(), it.port())),
             application_name: self.settings.frequent().application_name.clone(),
         };
         FunctionEnv {

@@ -36,7 +36,11 @@ impl SessionFactory for Factory {
         }
         let found = |state: &State| {
             let role = state.role_by_name(user)?;
-            Some(LoginRole { verifier: role.verifier.clone(), can_login: role.login })
+            Some(LoginRole {
+                verifier: role.verifier.clone(),
+                can_login: role.login,
+                is_expired: role.valid_until.is_some_and(|end| end < crate::clock::now_micros()),
+            })
         };
         match found(&state) {
             // It may have been made through another coordinator a moment ago.

@@ -65,6 +65,7 @@ pub use advisory::{
 pub(crate) use env::SessionSequences;
 pub use factory::Factory;
 pub use parameters::SERVER_VERSION;
+pub(crate) use params::Params;
 pub use settings::{Listed, ListedSetting, Settings};
 pub(crate) use surroundings::SessionSurroundings;
 pub use temporary::{drop_left_behind, run_detached};

@@ -5,11 +5,15 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, arrow_values};
-use satsuma_sql::bound::{Bound, BoundMerge, BoundOnConflict};
+use satsuma_sql::bound::{Bound, BoundMerge, BoundOnConflict, BoundQuery};
 use satsuma_sql::engine_error::{from_sql, to_sql};
 
-/// Values by parameter number, as DataFusion literals.
-pub struct Params(Vec<ScalarValue>);
+/// Values by parameter number, as DataFusion literals, with their types.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    values: Vec<ScalarValue>,
+    types: Vec<Option<PgType>>,
+}
 
 /// A value for each parameter, or 08P01.
 pub fn check_count(values: &[Datum], types: &[PgType]) -> SqlResult<()> {
@@ -33,17 +37,26 @@ impl Params {
             let array = arrow_values::array_from_datums(std::slice::from_ref(value), ty)?;
             ScalarValue::try_from_array(&array, 0).map_err(to_sql)
         });
-        Ok(Self(literals.collect::<SqlResult<_>>()?))
+        let values = literals.collect::<SqlResult<_>>()?;
+        Ok(Self { values, types: types.iter().cloned().map(Some).collect() })
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
+    }
+
+    pub fn values(&self) -> &[ScalarValue] {
+        &self.values
+    }
+
+    pub fn types(&self) -> &[Option<PgType>] {
+        &self.types
     }
 
     fn value(&self, id: &str) -> SqlResult<ScalarValue> {
         id.strip_prefix('$')
             .and_then(|number| number.parse::<usize>().ok())
-            .and_then(|number| self.0.get(number.checked_sub(1)?))
+            .and_then(|number| self.values.get(number.checked_sub(1)?))
             .cloned()
             .ok_or_else(|| {
                 SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {id}"))
@@ -76,6 +89,13 @@ impl Params {
         .map_err(to_sql)
     }
 
+    pub fn query(&self, query: BoundQuery) -> SqlResult<BoundQuery> {
+        match self.is_empty() {
+            true => Ok(query),
+            false => Ok(BoundQuery { plan: self.plan(query.plan)?, ..query }),
+        }
+    }
+
     /// The statement with every placeholder replaced.
     pub fn bind(&self, bound: Bound) -> SqlResult<Bound> {
         if self.is_empty() {
@@ -90,10 +110,7 @@ impl Params {
                 .transpose()
         };
         Ok(match bound {
-            Bound::Query(mut query) => {
-                query.plan = self.plan(query.plan)?;
-                Bound::Query(query)
-            }
+            Bound::Query(query) => Bound::Query(self.query(query)?),
             Bound::Insert(mut insert) => {
                 insert.source = self.plan(insert.source)?;
                 insert.on_conflict = match insert.on_conflict {

@@ -9,15 +9,16 @@
 
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
 use parking_lot::Mutex;
-use satsuma_common::{PgType, SqlError, SqlResult};
+use satsuma_common::{Datum, PgType, SqlError, SqlResult};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::effects;
 use satsuma_sql::parse::Parsed;
 
+use super::params::Params;
 use super::{ClusterSession, unhurried};
 use crate::keypath::{self, KeyStatement};
-use crate::session_api::RESULT_CHANGED;
 
 /// What [`crate::session_api::Prepared::plan`] holds.
 pub(super) struct Planned {
@@ -75,7 +76,9 @@ impl Planned {
         if self.columns.as_deref().map(described) == now.map(described) {
             return Ok(());
         }
-        Err(SqlError::unsupported(RESULT_CHANGED))
+        // Clients that prepare anew then look for the routine: its name is in no language.
+        Err(SqlError::unsupported("cached plan must not change result type")
+            .routine("RevalidateCachedQuery"))
     }
 }
 
@@ -94,9 +97,10 @@ impl ClusterSession {
         &self,
         parsed: &Parsed,
         param_types: Option<&[Option<PgType>]>,
+        param_values: &[ScalarValue],
     ) -> SqlResult<(Ready, Vec<PgType>)> {
         let stamp = self.stamp();
-        let (bound, params, lasts) = self.bind_lasting(parsed, param_types)?;
+        let (bound, params, lasts) = self.bind_lasting(parsed, param_types, param_values)?;
         let key = keypath::recognise(&bound, &params, &self.cluster.programs);
         let sets_config = parsed.text.to_ascii_lowercase().contains("set_config");
         Ok((Ready { bound, key, sets_config, stamp, lasts }, params))
@@ -109,13 +113,13 @@ impl ClusterSession {
         param_types: Option<&[Option<PgType>]>,
     ) -> SqlResult<(Ready, Vec<PgType>)> {
         let version = self.cluster.catalog.snapshot().version();
-        match unhurried(&parsed.text, || self.make_ready(parsed, param_types)) {
+        match unhurried(&parsed.text, || self.make_ready(parsed, param_types, &[])) {
             Err(error) if may_be_behind(&error) && !self.cluster.catalog.is_alone() => {
                 self.catch_up().await?;
                 if self.cluster.catalog.snapshot().version() == version {
                     return Err(error);
                 }
-                unhurried(&parsed.text, || self.make_ready(parsed, param_types))
+                unhurried(&parsed.text, || self.make_ready(parsed, param_types, &[]))
             }
             made => made,
         }
@@ -135,6 +139,7 @@ impl ClusterSession {
     pub(super) fn ready(
         &self,
         planned: &Planned,
+        params: &[Datum],
         result_may_change: bool,
     ) -> SqlResult<Arc<Ready>> {
         let known = planned.ready.lock().clone();
@@ -144,8 +149,8 @@ impl ClusterSession {
         {
             return Ok(known);
         }
-        let types: Vec<_> = planned.params.iter().cloned().map(Some).collect();
-        let (ready, _) = self.make_ready(&planned.parsed, Some(&types))?;
+        let params = Params::new(params, &planned.params)?;
+        let (ready, _) = self.make_ready(&planned.parsed, Some(params.types()), params.values())?;
         if !result_may_change && !matches!(ready.bound, Bound::Utility(_)) {
             let columns = self.columns_of(&ready.bound, &planned.parsed)?;
             planned.check_result(columns.as_deref())?;

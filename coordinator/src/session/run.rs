@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{AsArray, PrimitiveArray};
 use datafusion::arrow::datatypes::Int64Type;
+use datafusion::common::ScalarValue;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState, Timestamp};
 use satsuma_proto::worker::{
@@ -145,7 +146,7 @@ impl ClusterSession {
         parsed: &Parsed,
         param_types: Option<&[Option<PgType>]>,
     ) -> SqlResult<(Bound, Vec<PgType>)> {
-        self.bind_lasting(parsed, param_types).map(|(bound, params, _)| (bound, params))
+        self.bind_lasting(parsed, param_types, &[]).map(|(bound, params, _)| (bound, params))
     }
 
     /// Also tells whether the bound statement means the same at another time and under other
@@ -154,10 +155,11 @@ impl ClusterSession {
         &self,
         parsed: &Parsed,
         param_types: Option<&[Option<PgType>]>,
+        param_values: &[ScalarValue],
     ) -> SqlResult<(Bound, Vec<PgType>, bool)> {
         let catalog = self.snapshot();
         let env = self.function_env(&catalog);
-        let context = BindContext { catalog: &catalog, env: &env, param_types };
+        let context = BindContext { catalog: &catalog, env: &env, param_types, param_values };
         let (bound, params) = bind::bind(parsed, &context)?;
         Ok((bound, params, !env.is_session_dependent()))
     }
@@ -212,11 +214,12 @@ impl ClusterSession {
             }
         }
         if planned.is_utility() {
-            return Box::pin(self.utility(&planned.parsed, options)).await;
+            let params = Params::new(params, &planned.params)?;
+            return Box::pin(self.utility(&planned.parsed, &params, options)).await;
         }
         // It comes with the catalog of its moment.
         self.transaction().await?;
-        let mut ready = self.ready(planned, options.result_may_change)?;
+        let mut ready = self.ready(planned, params, options.result_may_change)?;
         if changes(&ready.bound) {
             self.writable(command_name(&ready.bound))?;
         }
@@ -246,7 +249,7 @@ impl ClusterSession {
                 }
                 self.catch_up().await?;
             }
-            ready = self.ready(planned, options.result_may_change)?;
+            ready = self.ready(planned, params, options.result_may_change)?;
         }
     }
 

@@ -83,6 +83,7 @@ impl ClusterSession {
             database: state.cluster().database.clone(),
             settings: Vec::new(),
             client_addr: None,
+            server_addr: None,
             via: Via::Pg,
             tls: None,
             process_id: 0,

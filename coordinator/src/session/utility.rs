@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
 use satsuma_sql::bound::{Bound, OutputColumn};
 use satsuma_sql::parse::{self, Command, Parsed, Prepare, Statement};
-use sqlparser::ast;
+use sqlparser::ast::{self, Spanned};
 
 use super::cursor::{CursorAbout, no_cursor};
 use super::params::Params;
@@ -71,12 +71,13 @@ impl ClusterSession {
     pub(super) async fn utility(
         &mut self,
         parsed: &Parsed,
+        params: &Params,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         self.refuse_within_block(&parsed.statement, options)?;
         match &parsed.statement {
-            Statement::Sql(statement) => self.sql_utility(statement, parsed, options).await,
-            Statement::Command(command) => self.command(command, parsed, options).await,
+            Statement::Sql(statement) => self.sql_utility(statement, parsed, params, options).await,
+            Statement::Command(command) => self.command(command, parsed, params, options).await,
             Statement::Copy(_) => Err(SqlError::internal("COPY is not a utility statement")),
         }
     }
@@ -85,6 +86,7 @@ impl ClusterSession {
         &mut self,
         statement: &ast::Statement,
         parsed: &Parsed,
+        params: &Params,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         match statement {
@@ -155,7 +157,7 @@ impl ClusterSession {
                 self.sql_execute(name, parameters, options).await
             }
             ast::Statement::Deallocate { name, .. } => self.deallocate(Some(name)),
-            _ => self.define(Definition::Sql(statement), parsed, options).await,
+            _ => self.define(Definition::Sql(statement), parsed, params, options).await,
         }
     }
 
@@ -163,10 +165,11 @@ impl ClusterSession {
         &mut self,
         command: &Command,
         parsed: &Parsed,
+        params: &Params,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         match command {
-            Command::Declare { name, scroll, hold, binary, .. } => {
+            Command::Declare { name, scroll, hold, binary, query } => {
                 let about = CursorAbout {
                     name: satsuma_sql::bind::fold(name),
                     statement: parsed.text.clone(),
@@ -175,7 +178,7 @@ impl ClusterSession {
                     is_scrollable: scroll.unwrap_or(true),
                     created_micros: crate::clock::now_micros(),
                 };
-                self.declare(about, parsed, options).await
+                self.declare(about, query, parsed, params, options).await
             }
             Command::Fetch { cursor, direction, discard } => {
                 self.fetch(&satsuma_sql::bind::fold(cursor), *direction, *discard)
@@ -203,25 +206,29 @@ impl ClusterSession {
                     }
                 }
                 if *analyze {
-                    self.define(Definition::Analyze(&tables), parsed, options).await?;
+                    self.define(Definition::Analyze(&tables), parsed, params, options).await?;
                 }
                 let tag = if *vacuum { "VACUUM" } else { "ANALYZE" };
                 Ok(Execution::Command(tag.into()))
             }
-            Command::Alter(alter) => self.define(Definition::Alter(alter), parsed, options).await,
+            Command::Alter(alter) => {
+                self.define(Definition::Alter(alter), parsed, params, options).await
+            }
             Command::CreateTable(create) => {
-                self.define(Definition::CreateTable(create), parsed, options).await
+                self.define(Definition::CreateTable(create), parsed, params, options).await
             }
             Command::Merge(_) => Err(SqlError::internal("MERGE is not a utility statement")),
             Command::Comment(comment) => {
-                self.define(Definition::Comment(comment), parsed, options).await
+                self.define(Definition::Comment(comment), parsed, params, options).await
             }
             Command::Configure(statement) => {
-                self.define(Definition::Configure(statement), parsed, options).await
+                self.define(Definition::Configure(statement), parsed, params, options).await
             }
-            Command::Grant(grant) => self.define(Definition::Grant(grant), parsed, options).await,
+            Command::Grant(grant) => {
+                self.define(Definition::Grant(grant), parsed, params, options).await
+            }
             Command::CreateExtension(_) | Command::DropExtension { .. } => {
-                self.define(Definition::Extension(command), parsed, options).await
+                self.define(Definition::Extension(command), parsed, params, options).await
             }
             Command::DropIndexConcurrently(statement) => {
                 if let ast::Statement::Drop { names, cascade, .. } = statement.as_ref() {
@@ -236,7 +243,7 @@ impl ClusterSession {
                         )));
                     }
                 }
-                self.define(Definition::Sql(statement), parsed, options).await
+                self.define(Definition::Sql(statement), parsed, params, options).await
             }
             Command::Checkpoint => Ok(Execution::Command("CHECKPOINT".into())),
             Command::Reorganise { tag, kind, name, .. } => {
@@ -252,10 +259,16 @@ impl ClusterSession {
                 Ok(Execution::Command((*tag).into()))
             }
             Command::Refresh(refresh) => {
-                self.define(Definition::Refresh(refresh), parsed, options).await
+                self.define(Definition::Refresh(refresh), parsed, params, options).await
+            }
+            Command::Owned(owned) => {
+                self.define(Definition::Owned(owned), parsed, params, options).await
+            }
+            Command::DropAbsent(drop) => {
+                self.define(Definition::DropAbsent(drop), parsed, params, options).await
             }
             Command::CreateSchema(create) => {
-                self.define(Definition::Schema(create), parsed, options).await
+                self.define(Definition::Schema(create), parsed, params, options).await
             }
             Command::Discard { what } => self.discard(what, options).await,
             Command::Prepare(prepare) => self.sql_prepare(prepare, parsed).await,
@@ -469,7 +482,14 @@ impl ClusterSession {
         let types = prepare
             .data_types
             .iter()
-            .map(|ty| satsuma_sql::bind::data_type(ty, &snapshot).map(Some))
+            .map(|ty| {
+                satsuma_sql::bind::data_type(ty, &snapshot).map(Some).map_err(|error| match ty {
+                    ast::DataType::Custom(name, _) => {
+                        error.at(parsed.source.position(name.span().start))
+                    }
+                    _ => error,
+                })
+            })
             .collect::<SqlResult<Vec<_>>>()?;
         let text = after_keyword(&parsed.text, "as")
             .ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input"))?;
@@ -505,7 +525,7 @@ impl ClusterSession {
         let Some(planned) = prepared.plan.downcast_ref::<Planned>() else {
             return Err(SqlError::unsupported("EXPLAIN of an empty statement is not supported"));
         };
-        let ready = self.ready(planned, false)?;
+        let ready = self.ready(planned, &values, false)?;
         Params::new(&values, &planned.params)?.bind(ready.bound.clone())
     }
 

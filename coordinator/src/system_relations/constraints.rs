@@ -1,11 +1,16 @@
 //! pg_constraint.
 
+use std::ops::ControlFlow;
+
 use satsuma_common::table::{ForeignKeyAction, Timing};
 use satsuma_common::{ColumnId, Oid, SqlResult};
+use satsuma_sql::{bind, parse};
+use sqlparser::ast;
 
 use super::definitions::{Constraint, constraints};
 use super::rows::{Rows, row};
 use super::{Fill, Source};
+use crate::catalog::Table;
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     (name == "pg_constraint").then_some(constraint as Fill)
@@ -25,11 +30,32 @@ fn numbers(columns: &[ColumnId]) -> Vec<i16> {
     columns.iter().map(|column| column.0 as i16).collect()
 }
 
+/// The columns that a condition names, in their order there.
+fn mentioned(table: &Table, condition: &str) -> Vec<i16> {
+    let mut found: Vec<i16> = Vec::new();
+    let Ok((expr, _)) = parse::parse_expression(condition) else { return found };
+    let _ = ast::visit_expressions(&expr, |expr| {
+        let name = match expr {
+            ast::Expr::Identifier(name) => Some(name),
+            ast::Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        let column = name.and_then(|name| table.shape.column_named(&bind::fold(name)));
+        if let Some(column) = column
+            && !found.contains(&(column.id.0 as i16))
+        {
+            found.push(column.id.0 as i16);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    found
+}
+
 fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     for table in source.state.tables() {
         for (oid, name, constraint) in constraints(source.state, table) {
             let mut kind = 'c';
-            let mut columns = None;
+            let columns;
             let mut index = Oid(0);
             let (mut target, mut target_columns) = (Oid(0), None);
             let (mut on_update, mut on_delete, mut match_type) = (' ', ' ', ' ');
@@ -42,7 +68,10 @@ fn constraint(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
                     columns = Some(keys.into_iter().take(key.keys.len()).collect::<Vec<i16>>());
                     index = key.oid;
                 }
-                Constraint::Check(check) => expression = Some(&check.condition),
+                Constraint::Check(check) => {
+                    columns = Some(mentioned(table, &check.condition));
+                    expression = Some(&check.condition);
+                }
                 Constraint::ForeignKey(key) => {
                     kind = 'f';
                     columns = Some(numbers(&key.columns));

@@ -10,8 +10,8 @@ use super::relations::user_relations;
 use super::rows::{Rows, row};
 use super::{Fill, Source};
 use crate::catalog::{
-    Grant, ObjectAddress, PUBLIC, RelationRef, State, Table, access_list, is_superuser, owner,
-    roles_of,
+    Grant, ObjectAddress, PUBLIC, RelationRef, Sequence, State, Table, access_list, is_superuser,
+    owner, roles_of,
 };
 use crate::ddl::text_mentions;
 
@@ -30,15 +30,15 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "table_privileges" => table_privileges,
         "referential_constraints" => referential_constraints,
         "check_constraints" => check_constraints,
-        _ => return None,
+        _ => return super::information_usage::fill(name),
     })
 }
 
-fn database<'a>(source: &'a Source<'_>) -> &'a String {
+pub(super) fn database<'a>(source: &'a Source<'_>) -> &'a String {
     &source.state.cluster().database
 }
 
-fn yes_no(yes: bool) -> &'static str {
+pub(super) fn yes_no(yes: bool) -> &'static str {
     if yes { "YES" } else { "NO" }
 }
 
@@ -152,19 +152,7 @@ struct Listed<'a> {
 impl Listed<'_> {
     fn push(self, source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         let limits = limits(self.ty);
-        let (data_type, udt_schema, udt_name) = match self.ty {
-            PgType::Array(_) => ("ARRAY".to_owned(), "pg_catalog", self.ty.name()),
-            PgType::Enum(oid) => {
-                let ty = source.state.enum_type(*oid);
-                let schema = ty.and_then(|ty| source.state.schema(ty.schema));
-                (
-                    "USER-DEFINED".to_owned(),
-                    schema.map_or("public", |schema| schema.name.as_str()),
-                    ty.map_or_else(String::new, |ty| ty.name.clone()),
-                )
-            }
-            ty => (ty.without_modifier().to_string(), "pg_catalog", ty.name()),
-        };
+        let (data_type, udt_schema, udt_name) = udt(source, self.ty);
         row!(
             rows,
             table_catalog = database(source),
@@ -194,6 +182,23 @@ impl Listed<'_> {
             generation_expression = self.generated.as_ref(),
             is_updatable = yes_no(self.updatable),
         )
+    }
+}
+
+/// A type as `data_type` shows it, and its schema and name.
+pub(super) fn udt<'a>(source: &Source<'a>, ty: &PgType) -> (String, &'a str, String) {
+    match ty {
+        PgType::Array(_) => ("ARRAY".to_owned(), "pg_catalog", ty.name()),
+        PgType::Enum(oid) => {
+            let ty = source.state.enum_type(*oid);
+            let schema = ty.and_then(|ty| source.state.schema(ty.schema));
+            (
+                "USER-DEFINED".to_owned(),
+                schema.map_or("public", |schema| schema.name.as_str()),
+                ty.map_or_else(String::new, |ty| ty.name.clone()),
+            )
+        }
+        ty => (ty.without_modifier().to_string(), "pg_catalog", ty.name()),
     }
 }
 
@@ -297,7 +302,9 @@ fn views(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 }
 
 fn sequences(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
-    for sequence in source.state.sequences() {
+    // Those of identity columns are parts of their tables.
+    let is_own = |sequence: &&Sequence| !is_identity(source.state, sequence);
+    for sequence in source.state.sequences().filter(is_own) {
         row!(
             rows,
             sequence_catalog = database(source),
@@ -315,6 +322,14 @@ fn sequences(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         )?;
     }
     Ok(())
+}
+
+fn is_identity(state: &State, sequence: &Sequence) -> bool {
+    let Some((table, column)) = sequence.owned_by else { return false };
+    state.table(table).is_some_and(|table| {
+        let at = table.shape.position(column);
+        at.is_some_and(|at| table.identity.get(at).copied().flatten().is_some())
+    })
 }
 
 /// Every constraint of every table.
@@ -517,6 +532,18 @@ fn table_privileges(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 }
 
 fn table_grants(source: &Source<'_>, rows: &mut Rows<'_>, of_all: bool) -> SqlResult<()> {
+    table_access(source, of_all, &mut |table, grant, owns| {
+        push_grant(source, rows, table, grant, owns)
+    })
+}
+
+/// Calls `visit` with the schema and name of each table and view, with each of its grants that the
+/// role may see, and with whether the grantee owns it.
+pub(super) fn table_access<'a>(
+    source: &Source<'a>,
+    of_all: bool,
+    visit: &mut dyn FnMut((&'a str, &'a str), &Grant, bool) -> SqlResult<()>,
+) -> SqlResult<()> {
     let state = source.state;
     let enabled = source.around.role().filter(|role| !is_superuser(state, *role));
     let enabled = enabled.map(|role| roles_of(state, role, true));
@@ -536,7 +563,7 @@ fn table_grants(source: &Source<'_>, rows: &mut Rows<'_>, of_all: bool) -> SqlRe
             let owns = owner.is_some_and(|owner| {
                 grant.grantee == owner || roles_of(state, grant.grantee, true).contains(&owner)
             });
-            push_grant(source, rows, (schema, name), &grant, owns)?;
+            visit((schema, name), &grant, owns)?;
         }
     }
     Ok(())
@@ -554,16 +581,7 @@ fn push_grant(
         None => "PUBLIC",
     };
     for letter in grant.privileges.chars() {
-        let privilege = match letter {
-            'a' => "INSERT",
-            'r' => "SELECT",
-            'w' => "UPDATE",
-            'd' => "DELETE",
-            'D' => "TRUNCATE",
-            'x' => "REFERENCES",
-            't' => "TRIGGER",
-            _ => continue,
-        };
+        let Some(privilege) = letter_name(letter) else { continue };
         row!(
             rows,
             grantor = role(grant.grantor),
@@ -577,4 +595,18 @@ fn push_grant(
         )?;
     }
     Ok(())
+}
+
+/// A privilege on tables by its letter in access lists.
+pub(super) fn letter_name(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        'a' => "INSERT",
+        'r' => "SELECT",
+        'w' => "UPDATE",
+        'd' => "DELETE",
+        'D' => "TRUNCATE",
+        'x' => "REFERENCES",
+        't' => "TRIGGER",
+        _ => return None,
+    })
 }

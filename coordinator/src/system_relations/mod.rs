@@ -11,6 +11,7 @@ mod constraints;
 mod definitions;
 mod functions;
 mod information_schema;
+mod information_usage;
 mod kept;
 mod layout;
 mod locks;

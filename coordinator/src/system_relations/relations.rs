@@ -386,11 +386,12 @@ fn descriptions(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     own_descriptions(rows)
 }
 
-/// What PostgreSQL says of its own functions and operators.
+/// What PostgreSQL says of its own functions, operators and types.
 fn own_descriptions(rows: &mut Rows<'_>) -> SqlResult<()> {
     let classes = [
         (FUNCTION_CLASS, description::of_functions()),
         (OPERATOR_CLASS, description::of_operators()),
+        (ObjectClass::Type.catalog_oid(), description::of_types()),
     ];
     for (class, described) in classes {
         for (oid, text) in described {

@@ -20,6 +20,7 @@ impl From<SqlError> for types::SqlError {
             column: fields.column,
             data_type: fields.data_type,
             constraint: fields.constraint,
+            routine: fields.routine,
         }
     }
 }
@@ -39,6 +40,7 @@ impl From<types::SqlError> for SqlError {
             column: error.column,
             data_type: error.data_type,
             constraint: error.constraint,
+            routine: error.routine,
         }
         .into()
     }

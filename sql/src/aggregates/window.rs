@@ -4,13 +4,16 @@ use datafusion::common::ScalarValue;
 use datafusion::functions_window as native;
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{Expr, WindowFrame, WindowFunctionDefinition};
+use datafusion::prelude::when;
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
 use super::AggregateCall;
 use super::excluding::{Excluding, Over};
 use crate::casts::{self, CastKind};
+use crate::engine_error::to_sql;
 use crate::functions::udf::plain_field;
 use crate::functions::{FunctionEnv, Typed, undefined};
+use crate::known_value::known;
 use crate::parse::Exclude;
 
 /// A call with OVER. Partition and order expressions are already keys (see
@@ -32,6 +35,11 @@ pub struct WindowCall {
 pub fn window(name: &str, call: WindowCall, env: &FunctionEnv) -> SqlResult<Option<Typed>> {
     let types: Vec<PgType> = call.args.iter().map(|arg| arg.ty.clone()).collect();
     let no_such = || undefined(name, &types);
+    if matches!(name, "lag" | "lead")
+        && let Some(typed) = shift_or_computed(name, &call, env)?
+    {
+        return Ok(Some(typed));
+    }
     let Some((function, args, ty, cast)) = pure(name, &call, env).transpose()? else {
         return over_aggregate(name, call, env);
     };
@@ -130,14 +138,20 @@ pub fn is_window(name: &str) -> bool {
 
 type Udwf = std::sync::Arc<datafusion::logical_expr::WindowUDF>;
 
-/// A constant integer argument; DataFusion takes no other.
+/// An integer argument that is the same for all rows; DataFusion takes no other.
 fn constant_int(value: &Typed, what: &str, env: &FunctionEnv) -> SqlResult<Option<i64>> {
-    match casts::constant_as(value, &PgType::Int8, env) {
+    // A parameter without a type is an integer, as in PostgreSQL's declarations.
+    let value = match value.ty {
+        PgType::Unknown => casts::cast(value.clone(), &PgType::Int4, CastKind::Implicit, env)?,
+        _ => value.clone(),
+    };
+    let value = casts::cast(value, &PgType::Int8, CastKind::Explicit, env)?;
+    match known(value, env)?.as_constant().transpose()? {
         Some(satsuma_common::Datum::Int8(v)) => Ok(Some(v)),
         Some(_) => Ok(None),
         None => Err(SqlError::new(
             SqlState::FEATURE_NOT_SUPPORTED,
-            format!("{what} must be a constant"),
+            format!("{what} must be a constant or a parameter"),
         )),
     }
 }
@@ -180,16 +194,38 @@ fn shift(udwf: Udwf, call: &WindowCall, env: &FunctionEnv) -> SqlResult<Pure> {
         ty = casts::common_type(&[value.ty.clone(), default.ty.clone()])?;
         args[0] = casts::cast(value, &ty, CastKind::Implicit, env)?.expr;
         let default = casts::cast(default.clone(), &ty, CastKind::Implicit, env)?;
-        if default.as_constant().is_none() {
-            return Err(SqlError::new(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "the default of lag and lead must be a constant",
-            ));
-        }
-        args.push(default.expr);
+        args.push(known(default, env)?.expr);
     }
     let args = (call.args.len() <= 3).then_some(args);
     Ok((definition, args, ty, false))
+}
+
+/// A call of lag or lead that DataFusion does not take, such as one whose default depends on the
+/// row: the default is for rows from where no row is reached. `None`: another call.
+fn shift_or_computed(name: &str, call: &WindowCall, env: &FunctionEnv) -> SqlResult<Option<Typed>> {
+    if let [value, offset, ..] = call.args.as_slice()
+        && constant_int(offset, "the offset of lag and lead", env)?.is_none()
+    {
+        // No distance reaches no row, and asks for no default.
+        let value = casts::relabel_unknown(value.clone());
+        return Typed::null(value.ty).map(Some);
+    }
+    let [value, offset, default] = call.args.as_slice() else { return Ok(None) };
+    let ty = casts::common_type(&[value.ty.clone(), default.ty.clone()])?;
+    let default = casts::cast(default.clone(), &ty, CastKind::Implicit, env)?;
+    if matches!(known(default.clone(), env)?.expr, Expr::Literal(..)) {
+        return Ok(None);
+    }
+    let value = casts::cast(value.clone(), &ty, CastKind::Implicit, env)?;
+    let over = |args| window(name, WindowCall { args, ..call.clone() }, env);
+    let reaches = Typed::constant(satsuma_common::Datum::Bool(true), PgType::Bool)?;
+    let (Some(reaches), Some(reached)) =
+        (over(vec![reaches, offset.clone()])?, over(vec![value, offset.clone()])?)
+    else {
+        return Ok(None);
+    };
+    let chosen = when(reaches.expr.is_null(), default.expr).otherwise(reached.expr);
+    Ok(Some(Typed::new(chosen.map_err(to_sql)?, ty)))
 }
 
 fn value(udwf: Udwf, call: &WindowCall) -> SqlResult<Pure> {

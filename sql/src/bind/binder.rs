@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use datafusion::common::Column;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Placeholder;
 use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState, arrow_types};
-use sqlparser::ast::{Ident, Spanned};
+use sqlparser::ast::{self, Ident, Spanned};
 use sqlparser::tokenizer::Span;
 
 use super::BindContext;
+use super::stars::Stars;
 use crate::catalog_view::{CatalogView, Relation};
 use crate::functions::{FunctionEnv, ParameterTypes, Typed};
 use crate::parse::Source;
@@ -37,13 +38,18 @@ pub(super) struct Binder<'a> {
     pub view_depth: u32,
     /// The view whose text is bound.
     pub view: Option<Oid>,
+    /// Where what stars mean is noted, for a query that is to be stored.
+    pub(super) stars: Option<Rc<Stars>>,
     /// `false` inside a view: positions there mean nothing to the user.
     positions: bool,
 }
 
 impl<'a> Binder<'a> {
     pub fn new(context: &BindContext<'a>, source: Arc<Source>) -> Self {
-        let parameters = context.param_types.map_or_else(Parameters::none, Parameters::new);
+        let parameters = match context.param_types {
+            Some(types) => Parameters::new(types, context.param_values),
+            None => Parameters::none(),
+        };
         let parameters = Arc::new(parameters);
         let mut env = context.env.clone();
         env.parameters = Some(parameters.clone());
@@ -58,6 +64,7 @@ impl<'a> Binder<'a> {
             search_path: None,
             view_depth: 0,
             view: None,
+            stars: None,
             positions: true,
         }
     }
@@ -77,6 +84,7 @@ impl<'a> Binder<'a> {
             search_path: Some(search_path),
             view_depth: self.view_depth + 1,
             view: Some(view),
+            stars: None,
             positions: false,
         }
     }
@@ -101,6 +109,7 @@ impl<'a> Binder<'a> {
             search_path: self.search_path.clone(),
             view_depth: self.view_depth,
             view: self.view,
+            stars: None,
             positions: false,
         }
     }
@@ -135,6 +144,23 @@ impl<'a> Binder<'a> {
     pub fn operator_position(&self, left: &impl Spanned) -> u32 {
         let end = left.span().end;
         if !self.positions || end.line == 0 { 0 } else { self.source.operator_after(end) }
+    }
+
+    /// Position of the cast that follows an operand.
+    pub fn cast_position(&self, operand: &ast::Expr) -> u32 {
+        let end = operand.span().end;
+        let (mut inner, mut casts) = (operand, 0);
+        loop {
+            inner = match inner {
+                ast::Expr::Nested(inner) => inner,
+                ast::Expr::Cast { expr, .. } => {
+                    casts += 1;
+                    expr
+                }
+                _ => break,
+            };
+        }
+        if !self.positions || end.line == 0 { 0 } else { self.source.cast_after(end, casts) }
     }
 
     pub fn relation(&self, schema: Option<&str>, name: &str) -> Option<Relation> {
@@ -178,17 +204,19 @@ struct Parameters {
     accepted: bool,
     /// Types that are declared or inferred; `None` until then.
     types: Mutex<Vec<Option<PgType>>>,
+    /// Empty until the statement is executed.
+    values: Vec<ScalarValue>,
 }
 
 impl Parameters {
-    fn new(declared: &[Option<PgType>]) -> Self {
+    fn new(declared: &[Option<PgType>], values: &[ScalarValue]) -> Self {
         let types =
             declared.iter().map(|ty| ty.clone().filter(|ty| *ty != PgType::Unknown)).collect();
-        Self { accepted: true, types: Mutex::new(types) }
+        Self { accepted: true, types: Mutex::new(types), values: values.to_vec() }
     }
 
     fn none() -> Self {
-        Self { accepted: false, types: Mutex::default() }
+        Self { accepted: false, types: Mutex::default(), values: Vec::new() }
     }
 
     fn types(&self) -> std::sync::MutexGuard<'_, Vec<Option<PgType>>> {
@@ -221,9 +249,8 @@ impl Parameters {
 
 impl ParameterTypes for Parameters {
     fn infer(&self, id: &str, ty: &PgType) -> SqlResult<PgType> {
-        let number = id.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
         let mut types = self.types();
-        let slot = number.and_then(|n| types.get_mut(n.checked_sub(1)?));
+        let slot = index_of(id).and_then(|at| types.get_mut(at));
         let Some(slot) = slot else {
             return Err(SqlError::new(
                 SqlState::UNDEFINED_PARAMETER,
@@ -244,4 +271,12 @@ impl ParameterTypes for Parameters {
             .detail(format!("{known} versus {bare}"))),
         }
     }
+    fn value(&self, id: &str) -> Option<ScalarValue> {
+        index_of(id).and_then(|at| self.values.get(at)).cloned()
+    }
+}
+
+/// The place of `$n` among the parameters.
+fn index_of(id: &str) -> Option<usize> {
+    id.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1)
 }

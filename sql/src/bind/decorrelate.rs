@@ -25,10 +25,10 @@ use datafusion::logical_expr::{
     TableScan, Window,
 };
 use datafusion::prelude::{lit, when};
-use datafusion::scalar::ScalarValue;
 use satsuma_common::{SqlError, SqlResult};
 
 use super::binder::Binder;
+use super::clause::Clause;
 use super::plan::{self, df};
 
 /// The outer columns that a plan refers to, each once.
@@ -377,17 +377,8 @@ impl Binder<'_> {
 
     /// The first rows per outer value.
     fn push_limit(&self, node: Limit, domain: &Domain) -> SqlResult<Pushed> {
-        let constant = |expr: Option<Box<Expr>>| match expr.as_deref() {
-            None => Ok(None),
-            Some(Expr::Literal(ScalarValue::Int64(n), _)) => {
-                Ok(n.and_then(|n| u64::try_from(n).ok()))
-            }
-            Some(_) => Err(SqlError::unsupported(
-                "a correlated subquery with LIMIT or OFFSET that is no constant is not supported",
-            )),
-        };
-        let skip = constant(node.skip)?.unwrap_or(0);
-        let fetch = constant(node.fetch)?;
+        let skip = self.known_count(node.skip.map(|skip| *skip), Clause::Offset)?.unwrap_or(0);
+        let fetch = self.known_count(node.fetch.map(|fetch| *fetch), Clause::Limit)?;
         let (input, order) = match Arc::unwrap_or_clone(node.input) {
             LogicalPlan::Sort(sort) => (sort.input, sort.expr),
             other => (Arc::new(other), Vec::new()),

@@ -25,6 +25,7 @@ use crate::bound::VECTOR;
 use crate::casts::CastKind;
 use crate::catalog_view::{Access, Relation, SystemRelation, TableInfo, ViewInfo};
 use crate::functions::{self, OrderBy, Typed};
+use crate::known_value;
 use crate::parse::using_alias;
 use crate::table::ScanSource;
 
@@ -139,7 +140,7 @@ impl Binder<'_> {
             }));
             let right = self.factor(&join.relation, &visible, outer, ctes)?;
             self.check_aliases(&left.entries, &right.entries)?;
-            left = self.join(left, right, kind, constraint, outer, ctes)?;
+            left = self.join(left, right, kind, constraint, &join.relation, outer, ctes)?;
         }
         Ok(left)
     }
@@ -177,6 +178,7 @@ impl Binder<'_> {
         right: From,
         kind: JoinType,
         constraint: &JoinConstraint,
+        relation: &TableFactor,
         outer: Option<&Scope<'_>>,
         ctes: &Ctes<'_>,
     ) -> SqlResult<From> {
@@ -227,6 +229,8 @@ impl Binder<'_> {
                         shared.push((column.name.clone(), 0));
                     }
                 }
+                let names: Vec<String> = shared.iter().map(|(name, _)| name.clone()).collect();
+                self.note_natural(relation, &names);
                 if shared.is_empty() {
                     let plan = self.join_plain(left.plan, right.plan, kind, None)?;
                     let mut entries = left.entries;
@@ -389,6 +393,11 @@ impl Binder<'_> {
                 sample,
                 index_hints,
             } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
+                if sample.is_none() && super::expr::column::is_bare_call(name) {
+                    let lateral = Scope::lateral(outer, lateral, Clause::FromFunction);
+                    let scope = Scope::new(Some(&lateral), Vec::new());
+                    return self.function_in_from(name, &[], alias.as_ref(), false, &scope, ctes);
+                }
                 let from = self.named_relation(name, alias.as_ref(), ctes)?;
                 match sample {
                     Some(
@@ -455,8 +464,10 @@ impl Binder<'_> {
                         self.query_position(subquery).saturating_sub(1),
                     ));
                 };
-                let rows = self.query(subquery, outer, ctes)?.with_arrival()?;
-                self.aliased(rows, alias)
+                let rows = self.query(subquery, outer, ctes).map_err(|error| {
+                    if *is_lateral { error } else { out_of_reach(error, lateral) }
+                })?;
+                self.aliased(rows.with_arrival()?, alias)
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 let mut from = self.table_with_joins(table_with_joins, lateral, outer, ctes)?;
@@ -600,8 +611,14 @@ impl Binder<'_> {
         let cx = Context::new(&scope, ctes, &windows, Clause::FromFunction);
         let position = self.start(&quantity.value);
         let percent = self.expr(&quantity.value, cx)?;
+        let percent = match percent.ty {
+            PgType::Unknown => {
+                self.cast_at(percent, &PgType::Float4, CastKind::Assignment, position)?
+            }
+            _ => percent,
+        };
         let percent = self.cast_at(percent, &PgType::Float8, CastKind::Assignment, position)?;
-        let share = match percent.as_constant().transpose()? {
+        let share = match known_value::known(percent, &self.env)?.as_constant().transpose()? {
             Some(Datum::Float8(percent)) if (0.0..=100.0).contains(&percent) => percent / 100.0,
             Some(Datum::Null) => {
                 return Err(SqlError::new(
@@ -747,4 +764,33 @@ fn typed(column: &ScopeColumn) -> Typed {
 /// The columns that names alone find.
 fn visible_columns(entries: &[Entry]) -> impl Iterator<Item = &ScopeColumn> {
     entries.iter().filter(|entry| entry.by_column).flat_map(|entry| &entry.columns)
+}
+
+/// A name that only LATERAL would find, as it is told.
+fn out_of_reach(error: SqlError, beside: &[Entry]) -> SqlError {
+    let message = error.message().to_owned();
+    for entry in beside {
+        let alias = &entry.alias;
+        if message == format!("missing FROM-clause entry for table \"{alias}\"") {
+            let mut error = error.hint(format!(
+                "There is an entry for table \"{alias}\", but it cannot be referenced from this \
+                 part of the query."
+            ));
+            error.fields_mut().message =
+                format!("invalid reference to FROM-clause entry for table \"{alias}\"");
+            return error;
+        }
+        let column = entry
+            .columns
+            .iter()
+            .find(|column| message == format!("column \"{}\" does not exist", column.name));
+        if let Some(column) = column {
+            return error.hint(format!(
+                "There is a column named \"{}\" in table \"{alias}\", but it cannot be referenced \
+                 from this part of the query.",
+                column.name
+            ));
+        }
+    }
+    error
 }

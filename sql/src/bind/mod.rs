@@ -45,6 +45,7 @@ mod select;
 mod sequence_relation;
 mod setop;
 mod settled;
+mod stars;
 mod statement;
 mod subquery;
 mod types;
@@ -52,6 +53,7 @@ mod window;
 
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use satsuma_common::{PgType, SqlResult};
 use sqlparser::ast;
@@ -66,7 +68,9 @@ pub use call::is_cluster_function;
 pub use collation::{check_collatable, check_collation};
 pub use names::{NAME_BYTES, cut, fold, last as last_name, qualified as qualified_name};
 pub use naming::output_name;
+use scope::ScopeColumn;
 pub use settled::{settle_literals, settle_query};
+pub use stars::expand_stars;
 pub use types::data_type;
 
 /// What a statement is bound against.
@@ -76,6 +80,8 @@ pub struct BindContext<'a> {
     /// Types that the client declared for `$1`, `$2`, ...; `None` is left to inference. Without
     /// the list the statement has no parameters.
     pub param_types: Option<&'a [Option<PgType>]>,
+    /// Values of the parameters where the statement is bound to be executed; empty before.
+    pub param_values: &'a [ScalarValue],
 }
 
 /// Binds a statement. Gives the types of its parameters beside it.

@@ -3,6 +3,7 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
+use datafusion::prelude::lit;
 use datafusion::scalar::ScalarValue;
 use satsuma_common::{ColumnId, PgType, SqlError, SqlResult, SqlState, TableId};
 use sqlparser::ast::{self, Fetch, LimitClause, OrderByKind, SetExpr, Spanned};
@@ -18,6 +19,7 @@ use super::window::NamedWindows;
 use crate::bound::{BoundQuery, OutputColumn};
 use crate::casts::CastKind;
 use crate::functions::{OrderBy, Typed};
+use crate::known_value;
 
 /// A column of a bound query.
 #[derive(Clone, Debug)]
@@ -376,7 +378,7 @@ impl Binder<'_> {
         cx: Context<'_>,
     ) -> SqlResult<Option<Expr>> {
         let Some(expr) = expr else { return Ok(None) };
-        let name = if clause == Clause::Limit { "LIMIT" } else { "OFFSET" };
+        let name = count_name(clause);
         // `LIMIT ALL` reads as a column of that name.
         if let ast::Expr::Identifier(ident) = expr
             && fold(ident) == "all"
@@ -407,13 +409,7 @@ impl Binder<'_> {
         let count = self.cast_at(typed, &PgType::Int8, CastKind::Assignment, position)?.expr;
         match &count {
             Expr::Literal(ScalarValue::Int64(None), _) => Ok(None),
-            Expr::Literal(ScalarValue::Int64(Some(n)), _) if *n < 0 => {
-                let state = match clause {
-                    Clause::Limit => SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE,
-                    _ => SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE,
-                };
-                Err(SqlError::new(state, format!("{name} must not be negative")))
-            }
+            Expr::Literal(ScalarValue::Int64(Some(n)), _) if *n < 0 => Err(negative_count(clause)),
             _ => Ok(Some(count)),
         }
     }
@@ -431,36 +427,62 @@ impl Binder<'_> {
                 "WITH TIES cannot be specified without ORDER BY clause",
             ));
         }
-        let known = |count: &Option<Expr>| {
-            count
-                .as_ref()
-                .is_none_or(|count| matches!(count, Expr::Literal(..) | Expr::Placeholder(_)))
-        };
-        if !known(&fetch) || !known(&skip) {
-            return Err(SqlError::unsupported(
-                "WITH TIES is supported with constants and parameters as counts only",
-            ));
-        }
+        let fetch = self.known_count(fetch, Clause::Limit)?;
+        let skip = self.known_count(skip, Clause::Offset)?;
         let mut plan = rows.plan;
-        if let Some(fetch) = fetch {
+        if let Some(fetch) = fetch.map(|fetch| lit(i64::try_from(fetch).unwrap_or(i64::MAX))) {
             // Whoever ties with the last row has its rank.
             let rank = plan::rank(rows.order.clone())?;
             let shown = plan.schema().columns().into_iter().map(Expr::Column).collect();
             let own = Expr::Column(plan::output_column(&rank));
             let own = datafusion::prelude::cast(own, DataType::Int64);
             let upto = match &skip {
-                Some(skip) => own - skip.clone(),
+                Some(skip) => own - lit(i64::try_from(*skip).unwrap_or(i64::MAX)),
                 None => own,
             };
             let ranked = plan::window(plan, vec![rank])?;
             plan = plan::project(plan::filter(ranked, upto.lt_eq(fetch))?, shown)?;
         }
         let mut plan = plan::sort(plan, rows.order.clone());
-        if skip.is_some() {
-            plan = plan::limit(plan, skip, None);
+        if let Some(skip) = skip {
+            let skip = lit(i64::try_from(skip).unwrap_or(i64::MAX));
+            plan = plan::limit(plan, Some(skip), None);
         }
         Ok(Rows { plan, ..rows })
     }
+
+    /// A count that the plan is made with; `None` is no limit.
+    pub(super) fn known_count(
+        &self,
+        count: Option<Expr>,
+        clause: Clause,
+    ) -> SqlResult<Option<u64>> {
+        let Some(count) = count else { return Ok(None) };
+        let known = known_value::known(Typed::new(count, PgType::Int8), &self.env)?;
+        match known.expr {
+            Expr::Literal(ScalarValue::Int64(None), _) => Ok(None),
+            Expr::Literal(ScalarValue::Int64(Some(n)), _) => match u64::try_from(n) {
+                Ok(n) => Ok(Some(n)),
+                Err(_) => Err(negative_count(clause)),
+            },
+            _ => Err(SqlError::unsupported(format!(
+                "{} must be a constant or a parameter in correlated subqueries and WITH TIES",
+                count_name(clause)
+            ))),
+        }
+    }
+}
+
+fn count_name(clause: Clause) -> &'static str {
+    if clause == Clause::Limit { "LIMIT" } else { "OFFSET" }
+}
+
+fn negative_count(clause: Clause) -> SqlError {
+    let state = match clause {
+        Clause::Limit => SqlState::INVALID_ROW_COUNT_IN_LIMIT_CLAUSE,
+        _ => SqlState::INVALID_ROW_COUNT_IN_RESULT_OFFSET_CLAUSE,
+    };
+    SqlError::new(state, format!("{} must not be negative", count_name(clause)))
 }
 
 /// A scope entry for the rows of a subquery, with column aliases applied.

@@ -222,7 +222,10 @@ impl Binder<'_> {
             match item {
                 SelectItem::UnnamedExpr(expr) if is_nothing(expr) => {}
                 SelectItem::UnnamedExpr(expr) => match all_fields(expr) {
-                    Some(row) => items.extend(self.fields_of(row, cx)?),
+                    Some(row) => {
+                        self.note_row(item, row, cx.scope);
+                        items.extend(self.fields_of(row, cx)?);
+                    }
                     None => items.push(self.select_item(output_name(expr), expr, cx)?),
                 },
                 SelectItem::ExprWithAlias { expr, alias } => {
@@ -240,7 +243,9 @@ impl Binder<'_> {
                             position,
                         ));
                     }
-                    for entry in cx.scope.entries.iter().filter(|entry| entry.by_column) {
+                    let entries = || cx.scope.entries.iter().filter(|entry| entry.by_column);
+                    self.note_star(item, entries(), cx.scope);
+                    for entry in entries() {
                         for (name, value) in self.expand_entry(entry, 0, cx.scope, position) {
                             let typmod = column_typmod(&value, cx.scope);
                             items.push(Item { name, value, typmod, position });
@@ -261,6 +266,7 @@ impl Binder<'_> {
                             position,
                         ));
                     };
+                    self.note_star(item, std::iter::once(entry), cx.scope);
                     for (name, value) in self.expand_entry(entry, level, cx.scope, position) {
                         let typmod = column_typmod(&value, cx.scope);
                         items.push(Item { name, value, typmod, position });

@@ -1,5 +1,6 @@
 //! Statements: which kind, and what each becomes.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::common::Column;
@@ -18,7 +19,7 @@ use crate::bound::Bound;
 use crate::casts::CastKind;
 use crate::catalog_view::{Access, Relation, TableInfo};
 use crate::functions;
-use crate::parse::{Command, Statement};
+use crate::parse::{Command, CreateTable, Statement};
 
 impl Binder<'_> {
     pub fn statement(&self, statement: &Statement) -> SqlResult<Bound> {
@@ -27,6 +28,15 @@ impl Binder<'_> {
             Statement::Copy(copy) => self.copy(copy),
             Statement::Command(command) => match command.as_ref() {
                 Command::Merge(merge) => Ok(Bound::Merge(self.merge(merge)?)),
+                Command::Declare { query, .. } => self.utility_of(query, statement),
+                Command::CreateTable(CreateTable::As(create)) => {
+                    if create.materialized_view && has_parameters(&create.query) {
+                        return Err(SqlError::unsupported(
+                            "materialized views may not be defined using bound parameters",
+                        ));
+                    }
+                    self.utility_of(&create.query, statement)
+                }
                 _ => Ok(Bound::Utility(Box::new(statement.clone()))),
             },
         }
@@ -35,7 +45,11 @@ impl Binder<'_> {
     fn sql(&self, sql: &ast::Statement, whole: &Statement) -> SqlResult<Bound> {
         match sql {
             ast::Statement::Query(query) if has_into(query) => {
-                Ok(Bound::Utility(Box::new(whole.clone())))
+                let mut rows = query.clone();
+                if let SetExpr::Select(select) = rows.body.as_mut() {
+                    select.into = None;
+                }
+                self.utility_of(&rows, whole)
             }
             ast::Statement::Query(query) => self.query_statement(query),
             ast::Statement::Insert(insert) => {
@@ -58,6 +72,13 @@ impl Binder<'_> {
             ast::Statement::Call(call) => Err(self.no_procedure(call)?),
             _ => Ok(Bound::Utility(Box::new(whole.clone()))),
         }
+    }
+
+    /// A utility statement with a query, which is bound when it runs. What it asks of parameters
+    /// is known before.
+    fn utility_of(&self, query: &ast::Query, whole: &Statement) -> SqlResult<Bound> {
+        self.query_statement(query)?;
+        Ok(Bound::Utility(Box::new(whole.clone())))
     }
 
     /// CALL: what it says where there are no procedures.
@@ -269,6 +290,16 @@ fn with_changes(changes: Vec<Bound>, statement: Bound) -> Bound {
         true => statement,
         false => Bound::WithChanges { changes, statement: Box::new(statement) },
     }
+}
+
+fn has_parameters(query: &ast::Query) -> bool {
+    ast::visit_expressions(query, |expr| match expr {
+        ast::Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// SELECT .. INTO makes a table.

@@ -21,6 +21,7 @@ use super::plan;
 use super::select::Item;
 use crate::casts::CastKind;
 use crate::functions::{self, OrderBy, Typed, WindowCall};
+use crate::known_value;
 use crate::operators;
 use crate::parse::{Exclude, excluded};
 
@@ -140,8 +141,12 @@ impl Binder<'_> {
             frame,
             exclude: bound.exclude,
         };
-        let typed =
-            functions::window(name, window, &self.env).map_err(|error| self.at(error, position))?;
+        // What is wrong with a value has no place in the text.
+        let located = |error: SqlError| match &error.state().0 {
+            b"22014" | b"22016" => error,
+            _ => self.at(error, position),
+        };
+        let typed = functions::window(name, window, &self.env).map_err(located)?;
         if let Some(typed) = typed {
             return Ok(typed);
         }
@@ -382,7 +387,7 @@ impl Binder<'_> {
                 None => error,
             }
         })?;
-        let Expr::Literal(scalar, _) = value.expr else {
+        let Expr::Literal(scalar, _) = known_value::known(value, &self.env)?.expr else {
             return Err(self.at(SqlError::unsupported("frame offsets must be constants"), position));
         };
         let what = if units == WindowFrameUnits::Range { "RANGE" } else { "frame" };

@@ -25,7 +25,7 @@ use crate::functions::chain::PgChain;
 use crate::functions::library::{self, Builder};
 use crate::functions::typed::literal;
 use crate::functions::udf::{PgScalar, call_expr, plain_field};
-use crate::functions::{FunctionEnv, Typed, columns};
+use crate::functions::{FunctionEnv, Typed};
 
 pub use matrix::can_coerce;
 
@@ -283,15 +283,6 @@ pub fn is_fallible(expr: &Expr) -> bool {
         })
     })
     .unwrap_or(true)
-}
-
-/// The value of a constant expression, converted.
-pub(crate) fn constant_as(value: &Typed, to: &PgType, env: &FunctionEnv) -> Option<Datum> {
-    let typed = cast(value.clone(), to, CastKind::Explicit, env).ok()?;
-    match &typed.expr {
-        Expr::Literal(scalar, _) => columns::from_scalar(to, scalar).ok(),
-        _ => None,
-    }
 }
 
 /// A literal or parameter that nothing gave a type is text.

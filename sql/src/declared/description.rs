@@ -1,4 +1,4 @@
-//! What PostgreSQL says of its functions and operators, read from `descriptions.txt`.
+//! What PostgreSQL says of its functions, operators and types, read from `descriptions.txt`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -7,6 +7,7 @@ const WRITTEN: &str = include_str!("descriptions.txt");
 
 static FUNCTIONS: LazyLock<BTreeMap<u32, &'static str>> = LazyLock::new(|| read("f"));
 static OPERATORS: LazyLock<BTreeMap<u32, &'static str>> = LazyLock::new(|| read("o"));
+static TYPES: LazyLock<BTreeMap<u32, &'static str>> = LazyLock::new(|| read("t"));
 
 /// By the oids of functions.
 pub fn of_functions() -> &'static BTreeMap<u32, &'static str> {
@@ -16,6 +17,11 @@ pub fn of_functions() -> &'static BTreeMap<u32, &'static str> {
 /// By the oids of operators.
 pub fn of_operators() -> &'static BTreeMap<u32, &'static str> {
     &OPERATORS
+}
+
+/// By the oids of types.
+pub fn of_types() -> &'static BTreeMap<u32, &'static str> {
+    &TYPES
 }
 
 /// `f 870 lowercase`: the kind, the oid, the text.

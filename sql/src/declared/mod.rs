@@ -1,14 +1,16 @@
 //! Functions and operators as they are declared: what catalogs list, and what a stored expression
 //! is printed by.
 //!
-//! `functions.txt` and `operators.txt` have those of PostgreSQL 15 that can be called here, with
+//! `functions.txt`, `operators.txt` and `casts.txt` have those of PostgreSQL 15 that can be called here, with
 //! its oids and its declarations, and those of Citus and of Satsuma itself. How they are computed
 //! is with their families (see [`crate::functions`]); a test of the coordinator's compares both.
 
+mod cast;
 pub mod description;
 mod function;
 mod operator;
 
+pub use cast::{Cast, casts};
 pub use function::{Kind, Mode, Parameter, Procedure, functions};
 pub use operator::{Operator, operators};
 

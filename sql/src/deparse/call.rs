@@ -54,6 +54,22 @@ pub(super) fn is_immutable(name: &str, args: &[Node]) -> bool {
 impl Resolver<'_> {
     /// A function by name, with the arguments cast to what it is declared for.
     pub fn call(&self, name: &str, args: Vec<Node>) -> Option<Node> {
+        self.call_of(name, args, false)
+    }
+
+    /// The same in FROM, where sets of values may stand, which are of no composite type.
+    pub fn call_in_from(&self, name: &str, args: Vec<Node>) -> Option<Node> {
+        let call = self.call_of(name, args, true)?;
+        let is_plain = matches!(call.kind, Kind::Call { .. });
+        (is_plain && call.ty != PgType::Record).then_some(call)
+    }
+
+    fn call_of(&self, name: &str, args: Vec<Node>, sets: bool) -> Option<Node> {
+        if name == "grouping" {
+            let words = std::iter::once("").chain(std::iter::repeat(", "));
+            let (opening, parts) = ("GROUPING(".to_owned(), words.zip(args).collect());
+            return Some(Node::new(Kind::Syntax { opening, parts, closing: ")" }, PgType::Int4));
+        }
         if let ("like_escape", [pattern, escape]) = (name, args.as_slice()) {
             let args =
                 [pattern, escape].map(|arg| coerce(arg.clone(), &PgType::Text, CastKind::Implicit));
@@ -66,7 +82,7 @@ impl Resolver<'_> {
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
         let candidates = FUNCTIONS.get(name)?;
         let Choice::One(procedure) = choose_function(candidates, &types) else { return None };
-        if procedure.kind != declared::Kind::Plain || procedure.returns_set {
+        if procedure.kind != declared::Kind::Plain || procedure.returns_set && !sets {
             return None;
         }
         let signature = &procedure.signature;

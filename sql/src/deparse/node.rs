@@ -118,6 +118,11 @@ pub(super) enum Kind {
     },
     /// The column at a place, from 1.
     Place(usize),
+    /// ROLLUP, CUBE or GROUPING SETS, in GROUP BY.
+    Grouping {
+        word: &'static str,
+        sets: Vec<Vec<Node>>,
+    },
     /// Functions with a syntax of their own: words and arguments in turn.
     Syntax {
         opening: String,
@@ -202,6 +207,7 @@ impl Node {
                 Box::new(std::iter::empty())
             }
             Kind::Subquery { test: Subject::Compared { left, .. }, .. } => Box::new(left.iter()),
+            Kind::Grouping { sets, .. } => Box::new(sets.iter().flatten()),
             Kind::Windowed { call, .. } => Box::new(std::iter::once(call.as_ref())),
             Kind::Cast { value, .. }
             | Kind::Not(value)

@@ -133,6 +133,7 @@ impl Printer<'_> {
             }
             Kind::Subquery { test, query } => self.subquery(test, query, node),
             Kind::Place(place) => self.word(&place.to_string()),
+            Kind::Grouping { .. } => self.key(node),
             Kind::Syntax { opening, parts, closing } => {
                 self.word(opening);
                 for (word, part) in parts {
@@ -424,6 +425,7 @@ fn is_simple(node: &Node, parent: &Node) -> bool {
         | Kind::Aggregate { .. }
         | Kind::Windowed { .. }
         | Kind::Place(_)
+        | Kind::Grouping { .. }
         | Kind::Syntax { .. }
         | Kind::AtTimeZone { .. }
         | Kind::Array(_)

@@ -33,11 +33,14 @@ impl Printer<'_> {
             self.clause(" ORDER BY ", 1);
             self.sorts(&query.order_by);
         }
-        for (word, value) in [(" OFFSET ", &query.offset), (" LIMIT ", &query.limit)] {
-            if let Some(value) = value {
-                self.clause(word, 0);
-                self.node(value, false);
-            }
+        if let Some(count) = &query.offset {
+            self.clause(" OFFSET ", 0);
+            self.node(count, false);
+        }
+        if let Some(count) = &query.limit {
+            self.clause(if query.with_ties { " FETCH FIRST (" } else { " LIMIT " }, 0);
+            self.node(count, false);
+            self.word(if query.with_ties { ") ROWS WITH TIES" } else { "" });
         }
         self.level = before;
     }
@@ -49,7 +52,11 @@ impl Printer<'_> {
         self.level += DEEPER;
         self.word(" ");
         for (place, with) in query.with.iter().enumerate() {
-            self.word(if place == 0 { "WITH " } else { ", " });
+            self.word(match (place, query.recursive) {
+                (0, true) => "WITH RECURSIVE ",
+                (0, false) => "WITH ",
+                _ => ", ",
+            });
             self.word(&quote_ident(&with.name));
             if !with.columns.is_empty() {
                 self.names(&with.columns);
@@ -74,6 +81,17 @@ impl Printer<'_> {
                 let before = self.level;
                 self.select(select);
                 self.level = before;
+            }
+            Body::Values(rows) => {
+                self.word(" VALUES ");
+                for (place, row) in rows.iter().enumerate() {
+                    self.word(if place == 0 { "(" } else { ", (" });
+                    for (place, value) in row.iter().enumerate() {
+                        self.word(if place == 0 { "" } else { "," });
+                        self.node(value, false);
+                    }
+                    self.word(")");
+                }
             }
             Body::Query(query) => {
                 self.word("(");
@@ -248,10 +266,18 @@ impl Printer<'_> {
                     self.word(&format!(" {}", quote_ident(alias)));
                 }
             }
-            Item::Query { query, alias, lateral } => {
+            Item::Query { query, alias, columns, lateral } => {
                 self.word(if *lateral { "LATERAL (" } else { "(" });
                 self.query(query, self.level);
                 self.word(&format!(") {}", quote_ident(alias)));
+                if !columns.is_empty() {
+                    self.names(columns);
+                }
+            }
+            Item::Function { call, alias, columns } => {
+                self.node(call, true);
+                self.word(&format!(" {}", quote_ident(alias)));
+                self.names(columns);
             }
             Item::Join { left, right, word, on } => {
                 let pretty = self.style.pretty;
@@ -309,6 +335,19 @@ impl Printer<'_> {
         ) || matches!(key.kind, Kind::Cast { way: super::node::Way::Function, .. });
         match &key.kind {
             Kind::Column { .. } | Kind::Place(_) => self.node(key, true),
+            Kind::Grouping { word, sets } => {
+                let of_sets = *word == "GROUPING SETS";
+                self.word(word);
+                self.word(if of_sets { " (" } else { "(" });
+                for (place, set) in sets.iter().enumerate() {
+                    self.word(if place == 0 { "" } else { ", " });
+                    let is_row = of_sets || set.len() != 1;
+                    self.word(if is_row { "(" } else { "" });
+                    self.keys(set);
+                    self.word(if is_row { ")" } else { "" });
+                }
+                self.word(")");
+            }
             // A bare number would be the place of a column.
             Kind::Constant(text) => {
                 self.constant(text.as_deref(), &key.ty, false);

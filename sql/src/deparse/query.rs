@@ -6,19 +6,23 @@ use std::collections::VecDeque;
 use satsuma_common::PgType;
 use sqlparser::ast::{self, GroupByExpr, JoinConstraint, JoinOperator, SelectItem, SetExpr};
 
-use super::coerce::{coerce, settled};
+use super::coerce::{coerce, settled, unified};
 use super::node::{Kind, Node, Window};
 use super::resolve::Resolver;
 use super::{Scope, Subquery, World};
 use crate::bind;
-use crate::casts::CastKind;
+use crate::casts::{self, CastKind};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Query {
+    /// WITH RECURSIVE.
+    pub recursive: bool,
     pub with: Vec<With>,
     pub body: Body,
     pub order_by: Vec<Sort>,
     pub limit: Option<Node>,
+    /// FETCH FIRST .. WITH TIES.
+    pub with_ties: bool,
     pub offset: Option<Node>,
 }
 
@@ -41,6 +45,7 @@ pub(super) enum Body {
         left: Box<Body>,
         right: Box<Body>,
     },
+    Values(Vec<Vec<Node>>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -63,12 +68,15 @@ pub(super) struct Target {
     pub name: String,
     /// As the query itself does, and ORDER BY in it.
     written: String,
+    /// Whether somebody reads it by its name.
+    named: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Item {
     Relation { name: String, alias: Option<String> },
-    Query { query: Box<Query>, alias: String, lateral: bool },
+    Query { query: Box<Query>, alias: String, columns: Vec<String>, lateral: bool },
+    Function { call: Node, alias: String, columns: Vec<String> },
     Join { left: Box<Item>, right: Box<Item>, word: &'static str, on: On },
 }
 
@@ -185,7 +193,8 @@ impl Scope for Level<'_> {
     }
 
     fn subquery(&self, query: &ast::Query, world: &dyn World) -> Option<Subquery> {
-        let (query, columns) = read_query(query, None, self, world)?;
+        let (mut query, columns) = read_query(query, None, self, world)?;
+        query.body.hide_names();
         Some(Subquery { query, types: columns.into_iter().map(|(_, ty)| ty).collect() })
     }
 }
@@ -197,8 +206,11 @@ fn entry_names(select: &ast::Select) -> Option<Vec<String>> {
     });
     let name = |factor: &ast::TableFactor| match factor {
         ast::TableFactor::Table { alias: Some(alias), .. }
+        | ast::TableFactor::Function { alias: Some(alias), .. }
         | ast::TableFactor::Derived { alias: Some(alias), .. } => Some(bind::fold(&alias.name)),
-        ast::TableFactor::Table { name, .. } => bind::last_name(name).ok(),
+        ast::TableFactor::Table { name, .. } | ast::TableFactor::Function { name, .. } => {
+            bind::last_name(name).ok()
+        }
         _ => None,
     };
     factors.map(name).collect()
@@ -220,8 +232,7 @@ fn read_query(
     outer: &Level<'_>,
     world: &dyn World,
 ) -> Option<(Query, Columns)> {
-    let is_plain = query.fetch.is_none()
-        && query.locks.is_empty()
+    let is_plain = query.locks.is_empty()
         && query.for_clause.is_none()
         && query.settings.is_none()
         && query.format_clause.is_none()
@@ -232,9 +243,6 @@ fn read_query(
     let mut level = Level { outer: Some(outer), ..Level::default() };
     let mut with = Vec::new();
     if let Some(clause) = &query.with {
-        if clause.recursive {
-            return None;
-        }
         let named = clause.cte_tables.iter().map(|table| bind::fold(&table.alias.name));
         level.with_names = named.collect();
         // The queries are within the one that they are named for.
@@ -242,14 +250,29 @@ fn read_query(
             level.name_entries(entry_names(select)?);
         }
         for table in &clause.cte_tables {
-            let (query, mut columns) = read_query(&table.query, None, &level, world)?;
             let name = bind::fold(&table.alias.name);
             let named: Vec<String> =
                 table.alias.columns.iter().map(|column| bind::fold(&column.name)).collect();
-            for (column, name) in columns.iter_mut().zip(&named) {
-                column.0.clone_from(name);
+            let under_names = |mut columns: Columns| {
+                for (column, name) in columns.iter_mut().zip(&named) {
+                    column.0.clone_from(name);
+                }
+                (name.clone(), columns)
+            };
+            // What a recursive query reads of itself is known by the rows that it begins with.
+            let first = match table.query.body.as_ref() {
+                SetExpr::SetOperation { left, .. } if clause.recursive => {
+                    read_body(left, None, &level, world).map(|(_, columns, _)| columns)
+                }
+                _ => None,
+            };
+            let reads_itself = first.is_some();
+            level.with.extend(first.map(under_names));
+            let (query, columns) = read_query(&table.query, None, &level, world)?;
+            if reads_itself {
+                level.with.pop();
             }
-            level.with.push((name.clone(), columns));
+            level.with.push(under_names(columns));
             let materialized = table
                 .materialized
                 .as_ref()
@@ -268,7 +291,7 @@ fn read_query(
                 (Body::Select(select), Some(inner)) => {
                     sorted_by(&key.expr, select, &Resolver { scope: inner, world })?
                 }
-                (Body::Set { .. }, _) => place_of(&key.expr, &columns)?,
+                (Body::Set { .. } | Body::Values(_), _) => place_of(&key.expr, &columns)?,
                 _ => return None,
             };
             order_by.push(Sort::new(value, &key.options));
@@ -293,7 +316,19 @@ fn read_query(
         }
         Some(_) => return None,
     }
-    Some((Query { with, body, order_by, limit, offset }, columns))
+    let mut with_ties = false;
+    if let Some(fetch) = &query.fetch {
+        if fetch.percent || limit.is_some() {
+            return None;
+        }
+        let resolver = Resolver { scope: &level, world };
+        let one = ast::Expr::Value(ast::Value::Number("1".into(), false).into());
+        let count = resolver.node(fetch.quantity.as_ref().unwrap_or(&one))?;
+        limit = Some(coerce(count, &PgType::Int8, CastKind::Assignment)?);
+        with_ties = fetch.with_ties;
+    }
+    let recursive = query.with.as_ref().is_some_and(|with| with.recursive);
+    Some((Query { recursive, with, body, order_by, limit, with_ties, offset }, columns))
 }
 
 /// A key of ORDER BY or GROUP BY: a column's name or number, or an expression.
@@ -316,6 +351,15 @@ fn sorted_by(expr: &ast::Expr, select: &Select, resolver: &Resolver<'_>) -> Opti
     }
 }
 
+/// A key of GROUP BY: a column of a relation goes before one of the result.
+fn grouped_by(key: &ast::Expr, select: &Select, resolver: &Resolver<'_>) -> Option<Node> {
+    let column = match key {
+        ast::Expr::Identifier(_) => resolver.node(key),
+        _ => None,
+    };
+    column.or_else(|| sorted_by(key, select, resolver))
+}
+
 /// A column of a set operation, by its name or place: no name is of one of its queries.
 fn place_of(expr: &ast::Expr, columns: &Columns) -> Option<Node> {
     let place = match expr {
@@ -331,6 +375,36 @@ fn place_of(expr: &ast::Expr, columns: &Columns) -> Option<Node> {
     };
     let (_, ty) = columns.get(place)?;
     Some(Node::new(Kind::Place(place + 1), ty.clone()))
+}
+
+impl Body {
+    /// Nobody reads the columns by their names.
+    fn hide_names(&mut self) {
+        match self {
+            Self::Select(select) => {
+                select.targets.iter_mut().for_each(|target| target.named = false);
+            }
+            Self::Query(query) => query.body.hide_names(),
+            Self::Set { left, right, .. } => {
+                left.hide_names();
+                right.hide_names();
+            }
+            Self::Values(_) => {}
+        }
+    }
+
+    /// Whether a literal that nothing gave a type is the column at this place in one of its
+    /// queries: set operations give it that of the others.
+    fn has_literal(&self, place: usize) -> bool {
+        match self {
+            Self::Select(select) => select.targets.get(place).is_some_and(|target| {
+                target.value.ty == PgType::Text && matches!(target.value.kind, Kind::Constant(_))
+            }),
+            Self::Query(query) => query.body.has_literal(place),
+            Self::Set { left, right, .. } => left.has_literal(place) || right.has_literal(place),
+            Self::Values(_) => false,
+        }
+    }
 }
 
 impl Sort {
@@ -375,12 +449,47 @@ fn read_body<'a>(
                 _ => return None,
             };
             let (left, columns, _) = read_body(left, names, level, world)?;
-            let (right, others, _) = read_body(right, names, level, world)?;
-            // Columns of other types are cast, which is not printed here.
-            let same = columns.len() == others.len()
-                && columns.iter().zip(&others).all(|((_, left), (_, right))| left == right);
+            let (mut right, others, _) = read_body(right, names, level, world)?;
+            // The left side names the columns.
+            right.hide_names();
+            if columns.len() != others.len() {
+                return None;
+            }
+            // Columns of other types are cast when it runs: what is printed is without that.
+            let mut common = Vec::with_capacity(columns.len());
+            for (place, ((name, ty), (_, other))) in columns.into_iter().zip(others).enumerate() {
+                if ty == other {
+                    common.push((name, ty));
+                    continue;
+                }
+                if left.has_literal(place) || right.has_literal(place) {
+                    return None;
+                }
+                common.push((name, casts::common_type(&[ty, other]).ok()?));
+            }
             let body = Body::Set { operator, all, left: Box::new(left), right: Box::new(right) };
-            same.then_some((body, columns, None))
+            Some((body, common, None))
+        }
+        SetExpr::Values(values) if !values.value_keyword => {
+            let resolver = Resolver { scope: level, world };
+            let mut rows: Vec<Vec<Node>> = Vec::new();
+            for row in &values.rows {
+                rows.push(row.iter().map(|value| resolver.node(value)).collect::<Option<_>>()?);
+            }
+            let width = rows.first()?.len();
+            if rows.iter().any(|row| row.len() != width) {
+                return None;
+            }
+            let mut columns = Vec::with_capacity(width);
+            for place in 0..width {
+                let values = rows.iter().map(|row| row[place].clone()).collect();
+                let (values, ty) = unified(values)?;
+                for (row, value) in rows.iter_mut().zip(values) {
+                    row[place] = value;
+                }
+                columns.push((format!("column{}", place + 1), ty));
+            }
+            Some((Body::Values(rows), columns, None))
         }
         _ => None,
     }
@@ -414,7 +523,8 @@ fn read_select<'a>(
         let given = names.and_then(|names| names.get(place));
         let written = name.clone();
         let name = given.map_or(name, |name| (*name).to_owned());
-        targets.push(Target { value: settled(resolver.node(expr)?)?, name, written });
+        let value = settled(resolver.node(expr)?)?;
+        targets.push(Target { value, name, written, named: true });
     }
     let selection = match &select.selection {
         Some(condition) => Some(resolver.boolean(condition)?),
@@ -450,14 +560,21 @@ fn read_select<'a>(
         return None;
     }
     for key in keys {
-        // A column of a relation goes before one of the result.
-        let node = match key {
-            ast::Expr::Identifier(_) => resolver.node(key),
+        let sets = match key {
+            ast::Expr::Rollup(sets) => Some(("ROLLUP", sets)),
+            ast::Expr::Cube(sets) => Some(("CUBE", sets)),
+            ast::Expr::GroupingSets(sets) => Some(("GROUPING SETS", sets)),
             _ => None,
         };
-        let node = match node {
-            Some(node) => node,
-            None => sorted_by(key, &read, &resolver)?,
+        let node = match sets {
+            None => grouped_by(key, &read, &resolver)?,
+            Some((word, sets)) => {
+                let set = |keys: &Vec<ast::Expr>| {
+                    keys.iter().map(|key| grouped_by(key, &read, &resolver)).collect()
+                };
+                let sets = sets.iter().map(set).collect::<Option<_>>()?;
+                Node::new(Kind::Grouping { word, sets }, PgType::Void)
+            }
         };
         read.group_by.push(node);
     }
@@ -472,7 +589,7 @@ fn read_joins(
     let mut left = read_factor(&item.relation, level, world)?;
     for join in &item.joins {
         let right = read_factor(&join.relation, level, world)?;
-        let (word, constraint) = match &join.join_operator {
+        let (mut word, constraint) = match &join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
                 (" JOIN ", constraint)
             }
@@ -496,7 +613,17 @@ fn read_joins(
             }
             JoinConstraint::Natural => {
                 let names = level.common_names();
-                On::Using(level.merge(&names, word)?)
+                match names.is_empty() {
+                    false => On::Using(level.merge(&names, word)?),
+                    true if word == " JOIN " => {
+                        word = " CROSS JOIN ";
+                        On::Nothing
+                    }
+                    true => {
+                        let value = Kind::Constant(Some("true".into()));
+                        On::Condition(Node::bool(value))
+                    }
+                }
             }
             JoinConstraint::None if word == " CROSS JOIN " => On::Nothing,
             JoinConstraint::None => return None,
@@ -565,19 +692,64 @@ fn read_factor(
             let alias = (written.is_some() || shown != bare).then_some(shown);
             Some(Item::Relation { name: relation, alias })
         }
-        ast::TableFactor::Derived { lateral, subquery, alias: Some(alias), sample: None }
-            if alias.columns.is_empty() =>
-        {
+        ast::TableFactor::Derived { lateral, subquery, alias: Some(alias), sample: None } => {
             // Without LATERAL the entries before it cannot be named, but their names are taken.
             let hidden =
                 Level { outer: level.outer, taken: level.taken.clone(), ..Level::default() };
             let around = if *lateral { &*level } else { &hidden };
-            let (query, columns) = read_query(subquery, None, around, world)?;
+            let (query, mut columns) = read_query(subquery, None, around, world)?;
+            let named = alias.columns.iter().map(|column| bind::fold(&column.name));
+            let mut is_renamed = false;
+            for (column, name) in columns.iter_mut().zip(named) {
+                is_renamed |= column.0 != name;
+                column.0 = name;
+            }
+            let shown = match is_renamed {
+                true => columns.iter().map(|(name, _)| name.clone()).collect(),
+                false => Vec::new(),
+            };
             let alias = level.add(bind::fold(&alias.name), columns)?;
-            Some(Item::Query { query: Box::new(query), alias, lateral: *lateral })
+            let query = Box::new(query);
+            Some(Item::Query { query, alias, columns: shown, lateral: *lateral })
+        }
+        ast::TableFactor::Table {
+            name,
+            alias,
+            args: Some(args),
+            with_ordinality: false,
+            sample: None,
+            ..
+        } if args.settings.is_none() => function(name, &args.args, alias.as_ref(), level, world),
+        ast::TableFactor::Function { name, args, alias, with_ordinality: false, .. } => {
+            function(name, args, alias.as_ref(), level, world)
         }
         _ => None,
     }
+}
+
+/// A function of one column in FROM.
+fn function(
+    name: &ast::ObjectName,
+    args: &[ast::FunctionArg],
+    alias: Option<&ast::TableAlias>,
+    level: &mut Level<'_>,
+    world: &dyn World,
+) -> Option<Item> {
+    let function = bind::last_name(name).ok()?;
+    let resolver = Resolver { scope: &*level, world };
+    let args = args.iter().map(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => resolver.node(value),
+        _ => None,
+    });
+    let call = resolver.call_in_from(&function, args.collect::<Option<_>>()?)?;
+    let known = alias.map_or(function, |alias| bind::fold(&alias.name));
+    let column = match alias.map(|alias| alias.columns.as_slice()) {
+        Some([column]) if column.data_type.is_none() => bind::fold(&column.name),
+        None | Some([]) => known.clone(),
+        _ => return None,
+    };
+    let alias = level.add(known, vec![(column.clone(), call.ty.clone())])?;
+    Some(Item::Function { call, alias, columns: vec![column] })
 }
 
 impl Target {
@@ -585,7 +757,7 @@ impl Target {
     pub fn is_renamed(&self) -> bool {
         match &self.value.kind {
             Kind::Column { name, .. } => *name != self.name,
-            _ => self.name != "?column?",
+            _ => self.named || self.name != "?column?",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use datafusion::common::ScalarValue;
 use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState};
 
 use satsuma_common::datetime::{DateFormat, DateOrder, IntervalStyle, TimeZone};
@@ -121,6 +122,8 @@ pub struct Identity {
     pub backend_pid: i32,
     pub client_address: Option<String>,
     pub client_port: Option<u16>,
+    /// Address and port that the client connected to.
+    pub server: Option<(String, u16)>,
     pub application_name: String,
 }
 
@@ -165,6 +168,9 @@ impl fmt::Debug for FunctionEnv {
 pub trait ParameterTypes: Send + Sync {
     /// `$n` (with the dollar) is used as a `ty`. An error if that contradicts an earlier use.
     fn infer(&self, id: &str, ty: &PgType) -> SqlResult<PgType>;
+
+    /// The value of `$n` where the statement is bound to be executed.
+    fn value(&self, id: &str) -> Option<ScalarValue>;
 }
 
 /// What one of the functions that ask for privileges asks about.
@@ -320,6 +326,7 @@ catalog_functions! {
     ObjDescription = "obj_description(oid,name) text";
     ObjDescriptionOld = "obj_description(oid) text";
     ColDescription = "col_description(oid,int4) text";
+    DescribeObject = "pg_describe_object(oid,oid,int4) text";
     ShobjDescription = "shobj_description(oid,name) text";
     RelationSize = "pg_relation_size(regclass) int8";
     RelationSizeFork = "pg_relation_size(regclass,text) int8";

@@ -108,8 +108,17 @@ fn identity(b: &mut Builder) {
         let port = env.identity.client_port.map(i32::from);
         Typed::constant(port.map_or(Datum::Null, Datum::Int4), PgType::Int4)
     });
-    b.rewrite("inet_server_port() int4", |_, _, _| Typed::null(PgType::Int4));
-    b.rewrite("inet_server_addr() inet", |_, _, _| Typed::null(PgType::Inet));
+    b.rewrite("inet_server_port() int4", |_, _, env| {
+        env.note_session_dependence();
+        let port = env.identity.server.as_ref().map(|(_, port)| i32::from(*port));
+        Typed::constant(port.map_or(Datum::Null, Datum::Int4), PgType::Int4)
+    });
+    b.rewrite("inet_server_addr() inet", |_, _, env| {
+        env.note_session_dependence();
+        let address = env.identity.server.as_ref().map(|(address, _)| address);
+        let address = address.and_then(|text| satsuma_common::inet::Inet::parse(text).ok());
+        Typed::constant(address.map_or(Datum::Null, Datum::Inet), PgType::Inet)
+    });
 }
 
 /// What is asked about things that are not here: row security, triggers, compilation of queries,

@@ -47,8 +47,20 @@ impl AlterKind {
     }
 }
 
+/// Which triggers of a table: there are those of foreign keys only.
+#[derive(Clone, Debug)]
+pub enum Triggers {
+    All,
+    OfUsers,
+    Named(Ident),
+}
+
 #[derive(Clone, Debug)]
 pub enum AlterAction {
+    SwitchTriggers {
+        triggers: Triggers,
+        enable: bool,
+    },
     AddColumn {
         column: Box<ast::ColumnDef>,
         if_not_exists: bool,
@@ -290,6 +302,27 @@ fn action(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
     common(parser)
 }
 
+/// Behind ENABLE and DISABLE.
+fn switch(parser: &mut Parser<'_>, enable: bool) -> Result<AlterAction, ParserError> {
+    if take(parser, "trigger") {
+        let triggers = if take(parser, "all") {
+            Triggers::All
+        } else if take(parser, "user") {
+            Triggers::OfUsers
+        } else {
+            Triggers::Named(parser.parse_identifier()?)
+        };
+        return Ok(AlterAction::SwitchTriggers { triggers, enable });
+    }
+    // There is none to disable.
+    if !enable && parser.parse_keywords(&[Keyword::ROW, Keyword::LEVEL, Keyword::SECURITY]) {
+        return Ok(AlterAction::SetOptions { options: Vec::new() });
+    }
+    skip_rest(parser);
+    let what = if enable { "ALTER TABLE ... ENABLE" } else { "ALTER TABLE ... DISABLE" };
+    Ok(AlterAction::Unsupported { what })
+}
+
 /// What every kind of relation takes: OWNER TO, SET SCHEMA, storage parameters.
 fn common(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
     if take(parser, "owner") {
@@ -323,15 +356,26 @@ fn common(parser: &mut Parser<'_>) -> Result<AlterAction, ParserError> {
     if take(parser, "reset") {
         return Ok(AlterAction::SetOptions { options: options(parser)? });
     }
+    if take(parser, "replica") {
+        expect(parser, "identity")?;
+        // Nothing is replicated by the identity of rows.
+        if take(parser, "default") {
+            return Ok(AlterAction::SetOptions { options: Vec::new() });
+        }
+        skip_rest(parser);
+        let what = "ALTER TABLE ... REPLICA IDENTITY other than DEFAULT";
+        return Ok(AlterAction::Unsupported { what });
+    }
+    let enable = take(parser, "enable");
+    if enable || take(parser, "disable") {
+        return switch(parser, enable);
+    }
     const OTHERS: &[(&str, &str)] = &[
-        ("enable", "ALTER TABLE ... ENABLE"),
-        ("disable", "ALTER TABLE ... DISABLE"),
         ("force", "ALTER TABLE ... FORCE ROW LEVEL SECURITY"),
         ("no", "ALTER TABLE ... NO FORCE ROW LEVEL SECURITY or NO INHERIT"),
         ("inherit", "ALTER TABLE ... INHERIT"),
         ("of", "ALTER TABLE ... OF"),
         ("not", "ALTER TABLE ... NOT OF"),
-        ("replica", "ALTER TABLE ... REPLICA IDENTITY"),
         ("attach", "ALTER TABLE ... ATTACH PARTITION"),
         ("detach", "ALTER TABLE ... DETACH PARTITION"),
     ];
@@ -465,9 +509,14 @@ fn alter_column(parser: &mut Parser<'_>, column: Ident) -> Result<AlterAction, P
         }
         return Ok(AlterAction::TuneColumn { column });
     }
-    if take(parser, "compression") || parser.peek_token_ref().token == Token::LParen {
+    // Storage compresses by itself.
+    if take(parser, "compression") {
+        parser.parse_identifier()?;
+        return Ok(AlterAction::TuneColumn { column });
+    }
+    if parser.peek_token_ref().token == Token::LParen {
         skip_rest(parser);
-        return Ok(AlterAction::Unsupported { what: "ALTER COLUMN ... SET COMPRESSION" });
+        return Ok(AlterAction::Unsupported { what: "ALTER COLUMN ... SET (...)" });
     }
     parser.prev_token();
     set_identity(parser, column)

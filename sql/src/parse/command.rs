@@ -7,6 +7,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::absent::DropAbsent;
 use super::alter::{self, Alter};
 use super::comment::{self, Comment};
 use super::configure::{self, Configure};
@@ -15,7 +16,7 @@ use super::grant::{self, Grant};
 use super::merge::{self, Merge};
 use super::prepare::Prepare;
 use super::schema_elements::CreateSchema;
-use super::{Source, tokens, with_parser};
+use super::{Source, error, parse_statement, tokens, with_parser};
 
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -75,6 +76,9 @@ pub enum Command {
         alone: Option<&'static str>,
     },
     Refresh(Refresh),
+    DropAbsent(DropAbsent),
+    /// DROP OWNED, and REASSIGN OWNED where there is a role `to`.
+    Owned(Owned),
     /// CREATE SCHEMA with what is made in it.
     CreateSchema(CreateSchema),
     /// DISCARD of `all`, `plans`, `sequences` or `temp`.
@@ -120,6 +124,14 @@ pub struct Refresh {
     pub with_data: bool,
 }
 
+/// What some roles own.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    pub by: Vec<Ident>,
+    pub to: Option<Ident>,
+    pub cascade: bool,
+}
+
 /// CREATE EXTENSION.
 #[derive(Clone, Debug)]
 pub struct CreateExtension {
@@ -144,10 +156,9 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["rollback", "prepared"], "ROLLBACK PREPARED"),
     (&["do"], "DO"),
     (&["security", "label"], "SECURITY LABEL"),
-    (&["reassign", "owned"], "REASSIGN OWNED"),
-    (&["drop", "owned"], "DROP OWNED"),
     (&["alter", "default", "privileges"], "ALTER DEFAULT PRIVILEGES"),
     (&["import", "foreign"], "IMPORT FOREIGN SCHEMA"),
+    (&["create", "database"], "CREATE DATABASE"),
     (&["create", "rule"], "CREATE RULE"),
     (&["create", "publication"], "CREATE PUBLICATION"),
     (&["create", "subscription"], "CREATE SUBSCRIPTION"),
@@ -167,8 +178,10 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
 ];
 
 /// What to do instead, where there is something.
-const INSTEAD: &[(&str, &str)] =
-    &[("DO", "Run the statements one by one; psql's \\if and \\gexec choose and generate them.")];
+const INSTEAD: &[(&str, &str)] = &[
+    ("DO", "Run the statements one by one; psql's \\if and \\gexec choose and generate them."),
+    ("CREATE DATABASE", "A cluster has one database: make a schema in it, or another cluster."),
+];
 
 /// `None`: not one of these statements.
 pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Command>> {
@@ -188,6 +201,13 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
     if let Some(alter) = alter::parse(source, tokens)? {
         return Ok(Some(Command::Alter(alter)));
     }
+    // Before what is adapted: `(VERBOSE) TABLE t` is no query in a query.
+    if matches!(word(0).as_str(), "reindex" | "cluster") {
+        return with_parser(source, tokens, reorganise).map(Some);
+    }
+    if word(0) == "declare" {
+        return declare(source, tokens).map(Some);
+    }
     if let Some(create) = create_table::parse(source, tokens)? {
         return Ok(Some(Command::CreateTable(create)));
     }
@@ -205,16 +225,15 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
     }
     let (first, second) = (word(0), word(1));
     let grammar: fn(&mut Parser<'_>) -> Result<Command, ParserError> = match first.as_str() {
-        "declare" => declare,
         "fetch" | "move" => fetch,
         "close" => close,
         "vacuum" | "analyze" | "analyse" => maintain,
         "checkpoint" => checkpoint,
+        "reassign" | "drop" if second == "owned" => owned,
         "drop" if second == "index" && word(2) == "concurrently" => drop_index_concurrently,
         "create" if second == "extension" => create_extension,
         "drop" if second == "extension" => drop_extension,
         "lock" => lock,
-        "reindex" | "cluster" => reorganise,
         "refresh" => refresh,
         "discard" => discard,
         "deallocate" => deallocate,
@@ -225,7 +244,24 @@ pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Comm
     with_parser(source, &tokens::adapt(tokens.to_vec()), grammar).map(Some)
 }
 
-fn declare(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+fn declare(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Command> {
+    let end = tokens.iter().position(|token| tokens::is_word(&token.token, "for"));
+    let end = end.map_or(tokens.len(), |at| at + 1);
+    let (head, rest) = tokens.split_at(end);
+    let Cursor { name, binary, scroll, hold } = with_parser(source, head, cursor)?;
+    let query = parse_query(source, tokens, rest)?;
+    Ok(Command::Declare { name, binary, scroll, hold, query })
+}
+
+/// What DECLARE says of a cursor before its query.
+struct Cursor {
+    name: Ident,
+    binary: bool,
+    scroll: Option<bool>,
+    hold: bool,
+}
+
+fn cursor(parser: &mut Parser<'_>) -> Result<Cursor, ParserError> {
     parser.next_token();
     let name = parser.parse_identifier()?;
     let (mut binary, mut scroll) = (false, None);
@@ -253,8 +289,23 @@ fn declare(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
         false
     };
     parser.expect_keyword(Keyword::FOR)?;
-    let query = parser.parse_query()?;
-    Ok(Command::Declare { name, binary, scroll, hold, query })
+    Ok(Cursor { name, binary, scroll, hold })
+}
+
+/// The query that ends a statement, `rest` of its tokens.
+pub(super) fn parse_query(
+    source: &Source,
+    tokens: &[TokenWithSpan],
+    rest: &[TokenWithSpan],
+) -> SqlResult<Box<Query>> {
+    let Some(first) = rest.first() else { return Err(error::end_of_input(source, tokens)) };
+    match parse_statement(source, rest.to_vec())? {
+        super::Statement::Sql(statement) => match *statement {
+            Statement::Query(query) => Ok(query),
+            _ => Err(error::near(source, tokens, first.span.start)),
+        },
+        _ => Err(error::near(source, tokens, first.span.start)),
+    }
 }
 
 fn fetch(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
@@ -419,6 +470,21 @@ fn drop_extension(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     Ok(Command::DropExtension { names, if_exists })
 }
 
+fn owned(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
+    let reassign = tokens::is_word(&parser.next_token().token, "reassign");
+    expect(parser, "owned")?;
+    expect(parser, "by")?;
+    let by = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+    if reassign {
+        expect(parser, "to")?;
+        let to = Some(parser.parse_identifier()?);
+        return Ok(Command::Owned(Owned { by, to, cascade: false }));
+    }
+    let cascade = take(parser, "cascade");
+    let _ = !cascade && take(parser, "restrict");
+    Ok(Command::Owned(Owned { by, to: None, cascade }))
+}
+
 fn checkpoint(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     parser.next_token();
     Ok(Command::Checkpoint)
@@ -466,13 +532,25 @@ fn lock(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
 fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
     let reindex = tokens::is_word(&parser.next_token().token, "reindex");
     let tag = if reindex { "REINDEX" } else { "CLUSTER" };
+    let mut concurrently = false;
     if parser.consume_token(&Token::LParen) {
-        while !parser.consume_token(&Token::RParen) {
-            let token = parser.next_token();
-            if token.token == Token::EOF {
-                return parser.expected(")", token);
+        loop {
+            let known = ["verbose", "concurrently", "tablespace"];
+            let Some(option) = known.into_iter().find(|option| take(parser, option)) else {
+                let token = parser.peek_token();
+                return parser.expected("an option", token);
+            };
+            let is_off = take(parser, "off") || take(parser, "false");
+            let _ = !is_off && (take(parser, "on") || take(parser, "true"));
+            if option == "tablespace" {
+                parser.parse_identifier()?;
+            }
+            concurrently |= option == "concurrently" && !is_off;
+            if !parser.consume_token(&Token::Comma) {
+                break;
             }
         }
+        parser.expect_token(&Token::RParen)?;
     }
     take(parser, "verbose");
     let (mut kind, mut alone) = (None, None);
@@ -484,7 +562,7 @@ fn reorganise(parser: &mut Parser<'_>) -> Result<Command, ParserError> {
             return parser.expected("TABLE or INDEX", token);
         }
         alone = match kind {
-            _ if take(parser, "concurrently") => Some("REINDEX CONCURRENTLY"),
+            _ if take(parser, "concurrently") || concurrently => Some("REINDEX CONCURRENTLY"),
             Some("schema") => Some("REINDEX SCHEMA"),
             Some("database") => Some("REINDEX DATABASE"),
             Some("system") => Some("REINDEX SYSTEM"),

@@ -8,7 +8,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::command::{expect, take};
+use super::command::{expect, parse_query, take};
 use super::tokens::is_word;
 use super::{Source, error, keywords, tokens, with_parser};
 
@@ -258,8 +258,11 @@ fn as_query(source: &Source, tokens: &[TokenWithSpan], head: Head) -> SqlResult<
     } else {
         (true, 0)
     };
-    let query = tokens::adapt(tokens[..tokens.len() - cut].to_vec());
-    let query = with_parser(source, &query, |parser| parser.parse_query())?;
+    if tokens.first().is_some_and(|first| is_word(&first.token, "execute")) {
+        return Err(SqlError::unsupported("CREATE TABLE AS EXECUTE is not supported")
+            .hint("Write out the query."));
+    }
+    let query = parse_query(source, tokens, &tokens[..tokens.len() - cut])?;
     let Head { if_not_exists, name, columns, on_commit, options } = head;
     Ok(CreateTableAs {
         materialized_view: false,

@@ -19,6 +19,8 @@ pub struct Grant {
     pub option: bool,
     pub granted_by: Option<Ident>,
     pub cascade: bool,
+    /// ALTER GROUP .. ADD USER and DROP USER.
+    pub of_group: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +57,10 @@ pub enum GrantTarget {
 /// `None`: not one of these statements.
 pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Grant>> {
     let is = |text: &str| tokens.first().is_some_and(|first| is_word(&first.token, text));
+    let second = tokens.get(1).is_some_and(|second| is_word(&second.token, "group"));
+    if is("alter") && second {
+        return with_parser(source, tokens, alter_group).map(Some);
+    }
     let revoke = is("revoke");
     if !revoke && !is("grant") {
         return Ok(None);
@@ -105,7 +111,29 @@ fn grant(parser: &mut Parser<'_>, revoke: bool) -> Result<Grant, ParserError> {
     }
     let cascade = take(parser, "cascade");
     let _ = !cascade && take(parser, "restrict");
-    Ok(Grant { revoke, what, grantees, option, granted_by, cascade })
+    let of_group = false;
+    Ok(Grant { revoke, what, grantees, option, granted_by, cascade, of_group })
+}
+
+fn alter_group(parser: &mut Parser<'_>) -> Result<Grant, ParserError> {
+    expect(parser, "alter")?;
+    expect(parser, "group")?;
+    let what = Granted::Roles(vec![parser.parse_identifier()?]);
+    let revoke = take(parser, "drop");
+    if !revoke {
+        expect(parser, "add")?;
+    }
+    expect(parser, "user")?;
+    let grantees = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+    Ok(Grant {
+        revoke,
+        what,
+        grantees,
+        option: false,
+        granted_by: None,
+        cascade: false,
+        of_group: true,
+    })
 }
 
 /// A privilege, or a role's name: which is known at ON.

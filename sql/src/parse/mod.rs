@@ -8,6 +8,7 @@
 //! Everything here comes from outside: text size and nesting are bounded, and a statement that is
 //! nested deeply is parsed on a stack of its own.
 
+mod absent;
 mod alter;
 mod chain;
 mod command;
@@ -53,8 +54,9 @@ use sqlparser::ast;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption};
-pub use command::{Command, CreateExtension, CursorDirection, LockTarget, Refresh};
+pub use absent::{Absent, DropAbsent};
+pub use alter::{Alter, AlterAction, AlterKind, LabelPlace, SequenceOption, Triggers};
+pub use command::{Command, CreateExtension, CursorDirection, LockTarget, Owned, Refresh};
 pub use comment::{Comment, CommentTarget};
 pub use configure::Configure;
 pub use conflict::{ConflictElement, conflict_element};
@@ -180,7 +182,12 @@ fn parse_statement(source: &Source, tokens: Vec<TokenWithSpan>) -> SqlResult<Sta
     if let Some(create) = schema_elements::parse(source, &tokens)? {
         return Ok(Statement::Command(Box::new(Command::CreateSchema(create))));
     }
+    if let Some(drop) = absent::parse(source, &tokens)? {
+        return Ok(Statement::Command(Box::new(Command::DropAbsent(drop))));
+    }
+    let tokens = role::without_groups(tokens);
     let tokens = views::adapt(sequence::adapt(tokens::shown(tokens::logged(tokens))));
+    let tokens = tokens::plain_columns(tokens);
     let tokens = toast::adapt(set_on_delete::adapt(included::adapt(tokens)));
     refused::refuse(source, &tokens)?;
     tokens::refuse_current_of(source, &tokens)?;

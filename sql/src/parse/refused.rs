@@ -72,6 +72,7 @@ pub fn refuse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> {
         .or_else(|| setting(tokens))
         .or_else(|| distinct_rows(tokens))
         .or_else(|| array_without_word(tokens))
+        .or_else(|| modified_integer(tokens))
         .or_else(|| open_ended_fetch(tokens))
         .or_else(|| clause_for_table(tokens));
     match found {
@@ -201,6 +202,17 @@ fn array_without_word(tokens: &[TokenWithSpan]) -> Option<usize> {
     None
 }
 
+/// `int(11)`: integers have no modifiers, and are no functions.
+fn modified_integer(tokens: &[TokenWithSpan]) -> Option<usize> {
+    const NAMES: [&str; 6] = ["bigint", "boolean", "int", "integer", "real", "smallint"];
+    let found = tokens.windows(3).position(|it| {
+        NAMES.iter().any(|name| is_word(&it[0].token, name))
+            && it[1].token == Token::LParen
+            && matches!(it[2].token, Token::Number(..))
+    });
+    found.map(|at| at + 1)
+}
+
 /// `FETCH FIRST 3 ROWS` of a query ends in ONLY or WITH TIES.
 fn open_ended_fetch(tokens: &[TokenWithSpan]) -> Option<usize> {
     let is = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
@@ -242,13 +254,12 @@ fn refuse_check_option(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<(
 /// Objects of PostgreSQL's that there are none of, and whose statements the grammar behind does not
 /// know.
 fn refuse_kind(tokens: &[TokenWithSpan]) -> SqlResult<()> {
-    const ALTERED: [&str; 18] = [
+    const ALTERED: [&str; 17] = [
         "database",
         "domain",
         "event",
         "extension",
         "foreign",
-        "group",
         "language",
         "large",
         "procedure",
@@ -262,22 +273,7 @@ fn refuse_kind(tokens: &[TokenWithSpan]) -> SqlResult<()> {
         "text",
         "trigger",
     ];
-    const DROPPED: [&str; 14] = [
-        "access",
-        "aggregate",
-        "cast",
-        "event",
-        "foreign",
-        "language",
-        "publication",
-        "routine",
-        "rule",
-        "server",
-        "statistics",
-        "subscription",
-        "text",
-        "transform",
-    ];
+    const DROPPED: [&str; 2] = ["cast", "transform"];
     let is = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
     let one_of = |kinds: &[&'static str]| kinds.iter().copied().find(|kind| is(1, kind));
     let configures = is(3, "set") && !is(4, "tablespace") || is(3, "reset");
@@ -408,7 +404,9 @@ mod tests {
             ("alter database d set tablespace t", "ALTER DATABASE is not supported"),
             ("alter database d rename to e", "ALTER DATABASE is not supported"),
             ("alter event trigger t disable", "ALTER EVENT TRIGGER is not supported"),
-            ("drop text search configuration c", "DROP TEXT SEARCH is not supported"),
+            ("drop cast (a as b)", "DROP CAST is not supported"),
+            ("create table t as execute p", "CREATE TABLE AS EXECUTE is not supported"),
+            ("create database d", "CREATE DATABASE is not supported"),
             ("create user mapping for u server s", "CREATE USER MAPPING is not supported"),
             (
                 "create table t (a int, exclude using gist (a with =))",

@@ -4,6 +4,17 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::tokens::is_word;
 
+/// Groups are roles.
+pub fn without_groups(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let word = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
+    let changes_members = (word(3, "add") || word(3, "drop")) && word(4, "user");
+    let is_one = (word(0, "create") || word(0, "alter") || word(0, "drop")) && word(1, "group");
+    if is_one && !changes_members {
+        tokens[1].token = Token::make_keyword("ROLE");
+    }
+    tokens
+}
+
 /// `RESET SESSION AUTHORIZATION` is RESET of a setting. `CREATE USER` is `CREATE ROLE .. LOGIN` and `ALTER USER` is `ALTER ROLE`; `ENCRYPTED` before
 /// `PASSWORD` says what is so anyway.
 pub fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {

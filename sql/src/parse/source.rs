@@ -71,32 +71,23 @@ impl Source {
     }
 
     /// Position of the first character at or after `location` that is not white space, a
-    /// parenthesis or bracket with what is in it, a closing one, or a comment: where the operator
-    /// after an operand starts.
+    /// parenthesis or bracket with what is in it, a closing one, a comment, or the type of a cast:
+    /// where the operator after an operand starts.
     pub fn operator_after(&self, location: Location) -> u32 {
-        let mut at = self.byte(location);
-        let mut position = self.position(location);
-        let bytes = self.text.as_bytes();
-        let mut depth = 0usize;
-        while let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) {
-            match c {
-                '(' | '[' => depth += 1,
-                ')' | ']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            if c.is_whitespace() || depth > 0 || matches!(c, ')' | ']') {
-                at += c.len_utf8();
-                position += 1;
-            } else if bytes[at..].starts_with(b"--") {
-                while let Some(c) = self.text[at..].chars().next().filter(|c| *c != '\n') {
-                    at += c.len_utf8();
-                    position += 1;
-                }
-            } else {
-                break;
-            }
-        }
-        position
+        self.after(location, usize::MAX)
+    }
+
+    /// The same where the operator is a cast, and the operand has so many casts in it.
+    pub fn cast_after(&self, location: Location, casts: usize) -> u32 {
+        self.after(location, casts)
+    }
+
+    fn after(&self, location: Location, casts: usize) -> u32 {
+        let start = self.byte(location);
+        let rest = self.text.get(start..).unwrap_or("");
+        let skipped = operand_end(rest, casts);
+        let chars = rest[..skipped].chars().count();
+        self.position(location).saturating_add(u32::try_from(chars).unwrap_or(u32::MAX))
     }
 
     /// Position of the word that ends before `location`, an opening parenthesis or bracket
@@ -123,6 +114,55 @@ impl Source {
         let line = usize::try_from(location.line.checked_sub(1)?).ok()?;
         self.lines.get(line).copied()
     }
+}
+
+/// Bytes that still belong to an operand whose name has ended, up to so many casts.
+fn operand_end(text: &str, mut casts: usize) -> usize {
+    /// Words that follow the first of a type's name.
+    const MORE: [&str; 7] = ["precision", "varying", "with", "without", "time", "zone", "array"];
+    let (mut at, mut depth) = (0usize, 0usize);
+    // Within a type's name: whether a word of it has been seen.
+    let mut named: Option<bool> = None;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+        let word = match c {
+            '"' => rest[1..].find('"').map_or(rest.len(), |end| end + 2),
+            _ => rest.find(|c| !is_part(c)).unwrap_or(rest.len()),
+        };
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let is_cast =
+            depth == 0 && (rest.starts_with("::") || rest[..word].eq_ignore_ascii_case("as"));
+        if is_cast && named != Some(false) {
+            if casts == 0 {
+                break;
+            }
+            casts -= 1;
+        }
+        at += if c.is_whitespace() || depth > 0 || matches!(c, ')' | ']') {
+            c.len_utf8()
+        } else if rest.starts_with("--") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("::") {
+            named = Some(false);
+            2
+        } else if is_cast {
+            named = Some(false);
+            word
+        } else if named == Some(false) && word > 0
+            || named == Some(true) && MORE.iter().any(|it| rest[..word].eq_ignore_ascii_case(it))
+        {
+            named = Some(true);
+            word
+        } else {
+            break;
+        };
+    }
+    at
 }
 
 #[cfg(test)]
@@ -165,5 +205,22 @@ mod tests {
     fn operator_follows_closing_parentheses() {
         let source = Source::new("(1)  + 2");
         assert_eq!(source.operator_after(Location { line: 1, column: 3 }), 6);
+    }
+
+    #[test]
+    fn operator_follows_the_type_of_a_cast() {
+        let after = |text: &str| Source::new(text).operator_after(Location { line: 1, column: 2 });
+        assert_eq!(after("a::text + 1"), 9);
+        assert_eq!(after("a::varchar(10)[] || 1"), 18);
+        assert_eq!(after("a::timestamp(3) without time zone - b"), 35);
+        assert_eq!(after("a AS \"my type\") = 1"), 17);
+        assert_eq!(after("a -- é\n + 1"), 9);
+        assert_eq!(after("a between 1 and 2"), 3);
+        let cast = |text: &str, casts| {
+            Source::new(text).cast_after(Location { line: 1, column: 2 }, casts)
+        };
+        assert_eq!(cast("a::text::date", 0), 2);
+        assert_eq!(cast("a::text::date", 1), 8);
+        assert_eq!(cast("a as text)::date", 1), 11);
     }
 }

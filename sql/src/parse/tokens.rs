@@ -67,6 +67,39 @@ pub fn long_names(tokens: &[TokenWithSpan]) -> Vec<String> {
     tokens.iter().filter_map(name).collect()
 }
 
+/// Without NO INHERIT behind conditions of CHECK, as there is nothing that inherits, and COMPRESSION
+/// behind types of columns, as storage compresses by itself.
+pub fn plain_columns(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let word = |at: usize, text: &str| tokens.get(at).is_some_and(|it| is_word(&it.token, text));
+    let is_table = (word(0, "create") || word(0, "alter"))
+        && tokens.iter().take(4).any(|it| is_word(&it.token, "table"));
+    if !is_table {
+        return tokens;
+    }
+    let found = |tokens: &[TokenWithSpan]| {
+        tokens.windows(3).position(|it| {
+            it[0].token == Token::RParen
+                && is_word(&it[1].token, "no")
+                && is_word(&it[2].token, "inherit")
+        })
+    };
+    while let Some(at) = found(&tokens) {
+        tokens.drain(at + 1..at + 3);
+    }
+    let compressed = |tokens: &[TokenWithSpan]| {
+        tokens.windows(3).position(|it| {
+            matches!(it[0].token, Token::Word(_) | Token::RParen)
+                && is_word(&it[1].token, "compression")
+                && ["pglz", "lz4", "default"].iter().any(|way| is_word(&it[2].token, way))
+        })
+    };
+    // `ALTER COLUMN .. SET COMPRESSION` is an action of its own.
+    while let Some(at) = compressed(&tokens).filter(|at| !is_word(&tokens[*at].token, "set")) {
+        tokens.drain(at + 1..at + 3);
+    }
+    tokens
+}
+
 /// Without white space and comments.
 pub fn significant(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     tokens
@@ -292,6 +325,13 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                     adapted.push(TokenWithSpan { token: Token::Mul, span });
                 }
             }
+        } else if is_word(&token.token, "isnull")
+            && rest.peek().is_some_and(|next| next.token == Token::LParen)
+            && !adapted.last().is_some_and(|before| ends_operand(&before.token))
+        {
+            // A function, which PostgreSQL has not.
+            let name = Token::make_word("isnull", Some('"'));
+            adapted.push(TokenWithSpan { token: name, span: token.span });
         } else if is_word(&token.token, "isnull") {
             adapted.push(TokenWithSpan { token: Token::make_keyword("IS"), span: token.span });
             adapted.push(TokenWithSpan { token: Token::make_keyword("NULL"), span: token.span });
@@ -305,6 +345,18 @@ pub fn adapt(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     super::using_alias::adapt(super::select_parts::adapt(adapted))
+}
+
+fn ends_operand(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => word.quote_style.is_some() || word.keyword == Keyword::NoKeyword,
+        Token::RParen
+        | Token::RBracket
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::Placeholder(_) => true,
+        _ => false,
+    }
 }
 
 /// A string as the offset of a frame goes into parentheses: the grammar behind takes it for an

@@ -80,6 +80,9 @@ with psycopg.connect(sys.argv[1]) as connection:
         cursor.itersize = 7
         cursor.execute("SELECT id FROM by_psycopg WHERE id < 60 ORDER BY id")
         assert [row[0] for row in cursor] == list(range(1, 52))
+    with connection.cursor(name="of some") as cursor:
+        cursor.execute("SELECT id, %s FROM by_psycopg WHERE id < %s ORDER BY id", ("x", 4))
+        assert cursor.fetchall() == [(1, "x"), (2, "x"), (3, "x")]
     assert connection.execute("SELECT name FROM by_psycopg WHERE id = 1").fetchone() == ("changed",)
 print("fine")
 "#;

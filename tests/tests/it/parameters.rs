@@ -202,3 +202,203 @@ fn errors_of_parameters_and_of_what_never_ends_say_where() {
     }
     pair.same(&conversations);
 }
+
+#[test]
+fn errors_of_operators_and_views_say_where() {
+    let Some(pair) = Pair::prepare("errors_of_operators_and_views_say_where") else { return };
+    let simple = [
+        "SELECT id::text + 1 FROM framed",
+        "SELECT (id::text) + 1 FROM framed",
+        "SELECT id::varchar(10) + 1 FROM framed",
+        "SELECT tags::text[] + 1 FROM framed",
+        "SELECT now()::timestamp(3) without time zone + 1",
+        "SELECT CAST(id AS text) + 1 FROM framed",
+        "SELECT id::text IN (1, 2) FROM framed",
+        "SELECT id::text BETWEEN 1 AND 2 FROM framed",
+        "SELECT id::text IS DISTINCT FROM 1 FROM framed",
+        "SELECT id::text::int::date FROM framed",
+        "SELECT lower(id::date) FROM framed",
+        "SELECT 1 FROM framed f, (SELECT f.id) s",
+        "SELECT 1 FROM framed f, (SELECT price) s",
+        "CREATE TABLE x (a int(11))",
+        "SELECT int(11)",
+        "SELECT isnull(1)",
+        "SELECT 1 WHERE isnull(id, 1)",
+        "CREATE VIEW x AS SELECT nothing FROM framed",
+        "CREATE VIEW x AS SELECT id, * FROM nothing",
+        "CREATE OR REPLACE VIEW x AS SELECT id + name FROM framed",
+        "PREPARE p (not_a_type) AS SELECT 1",
+        "CREATE SEQUENCE s AS not_a_type",
+    ];
+    let conversations: Vec<(&str, Vec<Frame>)> =
+        simple.iter().map(|sql| (*sql, vec![query(sql)])).collect();
+    pair.same(&conversations);
+}
+
+/// A statement and what it is given, in text.
+fn given(sql: &str, values: &[&str]) -> Vec<Frame> {
+    let values: Vec<Option<&[u8]>> = values.iter().map(|value| Some(value.as_bytes())).collect();
+    vec![
+        parse("", sql, &[]),
+        describe('S', ""),
+        bind("", "", &[], &values, &[]),
+        execute("", 0),
+        sync(),
+    ]
+}
+
+#[test]
+fn queries_within_other_statements_take_parameters() {
+    let Some(pair) = Pair::prepare("queries_within_other_statements_take_parameters") else {
+        return;
+    };
+    let then = |sql: &str, values: &[&str], after: &str| -> Vec<Frame> {
+        let mut frames = vec![query("BEGIN")];
+        frames.extend(given(sql, values));
+        frames.extend([query(after), query("ROLLBACK")]);
+        frames
+    };
+    pair.same(&[
+        (
+            "a cursor",
+            then(
+                "DECLARE c CURSOR FOR SELECT id, $2::text AS t FROM framed WHERE id <= $1 ORDER BY id",
+                &["3", "é"],
+                "FETCH ALL FROM c",
+            ),
+        ),
+        (
+            "a cursor with a limit",
+            then(
+                "DECLARE c CURSOR FOR SELECT id FROM framed ORDER BY id LIMIT $1",
+                &["2"],
+                "FETCH ALL FROM c",
+            ),
+        ),
+        (
+            "CREATE TABLE AS",
+            then(
+                "CREATE TEMP TABLE made_so AS SELECT id, $1::numeric AS n FROM framed WHERE id < $2",
+                &["1.50", "3"],
+                "SELECT * FROM made_so ORDER BY id",
+            ),
+        ),
+        (
+            "SELECT INTO",
+            then(
+                "SELECT id INTO TEMP made_into FROM framed WHERE id = $1",
+                &["7"],
+                "SELECT * FROM made_into",
+            ),
+        ),
+        (
+            "a materialized view",
+            then("CREATE MATERIALIZED VIEW made_view AS SELECT $1::int AS a", &["7"], "SELECT 1"),
+        ),
+        ("an unknown table", vec![parse("", "CREATE TABLE x AS SELECT * FROM not_there", &[]), sync()]),
+    ]);
+}
+
+#[test]
+fn values_that_shape_a_plan_may_be_parameters() {
+    let Some(pair) = Pair::prepare("values_that_shape_a_plan_may_be_parameters") else { return };
+    let few = "(SELECT id FROM framed WHERE id <= 4) f";
+    let cases: Vec<(String, &[&str])> = vec![
+        (
+            format!(
+                "SELECT f.id, l.id FROM {few}, LATERAL (SELECT g.id FROM framed g WHERE g.id <= f.id ORDER BY g.id DESC LIMIT $1) l ORDER BY 1, 2"
+            ),
+            &["2"],
+        ),
+        (
+            format!(
+                "SELECT f.id, l.id FROM {few}, LATERAL (SELECT g.id FROM framed g WHERE g.id <= f.id ORDER BY g.id LIMIT $1 + 1 OFFSET $2) l ORDER BY 1, 2"
+            ),
+            &["1", "1"],
+        ),
+        (
+            format!(
+                "SELECT f.id, (SELECT g.id FROM framed g WHERE g.id <= f.id ORDER BY g.id DESC LIMIT $1) FROM {few} ORDER BY 1"
+            ),
+            &["1"],
+        ),
+        (
+            format!(
+                "SELECT f.id, ARRAY(SELECT g.id FROM framed g WHERE g.id <= f.id ORDER BY g.id DESC LIMIT $1) FROM {few} ORDER BY 1"
+            ),
+            &["2"],
+        ),
+        (
+            format!(
+                "SELECT f.id, ARRAY(SELECT g.id FROM framed g WHERE g.id <= f.id ORDER BY g.id LIMIT $1) FROM {few} ORDER BY 1"
+            ),
+            &["-1"],
+        ),
+        (format!("SELECT id, lag(id, $1) OVER (ORDER BY id) FROM {few} ORDER BY id"), &["2"]),
+        (
+            format!("SELECT id, lead(id, $1, $2) OVER (ORDER BY id) FROM {few} ORDER BY id"),
+            &["1", "-7"],
+        ),
+        (format!("SELECT id, ntile($1) OVER (ORDER BY id) FROM {few} ORDER BY id"), &["3"]),
+        (format!("SELECT id, ntile($1) OVER (ORDER BY id) FROM {few} ORDER BY id"), &["0"]),
+        (format!("SELECT id, nth_value(id, $1) OVER (ORDER BY id) FROM {few} ORDER BY id"), &["2"]),
+        (
+            format!(
+                "SELECT id, sum(id) OVER (ORDER BY id ROWS $1 PRECEDING) FROM {few} ORDER BY id"
+            ),
+            &["1"],
+        ),
+        (
+            format!(
+                "SELECT id, count(*) OVER (ORDER BY id ROWS BETWEEN $1 PRECEDING AND $2 FOLLOWING) FROM {few} ORDER BY id"
+            ),
+            &["1", "1"],
+        ),
+        (
+            format!(
+                "SELECT id, count(*) OVER (ORDER BY id RANGE BETWEEN $1 PRECEDING AND CURRENT ROW) FROM {few} ORDER BY id"
+            ),
+            &["2"],
+        ),
+        (
+            format!(
+                "SELECT id, count(*) OVER (ORDER BY id ROWS $1 PRECEDING) FROM {few} ORDER BY id"
+            ),
+            &["-1"],
+        ),
+        (format!("SELECT id / 2 AS h FROM {few} ORDER BY 1 FETCH FIRST $1 ROWS WITH TIES"), &["2"]),
+        ("SELECT count(*) FROM framed TABLESAMPLE bernoulli ($1)".into(), &["100"]),
+        ("SELECT count(*) FROM framed TABLESAMPLE bernoulli ($1)".into(), &["101"]),
+    ];
+    let conversations: Vec<(&str, Vec<Frame>)> =
+        cases.iter().map(|(sql, values)| (sql.as_str(), given(sql, values))).collect();
+    pair.same(&conversations);
+    // A prepared one is bound with each of its values.
+    let sql = "SELECT ARRAY(SELECT g.id FROM framed g WHERE g.id <= f.id ORDER BY g.id LIMIT $1) FROM framed f WHERE id = 9";
+    let mut again = vec![parse("kept", sql, &[])];
+    for value in ["1", "3", "2"] {
+        again.extend([bind("", "kept", &[], &[Some(value.as_bytes())], &[]), execute("", 0)]);
+    }
+    again.push(sync());
+    pair.same(&[("again and again", again)]);
+}
+
+#[test]
+fn a_plan_whose_result_changed_names_the_routine() {
+    let Some(pair) = Pair::prepare("a_plan_whose_result_changed_names_the_routine") else {
+        return;
+    };
+    let run = || vec![bind("", "kept", &[], &[], &[]), execute("", 0), sync()];
+    let mut frames = vec![
+        query("DROP TABLE IF EXISTS grows; CREATE TABLE grows (a int)"),
+        parse("kept", "SELECT * FROM grows", &[]),
+    ];
+    frames.extend(run());
+    frames.push(query("ALTER TABLE grows ADD COLUMN b int"));
+    frames.extend(run());
+    // PostgreSQL says so at Bind, Satsuma at Execute.
+    let answer =
+        satsuma_tests::frames::exchange(&mut pair.satsuma(), &frames, 4).expect("an answer");
+    let error = "E ERROR 0A000 cached plan must not change result type by RevalidateCachedQuery";
+    assert!(answer.iter().any(|line| line == error), "{answer:#?}");
+}

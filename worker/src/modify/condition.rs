@@ -21,7 +21,8 @@ pub(super) fn compile_checks(
     context: &StatementContext,
 ) -> SqlResult<(RowChecks, bool)> {
     let env = environment(&context.time_zone, context.now_micros);
-    let context = BindContext { catalog: &Nothing, env: &env, param_types: None };
+    let context =
+        BindContext { catalog: &Nothing, env: &env, param_types: None, param_values: &[] };
     let checks = RowChecks::compile(shape, &context)?;
     Ok((checks, !env.is_session_dependent()))
 }
@@ -38,7 +39,8 @@ pub(crate) fn bind_constant(
         .map(|column| ExpressionColumn { name: column.name.clone(), ty: column.ty.clone() })
         .collect();
     let env = environment("UTC", 0);
-    let context = BindContext { catalog: &Nothing, env: &env, param_types: None };
+    let context =
+        BindContext { catalog: &Nothing, env: &env, param_types: None, param_values: &[] };
     Ok(check_expression(text, &columns, usage, None, &context)?.0)
 }
 

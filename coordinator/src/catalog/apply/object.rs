@@ -63,6 +63,22 @@ pub(super) fn drop_role(state: &mut State, oid: Oid) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// An object that can be granted, with its kind.
+fn described(state: &State, object: ObjectAddress) -> String {
+    if let Some(relation) = state.relation(object.oid)
+        && let Some((_, name)) = state.relation_name(relation)
+    {
+        return format!("{} {name}", state.kind(relation));
+    }
+    if let Some(schema) = state.schema(object.oid) {
+        return format!("schema {}", schema.name);
+    }
+    match state.enums().find(|ty| ty.oid == object.oid) {
+        Some(ty) => format!("type {}", ty.name),
+        None => format!("database {}", state.cluster().database),
+    }
+}
+
 /// What a role owns or may use, as DROP ROLE lists it.
 fn owned_by(state: &State, oid: Oid) -> Vec<String> {
     let mut lines = Vec::new();
@@ -84,10 +100,7 @@ fn owned_by(state: &State, oid: Oid) -> Vec<String> {
     }
     for (object, grants) in state.grants.iter() {
         if grants.iter().any(|grant| grant.grantee == oid) {
-            let name = state
-                .relation(object.oid)
-                .and_then(|relation| state.relation_name(relation))
-                .map_or_else(|| object.oid.0.to_string(), |(_, name)| format!("table {name}"));
+            let name = described(state, *object);
             lines.push(format!("privileges for {name}"));
         }
     }

@@ -226,9 +226,20 @@ impl SessionFunctions {
             | F::GetRuleDef
             | F::GetRuleDefPretty
             | F::PartitionRoot
-            | F::GetFunctionDef
             | F::GetStatisticsObjDefColumns
             | F::GetPartKeyDef => Datum::Null,
+            F::GetFunctionDef => {
+                let Some(procedure) = procedures::by_oid(arguments.oid(0)?.0) else {
+                    return Ok(Datum::Null);
+                };
+                let definition = procedures::definition(procedure).ok_or_else(|| {
+                    SqlError::new(
+                        SqlState::WRONG_OBJECT_TYPE,
+                        format!("\"{}\" is an aggregate function", procedure.name),
+                    )
+                })?;
+                text(Some(definition))
+            }
             F::GetFunctionArguments => {
                 text(procedures::by_oid(arguments.oid(0)?.0).map(procedures::arguments))
             }
@@ -245,6 +256,10 @@ impl SessionFunctions {
                 text(default)
             }
             F::GetSerialSequence => self.serial_sequence(arguments.text(0)?, arguments.text(1)?)?,
+            F::DescribeObject => {
+                let class = arguments.oid(0)?;
+                text(self.described(class, arguments.oid(1)?))
+            }
             F::ObjDescription => {
                 let described = |known: &BTreeMap<u32, &'static str>| -> SqlResult<Datum> {
                     Ok(text(known.get(&arguments.oid(0)?.0).copied()))
@@ -252,6 +267,9 @@ impl SessionFunctions {
                 let class = match arguments.text(1)? {
                     "pg_proc" => return described(description::of_functions()),
                     "pg_operator" => return described(description::of_operators()),
+                    "pg_type" if description::of_types().contains_key(&arguments.oid(0)?.0) => {
+                        return described(description::of_types());
+                    }
                     "pg_class" => ObjectClass::Relation,
                     "pg_namespace" => ObjectClass::Schema,
                     "pg_type" => ObjectClass::Type,
@@ -446,6 +464,28 @@ impl SessionFunctions {
         })))
     }
 
+    /// An object with its kind.
+    fn described(&self, class: Oid, object: Oid) -> Option<String> {
+        let state = self.state();
+        let is = |known: ObjectClass| known.catalog_oid() == class;
+        if is(ObjectClass::Relation) {
+            let kind = state.kind(state.relation(object)?);
+            let name = self.catalog.oid_name(&PgType::Regclass, object.0)?;
+            return Some(format!("{kind} {name}"));
+        }
+        if is(ObjectClass::Type) {
+            let name = self.catalog.oid_name(&PgType::Regtype, object.0)?;
+            return Some(format!("type {name}"));
+        }
+        if is(ObjectClass::Schema) {
+            return Some(format!("schema {}", state.schema(object)?.name));
+        }
+        if is(ObjectClass::Role) {
+            return Some(format!("role {}", state.role(object)?.name));
+        }
+        None
+    }
+
     fn relation_size(&self, relation: Oid) -> Datum {
         match self.table(relation) {
             Some(table) => {
@@ -455,6 +495,8 @@ impl SessionFunctions {
             None if self.state().index(relation).is_some() => {
                 Datum::Int8(self.index_bytes(relation))
             }
+            // A page of PostgreSQL's, which holds its one row.
+            None if self.state().sequence(SequenceId(relation.0)).is_some() => Datum::Int8(8192),
             None if self.catalog.relation_name(relation).is_some() => Datum::Int8(0),
             None => Datum::Null,
         }

@@ -3,12 +3,14 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `casts` | `pg_cast` |
 //! | `internal` | functions that catalogs refer to: input and output of types, access methods |
 //! | `names` | names of functions and their arguments, read and printed |
 //! | `operators` | `pg_operator`, |
 //! | `show` | arguments and results as `\df` shows them |
 //! | `tables` | the rows of `pg_proc`, `pg_aggregate` and the views over them |
 
+mod casts;
 mod internal;
 mod names;
 mod operators;
@@ -21,9 +23,13 @@ use std::sync::LazyLock;
 use satsuma_sql::declared::{self, Kind, Mode, Parameter, Procedure, type_oid};
 
 pub use names::{function_by_signature, function_name, function_named, function_with_arguments};
-pub(super) use operators::fill as fill_operators;
-pub(super) use show::{arguments, default_of_argument, identity_arguments, result};
+pub(super) use show::{arguments, default_of_argument, definition, identity_arguments, result};
 pub(super) use tables::fill;
+
+/// What is made of functions.
+pub(super) fn fill_operators(name: &str) -> Option<super::Fill> {
+    operators::fill(name).or_else(|| casts::fill(name))
+}
 
 /// All of them.
 struct Procedures {

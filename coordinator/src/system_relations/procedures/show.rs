@@ -30,6 +30,29 @@ pub fn result(procedure: &Procedure) -> String {
     if procedure.returns_set { format!("SETOF {ty}") } else { ty }
 }
 
+/// `pg_get_functiondef`; `None` for an aggregate, which is not made so.
+pub fn definition(procedure: &Procedure) -> Option<String> {
+    if procedure.kind.letter() == 'a' {
+        return None;
+    }
+    let window = if matches!(procedure.kind, Kind::Window) { " WINDOW" } else { "" };
+    let volatility = match procedure.volatility {
+        'i' => " IMMUTABLE",
+        's' => " STABLE",
+        _ => "",
+    };
+    let strict = if procedure.strict { " STRICT" } else { "" };
+    Some(format!(
+        "CREATE OR REPLACE FUNCTION pg_catalog.{name}({arguments})\n RETURNS {result}\n LANGUAGE \
+         internal\n{window}{volatility} PARALLEL SAFE{strict}\nAS \
+         $function${source}$function$\n",
+        name = quote_identifier(&procedure.name),
+        arguments = arguments(procedure),
+        result = result(procedure),
+        source = procedure.name,
+    ))
+}
+
 /// `pg_get_function_arg_default(oid, number)`, from 1.
 pub fn default_of_argument(procedure: &Procedure, number: i32) -> Option<&'static str> {
     let place = usize::try_from(number).ok()?.checked_sub(1)?;

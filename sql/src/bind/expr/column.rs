@@ -1,7 +1,7 @@
 //! Column references, with PostgreSQL's errors and hints for those that do not resolve.
 
 use satsuma_common::{Datum, PgType, SqlError, SqlResult, SqlState};
-use sqlparser::ast::Ident;
+use sqlparser::ast::{Ident, ObjectName};
 
 use super::{Binder, Context};
 use crate::bind::names::fold;
@@ -26,6 +26,16 @@ const BARE_CALLS: [&str; 11] = [
     "session_user",
     "user",
 ];
+
+/// Whether a name in FROM is one of these words, which no table can have without quotes.
+pub(in crate::bind) fn is_bare_call(name: &ObjectName) -> bool {
+    match name.0.as_slice() {
+        [part] => part.as_ident().is_some_and(|ident| {
+            ident.quote_style.is_none() && BARE_CALLS.contains(&fold(ident).as_str())
+        }),
+        _ => false,
+    }
+}
 
 impl Binder<'_> {
     pub fn column(&self, ident: &Ident, cx: Context<'_>) -> SqlResult<Typed> {

@@ -117,7 +117,7 @@ impl Binder<'_> {
         let typed = self.expr(value, cx)?;
         let position = match typed.ty {
             PgType::Unknown => self.start(value),
-            _ => self.operator_position(value),
+            _ => self.cast_position(value),
         };
         let typed = self.text_of_vector(typed, &ty, cx, position)?;
         self.cast_at(typed, &ty, CastKind::Explicit, position)

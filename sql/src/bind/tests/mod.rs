@@ -40,7 +40,12 @@ pub fn bind_with(
 ) -> SqlResult<(Bound, Vec<PgType>)> {
     let parsed = parse::parse(sql)?;
     let catalog = env.catalog.clone();
-    let context = BindContext { catalog: catalog.as_ref(), env, param_types: Some(param_types) };
+    let context = BindContext {
+        catalog: catalog.as_ref(),
+        env,
+        param_types: Some(param_types),
+        param_values: &[],
+    };
     bind(&parsed[0], &context)
 }
 
