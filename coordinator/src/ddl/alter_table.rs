@@ -131,8 +131,8 @@ impl Altering<'_, '_> {
             )),
             Triggers::All
                 if !enable
-                    && !(table.shape.foreign_keys.is_empty()
-                        && table.shape.referenced_by.is_empty()) =>
+                    && (!table.shape.foreign_keys.is_empty()
+                        || !table.shape.referenced_by.is_empty()) =>
             {
                 Err(SqlError::unsupported("foreign keys cannot be disabled").hint(
                     "Drop them, and add them again afterwards; deferrable ones are checked at \

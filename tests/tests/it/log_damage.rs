@@ -152,7 +152,7 @@ fn a_table_whose_shards_were_made_by_lost_records_is_dropped_and_made_again() {
         cluster.start_all();
         let mut client = cluster.client();
         let refused = refused_rows(&mut client, table, &told, |_| "x".to_owned());
-        assert!((1..40).contains(&refused), "{refused} of 40 rows");
+        assert!((1..=40).contains(&refused), "{refused} of 40 rows");
         check_all_refused(&mut client, &statements);
         check_whole(&mut client, "u");
         drop(client);
