@@ -29,6 +29,7 @@ pub mod operators;
 pub mod optimizer;
 mod outline;
 pub mod parse;
+pub mod recent;
 pub mod row_checks;
 pub mod row_counts;
 pub mod split_aggregate;

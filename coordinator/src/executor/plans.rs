@@ -1,36 +1,26 @@
 //! Optimized plans of statements that came lately: those that differ in the constants of their
 //! conditions alone ([`satsuma_sql::lift`]) have one plan.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as EngineResult;
 use datafusion::logical_expr::LogicalPlan;
-use parking_lot::Mutex;
 use satsuma_sql::catalog_view::TableInfo;
 use satsuma_sql::functions::is_session_bound;
+use satsuma_sql::recent::Recent;
 use satsuma_sql::table::{Scan, ScanSource};
 
 const MOST: usize = 256;
 
-/// By what they were made of; what was not asked for longest goes first.
-#[derive(Default)]
-pub(super) struct Plans(Mutex<Known>);
+/// By what they were made of. Of two shapes with one hash the later one stays.
+pub(super) struct Plans(Recent<u64, Arc<(Shape, LogicalPlan)>>);
 
-#[derive(Default)]
-struct Known {
-    now: u64,
-    plans: BTreeMap<u64, Entry>,
-    /// Last use to key.
-    ages: BTreeMap<u64, u64>,
-}
-
-struct Entry {
-    shape: Shape,
-    optimized: LogicalPlan,
-    used: u64,
+impl Default for Plans {
+    fn default() -> Self {
+        Self(Recent::new(MOST))
+    }
 }
 
 /// A plan without constants, to be looked up.
@@ -80,27 +70,11 @@ impl Shape {
 impl Plans {
     /// The optimized plan of a shape.
     pub fn get(&self, shape: &Shape) -> Option<LogicalPlan> {
-        let known = &mut *self.0.lock();
-        let entry = known.plans.get_mut(&shape.hash).filter(|entry| entry.shape.is(shape))?;
-        known.now += 1;
-        known.ages.remove(&entry.used);
-        entry.used = known.now;
-        known.ages.insert(known.now, shape.hash);
-        Some(entry.optimized.clone())
+        let known = self.0.get(&shape.hash).filter(|known| known.0.is(shape))?;
+        Some(known.1.clone())
     }
 
     pub fn put(&self, shape: Shape, optimized: LogicalPlan) {
-        let known = &mut *self.0.lock();
-        known.now += 1;
-        let (hash, used) = (shape.hash, known.now);
-        if let Some(before) = known.plans.insert(hash, Entry { shape, optimized, used }) {
-            known.ages.remove(&before.used);
-        }
-        known.ages.insert(used, hash);
-        if known.plans.len() > MOST
-            && let Some((_, oldest)) = known.ages.pop_first()
-        {
-            known.plans.remove(&oldest);
-        }
+        self.0.put(shape.hash, Arc::new((shape, optimized)));
     }
 }
