@@ -20,11 +20,11 @@ use satsuma_tests::wire::{Answer, Client, Outcome};
 const QUERIES: u64 = 1000;
 /// One query of so many is asked for its plan, too.
 const EXPLAINED: u64 = 3;
-/// Too long, too much memory, too much on disk.
+/// Too long, too much memory, too much on disk. What ends so in PostgreSQL is not asked.
 const LIMITS: [&str; 4] = ["57014", "53200", "53100", "53400"];
 /// Queries that take longer are told of.
 const SLOW: Duration = Duration::from_secs(2);
-/// What PostgreSQL itself does not finish in this time is not asked.
+/// How long PostgreSQL has.
 const PATIENCE: &str = "SET statement_timeout = '1s'";
 
 fn number(name: &str) -> Option<u64> {
@@ -87,6 +87,17 @@ fn count_ways(satsuma: &mut Client, sql: &str, counts: &mut [u32; WAYS.len()]) {
     }
 }
 
+/// What PostgreSQL answers when it groups by sorting. A grouping by hash over a window whose run
+/// condition names a column of an outer query is kept for all outer rows there, though it is right
+/// for the first one only: `(SELECT min(k) FROM (SELECT DISTINCT k, count(*) OVER (ORDER BY k)
+/// FROM t) q WHERE count = outer.x)`.
+fn without_hashes(postgres: &mut Client, sql: &str) -> Answer {
+    postgres.must("SET enable_hashagg = off");
+    let answer = postgres.query(sql).expect("PostgreSQL");
+    postgres.must("RESET enable_hashagg");
+    answer
+}
+
 #[test]
 fn random_queries_answer_as_postgresql() {
     let Some(oracle) = Oracle::shared("random_queries_answer_as_postgresql") else { return };
@@ -137,7 +148,9 @@ fn random_queries_answer_as_postgresql() {
             }
             Ok(got) => {
                 let sql = record.sql.as_str();
-                difference(&record, &comparable(sql, expected), &comparable(sql, got))
+                let got = comparable(sql, got);
+                let differs = |expected| difference(&record, &comparable(sql, expected), &got);
+                differs(expected).and_then(|_| differs(without_hashes(&mut postgres, sql)))
             }
             Err(error) => {
                 satsuma = cluster.client();
@@ -177,6 +190,9 @@ fn random_changes_leave_what_postgresql_leaves() {
     for number in 0..count {
         let (sql, table) = change(&mut numbered(seed, number));
         let expected = postgres.query(&sql).expect("PostgreSQL");
+        if expected.error().is_some_and(|error| LIMITS.contains(&error.code())) {
+            continue;
+        }
         let got = satsuma.query(&sql).expect("Satsuma");
         let place = format!("SATSUMA_SEED={seed}, change {number}:\n{sql}");
         match (expected.error(), got.error()) {
