@@ -30,9 +30,35 @@ use crate::functions::error::{to_datafusion, unexpected_value};
 use crate::functions::udf::{parse_type_code, type_code};
 use crate::interrupt;
 use crate::operators::keys::compare_values;
+use crate::value_size;
 
-/// Results over a moving frame between two looks at whether they are still wanted.
-const LOOK_UP_AFTER: usize = 1024;
+/// What an accumulator of a window gave: one result for each row of it, and of some aggregates
+/// every one is as large as all rows before it.
+#[derive(Debug, Default)]
+struct Given {
+    results: usize,
+    bytes: usize,
+}
+
+impl Given {
+    /// Results between two looks at whether they are still wanted.
+    const LOOK_UP_AFTER: usize = 1024;
+    /// So many are in memory together, about.
+    const BATCH: usize = 8192;
+
+    fn add(&mut self, result: &ScalarValue) -> SqlResult<()> {
+        self.results += 1;
+        self.bytes += result.size();
+        value_size::check_batch(self.bytes)?;
+        if self.results.is_multiple_of(Self::BATCH) {
+            self.bytes = 0;
+        }
+        match self.results.is_multiple_of(Self::LOOK_UP_AFTER) {
+            true => interrupt::check(),
+            false => Ok(()),
+        }
+    }
+}
 
 /// How the rows of an aggregate are sorted by one more argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +182,7 @@ impl PgAggregate {
             inputs: self.input_types(),
             states: self.state_types(),
             result: self.types.result.clone(),
+            given: Given::default(),
         }
     }
 }
@@ -219,7 +246,7 @@ impl AggregateUDFImpl for PgAggregate {
             rows: VecDeque::new(),
             counted: 0,
             running: None,
-            results: 0,
+            given: Given::default(),
         }))
     }
 
@@ -240,6 +267,7 @@ struct RowAccumulator {
     inputs: Vec<PgType>,
     states: Vec<PgType>,
     result: PgType,
+    given: Given,
 }
 
 impl RowAccumulator {
@@ -306,7 +334,9 @@ impl Accumulator for RowAccumulator {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let value = self.transition.finish().map_err(to_datafusion)?;
-        to_scalar(&self.result, value).map_err(to_datafusion)
+        let result = to_scalar(&self.result, value).map_err(to_datafusion)?;
+        self.given.add(&result).map_err(to_datafusion)?;
+        Ok(result)
     }
 
     fn size(&self) -> usize {
@@ -340,8 +370,7 @@ struct SlidingAccumulator {
     counted: usize,
     /// What all of these were brought to.
     running: Option<Box<dyn Transition>>,
-    /// So many were asked for.
-    results: usize,
+    given: Given,
 }
 
 impl SlidingAccumulator {
@@ -381,10 +410,6 @@ impl SlidingAccumulator {
     }
 
     fn result(&mut self) -> SqlResult<ScalarValue> {
-        self.results += 1;
-        if self.results.is_multiple_of(LOOK_UP_AFTER) {
-            interrupt::check()?;
-        }
         let running = match &self.running {
             Some(running) => running,
             None => {
@@ -395,7 +420,9 @@ impl SlidingAccumulator {
                 self.running.insert(running)
             }
         };
-        to_scalar(&self.types.result, running.finish()?)
+        let result = to_scalar(&self.types.result, running.finish()?)?;
+        self.given.add(&result)?;
+        Ok(result)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Strings. Positions and lengths are in characters, from 1.
 
+use std::cell::Cell;
+
 use datafusion::arrow::datatypes::{DataType, Int32Type};
 use satsuma_common::{Datum, SqlError, SqlResult, SqlState};
 
@@ -9,6 +11,9 @@ use super::vector;
 use crate::casts::text::{output, text};
 use crate::value_size;
 use crate::value_size::too_long;
+
+/// What `||` of two texts calls.
+const TEXTCAT: &str = "textcat(text,text) text";
 
 pub(crate) fn install(b: &mut Builder) {
     b.infallible(|b| {
@@ -479,6 +484,19 @@ fn outputs(args: &[Datum], call: &Call, skip: usize) -> SqlResult<Vec<String>> {
 }
 
 fn concatenation(b: &mut Builder) {
+    b.columns(TEXTCAT, |args, _| {
+        let [left, right] = args else { return Err(wrong()) };
+        let batch = Cell::new(0);
+        vector::texts_to_text(left, right, |left, right, out| {
+            let bytes = left.len() + right.len();
+            value_size::check(Some(bytes))?;
+            batch.set(batch.get() + bytes);
+            value_size::check_batch(batch.get())?;
+            out.push_str(left);
+            out.push_str(right);
+            Ok(true)
+        })
+    });
     b.with_settings(|b| {
         b.called_on_null(|b| {
             b.row("concat(variadic any) text", |args, call| {

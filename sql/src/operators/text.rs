@@ -1,28 +1,25 @@
 //! Concatenation and LIKE.
 
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator, lit};
+use datafusion::logical_expr::{Expr, Like};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
-use super::compare::balanced;
 use crate::casts::{self, CastKind};
 use crate::functions::error::unexpected_value;
 use crate::functions::library::Builder;
-use crate::functions::{FunctionEnv, Typed};
+use crate::functions::{self, FunctionEnv, Typed};
+
+/// The function that `||` of two texts is.
+const TEXTCAT: &str = "textcat(text,text)";
 
 pub(crate) fn install(b: &mut Builder) {
     for signature in
         ["||(text,text) text", "||(text,anynonarray) text", "||(anynonarray,text) text"]
     {
         b.rewrite(signature, |args, _, env| {
-            let mut texts = Vec::with_capacity(2);
-            for arg in args {
-                texts.push(casts::cast(arg, &PgType::Text, CastKind::Assignment, env)?.expr);
-            }
-            let Ok([left, right]) = <[Expr; 2]>::try_from(texts) else {
-                return Err(unexpected_value("||"));
-            };
-            Ok(Typed::new(shallow(concatenated(left, right)), PgType::Text))
+            let as_text = |arg| casts::cast(arg, &PgType::Text, CastKind::Assignment, env);
+            let texts = args.into_iter().map(as_text).collect::<SqlResult<_>>()?;
+            shallow(functions::call_known(TEXTCAT, texts, env)?, env)
         });
     }
     for (op, negated, insensitive) in
@@ -117,28 +114,41 @@ pub fn escape_pattern(pattern: &str, escape: &str) -> SqlResult<String> {
     Ok(out)
 }
 
-fn concatenated(left: Expr, right: Expr) -> Expr {
-    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::StringConcat, Box::new(right)))
+/// The operands of a concatenation.
+fn operands(text: &Expr) -> Option<&[Expr]> {
+    match text {
+        Expr::ScalarFunction(call) if call.func.name() == TEXTCAT => Some(&call.args),
+        _ => None,
+    }
 }
 
 /// A long chain of concatenations as a balanced tree, which is the same text.
-fn shallow(text: Expr) -> Expr {
+fn shallow(text: Typed, env: &FunctionEnv) -> SqlResult<Typed> {
     const SHORT: usize = 32;
-    let (mut depth, mut node) = (0, &text);
-    while let Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, .. }) = node {
-        (depth, node) = (depth + 1, left.as_ref());
+    let (mut depth, mut node) = (0, &text.expr);
+    while let Some([left, _]) = operands(node) {
+        (depth, node) = (depth + 1, left);
     }
     if depth < SHORT {
-        return text;
+        return Ok(text);
     }
-    let (mut parts, mut rest) = (Vec::new(), vec![text]);
+    let (mut parts, mut rest) = (Vec::new(), vec![&text.expr]);
     while let Some(next) = rest.pop() {
-        match next {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-                rest.extend([*right, *left]);
-            }
-            part => parts.push(part),
+        match operands(next) {
+            Some(pair) => rest.extend(pair.iter().rev()),
+            None => parts.push(Typed::new(next.clone(), PgType::Text)),
         }
     }
-    balanced(parts, concatenated).unwrap_or_else(|| lit(""))
+    while parts.len() > 1 {
+        let mut pairs = Vec::with_capacity(parts.len().div_ceil(2));
+        let mut rest = parts.into_iter();
+        while let Some(left) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(right) => functions::call_known(TEXTCAT, vec![left, right], env)?,
+                None => left,
+            });
+        }
+        parts = pairs;
+    }
+    parts.pop().ok_or_else(|| unexpected_value("||"))
 }

@@ -71,9 +71,14 @@ fn single_values_have_bounds_too() {
         format!("SELECT count(*) FROM (SELECT DISTINCT x FROM {many}) d"),
         format!("SELECT array_length(array_agg(x), 1) FROM {many}"),
         format!("SELECT sum(length(x)) FROM {many}"),
+        "SELECT sum(length(i || repeat('b', 100000))) FROM generate_series(1, 20000) i".into(),
+        "SELECT sum(length(x)) FROM (SELECT string_agg(i::text, ',') OVER (ORDER BY i) AS x
+         FROM generate_series(1, 20000) i) q"
+            .into(),
     ] {
         let answer = client.query(&sql).expect("the session goes on");
-        assert_eq!(answer.error().map(|error| error.code().to_owned()).as_deref(), Some("53200"));
+        let state = answer.error().map(|error| error.code().to_owned());
+        assert_eq!(state.as_deref(), Some("53200"), "{sql}");
     }
     // What is allowed is computed where queries run, and not as a constant of the plan.
     let length = "SELECT length(upper(repeat('ab', 1000000)))";

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+    BinaryExpr, CaseExpr, CastExpr, Column, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, split_conjunction};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -72,11 +73,8 @@ impl Printer<'_> {
             self.lines.push(format!("{inner}Disk Usage: {}kB", bytes.div_ceil(1024)));
         }
         if let Some(filter) = filter {
-            let conditions: Vec<_> = split_conjunction(filter.predicate())
-                .into_iter()
-                .map(expression)
-                .filter(|condition| !answered.contains(condition))
-                .collect();
+            let mut conditions = conjuncts([filter.predicate()]);
+            conditions.retain(|condition| !answered.contains(condition));
             if !conditions.is_empty() {
                 self.lines.push(format!("{inner}Filter: {}", conjunction(&conditions)));
             }
@@ -149,7 +147,7 @@ struct Description {
 /// What a join looks at beyond the condition that it finds candidates by.
 fn join_filter(found_by: &Arc<dyn PhysicalExpr>, whole: &Arc<dyn PhysicalExpr>) -> Option<String> {
     let found_by = expression(found_by);
-    let rest = split_conjunction(whole).into_iter().map(expression);
+    let rest = conjuncts([whole]).into_iter();
     let rest: Vec<_> = rest.filter(|condition| *condition != found_by).collect();
     (!rest.is_empty()).then(|| format!("Join Filter: {}", conjunction(&rest)))
 }
@@ -264,15 +262,12 @@ fn describe(plan: &Plan) -> Description {
 
 /// A scan's conditions as one.
 fn conditions(conditions: &[Arc<Condition>]) -> Option<String> {
-    conditions
-        .iter()
-        .map(|condition| expression(condition.shown()))
-        .reduce(|all, next| format!("({all} AND {next})"))
+    let terms = conjuncts(conditions.iter().map(|condition| condition.shown()));
+    (!terms.is_empty()).then(|| conjunction(&terms))
 }
 
 /// Whether a condition compares a column of the primary key, by which the scan goes.
 fn is_by_key(scan: &ShardScanExec, condition: &Arc<dyn PhysicalExpr>) -> bool {
-    use datafusion::logical_expr::Operator;
     let (Some(placed), Some(_)) = (scan.placed(), scan.key_range()) else { return false };
     let Some(comparison) = condition.downcast_ref::<BinaryExpr>() else { return false };
     let compares = matches!(
@@ -365,6 +360,8 @@ fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
         without_positions(column.name())
     } else if let Some(literal) = expr.downcast_ref::<Literal>() {
         constant(literal.value())
+    } else if let Some(guarded) = guarded(expr) {
+        guarded.to_string()
     } else if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         let (left, right) = (expression(binary.left()), expression(binary.right()));
         let op = binary.op().to_string();
@@ -400,12 +397,84 @@ fn expression(expr: &Arc<dyn PhysicalExpr>) -> String {
             })
             .collect();
         match (call.fun().name().starts_with("operator "), &args[..]) {
+            (_, [left, right]) if name == "textcat" => format!("({left} || {right})"),
             (true, [left, right]) => format!("({left} {name} {right})"),
             (true, [operand]) => format!("({name} {operand})"),
             _ => format!("{name}({})", args.join(", ")),
         }
     } else {
         without_positions(&expr.to_string())
+    }
+}
+
+/// What AND joins, each once: conditions that guard others are in front of each of them
+/// (`sql/src/operators/logic.rs`).
+fn conjuncts<'a>(conditions: impl IntoIterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Vec<String> {
+    let mut terms = Vec::new();
+    let mut rest: Vec<_> = conditions.into_iter().collect();
+    rest.reverse();
+    while let Some(next) = rest.pop() {
+        let both = next.downcast_ref::<BinaryExpr>().filter(|test| *test.op() == Operator::And);
+        match (both, guarded(next)) {
+            (Some(both), _) => rest.extend([both.right(), both.left()]),
+            (_, Some(Guarded { positive: true, and: true, operands })) => {
+                rest.extend(operands.into_iter().rev());
+            }
+            _ => {
+                let term = expression(next);
+                if !terms.contains(&term) {
+                    terms.push(term);
+                }
+            }
+        }
+    }
+    terms
+}
+
+/// AND or OR whose operands are evaluated one after the other: `CASE WHEN a IS NOT TRUE THEN 0 ..
+/// ELSE z END > 0`, or its negation, `<= 0`.
+struct Guarded<'a> {
+    positive: bool,
+    and: bool,
+    operands: Vec<&'a Arc<dyn PhysicalExpr>>,
+}
+
+fn guarded(expr: &Arc<dyn PhysicalExpr>) -> Option<Guarded<'_>> {
+    let test = expr.downcast_ref::<BinaryExpr>()?;
+    let case = test.left().downcast_ref::<CaseExpr>()?;
+    let positive = match test.op() {
+        Operator::Gt => true,
+        Operator::LtEq => false,
+        _ => return None,
+    };
+    if integer(test.right())? != 0 {
+        return None;
+    }
+    let and = integer(&case.when_then_expr().first()?.1)? == 0;
+    let mut operands = Vec::new();
+    for (when, _) in case.when_then_expr() {
+        let when = when.downcast_ref::<BinaryExpr>()?;
+        if !matches!(when.op(), Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) {
+            return None;
+        }
+        operands.push(when.left());
+    }
+    operands.extend(case.else_expr());
+    Some(Guarded { positive, and, operands })
+}
+
+impl std::fmt::Display for Guarded<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let operands: Vec<_> = self.operands.iter().map(|operand| expression(operand)).collect();
+        let all = operands.join(if self.and { " AND " } else { " OR " });
+        if self.positive { write!(f, "({all})") } else { write!(f, "(NOT ({all}))") }
+    }
+}
+
+fn integer(expr: &Arc<dyn PhysicalExpr>) -> Option<i16> {
+    match expr.downcast_ref::<Literal>()?.value() {
+        ScalarValue::Int16(value) => *value,
+        _ => None,
     }
 }
 
