@@ -27,6 +27,7 @@ pub struct SessionEntry {
     pub query_started_micros: Option<i64>,
     pub transaction_started_micros: Option<i64>,
     pub state: &'static str,
+    pub state_changed_micros: i64,
     /// Of the statement under way.
     pub interrupt: Option<Interrupt>,
     /// Ends the session.

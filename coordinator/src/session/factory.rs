@@ -86,6 +86,7 @@ impl SessionFactory for Factory {
         settings.start(&info.settings)?;
         settings.fix("is_superuser", if role.superuser { "on" } else { "off" });
         settings.fix("session_authorization", &info.user);
+        let now = crate::clock::now_micros();
         self.cluster.sessions.insert(SessionEntry {
             process_id: info.process_id,
             user: info.user.clone(),
@@ -93,11 +94,12 @@ impl SessionFactory for Factory {
             application_name: settings.get("application_name").unwrap_or_default(),
             client_addr: info.client_addr,
             encryption: info.tls.clone(),
-            started_micros: crate::clock::now_micros(),
+            started_micros: now,
             query: "".into(),
             query_started_micros: None,
             transaction_started_micros: None,
             state: "idle",
+            state_changed_micros: now,
             interrupt: None,
             terminate: info.terminate.clone(),
             txn: None,

@@ -608,7 +608,9 @@ impl ClusterSession {
         self.cluster.sessions.update(self.info.process_id, |entry| {
             entry.query = text;
             entry.query_started_micros = Some(now);
+            entry.transaction_started_micros.get_or_insert(now);
             entry.state = "active";
+            entry.state_changed_micros = now;
             if entry.application_name != *application_name {
                 entry.application_name.clone_from(application_name);
             }
@@ -622,10 +624,14 @@ impl ClusterSession {
             (true, false) => "idle in transaction",
             (true, true) => "idle in transaction (aborted)",
         };
-        let transaction = self.txn.as_ref().map(|txn| txn.now_micros);
+        let now = crate::clock::now_micros();
+        let is_over = !self.in_block();
         self.cluster.sessions.update(self.info.process_id, |entry| {
             entry.state = state;
-            entry.transaction_started_micros = transaction;
+            entry.state_changed_micros = now;
+            if is_over {
+                entry.transaction_started_micros = None;
+            }
         });
     }
 }

@@ -122,7 +122,7 @@ fn session_values(source: &Source<'_>, session: &RunningSession) -> Vec<(&'stati
         ("backend_start", moment(Some(session.started))),
         ("xact_start", moment(session.transaction_started)),
         ("query_start", moment(session.query_started)),
-        ("state_change", moment(session.query_started)),
+        ("state_change", moment(Some(session.state_changed))),
         ("state", (&session.state).datum()),
         ("query", (&session.query).datum()),
         ("backend_type", "client backend".datum()),

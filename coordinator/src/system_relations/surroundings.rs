@@ -28,6 +28,7 @@ pub struct RunningSession {
     pub started: i64,
     pub transaction_started: Option<i64>,
     pub query_started: Option<i64>,
+    pub state_changed: i64,
     /// `active`, `idle`, `idle in transaction`, ...
     pub state: String,
     pub query: String,

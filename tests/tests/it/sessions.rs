@@ -93,11 +93,17 @@ fn idle_transactions_are_ended_in_time() {
     let mut idle = cluster.client();
     idle.must("CREATE TABLE idle_t (id int PRIMARY KEY)");
     idle.must("SET idle_in_transaction_session_timeout = '300ms'");
+    let mut other = cluster.client();
+    let seen = "SELECT concat_ws(' ', xact_start = query_start, state_change > query_start, state)
+         FROM pg_stat_activity WHERE query = 'BEGIN'";
     idle.must("BEGIN");
+    assert_eq!(value(&mut other, seen), "t t idle in transaction");
+    let own = "SELECT concat_ws(' ', xact_start = query_start, state_change = query_start, state)
+         FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    assert_eq!(value(&mut other, own), "t t active");
     idle.must("INSERT INTO idle_t VALUES (1)");
     std::thread::sleep(Duration::from_millis(1500));
     assert!(idle.query("SELECT 1").map_or(true, |answer| answer.error().is_some()));
-    let mut other = cluster.client();
     other.must("SET lock_timeout = '5s'");
     other.must("INSERT INTO idle_t VALUES (1)");
 }
