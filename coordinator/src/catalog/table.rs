@@ -5,7 +5,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use satsuma_common::table::TableShape;
-use satsuma_common::{ColocationId, ColumnId, GroupId, NodeId, Oid, PlacementId, ShardId, TableId};
+use satsuma_common::{
+    ColocationId, ColumnId, GroupId, NodeId, Oid, PlacementId, ShardId, TableId, Timestamp,
+};
 use satsuma_sql::catalog_view::{Distribution, TableInfo};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +99,10 @@ pub struct Table {
     def: TableDef,
     placement: TablePlacement,
     info: Arc<TableInfo>,
+    /// When its rows were last written anew, into other shards: what was there before is not in
+    /// these. Known to those who were there, for the transactions that they have open, and kept by
+    /// nobody.
+    reshaped: Timestamp,
 }
 
 impl Table {
@@ -108,7 +114,16 @@ impl Table {
             identity: def.identity.clone(),
             distribution: placement.distribution.for_planner(),
         });
-        Self { def, placement, info }
+        Self { def, placement, info, reshaped: Timestamp::default() }
+    }
+
+    pub(super) fn reshaped(&self, at: Timestamp) -> Self {
+        Self { reshaped: at, ..self.clone() }
+    }
+
+    /// Whether its shards have what a snapshot sees.
+    pub fn is_readable_at(&self, snapshot: Timestamp) -> bool {
+        self.reshaped <= snapshot
     }
 
     pub fn id(&self) -> TableId {
@@ -146,11 +161,11 @@ impl Table {
     }
 
     pub(super) fn with_def(&self, def: TableDef) -> Self {
-        Self::new(def, self.placement.clone())
+        Self::new(def, self.placement.clone()).reshaped(self.reshaped)
     }
 
     pub(super) fn with_placement(&self, placement: TablePlacement) -> Self {
-        Self::new(self.def.clone(), placement)
+        Self::new(self.def.clone(), placement).reshaped(self.reshaped)
     }
 
     /// The same table with a changed shape of the next version.

@@ -408,7 +408,7 @@ impl Ddl<'_> {
             for node in nodes {
                 let worker = self.scope.worker(node)?;
                 let shape = TableShape::clone(&table.shape);
-                let alter = ShardAction::Alter { shape, by: Some(self.txn.id) };
+                let alter = ShardAction::Alter { shape, by: self.txn.id() };
                 requests.push(async move { worker.shards(alter).await });
             }
             for answer in futures::future::join_all(requests).await {

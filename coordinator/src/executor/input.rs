@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::default_table_source::provider_as_source;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
 use satsuma_common::{SqlError, SqlResult};
@@ -65,13 +65,22 @@ pub fn feed_returned(statement: Bound, returned: &[Vec<RecordBatch>]) -> SqlResu
 }
 
 fn reads_returned(plan: &LogicalPlan) -> SqlResult<bool> {
+    reads(plan, |scan| matches!(scan, Scan::Returned(_)))
+}
+
+/// Whether it reads more than it was given.
+pub fn reads_relations(plan: &LogicalPlan) -> SqlResult<bool> {
+    reads(plan, |scan| matches!(scan, Scan::Table(_) | Scan::System(_)))
+}
+
+fn reads(plan: &LogicalPlan, wanted: impl Fn(&Scan) -> bool) -> SqlResult<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let source = scan.source.downcast_ref::<ScanSource>();
-            found |= source.is_some_and(|source| matches!(source.scan, Scan::Returned(_)));
+            found |= source.is_some_and(|source| wanted(&source.scan));
         }
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        Ok(TreeNodeRecursion::Continue)
     })
     .map_err(to_sql)?;
     Ok(found)

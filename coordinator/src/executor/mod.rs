@@ -300,6 +300,20 @@ impl Executor {
         self.run_local(&input::feed(plan.clone(), rows)?).await
     }
 
+    /// What RETURNING makes of changed rows. Subqueries in it see what the statement began with.
+    pub async fn returned(
+        &self,
+        plan: &LogicalPlan,
+        rows: Vec<RecordBatch>,
+        scope: &Arc<Scope>,
+    ) -> SqlResult<Vec<RecordBatch>> {
+        let plan = input::feed(plan.clone(), rows)?;
+        match input::reads_relations(&plan)? {
+            true => self.run(plan, scope).await?.1.try_collect().await,
+            false => self.run_local(&plan).await,
+        }
+    }
+
     /// All rows of a query, for later parts of its statement.
     pub async fn kept(&self, mut rows: BatchStream) -> SqlResult<Vec<RecordBatch>> {
         let most = self.query_memory / 4;

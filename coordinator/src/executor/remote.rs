@@ -1,16 +1,19 @@
 //! The leaf of a coordinator's physical plan: rows that workers send.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, EmissionType, SchedulingType, reset_plan_states,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
@@ -121,13 +124,15 @@ pub fn conform(batch: RecordBatch, schema: &SchemaRef) -> SqlResult<RecordBatch>
         .map_err(|error| to_sql(DataFusionError::ArrowError(Box::new(error), None)))
 }
 
+/// The plans of a task's inputs, and where their rows go.
+type Inputs = Vec<(Arc<dyn ExecutionPlan>, Destination)>;
+
 /// [`fetch`] as an operator: one partition, no inputs.
 pub struct RemoteExec {
     scope: Arc<Scope>,
     task: RemoteTask,
     mode: FragmentMode,
-    /// The plans of the task's inputs, and where their rows go.
-    inputs: Vec<(Arc<dyn ExecutionPlan>, Destination)>,
+    inputs: Inputs,
     properties: Arc<PlanProperties>,
 }
 
@@ -137,7 +142,7 @@ impl RemoteExec {
         task: RemoteTask,
         mode: FragmentMode,
         schema: SchemaRef,
-        inputs: Vec<(Arc<dyn ExecutionPlan>, Destination)>,
+        inputs: Inputs,
     ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -147,6 +152,16 @@ impl RemoteExec {
         )
         .with_scheduling_type(SchedulingType::Cooperative);
         Self { scope, task, mode, inputs, properties: Arc::new(properties) }
+    }
+
+    fn over(&self, inputs: Inputs) -> Arc<dyn ExecutionPlan> {
+        Arc::new(Self {
+            scope: self.scope.clone(),
+            task: self.task.clone(),
+            mode: self.mode,
+            inputs,
+            properties: self.properties.clone(),
+        })
     }
 }
 
@@ -195,6 +210,33 @@ impl ExecutionPlan for RemoteExec {
         _: Vec<Arc<dyn ExecutionPlan>>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         Ok(self)
+    }
+
+    /// A recursive query's work table, where an input reads it.
+    fn with_new_state(&self, state: Arc<dyn Any + Send + Sync>) -> Option<Arc<dyn ExecutionPlan>> {
+        let mut reads = false;
+        let inputs = self.inputs.iter().map(|(plan, destination)| {
+            let plan = plan.clone().transform_down(|node| {
+                Ok(match node.with_new_state(state.clone()) {
+                    Some(node) => {
+                        reads = true;
+                        Transformed::yes(node)
+                    }
+                    None => Transformed::no(node),
+                })
+            });
+            Some((plan.data().ok()?, destination.clone()))
+        });
+        let inputs = inputs.collect::<Option<_>>()?;
+        reads.then(|| self.over(inputs))
+    }
+
+    fn reset_state(self: Arc<Self>) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        let inputs = self
+            .inputs
+            .iter()
+            .map(|(plan, destination)| Ok((reset_plan_states(plan.clone())?, destination.clone())));
+        Ok(self.over(inputs.collect::<EngineResult<_>>()?))
     }
 
     fn execute(

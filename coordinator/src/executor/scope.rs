@@ -9,10 +9,12 @@ use parking_lot::Mutex;
 use satsuma_common::{
     ColocationId, GroupId, HashRange, NodeId, SqlError, SqlResult, SqlState, TableId,
 };
-use satsuma_proto::worker::{GroupRef, STALE_PLACEMENT, StatementContext, TableShard, Worker};
+use satsuma_proto::worker::{
+    CHANGED_SINCE_SNAPSHOT, GroupRef, STALE_PLACEMENT, StatementContext, TableShard, Worker,
+};
 
 use super::traffic::Traffic;
-use crate::catalog::{ColocationKind, Group, State, TableDistribution, TableStatistics};
+use crate::catalog::{ColocationKind, Group, State, Table, TableDistribution, TableStatistics};
 use crate::planner::{PlaceKind, TablePlace, Target, Tenant, Tenants, Topology, scanned_tables};
 use crate::tenant_statistics::Asked;
 use crate::workers::Workers;
@@ -83,6 +85,7 @@ impl Scope {
             .iter()
             .map(|(table, version)| {
                 let stored = self.state.table(*table).ok_or_else(|| gone(*table))?;
+                self.check_readable(stored)?;
                 let is_reference = stored.distribution() == TableDistribution::Reference;
                 let shard = stored
                     .shards()
@@ -93,6 +96,17 @@ impl Scope {
             })
             .collect::<SqlResult<Vec<_>>>()?;
         Ok(GroupRef { group: group.id, generation: group.generation, shards })
+    }
+
+    /// The statement's snapshot must not be older than the table's shards.
+    pub fn check_readable(&self, table: &Table) -> SqlResult<()> {
+        match table.is_readable_at(self.statement.snapshot) {
+            true => Ok(()),
+            false => Err(SqlError::new(
+                CHANGED_SINCE_SNAPSHOT,
+                format!("table {} was written anew after the snapshot", table.id()),
+            )),
+        }
     }
 
     /// Which worker runs a task on which groups, in the order of nodes.
@@ -233,7 +247,7 @@ pub fn for_client(error: SqlError) -> SqlError {
             "could not serialize access due to a concurrent change of a table or its placement",
         )
         .detail(error.message().to_owned()),
-        satsuma_proto::worker::CHANGED_SINCE_SNAPSHOT => SqlError::new(
+        CHANGED_SINCE_SNAPSHOT => SqlError::new(
             SqlState::SERIALIZATION_FAILURE,
             "could not serialize access due to concurrent update",
         ),

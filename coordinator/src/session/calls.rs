@@ -20,6 +20,7 @@ use crate::ddl::{
 };
 use crate::executor::Scope;
 use crate::session_api::{ExecuteOptions, Execution};
+use crate::system_relations::GLOBAL_PID_NODE;
 
 /// Rows of plain values under their columns.
 pub fn batch_of(columns: &[OutputColumn], rows: &[Vec<Datum>]) -> SqlResult<RecordBatch> {
@@ -41,9 +42,6 @@ pub fn batch_of(columns: &[OutputColumn], rows: &[Vec<Datum>]) -> SqlResult<Reco
 pub(super) fn column(name: &str, ty: PgType) -> OutputColumn {
     OutputColumn::new(name, ty)
 }
-
-/// Citus's global process ids are the node's id times this, and the process id.
-const GLOBAL_PID_NODE: i64 = 10_000_000_000;
 
 /// Columns of a call's result.
 pub fn columns(call: &BoundCall) -> SqlResult<Vec<OutputColumn>> {

@@ -220,7 +220,7 @@ impl ClusterSession {
             private: self.txn.as_ref().map(|txn| txn.sequences.clone()).unwrap_or_default(),
             catalog: catalog.clone(),
             read_only: match &self.txn {
-                Some(txn) => txn.read_only,
+                Some(txn) => txn.is_read_only(),
                 None => self.settings.frequent().default_read_only,
             },
         }

@@ -254,6 +254,7 @@ fn stored(scope: &Scope, table: &KeyTable) -> SqlResult<Arc<Table>> {
             info.shape.version == shape.version && info.distribution == table.info.distribution
         })
         .ok_or_else(|| SqlError::new(STALE_PLACEMENT, format!("table {} changed", shape.table)))
+        .and_then(|stored| scope.check_readable(&stored).map(|()| stored))
 }
 
 /// Notes whose row is asked for, where that is counted.

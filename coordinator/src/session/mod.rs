@@ -151,24 +151,35 @@ impl ClusterSession {
 
     /// The open transaction, or a new one that ends with the statement or batch.
     async fn transaction(&mut self) -> SqlResult<&mut Transaction> {
-        if self.txn.is_none() {
-            let isolation = default_isolation(&self.settings)?;
-            self.begin(isolation, false).await?;
+        let missing = || SqlError::internal("no transaction was begun");
+        self.open_transaction()?;
+        let txn = self.txn.as_mut().ok_or_else(missing)?;
+        if txn.id().is_none() {
+            txn.start(&self.cluster).await?;
+            let id = txn.id();
+            self.note_transaction(id);
         }
-        self.txn.as_mut().ok_or_else(|| SqlError::internal("no transaction was begun"))
+        self.txn.as_mut().ok_or_else(missing)
     }
 
-    async fn begin(&mut self, isolation: Isolation, is_block: bool) -> SqlResult<()> {
-        let mut txn = Transaction::begin(&self.cluster, isolation, is_block).await?;
-        txn.read_only = self.settings.frequent().default_read_only;
+    /// The same for a statement that asks nothing of the database.
+    fn open_transaction(&mut self) -> SqlResult<()> {
+        if self.txn.is_none() {
+            let isolation = default_isolation(&self.settings)?;
+            self.begin(isolation, false);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, isolation: Isolation, is_block: bool) {
+        let read_only = self.settings.frequent().default_read_only;
+        let txn = Transaction::new(isolation, read_only, is_block);
         self.settings.begin();
         self.savepoints.clear();
-        self.note_transaction(Some(txn.id));
         let roles = Some((self.info.user.clone(), self.role.clone()));
         self.role_before = RoleBefore { roles, local: false };
         self.txn = Some(txn);
         self.failed = false;
-        Ok(())
     }
 
     async fn commit(&mut self) -> SqlResult<()> {
@@ -249,7 +260,7 @@ impl ClusterSession {
                 target: "satsuma::slow",
                 pid = self.info.process_id,
                 user = %self.info.user,
-                txn = self.txn.as_ref().map(|txn| tracing::field::display(txn.id)),
+                txn = self.txn.as_ref().and_then(Transaction::id).map(tracing::field::display),
                 duration_ms = took.as_secs_f64() * 1000.0,
                 state = error.map(|error| tracing::field::display(error.state())),
                 statement = %shown,
@@ -389,6 +400,9 @@ impl Session for ClusterSession {
         self.asked = None;
         let started = Instant::now();
         let result = self.run_statement(planned, &params, &options).await;
+        if let Some(txn) = self.txn.as_mut() {
+            txn.statement_ended();
+        }
         self.activity_ended();
         self.note_duration(&prepared.sql, started.elapsed(), result.as_ref().err());
         result.map_err(|error| self.with_type_names(crate::executor::for_client(error)))
@@ -410,6 +424,7 @@ impl Session for ClusterSession {
                 }
             }
             self.failed = true;
+            self.activity_ended();
         } else {
             self.rollback().await;
         }

@@ -27,7 +27,7 @@ use crate::executor::lock_rows::RowsAs;
 use crate::executor::modify::{Modification, Modified};
 use crate::executor::{Scope, feed_returned, is_stale};
 use crate::session_api::{CopyOut, ExecuteOptions, Execution, Rows};
-use crate::txn::{Isolation, committed_at};
+use crate::txn::{Isolation, Transaction, committed_at};
 
 /// How often a statement is tried again before the client hears of it.
 const ATTEMPTS: u32 = 100;
@@ -282,7 +282,7 @@ impl ClusterSession {
         let txn = self.transaction().await?;
         let (snapshot, statement) = txn.next_statement(&cluster).await?;
         let context = StatementContext {
-            txn: txn.id,
+            txn: txn.known_id()?,
             snapshot,
             statement,
             lock_timeout,
@@ -351,7 +351,7 @@ impl ClusterSession {
                 let modification =
                     self.modification(scope, options, insert.returning.is_some())?.judged_later();
                 let modified = modification.insert(&insert).await?;
-                self.modified(modified, "INSERT 0", &insert.returning, options).await
+                self.modified(modified, "INSERT 0", &insert.returning, scope, options).await
             }
             Bound::Update(update) => {
                 let (source, located) =
@@ -360,7 +360,7 @@ impl ClusterSession {
                 let modification =
                     self.modification(scope, options, update.returning.is_some())?.judged_later();
                 let modified = modification.update(&update).await?;
-                self.modified(modified, "UPDATE", &update.returning, options).await
+                self.modified(modified, "UPDATE", &update.returning, scope, options).await
             }
             Bound::Delete(delete) => {
                 let (source, located) =
@@ -369,7 +369,7 @@ impl ClusterSession {
                 let modification =
                     self.modification(scope, options, delete.returning.is_some())?.judged_later();
                 let modified = modification.delete(&delete).await?;
-                self.modified(modified, "DELETE", &delete.returning, options).await
+                self.modified(modified, "DELETE", &delete.returning, scope, options).await
             }
             Bound::Merge(merge) => {
                 let count = self.merge(merge, scope).await?;
@@ -459,7 +459,7 @@ impl ClusterSession {
             };
             returned.push(match returning {
                 Some(returning) => {
-                    executor.run_over_input(&returning.plan, modified.returned).await?
+                    executor.returned(&returning.plan, modified.returned, scope).await?
                 }
                 None => Vec::new(),
             });
@@ -514,7 +514,7 @@ impl ClusterSession {
     }
 
     pub(super) fn writable(&self, command: &str) -> SqlResult<()> {
-        if self.txn.as_ref().is_some_and(|txn| txn.read_only) {
+        if self.txn.as_ref().is_some_and(Transaction::is_read_only) {
             return Err(read_only_transaction(command));
         }
         Ok(())
@@ -584,16 +584,14 @@ impl ClusterSession {
         modified: Modified,
         tag: &'static str,
         returning: &Option<Returning>,
+        scope: &Arc<Scope>,
         options: &ExecuteOptions,
     ) -> SqlResult<Execution> {
         let answer = match returning {
             None => Execution::Command(format!("{tag} {}", modified.count)),
             Some(returning) => {
-                let rows = self
-                    .cluster
-                    .executor
-                    .run_over_input(&returning.plan, modified.returned)
-                    .await?;
+                let executor = self.cluster.executor.clone();
+                let rows = executor.returned(&returning.plan, modified.returned, scope).await?;
                 Execution::Rows(Rows {
                     columns: returning.columns.clone().into(),
                     stream: stream::iter(rows.into_iter().map(Ok)).boxed(),

@@ -16,7 +16,7 @@ impl ClusterSession {
                 "SET LOCAL can only be used in transaction blocks",
             ));
         }
-        self.transaction().await.map(|_| ())
+        self.open_transaction()
     }
 
     pub(super) async fn set(
@@ -75,6 +75,9 @@ impl ClusterSession {
                     };
                     self.settings.set(name, &value, false)?;
                 }
+            }
+            ast::Set::SetTransaction { snapshot: Some(_), .. } => {
+                return Err(SqlError::unsupported("snapshots cannot be exported and imported"));
             }
             ast::Set::SetTransaction { modes, .. } => {
                 if !self.in_block() {
@@ -178,7 +181,11 @@ impl ClusterSession {
         }
         let is_list = name.eq_ignore_ascii_case("search_path");
         let texts: Vec<String> = values.iter().map(|value| setting_text(value, is_list)).collect();
-        let value = texts.join(", ");
+        self.set_value(name, texts.join(", "), local)
+    }
+
+    /// SET, or `set_config`, of one setting.
+    pub(super) fn set_value(&mut self, name: &str, value: String, local: bool) -> SqlResult<()> {
         match name.to_ascii_lowercase().as_str() {
             "role" => return self.set_role(value),
             "session_authorization" => return self.set_session_user(value),
@@ -202,7 +209,7 @@ impl ClusterSession {
             "transaction_read_only" => {
                 let read_only = matches!(value.as_str(), "on" | "true" | "1");
                 if let Some(txn) = self.txn.as_mut() {
-                    txn.read_only = read_only;
+                    txn.set_read_only(read_only)?;
                 }
             }
             _ => {}

@@ -51,7 +51,7 @@ impl ClusterSession {
     }
 
     fn set_config(&mut self, setting: &str, value: &str, local: bool) -> SqlResult<String> {
-        self.settings.set(setting, value, local)?;
+        self.set_value(setting, value.to_owned(), local)?;
         self.settings.show(setting)
     }
 }

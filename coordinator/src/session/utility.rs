@@ -18,6 +18,7 @@ use crate::ddl::Definition;
 use crate::session_api::{
     ExecuteOptions, Execution, NamedStatement, Notice, Prepared, Rows, Session,
 };
+use crate::txn::Transaction;
 
 /// What the failed state of a transaction block still accepts.
 fn ends_failed_block(statement: &Statement) -> bool {
@@ -132,7 +133,7 @@ impl ClusterSession {
             ast::Statement::Set(set) => {
                 // What follows in the same message may fail, and take this back.
                 if !options.ends_batch {
-                    self.transaction().await?;
+                    self.open_transaction()?;
                 }
                 self.set(set, options).await
             }
@@ -275,7 +276,11 @@ impl ClusterSession {
             Command::Deallocate { name } => self.deallocate(name.as_ref()),
             Command::Lock(target) => {
                 self.require_block("LOCK TABLE")?;
+                let before = self.txn.as_ref().and_then(Transaction::snapshot);
                 self.lock_tables(target, options).await?;
+                if let Some(txn) = self.txn.as_mut() {
+                    txn.forget_snapshot(before);
+                }
                 Ok(Execution::Command("LOCK TABLE".into()))
             }
             Command::SetConstraints { names, deferred } => {
@@ -340,7 +345,7 @@ impl ClusterSession {
             Some(txn) => txn.is_block = true,
             None => {
                 let isolation = default_isolation(&self.settings)?;
-                self.begin(isolation, true).await?;
+                self.begin(isolation, true);
             }
         }
         self.transaction_modes(modes)
@@ -352,7 +357,7 @@ impl ClusterSession {
                 ast::TransactionMode::AccessMode(access) => {
                     let read_only = *access == ast::TransactionAccessMode::ReadOnly;
                     if let Some(txn) = self.txn.as_mut() {
-                        txn.read_only = read_only;
+                        txn.set_read_only(read_only)?;
                     }
                     let value = if read_only { "on" } else { "off" };
                     self.settings.set("transaction_read_only", value, true)?;
@@ -370,13 +375,7 @@ impl ClusterSession {
                         ast::TransactionIsolationLevel::Serializable => return Err(serializable()),
                     };
                     if let Some(txn) = self.txn.as_mut() {
-                        if txn.has_snapshot() && txn.isolation != isolation {
-                            return Err(SqlError::new(
-                                SqlState::ACTIVE_SQL_TRANSACTION,
-                                "SET TRANSACTION ISOLATION LEVEL must be called before any query",
-                            ));
-                        }
-                        txn.isolation = isolation;
+                        txn.set_isolation(isolation)?;
                     }
                     self.settings.set("transaction_isolation", name, true)?;
                 }
@@ -432,12 +431,12 @@ impl ClusterSession {
 
     /// What the open transaction hands on to one that is chained to it.
     fn characteristics(&self) -> Option<(Isolation, bool)> {
-        self.txn.as_ref().map(|txn| (txn.isolation, txn.read_only))
+        self.txn.as_ref().map(|txn| (txn.isolation, txn.is_read_only()))
     }
 
     async fn chain(&mut self, characteristics: Option<(Isolation, bool)>) -> SqlResult<()> {
         let Some((isolation, read_only)) = characteristics else { return Ok(()) };
-        self.begin(isolation, true).await?;
+        self.begin(isolation, true);
         let access = match read_only {
             true => ast::TransactionAccessMode::ReadOnly,
             false => ast::TransactionAccessMode::ReadWrite,
@@ -462,6 +461,11 @@ impl ClusterSession {
                     Some(Isolation::RepeatableRead) => "repeatable read".into(),
                     Some(Isolation::ReadCommitted) => "read committed".into(),
                     None => self.settings.show("default_transaction_isolation")?,
+                },
+                "transaction_read_only" => match &self.txn {
+                    Some(txn) if txn.is_read_only() => "on".into(),
+                    Some(_) => "off".into(),
+                    None => self.settings.show("default_transaction_read_only")?,
                 },
                 "role" => {
                     if self.role == self.info.user {

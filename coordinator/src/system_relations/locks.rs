@@ -23,9 +23,12 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
     })
 }
 
-/// Citus's global process id: node id and process id in one number.
+/// Citus's global process id has the node's id in front, times this.
+pub(crate) const GLOBAL_PID_NODE: i64 = 10_000_000_000;
+
+/// Node id and process id in one number.
 pub(super) fn global_pid(session: &RunningSession) -> i64 {
-    i64::from(session.node.0) * 10_000_000_000 + i64::from(session.process_id)
+    i64::from(session.node.0) * GLOBAL_PID_NODE + i64::from(session.process_id)
 }
 
 pub(super) fn node_id(session: &RunningSession) -> Datum {

@@ -38,6 +38,7 @@ pub use definitions::{
 pub use functions::SessionFunctions;
 pub use kept::KeptRows;
 pub use layout::{Layout, LayoutColumn, Layouts};
+pub(crate) use locks::GLOBAL_PID_NODE;
 pub use procedures::{
     function_by_signature, function_name, function_named, function_with_arguments,
 };

@@ -62,8 +62,8 @@ impl Transaction {
             return Ok(());
         }
         let ask = TxnAction::PendingOn(shape.table);
-        let answers =
-            self.participants.values().map(|worker| worker.transact(self.id, ask.clone()));
+        let id = self.known_id()?;
+        let answers = self.participants.values().map(|worker| worker.transact(id, ask.clone()));
         match try_join_all(answers).await?.iter().any(|answer| answer.pending) {
             true => Err(SqlError::new(
                 SqlState::OBJECT_IN_USE,

@@ -40,16 +40,15 @@ pub enum Isolation {
 }
 
 pub struct Transaction {
-    pub id: TxnId,
+    /// `None`: no statement has asked anything of the database yet.
+    start: Option<Start>,
     pub isolation: Isolation,
-    pub read_only: bool,
+    read_only: bool,
     /// Begun by BEGIN, as opposed to by a statement on its own.
     pub is_block: bool,
     /// `now()`: microseconds since 1970-01-01 UTC.
     pub now_micros: i64,
-    /// Workers keep what its snapshots see.
-    _kept: Kept,
-    /// Of the first statement; later ones of REPEATABLE READ share it.
+    /// Of the last statement; those of REPEATABLE READ share that of the first.
     snapshot: Option<Timestamp>,
     /// Number of the statement under way, from 1.
     statement: u32,
@@ -73,24 +72,31 @@ pub struct Transaction {
     savepoints: Vec<Savepoint>,
 }
 
+struct Start {
+    id: TxnId,
+    /// Workers keep what its snapshots see.
+    _kept: Kept,
+    /// The moment of the statement that began it, until one sees it.
+    unseen: Option<Timestamp>,
+}
+
 struct Savepoint {
     name: String,
     /// Statements with a higher number came after it.
     statement: u32,
     overlay: Option<Overlay>,
     constraints: ConstraintModes,
+    read_only: bool,
 }
 
 impl Transaction {
-    pub async fn begin(cluster: &Cluster, isolation: Isolation, is_block: bool) -> SqlResult<Self> {
-        let start = cluster.oracle.timestamp().await?;
-        Ok(Self {
-            _kept: cluster.snapshots.keep(start),
-            id: TxnId { start, coordinator: cluster.node },
+    pub fn new(isolation: Isolation, read_only: bool, is_block: bool) -> Self {
+        Self {
+            start: None,
             isolation,
-            read_only: false,
+            read_only,
             is_block,
-            now_micros: i64::try_from(start.0).unwrap_or(i64::MAX),
+            now_micros: crate::clock::now_micros(),
             snapshot: None,
             statement: 0,
             participants: BTreeMap::new(),
@@ -103,7 +109,48 @@ impl Transaction {
             sequences: PrivateSequences::default(),
             constraints: ConstraintModes::default(),
             savepoints: Vec::new(),
-        })
+        }
+    }
+
+    /// To be called by statements that ask something of the database, before they do. BEGIN does
+    /// not: what others commit between it and the first statement, that statement sees.
+    pub async fn start(&mut self, cluster: &Cluster) -> SqlResult<()> {
+        let start = cluster.oracle.timestamp().await?;
+        if !self.is_block {
+            self.now_micros = i64::try_from(start.0).unwrap_or(i64::MAX);
+        }
+        self.start = Some(Start {
+            id: TxnId { start, coordinator: cluster.node },
+            _kept: cluster.snapshots.keep(start),
+            unseen: Some(start),
+        });
+        Ok(())
+    }
+
+    /// `None` before [`Self::start`].
+    pub fn id(&self) -> Option<TxnId> {
+        self.start.as_ref().map(|start| start.id)
+    }
+
+    pub fn known_id(&self) -> SqlResult<TxnId> {
+        self.id().ok_or_else(|| SqlError::internal("the transaction has not begun"))
+    }
+
+    /// The statement that began the transaction is over.
+    pub fn statement_ended(&mut self) {
+        if let Some(start) = &mut self.start {
+            start.unseen = None;
+        }
+    }
+
+    /// A statement that only locks settles no snapshot: the next one sees what the locks waited
+    /// for.
+    pub fn forget_snapshot(&mut self, before: Option<Timestamp>) {
+        self.snapshot = before;
+    }
+
+    pub fn snapshot(&self) -> Option<Timestamp> {
+        self.snapshot
     }
 
     /// The moment that the next statement sees, and the statement's number.
@@ -119,11 +166,12 @@ impl Transaction {
         self.statement = self.statement.checked_add(1).ok_or_else(|| {
             SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many statements in a transaction")
         })?;
-        let snapshot = match (self.isolation, self.snapshot) {
-            (Isolation::RepeatableRead, Some(snapshot)) => snapshot,
-            // The first statement sees the transaction's start: one question less.
-            (_, None) => self.id.start,
-            (Isolation::ReadCommitted, Some(_)) => cluster.oracle.timestamp().await?,
+        let unseen = self.start.as_mut().and_then(|start| start.unseen.take());
+        let snapshot = match (self.isolation, self.snapshot, unseen) {
+            (Isolation::RepeatableRead, Some(snapshot), _) => snapshot,
+            // One question less.
+            (_, _, Some(start)) => start,
+            (_, _, None) => cluster.oracle.timestamp().await?,
         };
         self.snapshot = Some(snapshot);
         Ok((snapshot, self.statement))
@@ -147,6 +195,45 @@ impl Transaction {
     /// To be called before the worker is asked for a lock.
     pub fn touch_to_lock(&mut self, node: NodeId, worker: &Arc<dyn Worker>) {
         self.participants.entry(node).or_insert_with(|| worker.clone());
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// 25001 where it may not be left any more.
+    pub fn set_read_only(&mut self, read_only: bool) -> SqlResult<()> {
+        let refused = |text: &str| Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, text));
+        match self.read_only && !read_only {
+            true if !self.savepoints.is_empty() => {
+                refused("cannot set transaction read-write mode inside a read-only transaction")
+            }
+            true if self.has_snapshot() => {
+                refused("transaction read-write mode must be set before any query")
+            }
+            _ => {
+                self.read_only = read_only;
+                Ok(())
+            }
+        }
+    }
+
+    /// 25001 where it is settled.
+    pub fn set_isolation(&mut self, isolation: Isolation) -> SqlResult<()> {
+        let refused = |text: &str| Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, text));
+        if self.isolation == isolation {
+            return Ok(());
+        }
+        if self.has_snapshot() {
+            return refused("SET TRANSACTION ISOLATION LEVEL must be called before any query");
+        }
+        if !self.savepoints.is_empty() {
+            return refused(
+                "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction",
+            );
+        }
+        self.isolation = isolation;
+        Ok(())
     }
 
     /// Whether a worker holds something of it.
@@ -231,7 +318,7 @@ impl Transaction {
         let made = kept.map_or(&[][..], Overlay::created);
         let only = undone.created().iter().filter(|shard| !made.contains(shard)).copied();
         drop_shards(cluster, only.collect()).await;
-        restore_shapes(cluster, self.id, &undone, kept).await;
+        restore_shapes(cluster, self.id(), &undone, kept).await;
     }
 
     pub fn savepoint(&mut self, name: &str) {
@@ -240,11 +327,13 @@ impl Transaction {
             statement: self.statement,
             overlay: self.overlay.clone(),
             constraints: self.constraints.clone(),
+            read_only: self.read_only,
         });
     }
 
     pub fn release(&mut self, name: &str) -> SqlResult<()> {
         let index = self.savepoint_index(name)?;
+        self.read_only = self.savepoints[index].read_only;
         self.savepoints.truncate(index);
         Ok(())
     }
@@ -256,6 +345,7 @@ impl Transaction {
         let savepoint = &self.savepoints[index];
         let (statement, overlay) = (savepoint.statement, savepoint.overlay.clone());
         self.constraints = savepoint.constraints.clone();
+        self.read_only = savepoint.read_only;
         self.truncated.retain(|_, truncated| *truncated <= statement);
         self.restore_overlay(cluster, overlay).await;
         self.tell_all(TxnAction::RollbackTo(statement)).await?;
@@ -272,8 +362,11 @@ impl Transaction {
     }
 
     async fn tell_all(&self, action: TxnAction) -> SqlResult<()> {
-        let answers =
-            self.participants.values().map(|worker| worker.transact(self.id, action.clone()));
+        if self.participants.is_empty() {
+            return Ok(());
+        }
+        let id = self.known_id()?;
+        let answers = self.participants.values().map(|worker| worker.transact(id, action.clone()));
         join_all(answers).await.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
@@ -312,7 +405,7 @@ impl Transaction {
             }
         };
         let Some(worker) = self.participants.values().next() else { return Ok(()) };
-        match worker.transact(self.id, TxnAction::CommitOnePhase(at_least)).await {
+        match worker.transact(self.known_id()?, TxnAction::CommitOnePhase(at_least)).await {
             Ok(reply) => committed_at(cluster, reply.timestamp).await,
             Err(error) => {
                 // If it was lost on the way, its locks must not stay. A worker that has committed
@@ -387,7 +480,7 @@ impl Transaction {
     ) -> (Event, Option<SqlError>) {
         let send = |node: NodeId, action| async move {
             match self.participants.get(&node) {
-                Some(worker) => worker.transact(self.id, action).await,
+                Some(worker) => worker.transact(self.known_id()?, action).await,
                 None => Err(SqlError::internal(format!("node {node} takes no part"))),
             }
         };
@@ -410,7 +503,9 @@ impl Transaction {
                 Err(error) => (Event::NotTold(node), Some(error)),
             },
             Effect::Forget => {
-                cluster.forget_decision(self.id, self.participants.keys().copied().collect());
+                if let Some(id) = self.id() {
+                    cluster.forget_decision(id, self.participants.keys().copied().collect());
+                }
                 (Event::Forgotten, None)
             }
         }
@@ -423,7 +518,7 @@ impl Transaction {
         moment: Timestamp,
         overlay: Option<&Overlay>,
     ) -> SqlResult<Option<Timestamp>> {
-        let decision = Command::Decide { txn: self.id, outcome: Some(moment) };
+        let decision = Command::Decide { txn: self.known_id()?, outcome: Some(moment) };
         let outcome = match overlay {
             None => cluster.catalog.propose(decision).await?.into_result()?,
             Some(overlay) => {
@@ -456,12 +551,13 @@ impl Transaction {
         // While the locks are held: nobody reads by the shape that goes.
         if let Some(overlay) = &overlay {
             drop_shards(cluster, overlay.created().to_vec()).await;
-            restore_shapes(cluster, self.id, overlay, None).await;
+            restore_shapes(cluster, self.id(), overlay, None).await;
         }
+        let Some(id) = self.id() else { return };
         let told = self
             .participants
             .iter()
-            .map(|(node, worker)| cluster.untold.abort(*node, worker.as_ref(), self.id));
+            .map(|(node, worker)| cluster.untold.abort(*node, worker.as_ref(), id));
         join_all(told).await;
     }
 }
@@ -480,7 +576,12 @@ fn taken_for_dead() -> SqlError {
 
 /// Workers that were told a shape which did not come to be are told the one that stands: that of
 /// the definitions that are kept, or of the catalog.
-async fn restore_shapes(cluster: &Cluster, txn: TxnId, undone: &Overlay, kept: Option<&Overlay>) {
+async fn restore_shapes(
+    cluster: &Cluster,
+    txn: Option<TxnId>,
+    undone: &Overlay,
+    kept: Option<&Overlay>,
+) {
     let state = kept.map_or_else(|| cluster.catalog.snapshot(), |kept| kept.state().clone());
     let changed = undone.told().filter(|table| {
         kept.is_none_or(|kept| kept.told_shape(*table) != undone.told_shape(*table))
@@ -488,7 +589,7 @@ async fn restore_shapes(cluster: &Cluster, txn: TxnId, undone: &Overlay, kept: O
     for table in changed.filter_map(|table| state.table(table)) {
         // An earlier definition of the transaction's own does not stand yet either.
         let is_own = kept.is_some_and(|kept| kept.told().any(|id| id == table.id()));
-        let by = is_own.then_some(txn);
+        let by = txn.filter(|_| is_own);
         let shape = kept.and_then(|kept| kept.told_shape(table.id())).unwrap_or(&table.shape);
         let nodes: BTreeSet<NodeId> =
             state.shards_of(table).flat_map(|(_, group)| group.finalized()).collect();

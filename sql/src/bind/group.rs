@@ -232,9 +232,19 @@ impl Binder<'_> {
                     computed.push(key.alias(&column.name));
                     let one = max(expr);
                     let output = Expr::Column(plan::output_column(&one));
-                    // NULL in a grouping set without this key.
-                    let present = Expr::Column(column.clone()).is_not_null();
-                    values.push(plan::df(when(present, output).end())?);
+                    let key = Expr::Column(column.clone());
+                    let is_zero = match typed.ty {
+                        PgType::Float4 => Some(key.clone().eq(lit(0.0f32))),
+                        PgType::Float8 => Some(key.clone().eq(lit(0.0f64))),
+                        _ => None,
+                    };
+                    values.push(plan::df(match is_zero {
+                        // Other floats are their own keys, and the maximum of nothing but
+                        // -Infinity is DataFusion's least finite number.
+                        Some(is_zero) => when(is_zero, output).otherwise(key),
+                        // NULL in a grouping set without this key.
+                        None => when(key.is_not_null(), output).end(),
+                    })?);
                     representatives.push(one);
                     columns.push(column);
                 }

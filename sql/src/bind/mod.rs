@@ -50,6 +50,7 @@ mod statement;
 mod subquery;
 mod types;
 mod window;
+mod window_distance;
 
 use std::sync::Arc;
 

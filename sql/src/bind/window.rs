@@ -19,6 +19,7 @@ use super::expr::{Context, Within};
 use super::names::fold;
 use super::plan;
 use super::select::Item;
+use super::window_distance::in_numbers;
 use crate::casts::CastKind;
 use crate::functions::{self, OrderBy, Typed, WindowCall};
 use crate::known_value;
@@ -120,7 +121,7 @@ impl Binder<'_> {
         }
         let inner = cx.within(Within::Window);
         let definition = inner.clause(Clause::WindowDefinition);
-        let bound = match &call.over {
+        let mut bound = match &call.over {
             Some(WindowType::NamedWindow(window)) => self.named_window(window, definition)?,
             Some(WindowType::WindowSpec(spec)) => self.window_spec(spec, definition)?,
             None => Bound::default(),
@@ -131,6 +132,7 @@ impl Binder<'_> {
         };
         let args = self.bare_values(arguments, inner)?;
         let frame = self.frame(&bound)?;
+        let frame = in_numbers(frame, bound.range_key.as_ref(), &mut bound.order_by)?;
         let types: Vec<PgType> = args.iter().map(|arg| arg.ty.clone()).collect();
         let window = WindowCall {
             args,
@@ -326,19 +328,16 @@ impl Binder<'_> {
             WindowFrameUnits::Rows | WindowFrameUnits::Groups => PgType::Int8,
             WindowFrameUnits::Range => {
                 match window.range_key.as_ref().map(|key| key.ty.without_precision()) {
-                    Some(ty @ (PgType::Time | PgType::Numeric(_))) if !is_measured(ty) => {
+                    Some(ty @ PgType::Numeric(_)) if !is_measured(ty) => {
                         return Err(self.at(
                             SqlError::unsupported(format!(
                                 "RANGE with an offset over a column of type {ty} is not supported"
                             ))
-                            .hint(
-                                "Sort by a timestamp, or by a numeric of a certain scale, such as \
-                                 numeric(20,6).",
-                            ),
+                            .hint("Sort by a numeric of a certain scale, such as numeric(20,6)."),
                             position,
                         ));
                     }
-                    Some(PgType::Date | PgType::Timestamp | PgType::Timestamptz) => {
+                    Some(PgType::Date | PgType::Time | PgType::Timestamp | PgType::Timestamptz) => {
                         PgType::Interval
                     }
                     Some(ty) if ty.is_numeric() || *ty == PgType::Interval => ty.clone(),
@@ -403,7 +402,12 @@ impl Binder<'_> {
                     .ok()
                     .and_then(|zero| scalar.partial_cmp(&zero))
                     .is_some_and(std::cmp::Ordering::is_lt);
-                if negative {
+                let is_nan = match scalar {
+                    ScalarValue::Float32(Some(distance)) => distance.is_nan(),
+                    ScalarValue::Float64(Some(distance)) => distance.is_nan(),
+                    _ => false,
+                };
+                if negative || is_nan {
                     return Err(negative_offset(what));
                 }
                 Ok(scalar)

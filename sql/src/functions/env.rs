@@ -365,7 +365,14 @@ catalog_functions! {
     IsOtherTempSchema = "pg_is_other_temp_schema(oid) bool";
     MyTempSchema = "pg_my_temp_schema() oid";
     CancelBackend = "pg_cancel_backend(int4) bool";
+    CancelGlobal = "pg_cancel_backend(int8) bool";
     TerminateBackend = "pg_terminate_backend(int4) bool";
+    TerminateGlobal = "pg_terminate_backend(int8) bool";
+    TerminateBackendIn = "pg_terminate_backend(int4,int8) bool";
+    TerminateGlobalIn = "pg_terminate_backend(int8,int8) bool";
+    CalculateGpid = "citus_calculate_gpid(int4,int4) int8";
+    NodeOfGpid = "citus_nodeid_for_gpid(int8) int4";
+    PidOfGpid = "citus_pid_for_gpid(int8) int4";
     BlockingPids = "pg_blocking_pids(int4) _int4";
     PostmasterStartTime = "pg_postmaster_start_time() timestamptz";
     ConfLoadTime = "pg_conf_load_time() timestamptz";

@@ -195,6 +195,10 @@ pub(crate) fn install(b: &mut Builder) {
                 function,
                 CatalogFunction::SetConfig
                     | CatalogFunction::CancelBackend
+                    | CatalogFunction::CancelGlobal
+                    | CatalogFunction::TerminateGlobal
+                    | CatalogFunction::TerminateBackendIn
+                    | CatalogFunction::TerminateGlobalIn
                     | CatalogFunction::TerminateBackend
             );
             let volatility = if acts { Volatility::Volatile } else { Volatility::Stable };

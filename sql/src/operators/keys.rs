@@ -14,6 +14,9 @@
 
 use datafusion::arrow::datatypes::{Float32Type, Float64Type};
 use datafusion::logical_expr::Expr;
+use satsuma_common::datetime::calendar::{
+    DATE_INFINITY, DATE_NEG_INFINITY, DAY_MICROS, TIMESTAMP_INFINITY, TIMESTAMP_NEG_INFINITY,
+};
 use satsuma_common::datum::Interval;
 use satsuma_common::numeric::Numeric;
 use satsuma_common::{Datum, NumericMod, PgType, SqlResult, arrow_types, record};
@@ -58,6 +61,12 @@ pub(crate) fn install_functions(b: &mut Builder) {
             [Datum::Interval(v)] => Ok(Datum::Numeric(Numeric::from(interval_micros(*v)))),
             _ => Err(unexpected_value("a key")),
         });
+        for ty in ["date", "time", "timestamp", "timestamptz"] {
+            b.row(&format!("distance_key({ty}) any"), |args, _| match args {
+                [value] => Ok(Datum::Numeric(Numeric::from(distance_micros(value)?))),
+                _ => Err(unexpected_value("a key")),
+            });
+        }
         b.row("sort_key(any) bytea", |args, call| {
             let mut out = Vec::new();
             if let ([value], [ty]) = (args, call.arguments.as_slice()) {
@@ -82,6 +91,27 @@ pub(crate) fn install_functions(b: &mut Builder) {
 pub fn interval_micros(value: Interval) -> i128 {
     let days = i128::from(value.months) * 30 + i128::from(value.days);
     days * 86_400_000_000 + i128::from(value.micros)
+}
+
+/// Moments as microseconds, with the infinities far beyond what any interval reaches.
+fn distance_micros(value: &Datum) -> SqlResult<i128> {
+    const FAR: i128 = 10_i128.pow(30);
+    Ok(match value {
+        Datum::Date(DATE_INFINITY) | Datum::Timestamp(TIMESTAMP_INFINITY) => FAR,
+        Datum::Date(DATE_NEG_INFINITY) | Datum::Timestamp(TIMESTAMP_NEG_INFINITY) => -FAR,
+        Datum::Date(days) => i128::from(*days) * i128::from(DAY_MICROS),
+        Datum::Time(micros) | Datum::Timestamp(micros) => i128::from(*micros),
+        _ => return Err(unexpected_value("a key")),
+    })
+}
+
+/// [`distance_micros`] of an expression.
+pub(crate) fn distance_key(value: &Typed) -> Option<Expr> {
+    let ty = value.ty.without_precision().clone();
+    let definition = library::functions().by_key(&format!("distance_key({})", ty.name()))?;
+    let (arguments, result) = (vec![ty], interval_key_type());
+    let value = vec![value.expr.clone()];
+    Some(call_expr(definition, false, arguments, result, value, &Settings::default()))
 }
 
 /// The type of [`interval_micros`] in a column.

@@ -346,10 +346,15 @@ fn limit_with_comma(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<()> 
                 Token::RParen | Token::RBracket if depth == 0 => break,
                 Token::RParen | Token::RBracket => depth -= 1,
                 Token::Word(word)
-                    if depth == 0 && matches!(word.keyword, Keyword::OFFSET | Keyword::FOR) =>
+                    if depth == 0
+                        && matches!(
+                            word.keyword,
+                            Keyword::OFFSET | Keyword::FOR | Keyword::ON | Keyword::RETURNING
+                        ) =>
                 {
                     break;
                 }
+                Token::SemiColon => break,
                 Token::Comma if depth == 0 => {
                     return Err(SqlError::new(
                         SqlState::SYNTAX_ERROR,

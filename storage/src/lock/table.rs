@@ -304,6 +304,10 @@ impl LockTable {
         let entry = inner.locks.entry(key.clone()).or_default();
         let held = entry.modes_of(owner);
         if held.is_some_and(|held| held.cover(mode)) {
+            // Users give these back one by one, each in its own strength.
+            if key.is_advisory() {
+                inner.grant(key, owner, mode);
+            }
             return Ok(None);
         }
         let place = if held.is_some() { 0 } else { entry.queue.len() };

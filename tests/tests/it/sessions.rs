@@ -108,6 +108,41 @@ fn idle_transactions_are_ended_in_time() {
     other.must("INSERT INTO idle_t VALUES (1)");
 }
 
+/// A table whose rows are in new shards has nothing that an older snapshot could read.
+#[test]
+fn open_transactions_never_see_a_part_of_a_table() {
+    let cluster = Layout::up().start();
+    let (mut open, mut other) = (cluster.client(), cluster.client());
+    other.must("CREATE TABLE whole (k int PRIMARY KEY, v int)");
+    other.must("SELECT create_distributed_table('whole', 'k', shard_count => 4)");
+    other.must("INSERT INTO whole SELECT g, g FROM generate_series(1, 100) g");
+    let count = "SELECT count(*) FROM whole";
+    for change in [
+        "SELECT isolate_tenant_to_new_shard('whole', 5) > 0",
+        "ALTER TABLE whole ALTER v TYPE bigint",
+        "SELECT alter_distributed_table('whole', shard_count => 3)",
+        "SELECT undistribute_table('whole')",
+        "SELECT create_reference_table('whole')",
+    ] {
+        let late = [count, "SELECT v FROM whole WHERE k = 7", "UPDATE whole SET v = v"];
+        let mut old: Vec<_> = late.iter().map(|_| cluster.client()).collect();
+        for client in &mut old {
+            client.must("BEGIN ISOLATION LEVEL REPEATABLE READ");
+            assert_eq!(value(client, count), "100");
+        }
+        open.must("BEGIN");
+        assert_eq!(value(&mut open, count), "100");
+        other.must(change);
+        for (client, statement) in old.iter_mut().zip(late) {
+            let answer = client.query(statement).expect("the session goes on");
+            let state = answer.error().map(|error| error.code().to_owned());
+            assert_eq!(state.as_deref(), Some("40001"), "{change}, {statement}: {answer:?}");
+        }
+        assert_eq!(value(&mut open, count), "100", "{change}");
+        open.must("COMMIT");
+    }
+}
+
 #[test]
 fn advisory_locks_hold_over_coordinators_and_go_with_their_worker() {
     let mut cluster = Layout::processes(3, 2).start();

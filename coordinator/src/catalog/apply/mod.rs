@@ -16,11 +16,14 @@ mod table;
 
 pub use footprint::Touched;
 
+use satsuma_common::TableId;
+
 use super::command::{Command, Outcome};
 use super::ids::Ids;
 use super::invariants;
 use super::rejection::Rejection;
 use super::requests::RequestId;
+use super::shared::Shared;
 use super::state::State;
 
 type Applied = Result<Outcome, Rejection>;
@@ -71,6 +74,7 @@ fn is_small(command: &Command) -> bool {
 fn batch(state: &mut State, base: u64, commands: Vec<Command>) -> Applied {
     footprint::check(state, base, &commands)?;
     let mut next = state.clone();
+    let reshaped: Vec<TableId> = commands.iter().flat_map(reshaped_by).collect();
     let outcomes = commands
         .into_iter()
         .map(|command| match command {
@@ -83,8 +87,24 @@ fn batch(state: &mut State, base: u64, commands: Vec<Command>) -> Applied {
             command => run(&mut next, command),
         })
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(Outcome::Decided(Some(moment))) = outcomes.last() {
+        for id in reshaped.into_iter().filter(|id| state.table(*id).is_some()) {
+            if let Some(table) = next.table_arc(id) {
+                next.tables.make_mut().insert(id, Shared::new(table.reshaped(*moment)));
+            }
+        }
+    }
     *state = next;
     Ok(Outcome::Batch(outcomes))
+}
+
+/// Tables whose rows a command writes anew.
+fn reshaped_by(command: &Command) -> Vec<TableId> {
+    match command {
+        Command::PlaceTable { table, .. } => vec![*table],
+        Command::SplitGroup { shards, .. } => shards.iter().map(|(table, _)| *table).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// May leave `state` half changed when it fails, except for small commands.

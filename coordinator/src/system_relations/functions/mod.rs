@@ -17,6 +17,7 @@ use satsuma_sql::functions::{CatalogFunction, CatalogFunctions, Privileged};
 use super::definitions::{
     constraint_definition_by_oid, index_column_definition, index_definition, view_definition,
 };
+use super::locks::GLOBAL_PID_NODE;
 use super::printed::Printer;
 use super::procedures;
 use super::roles::default_access_list;
@@ -390,8 +391,17 @@ impl SessionFunctions {
                     .hint("Use SET, or call set_config alone."));
             }
             F::MyTempSchema => Datum::Oid(0),
-            F::CancelBackend => self.signal(arguments.int(0)?, false)?,
-            F::TerminateBackend => self.signal(arguments.int(0)?, true)?,
+            F::CancelBackend | F::CancelGlobal => self.signal(arguments.long(0)?, false)?,
+            F::TerminateBackend
+            | F::TerminateGlobal
+            | F::TerminateBackendIn
+            | F::TerminateGlobalIn => self.signal(arguments.long(0)?, true)?,
+            F::CalculateGpid => {
+                let (node, process) = (arguments.long(0)?, arguments.long(1)?);
+                Datum::Int8(node * GLOBAL_PID_NODE + process)
+            }
+            F::NodeOfGpid => int4(arguments.long(0)? / GLOBAL_PID_NODE),
+            F::PidOfGpid => int4(arguments.long(0)? % GLOBAL_PID_NODE),
             F::BlockingPids => {
                 let pids = super::locks::blocking(self.around.as_ref(), arguments.int(0)?)?;
                 let values = pids.into_iter().map(Datum::Int4).collect();
@@ -594,7 +604,11 @@ impl SessionFunctions {
             .unwrap_or_else(|| relation.0.to_string())
     }
 
-    fn signal(&self, process: i32, terminate: bool) -> SqlResult<Datum> {
+    /// `process` may have the coordinator's node id in front.
+    fn signal(&self, process: i64, terminate: bool) -> SqlResult<Datum> {
+        let Ok(process) = i32::try_from(process % GLOBAL_PID_NODE) else {
+            return Ok(Datum::Bool(false));
+        };
         let sessions = self.around.all_sessions()?;
         let target = sessions.iter().find(|session| session.process_id == process);
         if let Some(target) = target
@@ -608,6 +622,10 @@ impl SessionFunctions {
         }
         self.around.interrupt(process, terminate).map(Datum::Bool)
     }
+}
+
+fn int4(value: i64) -> Datum {
+    i32::try_from(value).map_or(Datum::Null, Datum::Int4)
 }
 
 fn not_distributed(table: &str) -> SqlError {
