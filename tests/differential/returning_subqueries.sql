@@ -26,3 +26,6 @@ INSERT INTO rs SELECT k + 100, v FROM rs_other ORDER BY k LIMIT 1 ON CONFLICT (k
 
 -- name: within WITH
 WITH gone AS (DELETE FROM rs WHERE k > 100 RETURNING k, (SELECT sum(v) FROM rs_other) AS s) SELECT count(*), sum(k), max(s) FROM gone;
+
+-- name: unnamed values of one row
+ALTER TABLE rs_other ADD w int; UPDATE rs_other SET (v, w) = (SELECT rs_other.v + 100, 1) WHERE k < 3 RETURNING *;

@@ -147,7 +147,9 @@ impl Binder<'_> {
                 .iter()
                 .zip(&rows.columns)
                 .map(|(target, column)| {
-                    let one = vec![Expr::Column(column.column.clone())];
+                    // Unnamed columns of one row have names that the next subquery has, too.
+                    let name = self.fresh("assigned").name;
+                    let one = vec![Expr::Column(column.column.clone()).alias(name)];
                     let one = plan::project(rows.plan.clone(), one)?;
                     let value = Typed {
                         expr: Expr::ScalarSubquery(crate::bind::subquery::subquery(one)),
