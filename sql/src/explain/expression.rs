@@ -181,6 +181,12 @@ fn constant(value: &ScalarValue) -> String {
 /// first phase.
 pub(super) fn readable(name: &str) -> String {
     let name = without_positions(name).replace("count(Int64(1))", "count(*)");
+    let find = |clause: &&str| name.find(*clause);
+    if let Some(frame) = [" ROWS BETWEEN ", " RANGE BETWEEN "].iter().find_map(find) {
+        let before = [" PARTITION BY [", " ORDER BY ["].iter().filter_map(find).min();
+        // As PostgreSQL does.
+        return format!("{} OVER (?)", &name[..before.unwrap_or(frame).min(frame)]);
+    }
     match name.strip_suffix(']').and_then(|name| name.rsplit_once('[')) {
         Some((aggregate, _)) if aggregate.ends_with(')') => format!("PARTIAL {aggregate}"),
         _ => name,
@@ -202,4 +208,28 @@ pub(super) fn without_positions(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_engine_are_not_shown() {
+        for (name, expected) in [
+            ("v", "v"),
+            ("key#4", "key"),
+            ("count(Int64(1))", "count(*)"),
+            ("count(Int64(1))[count]", "PARTIAL count(*)"),
+            ("a[1]", "a[1]"),
+            (
+                "rank() ORDER BY [v ASC] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+                "rank() OVER (?)",
+            ),
+            ("sum(v) ROWS BETWEEN 1 PRECEDING AND CURRENT ROW", "sum(v) OVER (?)"),
+            ("array_agg(v) ORDER BY [v ASC]", "array_agg(v) ORDER BY [v ASC]"),
+        ] {
+            assert_eq!(readable(name), expected);
+        }
+    }
 }

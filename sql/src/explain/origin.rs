@@ -18,10 +18,17 @@ use super::printer::Operators;
 
 /// The expression over a plan's rows, with its relation where it is a column of one.
 pub(super) fn qualified(expr: &Arc<dyn PhysicalExpr>, plan: &Plan, own: &dyn Operators) -> String {
-    let column = expr.downcast_ref::<Column>();
-    match column.and_then(|column| origin(plan, column.index(), own)) {
-        Some((relation, name)) => format!("{relation}.{}", readable(&name)),
+    match expr.downcast_ref::<Column>() {
+        Some(column) => qualified_column(column.name(), column.index(), plan, own),
         None => expression(expr),
+    }
+}
+
+/// A column of a plan's rows by its position.
+pub(super) fn qualified_column(name: &str, at: usize, plan: &Plan, own: &dyn Operators) -> String {
+    match origin(plan, at, own) {
+        Some((relation, name)) => format!("{relation}.{}", readable(&name)),
+        None => readable(name),
     }
 }
 

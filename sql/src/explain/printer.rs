@@ -3,9 +3,10 @@
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::expression::{conjunction, conjuncts, expression, readable};
+use super::expression::{conjunction, conjuncts};
 use super::measure::{Measure, Plan, seen};
 use super::operators::{self, is_limit, is_plumbing, kilobytes};
+use super::origin::{qualified, qualified_column};
 use super::{Child, Node, Style};
 
 /// Describes the operators that are not the engine's.
@@ -97,7 +98,8 @@ impl Printer<'_> {
         match above.limit {
             Limit::Hidden => {
                 let last = above.filter.map_or(measure, |(_, measure)| measure);
-                let limit = Node::new(format!("Limit{}", self.actual(last)));
+                let mut limit = Node::new(format!("Limit{}", self.actual(last)));
+                limit.properties.extend(output_of(&shown));
                 limit.with([shown])
             }
             Limit::None | Limit::Shown => shown,
@@ -116,7 +118,7 @@ impl Printer<'_> {
         let last = above.filter.map_or(measure, |(_, measure)| measure);
         let mut node = Node::new(title + &self.actual(last));
         if self.style.verbose {
-            node.properties.extend(output(plan, above));
+            node.properties.extend(output(plan, above, self.own));
         }
         node.properties.extend(properties);
         if let Some((filter, kept)) = above.filter {
@@ -158,6 +160,7 @@ impl Printer<'_> {
         let below = self.node(hashed, Above::default());
         let actual = below.title.find(" (actual ").map_or("", |at| &below.title[at..]);
         let mut hash = Node::new(format!("Hash{actual}"));
+        hash.properties.extend(output_of(&below));
         if analyze && let Some(metrics) = join.metrics() {
             let memory = kilobytes(operators::sum(&metrics, "build_mem_used"));
             hash.properties.push(format!("Batches: 1  Memory Usage: {memory}"));
@@ -179,15 +182,24 @@ fn passes_limits(plan: &Plan) -> bool {
 }
 
 /// The columns that come out, if there are any.
-fn output(plan: &Plan, above: Above<'_>) -> Option<String> {
+fn output(plan: &Plan, above: Above<'_>, own: &dyn Operators) -> Option<String> {
     let columns: Vec<_> = match above.projection {
         Some(projection) => {
-            projection.expr().iter().map(|column| expression(&column.expr)).collect()
+            let columns = projection.expr().iter();
+            columns.map(|column| qualified(&column.expr, projection.input(), own)).collect()
         }
         None => {
             let schema = plan.schema();
-            schema.fields().iter().map(|field| readable(field.name())).collect()
+            let columns = schema.fields().iter().enumerate();
+            columns.map(|(at, field)| qualified_column(field.name(), at, plan, own)).collect()
         }
     };
-    (!columns.is_empty()).then(|| format!("Output: {}", columns.join(", ")))
+    (!columns.is_empty()).then(|| format!("{OUTPUT}{}", columns.join(", ")))
+}
+
+const OUTPUT: &str = "Output: ";
+
+/// What comes out of a node is what comes out of this one below it.
+fn output_of(below: &Node) -> Option<String> {
+    below.properties.first().filter(|property| property.starts_with(OUTPUT)).cloned()
 }

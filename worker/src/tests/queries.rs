@@ -200,7 +200,10 @@ async fn plans_are_explained(f: &Fixture) {
         lines,
         [
             "Hash Join",
-            "  Hash Cond: ((company_id = company_id) AND (id = campaign_id))",
+            concat!(
+                "  Hash Cond: ((campaigns.company_id = ads.company_id) ",
+                "AND (campaigns.id = ads.campaign_id))"
+            ),
             "  ->  Seq Scan on campaigns_101 campaigns",
             "  ->  Hash",
             "        ->  Seq Scan on ads_201 ads",
@@ -225,7 +228,7 @@ async fn plans_are_explained(f: &Fixture) {
         "{lines:?}"
     );
     assert!(lines[0].ends_with("rows=3 loops=1)"), "{lines:?}");
-    assert!(lines[1].starts_with("  Output: company_id, id"), "{lines:?}");
+    assert!(lines[1].starts_with("  Output: ads.company_id, ads.id"), "{lines:?}");
     assert_eq!(lines[2], "  Index Cond: (company_id = 1)");
 }
 

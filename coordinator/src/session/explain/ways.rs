@@ -26,10 +26,13 @@ pub(super) fn lines(choice: &Choice) -> Vec<String> {
         }
         Choice::TwoPhases { placed_by } => {
             let why = match &placed_by[..] {
-                [] => "rows of one group may be on several nodes".into(),
-                columns => format!("rows are placed by {}, which is no key", columns.join(", ")),
+                [] => "no grouping key is a distribution column".into(),
+                columns => format!("no grouping key is {}", columns.join(" or ")),
             };
-            vec!["Way: in each task, then at the coordinator".into(), format!("Not in One: {why}")]
+            vec![
+                "Way: in each task, then at the coordinator".into(),
+                format!("Not in One Phase: {why}"),
+            ]
         }
         Choice::ByKey { bytes, most } => vec![
             format!("Way: to the rows of the same key ({} of rows)", size_pretty(*bytes)),
