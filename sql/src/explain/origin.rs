@@ -26,8 +26,10 @@ pub(super) fn qualified(expr: &Arc<dyn PhysicalExpr>, plan: &Plan, own: &dyn Ope
 
 /// A column of a plan's rows by its position.
 pub(super) fn qualified_column(name: &str, at: usize, plan: &Plan, own: &dyn Operators) -> String {
-    match origin(plan, at, own) {
-        Some((relation, name)) => format!("{relation}.{}", readable(&name)),
+    match origin(plan, at, own).map(|(relation, name)| (relation, readable(&name))) {
+        // What was computed elsewhere shows how.
+        Some((_, computed)) if computed.contains('(') => computed,
+        Some((relation, name)) => format!("{relation}.{name}"),
         None => readable(name),
     }
 }

@@ -291,7 +291,8 @@ fn name_operator(title: &str, plan: &mut Map<String, Value>) {
     }
     if let Some(target) = target {
         let (relation, alias) = target.split_once(' ').unwrap_or((target, target));
-        plan.insert("Relation Name".into(), json!(relation));
+        let name = if operator == "Function Scan" { "Function Name" } else { "Relation Name" };
+        plan.insert(name.into(), json!(relation));
         plan.insert("Alias".into(), json!(alias));
     }
 }
@@ -301,7 +302,7 @@ fn document(lines: &[String]) -> Value {
 }
 
 /// What PostgreSQL tells first of an operator, and what last.
-const FIRST: [&str; 23] = [
+const FIRST: [&str; 24] = [
     "Plan",
     "Node Type",
     "Job Type",
@@ -315,6 +316,7 @@ const FIRST: [&str; 23] = [
     "Join Type",
     "Index Name",
     "Relation Name",
+    "Function Name",
     "Alias",
     "Actual Startup Time",
     "Actual Total Time",

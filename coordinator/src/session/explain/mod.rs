@@ -80,7 +80,7 @@ async fn lines(
     };
     let mut execution = began.elapsed();
     traffic.settled().await;
-    let tasks = Tasks::of(&physical, &plan, &traffic, scope).await?;
+    let tasks = Tasks::of(&physical, &plan, (&traffic, options.summary), scope).await?;
     let style = Style { analyze, timing: options.timing, verbose: options.verbose };
     let mut root = tree(&physical, style, &tasks);
     if let Some((verb, table)) = target {

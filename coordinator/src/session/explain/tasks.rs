@@ -26,6 +26,8 @@ pub(super) struct Tasks {
     shown: HashMap<RemoteTask, Shown>,
     traffic: Arc<Traffic>,
     scope: Arc<Scope>,
+    /// Whether tasks tell how long they took.
+    summary: bool,
     /// Relations of the catalog that the plan reads.
     relations: Vec<(String, SchemaRef)>,
 }
@@ -43,7 +45,7 @@ impl Tasks {
     pub async fn of(
         plan: &Plan,
         logical: &LogicalPlan,
-        traffic: &Arc<Traffic>,
+        (traffic, summary): (&Arc<Traffic>, bool),
         scope: &Arc<Scope>,
     ) -> SqlResult<Self> {
         let mut found = Vec::new();
@@ -58,7 +60,7 @@ impl Tasks {
             }
         }
         let (traffic, scope) = (traffic.clone(), scope.clone());
-        Ok(Self { shown, traffic, scope, relations: relations(logical)? })
+        Ok(Self { shown, traffic, scope, summary, relations: relations(logical)? })
     }
 
     fn remote(&self, remote: &RemoteExec, style: Style) -> Operator {
@@ -109,8 +111,10 @@ impl Tasks {
                 task.properties.push(format!("Tasks Run Together: {groups}"));
             }
             let Report { planning, execution, .. } = report;
-            plan.push(format!("Planning Time: {:.3} ms", millis(*planning)));
-            plan.push(format!("Execution Time: {:.3} ms", millis(*execution)));
+            if self.summary {
+                plan.push(format!("Planning Time: {:.3} ms", millis(*planning)));
+                plan.push(format!("Execution Time: {:.3} ms", millis(*execution)));
+            }
         }
         task.children.push(Child::Written(plan));
         task
