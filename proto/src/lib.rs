@@ -19,6 +19,7 @@ mod error;
 mod frames;
 pub mod pb;
 mod pieces;
+pub mod report;
 pub mod server;
 pub mod worker;
 

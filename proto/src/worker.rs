@@ -19,6 +19,7 @@ use satsuma_common::{
 use tokio_util::sync::CancellationToken;
 
 use crate::copy::{CopyReply, CopyRequest};
+use crate::report::{PlanStyle, ReportWanted};
 
 /// `transaction_resolution_unknown`: a commit was under way, and may have been carried out.
 pub const OUTCOME_UNKNOWN: SqlState = SqlState::TRANSACTION_RESOLUTION_UNKNOWN;
@@ -113,6 +114,7 @@ pub struct QueryRequest {
     /// What the fragment reads beside its groups' shards, by number from 0. With any, the request
     /// goes to [`Worker::query_over`].
     pub inputs: Vec<Input>,
+    pub report: Option<ReportWanted>,
 }
 
 /// Rows from elsewhere that a fragment reads.
@@ -594,9 +596,8 @@ pub trait Worker: Send + Sync + 'static {
     ) -> SqlResult<BatchStream>;
 
     /// The physical plan of the fragment on the first group, laid out as PostgreSQL prints a plan
-    /// of its own: the root at the margin, properties two columns in, children behind `->`. With
-    /// `analyze`, the plan is run and each operator tells rows and milliseconds.
-    async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>>;
+    /// of its own: the root at the margin, properties two columns in, children behind `->`.
+    async fn explain(&self, request: QueryRequest, style: PlanStyle) -> SqlResult<Vec<String>>;
 
     async fn modify(&self, request: ModifyRequest) -> SqlResult<ModifyReply> {
         self.modify_unless(request, CancellationToken::new()).await

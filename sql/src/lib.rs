@@ -18,6 +18,7 @@ pub mod declared;
 pub mod deparse;
 pub mod effects;
 pub mod engine_error;
+pub mod explain;
 pub mod functions;
 pub mod interrupt;
 pub mod joins;

@@ -9,21 +9,20 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
-use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use satsuma_common::{
     GroupId, NodeId, Oid, ShardId, SqlError, SqlResult, SqlState, TableId, TxnId,
 };
 use satsuma_proto::copy::{CopyReply, CopyRequest};
+use satsuma_proto::report::{PlanStyle, ReportWanted};
 use satsuma_proto::worker::{
     AdvisoryRequest, BatchStream, Change, Fragment, Input, InputStream, KeyRead, LoadRequest,
     LockRequest, Locks, Membership, ModifyReply, ModifyRequest, Outcomes, QueryRequest, RowSource,
     ShardAction, ShardReply, ShardStatus, StatementContext, TxnAction, TxnReply, Worker,
     WorkerStatus,
 };
-use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::explain::Style;
 use satsuma_storage::disk::{Disk, RealDisk};
 use satsuma_storage::{Engine, Options, ReadView};
 use tokio_util::sync::CancellationToken;
@@ -38,7 +37,7 @@ use crate::locks;
 use crate::membership::Remembered;
 use crate::modify::{self, CheckCache, Deferred, Programs};
 use crate::placement::{PlacedGroup, Placements};
-use crate::query::{Execution, Joins, QueryRuntime, Source, Spools, Template, render};
+use crate::query::{Execution, Joins, QueryRuntime, Reporter, Source, Spools, Template, render};
 use crate::recovery::{self, Pace};
 
 /// Rows of a change that are written on the caller's thread; more go to the query threads.
@@ -168,18 +167,20 @@ impl Shared {
         groups: Vec<PlacedGroup>,
         schema: Option<SchemaRef>,
     ) -> SqlResult<BatchStream> {
-        self.run_over(context, fragment, groups, schema, Spools::default()).await
+        self.run_over(context, fragment, groups, schema, Beside::default()).await
     }
 
-    /// The same, with rows from elsewhere.
+    /// The same, with what a query may bring.
     async fn run_over(
         &self,
         context: &StatementContext,
         fragment: &Fragment,
         groups: Vec<PlacedGroup>,
         schema: Option<SchemaRef>,
-        inputs: Spools,
+        beside: Beside,
     ) -> SqlResult<BatchStream> {
+        let Beside { inputs, report } = beside;
+        let report = report.map(Reporter::new);
         let template = match Template::known(fragment, &self.queries)? {
             Some(template) => template,
             None => {
@@ -200,6 +201,7 @@ impl Shared {
             schema,
             memory_limit: context.memory_limit,
             timeout: context.timeout,
+            report,
         };
         execution.start()
     }
@@ -302,8 +304,9 @@ impl Worker for LocalWorker {
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
         let shared = &self.shared;
         let groups = placed(shared, &request)?;
-        let QueryRequest { context, fragment, schema, .. } = request;
-        let run = shared.run_fragment(&context, &fragment, groups, Some(schema));
+        let QueryRequest { context, fragment, schema, report, .. } = request;
+        let beside = Beside { report, ..Beside::default() };
+        let run = shared.run_over(&context, &fragment, groups, Some(schema), beside);
         within(context.timeout, run).await
     }
 
@@ -312,20 +315,21 @@ impl Worker for LocalWorker {
         let shared = self.shared.clone();
         let timeout = request.context.timeout;
         let run = async move {
-            let QueryRequest { context, fragment, schema, inputs, .. } = request;
+            let QueryRequest { context, fragment, schema, inputs, report, .. } = request;
             let ids = groups.iter().map(|group| group.group).collect();
             let inputs = spool(&shared, inputs, ids, rows, context.memory_limit).await?;
-            shared.run_over(&context, &fragment, groups, Some(schema), inputs).await
+            let beside = Beside { inputs, report };
+            shared.run_over(&context, &fragment, groups, Some(schema), beside).await
         };
         // The answer's stream is there at once: who sends the inputs may be waiting for it.
         let run = futures::stream::once(within(timeout, run));
         Ok(futures::TryStreamExt::try_flatten(run).boxed())
     }
 
-    async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {
+    async fn explain(&self, request: QueryRequest, style: PlanStyle) -> SqlResult<Vec<String>> {
         let shared = self.shared.clone();
         let timeout = request.context.timeout;
-        let work = self.shared.on_cpu(async move { explain(&shared, request, analyze).await });
+        let work = self.shared.on_cpu(async move { explain(&shared, request, style).await });
         within(timeout, work).await
     }
 
@@ -498,6 +502,13 @@ impl LocalWorker {
     }
 }
 
+/// What comes with a query, and what is wanted of it beside its rows.
+#[derive(Default)]
+struct Beside {
+    inputs: Spools,
+    report: Option<ReportWanted>,
+}
+
 /// Takes the rows in on the query threads, which may write to disk.
 async fn spool(
     shared: &Shared,
@@ -516,7 +527,11 @@ fn placed(shared: &Shared, request: &QueryRequest) -> SqlResult<Vec<PlacedGroup>
     request.groups.iter().map(|group| shared.placements.group(group)).collect()
 }
 
-async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {
+async fn explain(
+    shared: &Shared,
+    request: QueryRequest,
+    style: PlanStyle,
+) -> SqlResult<Vec<String>> {
     let groups = placed(shared, &request)?;
     let group = groups.first().ok_or_else(|| error::malformed("nothing to explain on no group"))?;
     let context = &request.context;
@@ -534,28 +549,5 @@ async fn explain(shared: &Shared, request: QueryRequest, analyze: bool) -> SqlRe
         inputs: &Arc::new(inputs),
     };
     let plan = template.bind(&source, &shared.queries).await?;
-    if !analyze {
-        return Ok(render(&plan, false));
-    }
-    shared.begin_read(context, groups).await?;
-    let tasks = shared.queries.task_context(context.memory_limit, CancellationToken::new());
-    match run_through(&plan, tasks.clone()).await {
-        Err(error) if error.state() == SqlState::OUT_OF_MEMORY => {
-            QueryRuntime::released(&tasks).await;
-            let source = Source { joins: Joins::Spilling, ..source };
-            let plan = template.bind(&source, &shared.queries).await?;
-            run_through(&plan, QueryRuntime::spilling_context(&tasks)).await?;
-            Ok(render(&plan, true))
-        }
-        result => result.map(|()| render(&plan, true)),
-    }
-}
-
-/// Runs a plan for what its operators measure.
-async fn run_through(plan: &Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> SqlResult<()> {
-    let mut batches = execute_stream(plan.clone(), context).map_err(to_sql)?;
-    while let Some(batch) = batches.next().await {
-        batch.map_err(to_sql)?;
-    }
-    Ok(())
+    Ok(render(&plan, Style { verbose: style.verbose, ..Style::default() }))
 }

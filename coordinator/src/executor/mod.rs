@@ -34,14 +34,16 @@ use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Extension, LogicalPlan};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use futures::future::BoxFuture;
 use futures::stream::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::{BatchStream, FragmentMode};
 use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
+use satsuma_sql::explain::Plan;
 use satsuma_sql::joins;
 use satsuma_sql::memory::{self, NodeMemory, QueryPool};
 use satsuma_sql::table::ScanSource;
@@ -50,9 +52,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use input::feed_returned;
 pub use load::Loads;
-pub use remote::conform;
+pub use remote::{RemoteExec, conform};
 pub use scope::{Assignment, Scope, for_client, is_stale};
-pub use traffic::Traffic;
+pub use traffic::{Share, Traffic};
 
 use crate::catalog::State;
 use crate::planner::{self, RemoteScan};
@@ -275,8 +277,28 @@ impl Executor {
         let physical =
             physical::plan(&self.state, plan.clone(), scope.clone(), self.threads).await?;
         let schema = physical.schema();
-        let spilling = (self.spilling.clone(), plan, scope.clone());
-        Ok((schema, self.execute(physical, Some(spilling))))
+        let again = Again { plan, scope: scope.clone(), ran: None };
+        Ok((schema, self.execute(physical, Some(again))))
+    }
+
+    /// What a plan that [`Self::distribute`] gave will be run as.
+    pub async fn physical(&self, plan: LogicalPlan, scope: &Arc<Scope>) -> SqlResult<Plan> {
+        physical::plan(&self.state, plan, scope.clone(), self.threads).await
+    }
+
+    /// Runs a plan to its end, without keeping rows. Gives it as it was run, each operator with
+    /// what it did.
+    pub async fn analyze(&self, plan: LogicalPlan, scope: &Arc<Scope>) -> SqlResult<Plan> {
+        let physical = self.physical(plan.clone(), scope).await?;
+        let ran = Arc::new(Mutex::new(physical.clone()));
+        let again = Again { plan, scope: scope.clone(), ran: Some(ran.clone()) };
+        let mut rows = self.execute(physical, Some(again));
+        while let Some(batch) = rows.next().await {
+            batch?;
+        }
+        drop(rows);
+        let plan = ran.lock().clone();
+        Ok(plan)
     }
 
     /// Runs a plan over scans that are bound already, or over none.
@@ -352,22 +374,21 @@ impl Executor {
         task_context(&self.state, self.query_memory, &self.memory)
     }
 
-    /// Drives the plan on the CPU runtime; a panic there becomes an error here. `spilling` is how
-    /// to plan it again, with joins that spill, when memory runs out before the first row.
-    fn execute(
-        &self,
-        physical: Arc<dyn ExecutionPlan>,
-        spilling: Option<(Arc<SessionState>, LogicalPlan, Arc<Scope>)>,
-    ) -> BatchStream {
-        let task = match spilling {
+    /// Drives the plan on the CPU runtime; a panic there becomes an error here. `again` is how to
+    /// plan it again, with joins that spill, when memory runs out before the first row.
+    fn execute(&self, physical: Plan, again: Option<Again>) -> BatchStream {
+        let task = match again {
             None => self.small.clone(),
             Some(_) => self.task_context(),
         };
+        let state = self.spilling.clone();
         let (sender, receiver) = tokio::sync::mpsc::channel(BUFFERED_BATCHES);
         let work = async move {
             let mut sent = false;
+            let ran = again.as_ref().and_then(|again| again.ran.clone());
+            let physical = noted(physical, ran.as_ref());
             let mut result = pump(physical, task.clone(), &sender, &mut sent).await;
-            if let (Err(error), Some((state, plan, scope))) = (&result, spilling)
+            if let (Err(error), Some(Again { plan, scope, .. })) = (&result, again)
                 && error.state() == SqlState::OUT_OF_MEMORY
                 && !sent
             {
@@ -375,7 +396,10 @@ impl Executor {
                 let config = joins::spilling_config(task.session_config().clone());
                 let task = memory::task_context(config, task.runtime_env());
                 result = match physical::plan(&state, plan, scope, 1).await {
-                    Ok(physical) => pump(physical, task, &sender, &mut sent).await,
+                    Ok(physical) => {
+                        let physical = noted(physical, ran.as_ref());
+                        pump(physical, task, &sender, &mut sent).await
+                    }
                     Err(error) => Err(error),
                 };
             }
@@ -481,14 +505,30 @@ async fn released(task: &TaskContext) {
     }
 }
 
+/// What a plan that runs out of memory is planned from again.
+struct Again {
+    plan: LogicalPlan,
+    scope: Arc<Scope>,
+    /// The plan that is run in the end, where somebody will ask.
+    ran: Option<Arc<Mutex<Plan>>>,
+}
+
+/// The plan to be run: watched, and kept, if somebody will ask.
+fn noted(plan: Plan, ran: Option<&Arc<Mutex<Plan>>>) -> SqlResult<Plan> {
+    let Some(ran) = ran else { return Ok(plan) };
+    let plan = remote::watched(plan).map_err(to_sql)?;
+    *ran.lock() = plan.clone();
+    Ok(plan)
+}
+
 /// Sends the plan's rows until there are no more or nobody wants them.
 async fn pump(
-    physical: Arc<dyn ExecutionPlan>,
+    physical: SqlResult<Plan>,
     task: Arc<TaskContext>,
     sender: &tokio::sync::mpsc::Sender<SqlResult<RecordBatch>>,
     sent: &mut bool,
 ) -> SqlResult<()> {
-    let mut rows = execute_stream(physical, task).map_err(to_sql)?;
+    let mut rows = execute_stream(physical?, task).map_err(to_sql)?;
     while let Some(batch) = rows.next().await {
         let batch = batch.map_err(to_sql)?;
         *sent |= batch.num_rows() > 0;

@@ -22,8 +22,10 @@ use datafusion::physical_plan::{
 use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use satsuma_common::{SqlError, SqlResult};
+use satsuma_proto::report::ReportWanted;
 use satsuma_proto::worker::{BatchStream, Fragment, FragmentMode, QueryRequest};
 use satsuma_sql::engine_error::{from_sql, to_sql};
+use satsuma_sql::explain::{self, Plan};
 use satsuma_sql::{codec, interrupt, lift};
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +46,8 @@ pub fn fetch(
     let fragment = Fragment { plan, mode, constants };
     let tables = scanned_tables(&task.plan)?;
     let assignments = scope.assign(&task.target, &tables)?;
-    let meter = scope.traffic.as_ref().map(|traffic| traffic.of(task));
+    let traffic = scope.traffic.clone();
+    let meter = traffic.as_ref().map(|traffic| traffic.of(task));
     let described: Vec<_> = sources.iter().map(Source::described).collect();
     let (inputs, feeds) = match sources.is_empty() {
         true => (Vec::new(), Vec::new()),
@@ -54,31 +57,41 @@ pub fn fetch(
     let accepted: Vec<_> = assignments
         .into_iter()
         .map(|assignment| {
+            let (node, groups) = (assignment.node, assignment.groups.len());
+            let report = traffic.as_ref().map(|traffic| ReportWanted::new(traffic.style()));
             let request = QueryRequest {
                 context: scope.statement.clone(),
                 groups: assignment.groups,
                 fragment: fragment.clone(),
                 schema: schema.clone(),
                 inputs: described.clone(),
+                report: report.clone(),
             };
             let worker = assignment.worker;
             let input = inputs.next();
             // Started at once, so that workers do not wait for each other's first rows.
-            tokio::spawn(async move {
+            let started = tokio::spawn(async move {
                 match input {
                     Some(input) => worker.query_over(request, input).await,
                     None => worker.query(request).await,
                 }
-            })
+            });
+            (started, report, (node, groups))
         })
         .collect();
     // Every worker must have taken its part before a row is shown: after that, a placement that
     // turns out to be old could not be hidden any more.
     let all = stream::once(async move {
         let mut streams: Vec<BatchStream> = Vec::with_capacity(accepted.len());
-        for started in accepted {
+        for (started, report, share) in accepted {
             let abandoned = |_| SqlError::internal("a remote query was abandoned");
-            streams.push(started.await.map_err(abandoned)??);
+            let rows = started.await.map_err(abandoned)??;
+            streams.push(match (&traffic, &meter, report) {
+                (Some(traffic), Some(meter), Some(report)) => {
+                    traffic.watch(rows, report, meter.clone(), share)
+                }
+                _ => rows,
+            });
         }
         Ok::<_, SqlError>(stream::select_all(streams))
     });
@@ -86,11 +99,7 @@ pub fn fetch(
         .try_flatten()
         .map(move |batch| {
             let _kept = &feeds;
-            let batch = batch?;
-            if let Some(meter) = &meter {
-                meter.receive(&batch);
-            }
-            conform(batch, &schema)
+            conform(batch?, &schema)
         })
         .boxed();
     Ok(match interrupt::signal() {
@@ -163,6 +172,31 @@ impl RemoteExec {
             properties: self.properties.clone(),
         })
     }
+
+    pub fn task(&self) -> &RemoteTask {
+        &self.task
+    }
+
+    pub fn mode(&self) -> FragmentMode {
+        self.mode
+    }
+
+    /// The plans of the task's inputs, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = &Plan> {
+        self.inputs.iter().map(|(plan, _)| plan)
+    }
+}
+
+/// The plan with every operator watched, those of tasks' inputs, too.
+pub fn watched(plan: Plan) -> EngineResult<Plan> {
+    explain::measured(plan, &|plan| {
+        let Some(remote) = plan.downcast_ref::<RemoteExec>() else { return Ok(plan) };
+        let inputs = remote
+            .inputs
+            .iter()
+            .map(|(plan, destination)| Ok((watched(plan.clone())?, destination.clone())));
+        Ok(remote.over(inputs.collect::<EngineResult<_>>()?))
+    })
 }
 
 impl fmt::Debug for RemoteExec {

@@ -16,6 +16,7 @@ use satsuma_sql::codec::FunctionLookup;
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::table::{Scan, ScanSource};
 
+use super::choice::Choice;
 use super::estimate::{self, Size};
 use super::known::Columns;
 use super::locus::{GroupSet, Hashed, Locus, hash_class};
@@ -74,13 +75,17 @@ pub(super) struct Placed {
 impl Placed {
     /// The same rows at the coordinator.
     pub fn gather(self) -> SqlResult<LogicalPlan> {
-        Ok(match self.locus {
-            Locus::Anywhere | Locus::Coordinator => self.plan,
-            Locus::Replicated => RemoteScan::new(self.plan, Target::AnyWorker)?.into_plan(),
-            Locus::Hashed(hashed) => {
-                RemoteScan::new(self.plan, target(&hashed.groups))?.into_plan()
-            }
-        })
+        self.gather_as(None)
+    }
+
+    /// The same, and why.
+    pub fn gather_as(self, choice: Option<Arc<Choice>>) -> SqlResult<LogicalPlan> {
+        let target = match self.locus {
+            Locus::Anywhere | Locus::Coordinator => return Ok(self.plan),
+            Locus::Replicated => Target::AnyWorker,
+            Locus::Hashed(hashed) => target(&hashed.groups),
+        };
+        Ok(RemoteScan::new(self.plan, target)?.chosen(choice).into_plan())
     }
 }
 
@@ -205,6 +210,7 @@ impl Distributor<'_> {
         let plan = with_inputs(plan, inputs.iter().map(|input| input.plan.clone()).collect())?;
         let sizes: Vec<&Size> = inputs.iter().map(|input| &input.size).collect();
         let size = estimate::size(&plan, &sizes);
+        let mut choice = None;
         if self.can_travel(&plan)? {
             if let Some(locus) = self.stays(&plan, &inputs) {
                 return Ok(Placed { plan, locus, size });
@@ -222,16 +228,21 @@ impl Distributor<'_> {
             }
             if let (true, LogicalPlan::Join(node), [left, right]) =
                 (self.exchanges, &plan, inputs.as_slice())
-                && let Some((left, right, locus)) =
-                    movement::on_workers(node, left, right, self.topology)?
             {
-                let plan = with_inputs(&plan, vec![left.plan, right.plan])?;
-                return Ok(Placed { plan, locus, size });
+                let meeting = movement::meeting(node, left, right, self.topology)?;
+                if let Some((left, right, locus)) = meeting.on_workers {
+                    let plan = with_inputs(&plan, vec![left.plan, right.plan])?;
+                    return Ok(Placed { plan, locus, size });
+                }
+                choice = Some(meeting.choice);
             }
         } else if inputs.is_empty() {
             return Ok(Placed { plan, locus: Locus::Coordinator, size });
         }
-        let gathered = inputs.into_iter().map(Placed::gather).collect::<SqlResult<_>>()?;
+        let gathered = inputs
+            .into_iter()
+            .map(|input| input.gather_as(choice.clone()))
+            .collect::<SqlResult<_>>()?;
         let plan = with_inputs(&plan, gathered)?;
         Ok(Placed { plan, locus: Locus::Coordinator, size })
     }
@@ -502,7 +513,13 @@ fn split(plan: &LogicalPlan, inputs: &[Placed]) -> SqlResult<Option<LogicalPlan>
     };
     let target = target(&hashed.groups);
     let above = match plan {
-        LogicalPlan::Aggregate(node) => RemoteAggregate::new(node.clone(), target)?.into_plan(),
+        LogicalPlan::Aggregate(node) => {
+            let column = |at: &usize| rows.schema().field(*at).name().clone();
+            let placed_by = hashed.columns.iter().map(column).collect();
+            let grouped = !node.group_expr.is_empty();
+            let choice = grouped.then(|| Arc::new(Choice::TwoPhases { placed_by }));
+            RemoteAggregate::new(node.clone(), target)?.chosen(choice).into_plan()
+        }
         LogicalPlan::Sort(Sort { fetch: Some(_), .. }) => {
             with_inputs(plan, vec![RemoteScan::new(plan.clone(), target)?.into_plan()])?
         }

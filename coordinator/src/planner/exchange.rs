@@ -19,12 +19,15 @@ use satsuma_common::{GroupId, HashRange, PgType, SqlError, SqlResult};
 use satsuma_sql::engine_error::to_sql;
 use satsuma_sql::table::{ScanSource, renamed_scan};
 
+use super::choice::Choice;
+
 /// Rows that a task's plan reads beside its groups' shards.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Input {
     /// A distributed plan; its rows come to the coordinator.
     pub plan: LogicalPlan,
     pub spread: Spread,
+    pub choice: Arc<Choice>,
 }
 
 /// Which groups of the task get which rows.
@@ -45,9 +48,9 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub fn new(plan: LogicalPlan, spread: Spread) -> Self {
+    pub fn new(plan: LogicalPlan, spread: Spread, choice: Arc<Choice>) -> Self {
         let schema = plan.schema().clone();
-        Self { input: Input { plan, spread }, schema }
+        Self { input: Input { plan, spread, choice }, schema }
     }
 
     pub fn into_plan(self) -> LogicalPlan {

@@ -19,6 +19,7 @@
 //! become an input of the task ([`Exchange`]), copied to every group or hashed into its layout. So
 //! have many rows under a window, or under an aggregate that keeps all its values.
 
+pub mod choice;
 mod distribute;
 mod estimate;
 mod exchange;
@@ -33,6 +34,7 @@ mod remote;
 mod tenants;
 mod topology;
 
+pub use choice::Choice;
 pub use distribute::{distribute, is_replicated, scanned_tables, single_fragment};
 pub use exchange::{Exchange, Input, Spread};
 pub use locus::{GroupSet, Hashed, Locus};

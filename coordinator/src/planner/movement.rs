@@ -17,6 +17,7 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::logical_expr::{Expr, ExprSchemable, Join};
 use satsuma_common::{GroupId, HashRange, NumericMod, PgType, SqlResult};
 
+use super::choice::{self, Apart, Candidate, Choice, Relations};
 use super::distribute::Placed;
 use super::estimate::width;
 use super::exchange::{Exchange, Spread};
@@ -38,8 +39,8 @@ type Ranges = Arc<[(HashRange, GroupId)]>;
 /// A way to join, with what it needs.
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Way {
-    CopyLeft,
-    CopyRight,
+    CopyLeft { groups: usize },
+    CopyRight { groups: usize },
     Hash { left: Arrival, right: Arrival },
 }
 
@@ -55,54 +56,119 @@ enum Arrival {
     },
 }
 
-/// The join with its sides brought together on the workers, or `None` when they should meet at
-/// the coordinator.
-pub(super) fn on_workers(
+/// How the sides of a join meet.
+pub(super) struct Meeting {
+    /// Both where they meet, and where that is; `None` when it is the coordinator.
+    pub on_workers: Option<(Placed, Placed, Locus)>,
+    pub choice: Arc<Choice>,
+}
+
+/// Brings the sides of a join together in the cheapest way.
+pub(super) fn meeting(
     node: &Join,
     left: &Placed,
     right: &Placed,
     topology: &dyn Topology,
-) -> SqlResult<Option<(Placed, Placed, Locus)>> {
+) -> SqlResult<Meeting> {
     let costs = Costs::new(node, left, right, topology);
-    let mut best = (costs.gather(), None);
+    let gather = costs.gather();
+    let mut others = vec![gather.candidate(choice::Way::AtCoordinator)];
+    let mut best = (gather.all, None);
     for (cost, way) in costs.ways(node, left, right, topology) {
-        if cost < best.0 {
-            best = (cost, Some(way));
+        others.push(cost.candidate(way.shown(&costs)));
+        if cost.all < best.0 {
+            best = (cost.all, Some((others.len() - 1, way)));
         }
     }
-    let Some(way) = best.1 else { return Ok(None) };
-    let arrive = |side: &Placed, arrival: &Arrival| -> SqlResult<(Placed, Hashed)> {
-        match arrival {
-            Arrival::InPlace(hashed) => Ok((side.clone(), hashed.clone())),
-            Arrival::Moved { key, ty, ranges, to } => {
-                let spread =
-                    Spread::ByHash { key: key.clone(), ty: ty.clone(), ranges: ranges.clone() };
-                Ok((exchanged(side, spread, Locus::Hashed(to.clone()))?, to.clone()))
+    let (taken, way) = match best.1 {
+        Some((taken, way)) => (taken, Some(way)),
+        None => (0, None),
+    };
+    let taken = others.remove(taken);
+    others.sort_by_key(|other| other.cost);
+    let choice = Arc::new(Choice::Join {
+        taken,
+        others: distinct(taken, others),
+        left: Relations::of(&left.plan),
+        right: Relations::of(&right.plan),
+        apart: Apart::of(node, left, right),
+    });
+    let on_workers = match way {
+        Some(way) => way.bring(node, left, right, &choice)?,
+        None => None,
+    };
+    Ok(Meeting { on_workers, choice })
+}
+
+/// The cheapest of each kind.
+fn distinct(taken: Candidate, others: Vec<Candidate>) -> Vec<Candidate> {
+    let mut ways = vec![taken.way];
+    let mut is_new = |way| {
+        !ways.contains(&way) && {
+            ways.push(way);
+            true
+        }
+    };
+    others.into_iter().filter(|other| is_new(other.way)).collect()
+}
+
+impl Way {
+    fn shown(&self, costs: &Costs) -> choice::Way {
+        let nodes = |groups: usize| costs.workers.min(groups as f64) as u64;
+        match self {
+            Self::CopyLeft { groups } => choice::Way::CopyLeft { nodes: nodes(*groups) },
+            Self::CopyRight { groups } => choice::Way::CopyRight { nodes: nodes(*groups) },
+            Self::Hash { left: Arrival::Moved { .. }, right: Arrival::InPlace(_) } => {
+                choice::Way::LeftByHash
             }
+            Self::Hash { left: Arrival::InPlace(_), .. } => choice::Way::RightByHash,
+            Self::Hash { .. } => choice::Way::BothByHash,
         }
-    };
-    let copied = |side: &Placed| exchanged(side, Spread::Copies, Locus::Replicated);
-    let (left, right, locus) = match way {
-        Way::CopyLeft => {
-            (copied(left)?, right.clone(), join::locus(node, &Locus::Replicated, &right.locus))
-        }
-        Way::CopyRight => {
-            (left.clone(), copied(right)?, join::locus(node, &left.locus, &Locus::Replicated))
-        }
-        Way::Hash { left: left_arrival, right: right_arrival } => {
-            let (left, left_hashed) = arrive(left, &left_arrival)?;
-            let (right, right_hashed) = arrive(right, &right_arrival)?;
-            (left, right, Some(aligned_output(node, &left_hashed, &right_hashed)))
-        }
-    };
-    Ok(locus.map(|locus| (left, right, locus)))
+    }
+
+    fn bring(
+        self,
+        node: &Join,
+        left: &Placed,
+        right: &Placed,
+        choice: &Arc<Choice>,
+    ) -> SqlResult<Option<(Placed, Placed, Locus)>> {
+        let way = self;
+        let exchanged =
+            |side: &Placed, spread, locus| exchanged(side, spread, locus, choice.clone());
+        let arrive = |side: &Placed, arrival: &Arrival| -> SqlResult<(Placed, Hashed)> {
+            match arrival {
+                Arrival::InPlace(hashed) => Ok((side.clone(), hashed.clone())),
+                Arrival::Moved { key, ty, ranges, to } => {
+                    let spread =
+                        Spread::ByHash { key: key.clone(), ty: ty.clone(), ranges: ranges.clone() };
+                    Ok((exchanged(side, spread, Locus::Hashed(to.clone()))?, to.clone()))
+                }
+            }
+        };
+        let copied = |side: &Placed| exchanged(side, Spread::Copies, Locus::Replicated);
+        let (left, right, locus) = match way {
+            Way::CopyLeft { .. } => {
+                (copied(left)?, right.clone(), join::locus(node, &Locus::Replicated, &right.locus))
+            }
+            Way::CopyRight { .. } => {
+                (left.clone(), copied(right)?, join::locus(node, &left.locus, &Locus::Replicated))
+            }
+            Way::Hash { left: left_arrival, right: right_arrival } => {
+                let (left, left_hashed) = arrive(left, &left_arrival)?;
+                let (right, right_hashed) = arrive(right, &right_arrival)?;
+                (left, right, Some(aligned_output(node, &left_hashed, &right_hashed)))
+            }
+        };
+        Ok(locus.map(|locus| (left, right, locus)))
+    }
 }
 
 /// What the cheapest way to join costs, in bytes.
 pub(super) fn cost(node: &Join, left: &Placed, right: &Placed, topology: &dyn Topology) -> f64 {
     let costs = Costs::new(node, left, right, topology);
     let ways = costs.ways(node, left, right, topology);
-    ways.into_iter().map(|(cost, _)| cost).fold(costs.gather(), f64::min)
+    ways.into_iter().map(|(cost, _)| cost.all).fold(costs.gather().all, f64::min)
 }
 
 /// Many rows moved to where those of the same key are, for an operator that needs them together:
@@ -115,9 +181,9 @@ pub(super) fn by_key(
 ) -> SqlResult<Option<Placed>> {
     let Locus::Hashed(hashed) = &rows.locus else { return Ok(None) };
     let schema = rows.plan.schema();
-    if hashed.is_single()
-        || rows.size.rows * width(schema) < REGROUPED_EXCHANGES * topology.exchange_cost()
-    {
+    let bytes = rows.size.rows * width(schema);
+    let most = REGROUPED_EXCHANGES * topology.exchange_cost();
+    if hashed.is_single() || bytes < most {
         return Ok(None);
     }
     let Some(ranges) = topology.ranges(hashed.colocation).filter(|ranges| ranges.len() > 1) else {
@@ -131,16 +197,35 @@ pub(super) fn by_key(
     match arrival(key, ty, ranges, hashed, schema) {
         Arrival::Moved { key, ty, ranges, to } => {
             let spread = Spread::ByHash { key, ty, ranges };
-            exchanged(rows, spread, Locus::Hashed(to)).map(Some)
+            let choice = Choice::ByKey { bytes: bytes as u64, most: most as u64 };
+            exchanged(rows, spread, Locus::Hashed(to), Arc::new(choice)).map(Some)
         }
         Arrival::InPlace(_) => Ok(None),
     }
 }
 
-fn exchanged(side: &Placed, spread: Spread, locus: Locus) -> SqlResult<Placed> {
+fn exchanged(
+    side: &Placed,
+    spread: Spread,
+    locus: Locus,
+    choice: Arc<Choice>,
+) -> SqlResult<Placed> {
     let gathered = side.clone().gather()?;
-    let plan = Exchange::new(gathered, spread).into_plan();
+    let plan = Exchange::new(gathered, spread, choice).into_plan();
     Ok(Placed { plan, locus, size: side.size.clone() })
+}
+
+/// Bytes that travel for a way, and with what else it costs.
+#[derive(Clone, Copy)]
+struct Cost {
+    travel: f64,
+    all: f64,
+}
+
+impl Cost {
+    fn candidate(self, way: choice::Way) -> Candidate {
+        Candidate { way, travel: self.travel as u64, cost: self.all as u64 }
+    }
 }
 
 /// Bytes of the sides, and what it costs to have them where they are wanted.
@@ -171,25 +256,26 @@ impl Costs {
         }
     }
 
-    fn gather(&self) -> f64 {
-        self.fetch_left + self.fetch_right + (self.left + self.right) * COORDINATOR_WORK
+    fn gather(&self) -> Cost {
+        let travel = self.fetch_left + self.fetch_right;
+        Cost { travel, all: travel + (self.left + self.right) * COORDINATOR_WORK }
     }
 
     /// Rows of `copied` at each group of `kept`.
-    fn copies(&self, copied: f64, fetch: f64, kept: f64, groups: usize) -> f64 {
+    fn copies(&self, copied: f64, fetch: f64, kept: f64, groups: usize) -> Cost {
         let groups = groups as f64;
         let nodes = self.workers.min(groups);
         let parallel = (nodes * TASKS_AT_ONCE).min(groups);
-        self.exchange + fetch + copied * nodes + (copied * groups + kept) / parallel
+        let travel = fetch + copied * nodes;
+        Cost { travel, all: self.exchange + travel + (copied * groups + kept) / parallel }
     }
 
-    fn by_hash(&self, left_moves: bool, right_moves: bool, groups: usize) -> f64 {
+    fn by_hash(&self, left_moves: bool, right_moves: bool, groups: usize) -> Cost {
         let parallel = (self.workers * TASKS_AT_ONCE).min(groups as f64);
         let moved = |moves: bool, fetch: f64, bytes: f64| if moves { fetch + bytes } else { 0.0 };
-        self.exchange
-            + moved(left_moves, self.fetch_left, self.left)
-            + moved(right_moves, self.fetch_right, self.right)
-            + (self.left + self.right) / parallel
+        let travel = moved(left_moves, self.fetch_left, self.left)
+            + moved(right_moves, self.fetch_right, self.right);
+        Cost { travel, all: self.exchange + travel + (self.left + self.right) / parallel }
     }
 
     fn ways(
@@ -198,19 +284,21 @@ impl Costs {
         left: &Placed,
         right: &Placed,
         topology: &dyn Topology,
-    ) -> Vec<(f64, Way)> {
+    ) -> Vec<(Cost, Way)> {
         let mut ways = Vec::new();
         if let Locus::Hashed(kept) = &left.locus
             && join::locus(node, &left.locus, &Locus::Replicated).is_some()
         {
-            let cost = self.copies(self.right, self.fetch_right, self.left, kept.groups.0.len());
-            ways.push((cost, Way::CopyRight));
+            let groups = kept.groups.0.len();
+            let cost = self.copies(self.right, self.fetch_right, self.left, groups);
+            ways.push((cost, Way::CopyRight { groups }));
         }
         if let Locus::Hashed(kept) = &right.locus
             && join::locus(node, &Locus::Replicated, &right.locus).is_some()
         {
-            let cost = self.copies(self.left, self.fetch_left, self.right, kept.groups.0.len());
-            ways.push((cost, Way::CopyLeft));
+            let groups = kept.groups.0.len();
+            let cost = self.copies(self.left, self.fetch_left, self.right, groups);
+            ways.push((cost, Way::CopyLeft { groups }));
         }
         for (left_key, right_key) in &node.on {
             let key = Key { node, left_key, right_key };

@@ -1,9 +1,12 @@
 //! Leaves of the coordinator's plan whose rows come from workers.
 
+use std::sync::Arc;
+
 use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::{Aggregate, Extension, LogicalPlan};
 use satsuma_common::{GroupId, SqlResult};
 
+use super::choice::Choice;
 use super::exchange::{Input, Spread, cut};
 
 /// A plan to run on workers.
@@ -13,6 +16,8 @@ pub struct RemoteTask {
     pub plan: LogicalPlan,
     pub target: Target,
     pub inputs: Vec<Input>,
+    /// Why its rows come to the coordinator, where there was something to choose.
+    pub choice: Option<Arc<Choice>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +32,7 @@ impl RemoteTask {
     /// `plan` has exchanges where it reads rows from elsewhere.
     fn new(plan: LogicalPlan, target: Target) -> SqlResult<Self> {
         let (plan, inputs) = cut(plan)?;
-        Ok(Self { plan, target, inputs })
+        Ok(Self { plan, target, inputs, choice: None })
     }
 
     /// For plans as text: `tasks=32`, and how its inputs are spread.
@@ -64,8 +69,13 @@ impl RemoteScan {
         Ok(Self { task: RemoteTask::new(plan, target)?, schema })
     }
 
+    pub fn chosen(mut self, choice: Option<Arc<Choice>>) -> Self {
+        self.task.choice = choice;
+        self
+    }
+
     pub fn into_plan(self) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: std::sync::Arc::new(self) })
+        LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 }
 
@@ -83,8 +93,13 @@ impl RemoteAggregate {
         Ok(Self { task: RemoteTask::new(plan, target)?, aggregate })
     }
 
+    pub fn chosen(mut self, choice: Option<Arc<Choice>>) -> Self {
+        self.task.choice = choice;
+        self
+    }
+
     pub fn into_plan(self) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: std::sync::Arc::new(self) })
+        LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 }
 

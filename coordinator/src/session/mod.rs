@@ -22,7 +22,6 @@ mod cursor;
 mod define;
 mod env;
 mod explain;
-mod explain_format;
 mod factory;
 mod key;
 mod listed_setting;

@@ -290,7 +290,7 @@ fn nodes(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 }
 
 /// `pg_size_pretty`: a unit is left when the number in it reaches 10240, rounded half up.
-pub(super) fn size_pretty(bytes: u64) -> String {
+pub(crate) fn size_pretty(bytes: u64) -> String {
     if bytes < 10 * 1024 {
         return format!("{bytes} bytes");
     }

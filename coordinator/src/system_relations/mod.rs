@@ -5,7 +5,7 @@
 //! is there with its columns and no rows, which is what PostgreSQL shows where a feature is not
 //! used.
 
-mod citus;
+pub(crate) mod citus;
 mod columns;
 mod constraints;
 mod definitions;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::convert::{Request, Response};
 use crate::copy::{CopyReply, CopyRequest};
+use crate::report::PlanStyle;
 use crate::worker::{
     AdvisoryRequest, BatchStream, InputStream, KeyRead, LoadRequest, LockRequest, Locks,
     Membership, ModifyReply, ModifyRequest, QueryRequest, ShardAction, ShardReply, TxnAction,
@@ -126,8 +127,8 @@ impl Worker for RemoteWorker {
         rows::query_over(&self.rows, self.caller, request, inputs).await
     }
 
-    async fn explain(&self, request: QueryRequest, analyze: bool) -> SqlResult<Vec<String>> {
-        expect!(self.session.call(Request::Explain(request, analyze)).await?, Explain)
+    async fn explain(&self, request: QueryRequest, style: PlanStyle) -> SqlResult<Vec<String>> {
+        expect!(self.session.call(Request::Explain(request, style)).await?, Explain)
     }
 
     async fn modify_unless(

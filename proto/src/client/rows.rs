@@ -16,6 +16,7 @@ use crate::convert::load_request;
 use crate::error::WireError;
 use crate::pb::worker as pb;
 use crate::pb::worker::worker_client::WorkerClient;
+use crate::report::ReportWanted;
 use crate::server::{QUERY_BYTES, message_limit};
 use crate::worker::{BatchStream, InputStream, LoadRequest, QueryRequest};
 
@@ -24,6 +25,7 @@ pub(super) async fn query(
     caller: Caller,
     request: QueryRequest,
 ) -> SqlResult<BatchStream> {
+    let report = request.report.clone();
     let request = pb::QueryRequest::from(request);
     if prost::Message::encoded_len(&request) > QUERY_BYTES {
         return Err(WireError::TooLarge { limit: QUERY_BYTES }.into());
@@ -36,26 +38,32 @@ pub(super) async fn query(
         Ok(response) => response.into_inner(),
         Err(status) => return Err(connection.explain_failure(&link, status).await),
     };
-    Ok(batches(connection.clone(), link, parts, None))
+    Ok(batches(connection.clone(), link, parts, Hopes { failure: None, report }))
 }
 
-/// The batches of a result. `failure` is what the sender of the query's inputs knows better than
-/// the broken stream does.
+/// What may come of a query beside its rows.
+struct Hopes {
+    /// What the sender of the query's inputs knows better than the broken stream does.
+    failure: Option<Failure>,
+    report: Option<ReportWanted>,
+}
+
+/// The batches of a result.
 fn batches(
     connection: Connection,
     link: Link,
     parts: Streaming<pb::Rows>,
-    failure: Option<Failure>,
+    hopes: Hopes,
 ) -> BatchStream {
-    let state = Some((connection, link, parts, failure, None::<SchemaRef>));
+    let state = Some((connection, link, parts, hopes, None::<SchemaRef>));
     stream::unfold(state, |state| async move {
-        let (connection, link, mut parts, failure, mut schema) = state?;
+        let (connection, link, mut parts, hopes, mut schema) = state?;
         loop {
             let part = match parts.message().await {
                 Ok(Some(part)) => part,
                 Ok(None) => return None,
                 Err(status) => {
-                    let known = failure.as_ref().and_then(taken);
+                    let known = hopes.failure.as_ref().and_then(taken);
                     let error = match known {
                         Some(error) => error,
                         None => connection.explain_failure(&link, status).await,
@@ -63,10 +71,10 @@ fn batches(
                     return Some((Err(error), None));
                 }
             };
-            match row_part(&mut schema, part) {
+            match row_part(&mut schema, part, hopes.report.as_ref()) {
                 Ok(None) => {}
                 Ok(Some(batch)) => {
-                    return Some((Ok(batch), Some((connection, link, parts, failure, schema))));
+                    return Some((Ok(batch), Some((connection, link, parts, hopes, schema))));
                 }
                 Err(error) => return Some((Err(error), None)),
             }
@@ -88,6 +96,7 @@ pub(super) async fn query_over(
     request: QueryRequest,
     inputs: InputStream,
 ) -> SqlResult<BatchStream> {
+    let report = request.report.clone();
     let request = pb::QueryRequest::from(request);
     if prost::Message::encoded_len(&request) > QUERY_BYTES {
         return Err(WireError::TooLarge { limit: QUERY_BYTES }.into());
@@ -99,7 +108,10 @@ pub(super) async fn query_over(
     let failure = Failure::default();
     let parts = caller.request(query_parts(request, inputs, failure.clone()));
     match rpc.query_over(parts).await {
-        Ok(response) => Ok(batches(connection.clone(), link, response.into_inner(), Some(failure))),
+        Ok(response) => {
+            let hopes = Hopes { failure: Some(failure), report };
+            Ok(batches(connection.clone(), link, response.into_inner(), hopes))
+        }
         Err(status) => match taken(&failure) {
             Some(error) => Err(error),
             None => Err(connection.explain_failure(&link, status).await),
@@ -155,7 +167,11 @@ fn up_to_error<P>(
 }
 
 /// The batch in a part, if it has one.
-fn row_part(schema: &mut Option<SchemaRef>, part: pb::Rows) -> SqlResult<Option<RecordBatch>> {
+fn row_part(
+    schema: &mut Option<SchemaRef>,
+    part: pb::Rows,
+    wanted: Option<&ReportWanted>,
+) -> SqlResult<Option<RecordBatch>> {
     match part.part.ok_or(WireError::Missing("part of a result"))? {
         pb::rows::Part::Schema(bytes) => {
             *schema = Some(decode_schema(&bytes)?);
@@ -166,6 +182,12 @@ fn row_part(schema: &mut Option<SchemaRef>, part: pb::Rows) -> SqlResult<Option<
             Ok(Some(decode_batch(schema, batch)?))
         }
         pb::rows::Part::Error(error) => Err(error.into()),
+        pb::rows::Part::Report(report) => {
+            if let Some(wanted) = wanted {
+                wanted.put(report.into());
+            }
+            Ok(None)
+        }
     }
 }
 

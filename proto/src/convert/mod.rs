@@ -6,6 +6,7 @@ mod copy;
 mod error;
 mod key;
 mod locks;
+mod report;
 mod request;
 mod response;
 mod shape;

@@ -8,6 +8,7 @@ use crate::batches::{decode_batches, decode_schema, encode_batches, encode_schem
 use crate::copy::CopyRequest;
 use crate::error::WireError;
 use crate::pb::worker as pb;
+use crate::report::PlanStyle;
 use crate::worker::{
     AdvisoryRequest, Change, Fragment, FragmentMode, Input, KeyRead, LoadRequest, LockRequest,
     Membership, ModifyRequest, OnConflict, QueryRequest, RowSource, ShardAction, TxnAction,
@@ -23,7 +24,7 @@ pub enum Request {
     Transact(TxnId, TxnAction),
     Shards(ShardAction),
     Status,
-    Explain(QueryRequest, bool),
+    Explain(QueryRequest, PlanStyle),
     Join(Membership),
     Copy(CopyRequest),
     /// With how many rows that nobody waits for.
@@ -64,8 +65,9 @@ impl TryFrom<Request> for pb::Request {
             Request::Transact(txn, action) => Kind::Transact(transact(txn, action)),
             Request::Shards(action) => Kind::Shards(action.into()),
             Request::Status => Kind::Status(pb::StatusRequest {}),
-            Request::Explain(query, analyze) => {
-                Kind::Explain(pb::ExplainRequest { query: Some(query.into()), analyze })
+            Request::Explain(query, style) => {
+                let style = Some(style.into());
+                Kind::Explain(pb::ExplainRequest { query: Some(query.into()), style })
             }
             Request::Join(membership) => Kind::Join(membership.into()),
             Request::Copy(request) => Kind::Copy(request.into()),
@@ -94,9 +96,10 @@ impl TryFrom<pb::Request> for Request {
             }
             Kind::Shards(request) => Self::Shards(request.try_into()?),
             Kind::Status(pb::StatusRequest {}) => Self::Status,
-            Kind::Explain(request) => {
-                Self::Explain(need(request.query, "query")?.try_into()?, request.analyze)
-            }
+            Kind::Explain(request) => Self::Explain(
+                need(request.query, "query")?.try_into()?,
+                request.style.map(Into::into).unwrap_or_default(),
+            ),
             Kind::Join(membership) => Self::Join(membership.try_into()?),
             Kind::Copy(request) => Self::Copy(request.try_into()?),
             Kind::Locks(request) => Self::Locks(request.rows),
@@ -141,6 +144,7 @@ impl From<QueryRequest> for pb::QueryRequest {
             fragment: Some(request.fragment.into()),
             schema: encode_schema(&request.schema),
             inputs: request.inputs.iter().map(input).collect(),
+            report: request.report.map(|report| report.style.into()),
         }
     }
 }
@@ -161,6 +165,7 @@ impl TryFrom<pb::QueryRequest> for QueryRequest {
             inputs: list(request.inputs, |input| {
                 Ok(Input { schema: decode_schema(&input.schema)?, by_group: input.by_group })
             })?,
+            report: request.report.map(Into::into),
         })
     }
 }

@@ -13,6 +13,7 @@ use satsuma_common::{
 
 use super::*;
 use crate::copy::{CopyAction, CopyReply, CopyRequest, ShardSum, Watermark};
+use crate::report::{PlanStyle, ReportWanted};
 use crate::worker::*;
 
 fn constraint(name: &str) -> ConstraintRef {
@@ -191,6 +192,7 @@ fn requests() -> Vec<Request> {
         fragment: plan.clone(),
         schema: rows().schema(),
         inputs: vec![Input { schema: rows().schema(), by_group: true }],
+        report: Some(ReportWanted::new(PlanStyle { verbose: false, timing: true })),
     };
     vec![
         modify(Change::Insert {
@@ -279,7 +281,7 @@ fn requests() -> Vec<Request> {
             snapshot: Timestamp(1_700_000_000_000_000),
         }),
         Request::Status,
-        Request::Explain(query, true),
+        Request::Explain(query, PlanStyle { verbose: true, timing: false }),
         Request::Join(Membership {
             cluster: "c".into(),
             node: NodeId(2),

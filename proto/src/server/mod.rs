@@ -162,8 +162,9 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
         self.check_node(&request)?;
         let request = QueryRequest::try_from(request.into_inner())
             .map_err(|error| status_of(error.into()))?;
+        let report = request.report.clone();
         let batches = self.worker.query(request).await.map_err(status_of)?;
-        Ok(Response::new(Box::pin(rows::parts(batches))))
+        Ok(Response::new(Box::pin(rows::parts(batches, report))))
     }
 
     async fn query_over(
@@ -172,8 +173,8 @@ impl<W: Worker> generated::Worker for WorkerServer<W> {
     ) -> Result<Response<Self::QueryOverStream>, Status> {
         self.check_node(&request)?;
         let batches = rows::query_over(&*self.worker, request.into_inner());
-        let batches = batches.await.map_err(status_of)?;
-        Ok(Response::new(Box::pin(rows::parts(batches))))
+        let (batches, report) = batches.await.map_err(status_of)?;
+        Ok(Response::new(Box::pin(rows::parts(batches, report))))
     }
 
     async fn load(

@@ -10,11 +10,17 @@ use super::clients::Clients;
 use crate::batches::{decode_batch, decode_schema, encode_batch, encode_schema};
 use crate::error::WireError;
 use crate::pb::worker as pb;
+use crate::report::ReportWanted;
 use crate::worker::{BatchStream, InputRows, InputStream, LoadRequest, QueryRequest, Worker};
 
-/// A result as messages: its schema before the first batch, an error last.
-pub(super) fn parts(batches: BatchStream) -> impl Stream<Item = Result<pb::Rows, Status>> {
+/// A result as messages: its schema before the first batch, an error or the report last.
+pub(super) fn parts(
+    batches: BatchStream,
+    report: Option<ReportWanted>,
+) -> impl Stream<Item = Result<pb::Rows, Status>> {
     use pb::rows::Part;
+    let last = stream::once(async move { report?.take() })
+        .filter_map(|report| async { Some(Part::Report(report?.into())) });
     let mut announced: Option<SchemaRef> = None;
     batches
         .map(move |batch| {
@@ -22,6 +28,7 @@ pub(super) fn parts(batches: BatchStream) -> impl Stream<Item = Result<pb::Rows,
                 .unwrap_or_else(|error| vec![Part::Error(error.into())])
         })
         .flat_map(stream::iter)
+        .chain(last)
         .map(|part| Ok(pb::Rows { part: Some(part) }))
 }
 
@@ -46,7 +53,7 @@ fn message_parts(
 pub(super) async fn query_over<W: Worker>(
     worker: &W,
     mut parts: Streaming<pb::QueryPart>,
-) -> SqlResult<BatchStream> {
+) -> SqlResult<(BatchStream, Option<ReportWanted>)> {
     let first = parts.message().await.map_err(broken)?.and_then(|part| part.part);
     let request = match first {
         Some(pb::query_part::Part::Request(request)) => QueryRequest::try_from(request)?,
@@ -74,7 +81,8 @@ pub(super) async fn query_over<W: Worker>(
         }
     })
     .boxed();
-    worker.query_over(request, inputs).await
+    let report = request.report.clone();
+    Ok((worker.query_over(request, inputs).await?, report))
 }
 
 /// The schema of an input's batches, with the column that tells each row's group.

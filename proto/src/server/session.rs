@@ -218,9 +218,7 @@ async fn carry_out<W: Worker>(
         Request::Transact(txn, action) => Response::Transact(worker.transact(txn, action).await?),
         Request::Shards(action) => Response::Shards(worker.shards(action).await?),
         Request::Status => Response::Status(worker.status().await?),
-        Request::Explain(query, analyze) => {
-            Response::Explain(worker.explain(query, analyze).await?)
-        }
+        Request::Explain(query, style) => Response::Explain(worker.explain(query, style).await?),
         Request::Join(membership) => Response::Joined(worker.join(membership).await?),
         Request::Copy(request) => Response::Copied(worker.copy(request).await?),
         Request::Locks(rows) => Response::Locks(worker.locks(rows).await?),

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::client::RemoteWorker;
 use crate::copy::{CopyReply, CopyRequest};
+use crate::report::PlanStyle;
 use crate::worker::*;
 
 mod parking {
@@ -87,7 +88,7 @@ impl Worker for Recorder {
         Ok(inputs.map(|rows| Ok(rows?.rows)).boxed())
     }
 
-    async fn explain(&self, _: QueryRequest, _: bool) -> SqlResult<Vec<String>> {
+    async fn explain(&self, _: QueryRequest, _: PlanStyle) -> SqlResult<Vec<String>> {
         Ok(vec!["Result".into()])
     }
 
@@ -270,7 +271,7 @@ fn lock(start: u64) -> LockRequest {
 fn query(groups: Vec<GroupRef>) -> QueryRequest {
     let fragment = Fragment { plan: Bytes::new(), mode: FragmentMode::Rows, constants: Vec::new() };
     let schema = numbers(0, 1).schema();
-    QueryRequest { context: context(5), groups, fragment, schema, inputs: Vec::new() }
+    QueryRequest { context: context(5), groups, fragment, schema, inputs: Vec::new(), report: None }
 }
 
 async fn until(what: impl Fn() -> bool) {

@@ -20,12 +20,15 @@ use datafusion::physical_plan::{
 };
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use satsuma_common::{SqlResult, SqlState};
 use satsuma_sql::engine_error::{from_sql, to_sql};
+use satsuma_sql::explain::Plan;
 use satsuma_storage::{Engine, ReadView};
 use tokio::sync::Semaphore;
 
 use super::bind::{Joins, Source, Template};
+use super::report::{Ran, Running, watched};
 use super::runtime::QueryRuntime;
 use super::spool::Spools;
 use crate::placement::PlacedGroup;
@@ -47,6 +50,8 @@ struct Work {
     /// Taken by a group that is joined on disk.
     spilling: Arc<Semaphore>,
     next: AtomicUsize,
+    /// What was run, where somebody will ask.
+    ran: Option<Arc<Mutex<Ran>>>,
 }
 
 impl Work {
@@ -78,10 +83,22 @@ impl Work {
         joins: Joins,
         context: Arc<TaskContext>,
     ) -> SqlResult<BoxStream<'static, Result<RecordBatch>>> {
-        let plan = self.plan(group, joins).await?;
+        let mut plan = self.plan(group, joins).await?;
+        let running = match &self.ran {
+            Some(ran) => {
+                plan = watched(plan).map_err(to_sql)?;
+                Some(Running::new(ran.clone(), plan.clone()))
+            }
+            None => None,
+        };
         let mut rows = execute_stream(plan, context).map_err(to_sql)?;
         let first = rows.next().await.transpose().map_err(to_sql)?;
-        Ok(futures::stream::iter(first.map(Ok)).chain(rows).boxed())
+        let rows = futures::stream::iter(first.map(Ok)).chain(rows);
+        Ok(rows
+            .inspect(move |_| {
+                let _until_the_end = &running;
+            })
+            .boxed())
     }
 
     async fn plan(&self, group: usize, joins: Joins) -> SqlResult<Arc<dyn ExecutionPlan>> {
@@ -103,6 +120,7 @@ impl GroupsExec {
         template: Arc<Template>,
         source: &Source<'_>,
         runtime: Arc<QueryRuntime>,
+        watched: bool,
     ) -> SqlResult<Self> {
         let work = Work {
             template,
@@ -114,6 +132,7 @@ impl GroupsExec {
             inputs: source.inputs.clone(),
             spilling: Arc::new(Semaphore::new(1)),
             next: AtomicUsize::new(0),
+            ran: watched.then(Arc::default),
         };
         // All groups' plans give the same columns.
         let schema = work.plan(0, source.joins).await?.schema();
@@ -125,6 +144,19 @@ impl GroupsExec {
             Boundedness::Bounded,
         );
         Ok(Self { work: Arc::new(work), properties: Arc::new(properties) })
+    }
+
+    pub fn count(&self) -> usize {
+        self.work.groups.len()
+    }
+
+    pub fn ran(&self) -> Option<&Mutex<Ran>> {
+        self.work.ran.as_deref()
+    }
+
+    /// Of the plans that were run.
+    pub fn slowest(&self) -> Option<Plan> {
+        self.ran()?.lock().slowest.as_ref().map(|(_, plan)| plan.clone())
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::bind::{Joins, ScannedRows, Source, Template, mismatch};
 use super::groups::GroupsExec;
+use super::report::{Reporter, watched};
 use super::runtime::QueryRuntime;
 use super::shard_table::ROWS_PER_PARTITION;
 use super::spool::Spools;
@@ -56,6 +57,7 @@ pub(crate) struct Execution {
     pub schema: Option<SchemaRef>,
     pub memory_limit: u64,
     pub timeout: Option<Duration>,
+    pub report: Option<Reporter>,
 }
 
 /// Held by the reader: work stops when it is dropped.
@@ -136,8 +138,13 @@ impl Execution {
         sender: &mpsc::Sender<SqlResult<RecordBatch>>,
         sent: &mut bool,
     ) -> SqlResult<()> {
-        let plan = self.plan(joins).await?;
-        let mut stream = execute_stream(plan, context.clone()).map_err(to_sql)?;
+        let mut plan = self.plan(joins).await?;
+        let mut planning = Duration::ZERO;
+        if let Some(reporter) = &self.report {
+            plan = watched(plan).map_err(to_sql)?;
+            planning = reporter.elapsed();
+        }
+        let mut stream = execute_stream(plan.clone(), context.clone()).map_err(to_sql)?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(to_sql)?;
             if batch.num_rows() == 0 {
@@ -148,6 +155,11 @@ impl Execution {
             if sender.send(Ok(batch)).await.is_err() {
                 return Ok(());
             }
+        }
+        if let Some(reporter) = &self.report {
+            // With its stream, whatever still ran is at its end.
+            drop(stream);
+            reporter.finished(&plan, planning, &self.inputs);
         }
         Ok(())
     }
@@ -172,7 +184,8 @@ impl Execution {
             return self.template.bind(&source, &self.runtime).await;
         }
         let template = self.template.clone();
-        let groups = GroupsExec::new(template, &source, self.runtime.clone()).await?;
+        let watched = self.report.is_some();
+        let groups = GroupsExec::new(template, &source, self.runtime.clone(), watched).await?;
         self.template.finish(Arc::new(groups))
     }
 

@@ -32,7 +32,7 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{
     Boundedness, EmissionType, ReplaceChildrenOptions,
 };
-use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet, SpillMetrics};
 use datafusion::physical_plan::spill::SpillManager;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -66,6 +66,7 @@ struct Spool {
     parts: Vec<Part>,
     memory: MemoryReservation,
     disk: SpillManager,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 #[derive(Default)]
@@ -104,13 +105,15 @@ impl Spools {
     ) -> Self {
         let pool: Arc<dyn MemoryPool> = runtime.pool(runtime.within_node(memory_limit) / 4);
         let spool = |input: Input| {
-            let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
-            let disk = SpillManager::new(runtime.environment(), metrics, input.schema.clone());
+            let metrics = ExecutionPlanMetricsSet::new();
+            let spills = SpillMetrics::new(&metrics, 0);
+            let disk = SpillManager::new(runtime.environment(), spills, input.schema.clone());
             let count = if input.by_group { groups.len() } else { 1 };
             Spool {
                 parts: (0..count).map(|_| Part::default()).collect(),
                 memory: MemoryConsumer::new("rows from elsewhere").register(&pool),
                 disk,
+                metrics,
                 input,
             }
         };
@@ -132,6 +135,12 @@ impl Spools {
             }
         }
         Ok(())
+    }
+
+    /// Bytes on disk.
+    pub fn spilled(&self) -> u64 {
+        let bytes = |spool: &Spool| spool.metrics.clone_inner().spilled_bytes().unwrap_or(0) as u64;
+        self.inputs.iter().map(bytes).sum()
     }
 
     /// The parts of an input that a plan over these groups reads.
@@ -307,7 +316,7 @@ impl TableProvider for SpooledTable {
 }
 
 #[derive(Debug)]
-struct SpoolExec {
+pub(crate) struct SpoolExec {
     spools: Arc<Spools>,
     number: usize,
     groups: Vec<GroupId>,
@@ -393,6 +402,11 @@ impl ExecutionPlan for SpoolExec {
             Ok(RecordBatch::try_new_with_options(output.clone(), columns, &options)?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
+    }
+
+    /// Of all groups' rows.
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.spools.inputs.get(self.number)?.metrics.clone_inner())
     }
 
     fn statistics_from_inputs(

@@ -335,6 +335,7 @@ pub fn query(context: &StatementContext, plan: &LogicalPlan, groups: &[GroupId])
         fragment: fragment(plan),
         schema: Arc::new(plan.schema().as_arrow().clone()),
         inputs: Vec::new(),
+        report: None,
     }
 }
 

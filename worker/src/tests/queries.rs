@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{JoinType, LogicalPlan, LogicalPlanBuilder, col, lit};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use satsuma_common::{Generation, SqlState};
-use satsuma_proto::worker::{FragmentMode, STALE_PLACEMENT};
+use satsuma_proto::report::{PlanStyle, ReportWanted};
+use satsuma_proto::worker::{FragmentMode, QueryRequest, STALE_PLACEMENT};
 use satsuma_sql::split_aggregate::SplitAggregate;
 
 use super::fixture::*;
@@ -192,12 +194,16 @@ async fn time_runs_out(f: &Fixture) {
 
 async fn plans_are_explained(f: &Fixture) {
     f.fill().await;
-    let lines = f.worker.explain(query(&f.begin(), &join(), &[G1]), false).await.unwrap();
+    let lines =
+        f.worker.explain(query(&f.begin(), &join(), &[G1]), PlanStyle::default()).await.unwrap();
     assert_eq!(
         lines,
         [
             "Hash Join",
-            "  Hash Cond: ((company_id = company_id) AND (id = campaign_id))",
+            concat!(
+                "  Hash Cond: ((campaigns.company_id = ads.company_id) ",
+                "AND (campaigns.id = ads.campaign_id))"
+            ),
             "  ->  Seq Scan on campaigns_101 campaigns",
             "  ->  Hash",
             "        ->  Seq Scan on ads_201 ads",
@@ -210,13 +216,20 @@ async fn plans_are_explained(f: &Fixture) {
         .unwrap()
         .build()
         .unwrap();
-    let lines = f.worker.explain(query(&f.begin(), &one, &[G1]), true).await.unwrap();
+    let wanted = ReportWanted::new(PlanStyle { verbose: true, timing: true });
+    let request = QueryRequest { report: Some(wanted.clone()), ..query(&f.begin(), &one, &[G1]) };
+    let rows: Vec<_> = f.worker.query(request).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+    let report = wanted.take().expect("a report");
+    let lines = report.plan;
+    assert!(report.execution > Duration::ZERO && report.spilled == 0);
     assert!(
         lines[0].starts_with("Index Scan using ads_pkey_201 on ads_201 ads (actual time="),
         "{lines:?}"
     );
     assert!(lines[0].ends_with("rows=3 loops=1)"), "{lines:?}");
-    assert_eq!(lines[1], "  Index Cond: (company_id = 1)");
+    assert!(lines[1].starts_with("  Output: ads.company_id, ads.id"), "{lines:?}");
+    assert_eq!(lines[2], "  Index Cond: (company_id = 1)");
 }
 
 async fn little_memory_means_spilling(f: &Fixture) {
@@ -249,5 +262,13 @@ async fn little_memory_means_spilling(f: &Fixture) {
         .build()
         .unwrap();
     assert_eq!(f.rows_in(&context, &join, &[G1]).await.unwrap().len(), rows.len());
+    let wanted = ReportWanted::new(PlanStyle { timing: true, ..PlanStyle::default() });
+    let request = QueryRequest { report: Some(wanted.clone()), ..query(&context, &join, &[G1]) };
+    f.worker.query(request).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
+    let report = wanted.take().expect("a report");
+    assert!(report.spilled > 0);
+    let plan = report.plan.join("\n");
+    assert!(plan.starts_with("Merge Join (actual time="), "{plan}");
+    assert!(plan.contains("Sort Method: external merge  Disk: "), "{plan}");
     assert_eq!(f.rows(&join, &[G1]).await.unwrap().len(), rows.len());
 }

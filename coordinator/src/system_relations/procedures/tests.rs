@@ -40,6 +40,7 @@ const STEPS: &[&str] = &[
     "current_schema_name",
     "current_time",
     "current_timestamp",
+    "distance_key",
     "enum_label",
     "enum_position",
     "equality_key",

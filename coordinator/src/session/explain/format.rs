@@ -16,14 +16,15 @@ struct Node {
     title: String,
     properties: Vec<(String, String)>,
     children: Vec<Node>,
+    /// About the whole plan that this is the root of.
+    whole: Vec<(String, String)>,
 }
 
 const ARROW: &str = "->  ";
 
-/// Reads the text's indentation. Lines without an arrow belong to the operator above them; those
-/// at the very left after the first are about the whole.
-fn read(lines: &[String]) -> (Node, Vec<(String, String)>) {
-    let mut whole = Vec::new();
+/// Reads the text's indentation. Lines without an arrow belong to the operator whose text they stand
+/// right of; those that stand below the text of one are about the plan that it is the root of.
+fn read(lines: &[String]) -> Node {
     // Operators that are still open, with the column of their text.
     let mut open: Vec<(usize, Node)> = Vec::new();
     for line in lines {
@@ -41,15 +42,17 @@ fn read(lines: &[String]) -> (Node, Vec<(String, String)>) {
             None => {
                 let (name, value) = text.split_once(": ").unwrap_or((text, ""));
                 let property = (name.to_owned(), value.to_owned());
+                close(&mut open, column + 1);
                 match open.last_mut() {
-                    Some((_, node)) if column > 0 => node.properties.push(property),
-                    _ => whole.push(property),
+                    Some((at, node)) if *at < column => node.properties.push(property),
+                    Some((_, node)) => node.whole.push(property),
+                    None => {}
                 }
             }
         }
     }
     close(&mut open, 1);
-    (open.pop().map(|(_, node)| node).unwrap_or_default(), whole)
+    open.pop().map(|(_, node)| node).unwrap_or_default()
 }
 
 /// Operators at the column or right of it are complete.
@@ -74,9 +77,56 @@ fn value(text: &str) -> Value {
     }
 }
 
-/// Lists in PostgreSQL's JSON.
-fn is_list(name: &str) -> bool {
-    matches!(name, "Sort Key" | "Group Key" | "Output")
+/// A property's names and values: some are told together in the text.
+fn fields(operator: &str, name: &str, text: &str) -> Vec<(String, Value)> {
+    let parts: Vec<_> = text.split("  ").map(|part| part.split_once(": ")).collect();
+    let kilobytes = |text: &str| value(text.trim_end_matches("kB"));
+    match (name, &parts[..]) {
+        ("Sort Key" | "Group Key" | "Output", _) => vec![(name.into(), json!(list(text)))],
+        ("Instead", _) => {
+            vec![(name.into(), json!(text.split("; ").collect::<Vec<_>>()))]
+        }
+        ("Sort Method", [None, Some((space, size))]) => {
+            let method = text.split("  ").next().unwrap_or(text);
+            vec![
+                (name.into(), json!(method)),
+                ("Sort Space Used".into(), kilobytes(size)),
+                ("Sort Space Type".into(), json!(space)),
+            ]
+        }
+        ("Batches", [None, sizes @ ..]) => {
+            let batches = if operator == "Hash" { "Hash Batches" } else { "HashAgg Batches" };
+            let first = text.split("  ").next().unwrap_or(text);
+            let named = |(name, size): (&str, &str)| {
+                let name = if name == "Memory Usage" { "Peak Memory Usage" } else { name };
+                (name.to_owned(), kilobytes(size))
+            };
+            let sizes = sizes.iter().flatten().copied().map(named);
+            std::iter::once((batches.to_owned(), value(first))).chain(sizes).collect()
+        }
+        ("Disk Usage", _) => vec![(name.into(), kilobytes(text))],
+        _ => vec![(name.into(), value(text))],
+    }
+}
+
+/// Expressions that commas separate, outside of parentheses and quotes.
+fn list(text: &str) -> Vec<&str> {
+    let (mut depth, mut quoted, mut start) = (0_u32, false, 0);
+    let mut items = Vec::new();
+    for (at, c) in text.char_indices() {
+        match c {
+            '\'' => quoted = !quoted,
+            '(' | '[' if !quoted => depth += 1,
+            ')' | ']' if !quoted => depth = depth.saturating_sub(1),
+            ',' if !quoted && depth == 0 => {
+                items.push(text[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    items.push(text[start..].trim());
+    items
 }
 
 impl Node {
@@ -84,7 +134,10 @@ impl Node {
         let mut plan = Map::new();
         let (title, measured) = match self.title.split_once(" (actual ") {
             Some((title, measured)) => (title, Some(measured.trim_end_matches(')'))),
-            None => (self.title.as_str(), None),
+            None => match self.title.strip_suffix(" (never executed)") {
+                Some(title) => (title, Some("time=0.0..0.0 rows=0 loops=0")),
+                None => (self.title.as_str(), None),
+            },
         };
         match title.strip_prefix("Custom Scan (") {
             Some(provider) => {
@@ -116,44 +169,75 @@ impl Node {
             }
         }
         if title.starts_with("Custom Scan (") {
-            plan.insert("Distributed Query".into(), json!({ "Job": self.job() }));
+            let is_job =
+                |name: &str| !matches!(name, "Output" | "Filter") && !name.starts_with("Rows");
+            let (job, own) = self.properties.iter().partition(|(name, _)| is_job(name));
+            let own: Vec<&(String, String)> = own;
+            plan.extend(own.iter().flat_map(|(name, text)| fields(title, name, text)));
+            plan.insert("Distributed Query".into(), json!({ "Job": self.job(job) }));
             return Value::Object(plan);
         }
-        for (name, text) in &self.properties {
-            let value = match is_list(name) {
-                true => json!(text.split(", ").collect::<Vec<_>>()),
-                false => value(text),
-            };
-            plan.insert(name.clone(), value);
-        }
+        plan.extend(self.properties.iter().flat_map(|(name, text)| fields(title, name, text)));
         if !self.children.is_empty() {
-            let children: Vec<Value> = self.children.iter().map(Self::plan).collect();
+            let member = title == "Append";
+            let relations = ["Outer", "Inner"].iter().chain(std::iter::repeat(&"Inner"));
+            let child = |(child, relation): (&Self, &&str)| {
+                let mut plan = child.plan();
+                let relation = if member { "Member" } else { relation };
+                if let Value::Object(plan) = &mut plan {
+                    plan.insert("Parent Relationship".into(), json!(relation));
+                }
+                plan
+            };
+            let children: Vec<Value> = self.children.iter().zip(relations).map(child).collect();
             plan.insert("Plans".into(), Value::Array(children));
         }
         Value::Object(plan)
     }
 
-    /// What is below a Citus scan.
-    fn job(&self) -> Value {
+    /// The plan with what is told of all of it.
+    fn document(&self) -> Value {
+        let mut plan = Map::new();
+        plan.insert("Plan".into(), self.plan());
+        plan.extend(self.whole.iter().map(|(name, text)| (name.clone(), value(text))));
+        Value::Object(plan)
+    }
+
+    /// What is below a Citus scan: tasks, and jobs whose rows they read.
+    fn job(&self, properties: Vec<&(String, String)>) -> Value {
         let mut job = Map::new();
-        for (name, text) in &self.properties {
-            job.insert(name.clone(), value(text));
+        for (name, text) in properties {
+            job.extend(fields("Job", name, text));
         }
-        let tasks: Vec<Value> = self
-            .children
-            .iter()
-            .map(|task| {
-                let mut entry = Map::new();
-                for (name, text) in &task.properties {
-                    entry.insert(name.clone(), json!(text));
-                }
-                let plans: Vec<Value> =
-                    task.children.iter().map(|plan| json!([{ "Plan": plan.plan() }])).collect();
-                entry.insert("Remote Plan".into(), Value::Array(plans));
-                Value::Object(entry)
-            })
-            .collect();
+        let (tasks, inputs): (Vec<&Self>, Vec<_>) =
+            self.children.iter().partition(|child| child.title == "Task");
+        if !inputs.is_empty() {
+            let inputs = inputs.into_iter().map(Self::dependent).collect();
+            job.insert("Dependent Jobs".into(), Value::Array(inputs));
+        }
+        let tasks = tasks.into_iter().map(Self::task).collect();
         job.insert("Tasks".into(), Value::Array(tasks));
+        Value::Object(job)
+    }
+
+    fn task(&self) -> Value {
+        let mut task = Map::new();
+        for (name, text) in &self.properties {
+            task.extend(fields("Task", name, text));
+        }
+        let plans = self.children.iter().map(|plan| json!([plan.document()])).collect();
+        task.insert("Remote Plan".into(), Value::Array(plans));
+        Value::Object(task)
+    }
+
+    fn dependent(&self) -> Value {
+        let mut job = Map::new();
+        job.insert("Job Type".into(), json!(self.title));
+        for (name, text) in &self.properties {
+            job.extend(fields("Job", name, text));
+        }
+        let plans = self.children.iter().map(Self::plan).collect();
+        job.insert("Plans".into(), Value::Array(plans));
         Value::Object(job)
     }
 }
@@ -184,9 +268,16 @@ fn name_operator(title: &str, plan: &mut Map<String, Value>) {
             plan.insert("Node Type".into(), json!(kind));
             plan.insert("Join Type".into(), json!(side));
         }
-        (false, None) if operator == "HashAggregate" => {
+        (false, None) if operator.ends_with("Aggregate") => {
+            let (mode, kind) = operator.rsplit_once(' ').unwrap_or(("Simple", operator));
+            let strategy = match kind {
+                "HashAggregate" => "Hashed",
+                "GroupAggregate" => "Sorted",
+                _ => "Plain",
+            };
             plan.insert("Node Type".into(), json!("Aggregate"));
-            plan.insert("Strategy".into(), json!("Hashed"));
+            plan.insert("Strategy".into(), json!(strategy));
+            plan.insert("Partial Mode".into(), json!(mode));
         }
         (false, None) => {
             plan.insert("Node Type".into(), json!(operator));
@@ -200,33 +291,45 @@ fn name_operator(title: &str, plan: &mut Map<String, Value>) {
     }
     if let Some(target) = target {
         let (relation, alias) = target.split_once(' ').unwrap_or((target, target));
-        plan.insert("Relation Name".into(), json!(relation));
+        let name = if operator == "Function Scan" { "Function Name" } else { "Relation Name" };
+        plan.insert(name.into(), json!(relation));
         plan.insert("Alias".into(), json!(alias));
     }
 }
 
 fn document(lines: &[String]) -> Value {
-    let (root, whole) = read(lines);
-    let mut plan = Map::new();
-    plan.insert("Plan".into(), root.plan());
-    for (name, text) in whole {
-        plan.insert(name, value(&text));
-    }
-    Value::Array(vec![Value::Object(plan)])
+    Value::Array(vec![read(lines).document()])
 }
 
 /// What PostgreSQL tells first of an operator, and what last.
-const FIRST: [&str; 8] = [
+const FIRST: [&str; 24] = [
     "Plan",
     "Node Type",
+    "Job Type",
     "Operation",
     "Strategy",
+    "Partial Mode",
+    "Parent Relationship",
     "Custom Plan Provider",
     "Parallel Aware",
     "Async Capable",
     "Join Type",
+    "Index Name",
+    "Relation Name",
+    "Function Name",
+    "Alias",
+    "Actual Startup Time",
+    "Actual Total Time",
+    "Actual Rows",
+    "Actual Loops",
+    "Output",
+    "Task Count",
+    "Tuple data received from nodes",
+    "Tuple data sent to nodes",
+    "Tasks Shown",
 ];
-const LAST: [&str; 7] = [
+const LAST: [&str; 8] = [
+    "Dependent Jobs",
     "Tasks",
     "Remote Plan",
     "Distributed Query",
@@ -379,8 +482,16 @@ mod tests {
             "        Tasks Shown: One of 32",
             "        ->  Task",
             "              Node: host=h port=1 dbname=d",
-            "              ->  Seq Scan on t_102008 t (actual time=0.1..0.2 rows=3 loops=1)",
-            "                    Filter: (a < 5)",
+            "              ->  Sort (actual time=0.3..0.4 rows=3 loops=1)",
+            "                    Sort Key: f(a, b), (c || ','::text) DESC",
+            "                    Sort Method: external merge  Disk: 12kB",
+            "                    ->  Seq Scan on t_102008 t (actual time=0.1..0.2 rows=3 loops=1)",
+            "                          Filter: (a < 5)",
+            "                  Execution Time: 0.5 ms",
+            "        ->  Broadcast",
+            "              Way: copies",
+            "              ->  Hash (never executed)",
+            "                    Batches: 2  Memory Usage: 3kB  Disk Usage: 4kB",
             "Execution Time: 1.5 ms",
         ]
         .map(str::to_owned)
@@ -399,7 +510,22 @@ mod tests {
         assert_eq!(job["Task Count"], 32);
         let task = &job["Tasks"][0];
         assert_eq!(task["Node"], "host=h port=1 dbname=d");
-        let remote = &task["Remote Plan"][0][0]["Plan"];
+        assert_eq!(job["Tasks"].as_array().map(Vec::len), Some(1));
+        let remote = &task["Remote Plan"][0][0];
+        assert_eq!(remote["Execution Time"], 0.5);
+        let sort = &remote["Plan"];
+        assert_eq!(sort["Sort Key"], json!(["f(a, b)", "(c || ','::text) DESC"]));
+        assert_eq!(sort["Sort Method"], "external merge");
+        assert_eq!(sort["Sort Space Used"], 12);
+        assert_eq!(sort["Sort Space Type"], "Disk");
+        let input = &job["Dependent Jobs"][0];
+        assert_eq!((&input["Job Type"], &input["Way"]), (&json!("Broadcast"), &json!("copies")));
+        let hash = &input["Plans"][0];
+        assert_eq!(hash["Actual Loops"], 0);
+        assert_eq!(hash["Hash Batches"], 2);
+        assert_eq!(hash["Peak Memory Usage"], 3);
+        assert_eq!(hash["Disk Usage"], 4);
+        let remote = &sort["Plans"][0];
         assert_eq!(remote["Relation Name"], "t_102008");
         assert_eq!(remote["Alias"], "t");
         assert_eq!(remote["Actual Rows"], 3);
