@@ -11,6 +11,20 @@ use sqlparser::ast;
 use super::{Ddl, names};
 use crate::catalog::{self, ObjectAddress, RelationRef, State, Table};
 
+/// 42501 unless the role may refer to the columns.
+fn check_references(state: &State, role: Oid, to: &Table, columns: &[ColumnId]) -> SqlResult<()> {
+    let whole = ObjectAddress::relation(RelationRef::Table(to.id()));
+    let may = |object| catalog::may(state, role, object, 'x');
+    let column = |column: &ColumnId| ObjectAddress { part: i32::from(column.0), ..whole };
+    if may(whole) || columns.iter().map(column).all(may) {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("permission denied for table {}", to.shape.name),
+    ))
+}
+
 /// Resolves a foreign key of `own` against the catalog.
 pub(super) fn resolve(
     ddl: &Ddl<'_>,
@@ -38,13 +52,6 @@ pub(super) fn resolve(
             return Err(SqlError::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("referenced relation \"{target_name}\" is not a table"),
-            ));
-        }
-        let object = ObjectAddress::relation(RelationRef::Table(other.id()));
-        if !catalog::may(state, ddl.snapshot.user, object, 'x') {
-            return Err(SqlError::new(
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                format!("permission denied for table {target_name}"),
             ));
         }
     }
@@ -110,6 +117,9 @@ pub(super) fn resolve(
                 target.name
             ),
         ));
+    }
+    if let Some(other) = &other {
+        check_references(state, ddl.snapshot.user, other, &target_columns)?;
     }
     let name = name.unwrap_or_else(|| {
         names::choose(&own.name, Some(&columns.join("_")), "fkey", |name| taken.contains_key(name))

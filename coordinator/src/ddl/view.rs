@@ -148,7 +148,7 @@ fn columns(
     let context =
         BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None, param_values: &[] };
     // Positions in the text that is stored are not those of the statement.
-    let bound = bind::bind_query(parsed, &context).map_err(|mut error| {
+    let bound = bind::bind_stored_query(parsed, &context).map_err(|mut error| {
         error.fields_mut().position = None;
         error
     })?;
