@@ -92,3 +92,7 @@ CREATE SEQUENCE next_ward; ALTER TABLE seen ALTER ward SET DEFAULT nextval('next
 
 -- name: clean up
 DROP TABLE seen, moments, strict, beds, wards, staff, guests, homes; DROP TABLE pets, owners;
+
+-- name: clean up the last
+-- only: postgres
+DROP SEQUENCE next_ward;
