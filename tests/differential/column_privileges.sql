@@ -74,7 +74,10 @@ INSERT INTO people (id, wage) VALUES (5, 1);
 INSERT INTO people VALUES (5, 'ed', DEFAULT);
 
 -- name: from a query
-INSERT INTO people (id, name) SELECT id + 10, name FROM people WHERE id = 1; INSERT INTO people SELECT 12, 'z', 3;
+INSERT INTO people (id, name) SELECT id + 10, name FROM people WHERE id = 1;
+
+-- name: from a query, as it is
+INSERT INTO people SELECT 12, 'z', 3;
 
 -- name: returning what may be read
 INSERT INTO people (id, name) VALUES (6, 'flo') RETURNING id, name;
@@ -134,22 +137,31 @@ COPY people (id, name) FROM STDIN WHERE id > 20;
 RESET ROLE; SELECT * FROM people ORDER BY id;
 
 -- name: update without reading
-REVOKE SELECT (id, name) ON people FROM col_reader; SET ROLE col_reader; UPDATE people SET name = 'all'; UPDATE people SET name = name || '!';
+REVOKE SELECT (id, name) ON people FROM col_reader; SET ROLE col_reader; UPDATE people SET name = 'all';
+
+-- name: update without reading, as it is
+UPDATE people SET name = name || '!';
 
 -- name: a lock needs to read as well
 SELECT 1 FROM people FOR UPDATE;
 
 -- name: reading all is no updating
-RESET ROLE; REVOKE UPDATE (name) ON people FROM col_reader; GRANT SELECT ON people TO col_reader; SET ROLE col_reader; SELECT id FROM people WHERE id = 1 FOR UPDATE;
+RESET ROLE; REVOKE UPDATE (name) ON people FROM col_reader; GRANT SELECT ON people TO col_reader; SET ROLE col_reader;
+
+-- name: reading all is no updating, as it is
+SELECT id FROM people WHERE id = 1 FOR UPDATE;
 
 -- name: nor sharing
 SELECT id FROM people WHERE id = 1 FOR KEY SHARE;
 
 -- name: from the whole, from its columns
-RESET ROLE; GRANT SELECT (id) ON people TO col_reader; REVOKE SELECT ON people FROM col_reader; SELECT attname, attacl FROM pg_attribute WHERE attrelid = 'people'::regclass AND attacl IS NOT NULL ORDER BY 1;
+RESET ROLE; GRANT SELECT (id) ON people TO col_reader; REVOKE SELECT ON people FROM col_reader; SELECT attname, attacl::text FROM pg_attribute WHERE attrelid = 'people'::regclass AND attacl IS NOT NULL ORDER BY 1;
 
 -- name: on a view
-CREATE VIEW people_v AS SELECT id, wage FROM people; GRANT SELECT (id) ON people_v TO col_reader; SET ROLE col_reader; SELECT id FROM people_v ORDER BY id; SELECT wage FROM people_v;
+CREATE VIEW people_v AS SELECT id, wage FROM people; GRANT SELECT (id) ON people_v TO col_reader; SET ROLE col_reader; SELECT id FROM people_v ORDER BY id;
+
+-- name: on a view, as it is
+SELECT wage FROM people_v;
 
 -- name: counted
 SELECT count(*) FROM people_v;
@@ -188,13 +200,13 @@ GRANT SELECT (id) ON SCHEMA public TO col_clerk;
 GRANT FLY (id) ON people TO col_clerk;
 
 -- name: all of a column
-GRANT ALL (note) ON people TO col_clerk WITH GRANT OPTION; GRANT SELECT (id, note), INSERT ON people TO col_clerk; SELECT attname, attacl FROM pg_attribute WHERE attrelid = 'people'::regclass AND attacl IS NOT NULL ORDER BY 1;
+GRANT ALL (note) ON people TO col_clerk WITH GRANT OPTION; GRANT SELECT (id, note), INSERT ON people TO col_clerk; SELECT attname, attacl::text FROM pg_attribute WHERE attrelid = 'people'::regclass AND attacl IS NOT NULL ORDER BY 1;
 
 -- name: the information schema
-SELECT grantee, table_name, column_name, privilege_type, is_grantable FROM information_schema.column_privileges WHERE grantee LIKE 'col_%' AND table_name LIKE 'people%' ORDER BY 1, 2, 3, 4, 5;
+SELECT grantee, table_name, column_name, privilege_type, is_grantable = 'YES' AS granted_on FROM information_schema.column_privileges WHERE grantee LIKE 'col_%' AND table_name LIKE 'people%' ORDER BY 1, 2, 3, 4, 5;
 
 -- name: by role
-SELECT grantee, table_name, column_name, privilege_type, is_grantable FROM information_schema.role_column_grants WHERE grantee = 'col_clerk' ORDER BY 1, 2, 3, 4, 5;
+SELECT grantee, table_name, column_name, privilege_type, is_grantable = 'YES' AS granted_on FROM information_schema.role_column_grants WHERE grantee = 'col_clerk' ORDER BY 1, 2, 3, 4, 5;
 
 -- name: passed on
 SET ROLE col_clerk; GRANT SELECT (note) ON people TO col_reader; GRANT SELECT (id) ON people TO col_reader;
@@ -203,7 +215,10 @@ SET ROLE col_clerk; GRANT SELECT (note) ON people TO col_reader; GRANT SELECT (i
 GRANT SELECT (wage) ON people TO col_reader;
 
 -- name: taken back
-RESET ROLE; REVOKE SELECT (note) ON people FROM col_clerk;
+RESET ROLE;
+
+-- name: taken back, as it is
+REVOKE SELECT (note) ON people FROM col_clerk;
 
 -- name: with what was passed on
 REVOKE SELECT (note) ON people FROM col_clerk CASCADE; SELECT has_column_privilege('col_reader', 'people', 'note', 'SELECT');
@@ -215,10 +230,13 @@ REVOKE GRANT OPTION FOR UPDATE (note) ON people FROM col_clerk; SELECT has_colum
 GRANT SELECT (id) ON people TO PUBLIC; SET ROLE col_clerk; SELECT count(id) FROM people;
 
 -- name: a role that may do something
-RESET ROLE; DROP ROLE col_clerk;
+RESET ROLE;
+
+-- name: a role that may do something, as it is
+DROP ROLE col_clerk;
 
 -- name: another owner
-ALTER TABLE people OWNER TO col_clerk; SELECT attname, attacl FROM pg_attribute WHERE attrelid = 'people'::regclass AND attnum > 0 ORDER BY attnum; SELECT relacl FROM pg_class WHERE oid = 'people'::regclass;
+ALTER TABLE people OWNER TO col_clerk; SELECT attname, attacl::text FROM pg_attribute WHERE attrelid = 'people'::regclass AND attnum > 0 ORDER BY attnum; SELECT relacl::text FROM pg_class WHERE oid = 'people'::regclass;
 
 -- name: dropped columns take theirs along
 ALTER TABLE people DROP COLUMN note; REVOKE ALL ON people FROM col_clerk, col_reader, PUBLIC; SELECT count(*) FROM pg_attribute WHERE attrelid = 'people'::regclass AND attacl IS NOT NULL AND NOT attisdropped;
@@ -230,10 +248,10 @@ DROP OWNED BY col_reader CASCADE; DROP VIEW people_v; DROP TABLE people, towns; 
 CREATE ROLE def_maker; CREATE ROLE def_reader; CREATE SCHEMA def_s AUTHORIZATION def_maker; GRANT CREATE ON SCHEMA public TO def_maker; ALTER DEFAULT PRIVILEGES FOR ROLE def_maker GRANT SELECT ON TABLES TO def_reader; ALTER DEFAULT PRIVILEGES FOR ROLE def_maker IN SCHEMA def_s GRANT INSERT, SELECT ON TABLES TO def_reader WITH GRANT OPTION; ALTER DEFAULT PRIVILEGES FOR USER def_maker IN SCHEMA def_s GRANT USAGE ON SEQUENCES TO PUBLIC;
 
 -- name: as they are kept
-SELECT defaclrole::regrole, defaclnamespace::regnamespace::text, defaclobjtype, defaclacl FROM pg_default_acl ORDER BY 2, 3;
+SELECT defaclrole::regrole, defaclnamespace::regnamespace::text, defaclobjtype, defaclacl::text FROM pg_default_acl ORDER BY 2, 3;
 
 -- name: tables, views and sequences
-SET ROLE def_maker; CREATE TABLE def_t (a serial); CREATE VIEW def_v AS SELECT 1 AS one; CREATE TABLE def_s.t (a serial); CREATE MATERIALIZED VIEW def_s.m AS SELECT 1 AS one; RESET ROLE; CREATE TABLE def_s.of_another (a int); SELECT oid::regclass::text, relacl FROM pg_class WHERE relname LIKE 'def_%' OR relnamespace = 'def_s'::regnamespace ORDER BY 1;
+SET ROLE def_maker; CREATE TABLE def_t (a serial); CREATE VIEW def_v AS SELECT 1 AS one; CREATE TABLE def_s.t (a serial); CREATE MATERIALIZED VIEW def_s.m AS SELECT 1 AS one; RESET ROLE; CREATE TABLE def_s.of_another (a int); SELECT oid::regclass::text, relacl::text FROM pg_class WHERE relname LIKE 'def_%' OR relnamespace = 'def_s'::regnamespace ORDER BY 1;
 
 -- name: as they say
 SET ROLE def_reader; SELECT count(*) FROM def_t;
@@ -245,13 +263,13 @@ INSERT INTO def_t DEFAULT VALUES;
 RESET ROLE; ALTER DEFAULT PRIVILEGES FOR ROLE def_maker REVOKE SELECT ON TABLES FROM def_reader; SELECT has_table_privilege('def_reader', 'def_t', 'SELECT'); SELECT count(*) FROM pg_default_acl WHERE defaclnamespace = 0;
 
 -- name: one's own
-SET ROLE def_maker; ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC; CREATE TYPE def_e AS ENUM ('a'); SELECT typacl FROM pg_type WHERE typname = 'def_e'; ALTER DEFAULT PRIVILEGES GRANT USAGE ON TYPES TO PUBLIC; RESET ROLE; SELECT count(*) FROM pg_default_acl WHERE defaclobjtype = 'T';
+SET ROLE def_maker; ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC; CREATE TYPE def_e AS ENUM ('a'); SELECT typacl::text FROM pg_type WHERE typname = 'def_e'; ALTER DEFAULT PRIVILEGES GRANT USAGE ON TYPES TO PUBLIC; RESET ROLE; SELECT count(*) FROM pg_default_acl WHERE defaclobjtype = 'T';
 
 -- name: schemas
 ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO def_reader; CREATE SCHEMA def_open; SELECT has_schema_privilege('def_reader', 'def_open', 'USAGE'), has_schema_privilege('def_reader', 'def_open', 'CREATE'); ALTER DEFAULT PRIVILEGES REVOKE USAGE ON SCHEMAS FROM def_reader; DROP SCHEMA def_open;
 
 -- name: functions
-ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC; SELECT defaclobjtype, defaclacl FROM pg_default_acl WHERE defaclobjtype = 'f'; ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON ROUTINES TO PUBLIC; SELECT count(*) FROM pg_default_acl WHERE defaclobjtype = 'f';
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC; SELECT defaclobjtype, defaclacl::text FROM pg_default_acl WHERE defaclobjtype = 'f'; ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON ROUTINES TO PUBLIC; SELECT count(*) FROM pg_default_acl WHERE defaclobjtype = 'f';
 
 -- name: schemas are in no schema
 ALTER DEFAULT PRIVILEGES IN SCHEMA def_s GRANT USAGE ON SCHEMAS TO def_reader;
@@ -266,16 +284,25 @@ ALTER DEFAULT PRIVILEGES GRANT USAGE ON TABLES TO def_reader;
 ALTER DEFAULT PRIVILEGES GRANT DELETE ON SEQUENCES TO def_reader;
 
 -- name: for somebody else
-SET ROLE def_reader; ALTER DEFAULT PRIVILEGES FOR ROLE def_maker GRANT SELECT ON TABLES TO def_reader;
+SET ROLE def_reader;
+
+-- name: for somebody else, as it is
+ALTER DEFAULT PRIVILEGES FOR ROLE def_maker GRANT SELECT ON TABLES TO def_reader;
 
 -- name: for nobody
-RESET ROLE; ALTER DEFAULT PRIVILEGES FOR ROLE def_nobody GRANT SELECT ON TABLES TO def_reader;
+RESET ROLE;
+
+-- name: for nobody, as it is
+ALTER DEFAULT PRIVILEGES FOR ROLE def_nobody GRANT SELECT ON TABLES TO def_reader;
 
 -- name: in no schema
 ALTER DEFAULT PRIVILEGES IN SCHEMA def_nowhere GRANT SELECT ON TABLES TO def_reader;
 
 -- name: they hold a role
-DROP OWNED BY def_reader; DROP TABLE def_t, def_s.t; DROP VIEW def_v; DROP MATERIALIZED VIEW def_s.m; DROP TYPE def_e; ALTER SCHEMA def_s OWNER TO CURRENT_USER; REVOKE CREATE ON SCHEMA public FROM def_maker; ALTER DEFAULT PRIVILEGES FOR ROLE def_maker GRANT ALL ON TABLES TO def_reader; DROP ROLE def_maker;
+DROP OWNED BY def_reader; DROP TABLE def_t, def_s.t; DROP VIEW def_v; DROP MATERIALIZED VIEW def_s.m; DROP TYPE def_e; ALTER SCHEMA def_s OWNER TO CURRENT_USER; REVOKE CREATE ON SCHEMA public FROM def_maker; ALTER DEFAULT PRIVILEGES FOR ROLE def_maker GRANT ALL ON TABLES TO def_reader;
+
+-- name: they hold a role, as it is
+DROP ROLE def_maker;
 
 -- name: and who got something
 DROP ROLE def_reader;
