@@ -19,8 +19,12 @@ pub struct ForeignKey {
     pub target_columns: Vec<ColumnId>,
     pub on_delete: ForeignKeyAction,
     pub on_update: ForeignKeyAction,
-    /// Which columns SET NULL sets when the target's row is deleted; none stands for all.
+    /// Which columns SET NULL and SET DEFAULT set when the target's row is deleted; none stands
+    /// for all.
     pub set_on_delete: Vec<ColumnId>,
+    /// What SET DEFAULT sets, beside `columns`, in the row codec's form (`None` is NULL); empty
+    /// where no action is SET DEFAULT.
+    pub defaults: Vec<Option<Vec<u8>>>,
     /// MATCH FULL: either all columns are NULL or none.
     pub full: bool,
     pub timing: Timing,
@@ -94,6 +98,15 @@ impl ConstraintModes {
 }
 
 impl ForeignKey {
+    pub fn sets_defaults(&self) -> bool {
+        [self.on_delete, self.on_update].contains(&ForeignKeyAction::SetDefault)
+    }
+
+    /// Whether SET NULL or SET DEFAULT of a deletion, or of an update, sets the column.
+    pub fn sets(&self, column: ColumnId, deletion: bool) -> bool {
+        !deletion || self.set_on_delete.is_empty() || self.set_on_delete.contains(&column)
+    }
+
     pub fn reference(&self) -> ConstraintRef {
         ConstraintRef { table: self.table, name: self.name.clone() }
     }
@@ -124,6 +137,9 @@ enum OnDelete {
     SetNull,
     SetDefault,
     SetNullOf(Vec<ColumnId>),
+    SetDefaultOf(Vec<ColumnId>),
+    /// An action, and the values that it or that of an update sets.
+    WithDefaults(Box<OnDelete>, Vec<Option<Vec<u8>>>),
 }
 
 const ACTIONS: [ForeignKeyAction; 5] = [
@@ -145,7 +161,12 @@ impl From<ForeignKey> for Stored {
             ForeignKeyAction::Cascade => OnDelete::Cascade,
             ForeignKeyAction::SetNull if key.set_on_delete.is_empty() => OnDelete::SetNull,
             ForeignKeyAction::SetNull => OnDelete::SetNullOf(key.set_on_delete),
-            ForeignKeyAction::SetDefault => OnDelete::SetDefault,
+            ForeignKeyAction::SetDefault if key.set_on_delete.is_empty() => OnDelete::SetDefault,
+            ForeignKeyAction::SetDefault => OnDelete::SetDefaultOf(key.set_on_delete),
+        };
+        let on_delete = match key.defaults.is_empty() {
+            true => on_delete,
+            false => OnDelete::WithDefaults(Box::new(on_delete), key.defaults),
         };
         let ForeignKey { name, table, table_name, columns, target, target_name, .. } = key;
         Self {
@@ -172,13 +193,19 @@ impl TryFrom<Stored> for ForeignKey {
         if full > 1 {
             return Err("no such timing of a foreign key");
         }
-        let (on_delete, set_on_delete) = match key.on_delete {
+        let (on_delete, defaults) = match key.on_delete {
+            OnDelete::WithDefaults(on_delete, defaults) => (*on_delete, defaults),
+            on_delete => (on_delete, Vec::new()),
+        };
+        let (on_delete, set_on_delete) = match on_delete {
+            OnDelete::WithDefaults(..) => return Err("a foreign key with defaults twice"),
             OnDelete::NoAction => (ForeignKeyAction::NoAction, Vec::new()),
             OnDelete::Restrict => (ForeignKeyAction::Restrict, Vec::new()),
             OnDelete::Cascade => (ForeignKeyAction::Cascade, Vec::new()),
             OnDelete::SetNull => (ForeignKeyAction::SetNull, Vec::new()),
             OnDelete::SetNullOf(columns) => (ForeignKeyAction::SetNull, columns),
             OnDelete::SetDefault => (ForeignKeyAction::SetDefault, Vec::new()),
+            OnDelete::SetDefaultOf(columns) => (ForeignKeyAction::SetDefault, columns),
         };
         let Stored { name, table, table_name, columns, target, target_name, .. } = key;
         Ok(Self {
@@ -192,6 +219,7 @@ impl TryFrom<Stored> for ForeignKey {
             on_delete,
             on_update: ACTIONS[action],
             set_on_delete,
+            defaults,
             full: full == 1,
             timing: TIMINGS[timing],
         })
@@ -214,6 +242,7 @@ mod tests {
             on_delete: ForeignKeyAction::Cascade,
             on_update: ForeignKeyAction::SetNull,
             set_on_delete: Vec::new(),
+            defaults: Vec::new(),
             full: false,
             timing,
         }
@@ -246,6 +275,12 @@ mod tests {
         let set_on_delete = vec![ColumnId(2)];
         let on_delete = ForeignKeyAction::SetNull;
         same(ForeignKey { on_delete, set_on_delete, ..key(Timing::Deferred) });
+        let on_delete = ForeignKeyAction::SetDefault;
+        let set_on_delete = vec![ColumnId(2)];
+        let defaults = vec![Some(vec![1, 0, 0, 0])];
+        same(ForeignKey { on_delete, set_on_delete, defaults, ..key(Timing::Deferred) });
+        let on_update = ForeignKeyAction::SetDefault;
+        same(ForeignKey { on_update, defaults: vec![None], ..key(Timing::Immediate) });
         let mut stored = postcard::to_allocvec(&key(Timing::Deferred)).unwrap();
         *stored.last_mut().unwrap() = 30;
         assert!(postcard::from_bytes::<ForeignKey>(&stored).is_err());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use satsuma_common::table::TableShape;
-use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, TableId};
+use satsuma_common::{ColumnId, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId};
 
 use crate::bound::{BoundCall, OutputColumn};
 
@@ -92,6 +92,14 @@ impl Access {
     }
 }
 
+/// How much of a relation may be used in some way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    All,
+    /// By privileges on columns: these, or none.
+    Columns(Vec<ColumnId>),
+}
+
 /// A catalog snapshot as the binder sees it. Names are already case-folded.
 pub trait CatalogView: Send + Sync {
     /// The relation that `schema.name` (or `name` on the search path) stands for.
@@ -111,10 +119,18 @@ pub trait CatalogView: Send + Sync {
     /// A user-defined type by name: an enum.
     fn user_type(&self, schema: Option<&str>, name: &str) -> Option<PgType>;
 
-    /// 42501 unless the statement may use the relation like this. `view` is the view whose query
+    /// How much of the relation the statement may use like this. `view` is the view whose query
     /// names it: then it is the view's owner who must be allowed.
-    fn check_access(&self, _relation: Oid, _access: Access, _view: Option<Oid>) -> SqlResult<()> {
-        Ok(())
+    fn allowed(&self, _relation: Oid, _access: Access, _view: Option<Oid>) -> Allowed {
+        Allowed::All
+    }
+
+    /// 42501: what is said of a relation that may not be used.
+    fn permission_denied(&self, relation: Oid) -> SqlError {
+        SqlError::new(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for relation {}", relation.0),
+        )
     }
 
     /// 42501 unless names may be looked up in the schema.

@@ -50,3 +50,18 @@ SELECT 1e309::float8;
 
 -- name: as text
 SELECT '1e400'::float8;
+
+-- name: a number too large before what is none
+SELECT '1e400x'::float8;
+
+-- name: too small
+SELECT '-1e-400 y'::float8;
+
+-- name: too large a real
+SELECT '1e40x'::real;
+
+-- name: not too large
+SELECT '1e30x'::float8;
+
+-- name: no number at all
+SELECT '.x'::float8;

@@ -68,11 +68,9 @@ ALTER TABLE trams ADD FOREIGN KEY (region, code) REFERENCES depots ON DELETE SET
 ALTER TABLE trams ADD FOREIGN KEY (region, code) REFERENCES depots ON DELETE SET NULL (id);
 
 -- name: defaults
--- differs: workers know no defaults
 ALTER TABLE trams ADD FOREIGN KEY (region, code) REFERENCES depots ON DELETE SET DEFAULT;
 
 -- name: defaults of some columns
--- differs: workers know no defaults
 ALTER TABLE trams ADD FOREIGN KEY (region, code) REFERENCES depots ON DELETE SET DEFAULT (code);
 
 -- name: clean up the last

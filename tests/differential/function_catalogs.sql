@@ -69,3 +69,6 @@ SELECT p.proname, obj_description(p.oid, 'pg_proc'), d.description FROM pg_proc 
 
 -- name: what operators are for
 SELECT oid, obj_description(oid, 'pg_operator') FROM pg_operator WHERE oprname IN ('+', '||') AND oprleft = 'int4'::regtype ORDER BY oid;
+
+-- name: what operators are worked out by
+SELECT o.oid, o.oprname, o.oprcode, p.proname, p.provolatile, p.pronargs, p.prorettype::regtype FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode WHERE o.oprname IN ('=', '+', '||', '@>') AND o.oprright IN ('int'::regtype, 'text'::regtype, 'jsonb'::regtype, 'interval'::regtype) AND o.oprleft IN ('int'::regtype, 'text'::regtype, 'jsonb'::regtype, 'date'::regtype, 'timestamptz'::regtype, 'timestamp'::regtype) ORDER BY o.oid;

@@ -59,3 +59,15 @@ SELECT jsonb_path_query_array('{"o": [{"id": 1, "l": [{"q": 5}]}, {"id": 2, "l":
 
 -- name: keys in quotes
 SELECT jsonb_path_query('{"a b": {"$x": 1}}', '$."a b"."$x"');
+
+-- name: arguments by name
+SELECT jsonb_path_query('{"a": [1, 2, 3]}', '$.a[*] ? (@ > $x)', vars => '{"x": 1}'); SELECT jsonb_path_exists(target => '{"a": 1}', path => 'strict $.b', silent => true), jsonb_path_query_array('{"a": 1}', 'strict $.b', silent => true), jsonb_path_match('{"a": 1}', '$.a == $y', vars => '{"y": 1}', silent => false), jsonb_path_query_first('{"a": 2}', '$.a', silent := true);
+
+-- name: in FROM
+SELECT v FROM jsonb_path_query(path => '$[*]', target => '[1, 2]') AS v ORDER BY v;
+
+-- name: of no such name
+SELECT jsonb_path_exists('{}', '$', loud => true);
+
+-- name: without what it must have
+SELECT jsonb_path_exists(target => '{}', silent => true);

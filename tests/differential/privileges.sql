@@ -301,3 +301,15 @@ DROP OWNED BY g_nobody;
 
 -- name: what goes
 DROP TABLE g_other;
+
+-- name: a view of what its maker may not read
+CREATE TABLE kept_back (a int); CREATE ROLE maker; CREATE SCHEMA maker_own AUTHORIZATION maker; SET ROLE maker; CREATE VIEW maker_own.v AS SELECT * FROM kept_back;
+
+-- name: is read by nobody
+SELECT * FROM maker_own.v;
+
+-- name: not by the superuser either
+RESET ROLE; SELECT * FROM maker_own.v;
+
+-- name: until its owner may
+GRANT SELECT ON kept_back TO maker; SELECT * FROM maker_own.v; DROP SCHEMA maker_own CASCADE; DROP TABLE kept_back; DROP ROLE maker;

@@ -109,9 +109,8 @@ fn float_syntax<'a>(text: &'a str, ty: &str) -> SqlResult<Float<'a>> {
     if is("nan") {
         return Ok(Float::Special(f64::NAN));
     }
-    let numeric = body.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
     let starts = body.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    if numeric && starts { Ok(Float::Digits(trimmed)) } else { Err(invalid_syntax(ty, text)) }
+    if starts { Ok(Float::Digits(trimmed)) } else { Err(invalid_syntax(ty, text)) }
 }
 
 fn float_out_of_range(text: &str, ty: &str) -> SqlError {
@@ -119,6 +118,25 @@ fn float_out_of_range(text: &str, ty: &str) -> SqlError {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
         format!("\"{}\" is out of range for type {ty}", trim(text)),
     )
+}
+
+/// The longest number that a text begins with.
+fn number_at_start(text: &str) -> &str {
+    let digits = |from: usize| {
+        let rest = text.as_bytes().get(from..).unwrap_or_default();
+        from + rest.iter().take_while(|b| b.is_ascii_digit()).count()
+    };
+    let sign = |at: usize| at + usize::from(matches!(text.as_bytes().get(at), Some(b'+' | b'-')));
+    let mut end = digits(sign(0));
+    if text.as_bytes().get(end) == Some(&b'.') {
+        end = digits(end + 1);
+    }
+    if let Some(b'e' | b'E') = text.as_bytes().get(end) {
+        let start = sign(end + 1);
+        let exponent = digits(start);
+        end = if exponent > start { exponent } else { end };
+    }
+    &text[..end]
 }
 
 /// Whether a number that was read as 0 is not.
@@ -131,8 +149,18 @@ pub fn parse_f64(text: &str) -> SqlResult<f64> {
     match float_syntax(text, TYPE)? {
         Float::Special(value) => Ok(value),
         Float::Digits(digits) => {
-            let value: f64 = digits.parse().map_err(|_| invalid_syntax(TYPE, text))?;
-            if value.is_infinite() || (value == 0.0 && has_nonzero_digit(digits)) {
+            let is_beyond = |value: f64, digits: &str| {
+                value.is_infinite() || (value == 0.0 && has_nonzero_digit(digits))
+            };
+            let Ok(value) = digits.parse() else {
+                // A number is read as far as it goes before what follows it is looked at.
+                let number = number_at_start(digits);
+                return Err(match number.parse() {
+                    Ok(value) if is_beyond(value, number) => float_out_of_range(number, TYPE),
+                    _ => invalid_syntax(TYPE, text),
+                });
+            };
+            if is_beyond(value, digits) {
                 return Err(float_out_of_range(text, TYPE));
             }
             Ok(value)
@@ -145,8 +173,17 @@ pub fn parse_f32(text: &str) -> SqlResult<f32> {
     match float_syntax(text, TYPE)? {
         Float::Special(value) => Ok(value as f32),
         Float::Digits(digits) => {
-            let value: f32 = digits.parse().map_err(|_| invalid_syntax(TYPE, text))?;
-            if value.is_infinite() || (value == 0.0 && has_nonzero_digit(digits)) {
+            let is_beyond = |value: f32, digits: &str| {
+                value.is_infinite() || (value == 0.0 && has_nonzero_digit(digits))
+            };
+            let Ok(value) = digits.parse() else {
+                let number = number_at_start(digits);
+                return Err(match number.parse() {
+                    Ok(value) if is_beyond(value, number) => float_out_of_range(text, TYPE),
+                    _ => invalid_syntax(TYPE, text),
+                });
+            };
+            if is_beyond(value, digits) {
                 return Err(float_out_of_range(text, TYPE));
             }
             Ok(value)

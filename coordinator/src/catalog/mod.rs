@@ -50,13 +50,13 @@ pub use invariants::check as check_invariants;
 pub use movement::{Job, JobId, Move, MoveKind, MovePhase, Task, TaskState};
 pub use node::{Node, NodeChange, NodeRole};
 pub use objects::{
-    DATABASE_OID, EnumType, FIRST_USER_OID, Grant, INFORMATION_SCHEMA_OID, Index, IndexKey,
-    IndexValue, ObjectAddress, ObjectClass, PG_CATALOG_OID, PUBLIC_SCHEMA_OID, RelationKind,
-    RelationRef, Role, SUPERUSER_OID, Sequence, SettingScope, View,
+    DATABASE_OID, DefaultKind, EnumType, FIRST_USER_OID, Grant, INFORMATION_SCHEMA_OID, Index,
+    IndexKey, IndexValue, ObjectAddress, ObjectClass, PG_CATALOG_OID, PUBLIC_SCHEMA_OID,
+    RelationKind, RelationRef, Role, SUPERUSER_OID, Sequence, SettingScope, View,
 };
 pub use privileges::{
-    PUBLIC, access_list, all_privileges, has_privilege, is_member, is_superuser, may, owner,
-    roles_of,
+    COLUMN_PRIVILEGES, PUBLIC, access_list, all_privileges, has_privilege, is_member, is_superuser,
+    may, owner, roles_of,
 };
 pub use rejection::Rejection;
 pub use requests::{RequestId, Requests};

@@ -279,7 +279,7 @@ pub struct EnumType {
 pub struct ObjectAddress {
     pub class: ObjectClass,
     pub oid: Oid,
-    /// Column number of a relation; 0 for the object itself.
+    /// Column number of a relation, a schema of defaults; 0 for the object itself.
     pub part: i32,
 }
 
@@ -293,6 +293,58 @@ pub enum ObjectClass {
     Role,
     Database,
     Extension,
+    /// No object: what is granted on those of a kind that a role makes (`oid`), in all schemas or
+    /// in one (`part`).
+    Defaults(DefaultKind),
+}
+
+/// Objects that ALTER DEFAULT PRIVILEGES tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DefaultKind {
+    /// Views as well.
+    Tables,
+    Sequences,
+    Functions,
+    Types,
+    Schemas,
+}
+
+impl DefaultKind {
+    /// `pg_default_acl.defaclobjtype`
+    pub fn letter(self) -> char {
+        match self {
+            Self::Tables => 'r',
+            Self::Sequences => 'S',
+            Self::Functions => 'f',
+            Self::Types => 'T',
+            Self::Schemas => 'n',
+        }
+    }
+
+    /// As messages call many of them.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Tables => "relations",
+            Self::Sequences => "sequences",
+            Self::Functions => "functions",
+            Self::Types => "types",
+            Self::Schemas => "schemas",
+        }
+    }
+}
+
+impl ObjectAddress {
+    /// What a role's new objects of a kind begin with, everywhere or beside that in a schema.
+    pub fn defaults(kind: DefaultKind, role: Oid, schema: Option<Oid>) -> Self {
+        let part = schema.map_or(0, |schema| schema.0.cast_signed());
+        Self { class: ObjectClass::Defaults(kind), oid: role, part }
+    }
+
+    /// The schema that [`Self::defaults`] are of.
+    pub fn defaults_schema(self) -> Option<Oid> {
+        let is_of_schema = matches!(self.class, ObjectClass::Defaults(_)) && self.part != 0;
+        is_of_schema.then(|| Oid(self.part.cast_unsigned()))
+    }
 }
 
 impl ObjectClass {
@@ -306,6 +358,7 @@ impl ObjectClass {
             Self::Role => 1260,
             Self::Database => 1262,
             Self::Extension => 3079,
+            Self::Defaults(_) => 826,
         })
     }
 }
@@ -320,6 +373,19 @@ pub struct Grant {
     pub privileges: String,
     /// Those of `privileges` that may be granted on.
     pub grantable: String,
+}
+
+impl Grant {
+    /// Adds what another grant to the same role gives.
+    pub fn join(&mut self, other: &Self) {
+        self.privileges = in_order(&self.privileges, &other.privileges);
+        self.grantable = in_order(&self.grantable, &other.grantable);
+    }
+}
+
+/// The letters of both, each once, as access lists order them.
+fn in_order(a: &str, b: &str) -> String {
+    "arwdDxtXUCTcsA".chars().filter(|letter| a.contains(*letter) || b.contains(*letter)).collect()
 }
 
 /// Where a setting applies, least specific first.

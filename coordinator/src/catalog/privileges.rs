@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use satsuma_common::Oid;
+use satsuma_common::{ColumnId, Oid};
 
 use super::objects::{
-    FIRST_USER_OID, Grant, ObjectAddress, ObjectClass, PUBLIC_SCHEMA_OID, RelationRef,
+    DefaultKind, FIRST_USER_OID, Grant, ObjectAddress, ObjectClass, PUBLIC_SCHEMA_OID, RelationRef,
     SUPERUSER_OID,
 };
 use super::state::{Schema, State};
+
+/// What may be granted on columns.
+pub const COLUMN_PRIVILEGES: &str = "arwx";
 
 /// PUBLIC as a grantee.
 pub const PUBLIC: Oid = Oid(0);
@@ -33,6 +36,7 @@ impl Schema {
 /// Every privilege there is on objects of a kind, as letters in PostgreSQL's order.
 pub fn all_privileges(state: &State, object: ObjectAddress) -> &'static str {
     match object.class {
+        ObjectClass::Relation if object.part != 0 => COLUMN_PRIVILEGES,
         ObjectClass::Relation => match state.relation(object.oid) {
             Some(RelationRef::Sequence(_)) => "rwU",
             _ => "arwdDxt",
@@ -40,6 +44,13 @@ pub fn all_privileges(state: &State, object: ObjectAddress) -> &'static str {
         ObjectClass::Schema => "UC",
         ObjectClass::Database => "CTc",
         ObjectClass::Type => "U",
+        ObjectClass::Defaults(kind) => match kind {
+            DefaultKind::Tables => "arwdDxt",
+            DefaultKind::Sequences => "rwU",
+            DefaultKind::Functions => "X",
+            DefaultKind::Types => "U",
+            DefaultKind::Schemas => "UC",
+        },
         ObjectClass::Constraint | ObjectClass::Role | ObjectClass::Extension => "",
     }
 }
@@ -53,7 +64,8 @@ fn for_everybody(object: ObjectAddress) -> &'static str {
             "U"
         }
         ObjectClass::Database => "Tc",
-        ObjectClass::Type => "U",
+        ObjectClass::Type | ObjectClass::Defaults(DefaultKind::Types) => "U",
+        ObjectClass::Defaults(DefaultKind::Functions) => "X",
         _ => "",
     }
 }
@@ -69,6 +81,7 @@ pub fn owner(state: &State, object: ObjectAddress) -> Option<Oid> {
         ObjectClass::Schema => Some(state.schema(object.oid)?.owner),
         ObjectClass::Type => Some(state.enum_type(object.oid)?.owner),
         ObjectClass::Database | ObjectClass::Extension => Some(SUPERUSER_OID),
+        ObjectClass::Defaults(_) => Some(object.oid),
         ObjectClass::Constraint | ObjectClass::Role => None,
     }
 }
@@ -103,6 +116,11 @@ pub fn access_list(state: &State, object: ObjectAddress) -> Vec<Grant> {
     if !grants.is_empty() || object.part != 0 {
         return grants.to_vec();
     }
+    first_access_list(state, object)
+}
+
+/// The access list of an object on which nothing was granted yet.
+pub fn first_access_list(state: &State, object: ObjectAddress) -> Vec<Grant> {
     let Some(owner) = owner(state, object) else { return Vec::new() };
     let everybody = for_everybody(object);
     let mut list = Vec::new();
@@ -141,13 +159,23 @@ pub fn has_privilege(
         return true;
     }
     let grants = state.grants(object);
-    if grants.is_empty() && object.part == 0 {
-        return !to_grant && for_everybody(object).contains(privilege);
+    if grants.is_empty() {
+        return object.part == 0 && !to_grant && for_everybody(object).contains(privilege);
     }
     grants.iter().any(|grant| {
         let held = if to_grant { &grant.grantable } else { &grant.privileges };
         (grant.grantee == PUBLIC || roles.contains(&grant.grantee)) && held.contains(privilege)
     })
+}
+
+/// The columns of a relation that the role may use in the way that the letter says, by what was
+/// granted on them alone.
+pub fn columns_allowed(state: &State, role: Oid, relation: Oid, privilege: char) -> Vec<ColumnId> {
+    let columns = state.column_grants(relation).map(|(object, _)| object);
+    columns
+        .filter(|object| may(state, role, **object, privilege))
+        .filter_map(|object| u16::try_from(object.part).ok().map(ColumnId))
+        .collect()
 }
 
 /// Whether the role may use the object in the way that the letter says.

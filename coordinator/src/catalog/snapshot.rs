@@ -7,7 +7,7 @@ use satsuma_common::types::PseudoType;
 use satsuma_common::{Oid, PgType, SequenceId, ShardId, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bound::{BoundCall, OutputColumn};
 use satsuma_sql::catalog_view::{
-    Access, CatalogView, Relation, SystemRelation, TableInfo, ViewInfo,
+    Access, Allowed, CatalogView, Relation, SystemRelation, TableInfo, ViewInfo,
 };
 
 use super::objects::{ObjectAddress, ObjectClass, RelationKind, RelationRef};
@@ -215,20 +215,25 @@ impl CatalogView for CatalogSnapshot {
         Some(PgType::Enum(ty.oid))
     }
 
-    fn check_access(&self, relation: Oid, access: Access, view: Option<Oid>) -> SqlResult<()> {
+    fn allowed(&self, relation: Oid, access: Access, view: Option<Oid>) -> Allowed {
         let (state, role) = (&self.state, self.reader(view));
         let object = ObjectAddress::whole(ObjectClass::Relation, relation);
         if privileges::may(state, role, object, access.letter()) {
-            return Ok(());
+            return Allowed::All;
         }
+        Allowed::Columns(privileges::columns_allowed(state, role, relation, access.letter()))
+    }
+
+    fn permission_denied(&self, relation: Oid) -> SqlError {
+        let state = &self.state;
         let relation = state.relation(relation);
         let name = relation.and_then(|relation| state.relation_name(relation));
         let kind = relation.map_or(RelationKind::Table, |relation| state.kind(relation));
         let name = name.map_or("", |(_, name)| name);
-        Err(SqlError::new(
+        SqlError::new(
             SqlState::INSUFFICIENT_PRIVILEGE,
             format!("permission denied for {kind} {name}"),
-        ))
+        )
     }
 
     fn check_system(&self, name: &str, view: Option<Oid>) -> SqlResult<()> {

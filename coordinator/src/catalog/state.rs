@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use satsuma_common::{
-    ColocationId, GroupId, MoveId, NodeId, Oid, SequenceId, ShardId, TableId, Timestamp,
+    ColocationId, ColumnId, GroupId, MoveId, NodeId, Oid, SequenceId, ShardId, TableId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ use super::ids::Counters;
 use super::movement::{Job, JobId, Move};
 use super::node::Node;
 use super::objects::{
-    EnumType, Grant, INFORMATION_SCHEMA_OID, Index, ObjectAddress, PG_CATALOG_OID, RelationKind,
-    RelationRef, Role, Sequence, SettingScope, View,
+    EnumType, Grant, INFORMATION_SCHEMA_OID, Index, ObjectAddress, ObjectClass, PG_CATALOG_OID,
+    RelationKind, RelationRef, Role, Sequence, SettingScope, View,
 };
 use super::requests::Requests;
 use super::sequence::Position;
@@ -400,6 +400,40 @@ impl State {
 
     pub fn all_grants(&self) -> impl Iterator<Item = (&ObjectAddress, &[Grant])> {
         self.grants.iter().map(|(object, grants)| (object, grants.as_slice()))
+    }
+
+    /// The name of a column of a table or view.
+    pub fn column_name(&self, column: ObjectAddress) -> Option<&str> {
+        let number = u16::try_from(column.part).ok()?;
+        match self.relation(column.oid)? {
+            RelationRef::Table(id) => Some(&self.table(id)?.shape.column(ColumnId(number))?.name),
+            RelationRef::View(oid) => {
+                let (name, _) = self.view(oid)?.columns.get(usize::from(number).checked_sub(1)?)?;
+                Some(name)
+            }
+            RelationRef::Index(_) | RelationRef::Sequence(_) => None,
+        }
+    }
+
+    /// The column of a table or view that has this name.
+    pub fn column_named(&self, relation: RelationRef, name: &str) -> Option<ObjectAddress> {
+        let number = match relation {
+            RelationRef::Table(id) => self.table(id)?.shape.column_named(name)?.id.0,
+            RelationRef::View(oid) => {
+                let position = self.view(oid)?.columns.iter().position(|(own, _)| own == name)?;
+                u16::try_from(position + 1).ok()?
+            }
+            RelationRef::Index(_) | RelationRef::Sequence(_) => return None,
+        };
+        Some(ObjectAddress { part: i32::from(number), ..ObjectAddress::relation(relation) })
+    }
+
+    /// What was granted on columns of a relation.
+    pub fn column_grants(&self, relation: Oid) -> impl Iterator<Item = (&ObjectAddress, &[Grant])> {
+        let whole = ObjectAddress::whole(ObjectClass::Relation, relation);
+        let columns =
+            ObjectAddress { part: 1, ..whole }..=ObjectAddress { part: i32::MAX, ..whole };
+        self.grants.range(columns).map(|(object, grants)| (object, grants.as_slice()))
     }
 
     pub fn grants(&self, object: ObjectAddress) -> &[Grant] {

@@ -151,7 +151,7 @@ impl Altering<'_, '_> {
         let mut new = draft.columns[at].clone();
         let by_row = match &default {
             _ if draft.generated[at].is_some() || !sequences.is_empty() => true,
-            Some(text) => match self.constant(text, &new.ty).await? {
+            Some(text) => match constant(self.ddl, text, &new.ty).await? {
                 Some(value) => {
                     new.missing = value;
                     false
@@ -190,27 +190,6 @@ impl Altering<'_, '_> {
         }
         self.ddl.refresh_env();
         Ok(())
-    }
-
-    /// The value of a default that is the same for every row, in the form rows have it; `None`
-    /// where it is not.
-    async fn constant(&mut self, text: &str, ty: &PgType) -> SqlResult<Option<Option<Vec<u8>>>> {
-        let ddl = &self.ddl;
-        let context = BindContext {
-            catalog: &ddl.snapshot,
-            env: &ddl.env,
-            param_types: None,
-            param_values: &[],
-        };
-        let (expr, _) =
-            bind::check_expression(text, &[], ExpressionUse::Default, Some(ty), &context)?;
-        if expr.is_volatile() {
-            return Ok(None);
-        }
-        let value = evaluate(ddl, expr).await?;
-        let bytes = encode_value(&value, ty)
-            .map_err(|error| SqlError::internal(format!("a default is not a value: {error}")))?;
-        Ok(Some(bytes))
     }
 
     pub(super) async fn drop_column(
@@ -820,6 +799,25 @@ fn is_wider(old: &PgType, new: &PgType) -> bool {
         }
         _ => false,
     }
+}
+
+/// The value of a default that is the same for every row, in the form rows have it; `None` where
+/// it is not.
+pub(super) async fn constant(
+    ddl: &Ddl<'_>,
+    text: &str,
+    ty: &PgType,
+) -> SqlResult<Option<Option<Vec<u8>>>> {
+    let context =
+        BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None, param_values: &[] };
+    let (expr, _) = bind::check_expression(text, &[], ExpressionUse::Default, Some(ty), &context)?;
+    if expr.is_volatile() {
+        return Ok(None);
+    }
+    let value = evaluate(ddl, expr).await?;
+    let bytes = encode_value(&value, ty)
+        .map_err(|error| SqlError::internal(format!("a default is not a value: {error}")))?;
+    Ok(Some(bytes))
 }
 
 /// Computes an expression over nothing.

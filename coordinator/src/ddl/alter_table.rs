@@ -98,7 +98,7 @@ pub async fn alter_table(
     if !filled {
         altering.fill_columns().await?;
     }
-    Ok(())
+    altering.settle_defaults().await
 }
 
 /// Drops a column with what depends on it.
@@ -211,6 +211,15 @@ impl Altering<'_, '_> {
     pub fn current(&mut self) -> SqlResult<Arc<Table>> {
         let table = self.ddl.state().table_arc(self.table);
         table.ok_or_else(|| SqlError::internal("the table that is altered is gone"))
+    }
+
+    /// Foreign keys that set defaults know those that the columns have now.
+    async fn settle_defaults(&mut self) -> SqlResult<()> {
+        let mut def = self.current()?.def().clone();
+        match super::foreign_key::settle_defaults(self.ddl, &mut def).await? {
+            true => self.put(def),
+            false => Ok(()),
+        }
     }
 
     pub fn put(&mut self, def: TableDef) -> SqlResult<()> {

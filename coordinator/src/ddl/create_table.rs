@@ -175,7 +175,8 @@ pub(super) async fn create_from(
 
     let sequences = draft.sequences(&state, schema_oid, ddl.snapshot.user, table, &mut ids)?;
     let placed = place.commands(&state, &mut ids)?;
-    let (def, indexes) = draft.finish(ddl, &state, schema_oid, table, &sequences, &mut ids)?;
+    let (mut def, indexes) = draft.finish(ddl, &state, schema_oid, table, &sequences, &mut ids)?;
+    foreign_key::settle_defaults(ddl, &mut def).await?;
 
     if let Some(colocation) = placed.colocation {
         ddl.apply(colocation)?;

@@ -9,7 +9,21 @@ use satsuma_sql::parse::set_on_delete;
 use sqlparser::ast;
 
 use super::{Ddl, names};
-use crate::catalog::{self, ObjectAddress, RelationRef, State, Table};
+use crate::catalog::{self, ObjectAddress, RelationRef, State, Table, TableDef};
+
+/// 42501 unless the role may refer to the columns.
+fn check_references(state: &State, role: Oid, to: &Table, columns: &[ColumnId]) -> SqlResult<()> {
+    let whole = ObjectAddress::relation(RelationRef::Table(to.id()));
+    let may = |object| catalog::may(state, role, object, 'x');
+    let column = |column: &ColumnId| ObjectAddress { part: i32::from(column.0), ..whole };
+    if may(whole) || columns.iter().map(column).all(may) {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("permission denied for table {}", to.shape.name),
+    ))
+}
 
 /// Resolves a foreign key of `own` against the catalog.
 pub(super) fn resolve(
@@ -38,13 +52,6 @@ pub(super) fn resolve(
             return Err(SqlError::new(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("referenced relation \"{target_name}\" is not a table"),
-            ));
-        }
-        let object = ObjectAddress::relation(RelationRef::Table(other.id()));
-        if !catalog::may(state, ddl.snapshot.user, object, 'x') {
-            return Err(SqlError::new(
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                format!("permission denied for table {target_name}"),
             ));
         }
     }
@@ -111,6 +118,9 @@ pub(super) fn resolve(
             ),
         ));
     }
+    if let Some(other) = &other {
+        check_references(state, ddl.snapshot.user, other, &target_columns)?;
+    }
     let name = name.unwrap_or_else(|| {
         names::choose(&own.name, Some(&columns.join("_")), "fkey", |name| taken.contains_key(name))
     });
@@ -163,11 +173,70 @@ pub(super) fn resolve(
         on_delete: action(constraint.on_delete)?,
         on_update: action(constraint.on_update)?,
         set_on_delete,
+        defaults: Vec::new(),
         full: is_full(constraint)?,
         timing: timing(constraint.characteristics.as_ref())?,
     };
     refuse_late_full(&key)?;
     Ok(key)
+}
+
+/// Tells the keys of a table what SET DEFAULT sets: constants, which workers know beside them.
+/// Whether any of it is new.
+pub(super) async fn settle_defaults(ddl: &Ddl<'_>, def: &mut TableDef) -> SqlResult<bool> {
+    let mut changed = false;
+    for at in 0..def.shape.foreign_keys.len() {
+        let key = &def.shape.foreign_keys[at];
+        let mut defaults = Vec::new();
+        if key.sets_defaults() {
+            for column in &key.columns {
+                let on_delete =
+                    key.on_delete == ForeignKeyAction::SetDefault && key.sets(*column, true);
+                let is_set = on_delete || key.on_update == ForeignKeyAction::SetDefault;
+                defaults.push(match is_set {
+                    true => constant_default(ddl, def, key, *column).await?,
+                    false => None,
+                });
+            }
+        }
+        if defaults != key.defaults {
+            def.shape.make_mut().foreign_keys[at].defaults = defaults;
+            changed = true;
+        }
+    }
+    Ok(changed)
+}
+
+/// The default of a column in the form that rows have it, which must be the same for every row.
+async fn constant_default(
+    ddl: &Ddl<'_>,
+    def: &TableDef,
+    key: &ForeignKey,
+    column: ColumnId,
+) -> SqlResult<Option<Vec<u8>>> {
+    let Some(at) = def.shape.position(column) else { return Ok(None) };
+    let column = &def.shape.columns[at];
+    if def.generated[at].is_some() {
+        let event = if key.on_update == ForeignKeyAction::SetDefault { "UPDATE" } else { "DELETE" };
+        return Err(SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            format!(
+                "invalid ON {event} action for foreign key constraint containing generated column"
+            ),
+        ));
+    }
+    let Some(text) = &def.defaults[at] else { return Ok(None) };
+    let changing = || {
+        SqlError::unsupported(format!(
+            "SET DEFAULT of foreign key constraint \"{}\" needs a constant default of column \"{}\"",
+            key.name, column.name
+        ))
+        .hint("A default that draws from a sequence or asks for the time is not supported there.")
+    };
+    if def.identity[at].is_some() || !ddl.is_constant(text)? {
+        return Err(changing());
+    }
+    super::alter_column::constant(ddl, text, &column.ty).await?.ok_or_else(changing)
 }
 
 /// Whether values of the two types are compared in their stored form.
@@ -218,10 +287,6 @@ fn action(action: Option<ast::ReferentialAction>) -> SqlResult<ForeignKeyAction>
         Some(ast::ReferentialAction::Restrict) => ForeignKeyAction::Restrict,
         Some(ast::ReferentialAction::Cascade) => ForeignKeyAction::Cascade,
         Some(ast::ReferentialAction::SetNull) => ForeignKeyAction::SetNull,
-        // Workers know no defaults.
-        Some(ast::ReferentialAction::SetDefault) => {
-            return Err(SqlError::unsupported("SET DEFAULT of foreign keys is not supported")
-                .hint("Use SET NULL or CASCADE."));
-        }
+        Some(ast::ReferentialAction::SetDefault) => ForeignKeyAction::SetDefault,
     })
 }

@@ -1,16 +1,19 @@
 //! GRANT and REVOKE: access lists of objects, and membership of roles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
-use satsuma_sql::parse::{Grant as Statement, GrantTarget, Granted, Privilege};
+use satsuma_sql::parse::{Grant as Statement, GrantTarget, Granted, NewObjects, Privilege};
 use sqlparser::ast;
 
 use super::{Ddl, names};
 use crate::catalog::{
-    self, Command, DATABASE_OID, Grant, ObjectAddress, ObjectClass, PUBLIC, RelationRef, State,
+    self, COLUMN_PRIVILEGES, Command, DATABASE_OID, DefaultKind, Grant, ObjectAddress, ObjectClass,
+    PUBLIC, RelationRef, State,
 };
 use crate::session_api::Notice;
+
+const INVALID_GRANT: SqlState = SqlState(*b"0LP01");
 
 pub fn grant(ddl: &mut Ddl<'_>, statement: &Statement) -> SqlResult<&'static str> {
     let grantor = grantor(ddl, statement)?;
@@ -27,10 +30,30 @@ pub fn grant(ddl: &mut Ddl<'_>, statement: &Statement) -> SqlResult<&'static str
             let objects = objects(ddl, target)?;
             let grantees = grantees(ddl, &statement.grantees)?;
             for (object, name) in objects {
-                let wanted = letters(&ddl.state(), object, target, privileges.as_deref())?;
-                change_access(ddl, statement, (object, &name), &wanted, &grantees, grantor)?;
+                let state = ddl.state();
+                let whole = letters(&state, object, target, privileges.as_deref())?;
+                let mut columns = columns(&state, object, &name, privileges.as_deref())?;
+                if statement.revoke && object.class == ObjectClass::Relation {
+                    // What is taken from the whole is taken from its columns.
+                    for (column, _) in state.column_grants(object.oid) {
+                        add_letters(columns.entry(*column).or_default(), &whole);
+                    }
+                    columns.retain(|_, letters| !letters.is_empty());
+                }
+                let subject = Subject::whole(&state, object, name);
+                if !whole.is_empty() {
+                    change_access(ddl, statement, &subject, &whole, &grantees, grantor)?;
+                }
+                for (column, letters) in columns {
+                    let subject = subject.column(&state, column);
+                    change_access(ddl, statement, &subject, &letters, &grantees, grantor)?;
+                }
             }
-            Ok(if statement.revoke { "REVOKE" } else { "GRANT" })
+            Ok(match target {
+                GrantTarget::Defaults { .. } => "ALTER DEFAULT PRIVILEGES",
+                _ if statement.revoke => "REVOKE",
+                _ => "GRANT",
+            })
         }
     }
 }
@@ -158,11 +181,48 @@ fn objects(ddl: &mut Ddl<'_>, target: &GrantTarget) -> SqlResult<Vec<(ObjectAddr
                 }
             }
         }
+        GrantTarget::Defaults { of, roles, schemas } => {
+            let kind = default_kind(*of);
+            if kind == DefaultKind::Schemas && !schemas.is_empty() {
+                return Err(SqlError::new(
+                    INVALID_GRANT,
+                    "cannot use IN SCHEMA clause when using GRANT/REVOKE ON SCHEMAS",
+                ));
+            }
+            let mut places = Vec::new();
+            for name in schemas {
+                places.push(Some(schema(name)?.oid));
+            }
+            if places.is_empty() {
+                places.push(None);
+            }
+            let mut owners = Vec::new();
+            for name in roles {
+                owners.push(ddl.new_owner(name)?.oid);
+            }
+            if owners.is_empty() {
+                owners.push(ddl.snapshot.user);
+            }
+            for owner in owners {
+                let address = |place: &Option<Oid>| ObjectAddress::defaults(kind, owner, *place);
+                found.extend(places.iter().map(|place| (address(place), String::new())));
+            }
+        }
         GrantTarget::Unsupported(what) => {
             return Err(SqlError::unsupported(format!("{what} is not supported")));
         }
     }
     Ok(found)
+}
+
+fn default_kind(of: NewObjects) -> DefaultKind {
+    match of {
+        NewObjects::Tables => DefaultKind::Tables,
+        NewObjects::Sequences => DefaultKind::Sequences,
+        NewObjects::Functions => DefaultKind::Functions,
+        NewObjects::Types => DefaultKind::Types,
+        NewObjects::Schemas => DefaultKind::Schemas,
+    }
 }
 
 fn wrong_kind(name: &str, what: &str) -> SqlError {
@@ -203,30 +263,25 @@ fn letters(
         GrantTarget::Schemas(_) => "schema",
         GrantTarget::Databases(_) => "database",
         GrantTarget::Types(_) => "type",
+        GrantTarget::Defaults { of, .. } => match of {
+            NewObjects::Tables => "relation",
+            NewObjects::Sequences => "sequence",
+            NewObjects::Functions => "function",
+            NewObjects::Types => "type",
+            NewObjects::Schemas => "schema",
+        },
         GrantTarget::Unsupported(_) => "object",
     };
     let mut letters = String::new();
-    for privilege in privileges {
-        if !privilege.columns.is_empty() {
-            return Err(SqlError::unsupported("privileges on columns are not supported")
-                .hint("Grant on the table, or on a view that has only those columns."));
-        }
-        let letter = letter(&privilege.name).ok_or_else(|| {
-            SqlError::new(
-                SqlState::SYNTAX_ERROR,
-                format!("unrecognized privilege type \"{}\"", privilege.name),
-            )
-        })?;
+    for privilege in privileges.iter().filter(|privilege| privilege.columns.is_empty()) {
+        let letter = known_letter(privilege)?;
         // PostgreSQL takes what tables have for sequences that are named as tables.
-        let fits = all.contains(letter) || (kind == "relation" && "arwdDxtU".contains(letter));
+        let fits = all.contains(letter)
+            || (object.class == ObjectClass::Relation
+                && "arwdDxtU".contains(letter)
+                && kind == "relation");
         if !fits {
-            return Err(SqlError::new(
-                SqlState(*b"0LP01"),
-                format!(
-                    "invalid privilege type {} for {kind}",
-                    privilege.name.to_ascii_uppercase()
-                ),
-            ));
+            return Err(invalid_privilege(privilege, kind));
         }
         if !letters.contains(letter) {
             letters.push(letter);
@@ -235,46 +290,149 @@ fn letters(
     Ok(letters)
 }
 
+fn known_letter(privilege: &Privilege) -> SqlResult<char> {
+    letter(&privilege.name).ok_or_else(|| {
+        SqlError::new(
+            SqlState::SYNTAX_ERROR,
+            format!("unrecognized privilege type \"{}\"", privilege.name),
+        )
+    })
+}
+
+fn invalid_privilege(privilege: &Privilege, kind: &str) -> SqlError {
+    let name = privilege.name.to_ascii_uppercase();
+    SqlError::new(INVALID_GRANT, format!("invalid privilege type {name} for {kind}"))
+}
+
+fn add_letters(letters: &mut String, more: &str) {
+    for letter in COLUMN_PRIVILEGES.chars() {
+        if more.contains(letter) && !letters.contains(letter) {
+            letters.push(letter);
+        }
+    }
+}
+
+/// The columns that privileges name, with the letters of theirs.
+fn columns(
+    state: &State,
+    object: ObjectAddress,
+    name: &str,
+    privileges: Option<&[Privilege]>,
+) -> SqlResult<BTreeMap<ObjectAddress, String>> {
+    let mut found: BTreeMap<ObjectAddress, String> = BTreeMap::new();
+    for privilege in privileges.into_iter().flatten() {
+        if privilege.columns.is_empty() {
+            continue;
+        }
+        let relation = match object.class {
+            ObjectClass::Relation => state.relation(object.oid),
+            _ => None,
+        };
+        let Some(relation) = relation else {
+            let message = match object.class {
+                ObjectClass::Defaults(_) => "default privileges cannot be set for columns",
+                _ => "column privileges are only valid for relations",
+            };
+            return Err(SqlError::new(INVALID_GRANT, message));
+        };
+        if let RelationRef::Sequence(_) = relation {
+            return Err(SqlError::unsupported(
+                "privileges on columns of sequences are not supported",
+            )
+            .hint("Grant on the sequence."));
+        }
+        let letters = match privilege.name.as_str() {
+            "all" => COLUMN_PRIVILEGES.to_owned(),
+            _ => known_letter(privilege)?.to_string(),
+        };
+        if !letters.chars().all(|letter| COLUMN_PRIVILEGES.contains(letter)) {
+            return Err(invalid_privilege(privilege, "column"));
+        }
+        for column in &privilege.columns {
+            let column = names::fold(column);
+            let address = state.column_named(relation, &column).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!("column \"{column}\" of relation \"{name}\" does not exist"),
+                )
+            })?;
+            add_letters(found.entry(address).or_default(), &letters);
+        }
+    }
+    Ok(found)
+}
+
+/// What is granted on, and how messages call it.
+struct Subject {
+    object: ObjectAddress,
+    relation: String,
+    /// `table t`
+    denied: String,
+    /// `"t"`
+    named: String,
+}
+
+impl Subject {
+    fn whole(state: &State, object: ObjectAddress, name: String) -> Self {
+        let (denied, named) = (format!("{} {name}", kind(state, object)), format!("\"{name}\""));
+        Self { object, relation: name, denied, named }
+    }
+
+    fn column(&self, state: &State, object: ObjectAddress) -> Self {
+        let column = state.column_name(object).unwrap_or_default();
+        let named = format!("column \"{column}\" of relation \"{}\"", self.relation);
+        Self { object, relation: self.relation.clone(), denied: named.clone(), named }
+    }
+
+    /// The object itself, and what it is a column of.
+    fn levels(&self) -> impl Iterator<Item = ObjectAddress> {
+        [self.object, ObjectAddress { part: 0, ..self.object }].into_iter()
+    }
+}
+
 fn change_access(
     ddl: &mut Ddl<'_>,
     statement: &Statement,
-    (object, name): (ObjectAddress, &str),
+    subject: &Subject,
     wanted: &str,
     grantees: &[Oid],
     grantor: Oid,
 ) -> SqlResult<()> {
-    let state = ddl.state();
+    let (state, object) = (ddl.state(), subject.object);
     let owner = catalog::owner(&state, object).unwrap_or(grantor);
     let as_owner = catalog::is_superuser(&state, grantor)
         || catalog::roles_of(&state, grantor, true).contains(&owner);
     // What the owner's members and superusers grant counts as the owner's.
     let grantor = if as_owner { owner } else { grantor };
-    let may_pass_on =
-        |letter: &char| as_owner || catalog::has_privilege(&state, grantor, object, *letter, true);
+    let may_pass_on = |letter: &char| {
+        let may = |object| catalog::has_privilege(&state, grantor, object, *letter, true);
+        as_owner || subject.levels().any(may)
+    };
     let allowed: String = wanted.chars().filter(may_pass_on).collect();
+    let named = &subject.named;
     if allowed.is_empty() {
         let has_any = catalog::all_privileges(&state, object)
             .chars()
-            .any(|letter| catalog::may(&state, grantor, object, letter));
+            .any(|letter| subject.levels().any(|it| catalog::may(&state, grantor, it, letter)));
         if !has_any {
             return Err(SqlError::new(
                 SqlState::INSUFFICIENT_PRIVILEGE,
-                format!("permission denied for {} {name}", kind(&state, object)),
+                format!("permission denied for {}", subject.denied),
             ));
         }
         let (state, message) = if statement.revoke {
-            (SqlState(*b"01006"), format!("no privileges could be revoked for \"{name}\""))
+            (SqlState(*b"01006"), format!("no privileges could be revoked for {named}"))
         } else {
-            (SqlState(*b"01007"), format!("no privileges were granted for \"{name}\""))
+            (SqlState(*b"01007"), format!("no privileges were granted for {named}"))
         };
         ddl.notices.push(Notice::warning(state, message));
         return Ok(());
     }
     if allowed.len() < wanted.len() {
         let (state, message) = if statement.revoke {
-            (SqlState(*b"01006"), format!("not all privileges could be revoked for \"{name}\""))
+            (SqlState(*b"01006"), format!("not all privileges could be revoked for {named}"))
         } else {
-            (SqlState(*b"01007"), format!("not all privileges were granted for \"{name}\""))
+            (SqlState(*b"01007"), format!("not all privileges were granted for {named}"))
         };
         ddl.notices.push(Notice::warning(state, message));
     }
@@ -286,7 +444,7 @@ fn change_access(
         } else {
             if statement.option && *grantee == PUBLIC {
                 return Err(SqlError::new(
-                    SqlState(*b"0LP01"),
+                    INVALID_GRANT,
                     "grant options can only be granted to roles",
                 ));
             }
@@ -378,7 +536,7 @@ pub(super) fn kind(state: &State, object: ObjectAddress) -> &'static str {
         ObjectClass::Database => "database",
         ObjectClass::Type => "type",
         ObjectClass::Extension => "extension",
-        ObjectClass::Constraint | ObjectClass::Role => "object",
+        ObjectClass::Constraint | ObjectClass::Role | ObjectClass::Defaults(_) => "object",
     }
 }
 
@@ -421,7 +579,7 @@ fn membership(ddl: &mut Ddl<'_>, statement: &Statement, roles: &[ast::Ident]) ->
             } else {
                 if catalog::roles_of(&state, group.oid, false).contains(&member.oid) {
                     return Err(SqlError::new(
-                        SqlState(*b"0LP01"),
+                        INVALID_GRANT,
                         format!("role \"{name}\" is a member of role \"{}\"", member.name),
                     ));
                 }

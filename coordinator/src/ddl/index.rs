@@ -6,6 +6,7 @@ use std::sync::Arc;
 use satsuma_common::table::ForeignKey;
 use satsuma_common::{ColumnId, Oid, SqlError, SqlResult, SqlState, TableId};
 use satsuma_sql::bind::{self, BindContext, ExpressionColumn, ExpressionUse};
+use satsuma_sql::parse::Source;
 use sqlparser::ast;
 
 use super::operator_class::AccessMethod;
@@ -48,7 +49,7 @@ pub async fn create_index(ddl: &mut Ddl<'_>, create: &ast::CreateIndex) -> SqlRe
     let mut key_names = Vec::new();
     let mut keys = Vec::new();
     for column in &create.columns {
-        let key = index_key(&table, &columns, column, method, &context)?;
+        let key = index_key(&table, &columns, column, method, &context, &ddl.source)?;
         if let IndexValue::Expression(_) = key.value {
             let expr = without_parentheses(collated(&column.column.expr)?);
             ddl.refuse_changing(expr, &columns, ExpressionUse::Index)?;
@@ -334,6 +335,7 @@ fn index_key(
     column: &ast::IndexColumn,
     method: AccessMethod,
     context: &BindContext<'_>,
+    source: &Arc<Source>,
 ) -> SqlResult<IndexKey> {
     let (value, ty) = match collated(&column.column.expr)? {
         ast::Expr::Identifier(ident) => {
@@ -351,9 +353,8 @@ fn index_key(
             }
             let inner = without_parentheses(expr);
             let usage = ExpressionUse::Index;
-            let source = Arc::default();
             let (_, ty) =
-                bind::check_parsed_expression(inner, columns, usage, None, context, &source)?;
+                bind::check_parsed_expression(inner, columns, usage, None, context, source)?;
             // `((a))` is the column, as PostgreSQL has it.
             match inner {
                 ast::Expr::Identifier(ident) => {

@@ -145,6 +145,7 @@ impl Definition<'_> {
             Self::Alter(alter) => return Some(format!("ALTER {}", alter.kind.name())),
             Self::CreateTable(CreateTable::As(create)) => create_table_as::command(create),
             Self::CreateTable(CreateTable::Like(_)) => "CREATE TABLE",
+            Self::Grant(grant) if grant.is_of_defaults() => "ALTER DEFAULT PRIVILEGES",
             Self::Grant(Grant { revoke: true, .. }) => "REVOKE",
             Self::Grant(_) => "GRANT",
             Self::Comment(_) => "COMMENT",

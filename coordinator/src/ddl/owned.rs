@@ -4,7 +4,7 @@ use satsuma_common::{Oid, SqlError, SqlResult, SqlState};
 use satsuma_sql::parse::Owned;
 
 use super::{Ddl, alter_name, drop};
-use crate::catalog::{Command, EnumType, Grant, RelationRef, SUPERUSER_OID, State};
+use crate::catalog::{Command, EnumType, Grant, ObjectClass, RelationRef, SUPERUSER_OID, State};
 
 pub async fn owned(ddl: &mut Ddl<'_>, statement: &Owned) -> SqlResult<&'static str> {
     let verb = if statement.to.is_some() { "reassign" } else { "drop" };
@@ -72,7 +72,9 @@ async fn drop_owned(ddl: &mut Ddl<'_>, roles: &[Oid], cascade: bool) -> SqlResul
     let state = ddl.state();
     for (object, grants) in state.all_grants() {
         let is_theirs = |grant: &Grant| roles.contains(&grant.grantee);
-        if grants.iter().any(is_theirs) {
+        if matches!(object.class, ObjectClass::Defaults(_)) && roles.contains(&object.oid) {
+            ddl.apply(Command::SetGrants { object: *object, grants: Vec::new() })?;
+        } else if grants.iter().any(is_theirs) {
             let grants = grants.iter().filter(|grant| !is_theirs(grant)).cloned().collect();
             ddl.apply(Command::SetGrants { object: *object, grants })?;
         }

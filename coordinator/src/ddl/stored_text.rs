@@ -105,6 +105,14 @@ impl Ddl<'_> {
         }
     }
 
+    /// Whether an expression without columns is worth the same whenever it is asked.
+    pub(super) fn is_constant(&self, text: &str) -> SqlResult<bool> {
+        let (expr, _) = satsuma_sql::parse::parse_expression(text)?;
+        let CatalogSnapshot { state, search_path, .. } = &self.snapshot;
+        let world = Names { state, path: search_path };
+        Ok(deparse::is_immutable(&expr, &TableScope { columns: &[] }, &world) != Some(false))
+    }
+
     /// Defaults that name what had other names `before` are written anew.
     pub(super) fn respell_defaults(&mut self, before: &State) -> SqlResult<()> {
         let state = self.state();

@@ -148,7 +148,7 @@ fn columns(
     let context =
         BindContext { catalog: &ddl.snapshot, env: &ddl.env, param_types: None, param_values: &[] };
     // Positions in the text that is stored are not those of the statement.
-    let bound = bind::bind_query(parsed, &context).map_err(|mut error| {
+    let bound = bind::bind_stored_query(parsed, &context).map_err(|mut error| {
         error.fields_mut().position = None;
         error
     })?;
@@ -332,12 +332,20 @@ impl Ddl<'_> {
 
     /// Columns of tables that a view's rows depend on, as positions.
     fn columns_used(&self, view: &View) -> SqlResult<BTreeSet<(Oid, usize)>> {
-        let query = self.bind_view(view)?;
+        let query = self.bind_as_owner(view, bind::bind_stored_query)?;
         self.cluster.executor.columns_used(&query.plan)
     }
 
     /// The view's query, as its owner may run it.
     pub(super) fn bind_view(&self, view: &View) -> SqlResult<BoundQuery> {
+        self.bind_as_owner(view, bind::bind_query)
+    }
+
+    fn bind_as_owner(
+        &self,
+        view: &View,
+        bind: impl Fn(&parse::Parsed, &BindContext<'_>) -> SqlResult<Option<BoundQuery>>,
+    ) -> SqlResult<BoundQuery> {
         let parsed = parse::parse(&view.definition)?;
         let [parsed] = parsed.as_slice() else {
             return Err(SqlError::internal("a view's query does not parse as one statement"));
@@ -364,8 +372,7 @@ impl Ddl<'_> {
         }
         let context =
             BindContext { catalog: &snapshot, env: &env, param_types: None, param_values: &[] };
-        bind::bind_query(parsed, &context)?
-            .ok_or_else(|| SqlError::internal("a view's query is no query"))
+        bind(parsed, &context)?.ok_or_else(|| SqlError::internal("a view's query is no query"))
     }
 
     /// The view and every view that reads it, those last made first.
@@ -438,7 +445,8 @@ impl Ddl<'_> {
                 ))
                 .hint("Drop the view first, and create it again afterwards.")
             };
-            let bound = self.bind_view(&view).map_err(|_| refused())?;
+            let bound =
+                self.bind_as_owner(&view, bind::bind_stored_query).map_err(|_| refused())?;
             let types = bound.columns.iter().map(|column| &column.ty);
             let same = types.eq(view.columns.iter().map(|(_, ty)| ty))
                 && self.cluster.executor.columns_used(&bound.plan)? == before;

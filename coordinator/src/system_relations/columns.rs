@@ -6,6 +6,7 @@ use satsuma_common::{ColumnId, Oid, PgType, SqlResult};
 use super::definitions::shown_default;
 use super::layout::Layouts;
 use super::printed::Printer;
+use super::roles::column_access_list;
 use super::rows::{Rows, row};
 use super::spelling::Names;
 use super::types::{collation_of, physical};
@@ -33,6 +34,7 @@ struct Attribute<'a> {
     identity: &'a str,
     generated: &'a str,
     dropped: bool,
+    access: Option<Vec<String>>,
 }
 
 impl<'a> Attribute<'a> {
@@ -49,6 +51,7 @@ impl<'a> Attribute<'a> {
             identity: "",
             generated: "",
             dropped: false,
+            access: None,
         }
     }
 
@@ -81,6 +84,7 @@ impl<'a> Attribute<'a> {
             attislocal = true,
             attinhcount = 0,
             attcollation = collation_of(self.ty),
+            attacl = self.access,
         )
     }
 }
@@ -95,14 +99,15 @@ fn attribute(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
         }
     }
     for table in state.tables() {
-        table_columns(table, rows)?;
+        table_columns(state, table, rows)?;
     }
     for index in state.indexes() {
         index_columns(state, index, rows)?;
     }
     for view in state.views() {
         for (number, (name, ty)) in (1..).zip(&view.columns) {
-            Attribute::new(view.oid, number, name, ty).push(rows)?;
+            let access = column_access_list(state, view.oid, number.into());
+            Attribute { access, ..Attribute::new(view.oid, number, name, ty) }.push(rows)?;
         }
     }
     let sequence_columns =
@@ -116,7 +121,7 @@ fn attribute(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     Ok(())
 }
 
-fn table_columns(table: &Table, rows: &mut Rows<'_>) -> SqlResult<()> {
+fn table_columns(state: &State, table: &Table, rows: &mut Rows<'_>) -> SqlResult<()> {
     // What is left of dropped columns keeps the numbers of the others without a gap.
     for number in 1..table.next_column.0 {
         if table.shape.column(ColumnId(number)).is_none() {
@@ -142,6 +147,7 @@ fn table_columns(table: &Table, rows: &mut Rows<'_>) -> SqlResult<()> {
                 None => "",
             },
             generated: if generated { "s" } else { "" },
+            access: column_access_list(state, Oid(table.id().0), number.into()),
             ..Attribute::new(Oid(table.id().0), number, &column.name, &column.ty)
         }
         .push(rows)?;

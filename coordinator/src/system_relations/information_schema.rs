@@ -532,17 +532,18 @@ fn table_privileges(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 }
 
 fn table_grants(source: &Source<'_>, rows: &mut Rows<'_>, of_all: bool) -> SqlResult<()> {
-    table_access(source, of_all, &mut |table, grant, owns| {
-        push_grant(source, rows, table, grant, owns)
+    table_access(source, of_all, &mut |table, column, grant, owns| match column {
+        None => push_grant(source, rows, table, grant, owns),
+        Some(_) => Ok(()),
     })
 }
 
-/// Calls `visit` with the schema and name of each table and view, with each of its grants that the
-/// role may see, and with whether the grantee owns it.
+/// Calls `visit` with the schema and name of each table and view, with each grant on it and on its
+/// columns that the role may see, and with whether the grantee owns it.
 pub(super) fn table_access<'a>(
     source: &Source<'a>,
     of_all: bool,
-    visit: &mut dyn FnMut((&'a str, &'a str), &Grant, bool) -> SqlResult<()>,
+    visit: &mut dyn FnMut((&'a str, &'a str), Option<&'a str>, &Grant, bool) -> SqlResult<()>,
 ) -> SqlResult<()> {
     let state = source.state;
     let enabled = source.around.role().filter(|role| !is_superuser(state, *role));
@@ -554,7 +555,12 @@ pub(super) fn table_access<'a>(
         }
         let object = ObjectAddress::relation(relation);
         let owner = owner(state, object);
-        for grant in access_list(state, object) {
+        let whole = access_list(state, object).into_iter().map(|grant| (None, grant));
+        let columns = state.column_grants(object.oid).flat_map(|(column, grants)| {
+            let name = state.column_name(*column);
+            grants.iter().map(move |grant| (name, grant.clone()))
+        });
+        for (column, grant) in whole.chain(columns) {
             let to_all = grant.grantee == PUBLIC;
             let by_role = is_enabled(grant.grantor) || !to_all && is_enabled(grant.grantee);
             if !(by_role || of_all && to_all) {
@@ -563,7 +569,7 @@ pub(super) fn table_access<'a>(
             let owns = owner.is_some_and(|owner| {
                 grant.grantee == owner || roles_of(state, grant.grantee, true).contains(&owner)
             });
-            visit((schema, name), &grant, owns)?;
+            visit((schema, name), column, &grant, owns)?;
         }
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! The parts of the information schema about what uses what: element types of arrays, relations
 //! that views read, types of columns, privileges on columns.
 
+use std::collections::BTreeSet;
+
 use satsuma_common::{PgType, SqlResult};
 
 use super::Fill;
@@ -9,12 +11,13 @@ use super::information_schema::{database, letter_name, table_access, udt, yes_no
 use super::layout::Layouts;
 use super::relations::user_relations;
 use super::rows::{Rows, row};
-use crate::catalog::RelationRef;
+use crate::catalog::{COLUMN_PRIVILEGES, RelationRef};
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     Some(match name {
         "character_sets" => character_sets,
         "column_privileges" => column_privileges,
+        "role_column_grants" => role_column_grants,
         "column_udt_usage" => column_udt_usage,
         "element_types" => element_types,
         "view_table_usage" => view_table_usage,
@@ -161,15 +164,31 @@ fn view_table_usage(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
 
 /// What may be done with a table may be done with each of its columns.
 fn column_privileges(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    column_grants(source, rows, true)
+}
+
+fn role_column_grants(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    column_grants(source, rows, false)
+}
+
+fn column_grants(source: &Source<'_>, rows: &mut Rows<'_>, of_all: bool) -> SqlResult<()> {
     let columns = user_columns(source);
-    table_access(source, true, &mut |(schema, relation), grant, owns| {
+    // What is granted on the table and on the column alike is said once.
+    let mut said = BTreeSet::new();
+    table_access(source, of_all, &mut |(schema, relation), only, grant, owns| {
         let role = |oid| match source.state.role(oid) {
             Some(role) => role.name.as_str(),
             None => "PUBLIC",
         };
         let own = columns.iter().filter(|it| it.schema == schema && it.relation == relation);
-        for column in own {
-            for letter in grant.privileges.chars().filter(|letter| "arwx".contains(*letter)) {
+        for column in own.filter(|it| only.is_none_or(|only| only == it.name)) {
+            let letters = grant.privileges.chars();
+            for letter in letters.filter(|letter| COLUMN_PRIVILEGES.contains(*letter)) {
+                let grantable = owns || grant.grantable.contains(letter);
+                let place = (schema, relation, column.number);
+                if !said.insert((place, grant.grantor, grant.grantee, letter, grantable)) {
+                    continue;
+                }
                 row!(
                     rows,
                     grantor = role(grant.grantor),
@@ -179,7 +198,7 @@ fn column_privileges(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> 
                     table_name = relation,
                     column_name = column.name,
                     privilege_type = letter_name(letter),
-                    is_grantable = yes_no(owns || grant.grantable.contains(letter)),
+                    is_grantable = yes_no(grantable),
                 )?;
             }
         }

@@ -16,6 +16,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_shadow" => shadow,
         "pg_auth_members" => members,
         "pg_db_role_setting" => settings,
+        "pg_default_acl" => defaults,
         _ => return None,
     })
 }
@@ -150,9 +151,36 @@ fn settings(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     Ok(())
 }
 
+/// What ALTER DEFAULT PRIVILEGES said.
+fn defaults(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    // They have no oids in the catalog: these are above all that it gives out.
+    for (oid, (object, grants)) in (3 << 30..).zip(source.state.all_grants()) {
+        let ObjectClass::Defaults(kind) = object.class else { continue };
+        let items: Vec<_> = grants.iter().map(|grant| item(source.state, grant)).collect();
+        row!(
+            rows,
+            oid = Oid(oid),
+            defaclrole = object.oid,
+            defaclnamespace = object.defaults_schema().unwrap_or(Oid(0)),
+            defaclobjtype = kind.letter().to_string(),
+            defaclacl = items,
+        )?;
+    }
+    Ok(())
+}
+
 /// An object's `aclitem`s as text (`bob=r/satsuma`); `None` where nothing was granted.
 pub(super) fn access_list(state: &State, class: ObjectClass, oid: Oid) -> Option<Vec<String>> {
-    let grants = state.grants(ObjectAddress { class, oid, part: 0 });
+    written(state, ObjectAddress::whole(class, oid))
+}
+
+/// That of a column.
+pub(super) fn column_access_list(state: &State, oid: Oid, part: i32) -> Option<Vec<String>> {
+    written(state, ObjectAddress { class: ObjectClass::Relation, oid, part })
+}
+
+fn written(state: &State, object: ObjectAddress) -> Option<Vec<String>> {
+    let grants = state.grants(object);
     (!grants.is_empty()).then(|| grants.iter().map(|grant| item(state, grant)).collect())
 }
 

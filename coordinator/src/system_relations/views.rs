@@ -125,17 +125,20 @@ fn sequences(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     Ok(())
 }
 
-/// What ANALYZE found, of tables that the role may read.
+/// What ANALYZE found, of columns that the role may read.
 fn statistics(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     let text_array = PgType::Array(Box::new(PgType::Text));
     for table in source.state.tables() {
         let Some(statistics) = source.state.statistics(table.id()) else { continue };
         let relation = ObjectAddress::relation(RelationRef::Table(table.id()));
-        let may_read = |role| may(source.state, role, relation, 'r');
-        if !source.around.role().is_none_or(may_read) {
-            continue;
-        }
+        let role = source.around.role();
+        let may_read = |object| role.is_none_or(|role| may(source.state, role, object, 'r'));
+        let may_read_all = may_read(relation);
         for column in &table.shape.columns {
+            let part = i32::from(column.id.0);
+            if !may_read_all && !may_read(ObjectAddress { part, ..relation }) {
+                continue;
+            }
             let Some(found) = statistics.columns.get(&column.id) else { continue };
             if found.ty != column.ty {
                 continue;

@@ -65,6 +65,11 @@ impl From<ForeignKey> for pb::ForeignKey {
             on_update: action(key.on_update),
             full: key.full,
             set_on_delete: key.set_on_delete.iter().map(|id| id.0.into()).collect(),
+            defaults: key
+                .defaults
+                .into_iter()
+                .map(|value| pb::ForeignKeyDefault { value: value.map(Into::into) })
+                .collect(),
             timing: match key.timing {
                 Timing::NotDeferrable => pb::ForeignKeyTiming::NotDeferrable,
                 Timing::Immediate => pb::ForeignKeyTiming::InitiallyImmediate,
@@ -93,6 +98,9 @@ impl TryFrom<pb::ForeignKey> for ForeignKey {
         if key.columns.is_empty() || key.columns.len() != key.target_columns.len() {
             return Err(WireError::OutOfRange("foreign key columns"));
         }
+        if !key.defaults.is_empty() && key.defaults.len() != key.columns.len() {
+            return Err(WireError::OutOfRange("foreign key defaults"));
+        }
         let timing = pb::ForeignKeyTiming::try_from(key.timing)
             .map_err(|_| WireError::Unknown("foreign key timing"))?;
         let timing = match timing {
@@ -111,6 +119,11 @@ impl TryFrom<pb::ForeignKey> for ForeignKey {
             on_delete: action(key.on_delete)?,
             on_update: action(key.on_update)?,
             set_on_delete: list(key.set_on_delete, column_id)?,
+            defaults: key
+                .defaults
+                .into_iter()
+                .map(|default| default.value.map(Into::into))
+                .collect(),
             full: key.full,
             timing,
         })

@@ -68,6 +68,7 @@ fn shape() -> TableShape {
         on_delete: ForeignKeyAction::Cascade,
         on_update: ForeignKeyAction::SetDefault,
         set_on_delete: vec![ColumnId(1)],
+        defaults: Vec::new(),
         full: true,
         timing: Timing::Deferred,
     };

@@ -1,6 +1,7 @@
 //! State of binding one statement: fresh names, parameter types, positions.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -8,7 +9,7 @@ use std::sync::Mutex;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::Placeholder;
-use satsuma_common::{Oid, PgType, SqlError, SqlResult, SqlState, arrow_types};
+use satsuma_common::{ColumnId, Oid, PgType, SqlError, SqlResult, SqlState, TableId, arrow_types};
 use sqlparser::ast::{self, Ident, Spanned};
 use sqlparser::tokenizer::Span;
 
@@ -38,6 +39,10 @@ pub(super) struct Binder<'a> {
     pub view_depth: u32,
     /// The view whose text is bound.
     pub view: Option<Oid>,
+    /// `false` for the query of a view that is made: who reads it later must be allowed to.
+    pub(super) checks_access: bool,
+    /// Tables and views that may be read in part, by the columns that may be.
+    pub(super) read_in_part: Rc<RefCell<BTreeMap<TableId, Vec<ColumnId>>>>,
     /// Where what stars mean is noted, for a query that is to be stored.
     pub(super) stars: Option<Rc<Stars>>,
     /// `false` inside a view: positions there mean nothing to the user.
@@ -64,6 +69,8 @@ impl<'a> Binder<'a> {
             search_path: None,
             view_depth: 0,
             view: None,
+            checks_access: true,
+            read_in_part: Rc::default(),
             stars: None,
             positions: true,
         }
@@ -84,6 +91,8 @@ impl<'a> Binder<'a> {
             search_path: Some(search_path),
             view_depth: self.view_depth + 1,
             view: Some(view),
+            checks_access: self.checks_access,
+            read_in_part: Rc::default(),
             stars: None,
             positions: false,
         }
@@ -109,6 +118,8 @@ impl<'a> Binder<'a> {
             search_path: self.search_path.clone(),
             view_depth: self.view_depth,
             view: self.view,
+            checks_access: self.checks_access,
+            read_in_part: self.read_in_part.clone(),
             stars: None,
             positions: false,
         }

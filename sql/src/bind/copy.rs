@@ -64,8 +64,9 @@ impl Binder<'_> {
         columns: &[Ident],
     ) -> SqlResult<Bound> {
         let table = self.target_table(name, "copy to").map_err(without_position)?;
-        self.check_access(&table, Access::Insert)?;
         let indexes = self.copy_columns(&table, columns)?;
+        self.check_columns(&table, Access::Insert, indexes.iter().copied())?;
+        self.note_changed(&table);
         let names = indexes.iter().map(|i| table.shape.columns[*i].name.clone()).collect();
         let options = self.copy_options(copy, &Columns { names, relation: Some(&table) })?;
         let fields: Vec<_> = indexes
@@ -99,7 +100,7 @@ impl Binder<'_> {
                     name: column.name.clone(),
                     column: value.clone(),
                     ty: column.ty.clone(),
-                    origin: None,
+                    origin: Some((table.shape.table, column.id)),
                     typmod: column.ty.typmod(),
                 })
                 .collect();
@@ -165,11 +166,11 @@ impl Binder<'_> {
                 .hint("Try the COPY (SELECT ...) TO variant."))
             }
             Relation::Table(table) => {
-                self.check_access(&table, Access::Select)?;
+                let indexes = self.copy_columns(&table, columns)?;
+                self.check_columns(&table, Access::Select, indexes.iter().copied())?;
                 let from = self.scan_table(&table)?;
                 let entry = &from.entries[0];
-                let picked = self
-                    .copy_columns(&table, columns)?
+                let picked = indexes
                     .into_iter()
                     .map(|index| {
                         let column = &entry.columns[index];

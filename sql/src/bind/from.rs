@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use satsuma_common::{Datum, Oid, PgType, SqlError, SqlResult, SqlState};
+use satsuma_common::{ColumnId, Datum, Oid, PgType, SqlError, SqlResult, SqlState, TableId};
 use sqlparser::ast::{
     self, Ident, JoinConstraint, JoinOperator, ObjectName, Spanned, TableAlias, TableFactor,
     TableSample, TableSampleKind, TableSampleMethod, TableWithJoins,
@@ -23,7 +23,7 @@ use super::sequence_relation::sequence_relation;
 use super::window::NamedWindows;
 use crate::bound::VECTOR;
 use crate::casts::CastKind;
-use crate::catalog_view::{Access, Relation, SystemRelation, TableInfo, ViewInfo};
+use crate::catalog_view::{Relation, SystemRelation, TableInfo, ViewInfo};
 use crate::functions::{self, OrderBy, Typed};
 use crate::known_value;
 use crate::parse::using_alias;
@@ -300,6 +300,8 @@ impl Binder<'_> {
             }
             let l = self.using_column(&left.entries, name, "left")?;
             let r = self.using_column(&right.entries, name, "right")?;
+            self.check_column(&l)?;
+            self.check_column(&r)?;
             tests.push(self.operate("=", typed(&l), typed(&r), *position)?.expr);
             pairs.push((name.clone(), l, r));
         }
@@ -543,21 +545,21 @@ impl Binder<'_> {
         let found = self.relation_or_error(schema.as_deref(), &relation, position)?;
         let from = match found {
             Relation::Table(info) => {
-                self.check_access(&info, Access::Select)?;
+                self.check_read(Oid(info.shape.table.0))?;
                 self.scan_table(&info)?
             }
             Relation::View(view) => {
-                self.catalog.check_access(view.oid, Access::Select, self.view)?;
+                self.check_read(view.oid)?;
                 self.read_view(&view)?
             }
             Relation::System(system) => {
-                self.catalog.check_system(&system.name, self.view)?;
+                self.check_system(&system.name)?;
                 let full = format!("{}.{}", system.schema_name, system.name);
                 self.read_system(&system, self.catalog.oid_of(&PgType::Regclass, &full))?
             }
             Relation::Sequence(id) => {
                 let (oid, schema) = (Oid(id.0), schema.unwrap_or_default());
-                self.catalog.check_access(oid, Access::Select, self.view)?;
+                self.check_read(oid)?;
                 self.env.note_session_dependence();
                 let sequences = self.env.sequences.clone();
                 let system = Arc::new(sequence_relation(sequences, oid, schema, relation));
@@ -645,11 +647,6 @@ impl Binder<'_> {
         Ok(from)
     }
 
-    /// Whether the statement may use the table like this.
-    pub fn check_access(&self, table: &TableInfo, access: Access) -> SqlResult<()> {
-        self.catalog.check_access(Oid(table.shape.table.0), access, self.view)
-    }
-
     pub fn relation_or_error(
         &self,
         schema: Option<&str>,
@@ -726,9 +723,9 @@ impl Binder<'_> {
         };
         let binder = self.for_view(parsed.source.clone(), view.search_path.clone(), view.oid);
         let mut rows = binder.query(query, None, &Ctes::default())?.with_arrival()?;
-        for (column, name) in rows.columns.iter_mut().zip(&view.columns) {
+        for (number, (column, name)) in (1..).zip(rows.columns.iter_mut().zip(&view.columns)) {
             column.name.clone_from(name);
-            column.origin = None;
+            column.origin = Some((TableId(view.oid.0), ColumnId(number)));
         }
         let mut entry = entry_of(&rows, &view.name);
         entry.schema = Some(view.schema_name.clone());
@@ -740,6 +737,9 @@ impl Binder<'_> {
         let parts: Vec<Ident> =
             table.schema_name.iter().chain(&table.table_name).map(Ident::new).collect();
         let from = self.named_relation(&ObjectName::from(parts), None, ctes)?;
+        for column in from.entries.iter().flat_map(|entry| &entry.columns) {
+            self.check_column(column)?;
+        }
         let columns = from
             .entries
             .iter()

@@ -41,25 +41,26 @@ impl Binder<'_> {
         }
         let windows = NamedWindows::default();
         let cx = Context::new(scope, ctes, &windows, Clause::FromFunction);
-        let mut values = Vec::with_capacity(args.len());
+        let (mut values, mut names) = (Vec::with_capacity(args.len()), Vec::new());
         for arg in args {
-            match arg {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => {
-                    let value = self.expr(value, cx)?;
-                    if !is_output_parameter(&value) {
-                        values.push(value);
-                    }
+            let (name, value) = match arg {
+                ast::FunctionArg::Unnamed(value) => (None, value),
+                ast::FunctionArg::Named { name, arg, .. }
+                | ast::FunctionArg::ExprNamed { name: ast::Expr::Identifier(name), arg, .. } => {
+                    (Some(fold(name)), arg)
                 }
-                _ => {
-                    return Err(self.at(
-                        SqlError::unsupported(format!(
-                            "function {function} does not take arguments by name here"
-                        )),
-                        position,
-                    ));
-                }
+                ast::FunctionArg::ExprNamed { .. } => return Err(self.not_postgresql(arg)),
+            };
+            let ast::FunctionArgExpr::Expr(value) = value else {
+                return Err(self.at(functions::undefined(&function, &[]), position));
+            };
+            let value = self.expr(value, cx)?;
+            if !is_output_parameter(&value) {
+                values.push(value);
+                names.push(name);
             }
         }
+        let values = self.in_their_places(&function, values, &names, position)?;
         if gives_records(&function) && !with_ordinality {
             return self.records_in_from(&function, values, alias, position);
         }

@@ -35,6 +35,7 @@ mod lists;
 mod names;
 mod naming;
 mod plan;
+mod privileges;
 mod query;
 mod record_function;
 mod recursion;
@@ -94,8 +95,23 @@ pub fn bind(parsed: &Parsed, context: &BindContext<'_>) -> SqlResult<(Bound, Vec
 /// read.
 pub fn bind_query(parsed: &Parsed, context: &BindContext<'_>) -> SqlResult<Option<BoundQuery>> {
     let binder = binder::Binder::new(context, parsed.source.clone());
+    query_alone(&binder, parsed)
+}
+
+/// The same of a query that is to be stored, of which it does not matter yet who may read what it
+/// reads.
+pub fn bind_stored_query(
+    parsed: &Parsed,
+    context: &BindContext<'_>,
+) -> SqlResult<Option<BoundQuery>> {
+    let mut binder = binder::Binder::new(context, parsed.source.clone());
+    binder.checks_access = false;
+    query_alone(&binder, parsed)
+}
+
+fn query_alone(binder: &binder::Binder<'_>, parsed: &Parsed) -> SqlResult<Option<BoundQuery>> {
     binder.keeps_queries.set(false);
-    Ok(match bind_with(&binder, parsed)?.0 {
+    Ok(match bind_with(binder, parsed)?.0 {
         Bound::Query(query) => Some(query),
         _ => None,
     })

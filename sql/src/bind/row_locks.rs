@@ -16,7 +16,7 @@ use super::names::{self, fold};
 use super::scope::{Entry, Scope};
 use super::select::Item;
 use crate::bound::LockStrength;
-use crate::catalog_view::{Distribution, Relation};
+use crate::catalog_view::{Access, Distribution, Relation};
 use crate::lock_rows::{LockRows, LockWait, LockedTable};
 use crate::parse::{LockedName, locked_name};
 use crate::table::KEY_COLUMN;
@@ -119,6 +119,9 @@ impl Binder<'_> {
                     self.refuse_hidden_tables(select, entry, strength, wanted.is_some())?;
                     continue;
                 };
+                if let Some(info) = &entry.table {
+                    self.check_columns(info, Access::Update, std::iter::empty())?;
+                }
                 if self.catalog.is_materialized(table.table) {
                     let name = entry.table.as_ref().map_or("", |table| &table.shape.name);
                     return Err(SqlError::new(

@@ -246,7 +246,7 @@ impl Binder<'_> {
                     let entries = || cx.scope.entries.iter().filter(|entry| entry.by_column);
                     self.note_star(item, entries(), cx.scope);
                     for entry in entries() {
-                        for (name, value) in self.expand_entry(entry, 0, cx.scope, position) {
+                        for (name, value) in self.expand_entry(entry, 0, cx.scope, position)? {
                             let typmod = column_typmod(&value, cx.scope);
                             items.push(Item { name, value, typmod, position });
                         }
@@ -267,7 +267,7 @@ impl Binder<'_> {
                         ));
                     };
                     self.note_star(item, std::iter::once(entry), cx.scope);
-                    for (name, value) in self.expand_entry(entry, level, cx.scope, position) {
+                    for (name, value) in self.expand_entry(entry, level, cx.scope, position)? {
                         let typmod = column_typmod(&value, cx.scope);
                         items.push(Item { name, value, typmod, position });
                     }
@@ -638,7 +638,7 @@ impl Binder<'_> {
             ast::Expr::Identifier(ident) => {
                 let input = cx.scope.column(ident, position)?;
                 match input.filter(|found| found.level == 0) {
-                    Some(found) => cx.scope.reference(found.column, 0, position),
+                    Some(found) => self.reference(cx.scope, found.column, 0, position)?,
                     None => match self.output_named(ident, items, "GROUP BY", position)? {
                         Some(index) => {
                             named = Some(index);

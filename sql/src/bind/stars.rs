@@ -42,6 +42,7 @@ pub fn expand_stars(
     let mut binder = Binder::new(context, source.clone());
     let stars = Rc::new(Stars::default());
     binder.stars = Some(stars.clone());
+    binder.checks_access = false;
     binder.keeps_queries.set(false);
     let statement = ast::Statement::Query(Box::new(query.clone()));
     let parsed = Parsed {

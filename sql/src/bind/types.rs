@@ -13,14 +13,15 @@ use crate::catalog_view::CatalogView;
 const MAX_CHARACTERS: u64 = 10_485_760;
 
 /// Types that PostgreSQL has and that are not here.
-const UNSUPPORTED: [&str; 37] = [
+const UNSUPPORTED: [&str; 44] = [
     "aclitem",
     "bit",
     "box",
-    "circle",
     "cid",
+    "circle",
     "datemultirange",
     "daterange",
+    "int2vector",
     "int4multirange",
     "int4range",
     "int8multirange",
@@ -33,11 +34,17 @@ const UNSUPPORTED: [&str; 37] = [
     "money",
     "nummultirange",
     "numrange",
+    "oidvector",
     "path",
     "pg_lsn",
     "pg_snapshot",
     "polygon",
     "refcursor",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regoper",
+    "regoperator",
     "tid",
     "timetz",
     "tsmultirange",

@@ -13,8 +13,18 @@ pub struct Operator {
     pub left: Option<&'static str>,
     pub right: &'static str,
     pub result: &'static str,
+    /// What PostgreSQL works it out by, as catalogs name it.
+    pub function: OperatorFunction,
     /// What a use is resolved by.
     pub signature: Signature,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorFunction {
+    pub oid: u32,
+    /// `i` or `s`, as `pg_proc.provolatile`.
+    pub volatility: char,
+    pub name: &'static str,
 }
 
 impl Candidate for Operator {
@@ -23,7 +33,7 @@ impl Candidate for Operator {
     }
 }
 
-/// `+ 551(int4,int4)int4 692(int8,int8)int8 ..`: a name, then its operators.
+/// `+ 551(int4,int4)int4:177i:int4pl 692(..)..`: a name, then its operators.
 fn written() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = DECLARED.lines().filter(|line| !line.starts_with("-- "));
     lines.flat_map(|line| {
@@ -43,7 +53,15 @@ pub(super) fn count() -> usize {
 
 fn parse(name: &'static str, text: &'static str) -> Option<Operator> {
     let (oid, rest) = text.split_once('(')?;
-    let (operands, result) = rest.split_once(')')?;
+    let (operands, rest) = rest.split_once(')')?;
+    let (result, function) = rest.split_once(':')?;
+    let (function, function_name) = function.split_once(':')?;
+    let volatility = function.chars().last()?;
+    let function = OperatorFunction {
+        oid: function.strip_suffix(volatility)?.parse().ok()?,
+        volatility,
+        name: function_name,
+    };
     let (left, right) = match operands.split_once(',') {
         Some((left, right)) => (Some(left), right),
         None => (None, operands),
@@ -55,5 +73,6 @@ fn parse(name: &'static str, text: &'static str) -> Option<Operator> {
         variadic: false,
         result: Pattern::parse(result)?,
     };
-    Some(Operator { oid: oid.parse().ok()?, name, left, right, result, signature })
+    let oid = oid.parse().ok()?;
+    Some(Operator { oid, name, left, right, result, function, signature })
 }

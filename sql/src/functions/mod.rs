@@ -294,8 +294,36 @@ pub fn call_text(name: &str, types: &[PgType]) -> String {
     format!("{name}({})", types.join(", "))
 }
 
-/// 42883 as PostgreSQL says it.
+/// Functions of PostgreSQL about what one server has and a cluster has not: a log, numbers of
+/// transactions in the order they began.
+const OF_ONE_SERVER: [&str; 19] = [
+    "pg_current_snapshot",
+    "pg_current_wal_flush_lsn",
+    "pg_current_wal_insert_lsn",
+    "pg_current_wal_lsn",
+    "pg_export_snapshot",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
+    "pg_snapshot_xip",
+    "pg_snapshot_xmax",
+    "pg_snapshot_xmin",
+    "pg_switch_wal",
+    "pg_visible_in_snapshot",
+    "pg_wal_lsn_diff",
+    "pg_walfile_name",
+    "txid_current_snapshot",
+    "txid_snapshot_xmax",
+    "txid_snapshot_xmin",
+    "txid_visible_in_snapshot",
+];
+
+/// 42883 as PostgreSQL says it, 0A000 of what is known not to be here.
 pub fn undefined(name: &str, types: &[PgType]) -> SqlError {
+    if OF_ONE_SERVER.contains(&name) {
+        return SqlError::unsupported(format!("function {name} is not supported"))
+            .hint("Each worker has a log of its own, and transactions are ordered by timestamps.");
+    }
     SqlError::new(
         SqlState::UNDEFINED_FUNCTION,
         format!("function {} does not exist", call_text(name, types)),

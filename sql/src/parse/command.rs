@@ -156,7 +156,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["rollback", "prepared"], "ROLLBACK PREPARED"),
     (&["do"], "DO"),
     (&["security", "label"], "SECURITY LABEL"),
-    (&["alter", "default", "privileges"], "ALTER DEFAULT PRIVILEGES"),
     (&["import", "foreign"], "IMPORT FOREIGN SCHEMA"),
     (&["create", "database"], "CREATE DATABASE"),
     (&["create", "rule"], "CREATE RULE"),

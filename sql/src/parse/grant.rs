@@ -50,26 +50,58 @@ pub enum GrantTarget {
     Types(Vec<ObjectName>),
     AllTables(Vec<Ident>),
     AllSequences(Vec<Ident>),
+    /// Objects that the roles will make, in the schemas or in all: ALTER DEFAULT PRIVILEGES.
+    Defaults {
+        of: NewObjects,
+        roles: Vec<Ident>,
+        schemas: Vec<Ident>,
+    },
     /// What PostgreSQL knows and this does not.
     Unsupported(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewObjects {
+    Tables,
+    Sequences,
+    Functions,
+    Types,
+    Schemas,
+}
+
+impl Grant {
+    pub fn is_of_defaults(&self) -> bool {
+        matches!(&self.what, Granted::Privileges { target: GrantTarget::Defaults { .. }, .. })
+    }
 }
 
 /// `None`: not one of these statements.
 pub fn parse(source: &Source, tokens: &[TokenWithSpan]) -> SqlResult<Option<Grant>> {
     let is = |text: &str| tokens.first().is_some_and(|first| is_word(&first.token, text));
-    let second = tokens.get(1).is_some_and(|second| is_word(&second.token, "group"));
-    if is("alter") && second {
+    let follows = |index: usize, text: &str| {
+        tokens.get(index).is_some_and(|token| is_word(&token.token, text))
+    };
+    if is("alter") && follows(1, "group") {
         return with_parser(source, tokens, alter_group).map(Some);
+    }
+    if is("alter") && follows(1, "default") && follows(2, "privileges") {
+        return with_parser(source, tokens, alter_defaults).map(Some);
     }
     let revoke = is("revoke");
     if !revoke && !is("grant") {
         return Ok(None);
     }
-    with_parser(source, tokens, |parser| grant(parser, revoke)).map(Some)
+    with_parser(source, tokens, |parser| grant(parser, &target)).map(Some)
 }
 
-fn grant(parser: &mut Parser<'_>, revoke: bool) -> Result<Grant, ParserError> {
-    parser.next_token();
+/// What a grant is on.
+type Target<'a> = &'a dyn Fn(&mut Parser<'_>) -> Result<GrantTarget, ParserError>;
+
+fn grant(parser: &mut Parser<'_>, target: Target<'_>) -> Result<Grant, ParserError> {
+    let revoke = take(parser, "revoke");
+    if !revoke {
+        expect(parser, "grant")?;
+    }
     let mut option = false;
     if revoke && (take(parser, "grant") || take(parser, "admin")) {
         expect(parser, "option")?;
@@ -113,6 +145,46 @@ fn grant(parser: &mut Parser<'_>, revoke: bool) -> Result<Grant, ParserError> {
     let _ = !cascade && take(parser, "restrict");
     let of_group = false;
     Ok(Grant { revoke, what, grantees, option, granted_by, cascade, of_group })
+}
+
+fn alter_defaults(parser: &mut Parser<'_>) -> Result<Grant, ParserError> {
+    for word in ["alter", "default", "privileges"] {
+        expect(parser, word)?;
+    }
+    let (mut roles, mut schemas) = (Vec::new(), Vec::new());
+    loop {
+        if take(parser, "for") {
+            if !take(parser, "role") {
+                expect(parser, "user")?;
+            }
+            roles = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+        } else if take(parser, "in") {
+            expect(parser, "schema")?;
+            schemas = parser.parse_comma_separated(|parser| parser.parse_identifier())?;
+        } else {
+            break;
+        }
+    }
+    grant(parser, &|parser| {
+        let kinds = [
+            ("tables", NewObjects::Tables),
+            ("sequences", NewObjects::Sequences),
+            ("functions", NewObjects::Functions),
+            ("routines", NewObjects::Functions),
+            ("types", NewObjects::Types),
+            ("schemas", NewObjects::Schemas),
+        ];
+        match kinds.into_iter().find(|(word, _)| take(parser, word)) {
+            Some((_, of)) => {
+                let (roles, schemas) = (roles.clone(), schemas.clone());
+                Ok(GrantTarget::Defaults { of, roles, schemas })
+            }
+            None => {
+                let found = parser.next_token();
+                parser.expected("TABLES, SEQUENCES, FUNCTIONS, TYPES or SCHEMAS", found)
+            }
+        }
+    })
 }
 
 fn alter_group(parser: &mut Parser<'_>) -> Result<Grant, ParserError> {

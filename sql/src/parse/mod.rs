@@ -64,7 +64,7 @@ pub use copy::{CopyEndpoint, CopySource, CopyStatement, CopyValue};
 pub use create_table::{CreateTable, CreateTableAs, CreateTableLike, Including, Like};
 pub use dialect::VARIADIC;
 pub use exclude::{Exclude, excluded};
-pub use grant::{Grant, GrantTarget, Granted, Privilege};
+pub use grant::{Grant, GrantTarget, Granted, NewObjects, Privilege};
 pub use included::included;
 pub use merge::{Merge, MergeAction, MergeClause};
 pub use overriding::{Overriding, overriding};

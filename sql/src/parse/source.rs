@@ -90,6 +90,20 @@ impl Source {
         self.position(location).saturating_add(u32::try_from(chars).unwrap_or(u32::MAX))
     }
 
+    /// Position of the word before the one at a location.
+    pub fn previous_word(&self, location: Location) -> u32 {
+        let position = self.position(location);
+        let before = self.text.get(..self.byte(location)).unwrap_or("");
+        let outside = before.trim_end();
+        let gap = before.chars().count() - outside.chars().count();
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let word = outside.chars().rev().take_while(|c| is_part(*c)).count();
+        match u32::try_from(gap + word) {
+            Ok(back) if position > back && word > 0 => position - back,
+            _ => position,
+        }
+    }
+
     /// Position of the word that ends before `location`, an opening parenthesis or bracket
     /// between them; of `location` itself where there is no such word.
     pub fn word_before(&self, location: Location) -> u32 {

@@ -34,7 +34,7 @@ fn the_statements_have_one_answer() {
     let scripts = Script::read_all(&tests_path("differential")).expect("the scripts parse");
     let mut differences = Vec::new();
     // Roles belong to a whole server: two databases of one cannot both make them.
-    for mut script in scripts.into_iter().filter(|script| script.name != "privileges") {
+    for mut script in scripts.into_iter().filter(|script| !script.name.ends_with("privileges")) {
         script.records.retain(|record| record.only.is_none());
         for record in &mut script.records {
             record.differs = None;

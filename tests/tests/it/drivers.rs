@@ -631,6 +631,13 @@ fn psql_describes_what_is_there() {
     }
     let cluster = shared_up();
     table(&cluster, "described");
+    cluster.client().must(
+        "CREATE ROLE described_reader; CREATE SCHEMA described_schema;
+         GRANT SELECT ON described TO described_reader;
+         GRANT UPDATE (name) ON described TO described_reader;
+         ALTER DEFAULT PRIVILEGES IN SCHEMA described_schema
+           GRANT SELECT ON TABLES TO described_reader",
+    );
     let here = Path::new(".");
     for (command, texts) in [
         ("\\dt described", &["described", "table", "satsuma"][..]),
@@ -651,12 +658,44 @@ fn psql_describes_what_is_there() {
         ("\\df citus_add_node", &["nodename text, nodeport integer, groupid integer DEFAULT"]),
         ("\\da string_agg", &["text, text"]),
         ("\\do @>", &["anyarray", "jsonb"]),
+        ("\\do+ || jsonb", &["jsonb_concat", "concatenate"]),
+        ("\\dp described", &["described_reader=r/satsuma", "name:", "described_reader=w/satsuma"]),
+        ("\\ddp", &["described_reader=r/satsuma", "table"]),
     ] {
         let output = psql::run(&cluster.address(), here, &["-c", command]);
         assert_eq!(output.status, 0, "{command}: {}", output.stderr);
         for text in texts {
             assert!(output.stdout.contains(text), "{command}: {text} in\n{}", output.stdout);
         }
+    }
+}
+
+#[test]
+fn psql_points_at_what_is_wrong() {
+    if !psql::is_installed() {
+        return skip("psql_points_at_what_is_wrong", "psql is not installed");
+    }
+    let cluster = shared_up();
+    cluster.client().must(
+        "CREATE TABLE pointed (a int); CREATE INDEX pointed_a ON pointed (a);
+         CREATE TABLE pointed_too (a int); CREATE UNIQUE INDEX pointed_too_a ON pointed_too (a)",
+    );
+    for (command, word) in [
+        ("CREATE INDEX ON pointed ((a + 'x'))", "'x'"),
+        ("CREATE INDEX ON pointed ((nope + 1))", "nope"),
+        ("CREATE INDEX ON pointed (lower(a))", "lower"),
+        ("SELECT a BETWEEN 'x' AND 3 FROM pointed", "'x'"),
+        ("SELECT a BETWEEN 1 AND true FROM pointed", "BETWEEN"),
+        ("ALTER TABLE pointed ADD CONSTRAINT u UNIQUE USING INDEX nope", "CONSTRAINT u"),
+        ("ALTER TABLE pointed ADD CONSTRAINT u UNIQUE USING INDEX pointed_a", "CONSTRAINT u"),
+        ("ALTER TABLE pointed ADD CONSTRAINT u UNIQUE USING INDEX pointed_too_a", "CONSTRAINT u"),
+    ] {
+        let output = psql::run(&cluster.address(), Path::new("."), &["-c", command]);
+        let lines: Vec<&str> = output.stderr.lines().collect();
+        let shown = lines.iter().position(|line| line.starts_with("LINE 1: "));
+        let caret = shown.and_then(|at| lines.get(at + 1)?.find('^'));
+        let wanted = command.find(word).map(|at| at + "LINE 1: ".len());
+        assert_eq!(caret, wanted, "{command}: {}", output.stderr);
     }
 }
 

@@ -69,6 +69,10 @@ COMMENT ON SCHEMA shop IS 'the shop';
 COMMENT ON TYPE shop.mood IS 'moods';
 COMMENT ON INDEX companies_lower IS 'lower';
 GRANT SELECT ON companies TO dump_reader;
+GRANT SELECT (company_id, id), UPDATE (title) ON shop.items TO dump_writer;
+GRANT SELECT (name) ON shop.totals TO PUBLIC;
+ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO dump_reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE dump_writer GRANT USAGE ON SEQUENCES TO PUBLIC;
 GRANT INSERT, UPDATE ON companies TO dump_writer WITH GRANT OPTION;
 GRANT USAGE ON SCHEMA shop TO dump_reader;
 GRANT SELECT ON shop.items TO PUBLIC;
@@ -137,6 +141,10 @@ const QUESTIONS: &[&str] = &[
        has_schema_privilege('dump_reader', 'shop', 'USAGE'),
        has_table_privilege('dump_reader', 'shop.items', 'SELECT')",
     "SELECT tableowner FROM pg_tables WHERE tablename = 'owned'",
+    "SELECT attrelid::regclass::text, attname, attacl::text FROM pg_attribute
+     WHERE attacl IS NOT NULL AND attrelid::regclass::text LIKE 'shop.%' ORDER BY 1, 2",
+    "SELECT defaclrole::regrole::text, defaclnamespace::regnamespace::text, defaclobjtype,
+       defaclacl::text FROM pg_default_acl ORDER BY 1, 2, 3",
 ];
 
 fn tool(name: &str, address: &Address, arguments: &[&str]) -> Result<String, String> {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! rows that refer      parent row must exist; it is held KEY SHARE until the transaction ends
-//! parent rows gone     CASCADE, SET NULL: change the children, which may go on from there
+//! parent rows gone     CASCADE, SET NULL, SET DEFAULT: change the children, which may go on
+//!                      from there
 //!                      RESTRICT, NO ACTION: there must be no children left
 //! ```
 //!
@@ -17,9 +18,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, RecordBatch, UInt64Array, new_null_array};
 use arrow::compute::{cast, concat_batches, take};
+use arrow::datatypes::DataType;
 use futures::future::BoxFuture;
 use satsuma_common::index::IndexMethod;
 use satsuma_common::key::KeyEncoder;
+use satsuma_common::row::ColumnBuilder;
 use satsuma_common::table::{ForeignKey, ForeignKeyAction, TableShape};
 use satsuma_common::{
     ColumnId, Datum, Oid, ShardId, SqlError, SqlResult, SqlState, Timestamp, TxnId, arrow_types,
@@ -185,7 +188,9 @@ impl<'a> Writer<'a> {
                 ForeignKeyAction::Restrict => {
                     self.verifier().check_unreferenced(key, change, false).await
                 }
-                ForeignKeyAction::Cascade | ForeignKeyAction::SetNull => {
+                ForeignKeyAction::Cascade
+                | ForeignKeyAction::SetNull
+                | ForeignKeyAction::SetDefault => {
                     for child in self.shared.placements.related(
                         key.table,
                         change.parent.group,
@@ -194,13 +199,12 @@ impl<'a> Writer<'a> {
                         let children = self.verifier().children(key, change, child).await?;
                         self.change_children(key, change, action, children).await?;
                     }
+                    if action == ForeignKeyAction::SetDefault {
+                        // A default may be the very key that is gone.
+                        self.verifier().check_unreferenced(key, change, true).await?;
+                    }
                     Ok(())
                 }
-                ForeignKeyAction::SetDefault => Err(SqlError::unsupported(format!(
-                    "SET DEFAULT of foreign key constraint \"{}\" is not supported",
-                    key.name
-                ))
-                .hint("Use SET NULL or CASCADE.")),
             }
         })
     }
@@ -216,28 +220,32 @@ impl<'a> Writer<'a> {
         if keys.is_empty() {
             return Ok(());
         }
-        let set_null = action == ForeignKeyAction::SetNull;
-        let is_set = |column: &ColumnId| {
-            change.new.is_some()
-                || key.set_on_delete.is_empty()
-                || key.set_on_delete.contains(column)
-        };
+        let cascades = action == ForeignKeyAction::Cascade;
         match &change.new {
-            None if !set_null => {
+            None if cascades => {
                 self.delete(&table, &keys).await?;
             }
             new => {
                 let shape = &table.meta.shape;
                 let mut columns = rows.columns().to_vec();
                 let pairs = key.columns.iter().zip(&key.target_columns);
-                for (column, target) in pairs.filter(|(column, _)| is_set(column)) {
+                for (number, (column, target)) in pairs.enumerate() {
+                    if !key.sets(*column, new.is_none()) {
+                        continue;
+                    }
                     let at = position(shape, *column)?;
                     columns[at] = match new {
-                        Some(new) if !set_null => {
+                        Some(new) if cascades => {
                             let from = position(&change.parent.meta.shape, *target)?;
                             let values =
                                 take(new.column(from), &parents, None).map_err(arrow_to_sql)?;
                             cast(&values, columns[at].data_type()).map_err(arrow_to_sql)?
+                        }
+                        _ if action == ForeignKeyAction::SetDefault => {
+                            let value = key.defaults.get(number).ok_or_else(|| {
+                                SqlError::internal(format!("key {} has no defaults", key.name))
+                            })?;
+                            repeated(value.as_deref(), columns[at].data_type(), keys.len())?
                         }
                         _ => new_null_array(columns[at].data_type(), keys.len()),
                     };
@@ -255,6 +263,16 @@ impl<'a> Writer<'a> {
         }
         Ok(())
     }
+}
+
+/// A column of one value, which is in the row codec's form.
+fn repeated(value: Option<&[u8]>, ty: &DataType, rows: usize) -> SqlResult<ArrayRef> {
+    let malformed = |error| SqlError::internal(format!("a default is not a value: {error}"));
+    let mut builder = ColumnBuilder::new(ty, rows);
+    for _ in 0..rows {
+        builder.push(value).map_err(malformed)?;
+    }
+    builder.finish().map_err(malformed)
 }
 
 /// Looks at rows as they are now, for a transaction.

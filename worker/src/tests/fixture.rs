@@ -139,6 +139,7 @@ fn campaign_key(actions: &Actions) -> ForeignKey {
         on_delete: actions.on_delete,
         on_update: actions.on_update,
         set_on_delete: Vec::new(),
+        defaults: Vec::new(),
         full: false,
         timing: actions.timing,
     }
@@ -156,6 +157,7 @@ fn kind_key() -> ForeignKey {
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
         set_on_delete: Vec::new(),
+        defaults: Vec::new(),
         full: false,
         timing: Timing::NotDeferrable,
     }

@@ -3,6 +3,7 @@
 //! [`apply`] is total and deterministic: the same commands on the same state give the same state
 //! and the same outcomes on every member. A command that is refused changes nothing.
 
+mod access;
 mod footprint;
 mod job;
 mod movement;
@@ -215,7 +216,7 @@ fn run_large(state: &mut State, command: Command) -> Applied {
         Command::DropEnum { oid } => object::drop_enum(state, oid)?,
 
         Command::SetComment { object, text } => object::set_comment(state, object, text),
-        Command::SetGrants { object, grants } => object::set_grants(state, object, grants),
+        Command::SetGrants { object, grants } => access::set_grants(state, object, grants),
         Command::SetSetting { scope, name, value } => {
             object::set_setting(state, scope, name, value);
         }

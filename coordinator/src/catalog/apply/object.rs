@@ -2,10 +2,10 @@
 
 use satsuma_common::{Oid, PgType, TableId};
 
-use super::schema;
+use super::{access, schema};
 use crate::catalog::objects::{
-    EnumType, Grant, ObjectAddress, ObjectClass, RelationRef, Role, SUPERUSER_OID, SettingScope,
-    View,
+    DefaultKind, EnumType, ObjectAddress, ObjectClass, RelationRef, Role, SUPERUSER_OID,
+    SettingScope, View,
 };
 use crate::catalog::rejection::Rejection;
 use crate::catalog::shared::Shared;
@@ -65,6 +65,18 @@ pub(super) fn drop_role(state: &mut State, oid: Oid) -> Result<(), Rejection> {
 
 /// An object that can be granted, with its kind.
 fn described(state: &State, object: ObjectAddress) -> String {
+    if let ObjectClass::Defaults(kind) = object.class {
+        let role = state.role(object.oid).map_or("", |role| role.name.as_str());
+        let schema = object.defaults_schema().and_then(|schema| state.schema(schema));
+        let schema = schema.map_or(String::new(), |schema| format!(" in schema {}", schema.name));
+        let kind = kind.plural();
+        return format!("default privileges on new {kind} belonging to role {role}{schema}");
+    }
+    if object.part != 0 {
+        let whole = described(state, ObjectAddress { part: 0, ..object });
+        let column = state.column_name(object).unwrap_or_default();
+        return format!("column {column} of {whole}");
+    }
     if let Some(relation) = state.relation(object.oid)
         && let Some((_, name)) = state.relation_name(relation)
     {
@@ -99,6 +111,10 @@ fn owned_by(state: &State, oid: Oid) -> Vec<String> {
         lines.push(format!("owner of type {}", ty.name));
     }
     for (object, grants) in state.grants.iter() {
+        if matches!(object.class, ObjectClass::Defaults(_)) && object.oid == oid {
+            lines.push(format!("owner of {}", described(state, *object)));
+            continue;
+        }
         if grants.iter().any(|grant| grant.grantee == oid) {
             let name = described(state, *object);
             lines.push(format!("privileges for {name}"));
@@ -113,7 +129,10 @@ pub(super) fn create_view(state: &mut State, view: View) -> Result<(), Rejection
         return Err(Rejection::Malformed("a view's oid is taken"));
     }
     schema::add_relation(state, view.schema, &view.name, RelationRef::View(view.oid))?;
+    let address = ObjectAddress::relation(RelationRef::View(view.oid));
+    let schema = view.schema;
     state.views.make_mut().insert(view.oid, Shared::new(view));
+    access::grant_defaults(state, address, (DefaultKind::Tables, Some(schema)));
     Ok(())
 }
 
@@ -130,6 +149,8 @@ pub(super) fn alter_view(state: &mut State, view: View) -> Result<(), Rejection>
             RelationRef::View(view.oid),
         )?;
     }
+    let relation = ObjectAddress::relation(RelationRef::View(view.oid));
+    access::follow_owner(state, relation, before.owner, view.owner);
     state.views.make_mut().insert(view.oid, Shared::new(view));
     Ok(())
 }
@@ -231,7 +252,10 @@ pub(super) fn create_enum(state: &mut State, ty: EnumType) -> Result<(), Rejecti
         return Err(Rejection::Malformed("a type's oid is taken"));
     }
     schema::add_type(state, ty.schema, &ty.name, ty.oid)?;
+    let address = ObjectAddress::whole(ObjectClass::Type, ty.oid);
+    let schema = ty.schema;
     state.enums.make_mut().insert(ty.oid, Shared::new(ty));
+    access::grant_defaults(state, address, (DefaultKind::Types, Some(schema)));
     Ok(())
 }
 
@@ -244,6 +268,8 @@ pub(super) fn alter_enum(state: &mut State, ty: EnumType) -> Result<(), Rejectio
         schema::remove_type(state, before.schema, &before.name);
         schema::add_type(state, ty.schema, &ty.name, ty.oid)?;
     }
+    let address = ObjectAddress::whole(ObjectClass::Type, ty.oid);
+    access::follow_owner(state, address, before.owner, ty.owner);
     state.enums.make_mut().insert(ty.oid, Shared::new(ty));
     Ok(())
 }
@@ -297,15 +323,6 @@ pub(super) fn set_comment(state: &mut State, object: ObjectAddress, text: Option
         Some(text) => comments.insert(object, text),
         None => comments.remove(&object),
     };
-}
-
-pub(super) fn set_grants(state: &mut State, object: ObjectAddress, grants: Vec<Grant>) {
-    let all = state.grants.make_mut();
-    if grants.is_empty() {
-        all.remove(&object);
-    } else {
-        all.insert(object, grants);
-    }
 }
 
 pub(super) fn set_setting(

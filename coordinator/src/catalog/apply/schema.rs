@@ -2,7 +2,8 @@
 
 use satsuma_common::Oid;
 
-use crate::catalog::objects::{ObjectAddress, ObjectClass, RelationRef};
+use super::access;
+use crate::catalog::objects::{DefaultKind, ObjectAddress, ObjectClass, RelationRef};
 use crate::catalog::rejection::Rejection;
 use crate::catalog::shared::Shared;
 use crate::catalog::state::{Schema, State};
@@ -20,8 +21,13 @@ pub(super) fn create(
     if state.schemas.contains_key(&oid) {
         return Err(Rejection::Malformed("a schema's oid is taken"));
     }
+    let is_temporary = name.starts_with("pg_");
     state.schema_names.make_mut().insert(name.clone(), oid);
     state.schemas.make_mut().insert(oid, Shared::new(Schema::new(oid, name, owner)));
+    if !is_temporary {
+        let address = ObjectAddress::whole(ObjectClass::Schema, oid);
+        access::grant_defaults(state, address, (DefaultKind::Schemas, None));
+    }
     Ok(())
 }
 
@@ -40,8 +46,10 @@ pub(super) fn rename(state: &mut State, oid: Oid, name: String) -> Result<(), Re
 
 pub(super) fn own(state: &mut State, oid: Oid, owner: Oid) -> Result<(), Rejection> {
     role_exists(state, owner)?;
-    user_schema(state, oid)?;
+    let before = user_schema(state, oid)?.owner;
     schema_mut(state, oid)?.owner = owner;
+    let address = ObjectAddress::whole(ObjectClass::Schema, oid);
+    access::follow_owner(state, address, before, owner);
     Ok(())
 }
 
@@ -57,6 +65,9 @@ pub(super) fn drop(state: &mut State, oid: Oid) -> Result<(), Rejection> {
     state.schema_names.make_mut().remove(&name);
     state.schemas.make_mut().remove(&oid);
     forget_annotations(state, ObjectClass::Schema, oid);
+    if state.grants.keys().any(|object| object.defaults_schema() == Some(oid)) {
+        state.grants.make_mut().retain(|object, _| object.defaults_schema() != Some(oid));
+    }
     Ok(())
 }
 

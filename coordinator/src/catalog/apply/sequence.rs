@@ -2,8 +2,8 @@
 
 use satsuma_common::{Oid, SequenceId};
 
-use super::{object, schema};
-use crate::catalog::objects::{ObjectClass, RelationRef, Sequence};
+use super::{access, object, schema};
+use crate::catalog::objects::{DefaultKind, ObjectAddress, ObjectClass, RelationRef, Sequence};
 use crate::catalog::rejection::Rejection;
 use crate::catalog::sequence::{self, Position, SequenceBlock};
 use crate::catalog::shared::Shared;
@@ -18,7 +18,10 @@ pub(super) fn create(state: &mut State, sequence: Sequence) -> Result<(), Reject
     let relation = RelationRef::Sequence(id);
     schema::add_relation(state, sequence.schema, &sequence.name, relation)?;
     state.positions.make_mut().insert(id, Position::start(&sequence));
+    let schema = sequence.schema;
     state.sequences.make_mut().insert(id, Shared::new(sequence));
+    let address = ObjectAddress::relation(relation);
+    access::grant_defaults(state, address, (DefaultKind::Sequences, Some(schema)));
     Ok(())
 }
 
@@ -43,6 +46,8 @@ pub(super) fn alter(state: &mut State, sequence: Sequence) -> Result<(), Rejecti
         });
     }
     position.epoch += 1;
+    let relation = ObjectAddress::relation(RelationRef::Sequence(id));
+    access::follow_owner(state, relation, before.owner, sequence.owner);
     state.sequences.make_mut().insert(id, Shared::new(sequence));
     Ok(())
 }

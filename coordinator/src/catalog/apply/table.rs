@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use satsuma_common::table::{ForeignKey, TableShape};
 use satsuma_common::{ColumnId, Oid, TableId};
 
-use super::{object, placement, schema, sequence};
-use crate::catalog::objects::{Index, IndexValue, ObjectClass, RelationRef};
+use super::{access, object, placement, schema, sequence};
+use crate::catalog::objects::{
+    DefaultKind, Index, IndexValue, ObjectAddress, ObjectClass, RelationRef,
+};
 use crate::catalog::rejection::Rejection;
 use crate::catalog::shared::Shared;
 use crate::catalog::state::State;
@@ -33,7 +35,10 @@ pub(super) fn create(
     name_schema(state, &mut def)?;
     schema::add_relation(state, def.schema, &def.shape.name, RelationRef::Table(id))?;
     let targets = targets(&def.shape);
+    let schema = def.schema;
     state.tables.make_mut().insert(id, Shared::new(Table::new(def, placement)));
+    let relation = ObjectAddress::relation(RelationRef::Table(id));
+    access::grant_defaults(state, relation, (DefaultKind::Tables, Some(schema)));
     for index in indexes {
         create_index(state, index)?;
     }
@@ -65,12 +70,15 @@ pub(super) fn alter(state: &mut State, mut def: TableDef) -> Result<(), Rejectio
     let mut affected = targets(&before.shape);
     affected.extend(targets(&def.shape));
     affected.insert(id);
-    let schema = def.schema;
+    let (schema, owner) = (def.schema, def.owner);
+    let relation = ObjectAddress::relation(RelationRef::Table(id));
     state.tables.make_mut().insert(id, Shared::new(before.with_def(def)));
     if schema != before.schema {
         follow_schema(state, id, schema)?;
     }
     object::follow_table(state, id);
+    access::follow_owner(state, relation, before.owner, owner);
+    access::follow_columns(state, id);
     refresh_indexes(state, id);
     check_constraints(state, id)?;
     rename_in_foreign_keys(state, id);

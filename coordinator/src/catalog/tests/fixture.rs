@@ -136,6 +136,7 @@ pub fn foreign_key(name: &str, from: &TableDef, to: &Table) -> ForeignKey {
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
         set_on_delete: Vec::new(),
+        defaults: Vec::new(),
         full: false,
         timing: Timing::NotDeferrable,
     }

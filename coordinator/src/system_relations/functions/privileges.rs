@@ -1,13 +1,13 @@
 //! What roles may do: `has_table_privilege` and its relatives.
 
-use satsuma_common::{
-    ColumnId, Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState, TableId,
-};
+use satsuma_common::{Datum, Oid, PgType, SequenceId, SqlError, SqlResult, SqlState};
 use satsuma_sql::catalog_view::CatalogView;
 use satsuma_sql::functions::{Privileged, is_known};
 
 use super::SessionFunctions;
-use crate::catalog::{self, DATABASE_OID, ObjectAddress, ObjectClass, PUBLIC, split_name};
+use crate::catalog::{
+    self, DATABASE_OID, ObjectAddress, ObjectClass, PUBLIC, RelationRef, split_name,
+};
 
 /// A privilege's letter in access lists, and whether WITH GRANT OPTION was asked for.
 type Wanted = (char, bool);
@@ -77,7 +77,7 @@ pub(super) fn named_tablespace(name: &str) -> SqlResult<Oid> {
 enum Asked {
     Object(ObjectAddress),
     /// Columns of a relation: the privilege on one of them or on the whole is enough.
-    Columns(Oid, Vec<ColumnId>),
+    Columns(Oid, Vec<ObjectAddress>),
     Role(Oid),
     /// Something that everybody may use, and only superusers may pass on.
     ForEverybody,
@@ -141,11 +141,7 @@ impl SessionFunctions {
             Asked::Object(object) => has(*object),
             Asked::Columns(relation, columns) => {
                 let whole = ObjectAddress::whole(ObjectClass::Relation, *relation);
-                has(whole)
-                    || columns.iter().any(|column| {
-                        let part = i32::from(column.0);
-                        has(ObjectAddress { part, ..whole })
-                    })
+                has(whole) || columns.iter().any(|column| has(*column))
             }
             Asked::Role(other) if !grant => catalog::is_member(state, role, *other),
             Asked::ForEverybody if !grant => true,
@@ -205,9 +201,8 @@ impl SessionFunctions {
                 (ObjectClass::Relation, name.is_some())
             }
             Privileged::AnyColumn if self.catalog.relation_name(oid).is_some() => {
-                let shape = state.table(TableId(oid.0)).map(|table| &table.shape);
-                let columns = shape.map(|shape| shape.columns.iter().map(|c| c.id).collect());
-                return Ok(Asked::Columns(oid, columns.unwrap_or_default()));
+                let columns = state.column_grants(oid).map(|(column, _)| *column).collect();
+                return Ok(Asked::Columns(oid, columns));
             }
             Privileged::Table | Privileged::AnyColumn | Privileged::Column => {
                 (ObjectClass::Relation, self.catalog.relation_name(oid).is_some())
@@ -237,27 +232,27 @@ impl SessionFunctions {
         let Some((_, name)) = self.catalog.relation_name(relation) else {
             return Ok(Asked::Nothing);
         };
-        let Some(table) = self.table(relation) else {
-            // Of a view or of a system relation: these have no privileges by column.
+        let state = self.state();
+        let reference = state.relation(relation);
+        let Some(reference @ (RelationRef::Table(_) | RelationRef::View(_))) = reference else {
+            // Of a system relation: these have no privileges by column.
             return Ok(Asked::Columns(relation, Vec::new()));
         };
         let found = match column {
             Datum::Int2(number) => {
-                let number = i64::from(*number);
-                match table.shape.columns.iter().find(|column| i64::from(column.id.0) == number) {
-                    Some(column) => column.id,
+                let part = i32::from(*number);
+                let found = ObjectAddress { part, ..ObjectAddress::relation(reference) };
+                match state.column_name(found) {
+                    Some(_) => found,
                     None => return Ok(Asked::Nothing),
                 }
             }
-            Datum::Text(wanted) => match table.shape.column_named(wanted) {
-                Some(column) => column.id,
-                None => {
-                    return Err(SqlError::new(
-                        SqlState::UNDEFINED_COLUMN,
-                        format!("column \"{wanted}\" of relation \"{name}\" does not exist"),
-                    ));
-                }
-            },
+            Datum::Text(wanted) => state.column_named(reference, wanted).ok_or_else(|| {
+                SqlError::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!("column \"{wanted}\" of relation \"{name}\" does not exist"),
+                )
+            })?,
             _ => return Err(SqlError::internal("a column is a number or a name")),
         };
         Ok(Asked::Columns(relation, vec![found]))

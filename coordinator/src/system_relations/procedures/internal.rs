@@ -1,8 +1,9 @@
 //! Functions that catalogs refer to and SQL does not call: input and output of types, handlers of
-//! access methods.
+//! access methods, what operators are worked out by.
 
 use satsuma_common::types::{PSEUDO_TYPES, VECTORS};
 use satsuma_common::{Oid, PgType};
+use satsuma_sql::declared;
 use satsuma_sql::functions::signature::{Pattern, Signature};
 
 use super::{Kind, Mode, Parameter, Procedure, type_oid};
@@ -64,6 +65,13 @@ pub(super) fn functions() -> Vec<Procedure> {
     }
     for (oid, name, result) in OF_ARRAYS {
         all.push(function(oid, name.to_owned(), 's', &[type_oid("internal")], result));
+    }
+    for operator in declared::operators() {
+        let made = operator.function;
+        let operands = operator.left.into_iter().chain([operator.right]);
+        let operands: Vec<u32> = operands.map(type_oid).collect();
+        let name = made.name.to_owned();
+        all.push(function(made.oid, name, made.volatility, &operands, operator.result));
     }
     // Types without functions have 0 for them.
     all.retain(|procedure| procedure.oid != 0);

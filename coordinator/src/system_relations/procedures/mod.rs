@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `casts` | `pg_cast` |
-//! | `internal` | functions that catalogs refer to: input and output of types, access methods |
+//! | `internal` | functions that catalogs refer to: input and output of types, access methods, operators |
 //! | `names` | names of functions and their arguments, read and printed |
 //! | `operators` | `pg_operator`, |
 //! | `show` | arguments and results as `\df` shows them |
@@ -38,7 +38,8 @@ struct Procedures {
 }
 
 static ALL: LazyLock<Procedures> = LazyLock::new(|| {
-    let all = declared::functions().into_iter().chain(internal::functions());
+    // What SQL can call is declared in full.
+    let all = internal::functions().into_iter().chain(declared::functions());
     let by_oid: BTreeMap<u32, Procedure> =
         all.map(|procedure| (procedure.oid, procedure)).collect();
     let mut by_name: BTreeMap<String, Vec<u32>> = BTreeMap::new();

@@ -28,7 +28,7 @@ fn rows(_source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             oprresult = Oid(type_oid(operator.result)),
             oprcom = Oid(0),
             oprnegate = Oid(0),
-            oprcode = Oid(0),
+            oprcode = Oid(operator.function.oid),
             oprrest = Oid(0),
             oprjoin = Oid(0),
         )?;

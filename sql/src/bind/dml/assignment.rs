@@ -412,20 +412,6 @@ impl Binder<'_> {
     }
 }
 
-/// Whether the subscripts of a target name columns. What does not parse is found where it is bound.
-pub(super) fn part_names_a_column(target: &AssignmentTarget) -> bool {
-    let names = match target {
-        AssignmentTarget::ColumnName(name) => std::slice::from_ref(name),
-        AssignmentTarget::Tuple(names) => names.as_slice(),
-    };
-    names.iter().any(|name| {
-        let part = names::parts(name).ok().and_then(|parts| parts.last().copied());
-        let Some(part) = part.and_then(parse::subscripts) else { return false };
-        let parsed = parse::parse_expression(&format!("NULL{part}"));
-        parsed.is_ok_and(|(parsed, _)| super::update::names_a_column(&parsed))
-    })
-}
-
 pub(super) fn default_of_part() -> SqlError {
     SqlError::unsupported("cannot set an array element to DEFAULT")
 }

@@ -2,7 +2,7 @@
 
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use satsuma_common::index::{IndexShape, IndexedValue};
+use satsuma_common::index::{IndexKeyShape, IndexShape, IndexedValue};
 use satsuma_common::{ColumnId, Oid, SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, ConflictTarget, DoUpdate, Ident, OnConflictAction, OnInsert, Spanned};
 
@@ -45,22 +45,6 @@ impl Inference {
 }
 
 impl Binder<'_> {
-    /// DO UPDATE changes rows, and a target tells which rows are there.
-    pub(super) fn check_conflict_access(
-        &self,
-        on: Option<&OnInsert>,
-        table: &TableInfo,
-    ) -> SqlResult<()> {
-        let Some(OnInsert::OnConflict(conflict)) = on else { return Ok(()) };
-        if let OnConflictAction::DoUpdate(_) = conflict.action {
-            self.check_access(table, Access::Update)?;
-        }
-        match conflict.conflict_target {
-            Some(_) => self.check_access(table, Access::Select),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn on_conflict(
         &self,
         on: &OnInsert,
@@ -127,10 +111,17 @@ impl Binder<'_> {
             ConflictTarget::OnConstraint(name) => {
                 let wanted = names::last(name)?;
                 if shape.primary_key_name.as_deref() == Some(wanted.as_str()) {
+                    self.check_arbiter(table, &shape.primary_key)?;
                     return Ok(vec![PRIMARY_KEY]);
                 }
                 let named = |index: &&IndexShape| index.constraint && index.name == wanted;
                 if let Some(index) = shape.indexes.iter().find(named) {
+                    let column = |key: &IndexKeyShape| match key.value {
+                        IndexedValue::Column(column) => Some(column),
+                        IndexedValue::Expression(_) => None,
+                    };
+                    let columns: Vec<_> = index.keys.iter().filter_map(column).collect();
+                    self.check_arbiter(table, &columns)?;
                     return Ok(vec![index.id]);
                 }
                 Err(self.at(
@@ -176,7 +167,19 @@ impl Binder<'_> {
         }
         inference.columns.sort_unstable();
         inference.columns.dedup();
+        let named = inference.expressions.iter().chain(&inference.conditions);
+        let named = named.flat_map(plan::columns_of);
+        let mut read: Vec<ColumnId> =
+            named.filter_map(|column| Some(table.shape.column_named(&column.name)?.id)).collect();
+        read.extend(&inference.columns);
+        self.check_arbiter(table, &read)?;
         Ok(inference)
+    }
+
+    /// The target tells which rows are there.
+    fn check_arbiter(&self, table: &TableInfo, columns: &[ColumnId]) -> SqlResult<()> {
+        let indexes = columns.iter().filter_map(|column| table.shape.position(*column));
+        self.check_columns(table, Access::Select, indexes)
     }
 
     fn id_of(&self, name: &Ident, table: &TableInfo) -> SqlResult<ColumnId> {
@@ -249,7 +252,7 @@ impl Binder<'_> {
                 name: column.name.clone(),
                 column: input_column(&name),
                 ty: column.ty.clone(),
-                origin: None,
+                origin: Some((shape.table, column.id)),
                 typmod: column.ty.typmod(),
             });
             fields.push((name, column.ty.clone()));
@@ -267,7 +270,8 @@ impl Binder<'_> {
         let cx = cx.clause(Clause::UpdateSet);
         let mut values: Vec<Expr> =
             shape.columns.iter().map(|c| Expr::Column(input_column(&c.name))).collect();
-        self.assignments(&update.assignments, table, &mut values, cx)?;
+        let assigned = self.assignments(&update.assignments, table, &mut values, cx)?;
+        self.check_columns(table, Access::Update, assigned.into_iter())?;
         let (plan, values) = self.attach(plan, values)?;
         let mut exprs = Vec::with_capacity(values.len());
         let mut columns = Vec::with_capacity(values.len());

@@ -30,9 +30,7 @@ impl Binder<'_> {
         }
         let (table, from) = self.target(&table.relation, "delete from")?;
         self.check_access(&table, Access::Delete)?;
-        if delete.selection.is_some() || delete.using.is_some() || delete.returning.is_some() {
-            self.check_access(&table, Access::Select)?;
-        }
+        self.note_changed(&table);
         let using = delete.using.as_deref().unwrap_or(&[]);
         let (mut plan, scope) = self.with_sources(from, using, ctes)?;
         if let Some(condition) = &delete.selection {

@@ -48,11 +48,8 @@ impl Binder<'_> {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT needs a table"));
         };
         let table = self.target_table(name, "insert into")?;
-        self.check_access(&table, Access::Insert)?;
-        self.check_conflict_access(insert.on.as_ref(), &table)?;
-        if insert.returning.is_some() {
-            self.check_access(&table, Access::Select)?;
-        }
+        self.check_columns(&table, Access::Insert, std::iter::empty())?;
+        self.note_changed(&table);
         let mut target = Entry::of_table(&table);
         if let Some(alias) = &insert.table_alias {
             if !alias.explicit {
@@ -144,6 +141,7 @@ impl Binder<'_> {
         let targets = self.targets_for(width, table, targets, |index| {
             rows.first().and_then(|row| row.get(index)).map_or(0, |e| self.start(e))
         })?;
+        self.check_columns(table, Access::Insert, targets.iter().map(|target| target.index))?;
         let scope = Scope::default();
         let windows = NamedWindows::default();
         let cx = Context::new(&scope, ctes, &windows, Clause::Values);
@@ -192,6 +190,7 @@ impl Binder<'_> {
         let rows = self.query_with(query, None, ctes, Unknowns::Keep)?.exact()?;
         let position = self.query_position(query);
         let targets = self.targets_for(rows.columns.len(), table, targets, |_| position)?;
+        self.check_columns(table, Access::Insert, targets.iter().map(|target| target.index))?;
         let scope = Scope::default();
         let windows = NamedWindows::default();
         let cx = Context::new(&scope, ctes, &windows, Clause::Values);

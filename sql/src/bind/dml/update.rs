@@ -6,8 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use satsuma_common::{SqlError, SqlResult, SqlState};
 use sqlparser::ast::{self, TableFactor, Update, UpdateTableFromKind};
 
-use super::assignment::part_names_a_column;
-use super::{Binder, is_default};
+use super::Binder;
 use crate::bind::clause::Clause;
 use crate::bind::cte::Ctes;
 use crate::bind::expr::Context;
@@ -19,18 +18,6 @@ use crate::bind::window::NamedWindows;
 use crate::bound::BoundUpdate;
 use crate::catalog_view::{Access, TableInfo};
 use crate::table::KEY_COLUMN;
-
-/// Whether a new value is worked out from columns. DEFAULT is none.
-pub(super) fn names_a_column(value: &ast::Expr) -> bool {
-    !is_default(value)
-        && ast::visit_expressions(value, |expr| match expr {
-            ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) => {
-                std::ops::ControlFlow::Break(())
-            }
-            _ => std::ops::ControlFlow::Continue(()),
-        })
-        .is_break()
-}
 
 impl Binder<'_> {
     pub fn update(&self, update: &Update, ctes: &Ctes<'_>) -> SqlResult<BoundUpdate> {
@@ -46,16 +33,8 @@ impl Binder<'_> {
             ));
         }
         let (table, from) = self.target(&update.table.relation, "update")?;
-        self.check_access(&table, Access::Update)?;
-        let reads = update.selection.is_some()
-            || update.from.is_some()
-            || update.returning.is_some()
-            || update.assignments.iter().any(|assignment| {
-                names_a_column(&assignment.value) || part_names_a_column(&assignment.target)
-            });
-        if reads {
-            self.check_access(&table, Access::Select)?;
-        }
+        self.check_columns(&table, Access::Update, std::iter::empty())?;
+        self.note_changed(&table);
         let from_tables = match &update.from {
             None => &[][..],
             Some(UpdateTableFromKind::AfterSet(tables)) => tables.as_slice(),
@@ -83,6 +62,7 @@ impl Binder<'_> {
         let mut values: Vec<Expr> =
             target.columns.iter().map(|c| Expr::Column(c.column.clone())).collect();
         let assigned = self.assignments(&update.assignments, &table, &mut values, cx)?;
+        self.check_columns(&table, Access::Update, assigned.iter().copied())?;
         let (returning, extras) = match &update.returning {
             None => (None, Vec::new()),
             Some(items) => {

@@ -41,7 +41,7 @@ impl Binder<'_> {
     pub fn column(&self, ident: &Ident, cx: Context<'_>) -> SqlResult<Typed> {
         let position = self.ident_position(ident);
         if let Some(found) = cx.scope.column(ident, position)? {
-            return Ok(cx.scope.reference(found.column, found.level, position));
+            return self.reference(cx.scope, found.column, found.level, position);
         }
         let name = fold(ident);
         if ident.quote_style.is_none() && BARE_CALLS.contains(&name.as_str()) {
@@ -109,7 +109,7 @@ impl Binder<'_> {
         let name = fold(column);
         let mut found = entry.columns.iter().filter(|candidate| candidate.name == name);
         match (found.next(), found.next()) {
-            (Some(column), None) => Ok(cx.scope.reference(column, level, position)),
+            (Some(column), None) => self.reference(cx.scope, column, level, position),
             (Some(_), Some(_)) => {
                 Err(self.at(crate::bind::scope::ambiguous_column(&name), position))
             }
@@ -122,6 +122,7 @@ impl Binder<'_> {
     }
 
     fn table_oid(&self, entry: &Entry) -> SqlResult<Typed> {
+        self.check_system_column(entry)?;
         Typed::constant(Datum::Oid(entry.oid.unwrap_or(0)), PgType::Oid)
     }
 
@@ -132,12 +133,15 @@ impl Binder<'_> {
         level: usize,
         scope: &Scope<'_>,
         position: u32,
-    ) -> Vec<(String, Typed)> {
+    ) -> SqlResult<Vec<(String, Typed)>> {
         entry
             .columns
             .iter()
             .filter(|column| !is_hidden(&column.name))
-            .map(|column| (column.name.clone(), scope.reference(column, level, position)))
+            .map(|column| {
+                let value = self.reference(scope, column, level, position)?;
+                Ok((column.name.clone(), value))
+            })
             .collect()
     }
 
@@ -150,9 +154,9 @@ impl Binder<'_> {
         position: u32,
     ) -> SqlResult<Typed> {
         if let (true, [column]) = (entry.scalar, entry.columns.as_slice()) {
-            return Ok(scope.reference(column, level, position));
+            return self.reference(scope, column, level, position);
         }
-        let fields = self.expand_entry(entry, level, scope, position);
+        let fields = self.expand_entry(entry, level, scope, position)?;
         functions::records::record(fields, entry.optional, &self.env)
             .map_err(|error| self.at(error, position))
     }

@@ -18,20 +18,6 @@ use crate::casts;
 use crate::functions::{self, AggregateCall, OrderBy, Typed};
 use crate::parse::VARIADIC;
 
-/// Parameter names of functions that people call by name.
-const NAMED_PARAMETERS: &[(&str, &[&str])] = &[
-    ("make_interval", &["years", "months", "weeks", "days", "hours", "mins", "secs"]),
-    ("make_timestamp", &["year", "month", "mday", "hour", "min", "sec"]),
-    ("make_date", &["year", "month", "day"]),
-    ("make_time", &["hour", "min", "sec"]),
-    ("jsonb_set", &["jsonb_in", "path", "replacement", "create_if_missing"]),
-    (
-        "jsonb_set_lax",
-        &["jsonb_in", "path", "replacement", "create_if_missing", "null_value_treatment"],
-    ),
-    ("jsonb_insert", &["jsonb_in", "path", "replacement", "insert_after"]),
-];
-
 /// The arguments of a call, taken apart.
 pub(in crate::bind) struct Arguments<'e> {
     pub values: Vec<Cow<'e, ast::Expr>>,
@@ -300,37 +286,7 @@ impl Binder<'_> {
         position: u32,
     ) -> SqlResult<Vec<Typed>> {
         let values = self.bare_values(arguments, cx)?;
-        if arguments.names.iter().all(Option::is_none) {
-            return Ok(values);
-        }
-        let Some((_, parameters)) = NAMED_PARAMETERS.iter().find(|(known, _)| *known == name)
-        else {
-            return Err(self.at(
-                SqlError::unsupported(format!(
-                    "function {name} does not take arguments by name here"
-                )),
-                position,
-            ));
-        };
-        let mut slots: Vec<Option<Typed>> = vec![None; parameters.len()];
-        for (index, (value, given)) in values.into_iter().zip(&arguments.names).enumerate() {
-            let slot = match given {
-                None => Some(index),
-                Some(given) => parameters.iter().position(|parameter| parameter == given),
-            };
-            match slot.and_then(|slot| slots.get_mut(slot)) {
-                Some(slot @ None) => *slot = Some(value),
-                _ => {
-                    return Err(self.at(functions::undefined(name, &[]), position));
-                }
-            }
-        }
-        // What is left out in the middle takes its default: zero for make_interval, the only
-        // one of these that has defaults before its last parameter.
-        while slots.last().is_some_and(Option::is_none) {
-            slots.pop();
-        }
-        Ok(slots.into_iter().map(|slot| slot.unwrap_or_else(|| Typed::int4(0))).collect())
+        self.in_their_places(name, values, &arguments.names, position)
     }
 
     /// A function's name without `pg_catalog`; other schemas hold none.

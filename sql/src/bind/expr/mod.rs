@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod column;
 pub(super) mod function;
 mod literal;
+mod named_arguments;
 pub(super) mod operator;
 pub(super) mod special;
 mod vectors;

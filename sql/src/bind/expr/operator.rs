@@ -283,12 +283,21 @@ impl Binder<'_> {
         cx: Context<'_>,
     ) -> SqlResult<Typed> {
         let position = self.operator_position(value);
-        let value = self.expr(value, cx)?;
-        let low = self.expr(low, cx)?;
-        let high = self.expr(high, cx)?;
-        let above = self.operate(">=", value.clone(), low, position)?.expr;
-        let below = self.operate("<=", value, high, position)?.expr;
-        Ok(Typed::bool(above.and(below).negate_if(negated)))
+        let typed = self.expr(value, cx)?;
+        let bounds = [(low, self.expr(low, cx)?), (high, self.expr(high, cx)?)];
+        let compared = |operator: &str, (written, bound): &(&ast::Expr, Typed)| {
+            let result = operators::binary(operator, typed.clone(), bound.clone(), &self.env);
+            result.map(|test| test.expr).map_err(|error| {
+                let operands = [(value, &typed.ty), (*written, &bound.ty)].into_iter();
+                let position = self.blame(&error, operands, position);
+                self.at(error, position)
+            })
+        };
+        let [low, high] = &bounds;
+        Ok(Typed::bool(match negated {
+            false => compared(">=", low)?.and(compared("<=", high)?),
+            true => compared("<", low)?.or(compared(">", high)?),
+        }))
     }
 
     pub fn in_list(
