@@ -1,6 +1,7 @@
 //! What workers ask of this coordinator: to be taken in, and how transactions ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use satsuma_common::{NodeId, SqlError, SqlResult, SqlState, Timestamp, TxnId};
@@ -8,6 +9,9 @@ use satsuma_proto::worker::{Membership, Outcomes, Registration, Worker};
 
 use crate::catalog::{Command, Node, NodeChange, NodeRole, Outcome, State};
 use crate::cluster::Cluster;
+
+/// How long a worker may take to say who it is, or to take notice.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers workers from the catalog.
 pub struct Members(pub Arc<Cluster>);
@@ -46,7 +50,7 @@ impl Outcomes for Members {
         let Registration { host, port, directory, member } = worker;
         let (cluster, node) = member.unzip();
         check_cluster(&self.0, cluster.as_deref()).await?;
-        is_there(&self.0, &host, port, &directory).await?;
+        check_address(&self.0, &host, port, &directory).await?;
         let node = take_in(&self.0, host, port, directory, node).await?;
         // A worker that does not remember the cluster yet must not be given shards: it could be
         // taken in by another cluster with them. It comes again when it does.
@@ -76,22 +80,54 @@ pub(crate) async fn check_cluster(cluster: &Cluster, belongs_to: Option<&str>) -
     }
 }
 
-/// 55000 where a worker claims the address of another one, and does not answer there.
-async fn is_there(cluster: &Cluster, host: &str, port: u16, directory: &str) -> SqlResult<()> {
+/// A worker must answer where it says that it is, before it gets an id that nobody could use. 55000
+/// where the address is another node's: that one may come back.
+async fn check_address(cluster: &Cluster, host: &str, port: u16, directory: &str) -> SqlResult<()> {
+    let refused = |message| SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);
     let state = cluster.catalog.snapshot();
-    let Some(other) = state.node_at(host, port) else { return Ok(()) };
-    if other.directory.as_deref().is_none_or(|known| known == directory) {
+    let is_known = |node: &&Node| node.directory.as_deref() == Some(directory);
+    let known = state.workers().find(is_known);
+    if known.is_some_and(|node| node.host == host && node.port == port) {
         return Ok(());
     }
-    let nobody = Node { id: NodeId(0), ..other.clone() };
-    let answers = cluster.workers.probe(&nobody)?.status().await?;
-    if answers.directory == directory {
-        return Ok(());
+    let whoever = cluster.workers.probe(&Node::worker_at(host, port))?;
+    let unreachable = |error: SqlError| {
+        error.hint("Coordinators must reach the worker at the address that --advertise names.")
+    };
+    let answer = tokio::time::timeout(PATIENCE, whoever.status()).await.unwrap_or_else(|_| {
+        let message = format!("nobody answers at {host}:{port}");
+        Err(SqlError::new(SqlState::CONNECTION_FAILURE, message))
+    });
+    if answer.map_err(unreachable)?.directory != directory {
+        return Err(refused(format!("another worker answers at {host}:{port}")));
     }
-    Err(SqlError::new(
-        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("another worker answers at {host}:{port}"),
-    ))
+    match state.node_at(host, port) {
+        // Nodes that are known may exchange their addresses.
+        Some(other) if known.is_none() && other.directory.is_some() => Err(refused(format!(
+            "node {} has another data directory than the worker at {host}:{port}",
+            other.id.0
+        ))
+        .hint(format!(
+            "If its data directory can be restored, start it with that one. If it is lost, \
+                     start this worker at another address; SELECT citus_remove_node('{host}', \
+                     {port}) removes the lost one once it holds no table's only shards."
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Tells a worker that it was removed: it forgets where the coordinators are.
+pub async fn dismiss(cluster: &Cluster, node: &Node) {
+    let state = cluster.catalog.snapshot();
+    let alone = Membership { coordinators: Vec::new(), ..membership(&state, node.id) };
+    let told = async { cluster.workers.any_client(node)?.join(alone).await };
+    match tokio::time::timeout(PATIENCE, told).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            tracing::info!(node = %node.id, %error, "a worker was not told that it was removed");
+        }
+        Err(_) => tracing::info!(node = %node.id, "a worker was not told that it was removed"),
+    }
 }
 
 /// Puts a worker into the catalog, or where it is now. A new one does not count yet. `was` is the

@@ -54,7 +54,8 @@ impl StatementCounters {
 
 /// Whether this coordinator can serve: it knows a leader.
 pub fn is_ready(cluster: &Cluster) -> bool {
-    cluster.catalog.leadership().leader.is_some() && cluster.catalog.snapshot().is_bootstrapped()
+    let is_led = cluster.catalog.leadership().leader.is_some();
+    is_led && cluster.catalog.snapshot().is_bootstrapped() && cluster.catalog.check_member().is_ok()
 }
 
 /// What Prometheus scrapes.

@@ -29,9 +29,7 @@ impl Connector for Remote {
             )
             .hint("Start it with --coordinator."));
         }
-        let host =
-            if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
-        let address = format!("{host}:{}", node.port);
+        let address = node.grpc();
         // One that is only asked who it is has no id yet.
         let worker = match node.id {
             NodeId(0) => RemoteWorker::new(&address),

@@ -83,6 +83,17 @@ fn damaged(reason: impl Into<String>) -> SqlError {
     SqlError::new(SqlState::DATA_CORRUPTED, format!("the backup is damaged: {}", reason.into()))
 }
 
+/// What is said of damage, with the name of the file that has it.
+fn in_file(name: &str, error: SqlError) -> SqlError {
+    match error.state() {
+        SqlState::DATA_CORRUPTED => SqlError::new(
+            SqlState::DATA_CORRUPTED,
+            format!("backup file {name} is damaged: {}", error.message()),
+        ),
+        _ => error,
+    }
+}
+
 /// Makes a directory that holds nothing yet.
 fn fresh(directory: &Path) -> SqlResult<()> {
     if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -253,7 +264,9 @@ async fn restore_all(from: &Path, to: &Path) -> SqlResult<usize> {
             let worker =
                 workers.get(&node).ok_or_else(|| damaged("a shard group is on no worker"))?;
             if let Some(chunks) = summary.groups.get(&group.id.0) {
-                worker.fill(group.id, read_chunks(from, group.id, *chunks)?).await?;
+                let chunks = read_chunks(from, group.id, *chunks)?;
+                let filled = worker.fill(group.id, chunks).await;
+                filled.map_err(|error| in_file(&chunk_file(group.id.0), error))?;
             }
             let tables: Vec<_> = state
                 .tables_in(group.colocation)
@@ -309,15 +322,20 @@ fn read_chunks(
     let path = from.join(chunk_file(group.0));
     let file = File::open(&path).map_err(|error| io(&path, &error))?;
     let mut file = BufReader::new(file);
+    let broken = |reason| SqlError::new(SqlState::DATA_CORRUPTED, reason);
+    let unread = move |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => broken("it is cut off"),
+        _ => io(&path, &error),
+    };
     Ok((0..count).map(move |_| {
         let mut length = [0; 4];
-        file.read_exact(&mut length).map_err(|error| io(&path, &error))?;
+        file.read_exact(&mut length).map_err(&unread)?;
         let length = u32::from_le_bytes(length) as usize;
         if length > MAX_CHUNK {
-            return Err(damaged("a chunk is too long"));
+            return Err(broken("a chunk is too long"));
         }
         let mut chunk = vec![0; length];
-        file.read_exact(&mut chunk).map_err(|error| io(&path, &error))?;
+        file.read_exact(&mut chunk).map_err(&unread)?;
         Ok(chunk)
     }))
 }

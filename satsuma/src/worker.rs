@@ -43,9 +43,9 @@ impl Monitored for MonitoredWorker {
         metrics::render(&self.0)
     }
 
-    /// It belongs to a cluster.
+    /// It belongs to a cluster, and was not removed.
     fn is_ready(&self) -> bool {
-        self.0.membership().is_some()
+        self.0.membership().is_some_and(|membership| !membership.coordinators.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@ use satsuma_common::table::TableShape;
 use satsuma_common::{Epoch, Generation, GroupId, ShardId, SqlError, SqlResult, SqlState};
 use satsuma_proto::worker::Membership;
 use satsuma_storage::disk::RealDisk;
-use satsuma_storage::{CopyWriter, Engine, Options};
+use satsuma_storage::{CopyWriter, Engine, Options, StorageError};
 
 use crate::error;
 use crate::membership::Remembered;
@@ -35,7 +35,7 @@ impl Restore {
         self.engine.identity()
     }
 
-    /// Fills a group from the chunks of a backup, in their order.
+    /// Fills a group from the chunks of a backup, in their order. XX001 where they are damaged.
     pub async fn fill(
         &self,
         group: GroupId,
@@ -43,7 +43,10 @@ impl Restore {
     ) -> SqlResult<()> {
         let mut writer = CopyWriter::new(&self.engine, group);
         for chunk in chunks {
-            writer.write(&chunk?).await.map_err(error::storage)?;
+            writer.write(&chunk?).await.map_err(|error| match error {
+                StorageError::CopyBroken(reason) => SqlError::new(SqlState::DATA_CORRUPTED, reason),
+                other => error::storage(other),
+            })?;
         }
         Ok(())
     }

@@ -164,7 +164,7 @@ async fn register(
     registration: Registration,
     refuse: oneshot::Sender<SqlError>,
 ) {
-    let mut told = false;
+    let mut told = String::new();
     loop {
         match register_once(&worker, &coordinators, &registration).await {
             Ok(membership) => {
@@ -175,9 +175,10 @@ async fn register(
                 let _ = refuse.send(error);
                 return;
             }
-            Err(error) if !told => {
-                tracing::warn!(?coordinators, %error, "could not register yet");
-                told = true;
+            Err(error) if error.message() != told => {
+                let hint = error.fields().hint.as_deref().unwrap_or_default();
+                tracing::warn!(?coordinators, %error, hint, "could not register yet");
+                told = error.message().to_owned();
             }
             Err(error) => tracing::debug!(?coordinators, %error, "could not register yet"),
         }
@@ -215,6 +216,10 @@ struct CoordinatorsOf {
 impl CoordinatorsOf {
     fn outcomes(&self) -> Option<Arc<dyn Outcomes>> {
         let addresses = self.worker.membership()?.coordinators;
+        // It was removed: nobody knows it any more.
+        if addresses.is_empty() {
+            return None;
+        }
         let mut connected = self.connected.lock();
         if let Some((known, outcomes)) = &*connected
             && *known == addresses

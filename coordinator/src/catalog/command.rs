@@ -66,7 +66,7 @@ pub enum Command {
     RemoveNode {
         node: NodeId,
     },
-    /// A coordinator tells its addresses, or is told of others.
+    /// A coordinator tells where it is itself.
     PutCoordinator(CoordinatorAddress),
     /// The last one stays.
     RemoveCoordinator {
@@ -294,6 +294,8 @@ pub enum Command {
         port: u16,
         directory: String,
     },
+    /// A user says where a coordinator is.
+    UpdateCoordinator(CoordinatorAddress),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,15 @@ pub enum NodeRole {
     Worker,
 }
 
+impl std::fmt::Display for NodeRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Coordinator => "coordinator",
+            Self::Worker => "worker",
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
@@ -33,6 +42,34 @@ impl Node {
     pub fn is_worker(&self) -> bool {
         self.role == NodeRole::Worker
     }
+
+    /// A worker that is not in the catalog.
+    pub fn worker_at(host: &str, port: u16) -> Self {
+        Self {
+            id: NodeId(0),
+            group: 0,
+            role: NodeRole::Worker,
+            host: host.to_owned(),
+            port,
+            grpc_address: None,
+            directory: None,
+            is_active: true,
+            is_disabled: false,
+            should_have_shards: true,
+        }
+    }
+
+    /// Where other nodes reach it (`host:port`).
+    pub fn grpc(&self) -> String {
+        match self.role {
+            NodeRole::Coordinator => self.grpc_address.clone().unwrap_or_default(),
+            NodeRole::Worker => host_and_port(&self.host, self.port),
+        }
+    }
+}
+
+pub(crate) fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// What may change of a node.

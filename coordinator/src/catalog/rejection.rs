@@ -4,6 +4,8 @@
 use satsuma_common::{SqlError, SqlState, TxnId};
 use thiserror::Error;
 
+use super::node::NodeRole;
+
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Rejection {
     #[error("the cluster has no catalog yet")]
@@ -58,8 +60,12 @@ pub enum Rejection {
     WorkersId(u32),
     #[error("coordinator {0} exists already")]
     CoordinatorExists(u32),
-    #[error("coordinator {id} is at {address} already")]
-    CoordinatorThere { address: String, id: u32 },
+    #[error("{role} {id} is at {address} already")]
+    AddressTaken { role: NodeRole, id: u32, address: String },
+    #[error("this coordinator has been removed from the cluster")]
+    CoordinatorRemoved,
+    #[error("the node {host}:{port} is coordinator {id}")]
+    IsCoordinator { id: u32, host: String, port: u16 },
     #[error("node id {id} has been used before")]
     IdUsed { id: u32, next: u32 },
     #[error("coordinator {0} is known by another data directory")]
@@ -98,14 +104,15 @@ impl Rejection {
             | Self::RoleExists(_)
             | Self::ConstraintExists { .. }
             | Self::CoordinatorExists(_)
-            | Self::CoordinatorThere { .. } => SqlState::DUPLICATE_OBJECT,
-            Self::OtherDirectory(_) => SqlState::CONNECTION_REJECTED,
+            | Self::AddressTaken { .. } => SqlState::DUPLICATE_OBJECT,
+            Self::OtherDirectory(_) | Self::CoordinatorRemoved => SqlState::CONNECTION_REJECTED,
             Self::NoType(_) | Self::NoRole(_) => SqlState::UNDEFINED_OBJECT,
             Self::NodeExists(..) | Self::NoNode(..) | Self::NoNodeId(_) => SqlState::INTERNAL_ERROR,
             Self::OnlyPlacement { .. } | Self::CannotColocate(..) => SqlState::INTERNAL_ERROR,
             Self::NoWorkers
             | Self::NoReferenceTables(_)
             | Self::WorkersId(_)
+            | Self::IsCoordinator { .. }
             | Self::IdUsed { .. }
             | Self::LastCoordinator => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Dependents { .. } | Self::RoleInUse { .. } => {
@@ -141,6 +148,14 @@ impl From<Rejection> for SqlError {
                 "If its data is lost, remove it with SELECT satsuma_remove_coordinator({id}) and \
                  add one with a new id."
             )),
+            Rejection::IsCoordinator { id, .. } => error.hint(format!(
+                "SELECT satsuma_remove_coordinator({id}) takes it out of the cluster, and its \
+                 vote with it."
+            )),
+            Rejection::CoordinatorRemoved => error.hint(
+                "To be added again it needs an empty data directory and an id that no node has \
+                 had.",
+            ),
             Rejection::NoWorkers => error.hint("Add more worker nodes."),
             Rejection::OnlyPlacement { table, .. } => error
                 .detail(format!(

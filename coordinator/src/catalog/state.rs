@@ -165,6 +165,12 @@ impl State {
         self.workers().filter(|node| node.is_active && node.should_have_shards)
     }
 
+    /// Whether this was a coordinator's id. None is given twice, so that it will be nobody's.
+    pub fn was_removed(&self, coordinator: NodeId) -> bool {
+        let has_others = self.nodes().any(|node| !node.is_worker());
+        has_others && self.node(coordinator).is_none() && coordinator.0 < self.counters.node
+    }
+
     pub fn node_at(&self, host: &str, port: u16) -> Option<&Node> {
         self.nodes().find(|node| node.host == host && node.port == port)
     }

@@ -129,6 +129,7 @@ impl Oracle {
     }
 
     async fn ask(&self, observe: Timestamp) -> SqlResult<Timestamp> {
+        self.0.catalog.check_member()?;
         let (answer, answered) = oneshot::channel();
         self.0.asks.send(Ask { observe, answer }).await.map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?

@@ -45,6 +45,19 @@ pub struct Leadership {
     pub is_cut_off: bool,
 }
 
+/// What the cluster takes this coordinator for. It never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    #[default]
+    Member,
+    /// The catalog does not name it any more. The group may still need its vote to let it go.
+    Removed,
+    /// And the group goes on without it.
+    Gone,
+    /// The others know this node by another data directory.
+    OtherDirectory,
+}
+
 /// What came of a round.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -133,6 +146,12 @@ impl<L: Stable> Core<L> {
 
     pub fn voters(&self) -> &[u64] {
         &self.node.store().members().voters
+    }
+
+    /// Everybody in the group, with a vote or without.
+    pub fn group(&self) -> Vec<u64> {
+        let members = self.node.store().members();
+        members.voters.iter().chain(&members.learners).copied().collect()
     }
 
     pub fn tick(&mut self) {

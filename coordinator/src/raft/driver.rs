@@ -9,7 +9,7 @@ use raft::eraftpb::Message;
 use satsuma_common::NodeId;
 use tokio::sync::oneshot;
 
-use super::core::Core;
+use super::core::{Core, Standing};
 use super::error::RaftError;
 use super::handle::Published;
 use super::log::Stable;
@@ -35,6 +35,8 @@ pub(super) enum Event {
     Read(oneshot::Sender<()>),
     Unreachable(NodeId),
     SnapshotSent(NodeId, bool),
+    /// Another member says that this one was removed.
+    Removed,
     /// Another one shall lead.
     HandOver,
     Stop,
@@ -88,6 +90,7 @@ impl<L: Stable> Driver<L> {
     }
 
     fn run_until_stopped(&mut self) -> Result<(), RaftError> {
+        self.published.group(self.core.state(), self.core.group());
         let mut next_tick = Instant::now() + TICK;
         self.round()?;
         loop {
@@ -134,6 +137,7 @@ impl<L: Stable> Driver<L> {
                 Some(Event::Read(waiting)) => reads.push(waiting),
                 Some(Event::HandOver) => self.core.hand_over(),
                 Some(Event::Unreachable(node)) => self.core.report_unreachable(node),
+                Some(Event::Removed) => self.published.standing(Standing::Gone),
                 Some(Event::SnapshotSent(node, arrived)) => {
                     self.core.report_snapshot(node, arrived);
                 }
@@ -174,6 +178,7 @@ impl<L: Stable> Driver<L> {
         let progress = self.core.advance(&mut |message| peers.send(message))?;
         if self.core.applied() != before {
             self.published.state(self.core.state(), self.core.applied());
+            self.published.group(self.core.state(), self.core.group());
         }
         self.published.leadership(self.core.leadership(), self.core.voters().len());
         for (request, outcome) in progress.applied {

@@ -11,7 +11,7 @@ use raft::eraftpb::Message;
 use satsuma_common::{NodeId, SqlError, SqlResult, SqlState};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use super::core::{Core, Leadership};
+use super::core::{Core, Leadership, Standing};
 use super::directory::Directory;
 use super::driver::{Driver, Event, TICK};
 use super::envelope::{Envelope, MAX_ENTRY_BYTES};
@@ -74,8 +74,9 @@ pub(super) struct Published {
     alone: AtomicBool,
     next_request: AtomicU64,
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<Outcome>>>,
-    /// The others know this node by another data directory.
-    disowned: watch::Sender<bool>,
+    /// Ids of the group's members.
+    group: RwLock<Vec<u64>>,
+    standing: watch::Sender<Standing>,
     stopped: AtomicBool,
 }
 
@@ -113,7 +114,8 @@ impl Published {
             alone: AtomicBool::new(false),
             next_request: AtomicU64::new(1),
             waiting: Mutex::new(BTreeMap::new()),
-            disowned: watch::Sender::new(false),
+            group: RwLock::default(),
+            standing: watch::Sender::default(),
             stopped: AtomicBool::new(false),
         }
     }
@@ -122,6 +124,26 @@ impl Published {
         *self.state.write() = (Arc::new(state.clone()), applied);
         let version = state.version();
         self.version.send_if_modified(|known| std::mem::replace(known, version) != version);
+    }
+
+    /// Who is in the group, and whether this one still belongs to it.
+    pub fn group(&self, state: &State, group: Vec<u64>) {
+        if state.was_removed(self.node) {
+            let is_in = group.contains(&u64::from(self.node.0));
+            self.standing(if is_in { Standing::Removed } else { Standing::Gone });
+        }
+        let mut known = self.group.write();
+        if *known != group {
+            *known = group;
+        }
+    }
+
+    pub fn standing(&self, now: Standing) {
+        let before = *self.standing.borrow();
+        if before == Standing::Member && matches!(now, Standing::Removed | Standing::Gone) {
+            tracing::error!(node = %self.node, "{}", Rejection::CoordinatorRemoved);
+        }
+        self.standing.send_if_modified(|known| std::mem::replace(known, now.max(before)) < now);
     }
 
     pub fn leadership(&self, now: Leadership, members: usize) {
@@ -241,18 +263,43 @@ impl Catalog {
 
     /// Another coordinator knows this node by another data directory.
     pub(super) fn disowned(&self) {
-        self.0.published.disowned.send_if_modified(|known| !std::mem::replace(known, true));
+        self.0.published.standing(Standing::OtherDirectory);
+    }
+
+    /// Whether a node takes part in the group, as far as this member knows.
+    pub(super) fn is_in_group(&self, node: NodeId) -> bool {
+        self.0.published.group.read().contains(&u64::from(node.0))
+    }
+
+    /// 57P03 where the cluster goes on without this coordinator.
+    pub fn check_member(&self) -> SqlResult<()> {
+        match *self.0.published.standing.borrow() {
+            Standing::Removed | Standing::Gone => Err(SqlError::new(
+                SqlState::CANNOT_CONNECT_NOW,
+                Rejection::CoordinatorRemoved.to_string(),
+            )
+            .hint("Connect to another coordinator.")),
+            Standing::Member | Standing::OtherDirectory => Ok(()),
+        }
     }
 
     /// Waits until there is a leader and the log has been replayed. 08004 when the others will
-    /// have nothing to do with this one: it has lost what it had promised them.
+    /// have nothing to do with this one: it was removed, or has lost what it had promised them.
     pub async fn ready(&self) -> SqlResult<()> {
-        let mut disowned = self.0.published.disowned.subscribe();
-        tokio::select! {
-            confirmed = self.confirm(START_PATIENCE) => confirmed?,
-            Ok(_) = disowned.wait_for(|disowned| *disowned) => {
-                return Err(Rejection::OtherDirectory(self.0.node.0).into());
+        let mut standing = self.0.published.standing.subscribe();
+        let refused = |standing: &Standing| *standing >= Standing::Gone;
+        let standing = tokio::select! {
+            biased;
+            Ok(standing) = standing.wait_for(refused) => *standing,
+            confirmed = self.confirm(START_PATIENCE) => {
+                confirmed?;
+                Standing::Member
             }
+        };
+        match standing {
+            Standing::OtherDirectory => return Err(Rejection::OtherDirectory(self.0.node.0).into()),
+            Standing::Gone => return Err(Rejection::CoordinatorRemoved.into()),
+            Standing::Member | Standing::Removed => {}
         }
         let published = &self.0.published;
         let alone = published.members.load(Ordering::Acquire) == 1 && self.leadership().is_self;

@@ -51,6 +51,10 @@ impl Reports {
         let _ = self.0.try_send(Event::Unreachable(node));
     }
 
+    pub fn removed(&self) {
+        let _ = self.0.try_send(Event::Removed);
+    }
+
     pub fn snapshot_sent(&self, node: NodeId, arrived: bool) {
         let _ = self.0.try_send(Event::SnapshotSent(node, arrived));
     }
@@ -60,6 +64,9 @@ impl Reports {
 pub trait Peers: Send + Sync + 'static {
     /// Called once, before anything is sent.
     fn attach(&self, reports: Reports);
+
+    /// A member, which is who it says, is at this address.
+    fn heard_of(&self, _node: NodeId, _address: &str) {}
 
     /// Sends a Raft message, at once or never: Raft copes with losses.
     fn send(&self, message: Message);

@@ -48,12 +48,17 @@ pub struct PeerNetwork {
     own: NodeId,
     /// Identity of the own data directory.
     directory: String,
+    /// Where the others reach this one; empty where nobody told.
+    address: String,
     peers: RwLock<BTreeMap<NodeId, Peer>>,
     reports: Arc<OnceLock<Reports>>,
     runtime: Handle,
 }
 
 struct Peer {
+    /// Where it was said to be.
+    told: String,
+    /// Where it is: a member that is heard of knows that better.
     address: String,
     /// Identity of its data directory, where it is known; else empty.
     directory: String,
@@ -69,24 +74,30 @@ impl PeerNetwork {
         let runtime = Handle::try_current().map_err(|e| SqlError::internal(e.to_string()))?;
         let reports = Arc::new(OnceLock::new());
         let directory = directory.to_owned();
-        let network = Self { own, directory, peers: RwLock::default(), reports, runtime };
+        let itself = peers.iter().find(|(node, _)| *node == own);
+        let address = itself.map(|(_, address)| address.clone()).unwrap_or_default();
+        let network = Self { own, directory, address, peers: RwLock::default(), reports, runtime };
         peers.iter().try_for_each(|(node, address)| network.set(*node, address, ""))?;
         Ok(network)
     }
 
     /// A coordinator's address and the identity of its data directory, from now on.
     pub fn set(&self, node: NodeId, address: &str, directory: &str) -> SqlResult<()> {
-        let is_it = |peer: &Peer| peer.address == address && peer.directory == directory;
+        let is_it = |peer: &Peer| peer.told == address && peer.directory == directory;
         let known = self.peers.read().get(&node).is_some_and(is_it);
         if node == self.own || known {
             return Ok(());
         }
+        self.connect(node, address, address, directory)
+    }
+
+    fn connect(&self, node: NodeId, told: &str, address: &str, directory: &str) -> SqlResult<()> {
         let _entered = self.runtime.enter();
         let client = client(address)?;
         let (queue, queued) = mpsc::channel(QUEUE);
-        let (address, directory) = (address.to_owned(), directory.to_owned());
-        let peer = Peer { address, directory, client, queue };
-        self.runtime.spawn(deliver(self.wire(node, &peer), queued, self.reports.clone()));
+        let [told, address, directory] = [told, address, directory].map(str::to_owned);
+        let peer = Peer { told, address, directory, client, queue };
+        self.runtime.spawn(deliver(self.wire(node, &peer), queued));
         self.peers.write().insert(node, peer);
         Ok(())
     }
@@ -97,6 +108,8 @@ impl PeerNetwork {
             client: peer.client.clone(),
             from_directory: self.directory.clone(),
             to_directory: peer.directory.clone(),
+            from_address: self.address.clone(),
+            reports: self.reports.clone(),
         }
     }
 
@@ -127,11 +140,11 @@ fn client(address: &str) -> SqlResult<PeersClient<Channel>> {
 }
 
 /// Sends what is queued for one peer, until the network is dropped.
-async fn deliver(wire: Wire, mut queued: mpsc::Receiver<Message>, reports: Arc<OnceLock<Reports>>) {
+async fn deliver(wire: Wire, mut queued: mpsc::Receiver<Message>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while queued.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let sent = wire.step(batch.drain(..), CALL_TIMEOUT).await;
-        if !sent && let Some(reports) = reports.get() {
+        if !sent && let Some(reports) = wire.reports.get() {
             reports.unreachable(wire.node);
         }
     }
@@ -143,6 +156,8 @@ struct Wire {
     client: PeersClient<Channel>,
     from_directory: String,
     to_directory: String,
+    from_address: String,
+    reports: Arc<OnceLock<Reports>>,
 }
 
 impl Wire {
@@ -155,10 +170,18 @@ impl Wire {
             messages,
             from_directory: self.from_directory.clone(),
             to_directory: self.to_directory.clone(),
+            from_address: self.from_address.clone(),
         };
         let mut client = self.client.clone();
         match tokio::time::timeout(patience, client.step(request)).await {
-            Ok(Ok(_)) => true,
+            Ok(Ok(reply)) => {
+                if reply.get_ref().removed
+                    && let Some(reports) = self.reports.get()
+                {
+                    reports.removed();
+                }
+                true
+            }
             Ok(Err(error)) => {
                 tracing::debug!(node = %self.node, %error, "coordinator not reached");
                 false
@@ -174,6 +197,17 @@ impl Peers for PeerNetwork {
         let _ = self.reports.set(reports);
     }
 
+    fn heard_of(&self, node: NodeId, address: &str) {
+        let peers = self.peers.read();
+        let Some(peer) = peers.get(&node).filter(|peer| peer.address != address) else { return };
+        let (told, directory) = (peer.told.clone(), peer.directory.clone());
+        drop(peers);
+        tracing::info!(%node, told, address, "a coordinator is elsewhere");
+        if let Err(error) = self.connect(node, &told, address, &directory) {
+            tracing::warn!(%node, %error, "a coordinator's address makes no sense");
+        }
+    }
+
     fn send(&self, message: Message) {
         let Ok(node) = u32::try_from(message.to).map(NodeId) else { return };
         let peers = self.peers.read();
@@ -182,10 +216,10 @@ impl Peers for PeerNetwork {
             let _ = peer.queue.try_send(message);
             return;
         }
-        let (wire, reports) = (self.wire(node, peer), self.reports.clone());
+        let wire = self.wire(node, peer);
         self.runtime.spawn(async move {
             let sent = wire.step(std::iter::once(message), SNAPSHOT_TIMEOUT).await;
-            if let Some(reports) = reports.get() {
+            if let Some(reports) = wire.reports.get() {
                 reports.snapshot_sent(node, sent);
             }
         });
@@ -272,16 +306,22 @@ impl generated::Peers for PeerServer {
             if message.to != u64::from(own.0) || message.from == message.to || message.from == 0 {
                 return Err(Status::invalid_argument("a raft message of somebody else"));
             }
-            let sender = u32::try_from(message.from).ok().and_then(|id| state.node(NodeId(id)));
-            let known = sender.and_then(|node| node.directory.as_ref());
+            let sender = u32::try_from(message.from).map_or(NodeId(0), NodeId);
+            if state.was_removed(sender) && !self.catalog.is_in_group(sender) {
+                return Ok(Response::new(pb::StepReply { removed: true }));
+            }
+            let known = state.node(sender).and_then(|node| node.directory.as_ref());
             if known.is_some_and(|known| *known != request.from_directory) {
                 // It has forgotten what it had promised: its votes count no more.
                 let wrong = format!("coordinator n{} had another data directory", message.from);
                 return Err(Status::failed_precondition(wrong));
             }
+            if known.is_some() && !request.from_address.is_empty() {
+                self.catalog.peers().heard_of(sender, &request.from_address);
+            }
             self.catalog.receive(message);
         }
-        Ok(Response::new(pb::StepReply {}))
+        Ok(Response::new(pb::StepReply { removed: false }))
     }
 
     async fn propose(

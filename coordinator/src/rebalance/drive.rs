@@ -28,6 +28,10 @@ const CHUNKS: usize = 64;
 /// While the source serves, statements get as much time as the chunk before took, but no more.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
+/// After a step that failed, doubled with each that fails after it.
+const FIRST_REST: Duration = Duration::from_millis(200);
+const MOST_DOUBLINGS: u32 = 3;
+
 /// One move under way.
 struct Drive {
     cluster: Arc<Cluster>,
@@ -37,6 +41,8 @@ struct Drive {
     shards: Vec<ShardId>,
     watermark: Watermark,
     reason: Option<String>,
+    /// Steps that failed since the last one that did not.
+    failures: u32,
 }
 
 /// Drives the move until it is over or somebody else drives it.
@@ -50,6 +56,7 @@ pub async fn drive(cluster: Arc<Cluster>, id: MoveId) {
         shards: Vec::new(),
         watermark: Watermark::default(),
         reason: None,
+        failures: 0,
     };
     while effect != Effect::Stop {
         let event = if step.may_cancel() && drive.is_cancelled() {
@@ -62,8 +69,13 @@ pub async fn drive(cluster: Arc<Cluster>, id: MoveId) {
             }
         };
         (step, effect) = step.next(event);
-        if event == Event::Failed {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        match event {
+            Event::Failed => {
+                tokio::time::sleep(FIRST_REST * (1 << drive.failures.min(MOST_DOUBLINGS))).await;
+                drive.failures += 1;
+            }
+            Event::Resumed(_) => {}
+            _ => drive.failures = 0,
         }
     }
 }
@@ -80,7 +92,12 @@ impl Drive {
         if effect == Effect::Hold && state == SqlState::LOCK_NOT_AVAILABLE {
             return Event::Busy;
         }
-        tracing::warn!(movement = %id, %group, %source, %target, ?effect, %error, "step of a move failed");
+        let is_new = self.reason.as_deref() != Some(error.message());
+        if is_new {
+            tracing::warn!(movement = %id, %group, %source, %target, ?effect, %error, "step of a move failed");
+        } else {
+            tracing::debug!(movement = %id, ?effect, %error, "step of a move failed again");
+        }
         self.reason = Some(error.message().to_owned());
         Event::Failed
     }

@@ -365,6 +365,11 @@ impl Arguments {
         Ok(all)
     }
 
+    /// Parameters of the form that was called.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub(super) fn text(&self, at: usize) -> SqlResult<Option<String>> {
         match self.values.get(at) {
             None | Some(Datum::Null) => Ok(None),

@@ -9,7 +9,7 @@ use satsuma_sql::bound::OutputColumn;
 
 use super::ClusterSession;
 use super::calls::{Arguments, column};
-use crate::catalog::{Command, CoordinatorAddress, Node, NodeChange, NodeRole, Rejection};
+use crate::catalog::{Command, CoordinatorAddress, Node, NodeChange};
 use crate::membership;
 use crate::rebalance;
 
@@ -68,8 +68,7 @@ pub async fn call(
     match name {
         "citus_add_node" | "citus_add_inactive_node" => {
             let (host, port) = arguments.address()?;
-            let probe = probe(&host, port);
-            let worker = session.cluster.workers.probe(&probe)?;
+            let worker = session.cluster.workers.probe(&Node::worker_at(&host, port))?;
             let activate = name == "citus_add_node";
             let cluster = session.cluster.clone();
             let node = membership::add(&cluster, worker.as_ref(), host, port, activate).await?;
@@ -77,8 +76,12 @@ pub async fn call(
         }
         "citus_remove_node" => {
             let node = arguments.node(session)?;
+            let removed = session.state().node(node).cloned();
             session.cluster.catalog.propose(Command::RemoveNode { node }).await?;
             settle_references(session).await;
+            if let Some(removed) = removed {
+                membership::dismiss(&session.cluster, &removed).await;
+            }
             Ok(nothing())
         }
         "citus_disable_node" => {
@@ -114,10 +117,7 @@ pub async fn call(
         }
         "satsuma_update_coordinator" => {
             let address = coordinator_address(arguments)?;
-            if session.state().node(address.node).is_none_or(Node::is_worker) {
-                return Err(Rejection::NoNodeId(address.node.0).into());
-            }
-            session.cluster.catalog.propose(Command::PutCoordinator(address)).await?;
+            session.cluster.catalog.propose(Command::UpdateCoordinator(address)).await?;
             Ok(nothing())
         }
         "satsuma_remove_coordinator" => {
@@ -159,7 +159,7 @@ pub async fn call(
             let host = arguments.text(0)?.unwrap_or_default();
             let port = arguments.integer(1)?.unwrap_or(5432);
             let port = u16::try_from(port).unwrap_or_default();
-            let worker = session.cluster.workers.probe(&probe(&host, port));
+            let worker = session.cluster.workers.probe(&Node::worker_at(&host, port));
             Ok(vec![vec![Datum::Bool(answers(worker).await)]])
         }
         "citus_check_cluster_node_health" => Ok(health(session).await),
@@ -169,22 +169,6 @@ pub async fn call(
 
 fn number(node: NodeId) -> Datum {
     Datum::Int4(i32::try_from(node.0).unwrap_or(i32::MAX))
-}
-
-/// A worker that is not in the catalog yet.
-fn probe(host: &str, port: u16) -> Node {
-    Node {
-        id: NodeId(0),
-        group: 0,
-        role: NodeRole::Worker,
-        host: host.to_owned(),
-        port,
-        grpc_address: None,
-        directory: None,
-        is_active: true,
-        is_disabled: false,
-        should_have_shards: true,
-    }
 }
 
 async fn change(session: &ClusterSession, node: NodeId, change: NodeChange) -> SqlResult<()> {
@@ -213,7 +197,7 @@ async fn update(session: &ClusterSession, arguments: &Arguments) -> SqlResult<()
     let node =
         state.node(NodeId(id)).ok_or_else(|| SqlError::internal(format!("node {id} not found")))?;
     if node.is_worker()
-        && let Ok(worker) = session.cluster.workers.probe(&probe(&host, port))
+        && let Ok(worker) = session.cluster.workers.probe(&Node::worker_at(&host, port))
         && let Ok(status) = worker.status().await
         && node.directory.as_ref().is_some_and(|known| *known != status.directory)
     {
@@ -261,7 +245,8 @@ async fn health(session: &ClusterSession) -> Rows {
     let own = state.node(session.cluster.node);
     let from = own.map_or_else(Default::default, |node| (node.host.clone(), node.port));
     let asked = state.workers().map(|node| {
-        let worker = session.cluster.workers.probe(node);
+        // The client that statements use: it knows already which worker hangs.
+        let worker = session.cluster.workers.any_client(node);
         async move { (node.host.clone(), node.port, answers(worker).await) }
     });
     let answers = futures::future::join_all(asked).await;

@@ -104,14 +104,14 @@ pub async fn call(
             let wanted =
                 wanted(session, arguments, (Some(1), Some(2), Some(3)), Some(5), Some(6), None)?;
             session.require_owner_of(wanted.colocation)?;
-            let planned = planned(session, &wanted).await;
+            let planned = planned(session, &wanted).await?;
             run_moves(session, planned).await?;
             Ok(nothing())
         }
         "get_rebalance_table_shards_plan" => {
             let positions = (Some(1), Some(2), Some(3));
             let wanted = wanted(session, arguments, positions, Some(4), Some(5), Some(6))?;
-            let planned = planned(session, &wanted).await;
+            let planned = planned(session, &wanted).await?;
             Ok(plan_rows(session, &planned))
         }
         "get_rebalance_progress" => {
@@ -294,9 +294,22 @@ fn shard_list(text: Option<String>) -> SqlResult<BTreeSet<ShardId>> {
         .collect()
 }
 
-async fn planned(session: &ClusterSession, wanted: &Wanted) -> Vec<Planned> {
+async fn planned(session: &ClusterSession, wanted: &Wanted) -> SqlResult<Vec<Planned>> {
+    check_takers(&session.state(), None)?;
     session.cluster.refresh_sizes().await;
-    plan(&session.state(), &session.cluster.sizes(), wanted)
+    Ok(plan(&session.state(), &session.cluster.sizes(), wanted))
+}
+
+/// An error where no node but `leaving` takes shards, in Citus's words.
+fn check_takers(state: &State, leaving: Option<NodeId>) -> SqlResult<()> {
+    let takes = |node: &Node| node.is_active && node.should_have_shards && Some(node.id) != leaving;
+    match state.workers().any(takes) {
+        true => Ok(()),
+        false => Err(SqlError::internal(
+            "Shard replication factor (1) cannot be greater than number of nodes with \
+             should_have_shards=true (0).",
+        )),
+    }
 }
 
 fn address(state: &State, node: NodeId) -> (String, u16) {
@@ -458,7 +471,7 @@ async fn run_moves(session: &mut ClusterSession, planned: Vec<Planned>) -> SqlRe
 }
 
 async fn move_one(session: &mut ClusterSession, arguments: &Arguments) -> SqlResult<()> {
-    transfer_mode(arguments.text(5)?)?;
+    transfer_mode(arguments.text(arguments.len() - 1)?)?;
     let cluster = session.cluster.clone();
     let state = session.state();
     let shard = arguments.integer(0)?.and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
@@ -466,10 +479,19 @@ async fn move_one(session: &mut ClusterSession, arguments: &Arguments) -> SqlRes
         return Err(SqlError::internal(format!("could not find valid entry for shard {shard}")));
     };
     session.require_owner_of(Some(table.colocation()))?;
-    let source = node_at(&state, arguments, 1)?.ok_or_else(|| {
+    let by_id = arguments.len() == BY_ID;
+    let source = match by_id {
+        true => Some(node_of(&state, arguments, 1)?),
+        false => node_at(&state, arguments, 1)?,
+    };
+    let source = source.ok_or_else(|| {
         SqlError::internal("Moving shards from a non-existing node is not supported")
     })?;
-    let target = node_at(&state, arguments, 3)?.ok_or_else(|| {
+    let target = match by_id {
+        true => Some(node_of(&state, arguments, 2)?),
+        false => node_at(&state, arguments, 3)?,
+    };
+    let target = target.ok_or_else(|| {
         let (host, port) = (arguments.text(3).ok().flatten(), arguments.integer(4).ok().flatten());
         let (host, port) = (host.unwrap_or_default(), port.unwrap_or_default());
         SqlError::internal("Moving shards to a non-existing node is not supported")
@@ -492,6 +514,13 @@ async fn move_one(session: &mut ClusterSession, arguments: &Arguments) -> SqlRes
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             "cannot move shard to the same node",
         ));
+    }
+    if group.placement(source.id).is_none() && group.placement(target.id).is_some() {
+        session.notice(Notice::warning(
+            SqlState::WARNING,
+            format!("shard is already present on node {}:{}", target.host, target.port),
+        ));
+        return Ok(());
     }
     if group.placement(source.id).is_none() {
         return Err(SqlError::new(
@@ -517,6 +546,17 @@ async fn move_one(session: &mut ClusterSession, arguments: &Arguments) -> SqlRes
     result
 }
 
+/// Parameters of `citus_move_shard_placement` where nodes are named by their ids.
+const BY_ID: usize = 4;
+
+/// The worker that an argument names by its id.
+fn node_of<'a>(state: &'a State, arguments: &Arguments, at: usize) -> SqlResult<&'a Node> {
+    let id = arguments.integer(at)?.unwrap_or(0);
+    let node = u32::try_from(id).ok().and_then(|id| state.node(NodeId(id)));
+    node.filter(|node| node.is_worker())
+        .ok_or_else(|| SqlError::internal(format!("node {id} not found")))
+}
+
 fn node_at<'a>(state: &'a State, arguments: &Arguments, at: usize) -> SqlResult<Option<&'a Node>> {
     let host = arguments.text(at)?.unwrap_or_default();
     let port = arguments.integer(at + 1)?.and_then(|port| u16::try_from(port).ok());
@@ -529,6 +569,7 @@ async fn drain(session: &mut ClusterSession, arguments: &Arguments) -> SqlResult
     let node = session.state().node_at(&host, port).map(|node| node.id).ok_or_else(|| {
         SqlError::new(SqlState::NO_DATA_FOUND, format!("node {host}:{port} not found"))
     })?;
+    check_takers(&session.state(), Some(node))?;
     let change = NodeChange::ShouldHaveShards(false);
     session.cluster.catalog.propose(Command::ChangeNode { node, change }).await?;
     let wanted = Wanted {
@@ -538,7 +579,7 @@ async fn drain(session: &mut ClusterSession, arguments: &Arguments) -> SqlResult
         excluded: BTreeSet::new(),
         drain_only: true,
     };
-    let planned = planned(session, &wanted).await;
+    let planned = planned(session, &wanted).await?;
     run_moves(session, planned.into_iter().filter(|planned| planned.source == node).collect()).await
 }
 
@@ -557,7 +598,7 @@ async fn start_job(session: &mut ClusterSession, arguments: &Arguments) -> SqlRe
         excluded: BTreeSet::new(),
         drain_only: arguments.boolean(1)?.unwrap_or(false),
     };
-    let planned = planned(session, &wanted).await;
+    let planned = planned(session, &wanted).await?;
     if planned.is_empty() {
         session.notice(Notice::plain("No moves available for rebalancing"));
         return Ok(vec![vec![Datum::Null]]);

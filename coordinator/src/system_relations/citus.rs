@@ -2,6 +2,7 @@
 
 use satsuma_common::{Oid, PgType, SqlResult};
 
+use super::monitoring::moment;
 use super::rows::{Rows, row};
 use super::surroundings::size_of_relation;
 use super::{Fill, Source};
@@ -20,6 +21,7 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_dist_colocation" => colocation,
         "pg_dist_local_group" => local_group,
         "pg_dist_rebalance_strategy" => rebalance_strategy,
+        "pg_dist_background_job" => background_job,
         "pg_dist_node_metadata" => node_metadata,
         "citus_tables" => tables,
         "citus_shards" => shards,
@@ -64,6 +66,22 @@ fn partition(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
             colocationid = table.colocation().0 as i32,
             repmodel = replication,
             autoconverted = false,
+        )?;
+    }
+    Ok(())
+}
+
+/// What `citus_job_list()` tells.
+fn background_job(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
+    for job in source.state.jobs() {
+        row!(
+            rows,
+            job_id = job.id as i64,
+            state = job.state(),
+            job_type = "rebalance",
+            description = &job.description,
+            started_at = moment(Some(job.started_micros)),
+            finished_at = moment(job.finished_micros),
         )?;
     }
     Ok(())

@@ -91,7 +91,7 @@ fn cursors(source: &Source<'_>, rows: &mut Rows<'_>) -> SqlResult<()> {
     Ok(())
 }
 
-fn moment(micros: Option<i64>) -> Datum {
+pub(super) fn moment(micros: Option<i64>) -> Datum {
     micros.map_or(Datum::Null, Datum::Timestamp)
 }
 

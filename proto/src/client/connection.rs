@@ -1,7 +1,7 @@
 //! One connection to a peer, made when needed and again after a failure.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use satsuma_common::{SqlError, SqlResult, SqlState};
@@ -18,11 +18,15 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// A peer that does not answer for so long hangs, or cannot be reached.
 pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Between attempts to connect: short where they are refused at once, so that a peer that is back
-/// is noticed; longer where each takes long, so that not everybody waits for it.
+/// Between attempts to connect to a peer that refuses at once, so that one that is back is noticed.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-const QUICK_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// A peer that takes longer than this to refuse hangs.
+const QUICK: Duration = Duration::from_millis(500);
+/// Between attempts to connect to a peer that hangs.
+const WATCH_PAUSE: Duration = Duration::from_millis(250);
+/// A peer that hangs and that nobody asked for so long is not looked for any more.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// A way to connect to a peer.
 pub(crate) trait Dial: Send + Sync + 'static {
@@ -72,6 +76,22 @@ enum State<C> {
         channel: C,
         serial: u64,
     },
+    /// The peer hangs, or what is sent to it vanishes. A task of its own looks whether it is back,
+    /// so that no request has to wait for that.
+    Silent {
+        reason: String,
+        asked: Instant,
+    },
+}
+
+impl<C> State<C> {
+    fn down() -> Self {
+        Self::Down { since: None, pause: FIRST_PAUSE, reason: String::new() }
+    }
+
+    fn silent(reason: String) -> Self {
+        Self::Silent { reason, asked: Instant::now() }
+    }
 }
 
 /// A channel with a number that [`Connection::failed`] takes, so that an old failure does not
@@ -126,8 +146,7 @@ impl<D: Dial> Connection<D> {
     /// `address` is told in errors. The connection's tasks live on the runtime of the caller.
     pub(crate) fn by(dial: D, address: &str) -> SqlResult<Self> {
         let runtime = Handle::try_current().map_err(|error| invalid(address, error.to_string()))?;
-        let state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
-        let state = Mutex::new(state);
+        let state = Mutex::new(State::down());
         Ok(Self(Arc::new(Shared { address: address.into(), dial, runtime, state })))
     }
 
@@ -136,18 +155,22 @@ impl<D: Dial> Connection<D> {
     }
 
     /// The present channel, or a new one. A peer that refuses at once may be back: each request has
-    /// an attempt that ended after it came, and waits a moment for it. Soon after an attempt that
-    /// took long, it fails at once.
+    /// an attempt that ended after it came, and waits a moment for it. Where the peer hangs, it
+    /// fails at once.
     pub(crate) async fn link(&self) -> SqlResult<Link<D::Channel>> {
         let arrived = Instant::now();
         loop {
             let mut state = self.0.state.lock().await;
-            let (pause, serial) = match &*state {
+            let (pause, serial) = match &mut *state {
+                State::Silent { reason, asked } => {
+                    *asked = Instant::now();
+                    return Err(lost(self.address(), reason));
+                }
                 State::Up { channel, serial } => {
                     return Ok(Link { channel: channel.clone(), serial: *serial });
                 }
                 State::Down { since: Some(since), pause, reason } if since.elapsed() < *pause => {
-                    if *since >= arrived || *pause > QUICK_PAUSE {
+                    if *since >= arrived {
                         return Err(lost(self.address(), reason));
                     }
                     let until = *since + *pause;
@@ -164,10 +187,15 @@ impl<D: Dial> Connection<D> {
                     *state = State::Up { channel: channel.clone(), serial };
                     Ok(Link { channel, serial })
                 }
+                Ok(Err(reason)) if started.elapsed() > QUICK => {
+                    let failure = lost(self.address(), &reason);
+                    *state = State::silent(reason);
+                    self.watch();
+                    Err(failure)
+                }
                 Ok(Err(reason)) => {
                     let failure = lost(self.address(), &reason);
-                    let longest = started.elapsed().clamp(QUICK_PAUSE, LONGEST_PAUSE);
-                    let pause = (pause * 2).min(longest);
+                    let pause = (pause * 2).min(LONGEST_PAUSE);
                     *state = State::Down { since: Some(Instant::now()), pause, reason };
                     Err(failure)
                 }
@@ -180,7 +208,53 @@ impl<D: Dial> Connection<D> {
     pub(crate) async fn failed(&self, link: &Link<D::Channel>) {
         let mut state = self.0.state.lock().await;
         if matches!(&*state, State::Up { serial, .. } if *serial == link.serial) {
-            *state = State::Down { since: None, pause: FIRST_PAUSE, reason: String::new() };
+            *state = State::down();
+        }
+    }
+
+    /// The peer at the other end of the link hangs.
+    pub(crate) async fn fell_silent(&self, link: &Link<D::Channel>, reason: String) {
+        let mut state = self.0.state.lock().await;
+        if matches!(&*state, State::Up { serial, .. } if *serial == link.serial) {
+            *state = State::silent(reason);
+            self.watch();
+        }
+    }
+
+    fn watch(&self) {
+        self.0.runtime.spawn(watch(Arc::downgrade(&self.0)));
+    }
+}
+
+/// Looks for a peer that hangs until it answers, or refuses.
+async fn watch<D: Dial>(peer: Weak<Shared<D>>) {
+    loop {
+        tokio::time::sleep(WATCH_PAUSE).await;
+        let Some(shared) = peer.upgrade() else { return };
+        match &mut *shared.state.lock().await {
+            State::Silent { asked, .. } if asked.elapsed() < FORGOTTEN => {}
+            State::Down { .. } | State::Up { .. } => return,
+            forgotten @ State::Silent { .. } => {
+                *forgotten = State::down();
+                return;
+            }
+        }
+        let (dialled, started) = (shared.dial.dial(), Instant::now());
+        drop(shared);
+        let dialled = dialled.await;
+        let Some(shared) = peer.upgrade() else { return };
+        let mut state = shared.state.lock().await;
+        let State::Silent { reason, .. } = &mut *state else { return };
+        match dialled {
+            Ok(channel) => {
+                *state = State::Up { channel, serial: next_serial() };
+                return;
+            }
+            Err(why) if started.elapsed() > QUICK => *reason = why,
+            Err(reason) => {
+                *state = State::Down { since: Some(Instant::now()), pause: FIRST_PAUSE, reason };
+                return;
+            }
         }
     }
 }
@@ -262,17 +336,19 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(2));
     }
 
+    /// Nor does anybody have to ask for it to be found again.
     #[tokio::test]
     async fn nobody_waits_again_for_a_peer_that_hangs() {
-        let (connection, attempts) = peer(100, Duration::from_millis(600));
-        for _ in 0..5 {
-            assert!(connection.link().await.is_err());
-        }
-        // The pause grows with attempts.
-        let before = attempts.load(Ordering::Relaxed);
-        let started = Instant::now();
+        let (connection, attempts) = peer(3, Duration::from_millis(600));
         assert!(connection.link().await.is_err());
-        assert!(started.elapsed() < Duration::from_millis(300));
-        assert_eq!(attempts.load(Ordering::Relaxed), before);
+        let started = Instant::now();
+        while connection.link().await.is_err() {
+            assert!(started.elapsed() < Duration::from_secs(20));
+            let asked = Instant::now();
+            drop(connection.link().await);
+            assert!(asked.elapsed() < Duration::from_millis(300));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(attempts.load(Ordering::Relaxed), 4);
     }
 }

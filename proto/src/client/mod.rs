@@ -116,7 +116,8 @@ impl Worker for RemoteWorker {
     }
 
     async fn query(&self, request: QueryRequest) -> SqlResult<BatchStream> {
-        rows::query(&self.rows, self.caller, request).await
+        let rows = rows::query(&self.rows, self.caller, request);
+        self.session.while_answering(rows).await
     }
 
     async fn query_over(
@@ -124,7 +125,8 @@ impl Worker for RemoteWorker {
         request: QueryRequest,
         inputs: InputStream,
     ) -> SqlResult<BatchStream> {
-        rows::query_over(&self.rows, self.caller, request, inputs).await
+        let rows = rows::query_over(&self.rows, self.caller, request, inputs);
+        self.session.while_answering(rows).await
     }
 
     async fn explain(&self, request: QueryRequest, style: PlanStyle) -> SqlResult<Vec<String>> {
@@ -150,8 +152,8 @@ impl Worker for RemoteWorker {
         rows: BoxStream<'static, SqlResult<(GroupId, RecordBatch)>>,
     ) -> SqlResult<u64> {
         // The worker keeps a client's transactions while its session lives.
-        self.session.connect().await?;
-        rows::load(&self.rows, self.caller, request, rows).await
+        let load = rows::load(&self.rows, self.caller, request, rows);
+        self.session.while_answering(load).await
     }
 
     async fn lock(&self, request: LockRequest) -> SqlResult<Vec<Vec<u8>>> {

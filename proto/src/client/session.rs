@@ -12,11 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use super::Caller;
-use super::connection::{
-    CONNECT_TIMEOUT, Connection, Dial, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, lost,
-};
+use super::connection::{CONNECT_TIMEOUT, Connection, Dial, KEEPALIVE_TIMEOUT, lost};
 use crate::convert::{Request, Response};
 use crate::error::WireError;
 use crate::frames::{Frame, Incoming, Outgoing, PREFACE_BYTES, parse_preface, preface};
@@ -56,8 +55,12 @@ impl Dial for Socket {
             let live = Arc::new(Live::default());
             let driven = Owned { live: live.clone(), address: address.clone() };
             tokio::spawn(async move {
-                let reason = driven.live.drive(socket).await;
-                driven.live.end(lost(&driven.address, reason));
+                let ended = driven.live.drive(socket).await;
+                // First: who learns of the end asks whether it was silence.
+                if let Ended::Silent = ended {
+                    driven.live.silent.cancel();
+                }
+                driven.live.end(lost(&driven.address, &ended));
             });
             Ok(Arc::new(Owned { live, address }))
         }
@@ -77,12 +80,22 @@ async fn open(address: &str, caller: Caller) -> Result<TcpStream, String> {
     };
     let (socket, answer) = exchanged.await.map_err(|error| error.to_string())?;
     match (parse_preface(&answer), caller.node) {
-        (Ok((client, Some(own))), Some(meant)) if client == caller.client && own != meant => {
+        (Ok((client, own)), Some(meant)) if client == caller.client && own != Some(meant) => {
             Err(format!("another worker answers at the address of node {}", meant.0))
         }
         (Ok((client, _)), _) if client == caller.client => Ok(socket),
         _ => Err("the other end is no worker".into()),
     }
+}
+
+/// Why a session is over.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("{0}")]
+    Broken(String),
+    /// The worker hangs, or the network swallows what is sent.
+    #[error("keep-alive timed out")]
+    Silent,
 }
 
 /// A session that ends when nobody holds this any more, or when its driver is gone.
@@ -105,6 +118,8 @@ struct Live {
     queued: Notify,
     /// The queue is short again.
     room: Notify,
+    /// It ended because the worker said nothing any more.
+    silent: CancellationToken,
 }
 
 #[derive(Default)]
@@ -171,9 +186,24 @@ impl Session {
         }
     }
 
-    /// Makes sure that there is a session.
-    pub(super) async fn connect(&self) -> SqlResult<()> {
-        self.live().await.map(drop)
+    /// What is asked on another connection to the same worker, while it does not hang: the
+    /// session is first to notice that, and remembers it.
+    pub(super) async fn while_answering<T>(
+        &self,
+        work: impl Future<Output = SqlResult<T>>,
+    ) -> SqlResult<T> {
+        let present = self.present().as_ref().map(|owned| owned.live.clone());
+        let live = match present.filter(|live| live.state().ended.is_none()) {
+            Some(live) => live,
+            None => self.live().await?,
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = live.silent.cancelled() => {
+                Err(lost(self.connection.address(), Ended::Silent))
+            }
+        }
     }
 
     /// A number for a call on the present socket, or on a new one, and where its answer comes.
@@ -197,7 +227,10 @@ impl Session {
     async fn live(&self) -> SqlResult<Arc<Live>> {
         let mut link = self.connection.link().await?;
         if link.channel.live.state().ended.is_some() {
-            self.connection.failed(&link).await;
+            match link.channel.live.silent.is_cancelled() {
+                true => self.connection.fell_silent(&link, Ended::Silent.to_string()).await,
+                false => self.connection.failed(&link).await,
+            }
             link = self.connection.link().await?;
         }
         let live = link.channel.live.clone();
@@ -285,7 +318,8 @@ impl Live {
     }
 
     /// Sends and receives until the socket breaks, or the session is ended. Gives the reason.
-    async fn drive(&self, mut socket: TcpStream) -> String {
+    async fn drive(&self, mut socket: TcpStream) -> Ended {
+        let broken = |reason: &dyn std::fmt::Display| Ended::Broken(reason.to_string());
         let (mut read, mut write) = socket.split();
         let (mut incoming, mut outgoing) = (Incoming::default(), Outgoing::default());
         let mut unfinished = Unfinished::default();
@@ -306,31 +340,31 @@ impl Live {
                             }
                         };
                         let _ = tokio::time::timeout(LAST_WORDS, rest).await;
-                        return error.to_string();
+                        return broken(&error);
                     }
                     self.take_queue(&mut outgoing);
                 }
                 filled = incoming.fill(&mut read) => {
                     match filled {
                         Ok(true) => heard = Instant::now(),
-                        Ok(false) => return "the worker closed the connection".into(),
-                        Err(error) => return error.to_string(),
+                        Ok(false) => return broken(&"the worker closed the connection"),
+                        Err(error) => return broken(&error),
                     }
                     if let Err(error) = self.take_answers(&mut incoming, &mut unfinished) {
-                        return error.to_string();
+                        return broken(&error);
                     }
                 }
                 () = self.queued.notified() => {
                     if self.state().ended.is_some() {
-                        return "closed".into();
+                        return broken(&"closed");
                     }
                     // Let callers that are ready to run queue theirs too.
                     tokio::task::yield_now().await;
                     self.take_queue(&mut outgoing);
                 }
                 _ = pings.tick() => {
-                    if heard.elapsed() > KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT {
-                        return "keep-alive timed out".into();
+                    if heard.elapsed() > KEEPALIVE_TIMEOUT {
+                        return Ended::Silent;
                     }
                     self.state().queue.push_ping();
                     self.queued.notify_one();

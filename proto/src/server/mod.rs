@@ -71,13 +71,17 @@ impl<W: Worker> WorkerServer<W> {
     /// An error when another node is meant: workers may have exchanged their addresses.
     fn check_node<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let meant = number(request, NODE_KEY)?.map(NodeId);
-        match (meant, self.worker.node()) {
-            (Some(meant), Some(own)) if meant != own => Err(status_of(
+        let own = self.worker.node();
+        match meant {
+            Some(meant) if own != Some(meant) => Err(status_of(
                 SqlError::new(
                     SqlState::CONNECTION_FAILURE,
                     format!("another worker answers at the address of node {}", meant.0),
                 )
-                .detail(format!("It is node {}.", own.0)),
+                .detail(match own {
+                    Some(own) => format!("It is node {}.", own.0),
+                    None => "It belongs to no cluster.".into(),
+                }),
             )),
             _ => Ok(()),
         }

@@ -85,8 +85,8 @@ async fn kind(mut socket: TcpStream, own: Option<NodeId>) -> Result<Kind, Broken
     socket.read_exact(&mut preface).await?;
     let (client, meant) = parse_preface(&preface)?;
     socket.write_all(&frames::preface(client, own)).await?;
-    match (meant, own) {
-        (Some(meant), Some(own)) if meant != own => Err(Broken::Astray(meant)),
+    match meant {
+        Some(meant) if own != Some(meant) => Err(Broken::Astray(meant)),
         _ => Ok(Kind::Session(client, socket)),
     }
 }

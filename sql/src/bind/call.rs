@@ -214,6 +214,15 @@ const FUNCTIONS: &[(&str, &[Parameter])] = &[
         ],
     ),
     (
+        "citus_move_shard_placement",
+        &[
+            required("shard_id", PgType::Int8),
+            required("source_node_id", PgType::Int4),
+            required("target_node_id", PgType::Int4),
+            optional("shard_transfer_mode", PgType::Text),
+        ],
+    ),
+    (
         "run_command_on_workers",
         &[required("command", PgType::Text), optional("parallel", PgType::Bool)],
     ),
@@ -372,7 +381,7 @@ impl Binder<'_> {
     }
 
     fn written_call(&self, written: Written<'_>) -> SqlResult<Option<BoundCall>> {
-        let Some(known) = self.known(written.name) else { return Ok(None) };
+        let Some(known) = self.known(written.name, written.args.len()) else { return Ok(None) };
         let position = self.position(written.name.span());
         let constant = |value: &ast::Expr| self.constant(value);
         let arguments = self.call_arguments(&known, written.args, position, constant)?;
@@ -385,22 +394,30 @@ impl Binder<'_> {
         }))
     }
 
-    /// The cluster function of that name.
-    fn known(&self, name: &ast::ObjectName) -> Option<Known> {
+    /// The cluster function of that name, in the form that takes so many arguments.
+    fn known(&self, name: &ast::ObjectName, given: usize) -> Option<Known> {
         let (schema, name) = names::qualified(name, &self.env.identity.database).ok()?;
         if !matches!(schema.as_deref(), None | Some("pg_catalog" | "citus" | "public")) {
             return None;
         }
         let canonical =
             OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name.as_str(), |n| n.1);
-        let (canonical, parameters) = *FUNCTIONS.iter().find(|(known, _)| *known == canonical)?;
+        let forms = || FUNCTIONS.iter().filter(|(known, _)| *known == canonical);
+        let fits = |parameters: &[Parameter]| {
+            let required = parameters.iter().filter(|(_, _, optional)| !optional).count();
+            (required..=parameters.len()).contains(&given)
+        };
+        let fitting = forms().find(|(_, parameters)| fits(parameters));
+        let (canonical, parameters) = *fitting.or_else(|| forms().next())?;
         Some(Known { name, canonical, parameters })
     }
 
     /// `SELECT f(a, ..) FROM ..`: a call for each row.
     fn call_for_each_row(&self, query: &ast::Query) -> SqlResult<Option<BoundCall>> {
         let Some(written) = call_over_rows(query) else { return Ok(None) };
-        let Some(known) = self.known(written.name).filter(Known::is_of_the_cluster) else {
+        let Some(known) =
+            self.known(written.name, written.args.len()).filter(Known::is_of_the_cluster)
+        else {
             return Ok(None);
         };
         let position = self.position(written.name.span());
@@ -479,7 +496,7 @@ impl Binder<'_> {
         let is_alone =
             cx.clause == Clause::Select && cx.scope.parent.is_none() && cx.scope.entries.is_empty();
         if !is_alone {
-            return match self.known(name).filter(Known::is_of_the_cluster) {
+            return match self.known(name, args.len()).filter(Known::is_of_the_cluster) {
                 Some(known) => Err(self.at(known.misplaced(), self.position(name.span()))),
                 None => Ok(None),
             };

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use satsuma_tests::cluster::{Cluster, Layout};
+use satsuma_tests::cluster::{Cluster, Layout, free_port};
+use satsuma_tests::http::get;
 
 /// Runs a statement on a coordinator until it succeeds: an election takes a moment.
 fn eventually(cluster: &Cluster, coordinator: usize, sql: &str) -> Option<String> {
@@ -139,4 +140,73 @@ fn a_coordinator_that_dies_over_a_definition_leaves_a_table_that_is_written() {
     }
     let sum = "SELECT sum(a) || ' ' || count(*) FILTER (WHERE b = 'z') FROM t";
     assert_eq!(eventually(&cluster, 2, sum).as_deref(), Some("5151 100"));
+}
+
+/// It is not taken for one that merely has no leader, and does not come back by being started.
+#[test]
+fn a_coordinator_that_was_removed_says_so() {
+    let mut cluster = Layout::processes(3, 1).start();
+    let metrics = free_port();
+    cluster.coordinators[2].kill();
+    cluster.coordinators[2].add_argument(&format!("--metrics-listen=127.0.0.1:{metrics}"));
+    cluster.start_all();
+    let mut third = cluster.address_of(2).client().expect("a connection");
+    third.must("SELECT 1");
+    assert_eq!(get(metrics, "/ready").map(|answer| answer.0), Some(200));
+    let mut first = cluster.client();
+    let port = cluster.address_of(2).port;
+    let by_mistake = format!("SELECT citus_remove_node('127.0.0.1', {port})");
+    let refused = first.query(&by_mistake).expect("an answer");
+    let refused = refused.error().expect("it is a coordinator");
+    assert!(refused.message().contains("is coordinator 3"), "{refused:?}");
+    first.must("SELECT satsuma_remove_coordinator(3)");
+    let told = "this coordinator has been removed from the cluster";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = third.query("SELECT 1").expect("an answer");
+        match answer.error() {
+            Some(error) if error.message() == told => {
+                assert_eq!(error.code(), "57P03");
+                break;
+            }
+            _ => assert!(Instant::now() < deadline, "{answer:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(get(metrics, "/ready").map(|answer| answer.0), Some(503));
+    let log = cluster.coordinators[2].log_tail(1000);
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    first.must("CREATE TABLE t (a int)");
+    for _ in 0..2 {
+        cluster.coordinators[2].kill();
+        let refused = cluster.coordinators[2].start().expect_err("it was removed").to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+    first.must("INSERT INTO t VALUES (1)");
+}
+
+/// Two are lost to each other where one is looked for in the wrong place: the place of a third is
+/// refused, and a place of nobody is put right by the one that is elsewhere.
+#[test]
+fn a_wrong_address_of_a_coordinator_does_not_last() {
+    let mut cluster = Layout::processes(2, 1).start();
+    let mut first = cluster.client();
+    let worker = format!("127.0.0.1:{}", cluster.worker_port(0));
+    let own = cluster.grpc_url(0).replace("grpc://", "");
+    for (address, who) in [(&own, "coordinator 1"), (&worker, "worker 3")] {
+        let update = format!("SELECT satsuma_update_coordinator(2, '{address}')");
+        let refused = first.query(&update).expect("an answer");
+        let refused = refused.error().expect("somebody is there");
+        assert_eq!(refused.code(), "42710");
+        assert_eq!(refused.message(), format!("{who} is at {address} already"));
+    }
+    let nobody = free_port();
+    first.must(&format!("SELECT satsuma_update_coordinator(2, '127.0.0.1:{nobody}')"));
+    eventually(&cluster, 0, "CREATE TABLE IF NOT EXISTS t (a int)");
+    eventually(&cluster, 1, "INSERT INTO t VALUES (1)");
+    cluster.coordinators[1].kill();
+    cluster.start_all();
+    let told = "SELECT count(*) FROM satsuma_coordinators() WHERE grpc_address LIKE ";
+    let wrong = eventually(&cluster, 0, &format!("{told}'%:{nobody}'"));
+    assert_eq!(wrong.as_deref(), Some("0"));
 }

@@ -1,5 +1,7 @@
 //! What operators do: coordinators added and removed, monitoring, backup and restore.
 
+use std::fs::DirEntry;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -107,6 +109,8 @@ fn a_backup_is_restored_as_it_was_at_its_moment() {
     late.into_iter().for_each(|statement| drop(cluster.client().must(statement)));
     satsuma(&["restore", "--from", &text(&to), "--data-dir", &text(&restored)]);
 
+    damaged_files_are_named(&to, directory.path());
+
     let (pg, grpc) = (free_port(), free_port());
     // Its coordinator asks no worker of the first cluster, which goes on.
     let now = cluster.client().value("SELECT count(*) FROM companies").unwrap();
@@ -155,6 +159,34 @@ fn a_backup_is_restored_as_it_was_at_its_moment() {
     assert!(refused.contains("has not been populated"), "{refused}");
     client.must("REFRESH MATERIALIZED VIEW later");
     assert_eq!(client.value(refreshed).unwrap().as_deref(), Some("200 2100"));
+}
+
+/// A copy of the backup, with a byte or the end of one of its files changed.
+fn damaged_files_are_named(backup: &Path, directory: &Path) {
+    let files = || std::fs::read_dir(backup).expect("a backup").map(|file| file.expect("a file"));
+    let chunks = |file: &DirEntry| file.file_name().to_string_lossy().ends_with(".chunks");
+    let largest = files().filter(chunks).max_by_key(|file| file.metadata().expect("a size").len());
+    let name = largest.expect("a file of chunks").file_name().to_string_lossy().into_owned();
+    let copy = directory.join("damaged");
+    std::fs::create_dir(&copy).expect("a directory");
+    for file in files() {
+        std::fs::copy(file.path(), copy.join(file.file_name())).expect("a copy");
+    }
+    let whole = std::fs::read(copy.join(&name)).expect("the file");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for (bytes, reason) in [(flipped, "a chunk"), (whole[..whole.len() - 1].to_vec(), "is cut off")]
+    {
+        std::fs::write(copy.join(&name), bytes).expect("the file");
+        let arguments = ["restore".into(), "--from".into(), copy.display().to_string()];
+        let to = ["--data-dir".into(), directory.join("never").display().to_string()];
+        let output = Command::new(binary("satsuma")).args(arguments.iter().chain(&to)).output();
+        let output = output.expect("satsuma runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(told.contains(&format!("backup file {name} is damaged: ")), "{told}");
+        assert!(told.contains(reason), "{told}");
+    }
 }
 
 /// It would be half of the majority, for ever.
@@ -305,6 +337,196 @@ fn a_worker_that_is_gone_is_told_of() {
             .value("SELECT count(*) FROM clicks")
             .is_ok_and(|rows| rows.as_deref() == Some("2000"))
     });
+}
+
+/// An empty directory at its address is another worker: nothing is read from it, and both say so.
+#[test]
+fn a_worker_that_lost_its_data_is_another_one() {
+    let mut cluster = Layout::processes(1, 2).start();
+    tables(&cluster);
+    let (mut client, port, metrics) = (cluster.client(), cluster.worker_port(1), free_port());
+    cluster.workers[1].kill();
+    let data = cluster.directory().join(&cluster.workers[1].name);
+    let kept = cluster.directory().join("kept");
+    std::fs::rename(&data, &kept).expect("the data is lost");
+    cluster.workers[1].add_argument(&format!("--metrics-listen=127.0.0.1:{metrics}"));
+    cluster.workers[1].start().unwrap_or_else(|error| panic!("{error}"));
+    for statement in [
+        "SELECT count(*) FROM clicks",
+        "UPDATE companies SET name = 'x'",
+        "INSERT INTO companies SELECT g, 'x' FROM generate_series(1000, 1100) g",
+    ] {
+        let started = Instant::now();
+        let answer = client.query(statement).expect("an answer");
+        let error = answer.error().expect(statement);
+        assert_eq!(error.code(), "08006", "{statement}: {error:?}");
+        let told = "another worker answers at the address of node 3";
+        assert!(error.message().contains(told), "{statement}: {error:?}");
+        assert!(error.message().contains(&format!("127.0.0.1:{port}")), "{statement}: {error:?}");
+        assert!(started.elapsed() < Duration::from_secs(3), "{statement}");
+    }
+    let healthy = "SELECT result FROM citus_check_cluster_node_health() ORDER BY to_nodeport = ";
+    let answer = client.must(&format!("{healthy}{port}"));
+    let found: Vec<_> = answer.rows().iter().map(|row| row[0].as_deref()).collect();
+    assert_eq!(found, [Some("t"), Some("f")]);
+    let url = cluster.grpc_url(0);
+    let status = Command::new(binary("satsuma")).args(["status", "--url", &url]).output();
+    let status = String::from_utf8_lossy(&status.expect("status runs").stdout).into_owned();
+    let (_, silent) = status.split_once("Workers that do not answer").expect(&status);
+    assert!(silent.contains(&port.to_string()), "{status}");
+    assert_eq!(get(metrics, "/ready").map(|answer| answer.0), Some(503));
+    let told = "node 3 has another data directory than the worker at";
+    let worker = &cluster.workers[1];
+    until("advice", || worker.log_tail(20).contains(told));
+    assert!(worker.log_tail(20).contains("citus_remove_node"), "{}", worker.log_tail(20));
+    // With its own directory it is node 3 again.
+    cluster.workers[1].kill();
+    std::fs::remove_dir_all(&data).expect("the empty one goes");
+    std::fs::rename(&kept, &data).expect("the data is back");
+    cluster.workers[1].start().unwrap_or_else(|error| panic!("{error}"));
+    until("the worker serves again", || {
+        let count = client.value("SELECT count(*) FROM clicks");
+        count.is_ok_and(|count| count.as_deref() == Some("2000"))
+    });
+    assert_eq!(get(metrics, "/ready").map(|answer| answer.0), Some(200));
+}
+
+/// The first statements find out, and nobody after them waits for it.
+#[test]
+fn a_worker_that_hangs_is_waited_for_once() {
+    let cluster = Layout::processes(1, 2).start();
+    tables(&cluster);
+    let mut client = cluster.client();
+    let port = cluster.worker_port(1).to_string();
+    let mut place_of = |key: &u32| {
+        let shard = format!("get_shard_id_for_distribution_column('companies', {key})");
+        let place = format!("SELECT nodeport FROM citus_shards WHERE shardid = {shard}");
+        client.value(&place).expect("a place")
+    };
+    let key = (1..100).find(|key| place_of(key).as_ref() == Some(&port)).expect("a key");
+    let statements = [
+        "UPDATE companies SET name = 'x'".to_owned(),
+        "SELECT count(*) FROM clicks".into(),
+        format!("SELECT name FROM companies WHERE id = {key}"),
+        format!("UPDATE companies SET name = 'y' WHERE id = {key}"),
+        format!("INSERT INTO clicks (company_id, cost) VALUES ({key}, 1)"),
+    ];
+    for statement in &statements {
+        client.must(statement);
+    }
+    cluster.workers[1].signal("STOP");
+    let (address, started) = (cluster.address(), Instant::now());
+    let first: Vec<_> = std::thread::scope(|scope| {
+        let ask = |statement| {
+            let mut client = address.client().expect("a connection");
+            move || {
+                let answer = client.query(statement).expect("an answer");
+                (answer.error().map(|error| error.code().to_owned()), started.elapsed())
+            }
+        };
+        let asked: Vec<_> = statements.iter().map(|s| scope.spawn(ask(s))).collect();
+        asked.into_iter().map(|asked| asked.join().expect("an answer")).collect()
+    });
+    for (statement, (code, took)) in statements.iter().zip(first) {
+        // A change of one worker may have been committed by it.
+        assert!(matches!(code.as_deref(), Some("08006" | "08007")), "{statement}: {code:?}");
+        assert!(took < Duration::from_secs(8), "{statement}: {took:?}");
+    }
+    for statement in statements.iter().chain(&statements) {
+        let started = Instant::now();
+        let answer = client.query(statement).expect("an answer");
+        let took = started.elapsed();
+        assert_eq!(answer.error().map(|error| error.code()), Some("08006"), "{statement}");
+        assert!(took < Duration::from_millis(800), "{statement}: {took:?}");
+    }
+    for statement in [
+        "SELECT count(*) FROM citus_shards",
+        "SELECT count(*) FROM citus_tables",
+        "SELECT count(*) FROM citus_check_cluster_node_health() WHERE NOT result",
+    ] {
+        let started = Instant::now();
+        assert_ne!(client.value(statement).unwrap().as_deref(), Some("0"), "{statement}");
+        let took = started.elapsed();
+        assert!(took < Duration::from_millis(800), "{statement}: {took:?}");
+    }
+    cluster.workers[1].signal("CONT");
+    until("the worker serves again", || client.value("SELECT count(*) FROM clicks").is_ok());
+}
+
+#[test]
+fn a_node_is_not_drained_to_nowhere() {
+    let cluster = Layout::up().start();
+    let mut client = cluster.client();
+    client.must("CREATE TABLE t (id bigint PRIMARY KEY)");
+    client.must("SELECT create_distributed_table('t', 'id')");
+    let refused = "Shard replication factor (1) cannot be greater than number of nodes with \
+                   should_have_shards=true (0).";
+    let drain = |port: u16| format!("SELECT citus_drain_node('localhost', {port})");
+    client.must(&drain(9701));
+    let shards = "SELECT count(*) FROM citus_shards WHERE nodeport = 9702";
+    assert_eq!(client.value(shards).unwrap().as_deref(), Some("32"));
+    let takes = "SELECT count(*) FROM pg_dist_node WHERE shouldhaveshards";
+    let error = client.value(&drain(9702)).unwrap_err().to_string();
+    assert!(error.contains(refused), "{error}");
+    assert_eq!(client.value(takes).unwrap().as_deref(), Some("1"));
+    client.must("SELECT citus_set_node_property('localhost', 9702, 'shouldhaveshards', false)");
+    for call in ["rebalance_table_shards()", "citus_rebalance_start()"] {
+        let error = client.value(&format!("SELECT {call}")).unwrap_err().to_string();
+        assert!(error.contains(refused), "{call}: {error}");
+    }
+    // A job is shown as Citus shows it.
+    client.must("SELECT citus_set_node_property('localhost', 9701, 'shouldhaveshards', true)");
+    client.must("SELECT citus_rebalance_start()");
+    client.must("SELECT citus_rebalance_wait()");
+    let jobs = |from: &str| {
+        format!("SELECT job_id, state, job_type, description, started_at, finished_at FROM {from}")
+    };
+    let shown = client.must(&jobs("pg_dist_background_job"));
+    assert_eq!(shown.rows().len(), 1);
+    assert_eq!(shown.rows(), client.must(&jobs("citus_job_list()")).rows());
+}
+
+#[test]
+fn a_worker_is_ready_while_it_belongs_to_a_cluster() {
+    let mut cluster = Layout::processes(1, 1).start();
+    let (added, metrics) = (cluster.add_worker(true), free_port());
+    cluster.workers[added].kill();
+    cluster.workers[added].add_argument(&format!("--metrics-listen=127.0.0.1:{metrics}"));
+    cluster.workers[added].start().unwrap_or_else(|error| panic!("{error}"));
+    let (mut client, port) = (cluster.client(), cluster.worker_port(added));
+    let is = |status| move || get(metrics, "/ready").map(|answer| answer.0) == Some(status);
+    let active = "SELECT count(*) FROM citus_get_active_worker_nodes()";
+    until("two workers", || client.value(active).unwrap().as_deref() == Some("2"));
+    until("a worker of the cluster", is(200));
+    client.must(&format!("SELECT citus_remove_node('127.0.0.1', {port})"));
+    until("a removed worker", is(503));
+    client.must(&format!("SELECT citus_add_node('127.0.0.1', {port})"));
+    until("a worker of the cluster again", is(200));
+}
+
+/// An id would be of no use to anybody.
+#[test]
+fn a_worker_that_cannot_be_reached_gets_no_id() {
+    let mut cluster = Layout::processes(1, 1).start();
+    let added = cluster.add_worker(false);
+    let (wrong, right) = (free_port(), cluster.worker_port(added));
+    let flag = |port: u16| format!("--advertise=127.0.0.1:{port}");
+    let coordinator = cluster.grpc_url(0).replace("grpc://", "--coordinator=");
+    let worker = &mut cluster.workers[added];
+    worker.kill();
+    worker.add_argument(&coordinator);
+    worker.add_argument(&flag(wrong));
+    worker.start().unwrap_or_else(|error| panic!("{error}"));
+    until("a reason", || worker.log_tail(20).contains("Coordinators must reach the worker at"));
+    let mut client = cluster.client();
+    let workers = "SELECT count(*) FROM pg_dist_node WHERE groupid > 0";
+    assert_eq!(client.value(workers).unwrap().as_deref(), Some("1"));
+    let worker = &mut cluster.workers[added];
+    worker.kill();
+    worker.replace_argument(&flag(wrong), &flag(right));
+    worker.start().unwrap_or_else(|error| panic!("{error}"));
+    let next = "SELECT max(nodeid) FROM citus_get_active_worker_nodes() JOIN pg_dist_node ON nodeport = node_port";
+    until("the next id", || client.value(next).unwrap().as_deref() == Some("3"));
 }
 
 /// In Citus's words.

@@ -94,6 +94,7 @@ pub(super) fn of(command: &Command) -> Footprint {
         | Command::RemoveNode { .. }
         | Command::PutCoordinator(_)
         | Command::AddCoordinator(_)
+        | Command::UpdateCoordinator(_)
         | Command::RemoveCoordinator { .. }
         | Command::AllocateSequence { .. }
         | Command::SetSequence { .. }

@@ -163,8 +163,9 @@ fn run_large(state: &mut State, command: Command) -> Applied {
         }
         Command::ChangeNode { node, change } => node::change(state, node, change)?,
         Command::RemoveNode { node } => node::remove(state, node)?,
-        Command::PutCoordinator(address) => node::put_coordinator(state, address)?,
+        Command::PutCoordinator(address) => node::announce_coordinator(state, address)?,
         Command::AddCoordinator(address) => node::add_coordinator(state, address)?,
+        Command::UpdateCoordinator(address) => node::update_coordinator(state, address)?,
         Command::RemoveCoordinator { node } => node::remove_coordinator(state, node)?,
 
         Command::CreateSchema { oid, name, owner } => schema::create(state, oid, name, owner)?,

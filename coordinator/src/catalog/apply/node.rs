@@ -5,7 +5,7 @@ use satsuma_common::{GroupId, HashRange, NodeId};
 use super::placement;
 use crate::catalog::colocation::{Colocation, ColocationKind, Group, LOCAL_COLOCATION};
 use crate::catalog::command::CoordinatorAddress;
-use crate::catalog::node::{Node, NodeChange, NodeRole};
+use crate::catalog::node::{Node, NodeChange, NodeRole, host_and_port};
 use crate::catalog::objects::{
     INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PUBLIC_SCHEMA_OID, Role, SUPERUSER_OID,
 };
@@ -43,10 +43,43 @@ pub(super) fn bootstrap(
     coordinators.into_iter().try_for_each(|address| put_coordinator(state, address))
 }
 
-pub(super) fn put_coordinator(
+/// A coordinator knows where it is: whoever is said to be there is not.
+pub(super) fn announce_coordinator(
     state: &mut State,
     address: CoordinatorAddress,
 ) -> Result<(), Rejection> {
+    match state.was_removed(address.node) {
+        true => Err(Rejection::CoordinatorRemoved),
+        false => put_coordinator(state, address),
+    }
+}
+
+/// At an address of somebody else it would be lost to the others, and with it a vote.
+pub(super) fn update_coordinator(
+    state: &mut State,
+    address: CoordinatorAddress,
+) -> Result<(), Rejection> {
+    if state.node(address.node).is_none_or(Node::is_worker) {
+        return Err(Rejection::NoNodeId(address.node.0));
+    }
+    check_free(state, &address)?;
+    put_coordinator(state, address)
+}
+
+/// Nodes listen for each other on one port each.
+fn check_free(state: &State, address: &CoordinatorAddress) -> Result<(), Rejection> {
+    let is_there = |node: &&Node| node.grpc() == address.grpc && node.id != address.node;
+    match state.nodes().find(is_there) {
+        Some(other) => Err(taken(other)),
+        None => Ok(()),
+    }
+}
+
+fn taken(by: &Node) -> Rejection {
+    Rejection::AddressTaken { role: by.role, id: by.id.0, address: by.grpc() }
+}
+
+fn put_coordinator(state: &mut State, address: CoordinatorAddress) -> Result<(), Rejection> {
     let id = address.node;
     if state.node(id).is_some_and(Node::is_worker) {
         return Err(Rejection::WorkersId(id.0));
@@ -88,10 +121,7 @@ pub(super) fn add_coordinator(
         }
         None => {}
     }
-    let at = Some(&address.grpc);
-    if let Some(other) = state.nodes().find(|node| node.grpc_address.as_ref() == at) {
-        return Err(Rejection::CoordinatorThere { address: address.grpc, id: other.id.0 });
-    }
+    check_free(state, &address)?;
     put_coordinator(state, address)
 }
 
@@ -139,6 +169,7 @@ pub(super) fn add(
         node.directory = node.directory.take().or(directory);
         return Ok(id);
     }
+    check_no_coordinator(state, &host, port)?;
     let id = NodeId(state.counters.node);
     state.counters.node += 1;
     insert(state, id, host, port, directory, should_have_shards)
@@ -161,6 +192,15 @@ pub(super) fn give_back(
         return Err(Rejection::IdUsed { id: id.0, next: state.counters.node });
     }
     insert(state, id, host, port, Some(directory), true)
+}
+
+/// A coordinator answers there, and no worker can.
+fn check_no_coordinator(state: &State, host: &str, port: u16) -> Result<(), Rejection> {
+    let address = host_and_port(host, port);
+    match state.nodes().find(|node| !node.is_worker() && node.grpc() == address) {
+        Some(other) => Err(taken(other)),
+        None => Ok(()),
+    }
 }
 
 fn insert(
@@ -218,6 +258,9 @@ pub(super) fn change(state: &mut State, id: NodeId, change: NodeChange) -> Resul
     {
         return Err(Rejection::NodeExists(host.clone(), *port));
     }
+    if let NodeChange::Address { host, port } = &change {
+        check_no_coordinator(state, host, *port)?;
+    }
     match &change {
         NodeChange::Active(true) if !has_references(state, id) => {
             return Err(Rejection::NoReferenceTables(id.0));
@@ -249,7 +292,15 @@ pub(super) fn change(state: &mut State, id: NodeId, change: NodeChange) -> Resul
     Ok(())
 }
 
+/// Takes a worker out. A coordinator has a vote, which must not be lost by a wrong port.
 pub(super) fn remove(state: &mut State, id: NodeId) -> Result<(), Rejection> {
+    if let Some(node) = state.node(id).filter(|node| !node.is_worker()) {
+        return Err(Rejection::IsCoordinator {
+            id: id.0,
+            host: node.host.clone(),
+            port: node.port,
+        });
+    }
     leave_groups(state, id)?;
     state.nodes.make_mut().remove(&id);
     Ok(())

@@ -209,7 +209,12 @@ fn ids_of_coordinators_are_given_once() {
         other => panic!("{other:?}"),
     };
     assert_eq!(refusal(add(10, "10.0.0.2:7432")), Rejection::CoordinatorExists(10));
-    assert!(matches!(refusal(add(11, "10.0.0.1:7432")), Rejection::CoordinatorThere { .. }));
+    let taken =
+        |role, id, address: &str| Rejection::AddressTaken { role, id, address: address.into() };
+    let by_ten = taken(NodeRole::Coordinator, 10, "10.0.0.1:7432");
+    assert_eq!(refusal(add(11, "10.0.0.1:7432")), by_ten);
+    let by_worker = taken(NodeRole::Worker, 2, "127.0.0.1:9701");
+    assert_eq!(refusal(add(11, "127.0.0.1:9701")), by_worker);
     assert_eq!(refusal(add(2, "10.0.0.2:7432")), Rejection::WorkersId(2));
     assert_eq!(refusal(add(9, "10.0.0.2:7432")), Rejection::IdUsed { id: 9, next: 11 });
     accept(&mut state, Command::RemoveCoordinator { node: NodeId(10) });
@@ -224,6 +229,77 @@ fn ids_of_coordinators_are_given_once() {
     accept(&mut state, directory("first"));
     let other = apply(&mut state, directory("another"));
     assert_eq!(other, Outcome::Rejected(Rejection::OtherDirectory(11)));
+}
+
+#[test]
+fn no_two_nodes_are_at_one_address() {
+    let mut state = cluster(1);
+    let address = |id: u32, grpc: &str| CoordinatorAddress {
+        node: NodeId(id),
+        host: "10.0.0.1".into(),
+        port: 5432,
+        grpc: grpc.into(),
+    };
+    accept(&mut state, Command::AddCoordinator(address(10, "10.0.0.1:7432")));
+    accept(&mut state, Command::AddCoordinator(address(11, "10.0.0.2:7432")));
+    let worker = state.workers().next().expect("a worker").clone();
+    let at = |id, at: &str| Command::UpdateCoordinator(address(id, at));
+    for (command, expected) in [
+        (at(10, "10.0.0.2:7432"), "coordinator 11 is at 10.0.0.2:7432 already".to_owned()),
+        (at(10, &worker.grpc()), format!("worker 2 is at {} already", worker.grpc())),
+        (at(12, "10.0.0.3:7432"), "node 12 does not exist".into()),
+        (at(2, "10.0.0.3:7432"), "node 2 does not exist".into()),
+        (
+            Command::AddNode {
+                host: "10.0.0.1".into(),
+                port: 7432,
+                directory: None,
+                should_have_shards: true,
+            },
+            "coordinator 10 is at 10.0.0.1:7432 already".into(),
+        ),
+        (
+            Command::ChangeNode {
+                node: worker.id,
+                change: NodeChange::Address { host: "10.0.0.1".into(), port: 7432 },
+            },
+            "coordinator 10 is at 10.0.0.1:7432 already".into(),
+        ),
+        (
+            Command::RemoveNode { node: NodeId(10) },
+            "the node 10.0.0.1:5432 is coordinator 10".into(),
+        ),
+    ] {
+        match apply(&mut state, command.clone()) {
+            Outcome::Rejected(refused) => assert_eq!(refused.to_string(), expected),
+            other => panic!("{command:?}: {other:?}"),
+        }
+    }
+    accept(&mut state, at(10, "10.0.0.1:7432"));
+    accept(&mut state, at(10, "10.0.0.3:7432"));
+    // Who was given its place is elsewhere: a coordinator knows where it is.
+    accept(&mut state, at(10, "10.0.0.1:7432"));
+    accept(&mut state, Command::PutCoordinator(address(11, "10.0.0.1:7432")));
+}
+
+/// It does not come back by saying where it is.
+#[test]
+fn a_removed_coordinator_stays_removed() {
+    let mut state = cluster(1);
+    let put = |id| {
+        Command::PutCoordinator(CoordinatorAddress {
+            node: NodeId(id),
+            host: "10.0.0.1".into(),
+            port: 5432,
+            grpc: format!("10.0.0.1:{id}"),
+        })
+    };
+    accept(&mut state, put(1));
+    accept(&mut state, put(10));
+    accept(&mut state, Command::RemoveCoordinator { node: NodeId(10) });
+    assert!(state.was_removed(NodeId(10)) && !state.was_removed(NodeId(11)));
+    let refused = apply(&mut state, put(10));
+    assert_eq!(refused, Outcome::Rejected(Rejection::CoordinatorRemoved));
 }
 
 #[test]

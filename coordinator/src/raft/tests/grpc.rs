@@ -74,11 +74,8 @@ async fn three(home: &Path) -> (Vec<Coordinator>, Vec<(NodeId, String)>) {
     (members, peers)
 }
 
-/// One that has lost its data would vote twice, and take for its own what it has not got.
-#[tokio::test(flavor = "multi_thread")]
-async fn one_with_another_data_directory_is_told() {
-    let home = tempfile::tempdir().expect("directory");
-    let (mut members, peers) = three(home.path()).await;
+/// The catalog names the members and their data directories.
+async fn bootstrap(members: &[Coordinator], peers: &[(NodeId, String)]) {
     let address = |(node, grpc): &(NodeId, String)| CoordinatorAddress {
         node: *node,
         host: "h".into(),
@@ -93,12 +90,70 @@ async fn one_with_another_data_directory_is_told() {
         coordinators: peers.iter().map(address).collect(),
     };
     members[0].catalog.propose(bootstrap).await.expect("bootstrapped");
-    for member in &members {
+    for member in members {
         let directory = member.catalog.directory().expect("identity").clone();
         let change = NodeChange::Directory(directory);
         let command = Command::ChangeNode { node: member.catalog.node(), change };
         member.catalog.propose(command).await.expect("known");
     }
+}
+
+/// Of two that need each other, one is said to be where it is not: it says itself where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_looked_for_elsewhere_is_found() {
+    let home = tempfile::tempdir().expect("directory");
+    let (mut members, peers) = three(home.path()).await;
+    bootstrap(&members, &peers).await;
+    let third = members.pop().expect("three");
+    third.stop();
+    let directory = members[1].catalog.directory().expect("identity").clone();
+    members[0].network.set(NodeId(2), "127.0.0.1:1", &directory).expect("address");
+    let reserved = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let command = Command::Reserve(IdRequest::oids(1));
+            if members[0].catalog.propose(command).await.is_ok() {
+                break;
+            }
+        }
+    });
+    reserved.await.expect("they find each other");
+    members.into_iter().for_each(Coordinator::stop);
+}
+
+/// It hears of it from the others, whatever its own log says.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_removed_is_told() {
+    let home = tempfile::tempdir().expect("directory");
+    let (mut members, peers) = three(home.path()).await;
+    bootstrap(&members, &peers).await;
+    let third = members.pop().expect("three");
+    third.stop();
+    let remove = Command::RemoveCoordinator { node: NodeId(3) };
+    members[0].catalog.propose(remove).await.expect("removed");
+    let (again, since) = (&peers[2].1, tokio::time::Instant::now());
+    let listener = loop {
+        assert!(since.elapsed() < Duration::from_secs(10));
+        match TcpListener::bind(again).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let third = Coordinator::start(NodeId(3), home.path(), &peers, listener).await;
+    let refused = third.catalog.ready().await.expect_err("it was removed");
+    assert_eq!(refused.state(), SqlState::CONNECTION_REJECTED, "{refused}");
+    assert!(refused.message().contains("has been removed from the cluster"), "{refused}");
+    let refused = third.oracle.timestamp().await.expect_err("it was removed");
+    assert_eq!(refused.state(), SqlState::CANNOT_CONNECT_NOW, "{refused}");
+    third.stop();
+    members.into_iter().for_each(Coordinator::stop);
+}
+
+/// One that has lost its data would vote twice, and take for its own what it has not got.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_with_another_data_directory_is_told() {
+    let home = tempfile::tempdir().expect("directory");
+    let (mut members, peers) = three(home.path()).await;
+    bootstrap(&members, &peers).await;
     let third = members.pop().expect("three");
     third.stop();
     let address = &peers[2].1;
