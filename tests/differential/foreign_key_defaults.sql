@@ -68,7 +68,10 @@ BEGIN; DELETE FROM wards WHERE id = 0;
 COMMIT;
 
 -- name: a default that must not be NULL
-CREATE TABLE strict (id int, ward int NOT NULL REFERENCES wards ON DELETE SET DEFAULT); INSERT INTO strict VALUES (1, 2); DELETE FROM beds; DELETE FROM wards WHERE id = 2;
+CREATE TABLE strict (id int, ward int NOT NULL REFERENCES wards ON DELETE SET DEFAULT); INSERT INTO strict VALUES (1, 2); DELETE FROM beds;
+
+-- name: is refused
+DELETE FROM wards WHERE id = 2;
 
 -- name: a generated column
 CREATE TABLE computed (a int, b int GENERATED ALWAYS AS (a + 1) STORED REFERENCES wards ON DELETE SET DEFAULT);

@@ -658,7 +658,7 @@ fn psql_describes_what_is_there() {
         ("\\df citus_add_node", &["nodename text, nodeport integer, groupid integer DEFAULT"]),
         ("\\da string_agg", &["text, text"]),
         ("\\do @>", &["anyarray", "jsonb"]),
-        ("\\do+ || jsonb", &["jsonb_concat", "concatenate"]),
+        ("\\do+ || jsonb jsonb", &["jsonb_concat", "concatenate"]),
         ("\\dp described", &["described_reader=r/satsuma", "name:", "described_reader=w/satsuma"]),
         ("\\ddp", &["described_reader=r/satsuma", "table"]),
     ] {
