@@ -37,3 +37,12 @@ SELECT pg_advisory_lock(7001), pg_advisory_lock_shared(7001); SELECT pg_advisory
 
 -- name: and no more
 SELECT pg_advisory_unlock_shared(7001);
+
+-- name: what a message has reset is as it was when the message fails
+SET work_mem = '5MB';
+
+-- name: with this one
+RESET work_mem; SELECT 1 / 0;
+
+-- name: it is
+SHOW work_mem;

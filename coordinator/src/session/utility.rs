@@ -138,6 +138,9 @@ impl ClusterSession {
                 self.set(set, options).await
             }
             ast::Statement::Reset(reset) => {
+                if !options.ends_batch {
+                    self.open_transaction()?;
+                }
                 match &reset.reset {
                     ast::Reset::ALL => self.settings.reset_all(),
                     ast::Reset::ConfigurationParameter(name) => {
