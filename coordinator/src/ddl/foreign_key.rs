@@ -47,13 +47,13 @@ pub(super) fn resolve(
             .ok_or_else(|| names::no_relation(schema.as_deref(), &target_name))?;
         state.table_arc(table.id())
     };
-    if let Some(other) = &other {
-        if state.is_populated(other.id()).is_some() {
-            return Err(SqlError::new(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("referenced relation \"{target_name}\" is not a table"),
-            ));
-        }
+    if let Some(other) = &other
+        && state.is_populated(other.id()).is_some()
+    {
+        return Err(SqlError::new(
+            SqlState::WRONG_OBJECT_TYPE,
+            format!("referenced relation \"{target_name}\" is not a table"),
+        ));
     }
     let target = other.as_ref().map_or(own, |table| &table.shape);
     let column_ids = columns

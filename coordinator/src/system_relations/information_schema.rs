@@ -538,12 +538,17 @@ fn table_grants(source: &Source<'_>, rows: &mut Rows<'_>, of_all: bool) -> SqlRe
     })
 }
 
+/// What [`table_access`] tells of each grant: schema and name of the table, the column, the grant,
+/// and whether the grantee owns the table.
+type Visit<'v, 'a> =
+    dyn FnMut((&'a str, &'a str), Option<&'a str>, &Grant, bool) -> SqlResult<()> + 'v;
+
 /// Calls `visit` with the schema and name of each table and view, with each grant on it and on its
 /// columns that the role may see, and with whether the grantee owns it.
 pub(super) fn table_access<'a>(
     source: &Source<'a>,
     of_all: bool,
-    visit: &mut dyn FnMut((&'a str, &'a str), Option<&'a str>, &Grant, bool) -> SqlResult<()>,
+    visit: &mut Visit<'_, 'a>,
 ) -> SqlResult<()> {
     let state = source.state;
     let enabled = source.around.role().filter(|role| !is_superuser(state, *role));
