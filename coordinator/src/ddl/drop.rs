@@ -10,7 +10,9 @@ use satsuma_sql::{bind, functions};
 use sqlparser::ast;
 
 use super::{Ddl, alter_name, names, stored_text};
-use crate::catalog::{Command, RelationKind, RelationRef, Table, TableDef, is_member, split_name};
+use crate::catalog::{
+    Command, RelationKind, RelationRef, State, Table, TableDef, is_member, split_name,
+};
 use crate::session_api::{Notice, Severity};
 
 pub async fn drop(
@@ -393,15 +395,17 @@ pub(super) async fn drop_relations(
             _ => {}
         }
     }
-    let state = ddl.state();
-    let tables: Vec<Arc<Table>> = relations
-        .iter()
-        .filter_map(|relation| match relation {
-            RelationRef::Table(id) => state.table_arc(*id),
-            _ => None,
-        })
-        .collect();
+    let tables = tables_of(&ddl.state(), relations);
     remove_tables(ddl, &tables, true).await
+}
+
+/// The tables among relations, as far as they are there.
+fn tables_of(state: &State, relations: &[RelationRef]) -> Vec<Arc<Table>> {
+    let table = |relation: &RelationRef| match relation {
+        RelationRef::Table(id) => state.table_arc(*id),
+        _ => None,
+    };
+    relations.iter().filter_map(table).collect()
 }
 
 /// Drops tables that nobody is told of.
@@ -505,14 +509,7 @@ pub(super) async fn drop_schemas(
                 ddl.drop_view_tree(*oid).await?;
             }
         }
-        let state = ddl.state();
-        let tables: Vec<Arc<Table>> = relations
-            .iter()
-            .filter_map(|relation| match relation {
-                RelationRef::Table(id) => state.table_arc(*id),
-                _ => None,
-            })
-            .collect();
+        let tables = tables_of(&ddl.state(), &relations);
         remove_tables(ddl, &tables, true).await?;
         for relation in relations {
             if let RelationRef::Sequence(sequence) = relation {

@@ -4,6 +4,8 @@
 //! A constant takes the column's type where it can be exactly that, rather than the other way
 //! round. Types whose Arrow order is not PostgreSQL's are compared by [`super::keys`].
 
+use std::convert::Infallible;
+
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit, not as df_not};
@@ -374,26 +376,31 @@ fn as_lists(comparisons: Vec<Expr>) -> Vec<Expr> {
 
 /// True if some test is, as a balanced tree: its depth grows with the logarithm of their number.
 pub fn any(tests: Vec<Expr>) -> Expr {
-    balanced(tests, Expr::or).unwrap_or_else(|| lit(false))
+    let Ok(one) = balanced::<_, Infallible>(tests, |a, b| Ok(a.or(b)));
+    one.unwrap_or_else(|| lit(false))
 }
 
 /// True if all tests are, as a balanced tree.
 pub fn all(tests: Vec<Expr>) -> Expr {
-    balanced(tests, Expr::and).unwrap_or_else(|| lit(true))
+    let Ok(one) = balanced::<_, Infallible>(tests, |a, b| Ok(a.and(b)));
+    one.unwrap_or_else(|| lit(true))
 }
 
 /// What associates, as a balanced tree.
-pub(super) fn balanced(mut tests: Vec<Expr>, combine: fn(Expr, Expr) -> Expr) -> Option<Expr> {
-    while tests.len() > 1 {
-        let mut rest = tests.into_iter();
+pub(super) fn balanced<T, E>(
+    mut parts: Vec<T>,
+    combine: impl Fn(T, T) -> Result<T, E>,
+) -> Result<Option<T>, E> {
+    while parts.len() > 1 {
+        let mut rest = parts.into_iter();
         let mut pairs = Vec::new();
         while let Some(left) = rest.next() {
             pairs.push(match rest.next() {
-                Some(right) => combine(left, right),
+                Some(right) => combine(left, right)?,
                 None => left,
             });
         }
-        tests = pairs;
+        parts = pairs;
     }
-    tests.pop()
+    Ok(parts.pop())
 }

@@ -4,6 +4,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Like};
 use satsuma_common::{PgType, SqlError, SqlResult, SqlState};
 
+use super::compare::balanced;
 use crate::casts::{self, CastKind};
 use crate::functions::error::unexpected_value;
 use crate::functions::library::Builder;
@@ -139,16 +140,6 @@ fn shallow(text: Typed, env: &FunctionEnv) -> SqlResult<Typed> {
             None => parts.push(Typed::new(next.clone(), PgType::Text)),
         }
     }
-    while parts.len() > 1 {
-        let mut pairs = Vec::with_capacity(parts.len().div_ceil(2));
-        let mut rest = parts.into_iter();
-        while let Some(left) = rest.next() {
-            pairs.push(match rest.next() {
-                Some(right) => functions::call_known(TEXTCAT, vec![left, right], env)?,
-                None => left,
-            });
-        }
-        parts = pairs;
-    }
-    parts.pop().ok_or_else(|| unexpected_value("||"))
+    balanced(parts, |left, right| functions::call_known(TEXTCAT, vec![left, right], env))?
+        .ok_or_else(|| unexpected_value("||"))
 }
